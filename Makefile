@@ -1,0 +1,89 @@
+# Two commands for a fresh machine: `make demo` and `make test`. The rest is in `make help`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+CARGO ?= cargo
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/backup-controller
+export PATH := $(CACHE)/tools/bin:$(HOME)/.cargo/bin:$(PATH)
+DEV := $(CARGO) run --quiet --package dev-cluster --
+# Static binaries: the images have nothing else.
+PROFILE ?= release
+
+.PHONY: help
+help: ## What there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: cluster image ## A real backup on a real cluster, from nothing, compared byte by byte
+	@$(CARGO) run --quiet --package backup-controller-tests --bin demo
+
+.PHONY: test
+test: check control-plane e2e ## Everything: units and laws, suites on a real control plane, end to end on two nodes
+
+.PHONY: check
+check: fmt clippy deny unit ## Format, lints, dependencies, unit tests: no cluster
+
+.PHONY: fmt
+fmt:
+	$(CARGO) fmt --all --check
+
+.PHONY: clippy
+clippy:
+	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
+
+.PHONY: deny
+deny: $(CACHE)/tools/bin/cargo-deny
+	cargo-deny --offline --log-level error check bans licenses sources
+
+.PHONY: advisories
+advisories: $(CACHE)/tools/bin/cargo-deny ## The dependencies against the advisory database (needs the network)
+	cargo-deny check advisories
+
+$(CACHE)/tools/bin/cargo-deny:
+	@echo "==> cargo-deny is built, once (about four minutes)"
+	$(CARGO) install --quiet --locked --root $(CACHE)/tools cargo-deny --version 0.20.2
+
+.PHONY: unit
+unit: mover-tools ## Unit and property tests
+	$(CARGO) test --quiet --workspace --exclude backup-controller-tests --exclude dev-cluster
+
+# The copy's tests run the real rsync.
+.PHONY: mover-tools
+mover-tools:
+	@for tool in rsync setfacl setfattr; do command -v $$tool >/dev/null && continue; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "==> rsync, acl and attr are installed"; \
+	    { apt-get install -qq -y rsync acl attr || { apt-get update -qq && apt-get install -qq -y rsync acl attr; }; } >/dev/null; \
+	  else echo "$$tool is missing: install the packages rsync, acl and attr" >&2; exit 1; fi; \
+	done
+
+.PHONY: control-plane
+control-plane: ## Suites against a real control plane without nodes (no root)
+	$(DEV) build --control-plane
+	$(CARGO) build --quiet
+	$(CARGO) test --quiet --package dev-cluster --package backup-controller-tests
+
+.PHONY: e2e
+e2e: ## End to end on the two nodes
+	@./tests/e2e.sh
+
+.PHONY: cluster
+cluster: ## Start the two-node cluster (root)
+	@$(CARGO) build --quiet --package dev-cluster
+	@$(DEV) up
+
+.PHONY: down
+down: ## End the cluster and leave nothing behind
+	@$(DEV) down
+
+.PHONY: image
+image: binaries ## Build both images and import them on the nodes
+	@$(DEV) load-images
+
+.PHONY: binaries
+binaries: ## The static binaries of the images, into target/image
+	@$(DEV) binaries --profile $(PROFILE)
+
+.PHONY: bench-job
+bench-job: ## Sizes, times, memory and requests of one run
+	@./tests/bench-job.sh

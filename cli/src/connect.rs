@@ -1,0 +1,165 @@
+//! Finding the cluster, as kubectl does: `--kubeconfig`, else the files of `KUBECONFIG`, else
+//! `~/.kube/config`, else the service account of the pod.
+
+use std::env;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::args::Cluster;
+
+/// A connection, and the namespace of its context.
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+}
+
+/// Connects; nothing is asked yet.
+pub(crate) async fn connect(args: &Cluster) -> anyhow::Result<Connection> {
+    let mut config = match read(args.kubeconfig.as_deref())? {
+        Some(file) => {
+            let proxied = by_kubeconfig(&file, args.context.as_deref());
+            let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+            let mut config = Config::from_custom_kubeconfig(file, &options)
+                .await
+                .map_err(|e| anyhow!("the kubeconfig cannot be used: {}", api::chain(&e)))?;
+            let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            if !proxied && no_proxy().is_some_and(|list| is_listed(&list, &host)) {
+                config.proxy_url = None;
+            }
+            config
+        }
+        None if args.context.is_some() => return Err(anyhow!("--context: there is no kubeconfig")),
+        None => Config::incluster().map_err(|_| {
+            anyhow!(
+                "there is no cluster to ask: no --kubeconfig, no KUBECONFIG, no ~/.kube/config, and this is not a pod"
+            )
+        })?,
+    };
+    // Fifteen silent retries inside one call would outlast every deadline.
+    config.default_retry = false;
+    let namespace = config.default_namespace.clone();
+    let client = Client::try_from(config).map_err(|e| anyhow!("{}", api::chain(&e)))?;
+    Ok(Connection { client, namespace })
+}
+
+/// The kubeconfig; `None` if there is none. Files that `KUBECONFIG` names need not exist.
+fn read(given: Option<&Path>) -> anyhow::Result<Option<Kubeconfig>> {
+    let read = |path: &Path| Kubeconfig::read_from(path).map_err(|e| anyhow!("{}", api::chain(&e)));
+    if let Some(path) = given {
+        return read(path).map(Some).context("--kubeconfig");
+    }
+    let mut whole: Option<Kubeconfig> = None;
+    for path in paths(env::var_os("KUBECONFIG"), env::home_dir()) {
+        if path.exists() {
+            let file = read(&path)?;
+            whole = Some(match whole {
+                None => file,
+                Some(whole) => whole.merge(file).map_err(|e| anyhow!("{}: {e}", path.display()))?,
+            });
+        }
+    }
+    Ok(whole)
+}
+
+fn paths(variable: Option<std::ffi::OsString>, home: Option<PathBuf>) -> Vec<PathBuf> {
+    match variable.filter(|v| !v.is_empty()) {
+        Some(list) => env::split_paths(&list).filter(|p| !p.as_os_str().is_empty()).collect(),
+        None => home.map(|h| h.join(".kube/config")).into_iter().collect(),
+    }
+}
+
+/// Whether the kubeconfig itself names the cluster's proxy: then the environment has no say.
+fn by_kubeconfig(file: &Kubeconfig, context: Option<&str>) -> bool {
+    let context = context.or(file.current_context.as_deref());
+    let named = file.contexts.iter().find(|c| Some(c.name.as_str()) == context);
+    let cluster = named.and_then(|c| c.context.as_ref()).map(|c| c.cluster.as_str());
+    file.clusters
+        .iter()
+        .filter(|c| Some(c.name.as_str()) == cluster)
+        .any(|c| c.cluster.as_ref().and_then(|c| c.proxy_url.as_ref()).is_some_and(|p| !p.is_empty()))
+}
+
+fn no_proxy() -> Option<String> {
+    env::var("NO_PROXY").or_else(|_| env::var("no_proxy")).ok()
+}
+
+/// Whether `NO_PROXY` lists the host: by name, by domain (with or without a dot in front), by address, by
+/// network, or by `*`. The client library compares the proxy's own host instead.
+fn is_listed(list: &str, host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let address: Option<IpAddr> = host.parse().ok();
+    list.split(',').map(|item| item.trim().to_ascii_lowercase()).filter(|item| !item.is_empty()).any(|item| {
+        if item == "*" || item == host {
+            return true;
+        }
+        match (address, item.split_once('/')) {
+            (Some(address), Some((network, length))) => within(address, network, length).unwrap_or(false),
+            (Some(_), None) => false,
+            (None, _) => {
+                let domain = item.trim_start_matches("*.").trim_start_matches('.');
+                host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.') || (rest.is_empty() && domain == item))
+            }
+        }
+    })
+}
+
+fn within(address: IpAddr, network: &str, length: &str) -> Option<bool> {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96, 32),
+        IpAddr::V6(v6) => (v6.to_bits(), 128),
+    };
+    let network: IpAddr = network.parse().ok()?;
+    let length: u32 = length.parse().ok()?;
+    let ((a, size), (b, other)) = (bits(address), bits(network));
+    if size != other || length > size {
+        return None;
+    }
+    let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+    Some(a & mask == b & mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubeconfig_may_name_several_files() {
+        let home = Some(PathBuf::from("/home/me"));
+        let found = |v: Option<&str>| paths(v.map(Into::into), home.clone());
+        assert_eq!(found(Some("/a:/b::")), [PathBuf::from("/a"), PathBuf::from("/b")]);
+        assert_eq!(found(None), [PathBuf::from("/home/me/.kube/config")]);
+        assert_eq!(found(Some("")), [PathBuf::from("/home/me/.kube/config")]);
+    }
+
+    #[test]
+    fn a_proxy_is_passed_by_for_hosts_that_no_proxy_lists() {
+        for (list, host) in [
+            ("*", "api.example.com"),
+            ("localhost, api.example.com", "API.example.com"),
+            (".example.com", "api.example.com"),
+            ("example.com", "api.example.com"),
+            ("example.com", "example.com"),
+            ("10.0.0.0/8", "10.1.2.3"),
+            ("10.1.2.3", "10.1.2.3"),
+            ("fd00::/8", "fd12::1"),
+            ("0.0.0.0/0", "10.1.2.3"),
+        ] {
+            assert!(is_listed(list, host), "{list} {host}");
+        }
+        for (list, host) in [
+            ("", "api.example.com"),
+            ("ample.com", "api.example.com"),
+            (".example.com", "example.com"),
+            ("10.0.0.0/8", "11.1.2.3"),
+            ("10.0.0.0/33", "10.1.2.3"),
+            ("fd00::/8", "10.1.2.3"),
+            ("1.2.3", "10.1.2.3"),
+        ] {
+            assert!(!is_listed(list, host), "{list} {host}");
+        }
+    }
+}

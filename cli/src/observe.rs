@@ -1,0 +1,427 @@
+//! Looking at the cluster once: lists, page by page, trimmed to facts as they arrive. The only file that
+//! asks the API server.
+//!
+//! What somebody may not read is a [`Gap`]: told, and done without.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::api::ListParams;
+use kube::core::{DeserializeGuard, ObjectMeta, PartialObjectMeta};
+use kube::{Api, Client, Resource};
+use model::config::Config;
+use model::facts;
+use model::names::{self, Component};
+use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass};
+use model::world::{Change, Seen, World};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Objects a page: kubectl's number.
+const PAGE: u32 = 500;
+/// Sources that fit into one label selector; a URL has no room for more.
+const CHUNK: usize = 100;
+/// The controller's configuration, in its own namespace.
+const CONFIG_MAP: &str = "backup-controller";
+const CONFIG_KEY: &str = "config.yaml";
+
+/// What to look at.
+#[derive(Debug, Clone)]
+pub(crate) struct Scope {
+    /// The namespace; `None`: all.
+    pub(crate) namespace: Option<String>,
+    /// The PVCs; empty: all.
+    pub(crate) names: Vec<String>,
+    /// Labels of PVCs.
+    pub(crate) selector: Option<String>,
+    /// Where the controller is.
+    pub(crate) backup_namespace: String,
+    /// Whose objects count.
+    pub(crate) instance: String,
+}
+
+/// Something that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Gap {
+    /// The verb that is missing.
+    pub(crate) verb: &'static str,
+    /// On what, and where.
+    pub(crate) resource: String,
+    /// What was answered.
+    pub(crate) answer: String,
+    /// Whether it is a right that is missing.
+    #[serde(skip)]
+    pub(crate) refused: bool,
+}
+
+/// What could be read. What has no flag is read, or the whole command fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a question of its own")]
+pub(crate) struct Knows {
+    /// The configuration in force.
+    pub(crate) config: bool,
+    /// Namespaces.
+    pub(crate) namespaces: bool,
+    /// PersistentVolumes.
+    pub(crate) volumes: bool,
+    /// StorageClasses and VolumeSnapshotClasses.
+    pub(crate) classes: bool,
+    /// VolumeSnapshots.
+    pub(crate) snapshots: bool,
+    /// Copies under way.
+    pub(crate) copies: bool,
+    /// CronJobs.
+    pub(crate) cronjobs: bool,
+}
+
+impl Knows {
+    /// Whether PVCs can be judged as the controller judges them.
+    pub(crate) fn verdicts(self) -> bool {
+        self.config && self.namespaces && self.volumes && self.classes
+    }
+}
+
+/// The cluster, as far as it could be seen.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    /// What is there.
+    pub(crate) world: World,
+    /// What could be read.
+    pub(crate) knows: Knows,
+    /// What could not.
+    pub(crate) gaps: Vec<Gap>,
+    /// The UIDs of PVCs with the labels that were asked for.
+    pub(crate) selected: Option<HashSet<String>>,
+}
+
+/// An answer: what was asked for, or why not.
+enum Answer<T> {
+    Is(T),
+    /// There is no such kind, or no such object.
+    Absent,
+    /// You may not.
+    Refused(Gap),
+}
+
+impl<T> Answer<T> {
+    fn gap(&self) -> Option<Gap> {
+        match self {
+            Self::Refused(gap) => Some(gap.clone()),
+            Self::Is(_) | Self::Absent => None,
+        }
+    }
+
+    /// Whether it was answered, if only by there being nothing.
+    fn is_known(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
+
+    fn there(self) -> Option<T> {
+        match self {
+            Self::Is(it) => Some(it),
+            Self::Absent | Self::Refused(_) => None,
+        }
+    }
+}
+
+/// Looks at the cluster.
+pub(crate) async fn observe(client: &Client, scope: &Scope) -> anyhow::Result<Observed> {
+    let ours = format!("{}={},{}={}", names::MANAGED_BY, names::MANAGER, names::INSTANCE, scope.instance);
+    let copies = format!("{ours},{}={}", names::COMPONENT, Component::Copy.as_str());
+    let look = Look { client, scope };
+    let (config, claims, selected, namespaces, volumes, storage, classes, snapshots, jobs) = tokio::try_join!(
+        look.config(),
+        look.list::<PersistentVolumeClaim, _>("", |o| facts::Claim::from(o)),
+        look.selected(),
+        look.namespaces(),
+        look.list_cluster::<PersistentVolume, _>(|o| facts::Volume::from(o)),
+        look.list_cluster::<StorageClass, _>(|o| facts::StorageClass::from(o)),
+        look.list_cluster::<VolumeSnapshotClass, _>(|o| facts::SnapshotClass::from(o)),
+        look.list::<VolumeSnapshot, _>(&ours, |o| facts::Snapshot::from(o)),
+        look.list::<Job, _>(&copies, |o| facts::Job::from(o)),
+    )?;
+    let claims = match claims {
+        Answer::Is(claims) => claims,
+        Answer::Absent => return Err(anyhow!("this API server knows no PersistentVolumeClaims")),
+        Answer::Refused(gap) => return Err(anyhow!("cannot {} {}: {}", gap.verb, gap.resource, gap.answer)),
+    };
+    let cronjobs = look.cronjobs(&ours, sources(scope, &claims).as_ref()).await?;
+
+    let knows = Knows {
+        config: config.is_known(),
+        namespaces: namespaces.is_known(),
+        volumes: volumes.is_known(),
+        classes: storage.is_known() && classes.is_known(),
+        snapshots: snapshots.is_known(),
+        copies: jobs.is_known(),
+        cronjobs: cronjobs.is_known(),
+    };
+    let gaps = [
+        config.gap(),
+        namespaces.gap(),
+        volumes.gap(),
+        storage.gap(),
+        classes.gap(),
+        snapshots.gap(),
+        jobs.gap(),
+        cronjobs.gap(),
+    ];
+    // Where only one of the two kinds may be read, that one tells whether there is an API.
+    let api = match &snapshots {
+        Answer::Is(_) => true,
+        Answer::Absent => false,
+        Answer::Refused(_) => !matches!(classes, Answer::Absent),
+    };
+    let config = config.there().unwrap_or_default();
+    let mut world = World::new(&scope.instance, &scope.backup_namespace, Arc::new(config));
+    world.apply(Change::SnapshotApi(api));
+    // A namespace that may not be looked at is there all the same: it has PVCs.
+    let namespaces = namespaces.there().unwrap_or_else(|| claims.iter().map(namespace_of).collect());
+    tell(&mut world, Change::Claim, claims);
+    tell(&mut world, Change::Snapshot, snapshots.there().unwrap_or_default());
+    tell(&mut world, Change::Volume, volumes.there().unwrap_or_default());
+    tell(&mut world, Change::StorageClass, storage.there().unwrap_or_default());
+    tell(&mut world, Change::SnapshotClass, classes.there().unwrap_or_default());
+    tell(&mut world, Change::Namespace, namespaces);
+    tell(&mut world, Change::Job, jobs.there().unwrap_or_default());
+    tell(&mut world, Change::CronJob, cronjobs.there().unwrap_or_default());
+    Ok(Observed { world, knows, gaps: gaps.into_iter().flatten().collect(), selected })
+}
+
+fn namespace_of(claim: &facts::Claim) -> facts::Namespace {
+    let meta = ObjectMeta { name: Some(claim.namespace.clone()), ..ObjectMeta::default() };
+    facts::Namespace::from(&meta)
+}
+
+/// Puts a full list into the world.
+pub(crate) fn tell<T>(world: &mut World, change: fn(Seen<T>) -> Change, items: Vec<T>) {
+    world.apply(change(Seen::Begin));
+    for item in items {
+        world.apply(change(Seen::Put(item)));
+    }
+    world.apply(change(Seen::End));
+}
+
+/// The sources whose CronJobs matter; `None`: all.
+fn sources(scope: &Scope, claims: &[facts::Claim]) -> Option<BTreeSet<String>> {
+    scope.namespace.as_ref()?;
+    let wanted = |c: &&facts::Claim| c.ours.is_none() && (scope.names.is_empty() || scope.names.contains(&c.id.name));
+    Some(claims.iter().filter(wanted).map(|c| c.id.uid.clone()).collect())
+}
+
+/// How the cluster is looked at.
+struct Look<'a> {
+    client: &'a Client,
+    scope: &'a Scope,
+}
+
+impl Look<'_> {
+    /// The configuration. One that cannot be read by us is not in force as it stands, so it is not gone by.
+    async fn config(&self) -> anyhow::Result<Answer<Config>> {
+        let namespace = &self.scope.backup_namespace;
+        let resource = format!("configmaps/{CONFIG_MAP} in namespace {namespace}");
+        let gap =
+            |answer: String| Answer::Refused(Gap { verb: "get", resource: resource.clone(), answer, refused: false });
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        let what = || format!("get {resource}");
+        let map = match answer(api::bounded(what, api.get(CONFIG_MAP)).await, "get", &resource)? {
+            Answer::Is(map) => map,
+            Answer::Absent => {
+                let hint =
+                    "there is none: the controller is in another namespace (--backup-namespace), or not installed";
+                return Ok(gap(hint.to_owned()));
+            }
+            Answer::Refused(gap) => return Ok(Answer::Refused(gap)),
+        };
+        let Some(text) = map.data.as_ref().and_then(|d| d.get(CONFIG_KEY)) else {
+            return Ok(gap(format!("it has no key {CONFIG_KEY}")));
+        };
+        Ok(match Config::parse(text) {
+            Ok(config) => Answer::Is(config),
+            Err(error) => gap(format!("the controller refuses it, and goes by an older one: {error}")),
+        })
+    }
+
+    /// Only the UIDs of PVCs with the labels that were asked for.
+    async fn selected(&self) -> anyhow::Result<Option<HashSet<String>>> {
+        let Some(selector) = &self.scope.selector else { return Ok(None) };
+        let api: Api<PartialObjectMeta<PersistentVolumeClaim>> = match &self.scope.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let what = self.place("persistentvolumeclaims");
+        let uids = pages(&api, selector, &what, |o| o.metadata.uid.clone().unwrap_or_default()).await;
+        Ok(Some(uids.map_err(|error| failure(&error))?.into_iter().collect()))
+    }
+
+    async fn namespaces(&self) -> anyhow::Result<Answer<Vec<facts::Namespace>>> {
+        let trim = |meta: &ObjectMeta| facts::Namespace::from(meta);
+        let Some(name) = &self.scope.namespace else {
+            let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
+            let listed = pages(&api, "", "namespaces", |o| trim(&o.metadata)).await;
+            return answer(listed, "list", "namespaces");
+        };
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let resource = format!("namespaces/{name}");
+        let got = api::bounded(|| format!("get {resource}"), api.get_metadata(name)).await;
+        Ok(match answer(got, "get", &resource)? {
+            Answer::Is(object) => Answer::Is(vec![trim(&object.metadata)]),
+            Answer::Absent => return Err(anyhow!("there is no namespace {name}")),
+            Answer::Refused(gap) => Answer::Refused(gap),
+        })
+    }
+
+    /// The CronJobs of these sources, or all.
+    async fn cronjobs(
+        &self,
+        ours: &str,
+        uids: Option<&BTreeSet<String>>,
+    ) -> anyhow::Result<Answer<Vec<facts::CronJob>>> {
+        let namespace = &self.scope.backup_namespace;
+        let api: Api<CronJob> = Api::namespaced(self.client.clone(), namespace);
+        let resource = format!("cronjobs.batch in namespace {namespace}");
+        let selectors = match uids {
+            None => vec![ours.to_owned()],
+            Some(uids) => {
+                let uids: Vec<&str> = uids.iter().map(String::as_str).collect();
+                uids.chunks(CHUNK)
+                    .map(|chunk| format!("{ours},{} in ({})", names::SOURCE_UID, chunk.join(",")))
+                    .collect()
+            }
+        };
+        let mut all = Vec::new();
+        for selector in selectors {
+            match answer(pages(&api, &selector, &resource, |o| facts::CronJob::from(o)).await, "list", &resource)? {
+                Answer::Is(cronjobs) => all.extend(cronjobs),
+                other => return Ok(other),
+            }
+        }
+        Ok(Answer::Is(all))
+    }
+
+    /// One kind, in the namespace or in all.
+    async fn list<K, T>(&self, labels: &str, trim: fn(&K) -> T) -> anyhow::Result<Answer<Vec<T>>>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + DeserializeOwned + Clone + Debug,
+    {
+        let api: Api<DeserializeGuard<K>> = match &self.scope.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        self.guarded(api, &self.place(&kind::<K>()), labels, trim).await
+    }
+
+    /// One kind that has no namespaces.
+    async fn list_cluster<K, T>(&self, trim: fn(&K) -> T) -> anyhow::Result<Answer<Vec<T>>>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope> + DeserializeOwned + Clone + Debug,
+    {
+        self.guarded(Api::all(self.client.clone()), &kind::<K>(), "", trim).await
+    }
+
+    /// An object that cannot be read is passed over, as the controller does: it must not hide the others.
+    async fn guarded<K, T>(
+        &self,
+        api: Api<DeserializeGuard<K>>,
+        resource: &str,
+        labels: &str,
+        trim: fn(&K) -> T,
+    ) -> anyhow::Result<Answer<Vec<T>>>
+    where
+        K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug,
+    {
+        let listed = pages(&api, labels, resource, |o| o.0.as_ref().ok().map(trim)).await;
+        Ok(match answer(listed, "list", resource)? {
+            Answer::Is(items) => Answer::Is(items.into_iter().flatten().collect()),
+            Answer::Absent => Answer::Absent,
+            Answer::Refused(gap) => Answer::Refused(gap),
+        })
+    }
+
+    fn place(&self, kind: &str) -> String {
+        match &self.scope.namespace {
+            Some(namespace) => format!("{kind} in namespace {namespace}"),
+            None => format!("{kind} in all namespaces"),
+        }
+    }
+}
+
+/// A kind as RBAC names it.
+fn kind<K: Resource<DynamicType = ()>>() -> String {
+    let (plural, group) = (K::plural(&()), K::group(&()));
+    if group.is_empty() { plural.into_owned() } else { format!("{plural}.{group}") }
+}
+
+/// All objects of one kind, page by page. Pages that lie too far apart in time are asked for again, as one.
+async fn pages<K, T>(api: &Api<K>, labels: &str, resource: &str, trim: impl Fn(&K) -> T) -> Result<Vec<T>, api::Error>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let mut params = ListParams::default().limit(PAGE);
+    if !labels.is_empty() {
+        params = params.labels(labels);
+    }
+    let mut items = Vec::new();
+    loop {
+        match api::bounded(|| format!("list {resource}"), api.list(&params)).await {
+            Ok(page) => {
+                items.extend(page.items.iter().map(&trim));
+                match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                    Some(token) => params.continue_token = Some(token),
+                    None => return Ok(items),
+                }
+            }
+            Err(error) if params.continue_token.is_some() && code(&error) == 410 => {
+                items.clear();
+                params.continue_token = None;
+                params.limit = None;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The API server's own words, if it said anything.
+fn status(error: &api::Error) -> Option<&kube::core::Status> {
+    match error {
+        api::Error::Request { source, .. } => match &**source {
+            kube::Error::Api(status) => Some(status),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The code tells more than the reason: who asks for a kind that does not exist gets a plain text.
+fn code(error: &api::Error) -> u16 {
+    status(error).map_or(0, |s| s.code)
+}
+
+/// A refusal is an answer, and so is that there is no such thing. All else is an error of the command.
+fn answer<T>(result: Result<T, api::Error>, verb: &'static str, resource: &str) -> anyhow::Result<Answer<T>> {
+    let error = match result {
+        Ok(it) => return Ok(Answer::Is(it)),
+        Err(error) => error,
+    };
+    let said = status(&error).map(|s| s.message.clone());
+    match code(&error) {
+        404 => Ok(Answer::Absent),
+        403 => {
+            let answer = said.unwrap_or_default();
+            Ok(Answer::Refused(Gap { verb, resource: resource.to_owned(), answer, refused: true }))
+        }
+        _ => Err(failure(&error)),
+    }
+}
+
+fn failure(error: &api::Error) -> anyhow::Error {
+    match status(error) {
+        Some(status) => anyhow!("cannot {error}: {}", status.message),
+        None => anyhow!("cannot {}", api::chain(error)),
+    }
+}

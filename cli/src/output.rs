@@ -1,0 +1,99 @@
+//! The answer as text, in the format that was asked for. Pure.
+
+use std::collections::BTreeMap;
+
+use model::Timestamp;
+use serde::Serialize;
+
+use crate::args::Output;
+use crate::observe::{Gap, Knows};
+use crate::status::{State, Volume};
+use crate::table::{self, Look};
+
+/// What `json` and `yaml` show.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Whole<'a> {
+    /// When this was true.
+    at: Timestamp,
+    /// How many of each state.
+    states: BTreeMap<State, usize>,
+    /// How many make the exit code 3.
+    alarms: usize,
+    volumes: &'a [Volume],
+    /// What could not be read.
+    not_read: &'a [Gap],
+}
+
+/// The text for standard output.
+pub(crate) fn text(
+    volumes: &[Volume],
+    gaps: &[Gap],
+    output: Output,
+    look: Look,
+    named: bool,
+    now: Timestamp,
+) -> anyhow::Result<String> {
+    let whole = || {
+        let mut states = BTreeMap::new();
+        for volume in volumes {
+            *states.entry(volume.state).or_default() += 1;
+        }
+        Whole { at: now, states, alarms: alarms(volumes), volumes, not_read: gaps }
+    };
+    Ok(match output {
+        Output::Json => serde_json::to_string_pretty(&whole())? + "\n",
+        Output::Yaml => serde_yaml::to_string(&whole())?,
+        Output::Name => {
+            let there = volumes.iter().filter(|v| v.state != State::Vanished);
+            there.flat_map(|v| ["persistentvolumeclaim/", &v.name, "\n"]).collect()
+        }
+        Output::Table | Output::Wide if volumes.is_empty() => String::new(),
+        Output::Table | Output::Wide => {
+            let mut text = table::table(volumes, look, now);
+            if named {
+                text.push_str(&table::details(volumes, now));
+            }
+            text
+        }
+    })
+}
+
+/// How many PVCs a person has to look at.
+pub(crate) fn alarms(volumes: &[Volume]) -> usize {
+    volumes.iter().filter(|v| v.alarm).count()
+}
+
+/// The lines for standard error: what could not be read and what follows from it, and what is wrong.
+pub(crate) fn notes(volumes: &[Volume], gaps: &[Gap], knows: Knows) -> Vec<String> {
+    let mut notes = Vec::new();
+    let (refused, others): (Vec<&Gap>, Vec<&Gap>) = gaps.iter().partition(|gap| gap.refused);
+    if !refused.is_empty() {
+        let rights: Vec<String> = refused.iter().map(|gap| format!("{} {}", gap.verb, gap.resource)).collect();
+        notes.push(format!("you may not {}", rights.join(", ")));
+    }
+    notes.extend(others.iter().map(|Gap { verb, resource, answer, .. }| format!("cannot {verb} {resource}: {answer}")));
+    let mut follows = |missing: bool, what: &str| {
+        if missing {
+            notes.push(what.to_owned());
+        }
+    };
+    follows(!knows.verdicts(), "so STATE and REASON are as the controller recorded them on each PVC");
+    follows(!knows.snapshots, "so SNAPSHOT is as the controller recorded it, and restore points are not shown");
+    follows(!knows.copies, "so copies under way are not shown");
+    follows(
+        !knows.cronjobs && knows.verdicts(),
+        "so NEXT RUN is computed from the settings, not from the CronJobs in force",
+    );
+    follows(!knows.cronjobs && !knows.verdicts(), "so next runs and missed runs are not known");
+    let alarms = alarms(volumes);
+    if alarms > 0 {
+        let mut states: BTreeMap<State, usize> = BTreeMap::new();
+        for volume in volumes.iter().filter(|v| v.alarm) {
+            *states.entry(volume.state).or_default() += 1;
+        }
+        let states: Vec<String> = states.iter().map(|(state, n)| format!("{n} {state:?}")).collect();
+        notes.push(format!("{alarms} of {} PVCs need attention: {}", volumes.len(), states.join(", ")));
+    }
+    notes
+}

@@ -1,0 +1,656 @@
+//! Where each PVC's backups stand. Pure: what was observed in, rows out.
+//!
+//! Verdicts, records and restore points come from the same functions of `model` that the controller goes
+//! by. What only the controller knows (since when, what a copy waits for, what the API server refused) is
+//! read from the record that it keeps on the PVC.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::Timestamp;
+use model::config::{Deadlines, Store};
+use model::copies::point_state;
+use model::duration::Span;
+use model::facts::{Claim, ClaimPhase, CronJob, JobState, Snapshot};
+use model::names::{self, Component, Run, label_value};
+use model::plan::{self, Action};
+use model::reason::{Problem, Reason};
+use model::record::{CopyState, Status};
+use model::rotate::PointState;
+use model::schedule::{Schedule, Zone};
+use model::select::{Protection, Verdict};
+use model::world::Belongings;
+use serde::Serialize;
+
+use crate::observe::Observed;
+
+/// Missed runs that are counted; beyond that it makes no difference.
+const MOST_MISSED: u32 = 100;
+/// How old a PVC is when its CronJob should be there.
+const CRONJOB_DUE: Span = Span::minutes(5);
+
+/// How a PVC stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) enum State {
+    /// The newest good run is recent.
+    Protected,
+    /// No run is good yet.
+    Pending,
+    /// The newest run or step failed.
+    Failing,
+    /// Runs were missed.
+    Overdue,
+    /// There is no CronJob.
+    Unscheduled,
+    /// It cannot be backed up as things are.
+    Unprotected,
+    /// Somebody chose not to.
+    Excluded,
+    /// The PVC is gone, restore points are left.
+    Vanished,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// What is worth a word about a PVC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Finding {
+    /// One word: a reason of the controller's, or one of [`WORDS`].
+    pub(crate) reason: &'static str,
+    /// One sentence.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) help: &'static str,
+    /// The run that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<Run>,
+    /// Since when, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<Timestamp>,
+}
+
+impl Finding {
+    fn of(problem: &Problem) -> Self {
+        let Problem { reason, message } = problem;
+        Self { reason: reason.as_str(), message: message.clone(), help: reason.help(), run: None, at: None }
+    }
+
+    fn own(word: &(&'static str, &'static str), message: String) -> Self {
+        Self { reason: word.0, message, help: word.1, run: None, at: None }
+    }
+}
+
+const OVERDUE: (&str, &str) = (
+    "Overdue",
+    "look at the Jobs in the controller's namespace, and whether the controller runs; --missed sets how many runs count",
+);
+const NO_CRONJOB: (&str, &str) = (
+    "NoCronJob",
+    "look whether the controller runs, and at its log; or name its place with --backup-namespace, --instance",
+);
+const SUSPENDED: (&str, &str) =
+    ("Suspended", "somebody suspended the CronJob; the controller takes that back when it runs");
+const NOTHING_LEFT: (&str, &str) =
+    ("NothingLeft", "the next run makes a restore point; look who deleted those that were there");
+const NOT_RECORDED: (&str, &str) =
+    ("NotRecorded", "ask somebody who may read the rest, or for the rights that are named below the table");
+
+/// The words that only this program uses, with what to do.
+#[cfg(test)]
+pub(crate) const WORDS: [(&str, &str); 5] = [OVERDUE, NO_CRONJOB, SUSPENDED, NOTHING_LEFT, NOT_RECORDED];
+
+/// A run and its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RunAt {
+    pub(crate) run: Run,
+    pub(crate) time: Timestamp,
+}
+
+impl RunAt {
+    fn new(run: &Run) -> Self {
+        Self { run: run.clone(), time: run.time() }
+    }
+}
+
+/// The newest copy to one destination.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CopyView {
+    /// How it ended; nothing if none has yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<CopyState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<Run>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) finished: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes: Option<u64>,
+    /// Whether another is being made now.
+    pub(crate) under_way: bool,
+}
+
+/// A restore point in the PVC's namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PointView {
+    /// The name of the VolumeSnapshot and of the PVC made from it.
+    pub(crate) name: String,
+    pub(crate) run: Run,
+    pub(crate) time: Timestamp,
+    /// Whether the snapshot can be restored from.
+    pub(crate) ready: bool,
+    /// How far the run got: Good, Unproven, Unrecorded, Waiting or Dead.
+    pub(crate) state: &'static str,
+    /// Whether it is held against rotation.
+    pub(crate) held: bool,
+    /// Whether its PVC is there, to be mounted.
+    pub(crate) mountable: bool,
+    /// By destination, how its copy ended.
+    pub(crate) copies: BTreeMap<String, CopyState>,
+}
+
+/// One PVC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Volume {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) state: State,
+    /// Whether this makes the exit code 3.
+    pub(crate) alarm: bool,
+    /// Whether the state was computed from the cluster; otherwise it is what the controller recorded.
+    pub(crate) computed: bool,
+    /// Since when it has been protected without a break.
+    pub(crate) protected_since: Option<Timestamp>,
+    /// Five fields, `H` resolved.
+    pub(crate) schedule: Option<String>,
+    pub(crate) time_zone: Option<String>,
+    pub(crate) retention: Option<String>,
+    pub(crate) snapshot_class: Option<String>,
+    pub(crate) next_run: Option<Timestamp>,
+    /// Whether there will be no next run until somebody changes that.
+    pub(crate) suspended: bool,
+    /// Runs that were due since the newest good one and did not become good.
+    pub(crate) missed_runs: Option<u32>,
+    /// The newest good run.
+    pub(crate) good: Option<RunAt>,
+    /// The newest run with a ready snapshot.
+    pub(crate) snapshot: Option<RunAt>,
+    pub(crate) copies: BTreeMap<String, CopyView>,
+    /// Whether a copy outlives the namespace; nothing if that is not known, or there is nothing to outlive it.
+    pub(crate) outside: Option<bool>,
+    /// Oldest first; nothing if they may not be read.
+    pub(crate) restore_points: Option<Vec<PointView>>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) observed: &'a Observed,
+    /// The PVCs; empty: all.
+    pub(crate) names: &'a [String],
+    /// Missed runs that make a PVC overdue.
+    pub(crate) missed: u32,
+    pub(crate) now: Timestamp,
+}
+
+/// The PVCs that are asked for, by namespace and name.
+pub(crate) fn volumes(question: Question<'_>) -> Vec<Volume> {
+    let world = &question.observed.world;
+    let present = world.claims.iter().filter_map(|claim| question.present(claim));
+    let vanished =
+        world.subjects().filter(|uid| world.claim_of(uid).is_none()).filter_map(|uid| question.vanished(uid));
+    let mut volumes: Vec<Volume> = present.chain(vanished).collect();
+    // Of several that vanished under one name, the newest comes first.
+    let key = |v: &Volume| (v.namespace.clone(), v.name.clone(), v.state == State::Vanished);
+    volumes.sort_by(|a, b| {
+        key(a).cmp(&key(b)).then_with(|| b.snapshot.as_ref().map(|s| s.time).cmp(&a.snapshot.as_ref().map(|s| s.time)))
+    });
+    volumes
+}
+
+/// A PVC judged, as well as that can be done.
+enum Judged {
+    /// It is backed up; how, if that is computed.
+    Protected(Option<Box<Protection>>),
+    /// It is not.
+    Left(Problem),
+    /// It cannot be told.
+    Unknown,
+}
+
+/// When runs are due.
+struct Timing {
+    text: String,
+    zone: Zone,
+    schedule: Option<Schedule>,
+    suspended: bool,
+}
+
+impl Timing {
+    fn new(text: &str, zone: Zone, suspended: bool) -> Self {
+        Self { schedule: Schedule::parse(text, "").ok(), text: text.to_owned(), zone, suspended }
+    }
+
+    fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        self.schedule.as_ref().filter(|_| !self.suspended)?.next_after(now, &self.zone)
+    }
+
+    /// Runs that were due in `(after, until]`.
+    fn due(&self, after: Timestamp, until: Timestamp) -> Option<u32> {
+        let schedule = self.schedule.as_ref()?;
+        let (mut due, mut at) = (0, after);
+        while due < MOST_MISSED
+            && let Some(next) = schedule.next_after(at, &self.zone)
+            && next <= until
+        {
+            due += 1;
+            at = next;
+        }
+        Some(due)
+    }
+}
+
+impl Question<'_> {
+    fn wants(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|n| n == name)
+    }
+
+    fn present(&self, claim: &Claim) -> Option<Volume> {
+        if !self.wants(&claim.id.name) {
+            return None;
+        }
+        if let Some(selected) = &self.observed.selected
+            && !selected.contains(&claim.id.uid)
+        {
+            return None;
+        }
+        let (judged, warnings) = self.judge(claim);
+        let is_own = matches!(&judged, Judged::Left(p) if p.reason == Reason::OwnVolume);
+        if is_own && self.names.is_empty() {
+            return None;
+        }
+        Some(self.volume(claim, &judged, &warnings))
+    }
+
+    /// What the controller would say, or what it said.
+    fn judge(&self, claim: &Claim) -> (Judged, Vec<Problem>) {
+        let Observed { world, knows, .. } = self.observed;
+        if knows.verdicts() {
+            return match plan::verdict(world, claim) {
+                Verdict::Protected(protection, warnings) => (Judged::Protected(Some(protection)), warnings),
+                Verdict::Unprotected(problem, warnings) => (Judged::Left(problem), warnings),
+            };
+        }
+        let own = matches!(claim.ours.as_ref().map(|o| o.component), Some(Component::Promoter | Component::Disk));
+        if own || (plan::from_our_snapshot(world, claim) && claim.from_snapshot.as_ref() == Some(&claim.id.name)) {
+            return (Judged::Left(Problem::new(Reason::OwnVolume, "backups themselves need this PVC")), Vec::new());
+        }
+        let Some(status) = &claim.status else { return (unrecorded(claim), Vec::new()) };
+        let judged = match &status.unprotected {
+            Some(problem) => Judged::Left(problem.clone()),
+            None if status.protected_since.is_some() => Judged::Protected(None),
+            None => unrecorded(claim),
+        };
+        (judged, status.warnings.clone())
+    }
+
+    fn volume(&self, claim: &Claim, judged: &Judged, warnings: &[Problem]) -> Volume {
+        let Observed { world, knows, .. } = self.observed;
+        let protection = match judged {
+            Judged::Protected(protection) => protection.as_deref(),
+            _ => None,
+        };
+        let status = self.record(claim);
+        let nothing = Belongings::default();
+        let belongings = world.belongings(&claim.id.uid).unwrap_or(&nothing);
+        let mut volume = self.blank(&claim.namespace, &claim.id.name, &claim.id.uid);
+        self.points(belongings, Some(claim), &mut volume);
+        self.copies(&status, protection, belongings, &mut volume);
+        if !knows.snapshots {
+            volume.snapshot = status.snapshot.as_ref().map(RunAt::new);
+        }
+        volume.outside = self.outside(&volume);
+        volume.computed = knows.verdicts();
+        volume.retention = protection.map(|p| p.retention.to_string());
+        volume.snapshot_class = protection.map(|p| p.snapshot_class.0.clone());
+
+        let cronjob = self.cronjob(claim);
+        let is_protected = matches!(judged, Judged::Protected(_));
+        let timing = if is_protected { self.timing(cronjob, protection) } else { None };
+        if let Some(timing) = &timing {
+            volume.schedule = Some(timing.text.clone());
+            volume.time_zone = Some(timing.zone.name().to_owned());
+            volume.next_run = timing.next(self.now);
+            volume.suspended = timing.suspended;
+        }
+        if is_protected {
+            volume.protected_since = status.protected_since;
+        }
+        let gone = knows.snapshots && status.good.is_some() && !has_anything(&volume);
+        volume.good = status.good.as_ref().filter(|_| !gone).map(RunAt::new);
+        volume.missed_runs = timing.as_ref().filter(|_| is_protected).and_then(|t| self.missed(t, &volume));
+
+        self.state(judged, &status, cronjob.is_some(), gone, &mut volume);
+        volume.findings.extend(warnings.iter().map(Finding::of));
+        volume.alarm = alarms(&volume, claim, self.now);
+        volume
+    }
+
+    fn blank(&self, namespace: &str, name: &str, uid: &str) -> Volume {
+        Volume {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            state: State::Vanished,
+            alarm: false,
+            computed: true,
+            protected_since: None,
+            schedule: None,
+            time_zone: None,
+            retention: None,
+            snapshot_class: None,
+            next_run: None,
+            suspended: false,
+            missed_runs: None,
+            good: None,
+            snapshot: None,
+            copies: BTreeMap::new(),
+            outside: None,
+            restore_points: self.observed.knows.snapshots.then(Vec::new),
+            findings: Vec::new(),
+        }
+    }
+
+    /// The record as the controller would write it now: snapshots are taken and rotated without it.
+    fn record(&self, claim: &Claim) -> Status {
+        let recorded = claim.status.clone().unwrap_or_default();
+        let plan = plan::plan(&self.observed.world, &claim.id.uid, self.now, "");
+        let computed = plan.actions.into_iter().find_map(|action| match action {
+            Action::WriteStatus { status, .. } => Some(*status),
+            _ => None,
+        });
+        let Some(computed) = computed else { return recorded };
+        // Refused steps and the queue of copies are known to the controller alone.
+        let refused = recorded.failure.clone().filter(|f| f.run.is_none());
+        Status {
+            protected_since: recorded.protected_since,
+            waiting: recorded.waiting,
+            failure: refused.or(computed.failure),
+            ..computed
+        }
+    }
+
+    /// The restore points in the namespace, and the newest that is ready.
+    fn points(&self, belongings: &Belongings, claim: Option<&Claim>, volume: &mut Volume) {
+        let Observed { world, knows, .. } = self.observed;
+        if !knows.snapshots {
+            return;
+        }
+        let of_this =
+            |s: &&Snapshot| claim.is_none_or(|c| c.namespace == s.namespace && s.claim.as_ref() == Some(&c.id.name));
+        let promoters: Vec<&Claim> =
+            belongings.promoters.iter().filter_map(|(namespace, name)| world.claims.get(namespace, name)).collect();
+        let promoter = |s: &Snapshot| {
+            promoters
+                .iter()
+                .any(|p| p.namespace == s.namespace && p.from_snapshot.as_ref() == Some(&s.id.name) && !p.terminating)
+        };
+        let mut points: Vec<PointView> = belongings
+            .snapshots
+            .iter()
+            .filter_map(|(namespace, name)| world.snapshots.get(namespace, name))
+            .filter(of_this)
+            .filter(|s| !s.terminating)
+            .filter_map(|snapshot| {
+                let run = snapshot.ours.as_ref()?.run.clone()?;
+                Some(PointView {
+                    name: snapshot.id.name.clone(),
+                    time: run.time(),
+                    run,
+                    ready: snapshot.ready,
+                    state: word(point_state(snapshot, &world.config.deadlines, self.now)),
+                    held: snapshot.held,
+                    mountable: promoter(snapshot),
+                    copies: snapshot.copies.iter().map(|(d, r)| (d.clone(), r.state)).collect(),
+                })
+            })
+            .collect();
+        points.sort_by(|a, b| a.run.cmp(&b.run).then_with(|| a.name.cmp(&b.name)));
+        volume.snapshot = points.iter().rfind(|p| p.ready).map(|p| RunAt::new(&p.run));
+        volume.restore_points = Some(points);
+    }
+
+    fn copies(&self, status: &Status, protection: Option<&Protection>, belongings: &Belongings, volume: &mut Volume) {
+        let world = &self.observed.world;
+        for destination in protection.into_iter().flat_map(|p| &p.destinations) {
+            volume.copies.entry(destination.clone()).or_default();
+        }
+        for (destination, copy) in &status.copies {
+            let view = volume.copies.entry(destination.clone()).or_default();
+            view.state = Some(copy.state);
+            view.run = Some(copy.run.clone());
+            view.finished = Some(copy.finished);
+            view.files = Some(copy.files);
+            view.bytes = Some(copy.bytes);
+        }
+        let jobs = belongings.jobs.iter().filter_map(|(namespace, name)| world.jobs.get(namespace, name));
+        for job in jobs.filter(|j| j.state == JobState::Active && !j.terminating) {
+            let copying = job.ours.as_ref().filter(|o| o.component == Component::Copy);
+            if let Some(destination) = copying.and_then(|o| o.destination.as_ref()) {
+                volume.copies.entry(destination.clone()).or_default().under_way = true;
+            }
+        }
+    }
+
+    /// Whether a copy outlives the namespace.
+    fn outside(&self, volume: &Volume) -> Option<bool> {
+        let copied: BTreeSet<&String> = copies_with_data(volume).collect();
+        let known: Vec<Option<bool>> = copied.into_iter().map(|d| self.outlives(&volume.namespace, d)).collect();
+        if known.contains(&Some(true)) {
+            Some(true)
+        } else if known.contains(&None) || !has_anything(volume) {
+            None
+        } else {
+            Some(false)
+        }
+    }
+
+    /// Whether what lies at a destination outlives the namespace: on a host's disk, or on a volume that
+    /// is retained.
+    fn outlives(&self, namespace: &str, destination: &str) -> Option<bool> {
+        let Observed { world, knows, .. } = self.observed;
+        let configured = world.config.destination(destination);
+        if configured.is_some_and(|d| matches!(d.store, Store::HostPath(_))) {
+            return Some(true);
+        }
+        let label = label_value(destination);
+        let disk = world.claims.within(namespace).find(|c| {
+            c.ours.as_ref().is_some_and(|o| o.component == Component::Disk && o.destination.as_ref() == Some(&label))
+        });
+        match disk {
+            None => knows.config.then_some(false),
+            Some(disk) => {
+                let volume = disk.volume.as_ref().and_then(|v| world.volumes.get("", v));
+                volume.map(|v| v.retained).or_else(|| knows.volumes.then_some(false))
+            }
+        }
+    }
+
+    fn cronjob(&self, claim: &Claim) -> Option<&CronJob> {
+        let world = &self.observed.world;
+        let cronjob = world.cronjobs.get("", &names::cronjob(&claim.source()))?;
+        let ours = cronjob.ours.as_ref().is_some_and(|o| o.instance == world.instance);
+        (ours && !cronjob.terminating).then_some(cronjob)
+    }
+
+    /// What Kubernetes goes by is the CronJob; the settings say what it will be.
+    fn timing(&self, cronjob: Option<&CronJob>, protection: Option<&Protection>) -> Option<Timing> {
+        if let Some(CronJob { spec: (schedule, zone, suspended), .. }) = cronjob {
+            let zone = zone.as_ref().and_then(|z| z.parse().ok()).unwrap_or_default();
+            return Some(Timing::new(schedule, zone, *suspended));
+        }
+        if self.observed.knows.cronjobs {
+            return None;
+        }
+        protection.map(|p| Timing::new(&p.schedule, p.zone.clone(), false))
+    }
+
+    /// Runs that were due and had their time since the newest good one.
+    fn missed(&self, timing: &Timing, volume: &Volume) -> Option<u32> {
+        let since = volume.protected_since?;
+        let after = volume.good.as_ref().map_or(since, |good| good.time.max(since));
+        let Deadlines { job, copy_start, copy, .. } = &self.observed.world.config.deadlines;
+        let copying = if volume.copies.is_empty() { 0 } else { copy_start.as_secs() + copy.as_secs() };
+        let patience = Span::from_secs(job.as_secs() + copying);
+        timing.due(after, patience.before(self.now))
+    }
+
+    /// The state, with what is to be said about it, the worst first.
+    fn state(&self, judged: &Judged, status: &Status, has_cronjob: bool, gone: bool, volume: &mut Volume) {
+        let failure =
+            status.failure.as_ref().map(|f| Finding { run: f.run.clone(), at: Some(f.at), ..Finding::of(&f.problem) });
+        let waiting = status.waiting.as_ref().map(Finding::of);
+        match judged {
+            Judged::Left(problem) => {
+                volume.state = if problem.reason.is_choice() { State::Excluded } else { State::Unprotected };
+                volume.findings.push(Finding::of(problem));
+                if volume.state == State::Unprotected {
+                    volume.findings.extend(failure);
+                }
+            }
+            Judged::Unknown => {
+                volume.state = State::Unknown;
+                let message = "the controller recorded nothing on it: it is left out by choice, or was not seen yet";
+                volume.findings.push(Finding::own(&NOT_RECORDED, message.to_owned()));
+            }
+            Judged::Protected(_) => {
+                let missed = volume.missed_runs.filter(|missed| *missed >= self.missed);
+                volume.state = if self.observed.knows.cronjobs && !has_cronjob {
+                    State::Unscheduled
+                } else if missed.is_some() {
+                    State::Overdue
+                } else if failure.is_some() || gone {
+                    State::Failing
+                } else if volume.good.is_none() {
+                    State::Pending
+                } else {
+                    State::Protected
+                };
+                volume.findings.extend(failure);
+                if gone {
+                    let message = "every restore point that it had is gone, and no copy of it is known".to_owned();
+                    volume.findings.push(Finding::own(&NOTHING_LEFT, message));
+                }
+                if volume.state == State::Unscheduled {
+                    let world = &self.observed.world;
+                    let message =
+                        format!("namespace {} has no CronJob of it (instance {})", world.namespace, world.instance);
+                    volume.findings.push(Finding::own(&NO_CRONJOB, message));
+                }
+                volume.findings.extend(missed.map(|missed| overdue(missed, volume)));
+                if volume.suspended {
+                    volume.findings.push(Finding::own(&SUSPENDED, "its CronJob is suspended".to_owned()));
+                }
+                volume.findings.extend(waiting);
+            }
+        }
+    }
+
+    /// A source that is gone and left restore points.
+    fn vanished(&self, uid: &str) -> Option<Volume> {
+        let world = &self.observed.world;
+        if self.observed.selected.is_some() {
+            return None;
+        }
+        let belongings = world.belongings(uid).filter(|b| !b.snapshots.is_empty())?;
+        let source = world.source_of(uid).filter(|s| self.wants(&s.name))?;
+        let mut volume = self.blank(&source.namespace, &source.name, uid);
+        self.points(belongings, None, &mut volume);
+        let snapshots =
+            belongings.snapshots.iter().filter_map(|(namespace, name)| world.snapshots.get(namespace, name));
+        for snapshot in snapshots {
+            let Some(run) = snapshot.ours.as_ref().and_then(|o| o.run.clone()) else { continue };
+            for (destination, copy) in snapshot.copies.iter().filter(|(_, c)| c.state != CopyState::Superseded) {
+                let view = volume.copies.entry(destination.clone()).or_default();
+                if view.run.as_ref().is_none_or(|newest| *newest < run) {
+                    *view = CopyView {
+                        state: Some(copy.state),
+                        run: Some(run.clone()),
+                        finished: Some(copy.finished),
+                        files: Some(copy.files),
+                        bytes: Some(copy.bytes),
+                        under_way: false,
+                    };
+                }
+            }
+        }
+        volume.good = volume.restore_points.iter().flatten().rfind(|p| p.state == "Good").map(|p| RunAt::new(&p.run));
+        volume.outside = self.outside(&volume);
+        let left = volume.restore_points.as_ref().map_or(0, Vec::len);
+        let points = if left == 1 { "restore point is" } else { "restore points are" };
+        let message = format!("the PVC is gone; {left} {points} left");
+        volume.findings.push(Finding::of(&Problem::new(Reason::SourceGone, message)));
+        Some(volume)
+    }
+}
+
+/// What can be told about a PVC on which the controller recorded nothing.
+fn unrecorded(claim: &Claim) -> Judged {
+    if claim.settings.get(names::ENABLED).is_some_and(|v| v.trim() == "false") {
+        let message = format!("{} is \"false\" on the PVC", names::ENABLED);
+        return Judged::Left(Problem::new(Reason::Disabled, message));
+    }
+    if claim.phase == ClaimPhase::Pending {
+        return Judged::Left(Problem::new(Reason::NotBound, "the PVC is not bound to a volume"));
+    }
+    Judged::Unknown
+}
+
+fn overdue(missed: u32, volume: &Volume) -> Finding {
+    let number = if missed >= MOST_MISSED { format!("{MOST_MISSED} runs or more") } else { format!("{missed} runs") };
+    let number = if missed == 1 { "1 run".to_owned() } else { number };
+    let since = volume
+        .good
+        .as_ref()
+        .map_or_else(|| "no run has been good yet".to_owned(), |good| format!("the newest good run is {}", good.run));
+    Finding::own(&OVERDUE, format!("{number} did not become good in time; {since}"))
+}
+
+/// The destinations that have something to restore from.
+fn copies_with_data(volume: &Volume) -> impl Iterator<Item = &String> {
+    let has_data = |state: CopyState| matches!(state, CopyState::Complete | CopyState::Incomplete);
+    let newest = volume.copies.iter().filter(move |(_, c)| c.state.is_some_and(has_data)).map(|(d, _)| d);
+    let older = volume.restore_points.iter().flatten().flat_map(|p| &p.copies);
+    newest.chain(older.filter(move |(_, state)| has_data(**state)).map(|(d, _)| d))
+}
+
+/// Whether there is anything to restore from.
+fn has_anything(volume: &Volume) -> bool {
+    volume.snapshot.is_some() || copies_with_data(volume).next().is_some()
+}
+
+/// Whether a person has to look.
+fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
+    match volume.state {
+        State::Failing | State::Overdue => true,
+        State::Unscheduled => CRONJOB_DUE.after(claim.created) < now,
+        // Without a volume there is no data.
+        State::Unprotected => volume.findings.first().is_none_or(|f| f.reason != Reason::NotBound.as_str()),
+        State::Protected | State::Pending | State::Excluded | State::Vanished | State::Unknown => false,
+    }
+}
+
+fn word(state: PointState) -> &'static str {
+    match state {
+        PointState::Good => "Good",
+        PointState::Unproven => "Unproven",
+        PointState::Unrecorded => "Unrecorded",
+        PointState::Waiting => "Waiting",
+        PointState::Dead => "Dead",
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests over whole clusters that exist only in memory.
+
+mod fixture;
+mod server;
+mod states;
+mod tables;

@@ -1,0 +1,238 @@
+//! Which state follows from what.
+
+use serde_json::{Value, json};
+
+use super::fixture::{ALL, Objects, TENANT, cluster, copied, copy_status, now};
+use crate::observe::Knows;
+use crate::status::{self, Question, State, Volume, WORDS};
+
+const SINCE: &str = "2018-11-01T00:10:00Z";
+
+fn reasons(volume: &Volume) -> Vec<&str> {
+    volume.findings.iter().map(|f| f.reason).collect()
+}
+
+fn snapshots_only(pvc: &mut Value) {
+    pvc["metadata"]["annotations"]["backup-controller.io/destination"] = json!("none");
+}
+
+#[test]
+fn faults_alarm_and_choices_do_not() {
+    let volumes = cluster().volumes(ALL);
+    let alarms: Vec<(&str, State)> = volumes.iter().filter(|v| v.alarm).map(|v| (v.name.as_str(), v.state)).collect();
+    assert_eq!(
+        alarms,
+        [
+            ("forgotten", State::Unscheduled),
+            ("full", State::Failing),
+            ("late", State::Overdue),
+            ("raw", State::Unprotected)
+        ]
+    );
+    let unbound = volumes.iter().find(|v| v.name == "unbound").unwrap();
+    assert_eq!((unbound.state, unbound.alarm), (State::Unprotected, false), "it has no data yet");
+}
+
+#[test]
+fn a_run_is_missed_once_it_had_its_time_and_not_before() {
+    let overdue = |good: &str, at: &str, destination: bool| {
+        let mut all = Objects::new();
+        let status = json!({"protectedSince": SINCE, "snapshot": good, "good": good});
+        let pvc = all.source("shop", "data", &status);
+        if !destination {
+            snapshots_only(pvc);
+        }
+        let copies = if destination { json!({"disk": copied("Complete", "2018-12-05T03:29:00Z")}) } else { json!({}) };
+        all.point("shop", "data", good, &copies);
+        let observed = all.observed(ALL);
+        let volumes =
+            status::volumes(Question { observed: &observed, names: &[], missed: 2, now: at.parse().unwrap() });
+        (volumes[0].state == State::Overdue, volumes[0].missed_runs)
+    };
+    // Due each night at 03:17; a Job has 30 minutes, and a copy 10 minutes and 4 hours.
+    assert_eq!(overdue("20181203T0317Z", "2018-12-05T03:20:00Z", false), (false, Some(1)));
+    assert_eq!(overdue("20181203T0317Z", "2018-12-05T03:48:00Z", false), (true, Some(2)));
+    assert_eq!(overdue("20181203T0317Z", "2018-12-05T03:48:00Z", true), (false, Some(1)));
+    assert_eq!(overdue("20181203T0317Z", "2018-12-05T07:58:00Z", true), (true, Some(2)));
+    assert_eq!(overdue("20181204T0317Z", "2018-12-05T23:00:00Z", false), (false, Some(1)));
+    assert_eq!(
+        overdue("20180101T0317Z", "2018-12-05T23:00:00Z", false),
+        (true, Some(35)),
+        "counted since it is protected"
+    );
+}
+
+#[test]
+fn a_source_that_never_was_good_is_overdue_too() {
+    let mut all = Objects::new();
+    all.source("shop", "data", &json!({"protectedSince": SINCE}));
+    let volume = all.only("data");
+    assert_eq!((volume.state, reasons(&volume)), (State::Overdue, vec!["Overdue"]));
+    assert!(volume.findings[0].message.contains("no run has been good yet"), "{}", volume.findings[0].message);
+    let mut all = Objects::new();
+    all.source("shop", "data", &json!({"protectedSince": "2018-12-05T02:00:00Z"}));
+    assert_eq!(all.only("data").state, State::Pending);
+}
+
+/// The CronJobs run without the controller; what they made counts although nobody recorded it.
+#[test]
+fn a_snapshot_counts_before_the_controller_recorded_it() {
+    let mut all = Objects::new();
+    let status = json!({"protectedSince": SINCE, "snapshot": "20181201T0317Z", "good": "20181201T0317Z"});
+    snapshots_only(all.source("shop", "data", &status));
+    all.point("shop", "data", "20181205T0317Z", &json!({}));
+    let volume = all.only("data");
+    assert_eq!((volume.state, volume.good.unwrap().run.as_str()), (State::Protected, "20181205T0317Z"));
+}
+
+#[test]
+fn a_record_of_what_is_gone_protects_nobody() {
+    let mut all = Objects::new();
+    let status = json!({"protectedSince": SINCE, "snapshot": "20181205T0317Z", "good": "20181205T0317Z"});
+    snapshots_only(all.source("shop", "data", &status));
+    let volume = all.only("data");
+    assert_eq!((volume.state, reasons(&volume)), (State::Overdue, vec!["NothingLeft", "Overdue"]));
+    assert_eq!((volume.good, volume.outside), (None, None));
+    let volume = all.only_with("data", TENANT);
+    assert_eq!((volume.state, reasons(&volume), volume.alarm), (State::Failing, vec!["NothingLeft"], true));
+}
+
+/// The annotation can be forged by whoever may write the PVC.
+#[test]
+fn what_is_computed_comes_before_what_was_recorded() {
+    let mut all = Objects::new();
+    let status = json!({"protectedSince": SINCE, "snapshot": "20181205T0317Z", "good": "20181205T0317Z"});
+    all.source("shop", "raw", &status)["spec"]["volumeMode"] = json!("Block");
+    let volume = all.only("raw");
+    assert_eq!((volume.state, reasons(&volume), volume.alarm), (State::Unprotected, vec!["BlockVolume"], true));
+    assert_eq!(volume.protected_since, None);
+}
+
+#[test]
+fn a_copy_is_outside_if_its_disk_outlives_the_namespace() {
+    let outside = |reclaim: &str, destination: &str| {
+        let mut all = Objects::new();
+        all.namespace("other");
+        all.disk("other", reclaim);
+        let run = "20181205T0317Z";
+        let copies = json!({destination: copy_status(run, "Complete", "2018-12-05T03:29:00Z")});
+        let status = json!({"protectedSince": SINCE, "snapshot": run, "good": run, "copies": copies});
+        all.source("other", "data", &status);
+        all.point("other", "data", run, &json!({destination: copied("Complete", "2018-12-05T03:29:00Z")}));
+        all.only("data").outside
+    };
+    assert_eq!(outside("Retain", "disk"), Some(true));
+    assert_eq!(outside("Delete", "disk"), Some(false), "all eggs in one basket");
+    assert_eq!(outside("Delete", "vault"), Some(true), "a host's disk");
+}
+
+#[test]
+fn failed_copies_keep_nothing_outside() {
+    let mut all = Objects::new();
+    let run = "20181205T0317Z";
+    let copies = json!({"disk": copy_status(run, "Failed", "2018-12-05T03:29:00Z")});
+    all.source("shop", "data", &json!({"protectedSince": SINCE, "snapshot": run, "copies": copies}));
+    all.point("shop", "data", run, &json!({"disk": copied("Failed", "2018-12-05T03:29:00Z")}));
+    assert_eq!(all.only("data").outside, Some(false));
+}
+
+#[test]
+fn a_refused_step_that_only_the_controller_knows_of_is_shown() {
+    let mut all = Objects::new();
+    let status = json!({
+        "protectedSince": SINCE, "snapshot": "20181205T0317Z", "good": "20181205T0317Z",
+        "failure": {"reason": "QuotaExceeded", "message": "create jobs: exceeded quota", "at": "2018-12-05T11:00:00Z"}
+    });
+    snapshots_only(all.source("shop", "data", &status));
+    all.point("shop", "data", "20181205T0317Z", &json!({}));
+    let volume = all.only("data");
+    assert_eq!((volume.state, reasons(&volume), volume.alarm), (State::Failing, vec!["QuotaExceeded"], true));
+}
+
+#[test]
+fn a_young_pvc_has_no_cronjob_yet_and_alarms_nobody() {
+    let mut all = Objects::new();
+    all.pvc("shop", "data")["metadata"]["creationTimestamp"] = json!("2018-12-05T11:58:00Z");
+    let volume = all.only("data");
+    assert_eq!((volume.state, volume.alarm), (State::Unscheduled, false));
+}
+
+#[test]
+fn a_suspended_cronjob_is_told() {
+    let mut all = cluster();
+    for cronjob in &mut all.cronjobs {
+        cronjob["spec"]["suspend"] = json!(true);
+    }
+    let volume = all.only("data");
+    assert_eq!((volume.next_run, volume.suspended, reasons(&volume)), (None, true, vec!["Suspended"]));
+}
+
+#[test]
+fn another_installations_objects_do_not_count() {
+    let mut all = cluster();
+    for object in all.cronjobs.iter_mut().chain(&mut all.snapshots) {
+        object["metadata"]["labels"]["backup-controller.io/instance"] = json!("other");
+    }
+    let volume = all.only("data");
+    assert_eq!(volume.state, State::Unscheduled);
+    assert_eq!(volume.restore_points, Some(vec![]));
+}
+
+#[test]
+fn a_tenant_sees_what_was_recorded_and_what_he_may_see() {
+    let all = cluster();
+    let one = |name: &str| all.only_with(name, TENANT);
+    assert_eq!((one("data").state, one("data").computed), (State::Protected, false));
+    assert_eq!(one("full").state, State::Failing);
+    assert_eq!(one("forgotten").state, State::Unknown);
+    assert!(!one("forgotten").alarm);
+    assert_eq!((one("off").state, one("unbound").state), (State::Excluded, State::Unprotected));
+    assert_eq!(one("late").missed_runs, None, "CronJobs may not be read");
+    assert_eq!(one("data").outside, None);
+    assert_eq!(one("data").restore_points.unwrap().len(), 2);
+    let late = all.only_with("late", Knows { cronjobs: true, ..TENANT });
+    assert_eq!((late.state, late.missed_runs), (State::Overdue, Some(3)));
+}
+
+#[test]
+fn without_cronjobs_the_next_run_follows_from_the_settings() {
+    let mut all = cluster();
+    all.claims.iter_mut().filter(|c| c["metadata"]["name"] == "data").for_each(|c| {
+        c["metadata"]["annotations"]["backup-controller.io/schedule"] = json!("0 4 * * *");
+    });
+    let volume = all.only_with("data", Knows { cronjobs: false, ..ALL });
+    assert_eq!((volume.state, volume.next_run), (State::Protected, Some("2018-12-06T04:00:00Z".parse().unwrap())));
+}
+
+#[test]
+fn our_own_volumes_are_shown_by_name_only() {
+    let volume = cluster().only("backup-disk");
+    assert_eq!((volume.state, reasons(&volume), volume.alarm), (State::Excluded, vec!["OwnVolume"], false));
+}
+
+#[test]
+fn what_vanished_keeps_its_restore_points() {
+    let volume = cluster().only("gone");
+    assert_eq!((volume.state, reasons(&volume), volume.alarm), (State::Vanished, vec!["SourceGone"], false));
+    assert_eq!(volume.restore_points.as_ref().unwrap()[0].name, "gone-20181204");
+    assert_eq!(volume.outside, Some(true));
+    let mut observed = cluster().observed(ALL);
+    observed.selected = Some(["uid-shop-data".to_owned()].into());
+    let volumes = status::volumes(Question { observed: &observed, names: &[], missed: 2, now: now() });
+    assert_eq!(
+        volumes.iter().map(|v| v.name.as_str()).collect::<Vec<_>>(),
+        ["data"],
+        "it has no labels to be found by"
+    );
+}
+
+/// The words of this program stand in the same page as the controller's.
+#[test]
+fn each_word_of_ours_is_in_the_troubleshooting_page() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/troubleshooting.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    for (word, help) in WORDS {
+        let explained = page.lines().any(|l| l.starts_with(&format!("| `{word}` |")) && l.contains(help));
+        assert!(explained, "{word} is not in {path} with: {help}");
+    }
+}

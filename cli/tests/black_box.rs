@@ -1,0 +1,93 @@
+//! The program as a person calls it, where it needs no cluster.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::process::{Command, Output};
+
+fn run(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kubectl-backup"))
+        .args(args)
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .output()
+        .unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn help_names_the_verbs_the_flags_and_the_exit_codes() {
+    let output = run(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(out(&output).contains("Usage: kubectl backup [OPTIONS] <COMMAND>"), "{}", out(&output));
+    assert!(out(&output).contains("status"), "{}", out(&output));
+
+    let output = run(&["status", "--help"]);
+    let text = out(&output);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text.contains("Usage: kubectl backup status [OPTIONS] [PVC]..."), "{text}");
+    for word in [
+        "-n, --namespace",
+        "-A, --all-namespaces",
+        "-l, --selector",
+        "-o, --output",
+        "--no-headers",
+        "--kubeconfig",
+        "--context",
+        "--backup-namespace",
+        "BACKUP_NAMESPACE",
+        "--instance",
+        "--missed",
+        "Exit codes:",
+        "  3  ",
+        "Unscheduled",
+        "Vanished",
+        "OUTSIDE",
+    ] {
+        assert!(text.contains(word), "{word} is not in\n{text}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+}
+
+#[test]
+fn the_version_is_the_workspaces() {
+    assert_eq!(out(&run(&["--version"])), format!("kubectl-backup {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_wrong_command_line_is_2_and_says_what_is_wrong() {
+    for (args, part) in [
+        (&[][..], "Usage: kubectl backup"),
+        (&["state"], "unrecognized subcommand 'state'"),
+        (&["status", "-A", "data"], "cannot be used with"),
+        (&["status", "data", "-l", "a=b"], "cannot be used with"),
+        (&["status", "-o", "xml"], "[possible values: table, wide, json, yaml, name]"),
+        (&["status", "--missed=0"], "0 is not in 1..=100"),
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(err(&output).contains(part), "{args:?}: {}", err(&output));
+        assert_eq!(out(&output), "", "{args:?}");
+    }
+}
+
+#[test]
+fn without_a_cluster_it_is_1_and_says_where_it_looked() {
+    let output = run(&["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("KUBECONFIG") && err(&output).contains("this is not a pod"), "{}", err(&output));
+
+    let output = run(&["status", "--kubeconfig", "/nonexistent/config"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("--kubeconfig") && err(&output).contains("/nonexistent/config"), "{}", err(&output));
+
+    let output = run(&["status", "--context", "prod"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("--context"), "{}", err(&output));
+}

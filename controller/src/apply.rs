@@ -1,0 +1,293 @@
+//! Carrying steps out: the only file that writes to the API server.
+//!
+//! Each step answers with what it saw, so that the next plan is made from it without waiting for a watch.
+
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
+use kube::{Api, Client};
+use kube_runtime::events::{Event, EventType, Recorder, Reporter};
+use model::config::Destination;
+use model::facts::{self, Identity};
+use model::names::{self, SourceId};
+use model::plan::{Action, Copy, DiskStep, Note};
+use model::reason::{Problem, Reason};
+use model::record::{LostCopy, Status, clip};
+use model::select::Protection;
+use model::snapshot::VolumeSnapshot;
+use model::world::{Change, Seen};
+use serde_json::{Value, json};
+use templates::{CopyJob, RenderError};
+
+use crate::settings::Settings;
+
+/// Why a step was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The API server refused it, or did not answer.
+    #[error(transparent)]
+    Api(#[from] api::Error),
+    /// A template does not render what it must.
+    #[error(transparent)]
+    Template(#[from] RenderError),
+    /// The configuration changed meanwhile; the next plan knows.
+    #[error("destination {0} is not configured any more")]
+    NoDestination(String),
+}
+
+impl Refusal {
+    /// For people and metrics.
+    pub(crate) fn problem(&self) -> Problem {
+        match self {
+            Self::Api(error) => error.problem(),
+            Self::Template(error) => Problem::new(Reason::InvalidObject, error.to_string()),
+            Self::NoDestination(_) => Problem::new(Reason::UnknownDestination, self.to_string()),
+        }
+    }
+
+    /// Whether it may pass by itself.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Api(error) if error.retry() == api::Retry::Transient)
+    }
+
+    /// Whether the object that the step is about is gone or was changed: the next plan sees that.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Api(error) if error.is_not_found() || error.is_conflict() || error.is_namespace_terminating())
+    }
+}
+
+/// What carries steps out.
+#[derive(Clone)]
+pub(crate) struct Applier {
+    client: Client,
+    recorder: Recorder,
+}
+
+impl Applier {
+    /// With a client.
+    pub(crate) fn new(client: Client) -> Self {
+        let reporter = Reporter { controller: names::MANAGER.into(), instance: None };
+        Self { recorder: Recorder::new(client.clone(), reporter), client }
+    }
+
+    /// Takes one step.
+    pub(crate) async fn take(&self, action: &Action, settings: &Settings) -> Result<Option<Change>, Refusal> {
+        match action {
+            Action::ApplyCronJob { source, protection, fingerprint } => {
+                self.apply_cronjob(settings, source, protection, fingerprint).await.map(Some)
+            }
+            Action::DeleteCronJob(id) => {
+                api::delete::<CronJob>(&self.client, &settings.install.namespace, id, false).await?;
+                Ok(Some(Change::CronJob(Seen::Gone((String::new(), id.name.clone())))))
+            }
+            Action::StartRun { source, protection, value, cronjob } => {
+                let Settings { install, config, templates, .. } = settings;
+                let rendered =
+                    templates.snapshot_cronjob(install, config, source, protection, !protection.unreadable)?;
+                let job = templates.run_now_job(&rendered, &cronjob.uid, source, value)?;
+                self.create_job(&job).await.map(Some)
+            }
+            Action::MakeDisk(step, destination, namespace) => {
+                let destination = configured(settings, destination)?;
+                self.make_disk(settings, *step, destination, namespace).await.map(Some)
+            }
+            Action::StartCopy(copy) => self.start_copy(settings, copy).await.map(Some),
+            Action::Record { namespace, snapshot, destination, result, .. } => {
+                let text = serde_json::to_string(result).unwrap_or_default();
+                self.mark_snapshot(namespace, snapshot, destination, &text).await.map(Some)
+            }
+            Action::NoteLost { namespace, snapshot, destination, job, .. } => {
+                let text = serde_json::to_string(&LostCopy { lost: job.clone() }).unwrap_or_default();
+                self.mark_snapshot(namespace, snapshot, destination, &text).await.map(Some)
+            }
+            Action::DeleteJob { namespace, id } => {
+                api::delete::<Job>(&self.client, namespace, id, false).await?;
+                Ok(None)
+            }
+            Action::WriteStatus { source, status, notes } => self.write_status(source, status, notes).await.map(Some),
+        }
+    }
+
+    /// Writes the CronJob that rotates what vanished sources left, unless `applied` says that it is in force.
+    pub(crate) async fn apply_sweep(
+        &self,
+        settings: &Settings,
+        applied: Option<&str>,
+    ) -> Result<Option<Change>, Refusal> {
+        let rendered = settings.templates.sweep_cronjob(&settings.install, &settings.config)?;
+        if applied.is_some() && rendered["metadata"]["annotations"][names::APPLIED].as_str() == applied {
+            return Ok(None);
+        }
+        self.apply_rendered_cronjob(settings, &rendered).await.map(Some)
+    }
+
+    async fn apply_cronjob(
+        &self,
+        settings: &Settings,
+        source: &SourceId,
+        protection: &Protection,
+        fingerprint: &str,
+    ) -> Result<Change, Refusal> {
+        let Settings { install, config, templates, .. } = settings;
+        let mut rendered = templates.snapshot_cronjob(install, config, source, protection, !protection.unreadable)?;
+        rendered["metadata"]["annotations"][names::APPLIED] = Value::from(fingerprint);
+        let change = self.apply_rendered_cronjob(settings, &rendered).await?;
+        tracing::info!(
+            namespace = source.namespace,
+            pvc = source.name,
+            schedule = protection.schedule,
+            zone = protection.zone.name(),
+            retention = %protection.retention,
+            destinations = protection.destinations.join(","),
+            snapshot_class = protection.snapshot_class.0,
+            chosen = protection.snapshot_class.1.as_str(),
+            "CronJob applied"
+        );
+        Ok(change)
+    }
+
+    async fn apply_rendered_cronjob(&self, settings: &Settings, rendered: &Value) -> Result<Change, Refusal> {
+        let api: Api<CronJob> = Api::namespaced(self.client.clone(), &settings.install.namespace);
+        let name = rendered["metadata"]["name"].as_str().unwrap_or_default();
+        let written = api::apply(&api, names::MANAGER, name, rendered).await?;
+        Ok(Change::CronJob(Seen::Put(facts::CronJob::from(&written))))
+    }
+
+    /// Writes what became of a copy on its snapshot.
+    async fn mark_snapshot(
+        &self,
+        namespace: &str,
+        snapshot: &Identity,
+        destination: &str,
+        text: &str,
+    ) -> Result<Change, Refusal> {
+        let key = names::copy_key(destination);
+        let api: Api<VolumeSnapshot> = Api::namespaced(self.client.clone(), namespace);
+        // One field manager a destination: applying one result must not take another's away.
+        let manager = format!("{}/{}", names::MANAGER, &key[names::PREFIX.len()..]);
+        let object = annotation::<VolumeSnapshot>(namespace, &snapshot.name, &snapshot.uid, &key, text);
+        let written = api::apply(&api, &manager, &snapshot.name, &object).await?;
+        Ok(Change::Snapshot(Seen::Put(facts::Snapshot::from(&written))))
+    }
+
+    async fn create_job(&self, job: &Value) -> Result<Change, Refusal> {
+        let made: Job = api::ensure(&self.client, job).await?;
+        Ok(Change::Job(Seen::Put(facts::Job::from(&made))))
+    }
+
+    async fn start_copy(&self, settings: &Settings, copy: &Copy) -> Result<Change, Refusal> {
+        let job = settings.templates.copy_job(
+            &settings.install,
+            &settings.config,
+            &CopyJob {
+                source: &copy.source,
+                run: &copy.run,
+                destination: configured(settings, &copy.destination)?,
+                promoter: &copy.promoter,
+                retention: copy.retention.as_ref(),
+                zone: &copy.zone,
+                accept_empty: copy.accept_empty,
+                spc_no_relabeling: copy.spc_no_relabeling,
+            },
+        )?;
+        let change = self.create_job(&job).await?;
+        tracing::info!(
+            namespace = copy.source.namespace,
+            pvc = copy.source.name,
+            run = %copy.run,
+            destination = copy.destination,
+            "copy started"
+        );
+        Ok(change)
+    }
+
+    async fn make_disk(
+        &self,
+        settings: &Settings,
+        step: DiskStep,
+        destination: &Destination,
+        namespace: &str,
+    ) -> Result<Change, Refusal> {
+        let Settings { install, config, templates, .. } = settings;
+        let change = match step {
+            DiskStep::Keeper => {
+                let job = templates.keeper_job(install, config, destination, namespace)?;
+                self.create_job(&job).await?
+            }
+            DiskStep::Volume => {
+                let volume = templates.disk_volume(install, destination, namespace)?;
+                let made: PersistentVolume = api::ensure(&self.client, &volume).await?;
+                Change::Volume(Seen::Put(facts::Volume::from(&made)))
+            }
+            DiskStep::Claim | DiskStep::HostClaim => {
+                let claim = match step {
+                    DiskStep::Claim => templates.disk_claim(install, destination, namespace)?,
+                    _ => templates.host_disk_claim(install, destination, namespace)?,
+                };
+                let made: PersistentVolumeClaim = api::ensure(&self.client, &claim).await?;
+                Change::Claim(Seen::Put(facts::Claim::from(&made)))
+            }
+        };
+        tracing::info!(namespace, destination = destination.name, step = ?step, "BackupDisk prepared");
+        Ok(change)
+    }
+
+    async fn write_status(&self, source: &SourceId, status: &Status, notes: &[Note]) -> Result<Change, Refusal> {
+        let SourceId { namespace, name, uid } = source;
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
+        let object = annotation::<PersistentVolumeClaim>(namespace, name, uid, names::STATUS, &status.to_text());
+        let written = api::apply(&api, &format!("{}/status", names::MANAGER), name, &object).await?;
+        let reference = ObjectReference {
+            api_version: Some("v1".into()),
+            kind: Some("PersistentVolumeClaim".into()),
+            namespace: Some(namespace.clone()),
+            name: Some(name.clone()),
+            uid: Some(uid.clone()),
+            ..ObjectReference::default()
+        };
+        for note in notes {
+            self.publish(note, &reference).await;
+        }
+        Ok(Change::Claim(Seen::Put(facts::Claim::from(&written))))
+    }
+
+    /// An Event that cannot be written harms nothing: it is told in the log.
+    async fn publish(&self, note: &Note, reference: &ObjectReference) {
+        let (namespace, pvc) = (reference.namespace.as_deref(), reference.name.as_deref());
+        if note.warning {
+            tracing::warn!(namespace, pvc, reason = note.reason, "{}", note.text);
+        } else {
+            tracing::info!(namespace, pvc, reason = note.reason, "{}", note.text);
+        }
+        let event = Event {
+            type_: if note.warning { EventType::Warning } else { EventType::Normal },
+            reason: note.reason.into(),
+            note: Some(clip(&note.text, 1000)),
+            action: note.action.into(),
+            secondary: None,
+        };
+        let written = api::bounded(|| "create events".to_owned(), self.recorder.publish(&event, reference)).await;
+        if let Err(error) = written {
+            tracing::warn!(namespace, pvc, error = api::chain(&error), "an Event could not be written");
+        }
+    }
+}
+
+fn configured<'a>(settings: &'a Settings, destination: &str) -> Result<&'a Destination, Refusal> {
+    settings.config.destination(destination).ok_or_else(|| Refusal::NoDestination(destination.to_owned()))
+}
+
+/// One annotation of ours for server-side apply. The UID makes sure that it never creates an object, and
+/// never reaches a namesake.
+fn annotation<K: kube::Resource<DynamicType = ()>>(
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    key: &str,
+    text: &str,
+) -> Value {
+    json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": {"namespace": namespace, "name": name, "uid": uid, "annotations": {key: text}},
+    })
+}

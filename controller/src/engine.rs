@@ -1,0 +1,401 @@
+//! The loop: observe, plan, apply, record.
+//!
+//! Changes come in from watches and from answers to our own requests; each names the sources that it
+//! concerns; those are planned anew, and the steps of their plans are taken, a bounded number at a time.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use futures::{FutureExt, future::LocalBoxFuture};
+use model::Timestamp;
+use model::admit::{self, Admission, Waiting};
+use model::plan::{self, Action, Copy, Plan, Standing};
+use model::reason::Problem;
+use model::world::{Change, Seen, World};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::admin::{self, Shown};
+use crate::apply::{Applier, Refusal};
+use crate::args::Args;
+use crate::metrics::Metrics;
+use crate::settings::{Settings, Source};
+use crate::steps::Steps;
+use crate::watch;
+
+/// Steps under way at once: enough to hide latency, few enough for a small API server.
+const CONCURRENCY: usize = 16;
+/// Changes taken in before planning: a full list is one batch, not ten thousand.
+const BATCH: usize = 1000;
+/// How often the files of the settings are looked at.
+const SETTINGS_PERIOD: Duration = Duration::from_secs(5);
+/// A refusal that may pass by itself is told when it has happened so often.
+const TELL_AFTER: u32 = 3;
+/// The step that writes the sweeper's CronJob.
+const SWEEP: &str = "sweep";
+
+type Ended = (String, Option<Action>, Result<Option<Change>, Refusal>);
+
+/// Runs until it is told to stop.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let mut source = Source::new(&args);
+    let settings = source.read()?;
+    let client = api::connect(args.kubeconfig.as_deref()).await?;
+    let listener = admin::bind(args.listen).await?;
+    let mut changes = watch::all(&client, &args.instance, &args.namespace);
+    let shown =
+        Shown { metrics: Arc::new(Mutex::new(Metrics::new())), pending: Arc::new(Mutex::new(vec!["anything"])) };
+    tokio::spawn(admin::serve(listener, shown.clone()));
+    let world = World::new(&args.instance, &args.namespace, settings.config.clone());
+    let mut engine = Engine::new(world, settings, Applier::new(client), shown);
+    engine.metrics(|m| m.config(true));
+    tracing::info!(instance = args.instance, namespace = args.namespace, listen = %args.listen, "started");
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut look = tokio::time::interval(SETTINGS_PERIOD);
+    loop {
+        let next_wake = engine.next_wake();
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            Some(ended) = engine.running.next(), if !engine.running.is_empty() => engine.ended(ended),
+            Some(change) = changes.next() => {
+                engine.observe(change);
+                for _ in 0..BATCH {
+                    let Some(Some(change)) = changes.next().now_or_never() else { break };
+                    engine.observe(change);
+                }
+            }
+            () = sleep_until(next_wake) => engine.wake(),
+            _ = look.tick() => engine.reload(&mut source),
+        }
+        engine.turn();
+    }
+    // Steps under way are safe to break off: each is repeated, or found done, at the next start.
+    tracing::info!(under_way = engine.running.len(), "stopped");
+    Ok(())
+}
+
+async fn sleep_until(at: Option<Timestamp>) {
+    let Some(at) = at else { return std::future::pending().await };
+    let wait = at.duration_since(Timestamp::now());
+    tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
+}
+
+struct Engine {
+    world: World,
+    settings: Arc<Settings>,
+    applier: Applier,
+    shown: Shown,
+    steps: Steps,
+    dirty: HashSet<String>,
+    ready: BTreeMap<String, Vec<(Waiting, Box<Copy>)>>,
+    admission_due: bool,
+    wakes: BTreeMap<Timestamp, HashSet<String>>,
+    queue: VecDeque<(String, Option<Action>)>,
+    running: FuturesUnordered<LocalBoxFuture<'static, Ended>>,
+    /// By source: the step that was refused, which alone can take the refusal back.
+    refused: HashMap<String, String>,
+    /// By step that is no source's own: the sources that want it.
+    shared: HashMap<String, HashSet<String>>,
+    sweep_due: bool,
+    was_synced: bool,
+}
+
+impl Engine {
+    fn new(world: World, settings: Settings, applier: Applier, shown: Shown) -> Self {
+        Self {
+            world,
+            settings: Arc::new(settings),
+            applier,
+            shown,
+            steps: Steps::default(),
+            dirty: HashSet::new(),
+            ready: BTreeMap::new(),
+            admission_due: false,
+            wakes: BTreeMap::new(),
+            queue: VecDeque::new(),
+            running: FuturesUnordered::new(),
+            refused: HashMap::new(),
+            shared: HashMap::new(),
+            sweep_due: true,
+            was_synced: false,
+        }
+    }
+
+    fn metrics(&self, tell: impl FnOnce(&mut Metrics)) {
+        tell(&mut self.shown.metrics.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn observe(&mut self, change: Change) {
+        if let Change::CronJob(Seen::Gone((_, name))) = &change {
+            self.sweep_due |= *name == templates::sweep_name(&self.world.instance);
+        }
+        self.admission_due |= matches!(change, Change::Job(_) | Change::Pod(_) | Change::Config(_));
+        let dirty = self.world.apply(change);
+        self.dirty.extend(dirty);
+    }
+
+    fn next_wake(&self) -> Option<Timestamp> {
+        self.wakes.keys().next().copied()
+    }
+
+    fn wake(&mut self) {
+        let now = Timestamp::now();
+        while let Some(entry) = self.wakes.first_entry().filter(|e| *e.key() <= now) {
+            for uid in entry.remove() {
+                if uid == SWEEP {
+                    self.sweep_due = true;
+                } else {
+                    // A copy that was refused is tried again by admission.
+                    self.admission_due |= self.ready.contains_key(&uid);
+                    self.dirty.insert(uid);
+                }
+            }
+        }
+    }
+
+    fn wake_at(&mut self, at: Option<Timestamp>, uid: &str) {
+        if let Some(at) = at {
+            self.wakes.entry(at).or_default().insert(uid.to_owned());
+        }
+    }
+
+    fn reload(&mut self, source: &mut Source) {
+        match source.read_if_changed() {
+            None => {}
+            Some(Ok(settings)) => {
+                tracing::info!("new settings are in force");
+                self.observe(Change::Config(settings.config.clone()));
+                let per_volume = settings.config.metrics.per_volume;
+                self.settings = Arc::new(settings);
+                self.sweep_due = true;
+                self.metrics(|m| {
+                    m.config(true);
+                    m.per_volume(per_volume);
+                });
+            }
+            Some(Err(error)) => {
+                tracing::error!("the new settings are refused, the old ones stay in force: {error:#}");
+                self.metrics(|m| m.config(false));
+            }
+        }
+    }
+
+    /// Plans what is due, and starts what may start.
+    fn turn(&mut self) {
+        self.show_sync();
+        if !self.was_synced {
+            return;
+        }
+        let now = Timestamp::now();
+        // What admission says may change what is told about a source, and nothing beyond that.
+        while !self.dirty.is_empty() || self.admission_due {
+            for uid in std::mem::take(&mut self.dirty) {
+                self.plan(&uid, now);
+            }
+            if std::mem::take(&mut self.admission_due) {
+                self.admit(now);
+            }
+        }
+        self.sweep(now);
+        self.start();
+    }
+
+    fn show_sync(&mut self) {
+        if self.was_synced {
+            return;
+        }
+        let pending = self.world.unsynced();
+        self.was_synced = pending.is_empty();
+        if self.was_synced {
+            self.dirty = self.world.subjects().map(str::to_owned).collect();
+            self.admission_due = true;
+            let per_volume = self.world.config.metrics.per_volume;
+            self.metrics(|m| {
+                m.synced(true);
+                m.per_volume(per_volume);
+            });
+            tracing::info!(sources = self.dirty.len(), "the state of the cluster is known");
+        }
+        *self.shown.pending.lock().unwrap_or_else(PoisonError::into_inner) = pending;
+    }
+
+    fn plan(&mut self, uid: &str, now: Timestamp) {
+        let Plan { actions, ready, wake, standing } = plan::plan(&self.world, uid, now, &self.settings.fingerprint);
+        let source = self.world.source_of(uid);
+        let there = self.world.belongings(uid).is_some_and(|b| b.claim.is_some() || !b.snapshots.is_empty());
+        let shown = there
+            .then_some(&standing)
+            .filter(|s| !matches!(s, Standing::Unprotected(r) if *r == model::reason::Reason::OwnVolume));
+        self.metrics(|m| m.standing(uid, source.as_ref(), shown));
+        self.wake_at(wake, uid);
+        self.forgive(uid, &actions, &ready);
+        // A Job goes after its result is told on the source, unless that cannot be written.
+        let status = actions.iter().find(|a| matches!(a, Action::WriteStatus { .. })).map(Action::key);
+        let told_first = status.is_some_and(|key| !matches!(self.steps.may_start(&key, now), Err(Some(_))));
+        for action in actions {
+            if told_first && matches!(action, Action::DeleteJob { .. }) {
+                continue;
+            }
+            let key = action.key();
+            let may_start = self.steps.may_start(&key, now);
+            if action.uid().is_none() && !matches!(may_start, Err(Some(_))) {
+                self.shared.entry(key.clone()).or_default().insert(uid.to_owned());
+            }
+            match may_start {
+                Ok(()) => self.enqueue(key, Some(action)),
+                Err(again) => self.wake_at(again, uid),
+            }
+        }
+        self.admission_due |= if ready.is_empty() {
+            self.world.waits.remove(uid);
+            self.ready.remove(uid).is_some()
+        } else {
+            self.ready.insert(uid.to_owned(), ready.clone()).as_ref() != Some(&ready)
+        };
+    }
+
+    /// A refusal is forgotten when the step is done, or nobody wants it any more.
+    fn forgive(&mut self, uid: &str, actions: &[Action], ready: &[(Waiting, Box<Copy>)]) {
+        let Some(key) = self.refused.get(uid) else { return };
+        let wanted = actions.iter().any(|a| a.key() == *key)
+            || ready.iter().any(|(_, copy)| Action::StartCopy(copy.clone()).key() == *key);
+        if !wanted {
+            self.refused.remove(uid);
+            self.world.faults.remove(uid);
+            self.dirty.insert(uid.to_owned());
+        }
+    }
+
+    fn enqueue(&mut self, key: String, action: Option<Action>) {
+        self.steps.start(key.clone());
+        self.queue.push_back((key, action));
+    }
+
+    /// Lets waiting copies start as far as the limits allow. Copies whose Job is being created count as running.
+    fn admit(&mut self, now: Timestamp) {
+        let mut running: Vec<_> = plan::running(&self.world).collect();
+        let mut waiting = Vec::new();
+        for (uid, copies) in &self.ready {
+            for (wait, copy) in copies {
+                let key = Action::StartCopy(copy.clone()).key();
+                match self.steps.may_start(&key, now) {
+                    Ok(()) => waiting.push((uid.clone(), key, wait.clone(), copy.clone())),
+                    Err(_) if self.steps.is_running(&key) => running.push(wait.slot.clone()),
+                    Err(again) => {
+                        if let Some(again) = again {
+                            self.wakes.entry(again).or_default().insert(uid.clone());
+                        }
+                    }
+                }
+            }
+        }
+        let waits: Vec<Waiting> = waiting.iter().map(|(_, _, w, _)| w.clone()).collect();
+        let answers = admit::admit(&waits, &running, &self.world.config.limits);
+        let mut reasons = Vec::new();
+        for ((uid, key, _, copy), answer) in waiting.into_iter().zip(answers) {
+            match answer {
+                Admission::Start => {
+                    self.world.waits.remove(&uid);
+                    self.enqueue(key, Some(Action::StartCopy(copy)));
+                }
+                Admission::Wait(problem) => {
+                    reasons.push(problem.reason);
+                    self.waits_for(uid, problem);
+                }
+            }
+        }
+        self.metrics(|m| m.waiting(reasons.iter()));
+    }
+
+    fn waits_for(&mut self, uid: String, problem: Problem) {
+        let changed = self.world.waits.get(&uid).is_none_or(|old| old.reason != problem.reason);
+        if changed {
+            self.dirty.insert(uid.clone());
+            self.world.waits.insert(uid, problem);
+        }
+    }
+
+    /// The sweeper's CronJob is written at the start and when settings change, if it differs.
+    fn sweep(&mut self, now: Timestamp) {
+        if !std::mem::take(&mut self.sweep_due) {
+            return;
+        }
+        match self.steps.may_start(SWEEP, now) {
+            Ok(()) => self.enqueue(SWEEP.to_owned(), None),
+            Err(again) => self.wake_at(again, SWEEP),
+        }
+    }
+
+    fn start(&mut self) {
+        while self.running.len() < CONCURRENCY {
+            let Some((key, action)) = self.queue.pop_front() else { return };
+            let (applier, settings) = (self.applier.clone(), self.settings.clone());
+            let sweep = self.world.cronjobs.get("", &templates::sweep_name(&self.world.instance));
+            let sweep = sweep.and_then(|c| c.applied.clone());
+            self.running.push(
+                async move {
+                    let result = match &action {
+                        Some(action) => applier.take(action, &settings).await,
+                        None => applier.apply_sweep(&settings, sweep.as_deref()).await,
+                    };
+                    (key, action, result)
+                }
+                .boxed_local(),
+            );
+        }
+    }
+
+    fn ended(&mut self, (key, action, result): Ended) {
+        let now = Timestamp::now();
+        let name = action.as_ref().map_or("ApplySweep", Action::name);
+        // Whom it concerns: its source, or all that wanted it.
+        let mut uids = self.shared.remove(&key).unwrap_or_default();
+        uids.extend(action.as_ref().and_then(Action::uid).map(str::to_owned));
+        self.admission_due |= matches!(action, Some(Action::StartCopy(_)));
+        match result {
+            Ok(change) => {
+                // What wrote the object that it is planned from shows at once; the rest needs a watch.
+                self.steps.done(&key, change.is_none(), now);
+                self.metrics(|m| m.step(name, "done"));
+                if let Some(Action::Record { destination, result, .. }) = &action {
+                    self.metrics(|m| m.copy(destination, result));
+                }
+                if let Some(change) = change {
+                    self.observe(change);
+                }
+            }
+            Err(refusal) => self.refuse(&key, name, &uids, &refusal, now),
+        }
+        self.dirty.extend(uids);
+        // Each source of the namespace waits for its disk.
+        if let Some(Action::MakeDisk(_, _, namespace)) = &action {
+            self.dirty.extend(self.world.sources_in(namespace));
+        }
+    }
+
+    fn refuse(&mut self, key: &str, name: &'static str, uids: &HashSet<String>, refusal: &Refusal, now: Timestamp) {
+        let tries = self.steps.refused(key, now);
+        let problem = refusal.problem();
+        self.metrics(|m| m.step(name, problem.reason.as_str()));
+        if refusal.is_overtaken() {
+            tracing::debug!(step = key, reason = problem.reason.as_str(), "overtaken: {}", problem.message);
+        } else {
+            tracing::warn!(step = key, tries, reason = problem.reason.as_str(), "{}", problem.message);
+        }
+        if key == SWEEP {
+            self.wake_at(Some(now), SWEEP);
+        }
+        let worth_telling = !refusal.is_overtaken() && (!refusal.is_transient() || tries >= TELL_AFTER);
+        for uid in uids.iter().filter(|_| worth_telling && !key.starts_with("status/")) {
+            if self.world.belongings(uid).is_some() {
+                self.refused.insert(uid.clone(), key.to_owned());
+                self.world.faults.insert(uid.clone(), problem.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! backup-controller: watches volumes, plans their backups, applies the plans and records what came of them.
+
+mod admin;
+mod apply;
+mod args;
+mod engine;
+mod metrics;
+mod settings;
+mod steps;
+mod telemetry;
+mod watch;
+
+use clap::Parser;
+
+fn main() -> std::process::ExitCode {
+    let args = args::Args::parse();
+    if let Err(error) = telemetry::init(args.log_format, &args.log) {
+        eprintln!("backup-controller: {error}");
+        return std::process::ExitCode::from(2);
+    }
+    // One thread: the work is waiting for answers, and one thread's memory is enough for it.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            return std::process::ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(engine::run(args)) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

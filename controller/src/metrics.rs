@@ -1,0 +1,234 @@
+//! What is counted: totals by reason, bounded however many volumes there are; per-volume series on request.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use model::names::{Run, SourceId};
+use model::plan::Standing;
+use model::reason::Reason;
+use model::record::{CopyResult, CopyState};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    action: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Destination {
+    destination: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Waits {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Volume {
+    namespace: String,
+    persistentvolumeclaim: String,
+}
+
+type Total = Gauge<i64, AtomicI64>;
+
+/// All metrics of the process.
+pub(crate) struct Metrics {
+    registry: Registry,
+    sources: Family<State, Total>,
+    waiting: Family<Waits, Total>,
+    steps: Family<Outcome, Counter>,
+    copies: Family<Destination, Counter>,
+    bytes: Family<Destination, Counter>,
+    last_good: Family<Volume, Gauge<f64, AtomicU64>>,
+    config_valid: Total,
+    synced: Total,
+    standings: HashMap<String, (Standing, Option<Volume>)>,
+    per_volume: bool,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("backup_controller");
+        let sources = Family::<State, Total>::default();
+        registry.register(
+            "sources",
+            "Sources by state (protected, unprotected, vanished) and reason: why not, or the newest failure",
+            sources.clone(),
+        );
+        let waiting = Family::<Waits, Total>::default();
+        registry.register("copies_waiting", "Copies that wait, by reason", waiting.clone());
+        let steps = Family::<Outcome, Counter>::default();
+        registry.register("steps", "Steps taken against the API server, by kind and result", steps.clone());
+        let copies = Family::<Destination, Counter>::default();
+        registry.register("copies", "Copies recorded, by destination and result", copies.clone());
+        let bytes = Family::<Destination, Counter>::default();
+        let help = "Bytes that copies wrote; what was hard-linked is not in it";
+        registry.register_with_unit("copies_written", help, Unit::Bytes, bytes.clone());
+        let last_good = Family::<Volume, Gauge<f64, AtomicU64>>::default();
+        let help = "When a source's newest good run was, in seconds since 1970; only with metrics.perVolume";
+        registry.register_with_unit("last_good_timestamp", help, Unit::Seconds, last_good.clone());
+        let config_valid = Total::default();
+        registry.register("config_valid", "1 if the newest configuration file is in force", config_valid.clone());
+        let synced = Total::default();
+        registry.register("synced", "1 once every kind of object has been listed in full", synced.clone());
+        Self {
+            registry,
+            sources,
+            waiting,
+            steps,
+            copies,
+            bytes,
+            last_good,
+            config_valid,
+            synced,
+            standings: HashMap::new(),
+            per_volume: false,
+        }
+    }
+
+    /// Whether the newest configuration is in force, and whether it asks for per-volume series.
+    pub(crate) fn config(&self, valid: bool) {
+        self.config_valid.set(i64::from(valid));
+    }
+
+    /// Turns per-volume series on or off.
+    pub(crate) fn per_volume(&mut self, on: bool) {
+        if self.per_volume && !on {
+            self.last_good.clear();
+        }
+        self.per_volume = on;
+    }
+
+    /// Whether every kind has been listed.
+    pub(crate) fn synced(&self, synced: bool) {
+        self.synced.set(i64::from(synced));
+    }
+
+    /// Where a source stands now; `None` if it left nothing behind. A series never outlives its source (F80).
+    pub(crate) fn standing(&mut self, uid: &str, source: Option<&SourceId>, standing: Option<&Standing>) {
+        let volume = source
+            .filter(|_| self.per_volume)
+            .map(|s| Volume { namespace: s.namespace.clone(), persistentvolumeclaim: s.name.clone() });
+        let new = standing.map(|s| (s.clone(), volume));
+        if self.standings.get(uid) == new.as_ref() {
+            return;
+        }
+        let old = match new.clone() {
+            Some(new) => self.standings.insert(uid.to_owned(), new),
+            None => self.standings.remove(uid),
+        };
+        if let Some((standing, volume)) = old {
+            let gauge = self.sources.get_or_create(&state(&standing)).clone();
+            if gauge.dec() <= 1 {
+                self.sources.remove(&state(&standing));
+            }
+            if let Some(volume) = volume {
+                self.last_good.remove(&volume);
+            }
+        }
+        if let Some((standing, volume)) = new {
+            self.sources.get_or_create(&state(&standing)).inc();
+            if let (Standing::Protected(Some(run), _), Some(volume)) = (standing, volume) {
+                self.last_good.get_or_create(&volume).set(seconds(&run));
+            }
+        }
+    }
+
+    /// What waiting copies wait for.
+    pub(crate) fn waiting<'a>(&self, reasons: impl Iterator<Item = &'a Reason>) {
+        let mut totals: BTreeMap<Reason, i64> = BTreeMap::new();
+        for reason in reasons {
+            *totals.entry(*reason).or_default() += 1;
+        }
+        self.waiting.clear();
+        for (reason, total) in totals {
+            self.waiting.get_or_create(&Waits { reason: reason.as_str() }).set(total);
+        }
+    }
+
+    /// A step ended.
+    pub(crate) fn step(&self, action: &'static str, result: &'static str) {
+        self.steps.get_or_create(&Outcome { action, result }).inc();
+    }
+
+    /// A copy was recorded.
+    pub(crate) fn copy(&self, destination: &str, result: &CopyResult) {
+        let state = match result.state {
+            CopyState::Complete => "Complete",
+            CopyState::Incomplete => "Incomplete",
+            CopyState::Superseded => "Superseded",
+            CopyState::Failed => result.reason.map_or("Failed", Reason::as_str),
+        };
+        let labels = Destination { destination: destination.to_owned(), result: state };
+        self.copies.get_or_create(&labels).inc();
+        self.bytes.get_or_create(&labels).inc_by(result.written);
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}
+
+fn state(standing: &Standing) -> State {
+    match standing {
+        Standing::Protected(_, failure) => State { state: "protected", reason: failure.map_or("", Reason::as_str) },
+        Standing::Unprotected(reason) => State { state: "unprotected", reason: reason.as_str() },
+        Standing::Vanished => State { state: "vanished", reason: "" },
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are far below what a double holds exactly")]
+fn seconds(run: &Run) -> f64 {
+    run.time().as_second() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn protected(run: &str) -> Standing {
+        Standing::Protected(Some(run.parse().unwrap()), None)
+    }
+
+    /// F80.
+    #[test]
+    fn a_series_never_outlives_its_source() {
+        let mut metrics = Metrics::new();
+        metrics.per_volume(true);
+        let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "1".into() };
+        metrics.standing("1", Some(&source), Some(&protected("20181202T0000Z")));
+        let text = metrics.text().unwrap();
+        assert!(text.contains(r#"sources{state="protected",reason=""} 1"#), "{text}");
+        assert!(text.contains(r#"namespace="shop",persistentvolumeclaim="data""#), "{text}");
+        metrics.standing("1", Some(&source), None);
+        let text = metrics.text().unwrap();
+        assert!(!text.contains("protected") && !text.contains(r#""shop""#), "{text}");
+    }
+
+    #[test]
+    fn ten_thousand_volumes_cost_one_series() {
+        let mut metrics = Metrics::new();
+        for i in 0..10_000 {
+            metrics.standing(&i.to_string(), None, Some(&protected("20181202T0000Z")));
+        }
+        let text = metrics.text().unwrap();
+        assert!(text.contains(r#"sources{state="protected",reason=""} 10000"#) && text.lines().count() < 60, "{text}");
+    }
+}

@@ -1,0 +1,101 @@
+//! What an administrator gives: the configuration file and the templates, read again when they change.
+//!
+//! A bad new one is refused whole, with the line; the old one stays in force.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use model::config::Config;
+use model::names;
+use templates::{Install, Templates};
+
+use crate::args::Args;
+
+/// The settings in force.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// The configuration.
+    pub(crate) config: Arc<Config>,
+    /// The installation.
+    pub(crate) install: Arc<Install>,
+    /// The templates.
+    pub(crate) templates: Arc<Templates>,
+    /// A hash of installation and templates: what CronJobs follow besides their own settings.
+    pub(crate) fingerprint: String,
+}
+
+/// Where the settings come from.
+pub(crate) struct Source {
+    config: PathBuf,
+    templates: Option<PathBuf>,
+    install: Arc<Install>,
+    stamp: Stamp,
+}
+
+type Stamp = Vec<(PathBuf, Option<SystemTime>, u64)>;
+
+impl Source {
+    /// As the command line says.
+    pub(crate) fn new(args: &Args) -> Self {
+        Self {
+            config: args.config.clone(),
+            templates: args.templates.clone(),
+            install: Arc::new(Install {
+                instance: args.instance.clone(),
+                namespace: args.namespace.clone(),
+                job_service_account: args.job_service_account.clone(),
+                controller_image: args.controller_image.clone(),
+                mover_image: args.mover_image.clone(),
+                image_pull_policy: args.image_pull_policy.clone(),
+                templates_config_map: args.templates_config_map.clone(),
+            }),
+            stamp: Vec::new(),
+        }
+    }
+
+    /// Reads everything.
+    pub(crate) fn read(&mut self) -> anyhow::Result<Settings> {
+        self.stamp = self.look();
+        let text = fs::read_to_string(&self.config)
+            .map_err(|e| anyhow::anyhow!("the configuration {} cannot be read: {e}", self.config.display()))?;
+        let config = Config::parse(&text).map_err(|e| anyhow::anyhow!("{}: {e}", self.config.display()))?;
+        let templates = Templates::load(self.templates.as_deref())?;
+        let mut whole = format!("{:?} {}", self.install, env!("CARGO_PKG_VERSION"));
+        for (path, ..) in &self.stamp {
+            if path != &self.config {
+                whole.push_str(&fs::read_to_string(path).unwrap_or_default());
+            }
+        }
+        Ok(Settings {
+            config: Arc::new(config),
+            install: self.install.clone(),
+            templates: Arc::new(templates),
+            fingerprint: names::hash(&whole, 16),
+        })
+    }
+
+    /// Reads everything if a file changed since the last time; looks at the files' times, not into them.
+    pub(crate) fn read_if_changed(&mut self) -> Option<anyhow::Result<Settings>> {
+        (self.look() != self.stamp).then(|| self.read())
+    }
+
+    fn look(&self) -> Stamp {
+        let mut paths = vec![self.config.clone()];
+        if let Some(entries) = self.templates.as_ref().and_then(|d| fs::read_dir(d).ok()) {
+            paths.extend(
+                entries.filter_map(Result::ok).map(|e| e.path()).filter(|p| p.extension().is_some_and(|x| x == "hbs")),
+            );
+        }
+        paths.sort();
+        paths
+            .into_iter()
+            .map(|path| {
+                let meta = fs::metadata(&path).ok();
+                let (time, size) = (meta.as_ref().and_then(|m| m.modified().ok()), meta.map_or(0, |m| m.len()));
+                (path, time, size)
+            })
+            .collect()
+    }
+}

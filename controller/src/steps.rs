@@ -1,0 +1,115 @@
+//! Which steps are under way, done a moment ago, or refused and waiting for their next try.
+//!
+//! A step that was done may show in a watch only a moment later: until then it is not repeated.
+
+use std::collections::HashMap;
+
+use model::Timestamp;
+use model::duration::Span;
+
+/// How long a step that was done is not repeated, though the objects do not show it yet.
+const SETTLE: Span = Span::from_secs(30);
+/// The longest pause between two tries of a refused step.
+const LONGEST_PAUSE: u64 = 300;
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    Running,
+    Done(Timestamp),
+    Refused { next: Timestamp },
+}
+
+/// The steps that are known about, by their key.
+#[derive(Debug, Default)]
+pub(crate) struct Steps {
+    known: HashMap<String, (State, u32)>,
+}
+
+impl Steps {
+    /// Whether a step may be taken now; otherwise when to ask again, if not on its own end.
+    pub(crate) fn may_start(&self, key: &str, now: Timestamp) -> Result<(), Option<Timestamp>> {
+        match self.known.get(key).map(|(state, _)| *state) {
+            Some(State::Running) => Err(None),
+            Some(State::Done(at)) if now < SETTLE.after(at) => Err(Some(SETTLE.after(at))),
+            Some(State::Refused { next }) if now < next => Err(Some(next)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A step begins.
+    pub(crate) fn start(&mut self, key: String) {
+        let tries = self.known.get(&key).map_or(0, |(_, tries)| *tries);
+        self.known.insert(key, (State::Running, tries));
+    }
+
+    /// A step was done. Steps that write what they read need no time to settle: `settle` says which do.
+    pub(crate) fn done(&mut self, key: &str, settle: bool, now: Timestamp) {
+        if settle {
+            self.known.insert(key.to_owned(), (State::Done(now), 0));
+        } else {
+            self.known.remove(key);
+        }
+        if self.known.len() > 1024 {
+            self.known.retain(|_, (state, _)| match state {
+                State::Running => true,
+                State::Done(at) => now < SETTLE.after(*at),
+                State::Refused { next } => now < Span::from_secs(LONGEST_PAUSE).after(*next),
+            });
+        }
+    }
+
+    /// A step was refused. The pause doubles from one second to five minutes. Says how often it was.
+    pub(crate) fn refused(&mut self, key: &str, now: Timestamp) -> u32 {
+        let tries = self.known.get(key).map_or(0, |(_, tries)| *tries) + 1;
+        let pause = 1u64.checked_shl(tries - 1).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
+        let next = Span::from_secs(pause).after(now);
+        self.known.insert(key.to_owned(), (State::Refused { next }, tries));
+        tries
+    }
+
+    /// Whether a step is under way.
+    pub(crate) fn is_running(&self, key: &str) -> bool {
+        matches!(self.known.get(key), Some((State::Running, _)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_step_is_never_under_way_twice() {
+        let mut steps = Steps::default();
+        assert_eq!(steps.may_start("a", at(0)), Ok(()));
+        steps.start("a".into());
+        assert_eq!(steps.may_start("a", at(1000)), Err(None));
+        assert_eq!(steps.may_start("b", at(0)), Ok(()));
+    }
+
+    #[test]
+    fn a_refused_step_waits_longer_each_time_and_five_minutes_at_most() {
+        let mut steps = Steps::default();
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            steps.start("a".into());
+            steps.refused("a", at(0));
+            let Err(Some(next)) = steps.may_start("a", at(0)) else { panic!("it may start at once") };
+            pauses.push(next.as_second());
+        }
+        assert_eq!(pauses[..4], [1, 2, 4, 8]);
+        assert_eq!(pauses[11], 300);
+    }
+
+    #[test]
+    fn a_step_that_was_done_is_repeated_only_if_its_object_does_not_show_up() {
+        let mut steps = Steps::default();
+        steps.start("a".into());
+        steps.done("a", true, at(0));
+        assert_eq!(steps.may_start("a", at(29)), Err(Some(at(30))));
+        assert_eq!(steps.may_start("a", at(30)), Ok(()));
+    }
+}

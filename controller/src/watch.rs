@@ -1,0 +1,197 @@
+//! What is watched: the only file that lists and watches. Objects are trimmed to facts as they arrive.
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+use futures::stream::{BoxStream, SelectAll};
+use futures::{Stream, StreamExt, stream};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::{Api, Client, Resource, ResourceExt};
+use kube_runtime::WatchStreamExt;
+use kube_runtime::utils::Backoff;
+use kube_runtime::watcher::{self, Config, Event, watcher};
+use model::facts;
+use model::names;
+use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass};
+use model::world::{Change, Key, Seen};
+use serde::de::DeserializeOwned;
+
+/// All changes in the cluster that matter, as one stream that never ends.
+pub(crate) fn all(client: &Client, instance: &str, namespace: &str) -> SelectAll<BoxStream<'static, Change>> {
+    let ours = format!("{}={},{}={instance}", names::MANAGED_BY, names::MANAGER, names::INSTANCE);
+    let ours = Config::default().labels(&ours);
+    let everything = Config::default();
+    let api = || client.clone();
+    stream::select_all([
+        watch::<PersistentVolumeClaim, _>(Api::all(api()), &everything, |o| facts::Claim::from(o), Change::Claim),
+        watch::<PersistentVolume, _>(Api::all(api()), &everything, |o| facts::Volume::from(o), Change::Volume),
+        watch::<StorageClass, _>(Api::all(api()), &everything, |o| facts::StorageClass::from(o), Change::StorageClass),
+        watch::<Job, _>(Api::all(api()), &ours, |o| facts::Job::from(o), Change::Job),
+        watch::<Pod, _>(Api::all(api()), &ours, |o| facts::Pod::from(o), Change::Pod),
+        watch::<CronJob, _>(Api::namespaced(api(), namespace), &ours, |o| facts::CronJob::from(o), Change::CronJob),
+        metadata::<Namespace, _>(api(), |m| facts::Namespace::from(m), Change::Namespace),
+        metadata::<Node, _>(api(), |m| facts::Node::from(m), Change::Node),
+        snapshots(api(), &ours),
+        watch::<VolumeSnapshotClass, _>(
+            Api::all(api()),
+            &everything,
+            |o| facts::SnapshotClass::from(o),
+            Change::SnapshotClass,
+        ),
+    ])
+}
+
+/// One kind. An object that cannot be read is told and passed over: it must not stop the others.
+fn watch<K, T>(
+    api: Api<DeserializeGuard<K>>,
+    config: &Config,
+    trim: fn(&K) -> T,
+    change: fn(Seen<T>) -> Change,
+) -> BoxStream<'static, Change>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+    T: Send + 'static,
+{
+    events(api, config).filter_map(move |event| async move { seen(event.ok()?, trim).map(change) }).boxed()
+}
+
+/// One kind, of which the metadata is enough.
+fn metadata<K, T>(
+    client: Client,
+    trim: fn(&kube::core::ObjectMeta) -> T,
+    change: fn(Seen<T>) -> Change,
+) -> BoxStream<'static, Change>
+where
+    K: Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope> + Clone + Debug + Send + Sync + 'static,
+    T: Send + 'static,
+{
+    let api: Api<PartialObjectMeta<K>> = Api::all(client);
+    watcher(api, Config::default())
+        .backoff(Patience::default())
+        .filter_map(move |event| async move {
+            let event = told(K::plural(&()).as_ref(), event).ok()?;
+            Some(change(match event {
+                Event::Init => Seen::Begin,
+                Event::InitDone => Seen::End,
+                Event::Apply(object) | Event::InitApply(object) => Seen::Put(trim(&object.metadata)),
+                Event::Delete(object) => Seen::Gone(key(&object)),
+            }))
+        })
+        .boxed()
+}
+
+/// Our snapshots. The API is an add-on of the cluster: whether it is there is itself an observation (F04).
+fn snapshots(client: Client, ours: &Config) -> BoxStream<'static, Change> {
+    events::<VolumeSnapshot>(Api::all(client), ours)
+        .flat_map(|event| {
+            let changes = match event {
+                Err(absent) => absent.then_some(vec![Change::SnapshotApi(false)]).unwrap_or_default(),
+                Ok(event) => {
+                    let done = matches!(event, Event::InitDone).then_some(Change::SnapshotApi(true));
+                    let seen = seen(event, |o: &VolumeSnapshot| facts::Snapshot::from(o)).map(Change::Snapshot);
+                    seen.into_iter().chain(done).collect()
+                }
+            };
+            stream::iter(changes)
+        })
+        .boxed()
+}
+
+/// The events of one kind; an error says whether the kind does not exist.
+fn events<K>(
+    api: Api<DeserializeGuard<K>>,
+    config: &Config,
+) -> impl Stream<Item = Result<Event<DeserializeGuard<K>>, bool>> + use<K>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+{
+    watcher(api, config.clone()).backoff(Patience::default()).map(|event| told(K::plural(&()).as_ref(), event))
+}
+
+/// The pauses between tries of a watch that is refused or broken off: from 0.8 s, doubled up to 30 s.
+///
+/// kube's own pauses begin anew with each event, and each try begins with one: they would never grow.
+#[derive(Debug, Default)]
+struct Patience {
+    tries: u32,
+    last: Option<Instant>,
+}
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        if self.last.is_some_and(|last| last.elapsed() > Duration::from_secs(120)) {
+            self.tries = 0;
+        }
+        self.last = Some(Instant::now());
+        let pause = Duration::from_millis(800 << self.tries).min(Duration::from_secs(30));
+        self.tries = (self.tries + 1).min(6);
+        Some(pause)
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {}
+}
+
+fn told<K>(kind: &str, event: watcher::Result<Event<K>>) -> Result<Event<K>, bool> {
+    event.map_err(|error| {
+        let absent = match &error {
+            watcher::Error::InitialListFailed(kube::Error::Api(s))
+            // A group that does not exist is answered in plain text: there is only the code to go by.
+            | watcher::Error::WatchStartFailed(kube::Error::Api(s)) => s.code == 404,
+            _ => false,
+        };
+        if absent {
+            tracing::warn!(kind, "the cluster does not have this API; it is looked for again");
+        } else {
+            tracing::warn!(kind, error = api::chain(&error), "a watch was broken off; it starts again");
+        }
+        absent
+    })
+}
+
+fn seen<K: Resource, T>(event: Event<DeserializeGuard<K>>, trim: fn(&K) -> T) -> Option<Seen<T>> {
+    match event {
+        Event::Init => Some(Seen::Begin),
+        Event::InitDone => Some(Seen::End),
+        Event::Apply(DeserializeGuard(Ok(object))) | Event::InitApply(DeserializeGuard(Ok(object))) => {
+            Some(Seen::Put(trim(&object)))
+        }
+        Event::Delete(object) => Some(Seen::Gone(match &object.0 {
+            Ok(object) => key(object),
+            Err(invalid) => (
+                invalid.metadata.namespace.clone().unwrap_or_default(),
+                invalid.metadata.name.clone().unwrap_or_default(),
+            ),
+        })),
+        Event::Apply(DeserializeGuard(Err(invalid))) | Event::InitApply(DeserializeGuard(Err(invalid))) => {
+            let name = invalid.metadata.name.as_deref().unwrap_or_default();
+            let namespace = invalid.metadata.namespace.as_deref().unwrap_or_default();
+            tracing::warn!(namespace, name, error = invalid.error, "an object cannot be read and is passed over");
+            None
+        }
+    }
+}
+
+fn key<K: Resource>(object: &K) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_that_is_refused_is_tried_less_and_less_often() {
+        let mut patience = Patience::default();
+        let pauses: Vec<u128> = patience.by_ref().take(8).map(|p| p.as_millis()).collect();
+        assert_eq!(pauses, [800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
+        patience.reset();
+        assert_eq!(patience.next(), Some(Duration::from_secs(30)));
+    }
+}

@@ -1,0 +1,128 @@
+//! What `backup-job copy` is called with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use model::names::Run;
+
+/// What `backup-job copy` is called with.
+///
+/// Retention and time zone are read late: text that cannot be read deletes nothing and is told, but it
+/// does not stop the copy (law 4).
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The run that is copied, such as 20181202T0000Z
+    #[arg(long)]
+    pub(crate) run: Run,
+    /// The destination's name, for the record
+    #[arg(long, value_name = "DESTINATION")]
+    pub(crate) name: String,
+    /// Where the promoter is mounted
+    #[arg(long, value_name = "DIR", default_value = "/source")]
+    pub(crate) source: PathBuf,
+    /// Where the source's own part of the destination is mounted
+    #[arg(long, value_name = "DIR", default_value = "/destination")]
+    pub(crate) destination: PathBuf,
+    /// What tells this try from others: the pod's UID
+    #[arg(long, env = "POD_UID", default_value = "local", value_parser = attempt)]
+    pub(crate) attempt: String,
+    /// The time zone whose days, weeks and months the retention counts
+    #[arg(long, default_value = "Etc/UTC")]
+    pub(crate) time_zone: String,
+    /// How long trees are kept; without it none is pruned
+    #[arg(long)]
+    pub(crate) retention: Option<String>,
+    /// Good trees that stay whatever their age
+    #[arg(long, default_value_t = 1)]
+    pub(crate) min_keep: usize,
+    /// Incomplete trees newer than the newest good one that stay
+    #[arg(long, default_value_t = 3)]
+    pub(crate) max_unproven: usize,
+    /// Trees that may be pruned at once
+    #[arg(long, default_value_t = 3)]
+    pub(crate) max_deletes: usize,
+    /// Every how many runs contents are compared by checksum; 0: never
+    #[arg(long, default_value_t = 30)]
+    pub(crate) checksum_every: u32,
+    /// The volume is meant to be empty
+    #[arg(long)]
+    pub(crate) accept_empty: bool,
+    /// Takes any folder as the source, not only a mount
+    #[arg(long, hide = true)]
+    pub(crate) allow_unmounted: bool,
+    /// How often progress is logged
+    #[arg(long, hide = true, default_value = "30", value_parser = seconds)]
+    pub(crate) progress_seconds: Duration,
+}
+
+/// It becomes part of a file's name.
+fn attempt(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    if text.is_empty() || text.len() > 63 || !text.bytes().all(fits) {
+        return Err("letters, digits and '-', at most 63".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_secs).map_err(|_| "a number of seconds".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use model::config::Config;
+    use model::names::SourceId;
+    use templates::CopyJob;
+    use templates::args::copy_args;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(args: &[&str]) -> Result<Args, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"copy").chain(args)).map(|cli| cli.args)
+    }
+
+    #[test]
+    fn what_the_template_renders_is_understood() {
+        let config = Config::parse("destinations: [{name: disk, type: disk, claim: {size: 1Gi, name: d}}]").unwrap();
+        let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "u".into() };
+        let (run, zone) = ("20181202T0000Z".parse().unwrap(), "Europe/Amsterdam".parse().unwrap());
+        let retention = "last=3 daily=7".parse().unwrap();
+        let copy = CopyJob {
+            source: &source,
+            run: &run,
+            destination: config.destination("disk").unwrap(),
+            promoter: "data-20181202",
+            retention: Some(&retention),
+            zone: &zone,
+            accept_empty: true,
+            spc_no_relabeling: false,
+        };
+        let rendered = copy_args(&config, &copy);
+        let words: Vec<&str> = rendered[1..].iter().map(String::as_str).collect();
+        let args = parse(&words).unwrap();
+        assert_eq!((&args.run, args.name.as_str(), args.time_zone.as_str()), (&run, "disk", "Europe/Amsterdam"));
+        assert_eq!((args.source.to_str(), args.destination.to_str()), (Some("/source"), Some("/destination")));
+        assert_eq!(args.min_keep, config.bounds.min_keep as usize);
+        assert_eq!(args.max_unproven, config.bounds.max_unproven as usize);
+        assert_eq!(args.max_deletes, config.bounds.max_deletes_per_run as usize);
+        assert_eq!(args.checksum_every, copy.destination.checksum_every);
+        assert!(args.accept_empty && !args.allow_unmounted);
+        assert_eq!(args.retention.unwrap(), retention.to_string());
+    }
+
+    #[test]
+    fn a_run_or_an_attempt_that_could_leave_the_folder_is_refused() {
+        for bad in ["--run=../../etc", "--run=20181202T0000Z/x", "--run="] {
+            assert!(parse(&[bad, "--name=d"]).is_err(), "{bad}");
+        }
+        for bad in ["--attempt=a/b", "--attempt=..", "--attempt=", "--attempt=a b"] {
+            assert!(parse(&["--run=20181202T0000Z", "--name=d", bad]).is_err(), "{bad}");
+        }
+    }
+}

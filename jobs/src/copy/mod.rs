@@ -1,0 +1,174 @@
+//! `backup-job copy`: copies a promoter's files into a dated tree.
+//!
+//! This file is the order of the steps. [`source`] looks at what is copied, [`layout`] at where it goes;
+//! [`tree`] makes the tree: [`partial`] begins it, [`rsync`] moves the bytes, [`report`] understands what rsync
+//! says, [`links`] mends what it cannot do, and [`commit`] ends it. [`prune`] removes expired trees.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use model::names::Run;
+use model::reason::{Problem, Reason};
+use model::record::{CopyResult, CopyState, clip, termination_message};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::outcome::{Exit, Outcome, TerminationLog, now};
+
+use self::layout::{Inventory, Shelf, Tree};
+use self::prune::Policy;
+use self::tree::Making;
+
+mod args;
+mod commit;
+mod layout;
+mod links;
+mod manifest;
+mod partial;
+mod prune;
+mod report;
+mod rsync;
+mod source;
+mod tree;
+
+pub(crate) use args::Args;
+
+/// The longest sentence in a result; it is repeated in annotations and Events.
+const SENTENCE: usize = 512;
+
+/// Why there is no new tree.
+#[derive(Debug, PartialEq, Eq)]
+struct Failure {
+    problem: Problem,
+    exit: Exit,
+}
+
+impl Failure {
+    /// Another try may help.
+    fn again(problem: Problem) -> Self {
+        Self { problem, exit: Exit::Again }
+    }
+
+    /// No retry helps.
+    fn last(problem: Problem) -> Self {
+        Self { problem, exit: Exit::Final }
+    }
+
+    /// The destination did not do what it was asked to do.
+    fn io(what: &str, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => report::full(&format!("when {what}")),
+            _ => Self::again(Problem::new(Reason::CopyFailed, format!("{what}: {error}"))),
+        }
+    }
+}
+
+/// Runs the step.
+pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
+    let started = Instant::now();
+    let stop = stop_flag();
+    allow_deep_trees();
+    let (exit, result) = match copy(args, log, &stop, started) {
+        Ok(result) if result.state == CopyState::Complete => (Exit::Done, result),
+        Ok(result) => (Exit::Final, result),
+        Err(Failure { problem, exit }) => {
+            let mut result = CopyResult::without_data(CopyState::Failed, &problem, now());
+            result.seconds = started.elapsed().as_secs();
+            (exit, result)
+        }
+    };
+    let message = termination_message(&result);
+    match exit {
+        Exit::Done => tracing::info!(run = %args.run, result = message, "copied"),
+        Exit::Again | Exit::Final => tracing::error!(run = %args.run, result = message, "not copied, or not wholly"),
+    }
+    Outcome { exit, message }
+}
+
+fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) -> Result<CopyResult, Failure> {
+    let shelf = Shelf::open(&args.destination).map_err(|error| {
+        let text = format!("the destination {} cannot be opened: {error}", args.destination.display());
+        Failure::again(Problem::new(Reason::DiskNotReady, text))
+    })?;
+    let Some(lock) = shelf.lock().map_err(|e| Failure::io("locking the destination", &e))? else {
+        let text = "another copy of this volume is still writing to the destination";
+        return Err(Failure::again(Problem::new(Reason::DiskBusy, text)));
+    };
+    let mut found = shelf.inventory().map_err(|e| Failure::io("reading the destination", &e))?;
+    if let Some(tree) = found.trees.iter().find(|tree| tree.run == args.run) {
+        tracing::info!(run = %args.run, "the run is there already");
+        return Ok(tree.manifest.result.clone());
+    }
+    refuse_strangers(&found, &args.run)?;
+    let source = source::look(&args.source, args.allow_unmounted)?;
+    source::check_empty(source, args.accept_empty, &found.trees)?;
+    tidy(&shelf, &mut found);
+
+    let making = Making { args, shelf: &shelf, lock: &lock, source, trees: &found.trees, stop, started };
+    let manifest = making.run(found.partials)?;
+
+    // Whatever happens from here on, the run is done.
+    log.write(&termination_message(&manifest.result));
+    let mut result = manifest.result.clone();
+    found.trees.push(Tree { run: args.run.clone(), manifest });
+    match Policy::read(args) {
+        Ok(None) => {}
+        Ok(Some(policy)) => {
+            let pruned = prune::prune(&shelf, &policy, &found.trees, &args.run);
+            result.pruned.clone_from(&pruned);
+            log.write(&termination_message(&result));
+            prune::remove(&shelf, &pruned, stop);
+        }
+        // Law 4: it deletes nothing, and is told.
+        Err(fault) => {
+            tracing::warn!("nothing is pruned: {fault}");
+            let text = format!("{} nothing is pruned: {fault}", result.message);
+            result.message = clip(text.trim(), SENTENCE);
+        }
+    }
+    Ok(result)
+}
+
+/// Tells which folders are called like a tree and were not made by us. They are never written to.
+fn refuse_strangers(found: &Inventory, run: &Run) -> Result<(), Failure> {
+    for stranger in &found.strangers {
+        tracing::warn!(run = %stranger, "a folder called like a tree has no manifest: it does not count, and is left");
+    }
+    if found.strangers.contains(run) {
+        let text = format!("the destination has a folder {run} without a manifest: move it away");
+        return Err(Failure::last(Problem::new(Reason::NameTaken, text)));
+    }
+    Ok(())
+}
+
+/// Removes what crashes left and nobody needs.
+fn tidy(shelf: &Shelf, found: &mut Inventory) {
+    let orphans = found.orphans.drain(..).map(|run| layout::manifest_of(run.as_str()).into());
+    for name in found.rubbish.drain(..).chain(orphans) {
+        tracing::info!("removing what is left: {}", name.display());
+        if let Err(error) = shelf.remove(&name) {
+            tracing::warn!(%error, "cannot remove {}", name.display());
+        }
+    }
+}
+
+/// A flag that the signals to stop set.
+fn stop_flag() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&flag)) {
+            tracing::warn!(%error, "cannot listen for signal {signal}");
+        }
+    }
+    flag
+}
+
+/// Removing a tree keeps a folder open for every level, some runtimes start with 1,024 open files, and rsync
+/// gets as deep as that.
+fn allow_deep_trees() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}

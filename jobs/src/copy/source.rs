@@ -1,0 +1,130 @@
+//! What is looked at before a source is copied: that it is there, and that it is not suddenly empty.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use model::reason::{Problem, Reason};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
+use super::Failure;
+use super::layout::Tree;
+
+/// ext4 makes this folder in every volume's root (F48).
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// A source that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Whether there is nothing in it.
+    pub(crate) empty: bool,
+    /// Whether the folder [`LOST_AND_FOUND`] is left out. Only an empty or locked one is: what a file
+    /// system check put there is the user's, and so is a folder that he called so.
+    pub(crate) leave_lost_and_found: bool,
+}
+
+/// Looks at the root of the source.
+pub(crate) fn look(path: &Path, allow_unmounted: bool) -> Result<Source, Failure> {
+    let unreadable = |error: io::Error| {
+        let problem = Problem::new(Reason::Unreadable, format!("the volume cannot be read: {error}"));
+        // What is refused stays refused; anything else may be a mount that is not there yet.
+        if error.kind() == io::ErrorKind::PermissionDenied { Failure::last(problem) } else { Failure::again(problem) }
+    };
+    if !allow_unmounted && !is_mount(path).map_err(unreadable)? {
+        let text = format!("no volume is mounted at {}: an empty folder is not an empty volume", path.display());
+        return Err(Failure::again(Problem::new(Reason::CopyFailed, text)));
+    }
+    let mut source = Source { empty: true, leave_lost_and_found: false };
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        if entry.file_name() == OsStr::new(LOST_AND_FOUND) && is_empty_or_locked(&entry) {
+            source.leave_lost_and_found = true;
+        } else {
+            source.empty = false;
+        }
+    }
+    Ok(source)
+}
+
+/// Whether something is mounted at `path`. The device alone does not tell: a bind mount has its parent's.
+fn is_mount(path: &Path) -> io::Result<bool> {
+    let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS)?;
+    if stat.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
+        return Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    }
+    // Linux before 5.8.
+    Ok(fs::metadata(path)?.dev() != fs::metadata(path.join(".."))?.dev())
+}
+
+fn is_empty_or_locked(entry: &fs::DirEntry) -> bool {
+    if !entry.file_type().is_ok_and(|t| t.is_dir()) {
+        return false;
+    }
+    match fs::read_dir(entry.path()) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+    }
+}
+
+/// An empty source that was not empty before is not good unless somebody says that it is (law 6, F47): a
+/// lost mount, a failed restore and an emptied volume look the same from here.
+pub(crate) fn check_empty(source: Source, accepted: bool, trees: &[Tree]) -> Result<(), Failure> {
+    if !source.empty || accepted {
+        return Ok(());
+    }
+    let Some(full) = trees.iter().rev().find(|t| t.manifest.result.files > 0) else { return Ok(()) };
+    let text = format!("the volume is empty, and had {} entries in run {}", full.manifest.result.files, full.run);
+    Err(Failure::last(Problem::new(Reason::SourceEmpty, text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::copy::manifest::tests::manifest;
+    use model::record::CopyState;
+
+    #[test]
+    fn a_mount_is_told_from_a_folder() {
+        assert!(is_mount(Path::new("/proc")).unwrap());
+        assert!(!is_mount(Path::new("/proc/self")).unwrap());
+    }
+
+    fn trees(files: &[u64]) -> Vec<Tree> {
+        let tree = |(day, files): (usize, &u64)| {
+            let mut manifest = manifest(&format!("201812{:02}T0000Z", day + 1), CopyState::Complete);
+            manifest.result.files = *files;
+            Tree { run: manifest.run.clone(), manifest }
+        };
+        files.iter().enumerate().map(tree).collect()
+    }
+
+    /// F47.
+    #[test]
+    fn an_empty_source_is_good_only_if_it_always_was_or_is_accepted() {
+        let empty = Source { empty: true, leave_lost_and_found: false };
+        assert!(check_empty(empty, false, &[]).is_ok(), "the first run of an empty volume");
+        assert!(check_empty(empty, false, &trees(&[0, 0])).is_ok(), "it always was");
+        assert!(check_empty(empty, true, &trees(&[5])).is_ok(), "accepted");
+        for before in [&[5][..], &[5, 0], &[0, 5]] {
+            let failure = check_empty(empty, false, &trees(before)).unwrap_err();
+            assert_eq!(failure.problem.reason, Reason::SourceEmpty, "{before:?}");
+        }
+        let full = Source { empty: false, leave_lost_and_found: false };
+        assert!(check_empty(full, false, &trees(&[5])).is_ok());
+    }
+
+    /// F48.
+    #[test]
+    fn lost_and_found_makes_no_volume_full_unless_something_was_found() {
+        let root = std::env::temp_dir().join(format!("source-{}", std::process::id()));
+        fs::create_dir_all(root.join(LOST_AND_FOUND)).unwrap();
+        let source = look(&root, true).unwrap();
+        assert_eq!(source, Source { empty: true, leave_lost_and_found: true });
+        fs::write(root.join(LOST_AND_FOUND).join("#12"), "found").unwrap();
+        let source = look(&root, true).unwrap();
+        assert_eq!(source, Source { empty: false, leave_lost_and_found: false });
+        fs::remove_dir_all(root).unwrap();
+    }
+}

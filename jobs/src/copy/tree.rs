@@ -1,0 +1,186 @@
+//! The making of one tree.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use model::reason::{Problem, Reason};
+use model::record::{CopyResult, CopyState, clip};
+use rustix::process::geteuid;
+
+use super::args::Args;
+use super::layout::{Partial, Shelf, Tree};
+use super::manifest::Manifest;
+use super::partial::{Plan, Start};
+use super::report::{Stats, Verdict};
+use super::rsync::{Transfer, Trouble};
+use super::source::Source;
+use super::{Failure, SENTENCE, commit, links, partial, rsync};
+use crate::outcome::now;
+
+/// What a tree is made of.
+pub(crate) struct Making<'a> {
+    /// What was asked for.
+    pub(crate) args: &'a Args,
+    /// Where the tree goes.
+    pub(crate) shelf: &'a Shelf,
+    /// The lock of the only writer.
+    pub(crate) lock: &'a File,
+    /// What was seen of the source.
+    pub(crate) source: Source,
+    /// The trees before.
+    pub(crate) trees: &'a [Tree],
+    /// Whether somebody wants this to end.
+    pub(crate) stop: &'a AtomicBool,
+    /// When it began.
+    pub(crate) started: Instant,
+}
+
+/// How one call of rsync ended.
+enum Moved {
+    /// With a tree.
+    To(Verdict),
+    /// At a file with as many names as it can have.
+    TooManyLinks,
+}
+
+impl Making<'_> {
+    /// Makes the tree of the run, from what is left of the tries before.
+    pub(crate) fn run(&self, left: Vec<Partial>) -> Result<Manifest, Failure> {
+        self.make(left).inspect_err(|failure| self.give_room(failure))
+    }
+
+    fn make(&self, left: Vec<Partial>) -> Result<Manifest, Failure> {
+        let mut start = partial::begin(self.shelf, &self.args.run, &self.args.attempt, left)?;
+        let mut plan = partial::plan(self.args.checksum_every, &start, self.trees);
+        let mut verdict = match self.transfer(&start, &plan)? {
+            Moved::To(verdict) => verdict,
+            Moved::TooManyLinks => {
+                tracing::warn!("a file has as many names as its file system allows: the tree is made without links");
+                partial::discard(self.shelf, &start.partial);
+                start.partial = partial::fresh(self.shelf, &self.args.run, &self.args.attempt)?;
+                plan = plan.unlinked();
+                self.transfer(&start, &plan)?.verdict()?
+            }
+        };
+        if plan.may_merge {
+            verdict = self.part(&start, &plan, verdict)?;
+        }
+        let manifest = commit::commit(self.shelf, &start.partial, || self.written_down(verdict, plan))
+            .map_err(|e| Failure::io("making the tree", &e))?;
+        if let Some(other) = &start.other {
+            partial::discard(self.shelf, other);
+        }
+        Ok(manifest)
+    }
+
+    /// Runs rsync.
+    fn transfer(&self, start: &Start, plan: &Plan) -> Result<Moved, Failure> {
+        let name = start.partial.name();
+        let nanoseconds = self.shelf.keeps_nanoseconds(&name).map_err(|e| Failure::io("setting a time", &e))?;
+        if !nanoseconds {
+            tracing::warn!("the destination keeps no nanoseconds: times are compared by whole seconds");
+        }
+        let transfer = Transfer {
+            source: &self.source_path()?,
+            into: &self.shelf.at(&name),
+            link: &plan.link,
+            checksum: plan.checksum,
+            root: geteuid().is_root(),
+            nanoseconds,
+            leave_lost_and_found: self.source.leave_lost_and_found,
+        };
+        tracing::info!(run = %self.args.run, link = ?plan.link, checksum = plan.checksum, "copying");
+        let ended = rsync::run(&transfer, self.lock, self.stop, self.args.progress_seconds);
+        let (status, report) = ended.map_err(|trouble| match trouble {
+            Trouble::Missing => {
+                let text = "there is no rsync in the image: copies need the image backup-mover";
+                Failure::last(Problem::new(Reason::CopyFailed, text))
+            }
+            Trouble::Io(error) => Failure::io("running rsync", &error),
+        })?;
+        if self.stop.load(Ordering::Relaxed) && !status.success() {
+            let text = "the copy was stopped before its end; the next try goes on with it";
+            return Err(Failure::again(Problem::new(Reason::CopyFailed, text)));
+        }
+        if report.too_many_links() && !status.success() {
+            return Ok(Moved::TooManyLinks);
+        }
+        report.verdict(status.code()).map(Moved::To)
+    }
+
+    /// Parts names that were linked to one file of an older tree and are several files in the source.
+    fn part(&self, start: &Start, plan: &Plan, verdict: Verdict) -> Result<Verdict, Failure> {
+        let tree = self.shelf.at(&start.partial.name());
+        let merged = links::merged(&self.source_path()?, &tree);
+        if merged.is_empty() {
+            return Ok(verdict);
+        }
+        tracing::info!("{} names are files of their own now, and are copied again", merged.len());
+        for name in merged {
+            fs::remove_file(tree.join(name)).map_err(|e| Failure::io("parting files", &e))?;
+        }
+        let plan = Plan { link: Vec::new(), checksum: false, ..plan.clone() };
+        let again = self.transfer(start, &plan)?.verdict()?;
+        Ok(verdict.and(again))
+    }
+
+    fn written_down(&self, verdict: Verdict, plan: Plan) -> Manifest {
+        let (state, counted, message) = match verdict {
+            Verdict::Complete(counted) => (CopyState::Complete, counted, String::new()),
+            Verdict::Incomplete(counted, message) => (CopyState::Incomplete, counted, message),
+        };
+        let Stats { files, bytes, written } = counted;
+        let complete = state == CopyState::Complete;
+        Manifest {
+            run: self.args.run.clone(),
+            destination: self.args.name.clone(),
+            // Files that could not be read were not compared either.
+            since_checksum: if plan.checksum && complete { 0 } else { plan.since_checksum },
+            linked: plan.linked,
+            hard_links: self.source_path().ok().map(|source| links::count(&source)),
+            result: CopyResult {
+                state,
+                reason: (!complete).then_some(Reason::Unreadable),
+                message: clip(&message, SENTENCE),
+                finished: now(),
+                files,
+                bytes,
+                written,
+                seconds: self.started.elapsed().as_secs(),
+                checksummed: plan.checksum,
+                owners_kept: geteuid().is_root(),
+                pruned: Vec::new(),
+            },
+        }
+    }
+
+    fn source_path(&self) -> Result<PathBuf, Failure> {
+        std::path::absolute(&self.args.source).map_err(|e| Failure::io("finding the source", &e))
+    }
+
+    /// Removes partial trees where they would only keep the disk full for others. Trees are not touched.
+    fn give_room(&self, failure: &Failure) {
+        if !matches!(failure.problem.reason, Reason::DiskFull | Reason::Unreadable) {
+            return;
+        }
+        match self.shelf.inventory() {
+            Ok(found) => found.partials.iter().for_each(|left| partial::discard(self.shelf, left)),
+            Err(error) => tracing::warn!(%error, "cannot look for partial trees"),
+        }
+    }
+}
+
+impl Moved {
+    /// Where there are no links, there cannot be too many: not to the trees before.
+    fn verdict(self) -> Result<Verdict, Failure> {
+        match self {
+            Self::To(verdict) => Ok(verdict),
+            Self::TooManyLinks => {
+                let text = "a file has more names than the destination's file system allows";
+                Err(Failure::last(Problem::new(Reason::CopyFailed, text)))
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The log: one line an event, on standard output, where `kubectl logs` finds it.
+
+use std::str::FromStr as _;
+
+use clap::ValueEnum;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For log collectors.
+    Json,
+}
+
+/// Starts the log. `filter` is a level or levels by target (`info,kube=warn`); one that cannot be read
+/// is told and counts as `info`. `Targets` is enough for that and, unlike `EnvFilter`, brings no regular
+/// expressions along: these pods are many and small.
+pub(crate) fn start(filter: &str, format: Format) {
+    let (targets, fault) = match Targets::from_str(filter) {
+        Ok(targets) => (targets, None),
+        Err(error) => (Targets::new().with_default(LevelFilter::INFO), Some(error)),
+    };
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false);
+    let lines = match format {
+        Format::Text => lines.boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
+    };
+    // Fails only if a log was started before, which then goes on.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init();
+    if let Some(error) = fault {
+        tracing::warn!("the log level '{filter}' cannot be read ({error}): info is used");
+    }
+}

@@ -1,0 +1,166 @@
+//! What `backup-job snapshot` is called with, and what it shares with `sweep`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use model::Timestamp;
+use model::config::{Deadlines, PromoterRetention};
+use model::duration::Span;
+use model::names::{Run, SourceId};
+use model::retention::Retention;
+use model::rotate::Rules;
+use model::schedule::Zone;
+
+/// What it is called with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The installation that the objects belong to
+    #[arg(long)]
+    pub(crate) instance: String,
+    /// The source's namespace
+    #[arg(long)]
+    pub(crate) namespace: String,
+    /// The source
+    #[arg(long)]
+    pub(crate) pvc: String,
+    /// The source's UID: a PVC of that name with another one is another source
+    #[arg(long)]
+    pub(crate) uid: String,
+    /// How long restore points are kept: an age or keep rules
+    #[arg(long)]
+    pub(crate) retention: Retention,
+    /// The destinations of the run's copies
+    #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
+    pub(crate) destinations: Vec<String>,
+    /// The class of the snapshot
+    #[arg(long)]
+    pub(crate) snapshot_class: String,
+    /// The storage class of the promoter
+    #[arg(long)]
+    pub(crate) storage_class: String,
+    /// Makes the promoter ReadOnlyMany
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// An annotation for the promoter; may be repeated
+    #[arg(long, value_parser = key_value, value_name = "KEY=VALUE")]
+    promoter_annotation: Vec<(String, String)>,
+    /// Nothing is done if another run is closer than this
+    #[arg(long)]
+    pub(crate) min_interval: Span,
+    /// Deletes nothing
+    #[arg(long)]
+    pub(crate) no_rotate: bool,
+    /// A directory with templates that replace the embedded ones
+    #[arg(long, value_name = "DIR")]
+    pub(crate) templates: Option<PathBuf>,
+    /// What rotation goes by.
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+    /// Who runs this.
+    #[command(flatten)]
+    pub(crate) own: Own,
+}
+
+impl Args {
+    /// The source.
+    pub(crate) fn source(&self) -> SourceId {
+        SourceId { namespace: self.namespace.clone(), name: self.pvc.clone(), uid: self.uid.clone() }
+    }
+
+    /// The promoter's annotations.
+    pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
+        self.promoter_annotation.iter().cloned().collect()
+    }
+}
+
+/// What rotation goes by, apart from the retention.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Limits {
+    /// The zone of the schedule, and of the days that keep rules count
+    #[arg(long)]
+    pub(crate) time_zone: Zone,
+    /// Good restore points that stay whatever their age
+    #[arg(long)]
+    pub(crate) min_keep: usize,
+    /// Restore points newer than the last good one that stay
+    #[arg(long)]
+    pub(crate) max_unproven: usize,
+    /// Restore points of one source that may go at once
+    #[arg(long)]
+    pub(crate) max_deletes: usize,
+    /// Holds of one source that count
+    #[arg(long)]
+    pub(crate) max_holds: usize,
+    /// How long promoters stay: auto, keep or release
+    #[arg(long, value_parser = promoter_retention, value_name = "WORD")]
+    pub(crate) promoter_retention: PromoterRetention,
+    /// How long a snapshot may take to become ready
+    #[arg(long)]
+    pub(crate) snapshot_deadline: Span,
+}
+
+impl Limits {
+    /// The rules for one source.
+    pub(crate) fn rules<'a>(&'a self, retention: &'a Retention, now: Timestamp, current: Option<&'a Run>) -> Rules<'a> {
+        Rules {
+            retention,
+            zone: &self.time_zone,
+            now,
+            current,
+            min_keep: self.min_keep,
+            max_unproven: self.max_unproven,
+            max_deletes: self.max_deletes,
+            max_holds: self.max_holds,
+            promoters: self.promoter_retention,
+        }
+    }
+
+    /// The deadlines by which restore points are judged.
+    pub(crate) fn deadlines(&self) -> Deadlines {
+        Deadlines { snapshot_ready: self.snapshot_deadline, ..Deadlines::default() }
+    }
+}
+
+/// The Job that runs this: it says which run it is, and what time it is at the API server.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Own {
+    /// The Job that this runs in
+    #[arg(long, env = "JOB_NAME", value_name = "NAME")]
+    job_name: Option<String>,
+    /// That Job's namespace
+    #[arg(long, env = "JOB_NAMESPACE", value_name = "NAMESPACE")]
+    job_namespace: Option<String>,
+    /// Outside of a pod: how to reach the cluster
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+const BY_HAND: &str = "which Job is this? JOB_NAME and JOB_NAMESPACE are not set.\n\
+    In a pod of a CronJob they are. To start a run by hand:\n    \
+    kubectl create job --namespace <the controller's> --from=cronjob/<the source's> <a name>\n\
+    or annotate the PVC with a new value of backup-controller.io/run-now.";
+
+impl Own {
+    /// The Job's namespace and name. Without them the command line is wrong, and the program ends.
+    pub(crate) fn job(&self) -> (&str, &str) {
+        match (&self.job_namespace, &self.job_name) {
+            (Some(namespace), Some(name)) if !namespace.is_empty() && !name.is_empty() => (namespace, name),
+            _ => clap::Error::raw(ErrorKind::MissingRequiredArgument, format!("{BY_HAND}\n")).exit(),
+        }
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| "write KEY=VALUE".to_owned())?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn promoter_retention(text: &str) -> Result<PromoterRetention, String> {
+    match text {
+        "auto" => Ok(PromoterRetention::Auto),
+        "keep" => Ok(PromoterRetention::Keep),
+        "release" => Ok(PromoterRetention::Release),
+        _ => Err("write auto, keep or release".to_owned()),
+    }
+}

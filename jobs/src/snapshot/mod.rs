@@ -1,0 +1,183 @@
+//! `backup-job snapshot`: one run of one source.
+//!
+//! It observes (its Job, the source, the restore points that are there), makes the snapshot and waits until
+//! it is ready, makes the promoter, and rotates. Doing it twice is the same as doing it once: what a try
+//! before this one made is adopted.
+
+mod act;
+mod args;
+pub(crate) mod observe;
+pub(crate) mod rotate;
+pub(crate) mod server;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+use std::time::Duration;
+
+use api::Retry;
+use model::Timestamp;
+use model::facts::{Claim, Snapshot};
+use model::reason::{Problem, Reason};
+use model::record::{SnapshotResult, clip};
+use model::snapshot::VolumeSnapshot;
+use templates::Templates;
+
+use crate::outcome::{self, Exit, Outcome};
+use act::Maker;
+pub(crate) use args::{Args, Limits, Own};
+use observe::{Clock, Existing};
+use rotate::{Lineage, Report, Rotation};
+use server::{Server, is_unauthorized};
+
+/// Why a step ends before it is done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Stop {
+    /// There is nothing to do, for this reason.
+    #[error("{0}")]
+    Idle(#[source] Problem),
+    /// It did not work, and no retry helps.
+    #[error("{0}")]
+    Final(#[source] Problem),
+    /// It did not work, and another try may.
+    #[error("{0}")]
+    Again(#[source] Problem),
+    /// The API server did not do what was asked.
+    #[error(transparent)]
+    Request(#[from] api::Error),
+    /// The API server cannot even be asked.
+    #[error(transparent)]
+    Connect(#[from] api::ConnectError),
+}
+
+impl Stop {
+    /// What the exit code says.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Idle(_) => Exit::Done,
+            Self::Again(_) | Self::Connect(_) => Exit::Again,
+            Self::Request(error) if error.retry() == Retry::Transient || is_unauthorized(error) => Exit::Again,
+            Self::Final(_) | Self::Request(_) => Exit::Final,
+        }
+    }
+
+    /// What the result says.
+    pub(crate) fn problem(&self) -> Problem {
+        let problem = match self {
+            Self::Idle(problem) | Self::Final(problem) | Self::Again(problem) => problem.clone(),
+            Self::Request(error) => error.problem(),
+            Self::Connect(error) => Problem::new(Reason::ApiUnreachable, api::chain(error)),
+        };
+        // The API server may answer at length, and a termination message has 4 KiB for all.
+        Problem::new(problem.reason, clip(&problem.message, 600))
+    }
+}
+
+/// Runs the step.
+pub(crate) async fn run(args: Args) -> Outcome {
+    let (namespace, name) = args.own.job();
+    let mut result = SnapshotResult::default();
+    let ended = match api::connect(args.own.kubeconfig.as_deref()).await {
+        Ok(client) => take_and_rotate(&Server::new(client), &args, (namespace, name), &mut result).await,
+        Err(error) => Err(error.into()),
+    };
+    finish(ended, result)
+}
+
+/// The outcome of a step that ended, with what it got done.
+pub(crate) fn finish(ended: Result<(), Stop>, mut result: SnapshotResult) -> Outcome {
+    let exit = match &ended {
+        Ok(()) => Exit::Done,
+        Err(stop @ Stop::Idle(problem)) => {
+            tracing::info!("nothing to do: {problem}");
+            stop.exit()
+        }
+        Err(stop) => {
+            tracing::error!("{}", api::chain(stop));
+            stop.exit()
+        }
+    };
+    result.problem = ended.err().map(|stop| stop.problem());
+    Outcome::new(exit, &result)
+}
+
+async fn take_and_rotate(
+    server: &Server,
+    args: &Args,
+    (job_namespace, job_name): (&str, &str),
+    result: &mut SnapshotResult,
+) -> Result<(), Stop> {
+    let id = args.source();
+    let clock = observe::clock(server, job_namespace, job_name).await?;
+    result.run = Some(clock.run.clone());
+    tracing::info!("run {} of {id}", clock.run);
+    let claim = observe::source(server, &id).await?;
+    let mut existing = observe::existing(server, &args.instance, &id).await?;
+    let templates = match &args.templates {
+        None => Templates::embedded(),
+        dir => Templates::load(dir.as_deref())
+            .map_err(|e| Stop::Final(Problem::new(Reason::InvalidObject, e.to_string())))?,
+    };
+    let maker = Maker { server, args, source: &id, run: &clock.run, templates: &templates, existing: &existing };
+    let taken = take(&maker, &claim, &clock, result).await;
+
+    // A run that failed rotates too: only earlier runs are judged, by their own records. Otherwise
+    // snapshots that never become ready would pile up, and a full quota would stay full.
+    if !args.no_rotate && taken.as_ref().err().is_none_or(|stop| stop.exit() == Exit::Final) {
+        if let Ok((snapshot, promoter)) = &taken {
+            existing.put(snapshot.clone(), promoter.clone());
+        }
+        let report = rotate(server, args, &existing, &clock).await;
+        (result.rotated, result.warnings) = (report.rotated, report.warnings);
+    }
+    match taken {
+        Err(stop) if stop.problem().reason == Reason::QuotaExceeded && !result.rotated.is_empty() => {
+            Err(Stop::Again(stop.problem()))
+        }
+        taken => taken.map(drop),
+    }
+}
+
+/// Makes the snapshot and the promoter, or finds them made.
+async fn take(
+    maker: &Maker<'_>,
+    claim: &Claim,
+    clock: &Clock,
+    result: &mut SnapshotResult,
+) -> Result<(Snapshot, Claim), Stop> {
+    let args = maker.args;
+    let made = if let Some(snapshot) = maker.adopt().await? {
+        snapshot
+    } else {
+        let deadlines = args.limits.deadlines();
+        if let Some(problem) = observe::too_early(maker.existing, &args.pvc, clock, args.min_interval, &deadlines) {
+            return Err(Stop::Idle(problem));
+        }
+        maker.snapshot().await?
+    };
+    result.restore_point.clone_from(&made.metadata.name);
+    let patience = left(args.limits.snapshot_deadline.as_duration(), &made);
+    let snapshot = Snapshot::from(&wait::until_ready(maker.server, &args.namespace, made, patience).await?);
+    tracing::info!("the VolumeSnapshot {} is ready", snapshot.id.name);
+    let promoter = maker.promoter(&snapshot, claim).await?;
+    Ok((snapshot, promoter))
+}
+
+/// What is left of a snapshot's time: one that was adopted has used some. The machine's clock may be
+/// wrong, so it only ever shortens the time.
+fn left(deadline: Duration, snapshot: &VolumeSnapshot) -> Duration {
+    let created = snapshot.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |t| t.0);
+    let age = outcome::now().duration_since(created).try_into().unwrap_or(Duration::ZERO);
+    deadline.saturating_sub(age)
+}
+
+/// Plans, and does what the plan says.
+async fn rotate(server: &Server, args: &Args, existing: &Existing, clock: &Clock) -> Report {
+    let mut report = Report::default();
+    let limits = &args.limits;
+    let lineage = Lineage { instance: &args.instance, uid: &args.uid, claim: &args.pvc };
+    let points = rotate::points(existing, lineage, &limits.deadlines(), clock.now, &mut report);
+    let decisions = model::rotate::plan(&points, &limits.rules(&args.retention, clock.now, Some(&clock.run)));
+    Rotation::new(server, &args.namespace, &existing.promoters).act(&decisions, &mut report).await;
+    report
+}

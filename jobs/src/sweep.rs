@@ -1,0 +1,172 @@
+//! `backup-job sweep`: rotates the restore points of sources that are gone.
+//!
+//! A source that is being deleted counts as gone: no run of it comes any more, and a snapshot of it that
+//! never became ready would keep it from going (F09). What one source makes fail does not keep the others
+//! waiting; it is told, and the exit code asks for another try.
+
+use std::collections::{BTreeSet, HashSet};
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use model::duration::Span;
+use model::facts::{Ours, Snapshot};
+use model::names::{self, Component, SourceId};
+use model::reason::{Problem, Reason};
+use model::record::SnapshotResult;
+use model::retention::Retention;
+use model::snapshot::VolumeSnapshot;
+
+use crate::outcome::Outcome;
+use crate::snapshot::observe::{self, Clock, Existing, run_of};
+use crate::snapshot::rotate::{self, Lineage, Report, Rotation};
+use crate::snapshot::server::{OnlyMetadata, Selector, Server};
+use crate::snapshot::{Limits, Own, Stop, finish};
+
+/// What it is called with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The installation that the objects belong to
+    #[arg(long)]
+    instance: String,
+    /// So long after a vanished source's newest run its last restore points may go too
+    #[arg(long)]
+    orphan_retention: Span,
+    /// What rotation goes by.
+    #[command(flatten)]
+    limits: Limits,
+    /// Who runs this.
+    #[command(flatten)]
+    own: Own,
+}
+
+/// Runs the step.
+pub(crate) async fn run(args: Args) -> Outcome {
+    let job = args.own.job();
+    let mut report = Report::default();
+    let ended = match api::connect(args.own.kubeconfig.as_deref()).await {
+        Ok(client) => sweep(&Server::new(client), &args, job, &mut report).await,
+        Err(error) => Err(error.into()),
+    };
+    finish(ended, SnapshotResult { rotated: report.rotated, warnings: report.warnings, ..SnapshotResult::default() })
+}
+
+async fn sweep(server: &Server, args: &Args, job: (&str, &str), report: &mut Report) -> Result<(), Stop> {
+    let clock = observe::clock(server, job.0, job.1).await?;
+    let vanished = vanished(server, &args.instance).await?;
+    tracing::info!("{} sources that are gone have restore points", vanished.len());
+    let mut failed: Vec<Problem> = Vec::new();
+    for (namespace, uid) in &vanished {
+        let mut of_source = Report::default();
+        let swept = source(server, args, &clock, namespace, uid, &mut of_source).await;
+        report.rotated.append(&mut of_source.rotated);
+        report.warnings.append(&mut of_source.warnings);
+        let problem = swept.err().map(|stop| stop.problem()).or(of_source.failure);
+        if let Some(problem) = problem {
+            tracing::error!("source {uid} in {namespace}: {problem}");
+            failed.push(problem);
+        }
+    }
+    let Some(first) = failed.first() else { return Ok(()) };
+    let message = format!("{} of {} sources: {}", failed.len(), vanished.len(), first.message);
+    Err(Stop::Again(Problem::new(first.reason, message)))
+}
+
+/// The sources that have restore points and are gone, by namespace and UID.
+///
+/// Snapshots are listed before PVCs: a source that is made in between is not taken for one that is gone.
+/// Only metadata is held here; each source's restore points are looked at one after the other.
+async fn vanished(server: &Server, instance: &str) -> Result<BTreeSet<(String, String)>, Stop> {
+    let mut sources = BTreeSet::new();
+    let labels = observe::labels(instance, None);
+    let selector = Selector { labels: &labels, metadata: true, ..Selector::default() };
+    let belongs = |meta: &ObjectMeta, component| source_of(meta, instance, component);
+    server
+        .list::<VolumeSnapshot, OnlyMetadata>(None, &selector, |s| {
+            sources.extend(belongs(&s.metadata, Component::Snapshot));
+        })
+        .await
+        .map_err(observe::no_snapshot_api)?;
+    let mut live = HashSet::new();
+    let all = Selector { metadata: true, ..Selector::default() };
+    server
+        .list::<PersistentVolumeClaim, OnlyMetadata>(None, &all, |p| {
+            sources.extend(belongs(&p.metadata, Component::Promoter));
+            if p.metadata.deletion_timestamp.is_none() {
+                live.extend(p.metadata.uid);
+            }
+        })
+        .await?;
+    sources.retain(|(_, uid)| !live.contains(uid));
+    Ok(sources)
+}
+
+fn source_of(meta: &ObjectMeta, instance: &str, component: Component) -> Option<(String, String)> {
+    let ours = Ours::read(meta).filter(|o| o.instance == instance && o.component == component)?;
+    (!ours.source_uid.is_empty()).then_some((meta.namespace.clone()?, ours.source_uid))
+}
+
+/// Rotates what one source left.
+async fn source(
+    server: &Server,
+    args: &Args,
+    clock: &Clock,
+    namespace: &str,
+    uid: &str,
+    report: &mut Report,
+) -> Result<(), Stop> {
+    let id = SourceId { namespace: namespace.to_owned(), name: String::new(), uid: uid.to_owned() };
+    let existing = observe::existing(server, &args.instance, &id).await?;
+    let newest = existing.snapshots.iter().filter(|s| s.claim.is_some()).max_by_key(|s| run_of(s.ours.as_ref()));
+    let Some((claim, newest)) = newest.and_then(|s| Some((s.claim.as_deref()?, s))) else {
+        report.warn(
+            Reason::NotOurs,
+            format!("source {uid} in {namespace} left no snapshot that says how long to keep it"),
+        );
+        return Ok(());
+    };
+    let Some(retention) = retention_taken(newest) else {
+        let text = newest.retention.as_deref().unwrap_or("nothing");
+        let what = format!("{namespace}/{}: {}: '{text}' is no retention", newest.id.name, names::RETENTION_TAKEN);
+        report.warn(Reason::InvalidSetting, format!("{what}; what {claim} left is not rotated"));
+        return Ok(());
+    };
+    let (limits, retention) = after_grace(args, &existing, retention, clock);
+    let lineage = Lineage { instance: &args.instance, uid, claim };
+    let points = rotate::points(&existing, lineage, &limits.deadlines(), clock.now, report);
+    let decisions = model::rotate::plan(&points, &limits.rules(&retention, clock.now, None));
+    if decisions.iter().all(|d| d.loss().is_none()) {
+        return Ok(());
+    }
+    // What the lists say is looked at once more before anything goes.
+    if let Some(meta) = server.get_metadata::<PersistentVolumeClaim>(namespace, claim).await?
+        && meta.uid.as_deref() == Some(uid)
+        && meta.deletion_timestamp.is_none()
+    {
+        report.warn(Reason::ChangedMeanwhile, format!("PVC {namespace}/{claim} is there: nothing of it is swept"));
+        return Ok(());
+    }
+    tracing::info!("{namespace}/{claim} is gone: {} restore points are judged", points.len());
+    Rotation::new(server, namespace, &existing.promoters).act(&decisions, report).await;
+    Ok(())
+}
+
+/// The retention that was in force when the newest snapshot was taken. One that cannot be read is none (law 4).
+fn retention_taken(newest: &Snapshot) -> Option<Retention> {
+    newest.retention.as_ref()?.parse().ok()
+}
+
+/// Once the newest run is old enough, the floor ends. Keep rules count restore points and not time: of a
+/// source that is gone they would keep some for ever, so they end where they would reach back to.
+fn after_grace(args: &Args, existing: &Existing, retention: Retention, clock: &Clock) -> (Limits, Retention) {
+    let runs = || existing.snapshots.iter().map(|s| &s.ours).chain(existing.promoters.iter().map(|p| &p.ours));
+    let newest = runs().filter_map(|ours| run_of(ours.as_ref())).max();
+    let older_than = |age: Span| newest.is_some_and(|run| age.after(run.time()) <= clock.now);
+    let mut limits = args.limits.clone();
+    if !older_than(args.orphan_retention) {
+        return (limits, retention);
+    }
+    (limits.min_keep, limits.max_unproven) = (0, 0);
+    let reach = retention.longest(Span::days(1)).max(args.orphan_retention);
+    let retention = if older_than(reach) { Retention::age(reach) } else { retention };
+    (limits, retention)
+}

@@ -1,0 +1,141 @@
+//! Which waiting copies may start now.
+//!
+//! Limits per cluster, namespace, node and destination; one writer per disk; fair between namespaces, then
+//! oldest first. The state is what the objects say, so that a restart changes nothing, and the decision is
+//! made in one place from one state, so that a limit of one admits one (F86).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::config::Limits;
+use crate::names::{Run, SourceId};
+use crate::reason::{Problem, Reason};
+
+/// What a copy occupies while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its destination.
+    pub destination: String,
+    /// The disk it writes to: at most one copy at a time.
+    pub disk: String,
+    /// The node it runs on, or the only one it can run on, if that is known.
+    pub node: Option<String>,
+}
+
+/// A copy that waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its source.
+    pub source: SourceId,
+    /// Its run.
+    pub run: Run,
+    /// Since when its promoter has been there.
+    pub since: Timestamp,
+    /// What it would occupy.
+    pub slot: Slot,
+}
+
+/// What becomes of a waiting copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// It starts.
+    Start,
+    /// It waits, for this.
+    Wait(Problem),
+}
+
+#[derive(Default)]
+struct Used {
+    cluster: u32,
+    namespaces: BTreeMap<String, u32>,
+    nodes: BTreeMap<String, u32>,
+    destinations: BTreeMap<String, u32>,
+    disks: BTreeMap<String, u32>,
+}
+
+impl Used {
+    fn add(&mut self, slot: &Slot) {
+        self.cluster += 1;
+        *self.namespaces.entry(slot.namespace.clone()).or_default() += 1;
+        *self.destinations.entry(slot.destination.clone()).or_default() += 1;
+        *self.disks.entry(slot.disk.clone()).or_default() += 1;
+        if let Some(node) = &slot.node {
+            *self.nodes.entry(node.clone()).or_default() += 1;
+        }
+    }
+
+    /// What keeps a copy waiting; `None` if it may start.
+    fn obstacle(&self, slot: &Slot, limits: &Limits) -> Option<Obstacle> {
+        let at = |map: &BTreeMap<String, u32>, key: &str| map.get(key).copied().unwrap_or(0);
+        if at(&self.disks, &slot.disk) > 0 {
+            return Some(Obstacle::Disk);
+        }
+        let checks = [
+            (self.cluster, limits.cluster, "limits.cluster"),
+            (at(&self.namespaces, &slot.namespace), limits.namespace, "limits.namespace"),
+            (at(&self.destinations, &slot.destination), limits.destination, "limits.destination"),
+            (slot.node.as_ref().map_or(0, |n| at(&self.nodes, n)), limits.node, "limits.node"),
+        ];
+        checks.into_iter().find(|(used, limit, _)| used >= limit).map(|(_, limit, name)| Obstacle::Limit(name, limit))
+    }
+}
+
+/// What keeps a copy waiting. Put into words only once it is known to wait: thousands may.
+enum Obstacle {
+    Disk,
+    Limit(&'static str, u32),
+}
+
+impl Obstacle {
+    fn problem(&self, slot: &Slot, before: usize) -> Problem {
+        match self {
+            Self::Disk => {
+                let message =
+                    format!("the disk of {} takes one copy at a time; {before} wait before this one", slot.destination);
+                Problem::new(Reason::DiskBusy, message)
+            }
+            Self::Limit(name, limit) => {
+                Problem::new(Reason::WaitingForSlot, format!("{limit} copies run at once: {name}"))
+            }
+        }
+    }
+}
+
+/// Decides for every waiting copy; the answers come in the order of `waiting`.
+#[must_use]
+pub fn admit(waiting: &[Waiting], running: &[Slot], limits: &Limits) -> Vec<Admission> {
+    let mut used = Used::default();
+    for slot in running {
+        used.add(slot);
+    }
+    let mut open: Vec<usize> = (0..waiting.len()).collect();
+    open.sort_by(|a, b| age(&waiting[*a]).cmp(&age(&waiting[*b])));
+    // Each round starts the oldest copy of the namespace that has the fewest.
+    while used.cluster < limits.cluster {
+        let next = open
+            .iter()
+            .copied()
+            .filter(|i| used.obstacle(&waiting[*i].slot, limits).is_none())
+            .min_by_key(|i| used.namespaces.get(&waiting[*i].slot.namespace).copied().unwrap_or(0));
+        let Some(index) = next else { break };
+        used.add(&waiting[index].slot);
+        open.retain(|i| *i != index);
+    }
+    let mut answers = vec![Admission::Start; waiting.len()];
+    let mut ahead: BTreeMap<&str, usize> = BTreeMap::new();
+    for index in open {
+        let slot = &waiting[index].slot;
+        let before = ahead.entry(&slot.disk).or_default();
+        let obstacle = used.obstacle(slot, limits).unwrap_or(Obstacle::Limit("limits.cluster", limits.cluster));
+        answers[index] = Admission::Wait(obstacle.problem(slot, *before));
+        *before += 1;
+    }
+    answers
+}
+
+fn age(waiting: &Waiting) -> (Timestamp, &Run, &SourceId) {
+    (waiting.since, &waiting.run, &waiting.source)
+}

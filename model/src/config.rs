@@ -1,0 +1,469 @@
+//! The configuration: one YAML file, read strictly and as a whole.
+//!
+//! Keys are in camelCase. An unknown key, a key that stands twice, a value of the wrong kind and a
+//! setting that contradicts another are errors, with line, column, key and what is allowed
+//! ([`ConfigError`]); then nothing of the file is taken. A key that is left out has its default, on
+//! its own: `namespaces: {include: [shop]}` leaves the default `exclude` in force. An empty file is
+//! the default configuration. [`EXAMPLE`] shows every key.
+
+mod check;
+mod input;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::duration::Span;
+use crate::retention::Retention;
+use crate::schedule::Zone;
+pub use parse::{ConfigError, ConfigProblem};
+
+/// A full configuration with comments: the defaults, and examples of what has none.
+pub const EXAMPLE: &str = include_str!("config/example.yaml");
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Config {
+    /// Which PVCs are backed up.
+    pub selection: Selection,
+    /// What holds for a source where neither its PVC nor its Namespace says otherwise.
+    pub defaults: Defaults,
+    /// How far PVCs and Namespaces may go from the defaults, and the floors and brakes of deletion.
+    pub bounds: Bounds,
+    /// How volumes of a class are snapshotted and promoted, by the name of the **source's**
+    /// `StorageClass`. Default: none; a promoter then has the source's class.
+    pub classes: BTreeMap<String, ClassRule>,
+    /// Where copies can go. Default: none.
+    pub destinations: Vec<Destination>,
+    /// How many copies run at once.
+    pub limits: Limits,
+    /// How long each step may take.
+    pub deadlines: Deadlines,
+    /// How often a failed step is tried again.
+    pub retries: Retries,
+    /// What the pods ask for and may use.
+    pub resources: Resources,
+    /// What is measured.
+    pub metrics: Metrics,
+}
+
+impl Config {
+    /// Reads a configuration file. What is wrong with its form ends the reading; what is wrong
+    /// with its settings is told all at once.
+    pub fn parse(text: &str) -> Result<Config, ConfigError> {
+        parse::parse(text)
+    }
+
+    /// The destination of that name.
+    #[must_use]
+    pub fn destination(&self, name: &str) -> Option<&Destination> {
+        self.destinations.iter().find(|d| d.name == name)
+    }
+}
+
+/// Which PVCs are backed up: those that all three lists let through.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Selection {
+    /// `all`: every PVC that is not told otherwise; `opt-in`: those that are told so. Default:
+    /// `all`.
+    pub mode: Mode,
+    /// By namespace. Default: all but `kube-*` and `openshift-*`.
+    #[serde(deserialize_with = "input::namespaces")]
+    pub namespaces: Globs,
+    /// By the name of the PVC's `StorageClass`. Default: all.
+    pub storage_classes: Globs,
+    /// By the name of the CSI driver. Default: all.
+    pub drivers: Globs,
+}
+
+impl Default for Selection {
+    fn default() -> Selection {
+        Selection {
+            mode: Mode::All,
+            namespaces: Globs { exclude: vec!["kube-*".to_owned(), "openshift-*".to_owned()], ..Globs::default() },
+            storage_classes: Globs::default(),
+            drivers: Globs::default(),
+        }
+    }
+}
+
+/// Whether PVCs are backed up without being asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// `all`: each one, unless the annotation `enabled` of the PVC or Namespace is `false`.
+    All,
+    /// `opt-in`: only where the annotation `enabled` of the PVC or Namespace is `true`.
+    OptIn,
+}
+
+/// Names by patterns, in which `*` stands for any characters and `?` for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Globs {
+    /// At least one of these matches. Default: `["*"]`. It may not be empty.
+    pub include: Vec<String>,
+    /// None of these matches. Default: none.
+    pub exclude: Vec<String>,
+}
+
+impl Default for Globs {
+    fn default() -> Globs {
+        Globs { include: vec!["*".to_owned()], exclude: Vec::new() }
+    }
+}
+
+impl Globs {
+    /// Whether `text` is included and not excluded.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        let any = |globs: &[String]| globs.iter().any(|pattern| glob(pattern, text));
+        any(&self.include) && !any(&self.exclude)
+    }
+}
+
+/// Whether a pattern matches the whole of `text`: `*` stands for any characters, none too, and
+/// `?` for one; everything else for itself.
+#[must_use]
+pub fn glob(pattern: &str, text: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let text: Vec<char> = text.chars().collect();
+    let (mut p, mut t) = (0, 0);
+    // The last star, and where the text that it stands for ends.
+    let mut star = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(&c) if c == '?' || c == text[t] => (p, t) = (p + 1, t + 1),
+            _ => match star {
+                Some((at, end)) => {
+                    star = Some((at, end + 1));
+                    (p, t) = (at + 1, end + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+/// What holds for a source where neither its PVC nor its Namespace has an annotation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Defaults {
+    /// When: Kubernetes' five fields or a macro, with `H` for a time of the source's own
+    /// ([`crate::schedule::Schedule`]). Default: `H H(0-5) * * *`, once in each night. Kept as
+    /// text, since `H` needs the source.
+    pub schedule: String,
+    /// The zone of schedule, retention and the dates in names, by its IANA name. Default:
+    /// `Etc/UTC`.
+    pub time_zone: Zone,
+    /// How long snapshots and copies are kept ([`Retention`]). Default: `2days`.
+    pub retention: Retention,
+    /// The destinations that each run is copied to, by name. Default: none, snapshots only.
+    pub destinations: Vec<String>,
+    /// How long the PVC of a restore point stays. Default: `auto`.
+    pub promoter_retention: PromoterRetention,
+}
+
+impl Default for Defaults {
+    fn default() -> Defaults {
+        Defaults {
+            schedule: "H H(0-5) * * *".to_owned(),
+            time_zone: Zone::utc(),
+            retention: Retention::age(Span::days(2)),
+            destinations: Vec::new(),
+            promoter_retention: PromoterRetention::Auto,
+        }
+    }
+}
+
+/// How long a promoter, the PVC made from a snapshot, stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PromoterRetention {
+    /// `auto`: read-only ones, which cost nothing, as long as their snapshot; of full clones only
+    /// the newest.
+    Auto,
+    /// `keep`: each as long as its snapshot.
+    Keep,
+    /// `release`: none longer than its copies need it.
+    Release,
+}
+
+/// How far PVCs and Namespaces may go from the defaults, and the floors and brakes of deletion.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Bounds {
+    /// The shortest time between two runs of a source, whether by schedule or by `run-now`; a
+    /// length of time, at least a minute. Default: `1h`.
+    pub min_interval: Span,
+    /// The longest that a retention may reach back; a length of time. For keep rules it is
+    /// reckoned: `monthly=6` reaches 186 days. Default: `400days`.
+    pub max_retention: Span,
+    /// How many snapshots of a source may be held against rotation at once; 0 for none. Default: 5.
+    pub max_holds: u32,
+    /// The destinations that a tenant may choose, as patterns of their names. Default: `["*"]`.
+    pub destinations: Vec<String>,
+    /// How many good restore points of a source stay, however old; at least 1. Default: 1.
+    pub min_keep: u32,
+    /// How many newer snapshots without a copy are kept beside the last good one while copies
+    /// fail; at least 1. Default: 3.
+    pub max_unproven: u32,
+    /// How many snapshots one run may delete at most; at least 1. Default: 3.
+    pub max_deletes_per_run: u32,
+    /// How long the last restore points of a source stay after the source is gone; a length of
+    /// time. Default: `30days`.
+    pub orphan_retention: Span,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds {
+            min_interval: Span::hours(1),
+            max_retention: Span::days(400),
+            max_holds: 5,
+            destinations: vec!["*".to_owned()],
+            min_keep: 1,
+            max_unproven: 3,
+            max_deletes_per_run: 3,
+            orphan_retention: Span::days(30),
+        }
+    }
+}
+
+impl Bounds {
+    /// Whether a tenant may choose the destination of that name.
+    #[must_use]
+    pub fn allows_destination(&self, name: &str) -> bool {
+        self.destinations.iter().any(|pattern| glob(pattern, name))
+    }
+}
+
+/// How the volumes of one `StorageClass` are snapshotted and promoted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct ClassRule {
+    /// The `VolumeSnapshotClass`. Default: the driver's default or only one.
+    pub snapshot_class: Option<String>,
+    /// The `StorageClass` of the promoter, of the same driver. Default: the source's.
+    pub storage_class: Option<String>,
+    /// Whether the promoter is mounted by many and written by none (`ReadOnlyMany`), as shallow
+    /// clones of `CephFS` are. Default: `false`, a full clone.
+    pub read_only: bool,
+    /// Whether pods that mount the promoter run with the `SELinux` type `spc_t`, because a
+    /// read-only volume cannot be relabelled; only with `readOnly`. Default: `false`.
+    pub spc_no_relabeling: bool,
+    /// Annotations for the promoter, which some drivers read. Default: none. Not those that begin
+    /// with `backup-controller.io/`.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Where copies can go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "parse::RawDestination", into = "parse::RawDestination")]
+pub struct Destination {
+    /// Its name: a DNS label of at most 40 characters, of no other destination, and not `none`.
+    pub name: String,
+    /// Where the data lies: with `type: disk`, exactly one of `claim` and `hostPath`.
+    pub store: Store,
+    /// How long copies are kept here. Default: as the source's snapshots.
+    pub retention: Option<Retention>,
+    /// Each so-manieth run compares checksums instead of size and time; at least 1, which means
+    /// every run. Default: 30.
+    pub checksum_every: u32,
+}
+
+/// What a BackupDisk is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Store {
+    /// `claim`: one PVC in each tenant's namespace.
+    Claim(Claim),
+    /// `hostPath`: a folder of a node.
+    HostPath(HostPath),
+}
+
+/// A BackupDisk that is a PVC in the tenant's namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Claim {
+    /// Its `StorageClass`, best one with `reclaimPolicy: Retain`. Default: the cluster's default
+    /// class.
+    #[serde(default)]
+    pub storage_class: Option<String>,
+    /// Its size; a quantity such as `100Gi`. Must be set.
+    #[serde(deserialize_with = "input::quantity")]
+    pub size: String,
+    /// Its access mode. Default: `ReadWriteOnce`, one node and so one writer at a time.
+    #[serde(default)]
+    pub access_mode: AccessMode,
+    /// The PVC's name, a DNS label. Default: `backup-disk`. No two destinations have the same.
+    #[serde(default = "claim_name")]
+    pub name: String,
+    /// Whether a class with `reclaimPolicy: Delete` is accepted: then the copies go when the
+    /// namespace goes. Default: `false`.
+    #[serde(default)]
+    pub allow_delete: bool,
+}
+
+fn claim_name() -> String {
+    "backup-disk".to_owned()
+}
+
+/// The access mode of a BackupDisk's PVC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum AccessMode {
+    /// On one node at a time.
+    #[default]
+    ReadWriteOnce,
+    /// On many nodes at a time.
+    ReadWriteMany,
+    /// In one pod at a time.
+    ReadWriteOncePod,
+}
+
+impl AccessMode {
+    /// As in a PVC's `accessModes`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AccessMode::ReadWriteOnce => "ReadWriteOnce",
+            AccessMode::ReadWriteMany => "ReadWriteMany",
+            AccessMode::ReadWriteOncePod => "ReadWriteOncePod",
+        }
+    }
+}
+
+/// A BackupDisk that is a folder of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct HostPath {
+    /// The folder, where the disk is mounted: an absolute path without `.` and `..`. Must be set.
+    pub path: String,
+    /// The labels of the node that has it. Must be set.
+    pub node_selector: BTreeMap<String, String>,
+    /// What the volumes on it say as their size; a quantity such as `1Ti`. Must be set.
+    #[serde(deserialize_with = "input::quantity")]
+    pub size: String,
+}
+
+/// How many copies run at once; each at least 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Limits {
+    /// In the whole cluster. Default: 10.
+    pub cluster: u32,
+    /// In a namespace. Default: 2.
+    pub namespace: u32,
+    /// On a node. Default: 2.
+    pub node: u32,
+    /// To a destination. Default: 4.
+    pub destination: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { cluster: 10, namespace: 2, node: 2, destination: 4 }
+    }
+}
+
+/// How long each step may take, as lengths of time. What is late fails with its own reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Deadlines {
+    /// Until a snapshot is ready to use. Default: `10m`.
+    pub snapshot_ready: Span,
+    /// Until a promoter is bound. Default: `10m`.
+    pub promoter_bound: Span,
+    /// Until the pod of a copy runs. Default: `10m`.
+    pub copy_start: Span,
+    /// A copy with all its tries. Default: `4h`.
+    pub copy: Span,
+    /// The Job that makes a snapshot and rotates, with all its tries; longer than
+    /// `snapshotReady`. Default: `30m`.
+    pub job: Span,
+}
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines {
+            snapshot_ready: Span::minutes(10),
+            promoter_bound: Span::minutes(10),
+            copy_start: Span::minutes(10),
+            copy: Span::hours(4),
+            job: Span::minutes(30),
+        }
+    }
+}
+
+/// How often a failed step is tried again in the same run; 0 to 100.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Retries {
+    /// The snapshot. Default: 2.
+    pub snapshot: u32,
+    /// The copy. Default: 6.
+    pub copy: u32,
+}
+
+impl Default for Retries {
+    fn default() -> Retries {
+        Retries { snapshot: 2, copy: 6 }
+    }
+}
+
+/// What the pods ask for and may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Resources {
+    /// The pod that makes a snapshot and rotates. Default: requests 10m CPU and 16Mi memory,
+    /// limit 64Mi memory.
+    #[serde(deserialize_with = "input::job_resources")]
+    pub job: PodResources,
+    /// The pod that copies. Default: requests 100m CPU and 64Mi memory, limit 512Mi memory.
+    #[serde(deserialize_with = "input::copy_resources")]
+    pub copy: PodResources,
+}
+
+impl Default for Resources {
+    fn default() -> Resources {
+        Resources { job: PodResources::new("10m", "16Mi", "64Mi"), copy: PodResources::new("100m", "64Mi", "512Mi") }
+    }
+}
+
+/// The resources of a pod's container, as Kubernetes writes them. A map that is given replaces the
+/// default one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PodResources {
+    /// What is set aside; quantities by resource.
+    pub requests: BTreeMap<String, String>,
+    /// What may not be exceeded; quantities by resource.
+    pub limits: BTreeMap<String, String>,
+}
+
+impl PodResources {
+    fn new(cpu: &str, memory: &str, most_memory: &str) -> PodResources {
+        let of = |name: &str, quantity: &str| (name.to_owned(), quantity.to_owned());
+        PodResources {
+            requests: [of("cpu", cpu), of("memory", memory)].into(),
+            limits: [of("memory", most_memory)].into(),
+        }
+    }
+}
+
+/// What is measured.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Metrics {
+    /// Whether each volume has metrics of its own, which is much with thousands of them. Default:
+    /// `false`.
+    pub per_volume: bool,
+}

@@ -1,0 +1,338 @@
+//! What settings must be, and how they must fit each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::parse::Path;
+use super::{
+    Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Globs, HostPath, Limits, PodResources, Store,
+};
+use crate::duration::{Span, shown};
+use crate::names;
+use crate::quantity;
+use crate::retention::Retention;
+use crate::schedule::Schedule;
+
+/// Beyond this a retry is a loop.
+const MOST_RETRIES: u32 = 100;
+const MOST_NAME: usize = 40;
+/// What a tenant writes to have no destination.
+const RESERVED_NAME: &str = "none";
+
+type Faults = Vec<(Path, String)>;
+
+/// All faults of the settings.
+pub(super) fn check(config: &Config) -> Faults {
+    let mut faults = Faults::new();
+    let top = |key| Path::default().key(key);
+    let selection = &config.selection;
+    for (key, list) in [
+        ("namespaces", &selection.namespaces),
+        ("storageClasses", &selection.storage_classes),
+        ("drivers", &selection.drivers),
+    ] {
+        globs(&top("selection").key(key), list, &mut faults);
+    }
+    let interval = defaults(&top("defaults"), config, &mut faults);
+    bounds(&top("bounds"), config, &mut faults);
+    for (name, rule) in &config.classes {
+        class(&top("classes").key(name), name, rule, &mut faults);
+    }
+    destinations(&top("destinations"), config, interval, &mut faults);
+    limits(&top("limits"), &config.limits, &mut faults);
+    deadlines(&top("deadlines"), &config.deadlines, &mut faults);
+    for (key, retries) in [("snapshot", config.retries.snapshot), ("copy", config.retries.copy)] {
+        if retries > MOST_RETRIES {
+            faults.push((top("retries").key(key), format!("{retries} is too many; allowed are 0 to {MOST_RETRIES}")));
+        }
+    }
+    for (key, pod) in [("job", &config.resources.job), ("copy", &config.resources.copy)] {
+        resources(&top("resources").key(key), pod, &mut faults);
+    }
+    faults
+}
+
+fn globs(path: &Path, globs: &Globs, faults: &mut Faults) {
+    if globs.include.is_empty() {
+        let fault = "it is empty, so that nothing is backed up; write patterns, `[\"*\"]` for all";
+        faults.push((path.key("include"), fault.to_owned()));
+    }
+    patterns(&path.key("include"), &globs.include, faults);
+    patterns(&path.key("exclude"), &globs.exclude, faults);
+}
+
+fn patterns(path: &Path, patterns: &[String], faults: &mut Faults) {
+    for (number, pattern) in patterns.iter().enumerate() {
+        if pattern.trim() != pattern || pattern.is_empty() {
+            let fault = format!("{} matches no name; write a name, with `*` and `?` as placeholders", shown(pattern));
+            faults.push((path.item(number), fault));
+        }
+    }
+}
+
+/// Returns the interval that rules of a retention count in.
+fn defaults(path: &Path, config: &Config, faults: &mut Faults) -> Span {
+    let Defaults { schedule, retention, destinations, .. } = &config.defaults;
+    let shortest = config.bounds.min_interval;
+    // Each source has its own times; what may be written is the same for all.
+    let interval = match Schedule::parse(schedule, "") {
+        Ok(schedule) => schedule.shortest_interval(),
+        Err(fault) => {
+            faults.push((path.key("schedule"), fault.to_string()));
+            Span::days(1)
+        }
+    };
+    if interval < shortest {
+        let fault = format!("it fires again after {interval}, sooner than bounds.minInterval, {shortest}");
+        faults.push((path.key("schedule"), fault));
+    }
+    reach(&path.key("retention"), retention, interval, &config.bounds, faults);
+    let mut seen = BTreeSet::new();
+    for (number, name) in destinations.iter().enumerate() {
+        if config.destination(name).is_none() {
+            faults.push((path.key("destinations").item(number), unknown_destination(config, name)));
+        } else if !seen.insert(name) {
+            faults.push((path.key("destinations").item(number), format!("{name} stands twice")));
+        }
+    }
+    interval
+}
+
+fn unknown_destination(config: &Config, name: &str) -> String {
+    let names: Vec<&str> = config.destinations.iter().map(|d| d.name.as_str()).collect();
+    let known = if names.is_empty() { "it is empty".to_owned() } else { format!("there are {}", names.join(", ")) };
+    format!("no destination {} in `destinations` ({known})", shown(name))
+}
+
+fn reach(path: &Path, retention: &Retention, interval: Span, bounds: &Bounds, faults: &mut Faults) {
+    let (reach, most) = (retention.longest(interval), bounds.max_retention);
+    if reach > most {
+        let fault = format!("{retention} reaches back {reach}, longer than bounds.maxRetention, {most}");
+        faults.push((path.clone(), fault));
+    }
+}
+
+fn bounds(path: &Path, config: &Config, faults: &mut Faults) {
+    let bounds = &config.bounds;
+    if bounds.min_interval < Span::minutes(1) {
+        let fault = format!("{} is shorter than a minute, the least between two runs", bounds.min_interval);
+        faults.push((path.key("minInterval"), fault));
+    }
+    for (key, span) in [("maxRetention", bounds.max_retention), ("orphanRetention", bounds.orphan_retention)] {
+        some_time(&path.key(key), span, faults);
+    }
+    for (key, number) in [
+        ("minKeep", bounds.min_keep),
+        ("maxUnproven", bounds.max_unproven),
+        ("maxDeletesPerRun", bounds.max_deletes_per_run),
+    ] {
+        at_least_one(&path.key(key), number, faults);
+    }
+    let list = path.key("destinations");
+    patterns(&list, &bounds.destinations, faults);
+    for (number, name) in bounds.destinations.iter().enumerate() {
+        let plain = !name.contains(['*', '?']) && !name.trim().is_empty();
+        if plain && config.destination(name).is_none() {
+            faults.push((list.item(number), unknown_destination(config, name)));
+        }
+    }
+}
+
+fn at_least_one(path: &Path, number: u32, faults: &mut Faults) {
+    if number == 0 {
+        faults.push((path.clone(), "0 is not allowed; write 1 or more".to_owned()));
+    }
+}
+
+fn some_time(path: &Path, span: Span, faults: &mut Faults) {
+    if span.is_zero() {
+        faults.push((path.clone(), "no time at all is not allowed; write a second or more".to_owned()));
+    }
+}
+
+fn class(path: &Path, name: &str, rule: &ClassRule, faults: &mut Faults) {
+    let named = [(path.clone(), Some(name)), (path.key("snapshotClass"), rule.snapshot_class.as_deref())];
+    for (path, name) in named.into_iter().chain([(path.key("storageClass"), rule.storage_class.as_deref())]) {
+        class_name(&path, name, faults);
+    }
+    if rule.spc_no_relabeling && !rule.read_only {
+        faults.push((path.key("spcNoRelabeling"), "it is for read-only promoters; set readOnly too".to_owned()));
+    }
+    for key in rule.annotations.keys() {
+        let fault = if key.starts_with(names::PREFIX) {
+            format!("annotations that begin with {} are ours", names::PREFIX)
+        } else if is_qualified(key) {
+            continue;
+        } else {
+            format!("{} is not the name of an annotation", shown(key))
+        };
+        faults.push((path.key("annotations").key(key), fault));
+    }
+}
+
+fn class_name(path: &Path, name: Option<&str>, faults: &mut Faults) {
+    if let Some(name) = name.filter(|name| !is_subdomain(name)) {
+        faults.push((path.clone(), format!("{} cannot be the name of a class", shown(name))));
+    }
+}
+
+fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Faults) {
+    let (mut seen, mut claims) = (BTreeSet::new(), BTreeMap::new());
+    for (number, destination) in config.destinations.iter().enumerate() {
+        let (path, name) = (path.item(number), destination.name.as_str());
+        if !is_label(name) || name.len() > MOST_NAME || name == RESERVED_NAME {
+            let fault = format!(
+                "{} cannot be the name of a destination; write at most {MOST_NAME} of a-z, 0-9 and `-`, \
+                 with a letter or digit at both ends, and not `{RESERVED_NAME}`",
+                shown(name)
+            );
+            faults.push((path.key("name"), fault));
+        }
+        if !seen.insert(name) {
+            faults.push((path.key("name"), format!("two destinations are named {name}")));
+        } else if let Some(other) = claims.insert(names::disk_claim(destination), name) {
+            let claim = names::disk_claim(destination);
+            let fault = format!("its PVC {claim} is that of {other} too; give one of them another claim.name");
+            faults.push((path.clone(), fault));
+        }
+        match &destination.store {
+            Store::Claim(claim) => {
+                let path = path.key("claim");
+                size(&path.key("size"), &claim.size, faults);
+                class_name(&path.key("storageClass"), claim.storage_class.as_deref(), faults);
+                if !is_label(&claim.name) {
+                    let fault = format!("{} cannot be the name of the PVC; write a DNS label", shown(&claim.name));
+                    faults.push((path.key("name"), fault));
+                }
+            }
+            Store::HostPath(host) => host_path(&path.key("hostPath"), host, &config.destinations[..number], faults),
+        }
+        if let Some(retention) = &destination.retention {
+            reach(&path.key("retention"), retention, interval, &config.bounds, faults);
+        }
+        at_least_one(&path.key("checksumEvery"), destination.checksum_every, faults);
+    }
+}
+
+fn size(path: &Path, text: &str, faults: &mut Faults) {
+    match quantity::parse(text) {
+        Ok(0) => faults.push((path.clone(), "a size of 0 holds nothing".to_owned())),
+        Ok(_) => {}
+        Err(fault) => faults.push((path.clone(), fault.to_string())),
+    }
+}
+
+fn host_path(path: &Path, host: &HostPath, before: &[Destination], faults: &mut Faults) {
+    let mut steps = host.path.strip_prefix('/').unwrap_or("..").split('/');
+    if steps.any(|step| matches!(step, "" | "." | "..") || step.contains(char::is_control)) {
+        let fault = format!(
+            "{} is not the path of a folder; write an absolute one without `.`, `..` and a `/` at the end",
+            shown(&host.path)
+        );
+        faults.push((path.key("path"), fault));
+    }
+    size(&path.key("size"), &host.size, faults);
+    if host.node_selector.is_empty() {
+        let fault = "it is empty; write the labels of the node that has the disk, such as kubernetes.io/hostname";
+        faults.push((path.key("nodeSelector"), fault.to_owned()));
+    }
+    for (key, value) in &host.node_selector {
+        if !is_qualified(key) || !is_label_value(value) {
+            let fault = format!("{}: {} is not a label of a node", shown(key), shown(value));
+            faults.push((path.key("nodeSelector").key(key), fault));
+        }
+    }
+    for other in before {
+        if let Store::HostPath(its) = &other.store
+            && its.node_selector == host.node_selector
+            && (within(&its.path, &host.path) || within(&host.path, &its.path))
+        {
+            let fault = format!("it is on the disk of the destination {}", other.name);
+            faults.push((path.key("path"), fault));
+        }
+    }
+}
+
+fn within(outer: &str, inner: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn limits(path: &Path, limits: &Limits, faults: &mut Faults) {
+    for (key, number) in [
+        ("cluster", limits.cluster),
+        ("namespace", limits.namespace),
+        ("node", limits.node),
+        ("destination", limits.destination),
+    ] {
+        at_least_one(&path.key(key), number, faults);
+    }
+}
+
+fn deadlines(path: &Path, deadlines: &Deadlines, faults: &mut Faults) {
+    for (key, span) in [
+        ("snapshotReady", deadlines.snapshot_ready),
+        ("promoterBound", deadlines.promoter_bound),
+        ("copyStart", deadlines.copy_start),
+        ("copy", deadlines.copy),
+        ("job", deadlines.job),
+    ] {
+        some_time(&path.key(key), span, faults);
+    }
+    if deadlines.job <= deadlines.snapshot_ready {
+        let fault = format!(
+            "{} is not longer than deadlines.snapshotReady, {}: the Job would end before it could say what it waited for",
+            deadlines.job, deadlines.snapshot_ready
+        );
+        faults.push((path.key("job"), fault));
+    }
+}
+
+fn resources(path: &Path, pod: &PodResources, faults: &mut Faults) {
+    let mut amounts = |key: &str, map: &BTreeMap<String, String>| -> BTreeMap<String, u128> {
+        let mut amounts = BTreeMap::new();
+        for (name, text) in map {
+            let path = path.key(key).key(name);
+            if !is_qualified(name) {
+                faults.push((path, format!("{} is not the name of a resource", shown(name))));
+                continue;
+            }
+            match quantity::nanos(text) {
+                Ok(amount) => drop(amounts.insert(name.clone(), amount)),
+                Err(fault) => faults.push((path, fault.to_string())),
+            }
+        }
+        amounts
+    };
+    let (requests, limits) = (amounts("requests", &pod.requests), amounts("limits", &pod.limits));
+    for (name, request) in requests {
+        if limits.get(&name).is_some_and(|limit| request > *limit) {
+            let fault = format!("{} is more than the limit, {}", pod.requests[&name], pod.limits[&name]);
+            faults.push((path.key("requests").key(&name), fault));
+        }
+    }
+}
+
+/// A DNS label: at most 63 of a-z, 0-9 and `-`, with a letter or digit at both ends.
+fn is_label(text: &str) -> bool {
+    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&text.len()) && text.chars().all(inside) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+/// DNS labels with dots between them, 253 characters at most.
+fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_label)
+}
+
+/// The key of a label or annotation, or the name of a resource: a DNS name and `/`, or nothing,
+/// and a name.
+fn is_qualified(text: &str) -> bool {
+    let (prefix, name) = text.rsplit_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
+}
+
+/// The value of a label: empty, or at most 63 letters, digits, `-`, `_` and `.`, with a letter or
+/// digit at both ends.
+fn is_label_value(text: &str) -> bool {
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let end = |c: char| c.is_ascii_alphanumeric();
+    text.is_empty() || text.len() <= 63 && text.chars().all(inside) && text.starts_with(end) && text.ends_with(end)
+}

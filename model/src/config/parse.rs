@@ -1,0 +1,258 @@
+//! From text to settings, with the place of every fault.
+
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use super::{Claim, Config, Destination, HostPath, Store, check};
+use crate::retention::Retention;
+
+/// Why a configuration was refused: everything that is wrong with its settings, or the first
+/// thing that is wrong with its form. One line each.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigError {
+    /// At least one.
+    pub problems: Vec<ConfigProblem>,
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// Line and column, from 1; nothing if what is wrong is not in the file but a default.
+    pub place: Option<(usize, usize)>,
+    /// The key with its path, what is wrong, and what is allowed.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((line, column)) = self.place {
+            write!(f, "line {line} column {column}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
+    let form = |fault: serde_yaml::Error| ConfigError { problems: vec![located(&fault)] };
+    // A typed map lets the last of two keys win. This reading refuses them.
+    let value: serde_yaml::Value = serde_yaml::from_str(text).map_err(form)?;
+    if value.is_null() {
+        return Ok(Config::default());
+    }
+    let config: Config = serde_yaml::from_str(text).map_err(form)?;
+    let problems = check::check(&config);
+    if problems.is_empty() {
+        return Ok(config);
+    }
+    let mut problems: Vec<ConfigProblem> = problems
+        .into_iter()
+        .map(|(path, fault)| ConfigProblem { place: place_of(text, &path), message: format!("{path}: {fault}") })
+        .collect();
+    problems.sort_by_key(|problem| problem.place);
+    Err(ConfigError { problems })
+}
+
+/// The place leads, and does not stand at the end too.
+fn located(fault: &serde_yaml::Error) -> ConfigProblem {
+    let place = fault.location().map(|l| (l.line(), l.column()));
+    let mut message = fault.to_string();
+    if let Some((line, column)) = place
+        && let Some(short) = message.strip_suffix(&format!(" at line {line} column {column}"))
+    {
+        message = short.to_owned();
+    }
+    if message.contains("alias") || message.contains("anchor") {
+        message.push_str(" (a value that begins with * or & stands in quotes)");
+    }
+    ConfigProblem { place, message }
+}
+
+/// Where a setting stands: keys and numbers of list items.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Path(Vec<Step>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    Item(usize),
+}
+
+impl Path {
+    pub(super) fn key(&self, key: &str) -> Path {
+        self.with(Step::Key(key.to_owned()))
+    }
+
+    pub(super) fn item(&self, number: usize) -> Path {
+        self.with(Step::Item(number))
+    }
+
+    fn with(&self, step: Step) -> Path {
+        let mut path = self.clone();
+        path.0.push(step);
+        path
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Key(key) if number == 0 => f.write_str(key)?,
+                Step::Key(key) => write!(f, ".{key}")?,
+                Step::Item(item) => write!(f, "[{item}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Line and column of a setting in the text. Settings do not remember them; so read the text
+/// again, and fail where the setting stands: the fault says where that was.
+fn place_of(text: &str, path: &Path) -> Option<(usize, usize)> {
+    const FOUND: &str = "the place that was looked for";
+    struct Find<'a>(&'a [Step]);
+
+    impl<'de> DeserializeSeed<'de> for Find<'_> {
+        type Value = ();
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_any(self)
+        }
+    }
+
+    impl Find<'_> {
+        fn scalar<E: de::Error>(&self) -> Result<(), E> {
+            if self.0.is_empty() { Err(E::custom(FOUND)) } else { Ok(()) }
+        }
+    }
+
+    impl<'de> Visitor<'de> for Find<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a setting")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+            let Some((step, rest)) = self.0.split_first() else {
+                return Err(de::Error::custom(FOUND));
+            };
+            while let Some(key) = map.next_key::<String>()? {
+                if *step == Step::Key(key) {
+                    map.next_value_seed(Find(rest))?;
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+            let Some((step, rest)) = self.0.split_first() else {
+                return Err(de::Error::custom(FOUND));
+            };
+            for number in 0.. {
+                let more = if *step == Step::Item(number) {
+                    seq.next_element_seed(Find(rest))?.is_some()
+                } else {
+                    seq.next_element::<IgnoredAny>()?.is_some()
+                };
+                if !more {
+                    break;
+                }
+            }
+            Ok(())
+        }
+
+        fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+            self.scalar()
+        }
+
+        fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
+            self.scalar()
+        }
+
+        fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
+            self.scalar()
+        }
+
+        fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
+            self.scalar()
+        }
+
+        fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
+            self.scalar()
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+            self.scalar()
+        }
+    }
+
+    let fault = Find(&path.0).deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
+    fault.location().map(|l| (l.line(), l.column()))
+}
+
+/// A destination as it is written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub(super) struct RawDestination {
+    name: String,
+    r#type: Type,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claim: Option<Claim>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_path: Option<HostPath>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention: Option<Retention>,
+    #[serde(default = "checksum_every")]
+    checksum_every: u32,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Type {
+    Disk,
+}
+
+fn checksum_every() -> u32 {
+    30
+}
+
+impl TryFrom<RawDestination> for Destination {
+    type Error = String;
+
+    fn try_from(raw: RawDestination) -> Result<Destination, String> {
+        let store = match (raw.claim, raw.host_path) {
+            (Some(claim), None) => Store::Claim(claim),
+            (None, Some(path)) => Store::HostPath(path),
+            (None, None) => {
+                return Err(format!("{} has neither `claim` nor `hostPath`; a disk has one of them", raw.name));
+            }
+            (Some(_), Some(_)) => {
+                return Err(format!("{} has both `claim` and `hostPath`; a disk has one of them", raw.name));
+            }
+        };
+        Ok(Destination { name: raw.name, store, retention: raw.retention, checksum_every: raw.checksum_every })
+    }
+}
+
+impl From<Destination> for RawDestination {
+    fn from(destination: Destination) -> RawDestination {
+        let (claim, host_path) = match destination.store {
+            Store::Claim(claim) => (Some(claim), None),
+            Store::HostPath(path) => (None, Some(path)),
+        };
+        RawDestination {
+            name: destination.name,
+            r#type: Type::Disk,
+            claim,
+            host_path,
+            retention: destination.retention,
+            checksum_every: destination.checksum_every,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What becomes of a source's runs: which one is copied next, which are superseded, which are lost.
+//!
+//! If several runs of a source wait for the same destination, the newest is copied. A run that is being
+//! copied already is left alone. A result is final: no Job is made twice for a run and destination that has one.
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::config::Deadlines;
+use crate::facts::{Claim, ClaimPhase, Snapshot};
+use crate::names::Run;
+use crate::reason::{Problem, Reason};
+use crate::record::CopyState;
+use crate::rotate::PointState;
+
+/// One run of a source: its snapshot, and its promoter if there is one.
+#[derive(Debug, Clone, Copy)]
+pub struct RunFacts<'a> {
+    /// The run.
+    pub run: &'a Run,
+    /// Its snapshot.
+    pub snapshot: &'a Snapshot,
+    /// Its promoter.
+    pub promoter: Option<&'a Claim>,
+    /// Whether a copy Job of it to the destination in question exists.
+    pub copying: bool,
+}
+
+/// What to do about one run and one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// It has a result.
+    Done,
+    /// Its copy Job exists.
+    Copying,
+    /// Its copy can start, as soon as limits allow.
+    Copy,
+    /// Something is awaited; look again at the time at the latest.
+    Wait(Problem, Option<Timestamp>),
+    /// It will not be copied: record this.
+    Record(CopyState, Problem),
+}
+
+/// Decides about each run of a source for one destination, in the order given.
+///
+/// `waits_for_consumer` says whether the promoters' class binds only when a pod needs the volume: then an
+/// unbound promoter is ready for its copy (F20, F21).
+#[must_use]
+pub fn next(
+    runs: &[RunFacts<'_>],
+    destination: &str,
+    waits_for_consumer: bool,
+    deadlines: &Deadlines,
+    now: Timestamp,
+) -> Vec<Next> {
+    let wanted = |r: &RunFacts<'_>| r.snapshot.destinations.iter().any(|d| d == destination);
+    // A newer run takes the place of an older one once it can be copied, or was; not if its copy failed.
+    let has_data = |state| matches!(state, CopyState::Complete | CopyState::Incomplete);
+    let copied = |r: &RunFacts<'_>| r.snapshot.copies.get(destination).is_some_and(|c| has_data(c.state));
+    let waits = |r: &RunFacts<'_>| !r.snapshot.copies.contains_key(destination) && promoted(r, waits_for_consumer);
+    let newest = runs.iter().filter(|r| wanted(r) && (r.copying || copied(r) || waits(r))).map(|r| r.run).max();
+    runs.iter()
+        .map(|r| {
+            if r.snapshot.copies.contains_key(destination) || !wanted(r) {
+                return Next::Done;
+            }
+            if r.copying {
+                return Next::Copying;
+            }
+            if let Some(newest) = newest.filter(|n| *n > r.run) {
+                let problem = Problem::new(Reason::Superseded, format!("run {newest} is copied instead"));
+                return Next::Record(CopyState::Superseded, problem);
+            }
+            undecided(r, waits_for_consumer, deadlines, now)
+        })
+        .collect()
+}
+
+fn promoted(r: &RunFacts<'_>, waits_for_consumer: bool) -> bool {
+    r.promoter.filter(|_| !r.snapshot.terminating).is_some_and(|p| {
+        !p.terminating && (p.phase == ClaimPhase::Bound || (waits_for_consumer && p.phase == ClaimPhase::Pending))
+    })
+}
+
+fn undecided(r: &RunFacts<'_>, waits_for_consumer: bool, deadlines: &Deadlines, now: Timestamp) -> Next {
+    let lost = |what: &str| Next::Record(CopyState::Failed, Problem::new(Reason::PromoterLost, what.to_owned()));
+    if r.snapshot.terminating {
+        return lost("the snapshot was deleted before it was copied");
+    }
+    let Some(promoter) = r.promoter else {
+        // The job that took the snapshot makes the promoter; it has this long for both.
+        let until = deadlines.job.after(r.snapshot.created);
+        if now >= until {
+            return lost("the snapshot has no promoter");
+        }
+        return Next::Wait(Problem::new(Reason::WaitingForPromoter, "the promoter is not made yet"), Some(until));
+    };
+    if promoter.terminating || promoter.phase == ClaimPhase::Lost {
+        return lost("the promoter was deleted, or lost its volume, before it was copied");
+    }
+    if promoted(r, waits_for_consumer) {
+        return Next::Copy;
+    }
+    let until = deadlines.promoter_bound.after(promoter.created);
+    if now >= until {
+        let message = format!("PVC {} did not bind in {}", promoter.id.name, deadlines.promoter_bound);
+        return Next::Record(CopyState::Failed, Problem::new(Reason::PromoterNotBound, message));
+    }
+    let message = format!("PVC {} is not bound yet", promoter.id.name);
+    Next::Wait(Problem::new(Reason::WaitingForPromoter, message), Some(until))
+}
+
+/// How far a run got, as rotation sees it.
+#[must_use]
+pub fn point_state(snapshot: &Snapshot, deadlines: &Deadlines, now: Timestamp) -> PointState {
+    // A copy was made of it, so it was ready once: a status that was lost makes no dead snapshot of it.
+    let copied = snapshot.copies.values().any(|c| matches!(c.state, CopyState::Complete | CopyState::Incomplete));
+    if !snapshot.ready && !copied {
+        let until = deadlines.snapshot_ready.after(snapshot.created);
+        return if now >= until { PointState::Dead } else { PointState::Waiting };
+    }
+    if snapshot.destinations.is_empty() {
+        return PointState::Good;
+    }
+    let result = |d: &String| snapshot.copies.get(d);
+    if snapshot.destinations.iter().any(|d| result(d).is_some_and(|c| c.state == CopyState::Complete)) {
+        PointState::Good
+    } else if snapshot.destinations.iter().all(|d| result(d).is_some()) {
+        PointState::Unproven
+    } else {
+        PointState::Unrecorded
+    }
+}

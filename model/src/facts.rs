@@ -1,0 +1,628 @@
+//! What was observed: the API's objects, trimmed to what is decided upon.
+//!
+//! Ten thousand volumes are held in memory at once, so a fact keeps a field only if something reads it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::{CronJob as ApiCronJob, Job as ApiJob};
+use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim, Pod as ApiPod};
+use k8s_openapi::api::storage::v1::StorageClass as ApiStorageClass;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::names::{self, Component, Run, SourceId};
+use crate::quantity;
+use crate::record::{CopyResult, LostCopy, Status};
+use crate::snapshot::{VolumeSnapshot, VolumeSnapshotClass as ApiSnapshotClass};
+
+/// The labels that we put on all we create, read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ours {
+    /// The installation.
+    pub instance: String,
+    /// What the object is for.
+    pub component: Component,
+    /// The source's name as a label value (cut and hashed if long).
+    pub source_pvc: String,
+    /// The source's UID; empty on objects that belong to no single source.
+    pub source_uid: String,
+    /// The run, if the object belongs to one.
+    pub run: Option<Run>,
+    /// The destination, if the object belongs to one.
+    pub destination: Option<String>,
+}
+
+impl Ours {
+    /// Reads the labels; `None` if the object does not say that it is ours.
+    #[must_use]
+    pub fn read(meta: &ObjectMeta) -> Option<Self> {
+        let labels = meta.labels.as_ref()?;
+        if labels.get(names::MANAGED_BY)? != names::MANAGER {
+            return None;
+        }
+        let text = |key: &str| labels.get(key).cloned();
+        Some(Self {
+            instance: text(names::INSTANCE)?,
+            component: Component::parse(labels.get(names::COMPONENT)?)?,
+            source_pvc: text(names::SOURCE_PVC).unwrap_or_default(),
+            source_uid: text(names::SOURCE_UID).unwrap_or_default(),
+            run: labels.get(names::RUN).and_then(|t| t.parse().ok()),
+            destination: text(names::DESTINATION),
+        })
+    }
+}
+
+/// The identity of an object: what a delete's preconditions need.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its version.
+    pub resource_version: String,
+}
+
+impl Identity {
+    /// Of an object's metadata.
+    #[must_use]
+    pub fn of(meta: &ObjectMeta) -> Self {
+        Self {
+            name: meta.name.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
+            resource_version: meta.resource_version.clone().unwrap_or_default(),
+        }
+    }
+}
+
+fn created(meta: &ObjectMeta) -> Timestamp {
+    meta.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0)
+}
+
+fn namespace(meta: &ObjectMeta) -> String {
+    meta.namespace.clone().unwrap_or_default()
+}
+
+/// The annotations that are ours, and the one of Velero's that users bring along.
+fn settings(meta: &ObjectMeta) -> BTreeMap<String, String> {
+    meta.annotations
+        .iter()
+        .flatten()
+        .filter(|(key, _)| {
+            (key.starts_with(names::PREFIX) && *key != names::STATUS) || key.eq_ignore_ascii_case(VELERO_SNAPSHOT_CLASS)
+        })
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// Velero's key for the class of a PVC's snapshots (annotation) and for a driver's class (label).
+pub const VELERO_SNAPSHOT_CLASS: &str = "velero.io/csi-volumesnapshot-class";
+
+/// Where a PVC stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimPhase {
+    /// Not bound to a volume yet.
+    Pending,
+    /// Bound.
+    Bound,
+    /// Its volume is gone.
+    Lost,
+}
+
+/// A PersistentVolumeClaim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Its namespace.
+    pub namespace: String,
+    /// Name, UID, version.
+    pub id: Identity,
+    /// Our labels, if it has them.
+    pub ours: Option<Ours>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// Where it stands.
+    pub phase: ClaimPhase,
+    /// Its StorageClass; empty means none.
+    pub class: Option<String>,
+    /// Its PersistentVolume.
+    pub volume: Option<String>,
+    /// Whether it is a raw block volume.
+    pub block: bool,
+    /// Whether it is bound read-only and nothing else: a cheap view of a snapshot.
+    pub read_only: bool,
+    /// Bytes that it has, or asks for while it is not bound (F07).
+    pub capacity: u64,
+    /// The VolumeSnapshot that it was made from.
+    pub from_snapshot: Option<String>,
+    /// Our annotations.
+    pub settings: BTreeMap<String, String>,
+    /// The record of its backups.
+    pub status: Option<Status>,
+}
+
+impl Claim {
+    /// The source that this PVC would be.
+    #[must_use]
+    pub fn source(&self) -> SourceId {
+        SourceId { namespace: self.namespace.clone(), name: self.id.name.clone(), uid: self.id.uid.clone() }
+    }
+
+    /// Whether the `hold` annotation is present, whatever its value.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        self.settings.contains_key(names::HOLD)
+    }
+}
+
+impl From<&PersistentVolumeClaim> for Claim {
+    fn from(pvc: &PersistentVolumeClaim) -> Self {
+        let (meta, spec, status) = (&pvc.metadata, pvc.spec.as_ref(), pvc.status.as_ref());
+        let requested = spec.and_then(|s| s.resources.as_ref()).and_then(|r| r.requests.as_ref());
+        let actual = status.and_then(|s| s.capacity.as_ref());
+        let bytes = |map: Option<&BTreeMap<String, _>>| {
+            map.and_then(|m: &BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>| {
+                m.get("storage")
+            })
+            .and_then(|q| quantity::parse(&q.0).ok())
+            .unwrap_or(0)
+        };
+        let modes = spec.and_then(|s| s.access_modes.as_deref()).unwrap_or_default();
+        let from_snapshot = spec.and_then(|s| {
+            let plain = s.data_source.as_ref().map(|d| (d.api_group.as_deref(), &d.kind, &d.name));
+            // One of another namespace is not the snapshot that has that name here.
+            let here = |namespace: Option<&String>| namespace.is_none_or(|n| meta.namespace.as_ref() == Some(n));
+            let full = s.data_source_ref.as_ref().filter(|d| here(d.namespace.as_ref()));
+            let full = full.map(|d| (d.api_group.as_deref(), &d.kind, &d.name));
+            full.or(plain)
+                .filter(|(group, kind, _)| *group == Some(crate::snapshot::GROUP) && *kind == "VolumeSnapshot")
+                .map(|(_, _, name)| name.clone())
+        });
+        Self {
+            namespace: namespace(meta),
+            id: Identity::of(meta),
+            ours: Ours::read(meta),
+            created: created(meta),
+            terminating: meta.deletion_timestamp.is_some(),
+            phase: match status.and_then(|s| s.phase.as_deref()) {
+                Some("Bound") => ClaimPhase::Bound,
+                Some("Lost") => ClaimPhase::Lost,
+                _ => ClaimPhase::Pending,
+            },
+            class: spec.and_then(|s| s.storage_class_name.clone()),
+            volume: spec.and_then(|s| s.volume_name.clone()).filter(|v| !v.is_empty()),
+            block: spec.and_then(|s| s.volume_mode.as_deref()) == Some("Block"),
+            read_only: modes == ["ReadOnlyMany"],
+            capacity: bytes(actual).max(bytes(requested)),
+            from_snapshot,
+            settings: settings(meta),
+            status: meta.annotations.as_ref().and_then(|a| a.get(names::STATUS)).and_then(|t| Status::parse(t)),
+        }
+    }
+}
+
+/// A VolumeSnapshot of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its namespace.
+    pub namespace: String,
+    /// Name, UID, version.
+    pub id: Identity,
+    /// Our labels, if it has them.
+    pub ours: Option<Ours>,
+    /// The PVC it was made from: its lineage.
+    pub claim: Option<String>,
+    /// When the object was created.
+    pub created: Timestamp,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// Whether volumes can be made from it.
+    pub ready: bool,
+    /// Bytes that a volume made from it needs at least; 0 if the driver does not say (F06).
+    pub restore_size: u64,
+    /// The driver's last error.
+    pub error: Option<String>,
+    /// Whether a user holds it.
+    pub held: bool,
+    /// The retention of its source when it was taken.
+    pub retention: Option<String>,
+    /// The destinations of its run.
+    pub destinations: Vec<String>,
+    /// By destination: the copies' results.
+    pub copies: BTreeMap<String, CopyResult>,
+    /// By destination: the Job (its UID) whose message was lost.
+    pub lost: BTreeMap<String, String>,
+}
+
+impl From<&VolumeSnapshot> for Snapshot {
+    fn from(vs: &VolumeSnapshot) -> Self {
+        let (meta, status) = (&vs.metadata, vs.status.as_ref());
+        let annotation = |key: &str| meta.annotations.as_ref().and_then(|a| a.get(key));
+        let recorded = || {
+            let all = meta.annotations.iter().flatten();
+            all.filter_map(|(key, value)| Some((key.strip_prefix(names::COPY_PREFIX)?.to_owned(), value)))
+        };
+        let copies = recorded().filter_map(|(d, value)| Some((d, serde_json::from_str(value).ok()?))).collect();
+        let lost =
+            recorded().filter_map(|(d, value)| Some((d, serde_json::from_str::<LostCopy>(value).ok()?.lost))).collect();
+        Self {
+            namespace: namespace(meta),
+            id: Identity::of(meta),
+            ours: Ours::read(meta),
+            claim: vs.spec.source.persistent_volume_claim_name.clone(),
+            created: created(meta),
+            terminating: meta.deletion_timestamp.is_some(),
+            ready: status.and_then(|s| s.ready_to_use).unwrap_or(false),
+            restore_size: status
+                .and_then(|s| s.restore_size.as_ref())
+                .and_then(|q| quantity::parse(&q.0).ok())
+                .unwrap_or(0),
+            error: status.and_then(|s| s.error.as_ref()).and_then(|e| e.message.clone()),
+            held: annotation(names::HOLD).is_some(),
+            retention: annotation(names::RETENTION_TAKEN).cloned(),
+            destinations: annotation(names::DESTINATIONS_TAKEN).map(|t| list(t)).unwrap_or_default(),
+            copies,
+            lost,
+        }
+    }
+}
+
+/// The parts of a comma-separated list, trimmed, without empty ones.
+#[must_use]
+pub fn list(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|p| !p.is_empty()).map(str::to_owned).collect()
+}
+
+/// A PersistentVolume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// The CSI driver; `None` for other kinds of volume.
+    pub driver: Option<String>,
+    /// The nodes that can have it; `None` means all.
+    pub nodes: Option<Vec<NodeTerm>>,
+    /// Whether it survives its claim.
+    pub retained: bool,
+    /// The UID of its claim.
+    pub claim_uid: Option<String>,
+    /// Our labels, if it has them.
+    pub ours: Option<Box<Ours>>,
+}
+
+impl From<&PersistentVolume> for Volume {
+    fn from(pv: &PersistentVolume) -> Self {
+        let spec = pv.spec.as_ref();
+        Self {
+            name: pv.metadata.name.clone().unwrap_or_default(),
+            driver: spec.and_then(|s| s.csi.as_ref()).map(|c| c.driver.clone()),
+            nodes: spec.and_then(|s| s.node_affinity.as_ref()).and_then(|a| a.required.as_ref()).map(node_terms),
+            retained: spec.and_then(|s| s.persistent_volume_reclaim_policy.as_deref()) == Some("Retain"),
+            claim_uid: spec.and_then(|s| s.claim_ref.as_ref()).and_then(|c| c.uid.clone()),
+            ours: Ours::read(&pv.metadata).map(Box::new),
+        }
+    }
+}
+
+/// One way to choose nodes: all of its requirements must match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeTerm(pub Vec<NodeRequirement>);
+
+/// One requirement on a node's labels, as in Kubernetes' node selectors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRequirement {
+    /// The label.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
+    pub operator: String,
+    /// The values.
+    pub values: Vec<String>,
+}
+
+/// The terms of a node selector.
+#[must_use]
+pub fn node_terms(selector: &NodeSelector) -> Vec<NodeTerm> {
+    selector
+        .node_selector_terms
+        .iter()
+        .map(|term| {
+            NodeTerm(
+                term.match_expressions
+                    .iter()
+                    .flatten()
+                    .map(|r| NodeRequirement {
+                        key: r.key.clone(),
+                        operator: r.operator.clone(),
+                        values: r.values.clone().unwrap_or_default(),
+                    })
+                    .collect(),
+            )
+        })
+        .collect()
+}
+
+impl NodeTerm {
+    /// Whether a node with these labels matches. An operator that is not known matches: what cannot
+    /// be judged is left to the scheduler.
+    #[must_use]
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.0.iter().all(|r| {
+            let value = labels.get(&r.key);
+            match r.operator.as_str() {
+                "In" => value.is_some_and(|v| r.values.contains(v)),
+                "NotIn" => value.is_none_or(|v| !r.values.contains(v)),
+                "Exists" => value.is_some(),
+                "DoesNotExist" => value.is_none(),
+                _ => true,
+            }
+        })
+    }
+}
+
+/// A Node: its labels decide where volumes can be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl From<&ObjectMeta> for Node {
+    fn from(meta: &ObjectMeta) -> Self {
+        Self { name: meta.name.clone().unwrap_or_default(), labels: meta.labels.clone().unwrap_or_default() }
+    }
+}
+
+/// A Namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its name.
+    pub name: String,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// Our annotations: settings for all of its PVCs.
+    pub settings: BTreeMap<String, String>,
+    /// Pod Security's level that it enforces, if it names one.
+    pub enforces: Option<String>,
+}
+
+impl From<&ObjectMeta> for Namespace {
+    fn from(meta: &ObjectMeta) -> Self {
+        Self {
+            name: meta.name.clone().unwrap_or_default(),
+            terminating: meta.deletion_timestamp.is_some(),
+            settings: settings(meta),
+            enforces: meta.labels.as_ref().and_then(|l| l.get("pod-security.kubernetes.io/enforce")).cloned(),
+        }
+    }
+}
+
+/// A StorageClass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageClass {
+    /// Its name.
+    pub name: String,
+    /// The CSI driver (or another provisioner).
+    pub driver: String,
+    /// Whether volumes bind only when a pod needs them.
+    pub waits_for_consumer: bool,
+    /// Whether its volumes survive their claims.
+    pub retained: bool,
+    /// Whether it is the cluster's default.
+    pub default: bool,
+}
+
+impl From<&ApiStorageClass> for StorageClass {
+    fn from(class: &ApiStorageClass) -> Self {
+        Self {
+            name: class.metadata.name.clone().unwrap_or_default(),
+            driver: class.provisioner.clone(),
+            waits_for_consumer: class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"),
+            retained: class.reclaim_policy.as_deref() == Some("Retain"),
+            default: is_true(&class.metadata, "storageclass.kubernetes.io/is-default-class"),
+        }
+    }
+}
+
+fn is_true(meta: &ObjectMeta, annotation: &str) -> bool {
+    meta.annotations.as_ref().and_then(|a| a.get(annotation)).is_some_and(|v| v == "true")
+}
+
+/// A VolumeSnapshotClass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotClass {
+    /// Its name.
+    pub name: String,
+    /// The CSI driver.
+    pub driver: String,
+    /// Whether it is marked as its driver's default.
+    pub default: bool,
+    /// Whether it carries Velero's key, as a label or an annotation.
+    pub velero: bool,
+}
+
+impl From<&ApiSnapshotClass> for SnapshotClass {
+    fn from(class: &ApiSnapshotClass) -> Self {
+        let has = |map: &Option<BTreeMap<String, String>>| {
+            map.as_ref().is_some_and(|m| m.contains_key(VELERO_SNAPSHOT_CLASS))
+        };
+        Self {
+            name: class.metadata.name.clone().unwrap_or_default(),
+            driver: class.driver.clone(),
+            default: is_true(&class.metadata, "snapshot.storage.kubernetes.io/is-default-class"),
+            velero: has(&class.metadata.labels) || has(&class.metadata.annotations),
+        }
+    }
+}
+
+/// How a Job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// Waiting or running.
+    Active,
+    /// Its condition `Complete` holds.
+    Complete,
+    /// Its condition `Failed` holds.
+    Failed,
+}
+
+/// A Job of ours: snapshot, copy or keeper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its namespace.
+    pub namespace: String,
+    /// Name, UID, version.
+    pub id: Identity,
+    /// Our labels.
+    pub ours: Option<Ours>,
+    /// The namespace of its source, if it runs in another one.
+    pub source_namespace: Option<String>,
+    /// The full name of its source.
+    pub source_name: Option<String>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// How it stands.
+    pub state: JobState,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Kubernetes' reason and message, if it failed.
+    pub failure: Option<(String, String)>,
+    /// The PVCs that its pods mount.
+    pub mounts: Vec<String>,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+}
+
+impl Job {
+    /// Until when the message of a pod of a Job that ended may still be on its way.
+    #[must_use]
+    pub fn told_until(&self) -> Timestamp {
+        self.ended.map_or(Timestamp::UNIX_EPOCH, |ended| crate::duration::Span::from_secs(10).after(ended))
+    }
+}
+
+impl From<&ApiJob> for Job {
+    fn from(job: &ApiJob) -> Self {
+        let meta = &job.metadata;
+        let annotation = |key: &str| meta.annotations.as_ref().and_then(|a| a.get(key)).cloned();
+        let conditions = job.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+        let holds = |kind: &str| conditions.iter().find(|c| c.type_ == kind && c.status == "True");
+        let failed = holds("Failed");
+        let pod = job.spec.as_ref().and_then(|s| s.template.spec.as_ref());
+        Self {
+            namespace: namespace(meta),
+            id: Identity::of(meta),
+            ours: Ours::read(meta),
+            source_namespace: annotation(names::SOURCE_NAMESPACE),
+            source_name: annotation(names::SOURCE_NAME),
+            created: created(meta),
+            state: if failed.is_some() {
+                JobState::Failed
+            } else if holds("Complete").is_some() {
+                JobState::Complete
+            } else {
+                JobState::Active
+            },
+            ended: failed
+                .or_else(|| holds("Complete"))
+                .map(|c| c.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0)),
+            failure: failed.map(|c| (c.reason.clone().unwrap_or_default(), c.message.clone().unwrap_or_default())),
+            mounts: pod
+                .and_then(|p| p.volumes.as_ref())
+                .into_iter()
+                .flatten()
+                .filter_map(|v| v.persistent_volume_claim.as_ref().map(|c| c.claim_name.clone()))
+                .collect(),
+            terminating: meta.deletion_timestamp.is_some(),
+        }
+    }
+}
+
+/// A pod of one of our Jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its Job.
+    pub job: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// The node it runs on.
+    pub node: Option<String>,
+    /// Our container's termination message and exit code.
+    pub ended: Option<(i32, String)>,
+    /// Why its container does not start: reason and message (F38).
+    pub stuck: Option<(String, String)>,
+    /// Why the scheduler does not place it.
+    pub unschedulable: Option<String>,
+}
+
+impl From<&ApiPod> for Pod {
+    fn from(pod: &ApiPod) -> Self {
+        let (meta, status) = (&pod.metadata, pod.status.as_ref());
+        let label = |key: &str| meta.labels.as_ref().and_then(|l| l.get(key)).cloned();
+        // The kubelet sorts them by name, and an injected sidecar may come first.
+        let containers = status.and_then(|s| s.container_statuses.as_ref());
+        let container = containers.and_then(|c| c.iter().find(|c| c.name == names::CONTAINER));
+        let state = container.and_then(|c| c.state.as_ref());
+        Self {
+            namespace: namespace(meta),
+            name: meta.name.clone().unwrap_or_default(),
+            job: label("batch.kubernetes.io/job-name").unwrap_or_default(),
+            created: created(meta),
+            node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
+            ended: state
+                .and_then(|s| s.terminated.as_ref())
+                .map(|t| (t.exit_code, t.message.clone().unwrap_or_default())),
+            stuck: state
+                .and_then(|s| s.waiting.as_ref())
+                .map(|w| (w.reason.clone().unwrap_or_default(), w.message.clone().unwrap_or_default()))
+                .filter(|(reason, _)| !matches!(reason.as_str(), "" | "ContainerCreating" | "PodInitializing")),
+            unschedulable: status
+                .and_then(|s| s.conditions.as_ref())
+                .into_iter()
+                .flatten()
+                .find(|c| c.type_ == "PodScheduled" && c.status == "False")
+                .map(|c| c.message.clone().unwrap_or_default()),
+        }
+    }
+}
+
+/// A CronJob of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CronJob {
+    /// Name, UID, version.
+    pub id: Identity,
+    /// Our labels.
+    pub ours: Option<Ours>,
+    /// The hash of what was applied.
+    pub applied: Option<String>,
+    /// What somebody may have edited: schedule, time zone, suspended.
+    pub spec: (String, Option<String>, bool),
+    /// When it last fired.
+    pub last: Option<Timestamp>,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+}
+
+impl From<&ApiCronJob> for CronJob {
+    fn from(cronjob: &ApiCronJob) -> Self {
+        let (meta, spec) = (&cronjob.metadata, cronjob.spec.as_ref());
+        Self {
+            id: Identity::of(meta),
+            ours: Ours::read(meta),
+            applied: meta.annotations.as_ref().and_then(|a| a.get(names::APPLIED)).cloned(),
+            spec: (
+                spec.map(|s| s.schedule.clone()).unwrap_or_default(),
+                spec.and_then(|s| s.time_zone.clone()),
+                spec.and_then(|s| s.suspend).unwrap_or(false),
+            ),
+            last: cronjob.status.as_ref().and_then(|s| s.last_schedule_time.as_ref()).map(|t| t.0),
+            terminating: meta.deletion_timestamp.is_some(),
+        }
+    }
+}

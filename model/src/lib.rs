@@ -1,0 +1,27 @@
+//! What is decided, and nothing that talks.
+//!
+//! Every function here is pure: the state of the cluster comes in as plain data, `now` is an
+//! argument, and what comes out is a plan with reasons. The crates that talk to the API server
+//! or touch files carry such plans out; they decide nothing.
+//!
+//! Data flows one way: [`facts`] and [`world`] (what was observed) -> [`select`], [`copies`], [`admit`],
+//! [`rotate`] (what follows from it) -> [`plan`] (what to do) -> [`record`] (what is written down about it).
+
+pub mod admit;
+pub mod config;
+pub mod copies;
+pub mod duration;
+pub mod facts;
+pub mod names;
+pub mod plan;
+pub mod quantity;
+pub mod reason;
+pub mod record;
+pub mod retention;
+pub mod rotate;
+pub mod schedule;
+pub mod select;
+pub mod snapshot;
+pub mod world;
+
+pub use k8s_openapi::jiff::Timestamp;

@@ -1,0 +1,396 @@
+//! Every name, label and annotation that the project writes or reads, in one place.
+//!
+//! Limits come from the Kubernetes API: CronJob names have at most 52 characters, Job names and
+//! label values 63, other names 253. A name that has to be cut keeps a readable beginning and
+//! ends in a hash of the whole, so that two sources never share one.
+
+use std::fmt;
+use std::str::FromStr;
+
+use k8s_openapi::jiff::{Timestamp, civil, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::config::{Destination, Store};
+use crate::schedule::Zone;
+
+/// What all our labels and annotations begin with.
+pub const PREFIX: &str = "backup-controller.io/";
+
+/// The value of [`MANAGED_BY`] on all that we create.
+pub const MANAGER: &str = "backup-controller";
+
+/// Our container in every pod of a Job of ours.
+pub const CONTAINER: &str = "backup";
+
+/// The label of the Kubernetes recommendations that names the tool behind an object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+
+/// Label: the installation an object belongs to; two installations never touch each other's objects (F94).
+pub const INSTANCE: &str = "backup-controller.io/instance";
+/// Label: the name of the source PVC, cut and hashed if it is longer than a label value may be.
+pub const SOURCE_PVC: &str = "backup-controller.io/source-pvc";
+/// Label: the UID of the source PVC.
+pub const SOURCE_UID: &str = "backup-controller.io/source-uid";
+/// Label: the run, `20181202T0000Z`.
+pub const RUN: &str = "backup-controller.io/run";
+/// Label: what an object is for, a [`Component`].
+pub const COMPONENT: &str = "backup-controller.io/component";
+/// Label on copy Jobs: the destination.
+pub const DESTINATION: &str = "backup-controller.io/destination";
+
+/// Annotation on objects in our own namespace: the namespace of the source.
+pub const SOURCE_NAMESPACE: &str = "backup-controller.io/source-namespace";
+/// Annotation: the full name of the source PVC, where the label had to be cut.
+pub const SOURCE_NAME: &str = "backup-controller.io/source-name";
+/// Annotation on a CronJob: a hash of what was applied, so that an unchanged one costs no write.
+pub const APPLIED: &str = "backup-controller.io/applied";
+/// Annotation on a snapshot: the retention of its source when it was taken; the sweeper goes by it.
+pub const RETENTION_TAKEN: &str = "backup-controller.io/retention-taken";
+/// Annotation on a snapshot: its run's destinations, separated by commas.
+pub const DESTINATIONS_TAKEN: &str = "backup-controller.io/destinations-taken";
+
+/// Annotation of users on a PVC or Namespace: `true` or `false`.
+pub const ENABLED: &str = "backup-controller.io/enabled";
+/// Annotation of users on a PVC or Namespace: a five-field schedule.
+pub const SCHEDULE: &str = "backup-controller.io/schedule";
+/// Annotation of users on a PVC or Namespace: an IANA time zone.
+pub const TIME_ZONE: &str = "backup-controller.io/time-zone";
+/// Annotation of users on a PVC or Namespace: an age or keep rules.
+pub const RETENTION: &str = "backup-controller.io/retention";
+/// Annotation of users on a PVC or Namespace: destinations, separated by commas.
+pub const DESTINATION_SETTING: &str = "backup-controller.io/destination";
+/// Annotation of users on a PVC: the class that its snapshots are made with.
+pub const SNAPSHOT_CLASS: &str = "backup-controller.io/snapshot-class";
+/// Annotation of users on a PVC: a new value starts one run.
+pub const RUN_NOW: &str = "backup-controller.io/run-now";
+/// Annotation of users on a PVC: an empty volume is as it should be.
+pub const ACCEPT_EMPTY: &str = "backup-controller.io/accept-empty";
+/// Annotation of users on a snapshot or promoter: not rotated while present.
+pub const HOLD: &str = "backup-controller.io/hold";
+/// Annotation of ours on a PVC: the record of its backups, a [`crate::record::Status`].
+pub const STATUS: &str = "backup-controller.io/status";
+/// Annotation of ours on a snapshot: `copy.<destination>` holds that copy's result.
+pub const COPY_PREFIX: &str = "backup-controller.io/copy.";
+
+/// Annotation of Kubernetes on a Job that a CronJob made: the minute for which it was scheduled.
+pub const SCHEDULED_TIMESTAMP: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
+
+/// The key of a copy's result on its snapshot.
+#[must_use]
+pub fn copy_key(destination: &str) -> String {
+    format!("{COPY_PREFIX}{destination}")
+}
+
+/// What an object of ours is for: the value of the label [`COMPONENT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Component {
+    /// The CronJob, Job and pods that take a snapshot, and the VolumeSnapshot itself.
+    Snapshot,
+    /// The PVC made from a snapshot.
+    Promoter,
+    /// The Job and pods that copy a promoter to a destination.
+    Copy,
+    /// A BackupDisk: the PVC (and static PV) in a tenant's namespace.
+    Disk,
+    /// The Job that checks a host's disk and makes a tenant's folder on it.
+    Keeper,
+    /// The CronJob that rotates what vanished sources left.
+    Sweep,
+}
+
+impl Component {
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Promoter => "promoter",
+            Self::Copy => "copy",
+            Self::Disk => "disk",
+            Self::Keeper => "keeper",
+            Self::Sweep => "sweep",
+        }
+    }
+
+    /// Reads a label's value.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Snapshot, Self::Promoter, Self::Copy, Self::Disk, Self::Keeper, Self::Sweep]
+            .into_iter()
+            .find(|c| c.as_str() == text)
+    }
+}
+
+/// A source: the user's PVC that is protected. Another UID is another source (F78).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId {
+    /// The PVC's namespace.
+    pub namespace: String,
+    /// The PVC's name.
+    pub name: String,
+    /// The PVC's UID.
+    pub uid: String,
+}
+
+impl SourceId {
+    /// The text that hashes and schedules are seeded with.
+    #[must_use]
+    pub fn seed(&self) -> String {
+        format!("{}/{}/{}", self.namespace, self.name, self.uid)
+    }
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// One backup of one source, named by its minute in UTC: `20181202T0000Z`.
+///
+/// The order of runs is the order of time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Run(String);
+
+/// A text that is not a run's id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a run: a run is its minute in UTC, such as 20181202T0000Z")]
+pub struct RunError(String);
+
+impl Run {
+    /// The run of the minute in which `time` lies.
+    #[must_use]
+    pub fn at(time: Timestamp) -> Self {
+        Self(time.strftime("%Y%m%dT%H%MZ").to_string())
+    }
+
+    /// The id, `20181202T0000Z`: a valid label value and file name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The minute that the id names.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        // The text was checked when the value was made.
+        parse_minute(&self.0).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+}
+
+fn parse_minute(text: &str) -> Option<Timestamp> {
+    let shape = text.len() == 14
+        && text.bytes().enumerate().all(|(i, b)| match i {
+            8 => b == b'T',
+            13 => b == b'Z',
+            _ => b.is_ascii_digit(),
+        });
+    if !shape {
+        return None;
+    }
+    let number = |range: std::ops::Range<usize>| text[range].parse::<i16>().ok();
+    let small = |range: std::ops::Range<usize>| text[range].parse::<i8>().ok();
+    civil::DateTime::new(number(0..4)?, small(4..6)?, small(6..8)?, small(9..11)?, small(11..13)?, 0, 0)
+        .ok()?
+        .to_zoned(TimeZone::UTC)
+        .ok()
+        .map(|z| z.timestamp())
+}
+
+impl FromStr for Run {
+    type Err = RunError;
+    fn from_str(text: &str) -> Result<Self, RunError> {
+        parse_minute(text).map(|_| Self(text.to_owned())).ok_or_else(|| RunError(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Run {
+    type Error = RunError;
+    fn try_from(text: String) -> Result<Self, RunError> {
+        text.parse()
+    }
+}
+
+impl From<Run> for String {
+    fn from(run: Run) -> Self {
+        run.0
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The first `digits` hexadecimal digits of the text's SHA-256.
+#[must_use]
+pub fn hash(text: &str, digits: usize) -> String {
+    use fmt::Write as _;
+    let mut out = String::with_capacity(64);
+    for byte in Sha256::digest(text.as_bytes()) {
+        // Writing into a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+    }
+    out.truncate(digits);
+    out
+}
+
+/// `text` cut to at most `room` bytes, without a separator at its end.
+fn cut(text: &str, room: usize) -> &str {
+    let mut end = room.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].trim_end_matches(['-', '.', '_'])
+}
+
+/// `text` if it fits into `max` bytes, else its beginning and a hash of the whole.
+fn fit(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    format!("{}-{}", cut(text, max - 13), hash(text, 12))
+}
+
+/// A label value for a name of any length. A value that could be another name's cut form is
+/// told apart by the hash.
+#[must_use]
+pub fn label_value(name: &str) -> String {
+    fit(name, 63)
+}
+
+/// The CronJob of a source, in the controller's namespace: at most 52 characters.
+#[must_use]
+pub fn cronjob(source: &SourceId) -> String {
+    let readable = source.name.replace('.', "-");
+    format!("backup-{}-{}", cut(&readable, 32), hash(&source.seed(), 12))
+}
+
+/// The Job that a `run-now` value starts: the same value never starts two.
+#[must_use]
+pub fn run_now_job(source: &SourceId, value: &str) -> String {
+    let readable = source.name.replace('.', "-");
+    format!("now-{}-{}", cut(&readable, 40), hash(&format!("{}/{value}", source.seed()), 16))
+}
+
+/// The Job that copies a run to a destination.
+#[must_use]
+pub fn copy_job(source: &SourceId, run: &Run, destination: &str) -> String {
+    let readable = source.name.replace('.', "-");
+    let whole = format!("{}/{run}/{destination}", source.seed());
+    format!(
+        "copy-{}-{}-{}-{}",
+        cut(&readable, 18),
+        run.as_str().to_ascii_lowercase(),
+        cut(destination, 12),
+        hash(&whole, 10)
+    )
+}
+
+/// The keeper Job of a tenant's folder on a host's disk.
+#[must_use]
+pub fn keeper_job(instance: &str, destination: &str, namespace: &str) -> String {
+    format!("keeper-{}-{}", cut(namespace, 40), hash(&format!("{instance}/{destination}/{namespace}"), 12))
+}
+
+/// The static PV of a tenant's folder on a host's disk; PVs have no namespace, so the instance is in it.
+#[must_use]
+pub fn disk_volume(instance: &str, destination: &str, namespace: &str) -> String {
+    // Each part may have dashes: only the hash tells (disk, a-b) from (disk-a, b).
+    let readable = format!("{instance}-{destination}-{namespace}");
+    format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{destination}/{namespace}"), 12))
+}
+
+/// The PVC through which a tenant reaches his part of a host's disk.
+#[must_use]
+pub fn host_disk_claim(destination: &str) -> String {
+    format!("backup-disk-{destination}")
+}
+
+/// The PVC through which a tenant's namespace reaches a destination.
+#[must_use]
+pub fn disk_claim(destination: &Destination) -> String {
+    match &destination.store {
+        Store::Claim(claim) => claim.name.clone(),
+        Store::HostPath(_) => host_disk_claim(&destination.name),
+    }
+}
+
+/// The names that a run's snapshot and promoter may have, in the order in which they are tried:
+/// `<pvc>-<YYYYMMDD>` with the date of the schedule's zone, and `<pvc>-<YYYYMMDD>-<HHMM>` if another run
+/// has the first. The clock runs twice through one hour when summer ends: the last name says the minute in UTC.
+#[must_use]
+pub fn restore_points(pvc: &str, run: &Run, zone: &Zone) -> [String; 3] {
+    let local = zone.civil(run.time());
+    let date = format!("{:04}{:02}{:02}", local.year, local.month, local.day);
+    let time = format!("{:02}{:02}", local.hour, local.minute);
+    [
+        fit(&format!("{pvc}-{date}"), 253),
+        fit(&format!("{pvc}-{date}-{time}"), 253),
+        fit(&format!("{pvc}-{}", run.as_str().to_ascii_lowercase()), 253),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(name: &str, uid: &str) -> SourceId {
+        SourceId { namespace: "shop".into(), name: name.into(), uid: uid.into() }
+    }
+
+    #[test]
+    fn a_run_is_its_minute_in_utc_and_sorts_by_time() {
+        let run = Run::at("2018-12-02T00:00:59Z".parse().unwrap());
+        assert_eq!(run.as_str(), "20181202T0000Z");
+        assert_eq!(run.time(), "2018-12-02T00:00:00Z".parse::<Timestamp>().unwrap());
+        assert!(run < "20181202T0001Z".parse().unwrap());
+        for bad in ["", "20181202", "20181302T0000Z", "20181202t0000z", "20181202T0000Z/..", "2018-12-02T0Z"] {
+            assert!(bad.parse::<Run>().is_err(), "{bad}");
+        }
+    }
+
+    /// F58, F59: limits of the API, and two names that differ only after the cut.
+    #[test]
+    fn long_names_fit_and_never_meet() {
+        let long = "a".repeat(253);
+        let other = format!("{}b", "a".repeat(252));
+        let run: Run = "20181202T0000Z".parse().unwrap();
+        let (a, b) = (source(&long, "1"), source(&other, "1"));
+        assert!(cronjob(&a).len() <= 52 && copy_job(&a, &run, &"d".repeat(40)).len() <= 63);
+        assert!(run_now_job(&a, "x").len() <= 63 && keeper_job("i", "d", &long).len() <= 63);
+        assert_ne!(cronjob(&a), cronjob(&b));
+        assert_ne!(copy_job(&a, &run, "disk"), copy_job(&b, &run, "disk"));
+        assert_ne!(label_value(&long), label_value(&other));
+        assert!(label_value(&long).len() <= 63);
+        for name in restore_points(&long, &run, &Zone::utc()) {
+            assert!(name.len() <= 253, "{name}");
+        }
+    }
+
+    /// F78.
+    #[test]
+    fn another_uid_is_another_source() {
+        assert_ne!(cronjob(&source("data", "1")), cronjob(&source("data", "2")));
+    }
+
+    #[test]
+    fn restore_points_carry_the_date_of_the_zone() {
+        let run = Run::at("2018-12-02T23:30:00Z".parse().unwrap());
+        let zone: Zone = "Europe/Amsterdam".parse().unwrap();
+        assert_eq!(
+            restore_points("mypvc", &run, &zone),
+            ["mypvc-20181203", "mypvc-20181203-0030", "mypvc-20181202t2330z"]
+        );
+    }
+
+    #[test]
+    fn a_cut_name_does_not_end_in_a_separator() {
+        assert_eq!(cut("abc-.def", 5), "abc");
+        assert_eq!(cut("abcdef", 3), "abc");
+    }
+}

@@ -1,0 +1,349 @@
+//! A source's copies: which can start, which ended and how, which are lost.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Action, Copy, Plan, disk};
+use crate::admit::{Slot, Waiting};
+use crate::config::{Destination, Store};
+use crate::copies::{self, Next, RunFacts};
+use crate::facts::{Claim, Job, JobState, Pod, Snapshot};
+use crate::names::{self, Component, Run, SourceId};
+use crate::reason::{Problem, Reason};
+use crate::record::{CopyResult, CopyState};
+use crate::select::Protection;
+use crate::world::World;
+
+/// A run of a source, by lineage and not by labels alone: the snapshot is of the source's own PVC in its
+/// own namespace, and the promoter was made from that snapshot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RunView<'a> {
+    pub(super) run: &'a Run,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) promoter: Option<&'a Claim>,
+}
+
+/// The runs of a source, oldest first.
+pub(super) fn runs<'a>(world: &'a World, uid: &str) -> Vec<RunView<'a>> {
+    let Some(belongings) = world.belongings(uid) else { return Vec::new() };
+    let live = world.claim_of(uid);
+    let mut runs: Vec<RunView<'a>> = belongings
+        .snapshots
+        .iter()
+        .filter_map(|(namespace, name)| world.snapshots.get(namespace, name))
+        .filter(|s| live.is_none_or(|c| c.namespace == s.namespace && s.claim.as_ref() == Some(&c.id.name)))
+        .filter_map(|snapshot| {
+            let run = snapshot.ours.as_ref()?.run.as_ref()?;
+            let promoter = belongings
+                .promoters
+                .iter()
+                .filter(|(namespace, _)| *namespace == snapshot.namespace)
+                .filter_map(|(namespace, name)| world.claims.get(namespace, name))
+                // A promoter whose labels were stripped still has its name and its lineage.
+                .chain(world.claims.get(&snapshot.namespace, &snapshot.id.name))
+                .find(|p| p.from_snapshot.as_ref() == Some(&snapshot.id.name));
+            Some(RunView { run, snapshot, promoter })
+        })
+        .collect();
+    runs.sort_by(|a, b| a.run.cmp(b.run).then_with(|| a.snapshot.id.name.cmp(&b.snapshot.id.name)));
+    runs
+}
+
+/// Plans all copies of a source. What the newest one waits for comes back, for the record.
+pub(super) fn plan(
+    world: &World,
+    uid: &str,
+    protection: Option<&Protection>,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Option<Problem> {
+    let runs = runs(world, uid);
+    let jobs = jobs(world, uid);
+    for job in &jobs {
+        end(world, uid, job, &runs, now, plan);
+    }
+    let destinations: BTreeSet<&String> = runs.iter().flat_map(|r| &r.snapshot.destinations).collect();
+    let mut waiting = None;
+    for destination in destinations {
+        let copying = |run: &Run| jobs.iter().any(|j| is_for(j, run, destination));
+        let facts: Vec<RunFacts<'_>> = runs
+            .iter()
+            .map(|r| RunFacts { run: r.run, snapshot: r.snapshot, promoter: r.promoter, copying: copying(r.run) })
+            .collect();
+        let waits_for_consumer = runs.iter().rev().find_map(|r| r.promoter).is_some_and(|p| waits(world, p));
+        let next = copies::next(&facts, destination, waits_for_consumer, &world.config.deadlines, now);
+        for (view, next) in runs.iter().zip(next) {
+            let source = SourceId {
+                namespace: view.snapshot.namespace.clone(),
+                name: view.snapshot.claim.clone().unwrap_or_default(),
+                uid: uid.to_owned(),
+            };
+            let obstacle = match next {
+                Next::Done | Next::Copying => None,
+                Next::Wait(problem, until) => {
+                    plan.wake_at(until);
+                    Some(problem)
+                }
+                Next::Record(state, problem) => {
+                    plan.actions.push(record(view.snapshot, uid, destination, state, &problem, now));
+                    None
+                }
+                Next::Copy => {
+                    let request = Request { world, source, view, destination, protection };
+                    request.start(now, plan).err().or_else(|| world.waits.get(uid).cloned())
+                }
+            };
+            waiting = obstacle.map(|o| (view.snapshot.created, o)).or(waiting);
+        }
+    }
+    let (since, problem) = waiting?;
+    // A wait that passes by itself at once is not worth a word.
+    let grace = crate::duration::Span::from_secs(20).after(since);
+    if now < grace {
+        plan.wake_at(Some(grace));
+        return None;
+    }
+    Some(problem)
+}
+
+fn waits(world: &World, promoter: &Claim) -> bool {
+    promoter.class.as_ref().and_then(|c| world.classes.storage.get(c)).is_some_and(|c| c.waits_for_consumer)
+}
+
+/// The copy Jobs of a source that bear the name that only they can have.
+fn jobs<'a>(world: &'a World, uid: &str) -> Vec<&'a Job> {
+    let keys = world.belongings(uid).into_iter().flat_map(|b| &b.jobs);
+    keys.filter_map(|(namespace, name)| world.jobs.get(namespace, name))
+        .filter(|job| {
+            let Some(ours) = job.ours.as_ref().filter(|o| o.component == Component::Copy) else { return false };
+            let (Some(run), Some(destination), Some(name)) = (&ours.run, &ours.destination, &job.source_name) else {
+                return false;
+            };
+            let source = SourceId { namespace: job.namespace.clone(), name: name.clone(), uid: uid.to_owned() };
+            job.id.name == names::copy_job(&source, run, destination)
+        })
+        .collect()
+}
+
+fn is_for(job: &Job, run: &Run, destination: &str) -> bool {
+    job.ours.as_ref().is_some_and(|o| o.run.as_ref() == Some(run) && o.destination.as_deref() == Some(destination))
+}
+
+fn record(
+    snapshot: &Snapshot,
+    uid: &str,
+    destination: &str,
+    state: CopyState,
+    problem: &Problem,
+    now: Timestamp,
+) -> Action {
+    Action::Record {
+        namespace: snapshot.namespace.clone(),
+        snapshot: snapshot.id.clone(),
+        uid: uid.to_owned(),
+        destination: destination.to_owned(),
+        result: Box::new(CopyResult::without_data(state, problem, now)),
+    }
+}
+
+/// What a copy that can start needs to be looked at.
+struct Request<'a> {
+    world: &'a World,
+    source: SourceId,
+    view: &'a RunView<'a>,
+    destination: &'a str,
+    protection: Option<&'a Protection>,
+}
+
+impl Request<'_> {
+    /// Puts the copy among the ready ones, or says what is in its way.
+    fn start(self, now: Timestamp, plan: &mut Plan) -> Result<(), Problem> {
+        let (world, view) = (self.world, self.view);
+        let Some(promoter) = view.promoter else { return Ok(()) };
+        let fail = |reason, message: String, plan: &mut Plan| {
+            let problem = Problem::new(reason, message);
+            plan.actions.push(record(
+                view.snapshot,
+                &self.source.uid,
+                self.destination,
+                CopyState::Failed,
+                &problem,
+                now,
+            ));
+        };
+        let Some(destination) = world.config.destination(self.destination) else {
+            let message = format!("destination {} is not configured any more", self.destination);
+            fail(Reason::UnknownDestination, message, plan);
+            return Ok(());
+        };
+        let namespace = world.namespaces.get("", &self.source.namespace);
+        if namespace.is_none_or(|n| n.terminating) {
+            return Err(Problem::new(Reason::NamespaceTerminating, "the namespace is being deleted"));
+        }
+        if namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
+            let message = "the namespace enforces Pod Security restricted, which refuses a copy pod that keeps owners";
+            fail(Reason::PodSecurity, message.to_owned(), plan);
+            return Ok(());
+        }
+        let disk = disk::ready(world, destination, &self.source.namespace, now, plan)?;
+        let nodes = match common_nodes(world, promoter, disk) {
+            Ok(nodes) => nodes,
+            Err(message) => {
+                fail(Reason::NodeConflict, message, plan);
+                return Ok(());
+            }
+        };
+        let zone = self.protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone());
+        let taken = view.snapshot.retention.as_ref().and_then(|t| t.parse().ok());
+        let waiting = Waiting {
+            source: self.source.clone(),
+            run: view.run.clone(),
+            since: promoter.created,
+            slot: slot(destination, &self.source.namespace, nodes),
+        };
+        let copy = Copy {
+            source: self.source,
+            run: view.run.clone(),
+            destination: destination.name.clone(),
+            promoter: promoter.id.name.clone(),
+            retention: destination.retention.clone().or(taken),
+            zone,
+            accept_empty: self.protection.is_some_and(|p| p.accept_empty),
+            spc_no_relabeling: self.protection.is_some_and(|p| p.promoter.spc_no_relabeling),
+        };
+        plan.ready.push((waiting, Box::new(copy)));
+        Ok(())
+    }
+}
+
+fn slot(destination: &Destination, namespace: &str, node: Option<String>) -> Slot {
+    // A host's disk is one, whatever the namespace; a PVC is one in each.
+    let disk = match destination.store {
+        Store::HostPath(_) => destination.name.clone(),
+        Store::Claim(_) => format!("{}/{namespace}", destination.name),
+    };
+    Slot { namespace: namespace.to_owned(), destination: destination.name.clone(), disk, node }
+}
+
+/// The node that can have both volumes, if it is the only one; an error if none can (F40).
+fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Result<Option<String>, String> {
+    let terms =
+        |claim: &Claim| claim.volume.as_ref().and_then(|v| world.volumes.get("", v)).and_then(|v| v.nodes.clone());
+    let (a, b) = (terms(promoter), terms(disk));
+    if a.is_none() && b.is_none() {
+        return Ok(None);
+    }
+    let fits = |terms: &Option<Vec<_>>, labels: &_| {
+        terms.as_ref().is_none_or(|t: &Vec<crate::facts::NodeTerm>| t.iter().any(|term| term.matches(labels)))
+    };
+    let mut common = world.nodes.iter().filter(|n| fits(&a, &n.labels) && fits(&b, &n.labels));
+    match (common.next(), common.next()) {
+        (None, _) => {
+            Err(format!("no node can have both the promoter {} and the disk {}", promoter.id.name, disk.id.name))
+        }
+        (Some(only), None) => Ok(Some(only.name.clone())),
+        _ => Ok(None),
+    }
+}
+
+/// What the copies that run now occupy.
+pub fn running(world: &World) -> impl Iterator<Item = Slot> {
+    world.jobs.iter().filter_map(|job| {
+        let ours = job.ours.as_ref().filter(|o| o.instance == world.instance && o.component == Component::Copy)?;
+        if job.state != JobState::Active {
+            return None;
+        }
+        let destination = world.config.destination(ours.destination.as_deref()?)?;
+        let node = world.pods_of(job).find_map(|p| p.node.clone());
+        Some(slot(destination, &job.namespace, node))
+    })
+}
+
+/// A copy Job that ended, or that never gets started: its result, and then its end.
+fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp, plan: &mut Plan) {
+    let Some((run, destination)) = job.ours.as_ref().and_then(|o| Some((o.run.as_ref()?, o.destination.as_ref()?)))
+    else {
+        return;
+    };
+    let delete = |plan: &mut Plan| {
+        if !job.terminating {
+            plan.actions.push(Action::DeleteJob { namespace: job.namespace.clone(), id: job.id.clone() });
+        }
+    };
+    let snapshot = runs.iter().find(|r| r.run == run).map(|r| r.snapshot);
+    let Some(snapshot) = snapshot.filter(|s| !s.copies.contains_key(destination)) else {
+        return delete(plan);
+    };
+    let pods: Vec<&Pod> = world.pods_of(job).collect();
+    let told = pods
+        .iter()
+        .filter_map(|p| p.ended.as_ref())
+        .filter_map(|(_, text)| serde_json::from_str::<CopyResult>(text).ok())
+        .max_by_key(|r| r.finished);
+    let result = match (job.state, told) {
+        (JobState::Active, _) => {
+            let started = pods.iter().any(|p| p.node.is_some() && p.stuck.is_none());
+            let until = world.config.deadlines.copy_start.after(job.created);
+            if started {
+                return;
+            }
+            if now < until {
+                plan.wake_at(Some(until));
+                return;
+            }
+            CopyResult::without_data(CopyState::Failed, &not_started(&pods), now)
+        }
+        (_, Some(told)) => told,
+        // Jobs and pods come through two watches: the pod's end may be seen after its Job's.
+        (_, None) if now < job.told_until() => {
+            plan.wake_at(Some(job.told_until()));
+            return;
+        }
+        // The tree is there and the message is lost: another Job finds it, and tells again. But only one.
+        (JobState::Complete, None) => match snapshot.lost.get(destination) {
+            None => {
+                plan.actions.push(Action::NoteLost {
+                    namespace: snapshot.namespace.clone(),
+                    snapshot: snapshot.id.clone(),
+                    uid: uid.to_owned(),
+                    destination: destination.clone(),
+                    job: job.id.uid.clone(),
+                });
+                return;
+            }
+            Some(lost) if *lost == job.id.uid => return delete(plan),
+            Some(_) => {
+                let message = "two Jobs ended well and left no result: does the template keep terminationMessagePath?";
+                CopyResult::without_data(CopyState::Failed, &Problem::new(Reason::JobFailed, message), now)
+            }
+        },
+        (JobState::Failed, None) => {
+            let (why, message) = job.failure.clone().unwrap_or_default();
+            let reason = if why == "DeadlineExceeded" { Reason::DeadlineExceeded } else { Reason::JobFailed };
+            CopyResult::without_data(CopyState::Failed, &Problem::new(reason, message), now)
+        }
+    };
+    plan.actions.push(Action::Record {
+        namespace: snapshot.namespace.clone(),
+        snapshot: snapshot.id.clone(),
+        uid: uid.to_owned(),
+        destination: destination.clone(),
+        result: Box::new(result),
+    });
+}
+
+/// Why no pod of a Job runs (F38, F39, F40).
+fn not_started(pods: &[&Pod]) -> Problem {
+    for pod in pods {
+        if let Some((why, message)) = &pod.stuck {
+            return Problem::new(Reason::PodNotStarted, format!("pod {}: {why}: {message}", pod.name));
+        }
+        if let Some(message) = &pod.unschedulable {
+            let conflict = message.contains("volume node affinity conflict");
+            let reason = if conflict { Reason::NodeConflict } else { Reason::PodNotStarted };
+            return Problem::new(reason, format!("pod {}: {message}", pod.name));
+        }
+    }
+    Problem::new(Reason::PodNotStarted, "the Job made no pod that runs: look at the Job's events")
+}

@@ -1,0 +1,146 @@
+//! The way from a namespace to a disk: what of it is there, and the next part to make.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Action, DiskStep, Obstacle, Plan};
+use crate::config::{Destination, Store};
+use crate::facts::{Claim, ClaimPhase, JobState};
+use crate::names::{self, Component};
+use crate::reason::{Problem, Reason};
+use crate::record::KeepResult;
+use crate::world::World;
+
+/// How long a keeper's failure stands before it is tried again, in seconds.
+const KEEPER_PAUSE: u64 = 300;
+
+/// The disk's PVC in a namespace if a copy can use it; otherwise what is missing, with the step that
+/// makes it in the plan.
+pub(super) fn ready<'a>(
+    world: &'a World,
+    destination: &Destination,
+    namespace: &str,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Result<&'a Claim, Obstacle> {
+    let name = names::disk_claim(destination);
+    let Some(claim) = world.claims.get(namespace, &name) else {
+        let step = missing(world, destination, namespace, now, plan)?;
+        plan.actions.push(Action::MakeDisk(step, destination.name.clone(), namespace.to_owned()));
+        return Err(Problem::new(Reason::DiskNotReady, format!("PVC {name} is being made")));
+    };
+    let ours = claim.ours.as_ref().is_some_and(|o| o.instance == world.instance && o.component == Component::Disk);
+    if !ours {
+        let message = format!("PVC {name} exists and is not a BackupDisk of ours: rename it, or set claim.name");
+        return Err(Problem::new(Reason::NameTaken, message));
+    }
+    if claim.terminating || claim.phase == ClaimPhase::Lost {
+        return Err(Problem::new(Reason::DiskNotReady, format!("PVC {name} is being deleted, or lost its volume")));
+    }
+    if claim.phase == ClaimPhase::Bound {
+        return Ok(claim);
+    }
+    let waits = claim.class.as_ref().and_then(|c| world.classes.storage.get(c)).is_some_and(|c| c.waits_for_consumer);
+    if waits {
+        return Ok(claim);
+    }
+    Err(Problem::new(Reason::DiskNotReady, format!("PVC {name} is not bound yet")))
+}
+
+/// The part to make next.
+fn missing(
+    world: &World,
+    destination: &Destination,
+    namespace: &str,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Result<DiskStep, Obstacle> {
+    match &destination.store {
+        Store::Claim(claim) => {
+            let by_default = || world.classes.storage.values().find(|c| c.default);
+            let class = match &claim.storage_class {
+                Some(name) => world.classes.storage.get(name).ok_or_else(|| {
+                    let message = format!("destination {}: there is no StorageClass {name}", destination.name);
+                    Problem::new(Reason::DiskNotReady, message)
+                })?,
+                None => by_default().ok_or_else(|| {
+                    let message = format!("destination {}: the cluster has no default StorageClass", destination.name);
+                    Problem::new(Reason::DiskNotReady, message)
+                })?,
+            };
+            if !class.retained && !claim.allow_delete {
+                let message = format!(
+                    "destination {}: StorageClass {} has reclaimPolicy Delete: the disk would go with its PVC",
+                    destination.name, class.name
+                );
+                return Err(Problem::new(Reason::DiskNotRetained, message));
+            }
+            Ok(DiskStep::Claim)
+        }
+        Store::HostPath(_) => {
+            let name = names::disk_volume(&world.instance, &destination.name, namespace);
+            if let Some(volume) = world.volumes.get("", &name) {
+                let ours = volume.ours.as_ref();
+                if ours.is_some_and(|o| o.instance == world.instance && o.component == Component::Disk) {
+                    // A volume that had a claim binds to no other by itself: that keeps its data apart.
+                    if volume.claim_uid.is_some() {
+                        return Err(Problem::new(Reason::DiskNotReady, released(&name)));
+                    }
+                    return Ok(DiskStep::HostClaim);
+                }
+                let message = format!("PersistentVolume {name} exists and is not a BackupDisk of ours");
+                return Err(Problem::new(Reason::NameTaken, message));
+            }
+            keeper(world, destination, namespace, now, plan)
+        }
+    }
+}
+
+/// What gives a volume whose claim was deleted to the namespace again.
+fn released(volume: &str) -> String {
+    format!(
+        "PersistentVolume {volume} had another claim. To go on with its trees: \
+         kubectl patch pv {volume} --type=json -p '[{{\"op\":\"remove\",\"path\":\"/spec/claimRef/uid\"}}]'"
+    )
+}
+
+/// The static volume follows once the keeper has seen the disk and made the folder.
+fn keeper(
+    world: &World,
+    destination: &Destination,
+    namespace: &str,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Result<DiskStep, Obstacle> {
+    let name = names::keeper_job(&world.instance, &destination.name, namespace);
+    let Some(job) = world.jobs.get(&world.namespace, &name) else {
+        return Ok(DiskStep::Keeper);
+    };
+    match job.state {
+        JobState::Complete => Ok(DiskStep::Volume),
+        JobState::Active => {
+            let stuck = world.pods_of(job).find_map(|p| p.unschedulable.clone());
+            let message = match stuck {
+                Some(why) => format!("the keeper cannot be scheduled to the disk's node: {why}"),
+                None => "the keeper looks at the host's disk".to_owned(),
+            };
+            Err(Problem::new(Reason::DiskNotReady, message))
+        }
+        JobState::Failed => {
+            let again = crate::duration::Span::from_secs(KEEPER_PAUSE).after(job.created);
+            if now >= again {
+                let (namespace, id) = (job.namespace.clone(), job.id.clone());
+                plan.actions.push(Action::DeleteJob { namespace, id });
+            } else {
+                plan.wake_at(Some(again));
+            }
+            let told = world
+                .pods_of(job)
+                .filter_map(|p| p.ended.as_ref())
+                .find_map(|(_, text)| serde_json::from_str::<KeepResult>(text).ok()?.problem);
+            Err(told.unwrap_or_else(|| {
+                let why = job.failure.clone().map(|(_, m)| m).unwrap_or_default();
+                Problem::new(Reason::DiskNotReady, format!("the keeper Job {name} failed: {why}"))
+            }))
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What to do about each source: plain data, in the order in which it is done.
+//!
+//! A plan is made from the observed state alone and may be made at any time: what is done already is
+//! not in it. Nothing here talks to anything.
+
+mod copy;
+mod cronjob;
+mod disk;
+mod source;
+mod status;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::admit::Waiting;
+use crate::facts::Identity;
+use crate::names::{Run, SourceId};
+use crate::reason::{Problem, Reason};
+use crate::record::{CopyResult, Status};
+use crate::retention::Retention;
+use crate::schedule::Zone;
+use crate::select::Protection;
+
+pub use copy::running;
+pub use source::{from_our_snapshot, plan, verdict};
+
+/// One step. Doing it twice is the same as doing it once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Write a source's CronJob.
+    ApplyCronJob {
+        /// The source.
+        source: SourceId,
+        /// What it says.
+        protection: Box<Protection>,
+        /// What [`crate::names::APPLIED`] says afterwards.
+        fingerprint: String,
+    },
+    /// Delete a CronJob whose source is gone or not protected any more.
+    DeleteCronJob(Identity),
+    /// Start one run now.
+    StartRun {
+        /// The source.
+        source: SourceId,
+        /// What the run goes by.
+        protection: Box<Protection>,
+        /// The value of `run-now`.
+        value: String,
+        /// The source's CronJob, which owns the Job.
+        cronjob: Identity,
+    },
+    /// Make a part of the way to a disk.
+    MakeDisk(DiskStep, String, String),
+    /// Create a copy Job.
+    StartCopy(Box<Copy>),
+    /// Write a copy's result on its snapshot.
+    Record {
+        /// The snapshot's namespace.
+        namespace: String,
+        /// The snapshot.
+        snapshot: Identity,
+        /// The source's UID.
+        uid: String,
+        /// The destination.
+        destination: String,
+        /// The result.
+        result: Box<CopyResult>,
+    },
+    /// Write on a snapshot that a copy of it ended and its message was lost.
+    NoteLost {
+        /// The snapshot's namespace.
+        namespace: String,
+        /// The snapshot.
+        snapshot: Identity,
+        /// The source's UID.
+        uid: String,
+        /// The destination.
+        destination: String,
+        /// The Job's UID.
+        job: String,
+    },
+    /// Delete a Job whose result is recorded, or that is of no use.
+    DeleteJob {
+        /// The Job's namespace.
+        namespace: String,
+        /// The Job.
+        id: Identity,
+    },
+    /// Write the record on a source, and tell about what changed in it.
+    WriteStatus {
+        /// The source.
+        source: SourceId,
+        /// The record.
+        status: Box<Status>,
+        /// What changed.
+        notes: Vec<Note>,
+    },
+}
+
+/// A part of the way to a disk: made for a destination (first text) and a namespace (second).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DiskStep {
+    /// The PVC from a StorageClass.
+    Claim,
+    /// The keeper Job that checks a host's disk and makes the namespace's folder.
+    Keeper,
+    /// The static PV over that folder.
+    Volume,
+    /// The PVC that binds to it.
+    HostClaim,
+}
+
+/// A copy that can be started.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Copy {
+    /// The source.
+    pub source: SourceId,
+    /// The run.
+    pub run: Run,
+    /// The destination's name.
+    pub destination: String,
+    /// The promoter's name.
+    pub promoter: String,
+    /// What prunes the destination; `None` prunes nothing.
+    pub retention: Option<Retention>,
+    /// The zone whose days the retention counts.
+    pub zone: Zone,
+    /// Whether an empty source is as it should be.
+    pub accept_empty: bool,
+    /// Whether the pod needs the `SELinux` type `spc_t`.
+    pub spc_no_relabeling: bool,
+}
+
+/// Something to tell about a source, as an Event on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Whether something is wrong.
+    pub warning: bool,
+    /// One word.
+    pub reason: &'static str,
+    /// What was being done: Events are told apart by it, not by their text.
+    pub action: &'static str,
+    /// One sentence.
+    pub text: String,
+}
+
+impl Action {
+    /// What tells one step from another: the same key is never under way twice.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::ApplyCronJob { source, .. } => format!("cronjob/{}", source.uid),
+            Self::DeleteCronJob(id) => format!("cronjob-delete/{}", id.uid),
+            Self::StartRun { source, value, .. } => format!("run/{}/{value}", source.uid),
+            Self::MakeDisk(step, destination, namespace) => format!("disk/{step:?}/{destination}/{namespace}"),
+            Self::StartCopy(copy) => format!("copy/{}/{}/{}", copy.source.uid, copy.run, copy.destination),
+            Self::Record { snapshot, destination, .. } | Self::NoteLost { snapshot, destination, .. } => {
+                format!("record/{}/{destination}", snapshot.uid)
+            }
+            Self::DeleteJob { id, .. } => format!("job-delete/{}", id.uid),
+            Self::WriteStatus { source, .. } => format!("status/{}", source.uid),
+        }
+    }
+
+    /// The word for metrics and logs.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ApplyCronJob { .. } => "ApplyCronJob",
+            Self::DeleteCronJob(_) => "DeleteCronJob",
+            Self::StartRun { .. } => "StartRun",
+            Self::MakeDisk(..) => "MakeDisk",
+            Self::StartCopy(_) => "StartCopy",
+            Self::Record { .. } => "Record",
+            Self::NoteLost { .. } => "NoteLost",
+            Self::DeleteJob { .. } => "DeleteJob",
+            Self::WriteStatus { .. } => "WriteStatus",
+        }
+    }
+
+    /// The source that the step is for, if it is for one.
+    #[must_use]
+    pub fn uid(&self) -> Option<&str> {
+        match self {
+            Self::ApplyCronJob { source, .. } | Self::StartRun { source, .. } | Self::WriteStatus { source, .. } => {
+                Some(&source.uid)
+            }
+            Self::StartCopy(copy) => Some(&copy.source.uid),
+            Self::Record { uid, .. } | Self::NoteLost { uid, .. } => Some(uid),
+            Self::DeleteCronJob(_) | Self::MakeDisk(..) | Self::DeleteJob { .. } => None,
+        }
+    }
+}
+
+/// Where a source stands, for the totals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is protected; the newest good run and the newest failure, if there are.
+    Protected(Option<Run>, Option<Reason>),
+    /// It is not.
+    Unprotected(Reason),
+    /// The source is gone, its restore points are not.
+    Vanished,
+}
+
+/// What to do about one source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Steps that can be taken at once.
+    pub actions: Vec<Action>,
+    /// Copies that may start as soon as they are admitted.
+    pub ready: Vec<(Waiting, Box<Copy>)>,
+    /// When to look again, if nothing happens before.
+    pub wake: Option<Timestamp>,
+    /// Where the source stands.
+    pub standing: Standing,
+}
+
+impl Plan {
+    fn wake_at(&mut self, at: Option<Timestamp>) {
+        self.wake = [self.wake, at].into_iter().flatten().min();
+    }
+}
+
+/// What keeps a step from being taken.
+type Obstacle = Problem;

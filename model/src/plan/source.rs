@@ -1,0 +1,68 @@
+//! The plan of one source: its CronJob, its copies, its record.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Plan, Standing, copy, cronjob, status};
+use crate::facts::{Claim, Namespace};
+use crate::reason::{Problem, Reason};
+use crate::select::{self, Input, Verdict};
+use crate::world::World;
+
+/// Judges a PVC by the state of the cluster.
+#[must_use]
+pub fn verdict(world: &World, claim: &Claim) -> Verdict {
+    let Some(namespace) = world.namespaces.get("", &claim.namespace) else {
+        let problem = Problem::new(Reason::NamespaceTerminating, "the namespace is gone");
+        return Verdict::Unprotected(problem, Vec::new());
+    };
+    judge(world, claim, namespace)
+}
+
+fn judge(world: &World, claim: &Claim, namespace: &Namespace) -> Verdict {
+    select::judge(&Input {
+        claim,
+        namespace,
+        volume: claim.volume.as_ref().and_then(|v| world.volumes.get("", v)),
+        from_our_snapshot: from_our_snapshot(world, claim),
+        classes: &world.classes,
+        config: &world.config,
+    })
+}
+
+/// Whether the PVC was made from a snapshot of ours: its lineage, whatever its labels say.
+#[must_use]
+pub fn from_our_snapshot(world: &World, claim: &Claim) -> bool {
+    claim
+        .from_snapshot
+        .as_ref()
+        .and_then(|name| world.snapshots.get(&claim.namespace, name))
+        .is_some_and(|s| s.ours.as_ref().is_some_and(|o| o.instance == world.instance))
+}
+
+/// What to do about the source with a UID, at the time `now`. `install` is the fingerprint of the
+/// installation: images, templates and the like, which CronJobs follow too.
+#[must_use]
+pub fn plan(world: &World, uid: &str, now: Timestamp, install: &str) -> Plan {
+    let mut plan = Plan { actions: Vec::new(), ready: Vec::new(), wake: None, standing: Standing::Vanished };
+    let claim = world.claim_of(uid);
+    let verdict = claim.map(|c| verdict(world, c));
+    let protection = match &verdict {
+        Some(Verdict::Protected(protection, _)) => Some(&**protection),
+        _ => None,
+    };
+    cronjob::plan(world, uid, claim, verdict.as_ref(), now, install, &mut plan);
+    let waiting = copy::plan(world, uid, protection, now, &mut plan);
+    match (claim, &verdict) {
+        (Some(claim), Some(verdict)) => {
+            let record = status::next(world, claim, verdict, waiting, now, &mut plan);
+            plan.standing = match verdict {
+                Verdict::Protected(..) => {
+                    Standing::Protected(record.good.clone(), record.failure.as_ref().map(|f| f.problem.reason))
+                }
+                Verdict::Unprotected(problem, _) => Standing::Unprotected(problem.reason),
+            };
+        }
+        _ => plan.standing = Standing::Vanished,
+    }
+    plan
+}

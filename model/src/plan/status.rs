@@ -1,0 +1,243 @@
+//! The record on a source, and what is told when it changes.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::copy::{RunView, runs};
+use super::{Action, Note, Plan};
+use crate::copies::point_state;
+use crate::facts::{Claim, JobState};
+use crate::names::{self, Component, Run};
+use crate::quantity;
+use crate::reason::{Problem, Reason};
+use crate::record::{CopyState, CopyStatus, Failure, SnapshotResult, Status};
+use crate::rotate::PointState;
+use crate::select::Verdict;
+use crate::world::World;
+
+/// The record as it should be; the step that writes it is in the plan if it differs from the one that stands.
+pub(super) fn next(
+    world: &World,
+    claim: &Claim,
+    verdict: &Verdict,
+    waiting: Option<Problem>,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Status {
+    let others = claim.status.as_ref().filter(|s| !s.instance.is_empty() && s.instance != world.instance);
+    let old = claim.status.clone().filter(|_| others.is_none());
+    let before = old.clone().unwrap_or_default();
+    let runs = runs(world, &claim.id.uid);
+    let mut status = Status { instance: world.instance.clone(), ..before.clone() };
+    match verdict {
+        Verdict::Protected(_, warnings) => {
+            status.protected_since = before.protected_since.or(Some(Run::at(now).time()));
+            status.unprotected = None;
+            status.warnings.clone_from(warnings);
+        }
+        Verdict::Unprotected(problem, warnings) => {
+            status.protected_since = None;
+            status.unprotected = Some(problem.clone());
+            status.warnings.clone_from(warnings);
+        }
+    }
+    progress(world, &runs, now, &mut status);
+    status.failure = failure(world, claim, &runs, now, &status, plan);
+    // A wait is told once; what is ahead of it may change without a word.
+    status.waiting = match (before.waiting.clone(), waiting) {
+        (Some(told), Some(new)) if told.reason == new.reason => Some(told),
+        (_, new) => new,
+    };
+    if let Some(value) = started(world, claim) {
+        status.run_now = Some(value);
+    }
+    let worth_telling = match verdict {
+        _ if claim.terminating => false,
+        // Two installations see the volume: its record is whose protects it, and the first one's if both do.
+        _ if others.is_some_and(|o| o.protected_since.is_some()) => false,
+        Verdict::Unprotected(..) if others.is_some() => false,
+        // Nobody is there to read it, and its Event would be refused (F70).
+        Verdict::Unprotected(problem, _) if problem.reason == Reason::NamespaceTerminating => false,
+        Verdict::Protected(..) => true,
+        // What somebody chose is not written on every PVC of the cluster, unless it was protected before.
+        Verdict::Unprotected(problem, warnings) => {
+            // Every volume is unbound when it is new.
+            let quiet = problem.reason.is_choice() || problem.reason == Reason::NotBound;
+            !quiet || !warnings.is_empty() || old.as_ref().is_some_and(|o| o.protected_since.is_some())
+        }
+    };
+    let own = matches!(verdict, Verdict::Unprotected(p, _) if p.reason == Reason::OwnVolume);
+    if worth_telling && !own && old.as_ref() != Some(&status) {
+        plan.actions.push(Action::WriteStatus {
+            source: claim.source(),
+            notes: notes(&before, &status, &runs),
+            status: Box::new(status.clone()),
+        });
+    }
+    status
+}
+
+/// How far the backups got.
+fn progress(world: &World, runs: &[RunView<'_>], now: Timestamp, status: &mut Status) {
+    let deadlines = &world.config.deadlines;
+    for view in runs {
+        let state = point_state(view.snapshot, deadlines, now);
+        let told = matches!(state, PointState::Good | PointState::Unproven);
+        // A run whose copy is under way is told when the copy has ended: one record a run.
+        if told && status.snapshot.as_ref().is_none_or(|s| s < view.run) {
+            status.snapshot = Some(view.run.clone());
+        }
+        if state == PointState::Good && status.good.as_ref().is_none_or(|g| g < view.run) {
+            status.good = Some(view.run.clone());
+        }
+        for (destination, result) in &view.snapshot.copies {
+            let newer = status.copies.get(destination).is_none_or(|c| c.run < *view.run);
+            if result.state != CopyState::Superseded && newer {
+                let copy = CopyStatus {
+                    run: view.run.clone(),
+                    state: result.state,
+                    finished: result.finished,
+                    files: result.files,
+                    bytes: result.bytes,
+                };
+                status.copies.insert(destination.clone(), copy);
+            }
+        }
+    }
+}
+
+/// The newest failure that no later good run has made up for.
+fn failure(
+    world: &World,
+    claim: &Claim,
+    runs: &[RunView<'_>],
+    now: Timestamp,
+    status: &Status,
+    plan: &mut Plan,
+) -> Option<Failure> {
+    let before = claim.status.as_ref().and_then(|s| s.failure.clone());
+    let mut newest = before.filter(|f| f.run.is_some());
+    let mut consider = |candidate: Failure| {
+        let newer = newest.as_ref().is_none_or(|n| n.run < candidate.run);
+        if newer {
+            newest = Some(candidate);
+        }
+    };
+    for view in runs {
+        if let Some(failed) = failed_copy(view) {
+            consider(failed);
+        }
+    }
+    for failed in failed_runs(world, claim, now, plan) {
+        consider(failed);
+    }
+    let made_up = |f: &Failure| f.run.is_none() || f.run > status.good;
+    newest = newest.filter(made_up);
+    // A step that is refused now comes before what failed in the past.
+    match world.faults.get(&claim.id.uid) {
+        None => newest,
+        Some(problem) => {
+            let before = claim.status.as_ref().and_then(|s| s.failure.clone());
+            let same = before.filter(|f| f.run.is_none() && f.problem.reason == problem.reason);
+            Some(same.unwrap_or(Failure { run: None, problem: problem.clone(), at: now }))
+        }
+    }
+}
+
+fn failed_copy(view: &RunView<'_>) -> Option<Failure> {
+    let (destination, result) =
+        view.snapshot.copies.iter().find(|(_, r)| matches!(r.state, CopyState::Failed | CopyState::Incomplete))?;
+    let message = format!("copy to {destination}: {}", result.message);
+    let problem = Problem::new(result.reason.unwrap_or(Reason::CopyFailed), message);
+    Some(Failure { run: Some(view.run.clone()), problem, at: result.finished })
+}
+
+/// Snapshot Jobs that failed: what their pods said, or what Kubernetes says.
+fn failed_runs(world: &World, claim: &Claim, now: Timestamp, plan: &mut Plan) -> Vec<Failure> {
+    let keys = world.belongings(&claim.id.uid).into_iter().flat_map(|b| &b.jobs);
+    keys.filter_map(|(namespace, name)| world.jobs.get(namespace, name))
+        .filter(|j| j.namespace == world.namespace && j.state == JobState::Failed)
+        .filter(|j| j.ours.as_ref().is_some_and(|o| o.component == Component::Snapshot))
+        .filter_map(|job| {
+            let told = world
+                .pods_of(job)
+                .filter_map(|p| p.ended.as_ref())
+                .find_map(|(_, text)| serde_json::from_str::<SnapshotResult>(text).ok());
+            if told.is_none() && now < job.told_until() {
+                plan.wake_at(Some(job.told_until()));
+                return None;
+            }
+            let run = told.as_ref().and_then(|t| t.run.clone()).unwrap_or_else(|| Run::at(job.created));
+            let problem = told.and_then(|t| t.problem).unwrap_or_else(|| {
+                let (why, message) = job.failure.clone().unwrap_or_default();
+                let reason = if why == "DeadlineExceeded" { Reason::DeadlineExceeded } else { Reason::JobFailed };
+                Problem::new(reason, format!("Job {}: {message}", job.id.name))
+            });
+            // The same record must come out of the same objects at any time.
+            let known = claim.status.as_ref().and_then(|s| s.failure.as_ref()).filter(|f| f.run.as_ref() == Some(&run));
+            Some(Failure { run: Some(run), problem, at: known.map_or(now, |f| f.at) })
+        })
+        .collect()
+}
+
+/// The value of `run-now`, once its Job is there.
+fn started(world: &World, claim: &Claim) -> Option<String> {
+    let value = claim.settings.get(names::RUN_NOW)?;
+    let job = names::run_now_job(&claim.source(), value);
+    world.jobs.get(&world.namespace, &job).map(|_| value.clone())
+}
+
+/// What changed, in words.
+fn notes(before: &Status, after: &Status, runs: &[RunView<'_>]) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut note = |warning, reason, action, text: String| notes.push(Note { warning, reason, action, text });
+    if before.protected_since.is_none() && after.protected_since.is_some() {
+        note(false, "Protected", "Protect", "the volume is backed up from now on".to_owned());
+    }
+    let reason = |p: &Option<Problem>| p.as_ref().map(|p| p.reason);
+    if let Some(problem) = &after.unprotected
+        && reason(&before.unprotected) != Some(problem.reason)
+    {
+        let text = format!("not backed up: {}; {}", problem.message, problem.reason.help());
+        note(!problem.reason.is_choice(), problem.reason.as_str(), "Protect", text);
+    }
+    for warning in after.warnings.iter().filter(|w| !before.warnings.contains(w)) {
+        note(true, warning.reason.as_str(), "ReadSettings", warning.message.clone());
+    }
+    if let Some(problem) = &after.waiting
+        && reason(&before.waiting) != Some(problem.reason)
+    {
+        note(false, problem.reason.as_str(), "Copy", format!("the copy waits: {}", problem.message));
+    }
+    if let Some(failure) = &after.failure
+        && before.failure.as_ref().map(|f| (&f.run, f.problem.reason)) != Some((&failure.run, failure.problem.reason))
+    {
+        let run = failure.run.as_ref().map(|r| format!("run {r}: ")).unwrap_or_default();
+        let text = format!("{run}{}; {}", failure.problem.message, failure.problem.reason.help());
+        note(true, failure.problem.reason.as_str(), "Backup", text);
+    }
+    // A copy that failed while another of the same run is good is no failure of the run; but it is told.
+    for (destination, copy) in &after.copies {
+        let known = before.copies.get(destination).is_some_and(|c| c.run == copy.run)
+            || after.failure.as_ref().is_some_and(|f| f.run.as_ref() == Some(&copy.run));
+        let result = runs.iter().find(|r| *r.run == copy.run).and_then(|r| r.snapshot.copies.get(destination));
+        if let Some(result) = result.filter(|r| !known && matches!(r.state, CopyState::Failed | CopyState::Incomplete))
+        {
+            let reason = result.reason.unwrap_or(Reason::CopyFailed);
+            let text = format!("run {}: copy to {destination}: {}; {}", copy.run, result.message, reason.help());
+            note(true, reason.as_str(), "Copy", text);
+        }
+    }
+    if let Some(good) = after.good.as_ref().filter(|g| before.good.as_ref() != Some(*g)) {
+        let name = runs.iter().find(|r| r.run == good).map_or("", |r| &r.snapshot.id.name);
+        let copies: Vec<String> = after
+            .copies
+            .iter()
+            .filter(|(_, c)| c.run == *good && c.state == CopyState::Complete)
+            .map(|(d, c)| format!("{} entries, {} on {d}", c.files, quantity::human(c.bytes)))
+            .collect();
+        let parts: Vec<String> =
+            [format!("run {good} is good: restore point {name}")].into_iter().chain(copies).collect();
+        note(false, "BackupComplete", "Backup", parts.join("; "));
+    }
+    notes
+}

@@ -1,0 +1,197 @@
+//! Machine-readable reasons: the same word in the status, as an Event's reason and as a metric's label.
+//!
+//! A reason never carries a name or a number, so that metrics stay bounded; what is particular goes
+//! into the message beside it.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident => $help:literal,)*) => {
+        /// Why a source is not protected, what it waits for, or why a step failed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+
+        impl Reason {
+            /// Every reason, for documentation and metrics.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The word, as it stands in Events, metrics and the status.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// What the person who meets it can do.
+            #[must_use]
+            pub fn help(self) -> &'static str {
+                match self { $(Self::$name => $help,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    // Left alone by choice.
+    /// An annotation on the PVC or its Namespace says `enabled: false`.
+    Disabled => "remove the annotation backup-controller.io/enabled, or set it to \"true\"",
+    /// The configuration is opt-in and nothing opted in.
+    NotOptedIn => "annotate the PVC or its Namespace with backup-controller.io/enabled=true",
+    /// `selection.namespaces` leaves the namespace out.
+    NamespaceExcluded => "the administrator's selection.namespaces leaves this namespace out",
+    /// `selection.storageClasses` leaves the class out.
+    ClassExcluded => "the administrator's selection.storageClasses leaves this class out",
+    /// `selection.drivers` leaves the driver out.
+    DriverExcluded => "the administrator's selection.drivers leaves this driver out",
+    /// A promoter, a BackupDisk or another volume that backups themselves need (F28).
+    OwnVolume => "nothing to do: this volume belongs to the backups themselves",
+
+    // Cannot be protected as things are.
+    /// The PVC is not bound (F93).
+    NotBound => "wait for the PVC to bind, or mount it if its class waits for the first consumer",
+    /// The PVC's volume is gone.
+    VolumeLost => "the PVC's volume is gone: restore into a new PVC",
+    /// The PVC is being deleted (F08).
+    Terminating => "nothing to do: the PVC is being deleted",
+    /// The Namespace is being deleted (F70).
+    NamespaceTerminating => "nothing to do: the namespace is being deleted",
+    /// `volumeMode: Block`.
+    BlockVolume => "raw block volumes are not copied yet: set backup-controller.io/enabled=false to silence this",
+    /// Not a CSI volume.
+    NotCsi => "the volume has no CSI driver, so it has no snapshots",
+    /// The cluster has no VolumeSnapshot API (F04).
+    NoSnapshotApi => "install the snapshot CRDs and controller (external-snapshotter)",
+    /// No VolumeSnapshotClass has the volume's driver (F05).
+    NoSnapshotClass => "create a VolumeSnapshotClass for the volume's driver",
+    /// Several VolumeSnapshotClasses fit and none is the default (F05).
+    AmbiguousSnapshotClass => "mark one VolumeSnapshotClass of the driver as default, or name one in classes.<class>.snapshotClass",
+    /// The named VolumeSnapshotClass does not exist or is another driver's.
+    WrongSnapshotClass => "name a VolumeSnapshotClass that exists and has the volume's driver",
+    /// The promoter's StorageClass does not exist or is another driver's (F22).
+    WrongStorageClass => "name a StorageClass that exists and has the volume's driver in classes.<class>.storageClass",
+    /// An annotation cannot be read (F73, F76).
+    InvalidSetting => "correct the annotation; until then what was in force before stays in force",
+    /// A destination that is not configured, or that tenants may not choose.
+    UnknownDestination => "name a destination of the configuration that bounds.destinations allows",
+
+    // A run failed.
+    /// The PVC has another UID than the run was made for.
+    SourceReplaced => "nothing to do: the new PVC gets runs of its own",
+    /// The PVC of a run is gone.
+    SourceGone => "nothing to do: the source was deleted",
+    /// The run before is younger than the minimum interval.
+    TooSoon => "wait for bounds.minInterval to pass",
+    /// The snapshot of the run before is not ready yet.
+    PreviousNotReady => "look at the VolumeSnapshot of the run before: kubectl describe volumesnapshot",
+    /// The snapshot did not become ready before its deadline (F01, F03).
+    SnapshotNotReady => "look at the VolumeSnapshot's events and the CSI driver's log, or raise deadlines.snapshotReady",
+    /// The promoter did not bind before its deadline (F22, F23).
+    PromoterNotBound => "look at the PVC's events; the class may not support ReadOnlyMany from a snapshot",
+    /// The promoter or snapshot vanished before its copy was made.
+    PromoterLost => "nothing to do: the next run makes another",
+    /// Another object already has the name that ours needs.
+    NameTaken => "rename or delete the object that has the name; ours is never put over it",
+    /// A quota refuses the object (F39).
+    QuotaExceeded => "raise the namespace's ResourceQuota, or lower retention",
+    /// The API server refuses us (F92).
+    Forbidden => "grant the verb that the message names to the service account that it names",
+    /// The API server refuses the object as invalid, or a template renders one that is not ours.
+    InvalidObject => "correct the template that renders it",
+    /// The pod or Job failed without a result.
+    JobFailed => "look at the pod's log and events: kubectl logs, kubectl describe pod",
+    /// The pod's image cannot be pulled or its container not be made (F38).
+    PodNotStarted => "look at the pod's events; image, pull secret and mounts must be right",
+    /// The copy's deadline passed.
+    DeadlineExceeded => "raise deadlines.copy, or split the volume",
+    /// The API server did not answer.
+    ApiUnreachable => "nothing to do if it passes: the step is tried again",
+
+    // Rotation passed something over.
+    /// A pod uses a promoter that is to go, or its volume is still going.
+    InUse => "nothing to do: it goes once no pod uses it",
+    /// The PersistentVolume of a promoter that is to go has the reclaim policy Retain (F14).
+    VolumeRetained => "set the PersistentVolume's reclaim policy to Delete, or use a StorageClass that deletes for promoters",
+    /// Somebody changed an object after it was looked at, for instance by a late `hold`.
+    ChangedMeanwhile => "nothing to do: the next run looks again",
+    /// An object has our labels, and is not what they say.
+    NotOurs => "remove our labels from it: what we did not create is never deleted",
+
+    // What a copy waits for.
+    /// The limits of copies at once are reached.
+    WaitingForSlot => "nothing to do, or raise limits",
+    /// The disk takes one copy at a time.
+    DiskBusy => "nothing to do: the disk takes one copy at a time",
+    /// The BackupDisk is being made or does not bind.
+    DiskNotReady => "look at the BackupDisk's PVC and its StorageClass",
+    /// The promoter is not bound yet.
+    WaitingForPromoter => "nothing to do: the promoter is being made",
+
+    // A copy ended.
+    /// Entries could not be read, or vanished while they were read (rsync 23, 24).
+    Unreadable => "look at the copy's log for the entries that could not be read",
+    /// The source is empty and was not before (F47).
+    SourceEmpty => "annotate the PVC with backup-controller.io/accept-empty=true if it is meant to be empty",
+    /// The destination is full.
+    DiskFull => "grow the BackupDisk or lower its retention; a full disk deletes nothing",
+    /// No disk is mounted at the host's path: its marker file is missing.
+    DiskNotMounted => "mount the disk on the host, and create its marker file once",
+    /// The BackupDisk's class does not retain its volumes.
+    DiskNotRetained => "use a StorageClass with reclaimPolicy Retain, or set claim.allowDelete",
+    /// No node can have both the promoter and the disk (F40).
+    NodeConflict => "use a disk or a class that the promoter's nodes can reach",
+    /// A newer run of the source was copied instead.
+    Superseded => "nothing to do: a newer run was copied",
+    /// The mover failed.
+    CopyFailed => "look at the copy's log",
+    /// A namespace that enforces Pod Security `restricted` refuses the copy pod.
+    PodSecurity => "the copy needs Pod Security baseline: label the namespace so, or leave it out",
+}
+
+impl Reason {
+    /// Whether somebody chose this: such a reason is shown when asked for, and is no fault.
+    #[must_use]
+    pub fn is_choice(self) -> bool {
+        matches!(
+            self,
+            Self::Disabled
+                | Self::NotOptedIn
+                | Self::NamespaceExcluded
+                | Self::ClassExcluded
+                | Self::DriverExcluded
+                | Self::OwnVolume
+                | Self::Terminating
+                | Self::NamespaceTerminating
+                | Self::SourceGone
+                | Self::Superseded
+        )
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A reason with what is particular about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The machine-readable part.
+    pub reason: Reason,
+    /// One sentence for a person: what, where, and the allowed values.
+    pub message: String,
+}
+
+impl Problem {
+    /// A reason with its message.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
+    }
+}
+
+impl std::error::Error for Problem {}

@@ -1,0 +1,292 @@
+//! What is written down: results of pods, results on snapshots, and the compact status on a source.
+//!
+//! All of it is JSON in termination messages (4 KiB at most, the kubelet's limit) or annotations.
+//! Unknown fields are ignored when read, so that an older program reads a newer one's records.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::names::Run;
+use crate::reason::{Problem, Reason};
+
+/// The most bytes that the kubelet keeps of a termination message.
+pub const TERMINATION_LIMIT: usize = 4096;
+
+/// How a copy ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CopyState {
+    /// Every entry of the snapshot is at the destination.
+    Complete,
+    /// Entries could not be read: kept and restorable, never good.
+    Incomplete,
+    /// Nothing usable was made.
+    Failed,
+    /// A newer run of the source was copied instead.
+    Superseded,
+}
+
+/// The result of one copy: the termination message of its pod, the manifest beside its data, and the
+/// annotation on its snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyResult {
+    /// How it ended.
+    pub state: CopyState,
+    /// Why, unless it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// One sentence for a person, unless it is complete.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// Entries in the copy: files, directories, links, devices.
+    #[serde(default)]
+    pub files: u64,
+    /// The sum of the files' sizes in bytes.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Bytes that were written because they differ from the tree before; the rest is hard links.
+    #[serde(default)]
+    pub written: u64,
+    /// Seconds that the copy took.
+    #[serde(default)]
+    pub seconds: u64,
+    /// Whether every file's content was compared by checksum, not by size and time alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub checksummed: bool,
+    /// Whether owners were kept; a mover that is not root cannot.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub owners_kept: bool,
+    /// Trees that this copy's pruning removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pruned: Vec<Run>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+impl CopyResult {
+    /// A result without data: failed or superseded.
+    #[must_use]
+    pub fn without_data(state: CopyState, problem: &Problem, finished: Timestamp) -> Self {
+        Self {
+            state,
+            reason: Some(problem.reason),
+            message: clip(&problem.message, 512),
+            finished,
+            files: 0,
+            bytes: 0,
+            written: 0,
+            seconds: 0,
+            checksummed: false,
+            owners_kept: true,
+            pruned: Vec::new(),
+        }
+    }
+}
+
+/// The result of the pod that takes a snapshot: its termination message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotResult {
+    /// The run, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+    /// The names of the snapshot and promoter, once they exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_point: Option<String>,
+    /// What went wrong, if something did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// Snapshots and promoters that were rotated away, with the reason of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotated: Vec<Rotated>,
+    /// What rotation could not do; the backup itself is not harmed by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Problem>,
+}
+
+/// What stands on a snapshot in place of a [`CopyResult`] when a copy ended and its message was lost. It is
+/// made once more: the data may be there, and another Job finds and tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostCopy {
+    /// The UID of the Job that ended without a word.
+    pub lost: String,
+}
+
+/// The result of a keeper: its termination message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepResult {
+    /// The folder that is there now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// One object that rotation deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotated {
+    /// Its name; a snapshot and its promoter share one.
+    pub name: String,
+    /// Why it went.
+    pub why: String,
+}
+
+/// A termination message: JSON that fits, whatever the lists in it hold.
+pub fn termination_message<T: Serialize>(result: &T) -> String {
+    let text = serde_json::to_string(result).unwrap_or_default();
+    if text.len() <= TERMINATION_LIMIT {
+        return text;
+    }
+    // Lists are for people; what the controller needs is small. Drop lists before words.
+    let Ok(serde_json::Value::Object(mut map)) = serde_json::from_str(&text) else { return String::new() };
+    map.retain(|_, v| !v.is_array());
+    serde_json::to_string(&map).unwrap_or_default()
+}
+
+/// `text` cut to at most `max` bytes at a character's border.
+#[must_use]
+pub fn clip(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let mut end = max.saturating_sub('…'.len_utf8());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}
+
+/// The compact record of a source's backups, on the source: the annotation `status`.
+///
+/// Written on transitions only. Next runs are not in it: they follow from the schedule.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The installation that wrote it: two never write over each other's (F94).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub instance: String,
+    /// Since when the source has been protected without a break.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected_since: Option<Timestamp>,
+    /// Why it is not protected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unprotected: Option<Problem>,
+    /// The newest run with a ready snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Run>,
+    /// By destination: the newest recorded copy.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub copies: BTreeMap<String, CopyStatus>,
+    /// The newest good run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<Run>,
+    /// What the newest copy waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Problem>,
+    /// The newest failure, until a later run succeeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Settings that cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Problem>,
+    /// The last value of `run-now` that started a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_now: Option<String>,
+}
+
+/// One destination's newest copy, in a [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyStatus {
+    /// Its run.
+    pub run: Run,
+    /// How it ended.
+    pub state: CopyState,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// Entries in it.
+    pub files: u64,
+    /// The sum of the files' sizes in bytes.
+    pub bytes: u64,
+}
+
+/// The newest failure of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Its run, if it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+    /// Why.
+    #[serde(flatten)]
+    pub problem: Problem,
+    /// When it was recorded.
+    pub at: Timestamp,
+}
+
+impl Status {
+    /// Reads the annotation; a text that is not ours counts as none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// The annotation's text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_termination_message_always_fits_and_keeps_the_verdict() {
+        let mut result = SnapshotResult {
+            run: Some("20181202T0000Z".parse().unwrap()),
+            restore_point: Some("data-20181202".into()),
+            problem: Some(Problem::new(Reason::SnapshotNotReady, "x")),
+            rotated: vec![],
+            warnings: vec![],
+        };
+        result.rotated = (0..400).map(|i| Rotated { name: format!("n{i}"), why: "expired".into() }).collect();
+        let text = termination_message(&result);
+        assert!(text.len() <= TERMINATION_LIMIT);
+        let back: SnapshotResult = serde_json::from_str(&text).unwrap();
+        assert_eq!(back.problem, result.problem);
+    }
+
+    #[test]
+    fn a_status_survives_the_trip_and_newer_fields_are_ignored() {
+        let status = Status {
+            protected_since: Some("2018-12-02T00:00:00Z".parse().unwrap()),
+            failure: Some(Failure {
+                run: None,
+                problem: Problem::new(Reason::DiskFull, "no space"),
+                at: "2018-12-02T00:00:00Z".parse().unwrap(),
+            }),
+            ..Status::default()
+        };
+        assert_eq!(Status::parse(&status.to_text()), Some(status));
+        assert_eq!(Status::parse(r#"{"newer":1}"#), Some(Status::default()));
+        assert_eq!(Status::parse("yes"), None);
+    }
+
+    #[test]
+    fn clipping_respects_characters() {
+        assert_eq!(clip("ééé", 6), "ééé");
+        assert_eq!(clip("éééé", 6), "é…");
+    }
+}

@@ -1,0 +1,345 @@
+//! Which restore points stay and which go, each with the reason.
+//!
+//! One plan for snapshots, promoters and dated trees. It is made whole before anything is deleted, and it
+//! obeys the laws whatever the retention says:
+//!
+//! - the newest `min_keep` good points stay, whatever their age (F77);
+//! - only earlier, recorded runs are judged: nothing goes while its replacement is unproven;
+//! - of points that are newer than the newest good one, `max_unproven` stay, and only those: a copy that
+//!   keeps failing neither costs a good point nor fills the pool. Those whose copy has no result yet come
+//!   before those that failed, then the newest come first: a copy that takes longer than the time between
+//!   runs does not lose its snapshot to them;
+//! - at most `max_deletes` points go at once, the oldest first, and of at most as many others the promoter
+//!   alone: a slip of a setting or a clock cannot empty a source.
+
+use std::cmp::Reverse;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::config::PromoterRetention;
+use crate::facts::Identity;
+use crate::names::Run;
+use crate::retention::Retention;
+use crate::schedule::Zone;
+
+/// One restore point of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// Its run.
+    pub run: Run,
+    /// The snapshot (or the dated tree).
+    pub id: Identity,
+    /// How far it got.
+    pub state: PointState,
+    /// Whether a user holds it.
+    pub held: bool,
+    /// Whether it is being deleted already.
+    pub terminating: bool,
+    /// The PVC made from it, if it is there.
+    pub promoter: Option<PromoterPoint>,
+}
+
+/// How far a restore point got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointState {
+    /// It is good: ready, and copied completely somewhere if there are destinations.
+    Good,
+    /// It is ready, and every copy has a result, none of them complete.
+    Unproven,
+    /// It is ready, and a copy has no result yet.
+    Unrecorded,
+    /// It is not ready yet, and may become so.
+    Waiting,
+    /// It never became ready before its deadline: nothing can be restored from it.
+    Dead,
+}
+
+/// The PVC made from a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromoterPoint {
+    /// Name, UID, version.
+    pub id: Identity,
+    /// A cheap view of its snapshot, or a full clone.
+    pub read_only: bool,
+    /// Whether a user holds it.
+    pub held: bool,
+    /// Whether it is being deleted already.
+    pub terminating: bool,
+}
+
+/// What rotation goes by.
+#[derive(Debug, Clone)]
+pub struct Rules<'a> {
+    /// Ages or keep rules.
+    pub retention: &'a Retention,
+    /// The zone whose days, weeks and months the keep rules count.
+    pub zone: &'a Zone,
+    /// The API server's time.
+    pub now: Timestamp,
+    /// The run that is under way; it and later ones are not judged. `None`: judge all.
+    pub current: Option<&'a Run>,
+    /// Good points that stay whatever their age.
+    pub min_keep: usize,
+    /// Points newer than the newest good one that stay.
+    pub max_unproven: usize,
+    /// Points that may go at once, and promoters that may go without their points.
+    pub max_deletes: usize,
+    /// Holds that count.
+    pub max_holds: usize,
+    /// How long promoters stay.
+    pub promoters: PromoterRetention,
+}
+
+/// What happens to one object, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It stays.
+    Keep(String),
+    /// It goes.
+    Delete(String),
+    /// It would go, but enough go already: it takes the place of one that cannot go, or waits for the next run.
+    Later(String),
+}
+
+impl Verdict {
+    /// Whether the object goes.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        matches!(self, Self::Delete(_))
+    }
+
+    /// Whether the object stays for good reason, and not only until a later run.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        matches!(self, Self::Keep(_))
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        match self {
+            Self::Keep(why) | Self::Delete(why) | Self::Later(why) => why,
+        }
+    }
+
+    fn keep(why: impl Into<String>) -> Self {
+        Self::Keep(why.into())
+    }
+
+    fn delete(why: impl Into<String>) -> Self {
+        Self::Delete(why.into())
+    }
+}
+
+/// What happens to one restore point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The point.
+    pub point: Point,
+    /// The snapshot's (or tree's) fate.
+    pub snapshot: Verdict,
+    /// The promoter's, if there is one. It goes before its snapshot does.
+    pub promoter: Option<Verdict>,
+}
+
+/// What a source loses by a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Loss {
+    /// A restore point.
+    Point,
+    /// A promoter, which its snapshot can make again.
+    Promoter,
+}
+
+impl Decision {
+    fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
+        std::iter::once(&self.snapshot).chain(&self.promoter)
+    }
+
+    /// What goes, now or later.
+    #[must_use]
+    pub fn loss(&self) -> Option<Loss> {
+        if !self.snapshot.stays() {
+            return Some(Loss::Point);
+        }
+        self.verdicts().any(|v| !v.stays()).then_some(Loss::Promoter)
+    }
+
+    /// Whether what goes has to wait.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.verdicts().any(|v| matches!(v, Verdict::Later(_)))
+    }
+}
+
+/// Decides about every point. The decisions come oldest first, which is also the order to act in.
+#[must_use]
+pub fn plan(points: &[Point], rules: &Rules<'_>) -> Vec<Decision> {
+    let mut points: Vec<&Point> = points.iter().collect();
+    points.sort_by(|a, b| a.run.cmp(&b.run).then_with(|| a.id.name.cmp(&b.id.name)));
+
+    let holds = honoured_holds(&points, rules.max_holds);
+    let mut verdicts = judge(&points, rules);
+    for (index, point) in points.iter().enumerate() {
+        if let Some(honoured) = holds[index]
+            && verdicts[index].deletes()
+            && honoured
+        {
+            verdicts[index] = Verdict::keep("held by annotation");
+        }
+        if point.terminating {
+            verdicts[index] = Verdict::keep("being deleted already");
+        }
+    }
+    // A point without its promoter does not cost an older one its own: something stays that can be mounted.
+    let newest_ready = points.iter().rposition(|p| {
+        restorable(p.state) && !p.terminating && p.promoter.as_ref().is_some_and(|promoter| !promoter.terminating)
+    });
+    let mut decisions: Vec<Decision> = points
+        .iter()
+        .zip(verdicts)
+        .enumerate()
+        .map(|(index, (point, snapshot))| Decision {
+            promoter: point.promoter.as_ref().map(|promoter| {
+                promoter_verdict(point, promoter, &snapshot, newest_ready == Some(index), holds[index], rules)
+            }),
+            point: (*point).clone(),
+            snapshot,
+        })
+        .collect();
+    brake(&mut decisions, rules.max_deletes);
+    decisions
+}
+
+fn restorable(state: PointState) -> bool {
+    matches!(state, PointState::Good | PointState::Unproven | PointState::Unrecorded)
+}
+
+/// For each point: `None` if nobody holds it, else whether the hold counts. The oldest points' count, so that
+/// holding each new point in turn never costs an older one its hold.
+fn honoured_holds(points: &[&Point], max: usize) -> Vec<Option<bool>> {
+    let mut seen = 0;
+    points
+        .iter()
+        .map(|point| {
+            (point.held || point.promoter.as_ref().is_some_and(|p| p.held)).then(|| {
+                seen += 1;
+                seen <= max
+            })
+        })
+        .collect()
+}
+
+fn judge(points: &[&Point], rules: &Rules<'_>) -> Vec<Verdict> {
+    let judged = |p: &Point| rules.current.is_none_or(|current| p.run < *current) && !p.terminating;
+    let of =
+        |wanted: &dyn Fn(&Point) -> bool| -> Vec<usize> { (0..points.len()).filter(|i| wanted(points[*i])).collect() };
+    // The current run may be good already (no destinations): it counts for the floor, but is not judged.
+    let good = of(&|p| p.state == PointState::Good && !p.terminating);
+    let newest_good = good.last().copied();
+    let is_newer = |index: usize| newest_good.is_none_or(|newest| index > newest);
+
+    let mut verdicts: Vec<Verdict> = points
+        .iter()
+        .map(|p| {
+            Verdict::keep(match p.state {
+                _ if !judged(p) => "the current run is not judged",
+                PointState::Waiting => "not ready yet",
+                _ => "not recorded yet",
+            })
+        })
+        .collect();
+
+    // Good points, and those beside them that are older: retention, above the floor.
+    let floor = good.iter().rev().take(rules.min_keep).copied().collect::<Vec<_>>();
+    let older = of(&|p| judged(p) && p.state == PointState::Unproven);
+    let older: Vec<usize> = older.into_iter().filter(|i| !is_newer(*i)).collect();
+    for (group, floor) in [(good, floor.as_slice()), (older, &[])] {
+        let times: Vec<Timestamp> = group.iter().map(|i| points[*i].run.time()).collect();
+        let kept = rules.retention.judge(&times, rules.now, rules.zone);
+        for (index, why) in group.into_iter().zip(kept) {
+            if !judged(points[index]) {
+                continue;
+            }
+            verdicts[index] = match why {
+                Some(why) => Verdict::keep(why),
+                None if floor.contains(&index) => Verdict::keep(format!("the last good: minKeep {}", rules.min_keep)),
+                None => Verdict::delete(format!("expired by retention '{}'", rules.retention)),
+            };
+        }
+    }
+
+    // Restorable points newer than the newest good one: a few, whatever retention says.
+    let newer = of(&|p| restorable(p.state) && p.state != PointState::Good && !p.terminating);
+    let mut newer: Vec<usize> = newer.into_iter().filter(|i| is_newer(*i)).collect();
+    newer.sort_by_key(|i| (judged(points[*i]), points[*i].state == PointState::Unproven, Reverse(*i)));
+    for (rank, index) in newer.into_iter().enumerate() {
+        if !judged(points[index]) {
+            continue;
+        }
+        if rank < rules.max_unproven {
+            if points[index].state == PointState::Unproven {
+                verdicts[index] = Verdict::keep("newer than the last good");
+            }
+        } else {
+            verdicts[index] = Verdict::delete(format!(
+                "not proven good, and {} others like it are kept: maxUnproven",
+                rules.max_unproven
+            ));
+        }
+    }
+
+    for index in of(&|p| judged(p) && p.state == PointState::Dead) {
+        verdicts[index] = Verdict::delete("never became ready");
+    }
+    verdicts
+}
+
+fn promoter_verdict(
+    point: &Point,
+    promoter: &PromoterPoint,
+    snapshot: &Verdict,
+    newest: bool,
+    hold: Option<bool>,
+    rules: &Rules<'_>,
+) -> Verdict {
+    if promoter.terminating {
+        return Verdict::keep("being deleted already");
+    }
+    if let Verdict::Delete(why) = snapshot {
+        return Verdict::delete(why.clone());
+    }
+    if hold == Some(true) {
+        return Verdict::keep("held by annotation");
+    }
+    let judged = rules.current.is_none_or(|current| point.run < *current);
+    if !judged || matches!(point.state, PointState::Unrecorded | PointState::Waiting) {
+        return Verdict::keep("its copy is not recorded yet");
+    }
+    match rules.promoters {
+        PromoterRetention::Keep => Verdict::keep("kept as long as its snapshot"),
+        PromoterRetention::Auto if promoter.read_only => Verdict::keep("read-only: kept as long as its snapshot"),
+        PromoterRetention::Auto if newest => Verdict::keep("the newest restore point"),
+        PromoterRetention::Auto => Verdict::delete("a full clone, and a newer one is there"),
+        PromoterRetention::Release => Verdict::delete("its copy is recorded"),
+    }
+}
+
+/// Lets only the oldest `max` points go, and as many promoters of others; the rest waits for the next run.
+/// Promoters have places of their own: points that go would leave them none, and clones would fill the pool.
+fn brake(decisions: &mut [Decision], max: usize) {
+    let mut used = [0_usize; 2];
+    for decision in decisions {
+        let Some(loss) = decision.loss() else { continue };
+        let used = &mut used[usize::from(loss == Loss::Promoter)];
+        *used += 1;
+        if *used <= max {
+            continue;
+        }
+        for verdict in std::iter::once(&mut decision.snapshot).chain(&mut decision.promoter) {
+            if let Verdict::Delete(why) = verdict {
+                *verdict = Verdict::Later(format!("{why}; at most {max} go at once, the next run goes on"));
+            }
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! Which PVCs are sources, with which settings; and for each of the others, why not.
+//!
+//! A PVC's annotation overrides its Namespace's, which overrides the configuration, inside the
+//! administrator's bounds. A setting that cannot be read is reported, and never guessed at.
+
+use std::collections::BTreeMap;
+
+use crate::config::{ClassRule, Config, Mode, PromoterRetention};
+use crate::duration::Span;
+use crate::facts::{self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, VELERO_SNAPSHOT_CLASS, Volume};
+use crate::names::{self, Component};
+use crate::reason::{Problem, Reason};
+use crate::retention::Retention;
+use crate::schedule::{Schedule, Zone};
+
+/// The cluster's classes.
+#[derive(Debug, Clone, Default)]
+pub struct Classes {
+    /// StorageClasses by name.
+    pub storage: BTreeMap<String, StorageClass>,
+    /// VolumeSnapshotClasses by name.
+    pub snapshot: BTreeMap<String, SnapshotClass>,
+    /// Whether the cluster has the VolumeSnapshot API at all (F04).
+    pub snapshot_api: bool,
+}
+
+/// What is known about one PVC.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The PVC.
+    pub claim: &'a Claim,
+    /// Its Namespace.
+    pub namespace: &'a Namespace,
+    /// Its volume.
+    pub volume: Option<&'a Volume>,
+    /// Whether the snapshot that the PVC was made from is one of ours. With the name of that snapshot it
+    /// makes a promoter, whatever its labels say: a stripped label never makes a promoter a source.
+    pub from_our_snapshot: bool,
+    /// The cluster's classes.
+    pub classes: &'a Classes,
+    /// The configuration.
+    pub config: &'a Config,
+}
+
+/// How a source is protected.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Protection {
+    /// Five fields, `H` resolved.
+    pub schedule: String,
+    /// The schedule's zone.
+    pub zone: Zone,
+    /// Half of the schedule's shortest interval, one hour at most: how late a run may still start.
+    pub starting_deadline: Span,
+    /// What rotation goes by.
+    pub retention: Retention,
+    /// Names of destinations, in the configuration's order.
+    pub destinations: Vec<String>,
+    /// The class of its snapshots, and the rule that chose it.
+    pub snapshot_class: (String, ClassChoice),
+    /// How promoters are made.
+    pub promoter: PromoterShape,
+    /// Whether an empty volume is as it should be.
+    pub accept_empty: bool,
+    /// Whether a setting could not be read, so that a default stands in for it. A protection that is in
+    /// force is then left as it is, and a new one rotates nothing (law 4).
+    pub unreadable: bool,
+}
+
+/// How a source's promoters are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromoterShape {
+    /// The StorageClass.
+    pub storage_class: String,
+    /// Whether volumes of that class bind only when a pod needs them.
+    pub waits_for_consumer: bool,
+    /// ReadOnlyMany instead of ReadWriteOnce.
+    pub read_only: bool,
+    /// Whether copy pods need the `SELinux` type `spc_t` to read it.
+    pub spc_no_relabeling: bool,
+    /// Annotations for the PVC.
+    pub annotations: BTreeMap<String, String>,
+    /// How long promoters stay.
+    pub retention: PromoterRetention,
+}
+
+/// The rule that chose a VolumeSnapshotClass; Velero's order, after our own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClassChoice {
+    /// Our annotation on the PVC, or Velero's.
+    Annotation,
+    /// `classes.<class>.snapshotClass` of the configuration.
+    Configured,
+    /// The class that carries Velero's key.
+    Velero,
+    /// The driver's default.
+    Default,
+    /// The only class of the driver.
+    Only,
+}
+
+impl ClassChoice {
+    /// The rule in words, for the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Annotation => "named by the PVC's annotation",
+            Self::Configured => "named in classes.<class>.snapshotClass",
+            Self::Velero => "carries velero.io/csi-volumesnapshot-class",
+            Self::Default => "the driver's default",
+            Self::Only => "the driver's only class",
+        }
+    }
+}
+
+/// A PVC judged.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// It is protected. The problems are settings that could not be read.
+    Protected(Box<Protection>, Vec<Problem>),
+    /// It is not, and this is why. The problems are settings that could not be read.
+    Unprotected(Problem, Vec<Problem>),
+}
+
+/// Judges one PVC.
+#[must_use]
+pub fn judge(input: &Input<'_>) -> Verdict {
+    let mut warnings = Vec::new();
+    let unprotected = |problem, warnings| Verdict::Unprotected(problem, warnings);
+    if let Some(problem) = not_a_source(input) {
+        return unprotected(problem, warnings);
+    }
+    if let Some(problem) = not_selected(input, &mut warnings) {
+        return unprotected(problem, warnings);
+    }
+    if let Some(problem) = not_possible(input) {
+        return unprotected(problem, warnings);
+    }
+    let driver = driver(input).unwrap_or_default();
+    let snapshot_class = match choose_snapshot_class(input, driver, &mut warnings) {
+        Ok(choice) => choice,
+        Err(problem) => return unprotected(problem, warnings),
+    };
+    let promoter = match promoter_shape(input, driver) {
+        Ok(shape) => shape,
+        Err(problem) => return unprotected(problem, warnings),
+    };
+    match settings(input, snapshot_class, promoter, &mut warnings) {
+        Ok(protection) => Verdict::Protected(Box::new(protection), warnings),
+        Err(problem) => unprotected(problem, warnings),
+    }
+}
+
+/// Volumes of our own, and PVCs that are gone or going.
+fn not_a_source(input: &Input<'_>) -> Option<Problem> {
+    let claim = input.claim;
+    let own = |what: &str| Some(Problem::new(Reason::OwnVolume, format!("this PVC is {what}")));
+    match claim.ours.as_ref().map(|o| o.component) {
+        Some(Component::Promoter) => return own("the promoter of a snapshot"),
+        Some(Component::Disk) => return own("a BackupDisk"),
+        _ => {}
+    }
+    if input.from_our_snapshot && claim.from_snapshot.as_deref() == Some(claim.id.name.as_str()) {
+        return own("made from the snapshot that has its name: a promoter");
+    }
+    if input.config.destinations.iter().any(|d| names::disk_claim(d) == claim.id.name) {
+        return own("named as a BackupDisk is");
+    }
+    if input.namespace.terminating {
+        return Some(Problem::new(Reason::NamespaceTerminating, "the namespace is being deleted"));
+    }
+    claim.terminating.then(|| Problem::new(Reason::Terminating, "the PVC is being deleted"))
+}
+
+/// Selection: the administrator's lists first, then the annotations.
+fn not_selected(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Option<Problem> {
+    let (claim, config) = (input.claim, input.config);
+    // Exclusion by the administrator is not the tenant's to lift.
+    let selection = &config.selection;
+    if !selection.namespaces.matches(&claim.namespace) {
+        let message = format!("selection.namespaces leaves {} out", claim.namespace);
+        return Some(Problem::new(Reason::NamespaceExcluded, message));
+    }
+    // A volume without a class has the empty one, which a list of certain classes leaves out.
+    let class = claim.class.as_deref().unwrap_or_default();
+    if !selection.storage_classes.matches(class) {
+        let message = format!("selection.storageClasses leaves the class \"{class}\" out");
+        return Some(Problem::new(Reason::ClassExcluded, message));
+    }
+    if let Some(driver) = driver(input)
+        && !selection.drivers.matches(driver)
+    {
+        let message = format!("selection.drivers leaves the driver {driver} out");
+        return Some(Problem::new(Reason::DriverExcluded, message));
+    }
+    let on_claim = read_enabled(&claim.settings, "the PVC", warnings);
+    let on_namespace = read_enabled(&input.namespace.settings, "the Namespace", warnings);
+    match on_claim.or(on_namespace) {
+        Some(false) => {
+            let place = if on_claim.is_some() { "the PVC" } else { "the Namespace" };
+            let message = format!("{} is \"false\" on {place}", names::ENABLED);
+            Some(Problem::new(Reason::Disabled, message))
+        }
+        None if config.selection.mode == Mode::OptIn => {
+            let message =
+                format!("selection.mode is opt-in, and neither PVC nor Namespace has {}=true", names::ENABLED);
+            Some(Problem::new(Reason::NotOptedIn, message))
+        }
+        _ => None,
+    }
+}
+
+/// A text other than true or false is reported and counts as not set (F73).
+fn read_enabled(settings: &BTreeMap<String, String>, place: &str, warnings: &mut Vec<Problem>) -> Option<bool> {
+    match settings.get(names::ENABLED).map(|t| t.trim()) {
+        None => None,
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(other) => {
+            warnings.push(invalid(
+                names::ENABLED,
+                place,
+                other,
+                "it is neither \"true\" nor \"false\", and counts as not set",
+            ));
+            None
+        }
+    }
+}
+
+fn invalid(key: &str, place: &str, value: &str, why: impl std::fmt::Display) -> Problem {
+    let value = crate::record::clip(value, 80);
+    Problem::new(Reason::InvalidSetting, format!("{key}: \"{value}\" on {place}: {why}"))
+}
+
+fn driver<'a>(input: &Input<'a>) -> Option<&'a str> {
+    if let Some(volume) = input.volume {
+        return volume.driver.as_deref();
+    }
+    let class = input.classes.storage.get(input.claim.class.as_deref()?)?;
+    Some(&class.driver)
+}
+
+/// What the volume itself lacks.
+fn not_possible(input: &Input<'_>) -> Option<Problem> {
+    let claim = input.claim;
+    match claim.phase {
+        ClaimPhase::Pending => return Some(Problem::new(Reason::NotBound, "the PVC is not bound to a volume")),
+        ClaimPhase::Lost => return Some(Problem::new(Reason::VolumeLost, "the PVC's volume is gone")),
+        ClaimPhase::Bound => {}
+    }
+    if claim.block {
+        return Some(Problem::new(Reason::BlockVolume, "the PVC is a raw block volume"));
+    }
+    if driver(input).is_none() {
+        return Some(Problem::new(Reason::NotCsi, "the PVC's volume has no CSI driver that is known"));
+    }
+    (!input.classes.snapshot_api)
+        .then(|| Problem::new(Reason::NoSnapshotApi, "the cluster has no API snapshot.storage.k8s.io/v1"))
+}
+
+/// The VolumeSnapshotClass: our settings, then Velero's rules in Velero's order.
+fn choose_snapshot_class(
+    input: &Input<'_>,
+    driver: &str,
+    warnings: &mut Vec<Problem>,
+) -> Result<(String, ClassChoice), Problem> {
+    let classes = &input.classes.snapshot;
+    let named =
+        |key: &str| input.claim.settings.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v.trim());
+    let fits = |name: &str| -> Result<(), String> {
+        match classes.get(name) {
+            None => Err(format!("there is no VolumeSnapshotClass \"{name}\"")),
+            Some(class) if class.driver != driver => {
+                Err(format!("VolumeSnapshotClass {name} is of {}, the volume of {driver}", class.driver))
+            }
+            Some(_) => Ok(()),
+        }
+    };
+    if let Some(name) = named(names::SNAPSHOT_CLASS) {
+        return match fits(name) {
+            Ok(()) => Ok((name.to_owned(), ClassChoice::Annotation)),
+            Err(why) => Err(Problem::new(Reason::WrongSnapshotClass, format!("{}: {why}", names::SNAPSHOT_CLASS))),
+        };
+    }
+    if let Some(name) = named(VELERO_SNAPSHOT_CLASS) {
+        match fits(name) {
+            Ok(()) => return Ok((name.to_owned(), ClassChoice::Annotation)),
+            // As Velero does: told, then passed over.
+            Err(why) => warnings.push(invalid(VELERO_SNAPSHOT_CLASS, "the PVC", name, why)),
+        }
+    }
+    if let Some(name) = class_rule(input).and_then(|r| r.snapshot_class.as_ref()) {
+        return match fits(name) {
+            Ok(()) => Ok((name.clone(), ClassChoice::Configured)),
+            Err(why) => {
+                let class = input.claim.class.as_deref().unwrap_or_default();
+                Err(Problem::new(Reason::WrongSnapshotClass, format!("classes.{class}.snapshotClass: {why}")))
+            }
+        };
+    }
+    let fitting: Vec<&SnapshotClass> = classes.values().filter(|c| c.driver == driver).collect();
+    let one = |wanted: &dyn Fn(&SnapshotClass) -> bool, choice| -> Option<Result<(String, ClassChoice), Problem>> {
+        let found: Vec<&str> = fitting.iter().filter(|c| wanted(c)).map(|c| c.name.as_str()).collect();
+        match found.as_slice() {
+            [] => None,
+            [name] => Some(Ok(((*name).to_owned(), choice))),
+            several => Some(Err(Problem::new(
+                Reason::AmbiguousSnapshotClass,
+                format!("{} of {driver} fit equally: {}", several.len(), several.join(", ")),
+            ))),
+        }
+    };
+    one(&|c| c.velero, ClassChoice::Velero)
+        .or_else(|| one(&|c| c.default, ClassChoice::Default))
+        .or_else(|| one(&|_| true, ClassChoice::Only))
+        .unwrap_or_else(|| {
+            Err(Problem::new(Reason::NoSnapshotClass, format!("no VolumeSnapshotClass has the driver {driver}")))
+        })
+}
+
+fn class_rule<'a>(input: &Input<'a>) -> Option<&'a ClassRule> {
+    input.config.classes.get(input.claim.class.as_deref()?)
+}
+
+fn promoter_shape(input: &Input<'_>, driver: &str) -> Result<PromoterShape, Problem> {
+    let rule = class_rule(input);
+    let default = || input.classes.storage.values().find(|c| c.driver == driver && c.default);
+    let name = rule
+        .and_then(|r| r.storage_class.clone())
+        .or_else(|| input.claim.class.clone().filter(|c| !c.is_empty()))
+        // A static volume has no class: its driver's default, or its only one, makes the promoter.
+        .or_else(|| default().map(|c| c.name.clone()))
+        .or_else(|| {
+            let mut of_driver = input.classes.storage.values().filter(|c| c.driver == driver);
+            of_driver.next().filter(|_| of_driver.next().is_none()).map(|c| c.name.clone())
+        })
+        .ok_or_else(|| {
+            let message = format!("no StorageClass of {driver} can make a volume from the snapshot");
+            Problem::new(Reason::WrongStorageClass, message)
+        })?;
+    let class = input
+        .classes
+        .storage
+        .get(&name)
+        .ok_or_else(|| Problem::new(Reason::WrongStorageClass, format!("there is no StorageClass {name}")))?;
+    if class.driver != driver {
+        let message = format!("StorageClass {name} is of {}, the volume of {driver}", class.driver);
+        return Err(Problem::new(Reason::WrongStorageClass, message));
+    }
+    Ok(PromoterShape {
+        storage_class: name,
+        waits_for_consumer: class.waits_for_consumer,
+        read_only: rule.is_some_and(|r| r.read_only),
+        spc_no_relabeling: rule.is_some_and(|r| r.spc_no_relabeling),
+        annotations: rule.map(|r| r.annotations.clone()).unwrap_or_default(),
+        retention: input.config.defaults.promoter_retention,
+    })
+}
+
+/// The setting that is in force: the PVC's, else the Namespace's. One that cannot be read is told, and counts
+/// as not set.
+fn setting<T>(
+    input: &Input<'_>,
+    key: &str,
+    warnings: &mut Vec<Problem>,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Option<T> {
+    let places = [(&input.claim.settings, "the PVC"), (&input.namespace.settings, "the Namespace")];
+    places.into_iter().find_map(|(settings, place)| {
+        let text = settings.get(key)?.trim();
+        read(text).map_err(|why| warnings.push(invalid(key, place, text, why))).ok()
+    })
+}
+
+fn settings(
+    input: &Input<'_>,
+    snapshot_class: (String, ClassChoice),
+    promoter: PromoterShape,
+    warnings: &mut Vec<Problem>,
+) -> Result<Protection, Problem> {
+    let (defaults, bounds) = (&input.config.defaults, &input.config.bounds);
+    let readable = warnings.len();
+    let seed = input.claim.source().seed();
+
+    let zone = setting(input, names::TIME_ZONE, warnings, |text| text.parse::<Zone>().map_err(|e| e.to_string()));
+    let schedule = match setting(input, names::SCHEDULE, warnings, |t| allowed_schedule(t, &seed, bounds.min_interval))
+    {
+        Some(schedule) => schedule,
+        None => Schedule::parse(&defaults.schedule, &seed)
+            .map_err(|why| Problem::new(Reason::InvalidSetting, format!("defaults.schedule: {why}")))?,
+    };
+    let retention = setting(input, names::RETENTION, warnings, |text| {
+        let read = text.parse::<Retention>().map_err(|e| e.to_string())?;
+        if read.longest(schedule.shortest_interval()) > bounds.max_retention {
+            return Err(format!("it keeps longer than bounds.maxRetention, {}", bounds.max_retention));
+        }
+        Ok(read)
+    });
+    let half = schedule.shortest_interval().as_secs() / 2;
+    let destinations = destinations(input, warnings);
+    let accept_empty = accept_empty(input, warnings);
+    Ok(Protection {
+        starting_deadline: Span::from_secs(half.clamp(30, 3600)),
+        schedule: schedule.kubernetes().to_owned(),
+        zone: zone.unwrap_or_else(|| defaults.time_zone.clone()),
+        retention: retention.unwrap_or_else(|| defaults.retention.clone()),
+        destinations,
+        unreadable: warnings.len() > readable,
+        snapshot_class,
+        promoter,
+        accept_empty,
+    })
+}
+
+/// Of the PVC alone: that a volume is meant to be empty is true of this one, not of a whole Namespace.
+fn accept_empty(input: &Input<'_>, warnings: &mut Vec<Problem>) -> bool {
+    match input.claim.settings.get(names::ACCEPT_EMPTY).map(|t| t.trim()) {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => {
+            let why = "it is neither \"true\" nor \"false\"";
+            warnings.push(invalid(names::ACCEPT_EMPTY, "the PVC", other, why));
+            false
+        }
+    }
+}
+
+fn allowed_schedule(text: &str, seed: &str, min_interval: Span) -> Result<Schedule, String> {
+    let schedule = Schedule::parse(text, seed).map_err(|e| e.to_string())?;
+    let shortest = schedule.shortest_interval();
+    if shortest < min_interval {
+        return Err(format!("it fires after {shortest}, sooner than bounds.minInterval, {min_interval}"));
+    }
+    Ok(schedule)
+}
+
+/// The destinations that are in force; `none` chooses snapshots only.
+fn destinations(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Vec<String> {
+    let config = input.config;
+    let names = config.destinations.iter().map(|d| d.name.as_str());
+    let allowed: Vec<&str> = names.filter(|name| config.bounds.allows_destination(name)).collect();
+    let before = warnings.len();
+    let chosen = setting(input, names::DESTINATION_SETTING, warnings, |text| {
+        let wanted = if text == "none" { Vec::new() } else { facts::list(text) };
+        let known = wanted.iter().all(|w| allowed.contains(&w.as_str()));
+        if !known || (wanted.is_empty() && text != "none") {
+            return Err(format!("allowed are: {}, none", allowed.join(", ")));
+        }
+        Ok(allowed.iter().filter(|a| wanted.iter().any(|w| w == *a)).map(|a| (*a).to_owned()).collect())
+    });
+    warnings.iter_mut().skip(before).for_each(|w| w.reason = Reason::UnknownDestination);
+    chosen.unwrap_or_else(|| config.defaults.destinations.clone())
+}

@@ -1,0 +1,144 @@
+//! What `backup-job` is called with: one place for who renders the arguments and who parses them.
+//!
+//! Every option is one argument, `--name=value`, so that a value may begin with a dash. What is returned
+//! is what the program gets; in a pod's spec it stands as [`escape`] writes it.
+
+use model::config::{Bounds, Config, PromoterRetention};
+use model::names::SourceId;
+use model::select::Protection;
+
+use crate::{CopyJob, Install, TEMPLATES_DIR};
+
+/// Where the program is in our images.
+pub const COMMAND: &str = "/usr/bin/backup-job";
+/// Where a copy's pod has the promoter, read-only.
+pub const SOURCE_DIR: &str = "/source";
+/// Where a copy's pod has the source's own part of the destination.
+pub const DESTINATION_DIR: &str = "/destination";
+/// Where a keeper's pod has the root of the host's disk.
+pub const KEEPER_DIR: &str = "/disk";
+
+/// Kubernetes replaces `$(NAME)` in a container's arguments by the variable's value. Each `$` is doubled,
+/// which it makes one again.
+#[must_use]
+pub fn escape(arg: &str) -> String {
+    arg.replace('$', "$$")
+}
+
+/// The word of the options `--promoter-retention`.
+#[must_use]
+pub fn promoter_retention(retention: PromoterRetention) -> &'static str {
+    match retention {
+        PromoterRetention::Auto => "auto",
+        PromoterRetention::Keep => "keep",
+        PromoterRetention::Release => "release",
+    }
+}
+
+/// `backup-job snapshot`: one run of one source.
+#[must_use]
+pub fn snapshot_args(
+    install: &Install,
+    config: &Config,
+    source: &SourceId,
+    protection: &Protection,
+    rotate: bool,
+) -> Vec<String> {
+    let (bounds, promoter) = (&config.bounds, &protection.promoter);
+    let mut args = Args::new("snapshot");
+    args.option("instance", &install.instance)
+        .option("namespace", &source.namespace)
+        .option("pvc", &source.name)
+        .option("uid", &source.uid)
+        .option("retention", &protection.retention)
+        .option("time-zone", protection.zone.name());
+    if !protection.destinations.is_empty() {
+        args.option("destinations", protection.destinations.join(","));
+    }
+    args.option("snapshot-class", &protection.snapshot_class.0)
+        .option("storage-class", &promoter.storage_class)
+        .option("promoter-retention", promoter_retention(promoter.retention))
+        .flag("read-only", promoter.read_only);
+    for (key, value) in &promoter.annotations {
+        args.option("promoter-annotation", format!("{key}={value}"));
+    }
+    args.option("min-interval", bounds.min_interval)
+        .limits(bounds)
+        .option("snapshot-deadline", config.deadlines.snapshot_ready)
+        .flag("no-rotate", !rotate);
+    if install.templates_config_map.is_some() {
+        args.option("templates", TEMPLATES_DIR);
+    }
+    args.0
+}
+
+/// `backup-job sweep`: rotates what vanished sources left.
+#[must_use]
+pub fn sweep_args(install: &Install, config: &Config) -> Vec<String> {
+    let mut args = Args::new("sweep");
+    args.option("instance", &install.instance)
+        .limits(&config.bounds)
+        .option("orphan-retention", config.bounds.orphan_retention)
+        .option("time-zone", config.defaults.time_zone.name())
+        .option("promoter-retention", promoter_retention(config.defaults.promoter_retention))
+        .option("snapshot-deadline", config.deadlines.snapshot_ready);
+    args.0
+}
+
+/// `backup-job copy`: one run to one destination.
+#[must_use]
+pub fn copy_args(config: &Config, copy: &CopyJob<'_>) -> Vec<String> {
+    let bounds = &config.bounds;
+    let mut args = Args::new("copy");
+    args.option("run", copy.run)
+        .option("name", &copy.destination.name)
+        .option("source", SOURCE_DIR)
+        .option("destination", DESTINATION_DIR)
+        .option("time-zone", copy.zone.name())
+        .option("min-keep", bounds.min_keep)
+        .option("max-unproven", bounds.max_unproven)
+        .option("max-deletes", bounds.max_deletes_per_run)
+        .option("checksum-every", copy.destination.checksum_every);
+    if let Some(retention) = copy.retention {
+        args.option("retention", retention);
+    }
+    args.flag("accept-empty", copy.accept_empty);
+    args.0
+}
+
+/// `backup-job keep`: checks that a host's disk is mounted, and makes a tenant's folder on it.
+#[must_use]
+pub fn keep_args(namespace: &str) -> Vec<String> {
+    let mut args = Args::new("keep");
+    args.option("root", KEEPER_DIR).option("namespace", namespace);
+    args.0
+}
+
+/// A command line as it grows.
+struct Args(Vec<String>);
+
+impl Args {
+    fn new(verb: &str) -> Self {
+        Self(vec![verb.to_owned()])
+    }
+
+    fn option(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Self {
+        self.0.push(format!("--{name}={value}"));
+        self
+    }
+
+    fn flag(&mut self, name: &str, on: bool) -> &mut Self {
+        if on {
+            self.0.push(format!("--{name}"));
+        }
+        self
+    }
+
+    /// What rotation may do at most.
+    fn limits(&mut self, bounds: &Bounds) -> &mut Self {
+        self.option("min-keep", bounds.min_keep)
+            .option("max-unproven", bounds.max_unproven)
+            .option("max-deletes", bounds.max_deletes_per_run)
+            .option("max-holds", bounds.max_holds)
+    }
+}

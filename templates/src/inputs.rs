@@ -1,0 +1,95 @@
+//! What an installation is, and the inputs from which its objects are made.
+
+use std::collections::BTreeMap;
+
+use model::config::Destination;
+use model::names::{Run, SourceId};
+use model::retention::Retention;
+use model::schedule::Zone;
+use serde::{Deserialize, Serialize};
+
+/// What an installation is: the same for all objects that it creates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Install {
+    /// Its name, on every object as a label: two installations never touch each other's objects (F94).
+    pub instance: String,
+    /// The controller's namespace: `CronJobs` and keeper Jobs live there.
+    pub namespace: String,
+    /// The service account of the pods that take and rotate snapshots.
+    pub job_service_account: String,
+    /// The image with our binaries and nothing else.
+    pub controller_image: String,
+    /// The image that has the copying tools too.
+    pub mover_image: String,
+    /// `Always`, `IfNotPresent` or `Never`.
+    pub image_pull_policy: String,
+    /// A `ConfigMap` in the controller's namespace with templates that replace the embedded ones; pods
+    /// that create objects mount it at [`crate::TEMPLATES_DIR`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub templates_config_map: Option<String>,
+}
+
+/// One copy: a run of a source to a destination.
+#[derive(Debug, Clone, Copy)]
+pub struct CopyJob<'a> {
+    /// The source.
+    pub source: &'a SourceId,
+    /// The run.
+    pub run: &'a Run,
+    /// Where the copy goes.
+    pub destination: &'a Destination,
+    /// The PVC that is copied.
+    pub promoter: &'a str,
+    /// What the copy prunes its own source's older trees by; `None` prunes nothing.
+    pub retention: Option<&'a Retention>,
+    /// The zone in which keep rules count days.
+    pub zone: &'a Zone,
+    /// Whether an empty volume is as it should be.
+    pub accept_empty: bool,
+    /// Whether the pod needs the `SELinux` type `spc_t` to read the promoter. Pod Security `baseline`
+    /// refuses that type.
+    pub spc_no_relabeling: bool,
+}
+
+/// The snapshot of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Point<'a> {
+    /// The installation.
+    pub instance: &'a str,
+    /// The source.
+    pub source: &'a SourceId,
+    /// The run.
+    pub run: &'a Run,
+    /// The object's name, one of [`model::names::restore_points`].
+    pub name: &'a str,
+    /// The `VolumeSnapshotClass`.
+    pub class: &'a str,
+    /// The retention of the source now; the sweeper goes by it when the source is gone.
+    pub retention: &'a Retention,
+    /// The run's destinations.
+    pub destinations: &'a [String],
+}
+
+/// The PVC made from the snapshot of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Promoter<'a> {
+    /// The installation.
+    pub instance: &'a str,
+    /// The source.
+    pub source: &'a SourceId,
+    /// The run.
+    pub run: &'a Run,
+    /// The object's name: that of its snapshot.
+    pub name: &'a str,
+    /// The VolumeSnapshot.
+    pub snapshot: &'a str,
+    /// Its size: what the snapshot needs to be restored, and no less than the source has (F06, F07).
+    pub bytes: u64,
+    /// The `StorageClass`.
+    pub storage_class: &'a str,
+    /// `ReadOnlyMany` instead of `ReadWriteOnce`.
+    pub read_only: bool,
+    /// Annotations for the PVC.
+    pub annotations: &'a BTreeMap<String, String>,
+}

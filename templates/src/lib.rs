@@ -1,0 +1,150 @@
+//! What is created: every object that the project makes comes from a template, and is checked before
+//! anybody sends it.
+//!
+//! The way of an object: a Handlebars template and plain data give a text; the text is read as exactly
+//! one YAML document; the document must be the object that was asked for (its kind, name, namespace, our
+//! labels, and the fields on which safety rests), have no field that its kind does not have, and hold no
+//! pod that may do more than ours may. Only then it is returned, as JSON, ready for strict validation by
+//! the API server.
+//!
+//! A tenant's text never becomes structure (law 9): every value goes through one quoter, whether a
+//! template writes `{{json x}}` or `{{x}}`, and raw `{{{x}}}` is refused when templates are loaded.
+//!
+//! [`Templates`] renders. [`args`] says what the pods are called with.
+
+pub mod args;
+mod check;
+mod engine;
+mod error;
+mod inputs;
+mod objects;
+mod pods;
+mod samples;
+#[cfg(test)]
+mod tests;
+mod yaml;
+
+use std::path::Path;
+
+use model::config::{Config, Destination};
+use model::names::SourceId;
+use model::select::Protection;
+use serde_json::Value;
+
+pub use engine::Templates;
+pub use error::{Fault, RenderError, TemplateError};
+pub use inputs::{CopyJob, Install, Point, Promoter};
+pub use objects::sweep_name;
+
+/// Where a pod that creates objects finds the templates that replace the embedded ones: the mount of
+/// [`Install::templates_config_map`].
+pub const TEMPLATES_DIR: &str = "/etc/backup-templates";
+
+impl Templates {
+    /// The templates that are compiled in.
+    #[must_use]
+    pub fn embedded() -> Self {
+        engine::embedded()
+    }
+
+    /// The embedded templates, with the files of a directory in place of those that have the same name.
+    ///
+    /// Only `*.hbs` files count, and one whose name replaces nothing is an error. Names with a dot in
+    /// front are skipped: a mounted `ConfigMap` has some. Each template is rendered once with sample data,
+    /// so that a bad one is refused here and not with the first source that needs it.
+    pub fn load(dir: Option<&Path>) -> Result<Self, TemplateError> {
+        let templates = engine::load(dir)?;
+        samples::render_all(&templates)?;
+        Ok(templates)
+    }
+
+    /// The CronJob of a source, in the controller's namespace, to be applied. It carries a hash of
+    /// itself in the annotation [`model::names::APPLIED`]. Without `rotate` its pods delete nothing: for
+    /// a source whose settings cannot be read.
+    pub fn snapshot_cronjob(
+        &self,
+        install: &Install,
+        config: &Config,
+        source: &SourceId,
+        protection: &Protection,
+        rotate: bool,
+    ) -> Result<Value, RenderError> {
+        objects::snapshot_cronjob(self, install, config, source, protection, rotate)
+    }
+
+    /// The Job that a value of `run-now` starts, to be created: made from a source's rendered CronJob as
+    /// `kubectl create job --from` makes it. The same value has the same name.
+    pub fn run_now_job(
+        &self,
+        cronjob: &Value,
+        cronjob_uid: &str,
+        source: &SourceId,
+        value: &str,
+    ) -> Result<Value, RenderError> {
+        objects::run_now_job(cronjob, cronjob_uid, source, value)
+    }
+
+    /// The CronJob that rotates what vanished sources left, to be applied. It carries a hash of itself as
+    /// a source's does. Its name is [`sweep_name`].
+    pub fn sweep_cronjob(&self, install: &Install, config: &Config) -> Result<Value, RenderError> {
+        objects::sweep_cronjob(self, install, config)
+    }
+
+    /// The Job that copies a promoter to a destination, in the source's namespace, to be created.
+    pub fn copy_job(&self, install: &Install, config: &Config, copy: &CopyJob<'_>) -> Result<Value, RenderError> {
+        objects::copy_job(self, install, config, copy)
+    }
+
+    /// The PVC of a tenant's namespace at a destination that is a claim, to be created. For a destination
+    /// on a host's disk see [`Templates::host_disk_claim`].
+    pub fn disk_claim(
+        &self,
+        install: &Install,
+        destination: &Destination,
+        namespace: &str,
+    ) -> Result<Value, RenderError> {
+        objects::disk_claim(self, install, destination, namespace)
+    }
+
+    /// The Job, in the controller's namespace, that checks that a host's disk is mounted and makes a
+    /// tenant's folder on it, to be created.
+    pub fn keeper_job(
+        &self,
+        install: &Install,
+        config: &Config,
+        destination: &Destination,
+        namespace: &str,
+    ) -> Result<Value, RenderError> {
+        objects::keeper_job(self, install, config, destination, namespace)
+    }
+
+    /// The static `PersistentVolume` of a tenant's folder on a host's disk, to be created.
+    pub fn disk_volume(
+        &self,
+        install: &Install,
+        destination: &Destination,
+        namespace: &str,
+    ) -> Result<Value, RenderError> {
+        objects::disk_volume(self, install, destination, namespace)
+    }
+
+    /// The PVC through which a tenant's namespace reaches its folder on a host's disk, to be created.
+    pub fn host_disk_claim(
+        &self,
+        install: &Install,
+        destination: &Destination,
+        namespace: &str,
+    ) -> Result<Value, RenderError> {
+        objects::host_disk_claim(self, install, destination, namespace)
+    }
+
+    /// The snapshot of a run, to be created.
+    pub fn volume_snapshot(&self, point: &Point<'_>) -> Result<Value, RenderError> {
+        objects::volume_snapshot(self, point)
+    }
+
+    /// The PVC made from the snapshot of a run, to be created.
+    pub fn promoter(&self, promoter: &Promoter<'_>) -> Result<Value, RenderError> {
+        objects::promoter(self, promoter)
+    }
+}

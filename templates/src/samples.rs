@@ -1,0 +1,137 @@
+//! One of each object, with data as it comes: a template that cannot render these is refused when it is
+//! loaded.
+
+use std::collections::BTreeMap;
+
+use model::config::{AccessMode, Claim, Config, Destination, HostPath, Store};
+use model::duration::Span;
+use model::names::{Run, SourceId};
+use model::schedule::Zone;
+use model::select::{ClassChoice, PromoterShape, Protection};
+use serde_json::Value;
+
+use crate::engine::Templates;
+use crate::error::RenderError;
+use crate::{CopyJob, Install, Point, Promoter};
+
+/// Renders every template with samples.
+pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let install = install();
+    let config = Config::default();
+    let source = source();
+    let protection = protection(&config);
+    let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
+    let (claim, host) = (claim(), host());
+    let copy = |destination, spc_no_relabeling| CopyJob {
+        source: &source,
+        run: &run,
+        destination,
+        promoter: "mypvc-20181202",
+        retention: Some(&config.defaults.retention),
+        zone: &protection.zone,
+        accept_empty: false,
+        spc_no_relabeling,
+    };
+    let name = "mypvc-20181202";
+    let promoter = Promoter {
+        instance: &install.instance,
+        source: &source,
+        run: &run,
+        name,
+        snapshot: name,
+        bytes: 10 << 30,
+        storage_class: &protection.promoter.storage_class,
+        read_only: true,
+        annotations: &protection.promoter.annotations,
+    };
+    let point = Point {
+        instance: &install.instance,
+        source: &source,
+        run: &run,
+        name,
+        class: &protection.snapshot_class.0,
+        retention: &protection.retention,
+        destinations: &protection.destinations,
+    };
+    Ok(vec![
+        ("cronjob", templates.snapshot_cronjob(&install, &config, &source, &protection, true)?),
+        ("sweep", templates.sweep_cronjob(&install, &config)?),
+        ("snapshot", templates.volume_snapshot(&point)?),
+        ("promoter", templates.promoter(&promoter)?),
+        ("copy", templates.copy_job(&install, &config, &copy(&claim, false))?),
+        ("copy-host", templates.copy_job(&install, &config, &copy(&host, true))?),
+        ("disk-claim", templates.disk_claim(&install, &claim, &source.namespace)?),
+        ("keeper", templates.keeper_job(&install, &config, &host, &source.namespace)?),
+        ("disk-volume", templates.disk_volume(&install, &host, &source.namespace)?),
+        ("host-disk-claim", templates.host_disk_claim(&install, &host, &source.namespace)?),
+    ])
+}
+
+pub(crate) fn install() -> Install {
+    Install {
+        instance: "backup".to_owned(),
+        namespace: "backup".to_owned(),
+        job_service_account: "backup-job".to_owned(),
+        controller_image: "registry.example/backup-controller:1".to_owned(),
+        mover_image: "registry.example/backup-mover:1".to_owned(),
+        image_pull_policy: "IfNotPresent".to_owned(),
+        templates_config_map: Some("backup-templates".to_owned()),
+    }
+}
+
+pub(crate) fn source() -> SourceId {
+    SourceId {
+        namespace: "shop".to_owned(),
+        name: "mypvc".to_owned(),
+        uid: "0aa5e1d3-7c3a-4d4e-9d33-0f8f3c9b3a11".to_owned(),
+    }
+}
+
+pub(crate) fn protection(config: &Config) -> Protection {
+    Protection {
+        schedule: "17 3 * * *".to_owned(),
+        zone: Zone::utc(),
+        starting_deadline: Span::hours(1),
+        retention: config.defaults.retention.clone(),
+        destinations: vec!["disk".to_owned(), "attic".to_owned()],
+        snapshot_class: ("rbd-snapshots".to_owned(), ClassChoice::Only),
+        promoter: PromoterShape {
+            storage_class: "rbd-noload".to_owned(),
+            waits_for_consumer: false,
+            read_only: true,
+            spc_no_relabeling: false,
+            annotations: BTreeMap::from([("example.com/tier".to_owned(), "cheap".to_owned())]),
+            retention: config.defaults.promoter_retention,
+        },
+        accept_empty: false,
+        unreadable: false,
+    }
+}
+
+pub(crate) fn claim() -> Destination {
+    Destination {
+        name: "disk".to_owned(),
+        store: Store::Claim(Claim {
+            storage_class: Some("bulk-retain".to_owned()),
+            size: "100Gi".to_owned(),
+            access_mode: AccessMode::ReadWriteMany,
+            name: "backup-disk".to_owned(),
+            allow_delete: false,
+        }),
+        retention: None,
+        checksum_every: 30,
+    }
+}
+
+pub(crate) fn host() -> Destination {
+    Destination {
+        name: "attic".to_owned(),
+        store: Store::HostPath(HostPath {
+            path: "/mnt/attic".to_owned(),
+            node_selector: BTreeMap::from([("kubernetes.io/hostname".to_owned(), "node-2".to_owned())]),
+            size: "2Ti".to_owned(),
+        }),
+        retention: None,
+        checksum_every: 30,
+    }
+}

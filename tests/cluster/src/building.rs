@@ -1,0 +1,193 @@
+//! Builds parts with `go build`, once for each content, and tells how far it is.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::parts::{Part, cache_dir};
+use crate::progress::{Step, say};
+
+/// Returns the folder of a built part; builds it first where the cache does not have it. Of several
+/// processes that ask at once, one builds and the others wait.
+pub fn ensure_built(part: Part) -> Result<PathBuf> {
+    let dir = part.dir()?;
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    let parts = cache_dir()?.join("parts");
+    fs::create_dir_all(&parts).with_context(|| format!("cannot create {}", parts.display()))?;
+    let lock = File::create(parts.join(format!("{}.lock", part.name())))?;
+    if lock.try_lock().is_err() {
+        say(&format!("another process builds {}; waiting for it", part.name()));
+        lock.lock()?;
+    }
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    let partial = parts.join(format!("{}.partial", part.name()));
+    if partial.exists() {
+        fs::remove_dir_all(&partial)?;
+    }
+    fs::create_dir_all(&partial)?;
+    match part {
+        Part::Crds => copy_crds(part, &partial)?,
+        _ => build(part, &partial)?,
+    }
+    fs::rename(&partial, &dir)?;
+    prune(&parts, part, &dir)?;
+    Ok(dir)
+}
+
+/// Keeps the build before the present one (another branch may use it) and removes older ones.
+fn prune(parts: &Path, part: Part, present: &Path) -> Result<()> {
+    let prefix = format!("{}-", part.name());
+    let mut older = Vec::new();
+    for entry in fs::read_dir(parts)? {
+        let path = entry?.path();
+        let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix));
+        if ours && path != present && path.is_dir() {
+            older.push((path.metadata()?.modified()?, path));
+        }
+    }
+    older.sort();
+    older.pop();
+    for (_, path) in older {
+        fs::remove_dir_all(path)?;
+    }
+    Ok(())
+}
+
+fn check_room(part: Part) -> Result<()> {
+    let cache = cache_dir()?;
+    let free = free_gib(&cache)?;
+    let needed = part.room();
+    say(&format!(
+        "{} is not built yet. Disk: {free} GiB free for caches, a build from nothing takes about {needed} GiB",
+        part.name()
+    ));
+    if free < needed {
+        bail!("not enough room to build {}: {free} GiB free, about {needed} GiB needed", part.name());
+    }
+    Ok(())
+}
+
+/// Free room of a folder's file system, in GiB.
+pub(crate) fn free_gib(dir: &Path) -> Result<u64> {
+    let stat =
+        rustix::fs::statvfs(dir).with_context(|| format!("cannot ask for the free room of {}", dir.display()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize) >> 30)
+}
+
+fn build(part: Part, into: &Path) -> Result<()> {
+    check_room(part)?;
+    let total = list_packages(part)?;
+    let mut step = Step::begin(format!("building {} ({total} Go packages, those that are not cached)", part.name()));
+    let mut compiled = 0_usize;
+    let mut last = String::new();
+    let args: Vec<String> = ["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain([part.ldflags(), "-o".to_owned(), format!("{}/", into.display())])
+        .chain(part.packages().iter().map(|&package| package.to_owned()))
+        .collect();
+    run_go(part, &args, |line| {
+        if let Some(line) = line {
+            compiled += 1;
+            line.clone_into(&mut last);
+        }
+        step.tick(|| format!("{compiled} of at most {total} packages compiled, now {last}"));
+    })?;
+    if part == Part::ControlPlane {
+        // The package's last element, with which Go names the program, is "server".
+        fs::rename(into.join("server"), into.join("etcd"))?;
+    }
+    step.done();
+    Ok(())
+}
+
+/// Resolves the packages, which downloads the modules they come from, and counts them.
+fn list_packages(part: Part) -> Result<usize> {
+    let mut step = Step::begin(format!("resolving the modules of {}", part.name()));
+    let mut fetched = 0_usize;
+    let args: Vec<String> =
+        ["list", "-deps"].iter().chain(part.packages()).map(|&argument| argument.to_owned()).collect();
+    let listed = run_go(part, &args, |line| {
+        fetched += usize::from(line.is_some_and(|line| line.starts_with("go: downloading")));
+        step.tick(|| format!("{fetched} modules fetched"));
+    })?;
+    step.done();
+    Ok(listed.lines().count())
+}
+
+/// Runs go in the part's module. `tell` gets each line of stderr, and nothing once a second.
+fn run_go(part: Part, args: &[String], mut tell: impl FnMut(Option<&str>)) -> Result<String> {
+    let mut child = Command::new("go")
+        .args(args)
+        .current_dir(part.module())
+        .env("CGO_ENABLED", "0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start `go`")?;
+    let mut stdout = child.stdout.take().context("no stdout")?;
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).map(|_| text)
+    });
+    let mut tail = std::collections::VecDeque::new();
+    let lines = lines_of(child.stderr.take().context("no stderr")?);
+    loop {
+        match lines.recv_timeout(Duration::from_secs(1)) {
+            Ok(line) => {
+                tell(Some(&line));
+                tail.push_back(line);
+                if tail.len() > 20 {
+                    tail.pop_front();
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => tell(None),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    let status = child.wait()?;
+    let text = reader.join().map_err(|_| anyhow::anyhow!("the reader of go's output failed"))??;
+    if !status.success() {
+        let tail: Vec<_> = tail.into();
+        bail!("`go {}` for {} failed ({status}):\n{}", args[0], part.name(), tail.join("\n"));
+    }
+    Ok(text)
+}
+
+fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// The CRDs come with a Go module.
+fn copy_crds(part: Part, into: &Path) -> Result<()> {
+    const MODULE: &str = "github.com/kubernetes-csi/external-snapshotter/client/v8";
+    let step = Step::begin("fetching the VolumeSnapshot CRDs");
+    let json = run_go(part, &["mod", "download", "-json", MODULE].map(str::to_owned), |_| ())?;
+    let json: serde_json::Value = serde_json::from_str(&json).context("`go mod download` gave no JSON")?;
+    let dir = json["Dir"].as_str().context("`go mod download` named no folder")?;
+    for kind in ["volumesnapshots", "volumesnapshotclasses", "volumesnapshotcontents"] {
+        let name = format!("snapshot.storage.k8s.io_{kind}.yaml");
+        let text = fs::read(Path::new(dir).join("config/crd").join(&name))?;
+        fs::write(into.join(name), text)?;
+    }
+    step.done();
+    Ok(())
+}

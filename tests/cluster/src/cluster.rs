@@ -1,0 +1,56 @@
+//! Finds a full cluster that runs already.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::audit::{self, AuditedRequest};
+use crate::kubectl::Kubectl;
+
+/// The default folder of `dev-cluster up`; `DEV_CLUSTER_DIR` names another.
+pub const DEFAULT_DIR: &str = "/var/tmp/backup-controller-dev";
+
+/// A full cluster with nodes and storage: the one that `KUBECONFIG` names, else the dev cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    kubectl: Kubectl,
+    dev: bool,
+    dir: PathBuf,
+}
+
+impl Cluster {
+    /// Finds the cluster and asks whether it answers. Starts nothing.
+    pub fn existing() -> Result<Self> {
+        let dir = PathBuf::from(std::env::var_os("DEV_CLUSTER_DIR").unwrap_or_else(|| DEFAULT_DIR.into()));
+        let (own, program) = (dir.join("kubeconfig"), dir.join("bin/kubectl"));
+        let named = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let (kubeconfig, dev) = match named {
+            Some(path) => (path.clone(), path == own),
+            None if own.is_file() => (own, true),
+            None => bail!("no cluster: start one with `make cluster`, or let KUBECONFIG name yours"),
+        };
+        let kubectl = Kubectl::new(if dev && program.exists() { program } else { "kubectl".into() }, kubeconfig);
+        kubectl.run(&["get", "--raw=/readyz", "--request-timeout=5s"]).context("the cluster does not answer")?;
+        Ok(Self { kubectl, dev, dir })
+    }
+
+    /// kubectl for this cluster, which also knows the kubeconfig.
+    #[must_use]
+    pub fn kubectl(&self) -> &Kubectl {
+        &self.kubectl
+    }
+
+    /// Whether it is the dev cluster, whose storage classes and images are known.
+    #[must_use]
+    pub fn is_dev(&self) -> bool {
+        self.dev
+    }
+
+    /// Every request since the start, oldest first. Needs a dev cluster that was started with `--audit`.
+    pub fn audit_log(&self) -> Result<Vec<AuditedRequest>> {
+        if !self.dev {
+            bail!("only the dev cluster's record of requests can be read");
+        }
+        audit::read(&self.dir.join("audit.log"))
+    }
+}

@@ -1,0 +1,326 @@
+//! Images without a registry: built here, and imported into each node.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::daemon::Daemons;
+use super::host::{self, run, run_long};
+use super::leftovers::unmount_below;
+use super::node::PAUSE_IMAGE;
+use super::{Bins, Settings};
+use crate::parts::{cache_dir, source_dir};
+use crate::progress::{Step, say};
+
+/// The release of Debian below the images.
+const SUITE: &str = "trixie";
+/// The programs that the images hold; each is a package of the workspace.
+const PROGRAMS: [&str; 2] = ["backup-controller", "backup-job"];
+/// In no image, but beside them: what people run.
+const PLUGIN: &str = "kubectl-backup";
+
+/// The pause image as an archive. It is one file, so no tool for images is needed.
+pub(super) fn pause_archive(bins: &Bins) -> Result<PathBuf> {
+    let name = bins.storage.file_name().map(|name| name.display().to_string()).unwrap_or_default();
+    let archive = cache_dir()?.join("images").join(format!("pause-of-{name}.tar"));
+    if archive.exists() {
+        return Ok(archive);
+    }
+    let work = archive.with_extension("partial");
+    fs::create_dir_all(&work)?;
+    let path = |name: &str| work.join(name).display().to_string();
+    let tar = |output: &str, from: &str, members: &[&str]| {
+        let options =
+            ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "-cf", output, "-C", from];
+        run("tar", &[&options, members].concat())
+    };
+    tar(&path("layer.tar"), &bins.storage.display().to_string(), &["pause"])?;
+    let sum = run("sha256sum", &[&path("layer.tar")])?;
+    let sum = sum.split(' ').next().unwrap_or_default();
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let config = serde_json::json!({
+        "architecture": architecture,
+        "os": "linux",
+        "config": {"Entrypoint": ["/pause"], "User": "65535:65535"},
+        "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{sum}")]},
+    });
+    let manifest = serde_json::json!([{"Config": "config.json", "RepoTags": [PAUSE_IMAGE], "Layers": ["layer.tar"]}]);
+    fs::write(work.join("config.json"), config.to_string())?;
+    fs::write(work.join("manifest.json"), manifest.to_string())?;
+    let partial = path("image.tar");
+    tar(&partial, &work.display().to_string(), &["manifest.json", "config.json", "layer.tar"])?;
+    fs::rename(partial, &archive)?;
+    fs::remove_dir_all(&work)?;
+    Ok(archive)
+}
+
+/// A Debian made on this machine, as an image that others are built from.
+struct Base {
+    name: &'static str,
+    packages: &'static [&'static str],
+    left_out: &'static [&'static str],
+}
+
+/// What nobody reads in a container: it is most of the files, and each is written and removed on each node.
+const LEFT_OUT: &[&str] = &["doc", "info", "locale", "man"];
+
+/// What the Containerfile would install itself where a registry is at hand.
+const MOVER: Base =
+    Base { name: "mover", packages: &["rsync", "restic", "ca-certificates", "openssh-client"], left_out: LEFT_OUT };
+/// For applications of the demo and of tests: its own files are what they back up, so nothing is left out.
+const TOOLS: Base = Base { name: "tools", packages: &["acl", "attr", "libcap2-bin", "perl", "tzdata"], left_out: &[] };
+
+impl Base {
+    fn key(&self) -> String {
+        let mut hash = DefaultHasher::new();
+        (SUITE, self.packages, self.left_out).hash(&mut hash);
+        format!("{:016x}", hash.finish())
+    }
+
+    fn image(&self) -> String {
+        format!("localhost/debian-{}:{}", self.name, self.key())
+    }
+
+    /// Makes the file tree with Debian's own tool, from the mirror that this machine uses.
+    fn archive(&self) -> Result<PathBuf> {
+        let archive = cache_dir()?.join("images").join(format!("debian-{}-{}.tar", self.name, self.key()));
+        if archive.exists() {
+            return Ok(archive);
+        }
+        fs::create_dir_all(archive.parent().context("no folder")?)?;
+        let mut step = Step::begin(format!("making a Debian {SUITE} with {}", self.packages.join(" ")));
+        let partial = archive.with_extension("partial.tar").display().to_string();
+        let include = format!("--include={}", self.packages.join(","));
+        let without: Vec<String> =
+            self.left_out.iter().map(|folder| format!("--dpkgopt=path-exclude=/usr/share/{folder}/*")).collect();
+        let mirror = mirror()?;
+        let mut args = vec!["--variant=essential", &include];
+        args.extend(without.iter().map(String::as_str));
+        args.extend([SUITE, &partial, &mirror]);
+        run_long(&mut step, "mmdebstrap", &args)?;
+        fs::rename(partial, &archive)?;
+        step.done();
+        Ok(archive)
+    }
+}
+
+/// The Debian mirror of this machine's own package sources.
+fn mirror() -> Result<String> {
+    if let Ok(mirror) = std::env::var("DEV_CLUSTER_DEBIAN_MIRROR") {
+        return Ok(mirror);
+    }
+    let targets =
+        run("apt-get", &["indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(REPO_URI)", "Created-By: Packages"])?;
+    let found =
+        targets.lines().find_map(|line| line.strip_prefix("Debian main ").filter(|uri| !uri.contains("security")));
+    found
+        .map(str::to_owned)
+        .context("this machine's apt sources name no Debian mirror; set DEV_CLUSTER_DEBIAN_MIRROR to one")
+}
+
+/// buildah with a store of its own in the cache.
+struct Store {
+    options: Vec<String>,
+    dir: PathBuf,
+}
+
+impl Store {
+    fn open() -> Result<Self> {
+        let dir = cache_dir()?.join("buildah");
+        fs::create_dir_all(&dir)?;
+        // Overlay does not work on overlay, as in a container.
+        let on_overlay = run("stat", &["-f", "-c", "%T", &dir.display().to_string()])?.trim() == "overlayfs";
+        let options = vec![
+            format!("--root={}", dir.join("root").display()),
+            format!("--runroot={}", dir.join("run").display()),
+            format!("--storage-driver={}", if on_overlay { "vfs" } else { "overlay" }),
+        ];
+        Ok(Self { options, dir })
+    }
+
+    fn run(&self, args: &[&str]) -> Result<String> {
+        let options = self.options.iter().map(String::as_str);
+        let args: Vec<&str> = options.chain(args.iter().copied()).collect();
+        run("buildah", &args)
+    }
+
+    fn has(&self, image: &str) -> bool {
+        self.run(&["inspect", "--type=image", "--format={{.FromImageID}}", image]).is_ok()
+    }
+
+    /// Makes an image of a base, once.
+    fn import(&self, base: &Base) -> Result<()> {
+        if self.has(&base.image()) {
+            return Ok(());
+        }
+        let archive = base.archive()?.display().to_string();
+        let step = Step::begin(format!("importing the Debian of the {}", base.name));
+        let container = self.run(&["from", "scratch"])?;
+        let container = container.trim();
+        self.run(&["add", "--quiet", container, &archive, "/"])?;
+        self.run(&["config", "--cmd", "[\"/bin/bash\"]", "--env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", container])?;
+        self.run(&["commit", "--quiet", "--rm", container, &base.image()])?;
+        step.done();
+        Ok(())
+    }
+
+    /// Builds one target of the Containerfile. Steps that did not change are not repeated.
+    fn build(&self, target: &str, context: &Path) -> Result<()> {
+        let (base, tag) = (format!("--build-arg=DEBIAN={}", MOVER.image()), format!("--tag={}", project_image(target)));
+        let context = context.display().to_string();
+        let file = format!("--file={context}/Containerfile");
+        let target = format!("--target={target}");
+        self.run(&[
+            "build",
+            "--isolation=chroot",
+            "--layers",
+            "--pull=never",
+            "--quiet",
+            &base,
+            &tag,
+            &target,
+            &file,
+            &context,
+        ])?;
+        Ok(())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // buildah leaves its folder mounted on itself.
+        if let Err(error) = unmount_below(&self.dir) {
+            say(&format!("{error:#}"));
+        }
+    }
+}
+
+fn project_image(target: &str) -> String {
+    format!("localhost/backup-{target}:dev")
+}
+
+/// Builds the project's images from its Containerfile with the static binaries in a folder, and imports
+/// them, and an image with tools for demo applications, on every node.
+pub fn load_images(settings: &Settings, binaries: &Path) -> Result<()> {
+    host::require_root()?;
+    if !settings.is_ours() {
+        bail!("no cluster in {}; start it first: dev-cluster up", settings.dir.display());
+    }
+    Daemons::new(&settings.dir).check()?;
+    for program in PROGRAMS {
+        if !binaries.join(program).is_file() {
+            bail!("{} has no {program}; build it first: dev-cluster binaries", binaries.display());
+        }
+    }
+    host::install_image_programs()?;
+    let step = Step::begin("building and importing the images");
+    let store = Store::open()?;
+    store.import(&MOVER)?;
+    store.import(&TOOLS)?;
+    let context = settings.dir.join("image-context");
+    write_context(&context, binaries)?;
+    store.build("controller", &context)?;
+    store.build("mover", &context)?;
+    fs::remove_dir_all(&context)?;
+    store.run(&["tag", &TOOLS.image(), "localhost/dev-tools:dev"])?;
+    for image in [&project_image("controller"), &project_image("mover"), "localhost/dev-tools:dev"] {
+        import_on_nodes(settings, &store, image)?;
+    }
+    step.done();
+    Ok(())
+}
+
+/// Lays out what the Containerfile takes from the work tree, and nothing else.
+fn write_context(context: &Path, binaries: &Path) -> Result<()> {
+    if context.exists() {
+        fs::remove_dir_all(context)?;
+    }
+    fs::create_dir_all(context.join("target/image"))?;
+    fs::copy(workspace().join("Containerfile"), context.join("Containerfile"))?;
+    for program in PROGRAMS {
+        fs::copy(binaries.join(program), context.join("target/image").join(program))?;
+    }
+    Ok(())
+}
+
+fn import_on_nodes(settings: &Settings, store: &Store, image: &str) -> Result<()> {
+    let id = store.run(&["inspect", "--type=image", "--format={{.FromImageID}}", image])?;
+    let mark = settings.dir.join("images").join(image.replace(['/', ':'], "_"));
+    if fs::read_to_string(&mark).is_ok_and(|imported| imported == id) {
+        return Ok(());
+    }
+    let archive = settings.dir.join("image.tar");
+    let target = format!("docker-archive:{}:{image}", archive.display());
+    store.run(&["push", "--quiet", image, &target])?;
+    std::thread::scope(|scope| {
+        let archive = archive.display().to_string();
+        let imports: Vec<_> = settings
+            .nodes()
+            .map(|node| {
+                let archive = archive.clone();
+                scope.spawn(move || {
+                    node.ctr(&["images", "import", &archive])
+                        .with_context(|| format!("cannot import {image} on {}", node.name()))
+                })
+            })
+            .collect();
+        imports.into_iter().try_for_each(|import| match import.join() {
+            Ok(result) => result.map(drop),
+            Err(_) => bail!("the import of {image} failed"),
+        })
+    })?;
+    fs::remove_file(&archive)?;
+    fs::create_dir_all(settings.dir.join("images"))?;
+    fs::write(mark, id)?;
+    say(&format!("{image} is on every node"));
+    Ok(())
+}
+
+/// The folder of the whole project.
+fn workspace() -> PathBuf {
+    source_dir().join("../..")
+}
+
+/// Builds the static binaries that the images hold, and puts them into a folder.
+pub fn binaries(profile: &str, into: &Path) -> Result<()> {
+    let version = run("rustc", &["-vV"])?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
+    // With --target the flags are for the programs alone, not for build scripts and macros, which
+    // cannot be static.
+    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", host.to_uppercase().replace(['-', '.'], "_"));
+    let mut command = Command::new("cargo");
+    command
+        .args(["build", "--message-format=json-render-diagnostics", "--profile", profile, "--target", host])
+        .args(PROGRAMS.iter().chain([&PLUGIN]).flat_map(|program| ["-p", program]))
+        .current_dir(workspace())
+        .env(flags, "-C target-feature=+crt-static")
+        .env_remove("RUSTFLAGS")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    let output = command.output().context("cannot start cargo")?;
+    if !output.status.success() {
+        bail!("cargo could not build the binaries");
+    }
+    fs::create_dir_all(into)?;
+    let mut copied = 0;
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let message: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+        let Some(executable) = message["executable"].as_str().map(Path::new) else { continue };
+        let name = executable.file_name().context("a program without a name")?;
+        if PROGRAMS.iter().chain([&PLUGIN]).any(|program| name == *program) {
+            // By a new name first: the old one may be in use.
+            let partial = into.join(format!("{}.new", name.display()));
+            fs::copy(executable, &partial)?;
+            fs::rename(partial, into.join(name))?;
+            copied += 1;
+        }
+    }
+    if copied != PROGRAMS.len() + 1 {
+        bail!("cargo built {copied} of the {} programs", PROGRAMS.len() + 1);
+    }
+    say(&format!("static binaries are in {}", into.display()));
+    Ok(())
+}

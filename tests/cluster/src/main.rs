@@ -1,0 +1,112 @@
+//! The command `dev-cluster`; see the library for what it does.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use dev_cluster::full::{self, Settings};
+
+/// A real Kubernetes with two nodes and storage with snapshots on this machine, built from source.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Command {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// The folder of everything that the cluster keeps; `down` removes it.
+    #[arg(long, global = true, env = "DEV_CLUSTER_DIR", default_value = dev_cluster::DEFAULT_DIR)]
+    dir: PathBuf,
+    /// The first of about thirty ports.
+    #[arg(long, global = true, env = "DEV_CLUSTER_PORT_BASE", default_value_t = 26_440)]
+    port_base: u16,
+    /// The size of the storage, in GiB. Room is taken as volumes are filled.
+    #[arg(long, global = true, env = "DEV_CLUSTER_POOL_GIB", default_value_t = 20)]
+    pool_gib: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start the cluster (builds what is missing; needs root).
+    Up {
+        /// Leave a failed start as it is, to look at it.
+        #[arg(long)]
+        keep_failed: bool,
+        /// Let the API server record every request in `audit.log` of the folder.
+        #[arg(long, env = "DEV_CLUSTER_AUDIT")]
+        audit: bool,
+    },
+    /// End the cluster and remove every trace of it.
+    Down,
+    /// Tell what runs; exit code 1 if not all of it does.
+    Status,
+    /// Print the shell's commands to use the cluster: `eval "$(dev-cluster env)"`.
+    Env,
+    /// Print where kubectl is.
+    Kubectl,
+    /// Build the parts and start nothing.
+    Build {
+        /// Only what a control plane without nodes needs (no root).
+        #[arg(long)]
+        control_plane: bool,
+    },
+    /// Build the images from the Containerfile and import them on every node.
+    LoadImages {
+        /// The folder with the static binaries.
+        #[arg(long, default_value = "target/image")]
+        binaries: PathBuf,
+    },
+    /// Build the static binaries that the images hold.
+    Binaries {
+        /// Cargo's profile.
+        #[arg(long, default_value = "release")]
+        profile: String,
+        /// Where they are put.
+        #[arg(long, default_value = "target/image")]
+        into: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Command::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("dev-cluster: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let Place { dir, port_base, pool_gib } = command.place;
+    let mut settings =
+        Settings { dir: std::path::absolute(dir)?, port_base, pool_gib, audit: false, keep_failed: false };
+    match command.verb {
+        Verb::Up { keep_failed, audit } => {
+            settings.audit = audit;
+            settings.keep_failed = keep_failed;
+            full::up(&settings)?;
+            eprintln!("dev-cluster: use it with: export KUBECONFIG={}", settings.kubeconfig().display());
+        }
+        Verb::Down => full::down(&settings)?,
+        Verb::Status => {
+            let (text, whole) = full::status(&settings)?;
+            print!("{text}");
+            return Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Verb::Env => {
+            println!("export KUBECONFIG='{}'", settings.kubeconfig().display());
+            println!("export PATH='{}':\"$PATH\"", settings.dir.join("bin").display());
+        }
+        Verb::Kubectl => println!("{}", settings.kubectl_path().display()),
+        Verb::Build { control_plane } => full::build(control_plane)?,
+        Verb::LoadImages { binaries } => full::load_images(&settings, &binaries)?,
+        Verb::Binaries { profile, into } => full::binaries(&profile, &into)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,161 @@
+//! The parts that are built from source, and where the built ones are kept.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+/// The version of Kubernetes that is run.
+pub(crate) const KUBERNETES: &str = "1.34.4";
+
+/// Something that is built once and then found in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, make-keys.
+    ControlPlane,
+    /// kubelet and kube-proxy.
+    Node,
+    /// The CSI sidecars, the snapshot controller, our CSI driver and the pause program.
+    Storage,
+    /// The `VolumeSnapshot` CRDs: not built, but taken from the module that ships them.
+    Crds,
+}
+
+impl Part {
+    /// Every part of a full cluster.
+    pub const ALL: [Self; 4] = [Self::ControlPlane, Self::Node, Self::Storage, Self::Crds];
+
+    /// The name that people see, and that the cache folder begins with.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control-plane",
+            Self::Node => "node",
+            Self::Storage => "storage",
+            Self::Crds => "snapshot-crds",
+        }
+    }
+
+    /// The Go packages it is made of.
+    pub(crate) fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::ControlPlane => &[
+                "go.etcd.io/etcd/server/v3",
+                "k8s.io/kubernetes/cmd/kube-apiserver",
+                "k8s.io/kubernetes/cmd/kube-controller-manager",
+                "k8s.io/kubernetes/cmd/kube-scheduler",
+                "k8s.io/kubernetes/cmd/kubectl",
+                "./make-keys",
+            ],
+            Self::Node => &["k8s.io/kubernetes/cmd/kubelet", "k8s.io/kubernetes/cmd/kube-proxy"],
+            Self::Storage => &[
+                "github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher",
+                "github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner",
+                "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter",
+                "github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller",
+                "./csi-driver",
+                "./pause",
+            ],
+            Self::Crds => &[],
+        }
+    }
+
+    /// The folder of its Go module.
+    pub(crate) fn module(self) -> PathBuf {
+        let module = match self {
+            Self::ControlPlane | Self::Node => "kubernetes",
+            Self::Storage | Self::Crds => "storage",
+        };
+        source_dir().join("go").join(module)
+    }
+
+    /// Roughly what a build from nothing needs on disk, in GiB (module cache, build cache and result).
+    pub(crate) fn room(self) -> u64 {
+        match self {
+            Self::ControlPlane => 6,
+            Self::Node | Self::Storage => 2,
+            Self::Crds => 1,
+        }
+    }
+
+    /// What the linker is told.
+    pub(crate) fn ldflags(self) -> String {
+        let mut flags = "-s -w".to_owned();
+        if matches!(self, Self::ControlPlane | Self::Node) {
+            let version = "k8s.io/component-base/version";
+            let (major, rest) = KUBERNETES.split_once('.').unwrap_or(("1", "0"));
+            let minor = rest.split('.').next().unwrap_or_default();
+            let set =
+                [("gitVersion", format!("v{KUBERNETES}")), ("gitMajor", major.into()), ("gitMinor", minor.into())];
+            for (name, value) in set {
+                flags.extend([" -X ", version, ".", name, "=", &value]);
+            }
+        }
+        flags
+    }
+
+    /// Where the built part is, or will be: named by the content that it is built from.
+    pub fn dir(self) -> Result<PathBuf> {
+        let mut hash = DefaultHasher::new();
+        (self.name(), self.packages(), self.ldflags(), go_version()?).hash(&mut hash);
+        let module = self.module();
+        let local: &[&str] = match self {
+            Self::ControlPlane => &["make-keys"],
+            Self::Storage => &["csi-driver", "pause"],
+            Self::Node | Self::Crds => &[],
+        };
+        hash_file(&module.join("go.mod"), &mut hash)?;
+        hash_file(&module.join("go.sum"), &mut hash)?;
+        for folder in local {
+            let mut files = fs::read_dir(module.join(folder))?
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect::<std::io::Result<Vec<_>>>()?;
+            files.sort();
+            for file in files {
+                hash_file(&file, &mut hash)?;
+            }
+        }
+        Ok(cache_dir()?.join("parts").join(format!("{}-{:016x}", self.name(), hash.finish())))
+    }
+}
+
+fn hash_file(path: &Path, hash: &mut DefaultHasher) -> Result<()> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))?.hash(hash);
+    Ok(())
+}
+
+/// `go env GOVERSION`, asked once.
+fn go_version() -> Result<String> {
+    static VERSION: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    if let Some(version) = VERSION.get() {
+        return Ok(version.clone());
+    }
+    let output = Command::new("go")
+        .args(["env", "GOVERSION"])
+        .current_dir(source_dir().join("go/storage"))
+        .output()
+        .context("`go` is needed to build the cluster's parts (Go 1.26 or newer), and was not found")?;
+    if !output.status.success() {
+        bail!("`go env` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(VERSION.get_or_init(|| version).clone())
+}
+
+/// The folder of this crate, where the Go modules and the manifests are.
+pub(crate) fn source_dir() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Where built things are kept: `$XDG_CACHE_HOME/backup-controller`, by default below `~/.cache`.
+pub fn cache_dir() -> Result<PathBuf> {
+    let base = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
+        Some(dir) => PathBuf::from(dir),
+        None => {
+            PathBuf::from(std::env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?).join(".cache")
+        }
+    };
+    Ok(base.join("backup-controller"))
+}

@@ -1,0 +1,254 @@
+//! The test as the storage: classes, volumes, snapshots and promoters.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use model::config::Config;
+use model::snapshot::VolumeSnapshot;
+use serde_json::{Value, json};
+use templates::{Point, Promoter, Templates};
+
+use crate::scene::{Scene, source};
+
+/// The size of every volume.
+pub const GIB: u64 = 1 << 30;
+
+/// A PVC that a user makes.
+#[derive(Debug, Clone)]
+pub struct NewClaim {
+    name: String,
+    class: Option<String>,
+    annotations: BTreeMap<String, String>,
+    mode: &'static str,
+    snapshot: Option<String>,
+}
+
+impl NewClaim {
+    /// Of the class `<scene>-fast`, without annotations.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), class: None, annotations: BTreeMap::new(), mode: "Filesystem", snapshot: None }
+    }
+
+    /// With an annotation.
+    #[must_use]
+    pub fn annotate(mut self, key: &str, value: &str) -> Self {
+        self.annotations.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Of another class, by its full name.
+    #[must_use]
+    pub fn class(mut self, class: &str) -> Self {
+        self.class = Some(class.to_owned());
+        self
+    }
+
+    /// A raw block volume.
+    #[must_use]
+    pub fn block(mut self) -> Self {
+        self.mode = "Block";
+        self
+    }
+
+    /// Made from a snapshot.
+    #[must_use]
+    pub fn from_snapshot(mut self, snapshot: &str) -> Self {
+        self.snapshot = Some(snapshot.to_owned());
+        self
+    }
+}
+
+impl Scene {
+    /// `<scene>-fast`: Immediate, Delete; `<scene>-late`: WaitForFirstConsumer; `<scene>-keep`: Retain.
+    pub(crate) async fn storage_classes(&self) -> Result<()> {
+        for (suffix, binding, reclaim) in [
+            ("fast", "Immediate", "Delete"),
+            ("late", "WaitForFirstConsumer", "Delete"),
+            ("keep", "Immediate", "Retain"),
+        ] {
+            self.apply(&json!({
+                "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+                "metadata": {"name": self.class(suffix)},
+                "provisioner": self.driver(),
+                "volumeBindingMode": binding,
+                "reclaimPolicy": reclaim,
+            }))
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The full name of one of the scene's classes: `fast`, `late`, `keep`, `snap`.
+    #[must_use]
+    pub fn class(&self, suffix: &str) -> String {
+        format!("{}-{suffix}", self.name)
+    }
+
+    /// Makes the VolumeSnapshotClass `<scene>-<suffix>`.
+    pub async fn snapshot_class(&self, suffix: &str, driver: &str, default: bool) -> Result<()> {
+        self.apply(&json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotClass",
+            "metadata": {
+                "name": self.class(suffix),
+                "annotations": {"snapshot.storage.kubernetes.io/is-default-class": default.to_string()},
+            },
+            "driver": driver,
+            "deletionPolicy": "Delete",
+        }))
+        .await?;
+        Ok(())
+    }
+
+    /// A user's PVC; it is not bound.
+    pub async fn claim(&self, namespace: &str, new: NewClaim) -> Result<PersistentVolumeClaim> {
+        let class = new.class.unwrap_or_else(|| self.class("fast"));
+        let mut object = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": new.name, "namespace": namespace, "annotations": new.annotations},
+            "spec": {
+                "storageClassName": class,
+                "accessModes": ["ReadWriteOnce"],
+                "volumeMode": new.mode,
+                "resources": {"requests": {"storage": GIB.to_string()}},
+            },
+        });
+        if let Some(snapshot) = new.snapshot {
+            object["spec"]["dataSource"] = json!(model::snapshot::reference(&snapshot));
+        }
+        let claim: PersistentVolumeClaim = serde_json::from_value(object)?;
+        Ok(self.api(namespace).create(&PostParams::default(), &claim).await?)
+    }
+
+    /// A user's PVC, bound.
+    pub async fn bound(&self, namespace: &str, new: NewClaim) -> Result<PersistentVolumeClaim> {
+        let claim = self.claim(namespace, new).await?;
+        self.bind(&claim, None).await
+    }
+
+    /// Makes a volume for a PVC, on these nodes (`kubernetes.io/hostname`) or on all, and waits until the
+    /// cluster has bound them.
+    pub async fn bind(&self, claim: &PersistentVolumeClaim, nodes: Option<&[&str]>) -> Result<PersistentVolumeClaim> {
+        let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
+        let spec = claim.spec.clone().unwrap_or_default();
+        let uid = claim.uid().unwrap_or_default();
+        let mut object = json!({
+            "apiVersion": "v1", "kind": "PersistentVolume",
+            "metadata": {"name": format!("pv-{uid}")},
+            "spec": {
+                "accessModes": spec.access_modes,
+                "capacity": {"storage": GIB.to_string()},
+                "storageClassName": spec.storage_class_name,
+                "volumeMode": spec.volume_mode,
+                "persistentVolumeReclaimPolicy": "Retain",
+                "claimRef": {
+                    "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                    "namespace": namespace, "name": name, "uid": uid,
+                },
+                "csi": {"driver": self.driver(), "volumeHandle": uid},
+            },
+        });
+        if let Some(nodes) = nodes {
+            object["spec"]["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": nodes}]},
+            ]}});
+        }
+        let volume: PersistentVolume = serde_json::from_value(object)?;
+        Api::all(self.client.clone()).create(&PostParams::default(), &volume).await?;
+        let claims: Api<PersistentVolumeClaim> = self.api(&namespace);
+        let bound = |c: &PersistentVolumeClaim| c.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Bound"));
+        self.wait(&format!("PVC {name} is bound"), async || Ok(claims.get_opt(&name).await?.filter(bound))).await
+    }
+
+    /// Waits for a PVC, and binds it.
+    pub async fn bind_named(
+        &self,
+        namespace: &str,
+        name: &str,
+        nodes: Option<&[&str]>,
+    ) -> Result<PersistentVolumeClaim> {
+        let claims: Api<PersistentVolumeClaim> = self.api(namespace);
+        let claim = self.wait(&format!("PVC {name}"), async || Ok(claims.get_opt(name).await?)).await?;
+        self.bind(&claim, nodes).await
+    }
+
+    /// The snapshot of a run, as the snapshot job makes it; not ready.
+    pub async fn new_snapshot(
+        &self,
+        claim: &PersistentVolumeClaim,
+        run: &str,
+        destinations: &[&str],
+    ) -> Result<VolumeSnapshot> {
+        let config = Config::default();
+        let destinations: Vec<String> = destinations.iter().map(|&d| d.to_owned()).collect();
+        let run = run.parse()?;
+        let name = point_name(claim, &run);
+        let object = Templates::embedded().volume_snapshot(&Point {
+            instance: &self.name,
+            source: &source(claim),
+            run: &run,
+            name: &name,
+            class: &self.class("snap"),
+            retention: &config.defaults.retention,
+            destinations: &destinations,
+        })?;
+        Ok(api::ensure(&self.client, &object).await?)
+    }
+
+    /// The driver has made a snapshot.
+    pub async fn make_ready(&self, snapshot: &VolumeSnapshot) -> Result<VolumeSnapshot> {
+        self.snapshot_status(snapshot, json!({"readyToUse": true, "restoreSize": GIB.to_string()})).await
+    }
+
+    /// The driver says something about a snapshot.
+    pub async fn snapshot_status(&self, snapshot: &VolumeSnapshot, status: Value) -> Result<VolumeSnapshot> {
+        let api: Api<VolumeSnapshot> = self.api(&snapshot.namespace().unwrap_or_default());
+        let patch = Patch::Merge(json!({"status": status}));
+        Ok(api.patch_status(&snapshot.name_any(), &PatchParams::default(), &patch).await?)
+    }
+
+    /// The promoter of a snapshot, as the snapshot job makes it, of one of the scene's classes; not bound.
+    pub async fn promoter(
+        &self,
+        claim: &PersistentVolumeClaim,
+        snapshot: &VolumeSnapshot,
+        class: &str,
+    ) -> Result<PersistentVolumeClaim> {
+        let run = snapshot.labels().get(model::names::RUN).cloned().unwrap_or_default().parse()?;
+        let object = Templates::embedded().promoter(&Promoter {
+            instance: &self.name,
+            source: &source(claim),
+            run: &run,
+            name: &snapshot.name_any(),
+            snapshot: &snapshot.name_any(),
+            bytes: GIB,
+            storage_class: &self.class(class),
+            read_only: false,
+            annotations: &BTreeMap::new(),
+        })?;
+        Ok(api::ensure(&self.client, &object).await?)
+    }
+
+    /// A whole restore point, ready to be copied: the snapshot of a run and its bound promoter.
+    pub async fn point(
+        &self,
+        claim: &PersistentVolumeClaim,
+        run: &str,
+        destinations: &[&str],
+    ) -> Result<(VolumeSnapshot, PersistentVolumeClaim)> {
+        let snapshot = self.new_snapshot(claim, run, destinations).await?;
+        let snapshot = self.make_ready(&snapshot).await?;
+        let promoter = self.promoter(claim, &snapshot, "fast").await?;
+        Ok((snapshot, self.bind(&promoter, None).await?))
+    }
+}
+
+/// The name of a run's restore point.
+fn point_name(claim: &PersistentVolumeClaim, run: &model::names::Run) -> String {
+    // The form that says the minute: a test may want several runs of a day.
+    let [_, _, name] = model::names::restore_points(&claim.name_any(), run, &model::schedule::Zone::utc());
+    name
+}

@@ -1,0 +1,73 @@
+//! The real controller against a real API server, with the test as storage and kubelet.
+//!
+//! Each test has a [`Scene`] of its own on one control plane.
+
+mod classes;
+mod config;
+mod copy;
+mod ended;
+mod host_disk;
+mod killed;
+mod life;
+mod limits;
+mod lineage;
+mod pages;
+mod protect;
+mod quiet;
+mod refused;
+mod run_now;
+mod settings;
+mod templates;
+
+use anyhow::Result;
+use backup_controller_tests::{Controller, NewClaim, Scene};
+use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use model::snapshot::VolumeSnapshot;
+
+/// A destination called `disk`: a PVC `backup-disk` of the scene's class that retains its volumes.
+fn disk(scene: &Scene) -> String {
+    let class = scene.class("keep");
+    format!("destinations:\n  - {{name: disk, type: disk, claim: {{storageClass: {class}, size: 1Gi}}}}\n")
+}
+
+/// A controller with that destination and more configuration.
+async fn with_disk(scene: &Scene, config: &str) -> Result<Controller> {
+    scene.controller(&format!("{}{config}", disk(scene))).await
+}
+
+/// The disk of the scene's tenant, made by the controller and bound by the storage.
+async fn bind_disk(scene: &Scene) -> Result<PersistentVolumeClaim> {
+    scene.bind_named(&scene.tenant, "backup-disk", None).await
+}
+
+/// A source with one run that can be copied.
+async fn source_with_run(
+    scene: &Scene,
+    name: &str,
+    run: &str,
+) -> Result<(PersistentVolumeClaim, VolumeSnapshot, PersistentVolumeClaim)> {
+    let claim = scene.bound(&scene.tenant, NewClaim::new(name)).await?;
+    let (snapshot, promoter) = scene.point(&claim, run, &["disk"]).await?;
+    Ok((claim, snapshot, promoter))
+}
+
+/// Something that a controller must react to. When it has, it has seen all that came before, too.
+async fn fence(scene: &Scene, name: &str) -> Result<PersistentVolumeClaim> {
+    let claim = scene.bound(&scene.tenant, NewClaim::new(name)).await?;
+    scene.cronjob_of(&claim).await?;
+    scene.status_that("protected", &claim, |s| s.protected_since.is_some()).await?;
+    scene.event(&claim, "Protected").await?;
+    Ok(claim)
+}
+
+/// The arguments of a CronJob's program.
+fn args(cronjob: &CronJob) -> Vec<String> {
+    let pod = cronjob.spec.as_ref().and_then(|s| s.job_template.spec.as_ref()).and_then(|j| j.template.spec.as_ref());
+    pod.and_then(|p| p.containers[0].args.clone()).unwrap_or_default()
+}
+
+/// Whether a CronJob's program gets an argument.
+fn has_arg(cronjob: &CronJob, arg: &str) -> bool {
+    args(cronjob).iter().any(|a| a == arg)
+}

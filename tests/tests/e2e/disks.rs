@@ -1,0 +1,55 @@
+//! Other storage: volumes of one node, a host's disk.
+
+use backup_controller_tests::nodes::{App, Tree};
+
+use crate::cluster;
+
+/// F20: the promoter of a class that waits for its first consumer binds when the copy's pod needs it.
+#[test]
+#[ignore = "needs the two-node cluster: make e2e"]
+fn a_volume_of_one_node_is_copied_where_it_is() {
+    let app = App::create(cluster(), "e2e-local", "local").unwrap();
+    let run = app.good_run(None).unwrap();
+    app.annotate("backup-controller.io/schedule=H H * * *").unwrap();
+    let point = app.restore_point(&run).unwrap();
+    let disk = Tree { claim: "backup-disk".into(), path: format!("e2e-local/data/{}/{run}", app.uid().unwrap()) };
+    let found = app.compare("compare", &Tree::volume(&point), &disk).unwrap();
+    assert!(found.equal(), "the tree differs from the promoter:\n{}", found.differences);
+    assert!(found.entries > 5000);
+    app.delete().unwrap();
+}
+
+/// A disk of one host: no pod of the tenant's has a hostPath, and each reaches only its own part.
+#[test]
+#[ignore = "needs the two-node cluster: make e2e"]
+fn a_hosts_disk_is_reached_through_a_volume_of_the_namespace() {
+    // What an administrator does once: mount the disk, and leave the marker on it.
+    let vault = backup_controller_tests::nodes::manifest("vault.yaml", &[]).unwrap();
+    cluster().run_with_input(&["apply", "-f", "-"], &vault).unwrap();
+    let done = "--for=jsonpath={.status.phase}=Succeeded";
+    cluster().run(&["-n", "backup", "wait", done, "pod/prepare-vault", "--timeout=60s"]).unwrap();
+    cluster().run(&["-n", "backup", "delete", "pod/prepare-vault", "--wait=true"]).unwrap();
+
+    let app = App::create(cluster(), "e2e-host", "shared").unwrap();
+    app.annotate("backup-controller.io/destination=vault").unwrap();
+    let run = app.good_run(None).unwrap();
+    app.annotate("backup-controller.io/schedule=H H * * *").unwrap();
+    let point = app.restore_point(&run).unwrap();
+    let disk = Tree { claim: "backup-disk-vault".into(), path: format!("data/{}/{run}", app.uid().unwrap()) };
+    let found = app.compare("compare", &Tree::volume(&point), &disk).unwrap();
+    assert!(found.equal(), "the tree differs from the promoter:\n{}", found.differences);
+    app.delete().unwrap();
+}
+
+/// Snapshots alone are a choice: good when ready, and nothing is copied.
+#[test]
+#[ignore = "needs the two-node cluster: make e2e"]
+fn a_volume_without_a_destination_has_snapshots_only() {
+    let app = App::create(cluster(), "e2e-snapshots", "shared").unwrap();
+    app.annotate("backup-controller.io/destination=none").unwrap();
+    let run = app.good_run(None).unwrap();
+    assert_eq!(app.status().unwrap()["snapshot"], run.as_str());
+    let jobs = app.kubectl(&["get", "jobs", "-o", "name"]).unwrap();
+    assert!(jobs.trim().is_empty(), "{jobs}");
+    app.delete().unwrap();
+}

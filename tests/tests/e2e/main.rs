@@ -1,0 +1,23 @@
+//! End to end on two real nodes: real bytes, real snapshots, real pods.
+//!
+//! Each test has a namespace of its own. They run one after the other: a volume's backup is timed by its
+//! schedule, and the machine is small.
+
+mod backup;
+mod disks;
+mod life;
+
+use std::sync::OnceLock;
+
+use backup_controller_tests::nodes;
+use dev_cluster::{Cluster, Kubectl};
+
+/// The cluster with the controller installed, once for all tests.
+fn cluster() -> &'static Kubectl {
+    static CLUSTER: OnceLock<Kubectl> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        let cluster = Cluster::existing().expect("a cluster: make e2e starts one");
+        nodes::install(cluster.kubectl(), "e2e").expect("the controller is installed");
+        cluster.kubectl().clone()
+    })
+}

@@ -1,0 +1,10 @@
+//! `backup-job snapshot` and `sweep` against a real API server, on which the test plays the snapshot
+//! controller and the binder of volumes by writing status.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod measuring;
+mod outages;
+mod rotating;
+mod support;
+mod sweeping;
+mod taking;
