@@ -9,4 +9,4 @@ if [ -z "${KUBECONFIG:-}" ]; then
   fi
   make --no-print-directory cluster image
 fi
-exec cargo test --quiet --package backup-controller-tests --test e2e -- --ignored --test-threads=1 --nocapture
+exec cargo test --package backup-controller-tests --test e2e -- --ignored --test-threads=1 --nocapture

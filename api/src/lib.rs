@@ -3,6 +3,8 @@
 //!
 //! Every request has a deadline. Nothing is retried here: who asks decides that.
 
+mod client;
+
 use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
@@ -170,9 +172,10 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> 
             Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.map_err(fail)?
         }
     };
-    // Fifteen silent retries inside one call would outlast every deadline here.
+    // Fifteen silent retries inside one call would outlast every deadline here: a client of ours has none,
+    // and one through a proxy is told so.
     config.default_retry = false;
-    Client::try_from(config).map_err(|e| ConnectError::Client(Box::new(e)))
+    client::new(config).map_err(|e| ConnectError::Client(Box::new(e)))
 }
 
 /// Runs one request under its deadline.
@@ -293,6 +296,44 @@ where
 {
     let params = PatchParams::apply(manager).force().validation_strict();
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
-    let patch = Patch::Apply(object);
-    bounded(|| names::<K>("patch", namespace, name), api.patch(name, &params, &patch)).await
+    let request = async {
+        let patch = Patch::Apply(object);
+        let mut request = Request::new(api.resource_url()).patch(name, &params, &patch).map_err(kube::Error::BuildRequest)?;
+        *request.body_mut() = plain(request.body());
+        api.clone().into_client().request::<K>(request).await
+    };
+    bounded(|| names::<K>("patch", namespace, name), request).await
+}
+
+/// JSON that is the same text to a YAML reader: the API server reads what is applied as YAML, which takes
+/// three more characters for line breaks, and refuses some that JSON lets stand.
+fn plain(json: &[u8]) -> Vec<u8> {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(json.len());
+    for c in String::from_utf8_lossy(json).chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                // Writing into a String cannot fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            _ => out.push(c),
+        }
+    }
+    out.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_applied_is_the_same_to_json_and_yaml() {
+        let text = (0..=0x1_f600_u32).filter_map(char::from_u32).filter(|c| !c.is_control() || *c > '\u{7e}');
+        let value = serde_json::json!({"text": text.collect::<String>()});
+        let sent = plain(&serde_json::to_vec(&value).unwrap());
+        assert_eq!(serde_json::from_slice::<Value>(&sent).unwrap(), value);
+        let sent = String::from_utf8(sent).unwrap();
+        assert!(!sent.contains(['\u{7f}', '\u{85}', '\u{9f}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{ffff}']));
+        assert!(sent.contains("\\u0085") && sent.contains('é'));
+    }
 }

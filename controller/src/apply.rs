@@ -3,9 +3,11 @@
 //! Each step answers with what it saw, so that the next plan is made from it without waiting for a watch.
 
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::{Api, Client};
-use kube_runtime::events::{Event, EventType, Recorder, Reporter};
+use model::Timestamp;
 use model::config::Destination;
 use model::facts::{self, Identity};
 use model::names::{self, SourceId};
@@ -59,14 +61,12 @@ impl Refusal {
 #[derive(Clone)]
 pub(crate) struct Applier {
     client: Client,
-    recorder: Recorder,
 }
 
 impl Applier {
     /// With a client.
     pub(crate) fn new(client: Client) -> Self {
-        let reporter = Reporter { controller: names::MANAGER.into(), instance: None };
-        Self { recorder: Recorder::new(client.clone(), reporter), client }
+        Self { client }
     }
 
     /// Takes one step.
@@ -77,7 +77,7 @@ impl Applier {
             }
             Action::DeleteCronJob(id) => {
                 api::delete::<CronJob>(&self.client, &settings.install.namespace, id, false).await?;
-                Ok(Some(Change::CronJob(Seen::Gone((String::new(), id.name.clone())))))
+                Ok(Some(Change::CronJob(Seen::Gone((String::new(), id.name.clone()), id.uid.clone()))))
             }
             Action::StartRun { source, protection, value, cronjob } => {
                 let Settings { install, config, templates, .. } = settings;
@@ -236,38 +236,40 @@ impl Applier {
         let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
         let object = annotation::<PersistentVolumeClaim>(namespace, name, uid, names::STATUS, &status.to_text());
         let written = api::apply(&api, &format!("{}/status", names::MANAGER), name, &object).await?;
-        let reference = ObjectReference {
-            api_version: Some("v1".into()),
-            kind: Some("PersistentVolumeClaim".into()),
-            namespace: Some(namespace.clone()),
-            name: Some(name.clone()),
-            uid: Some(uid.clone()),
-            ..ObjectReference::default()
-        };
         for note in notes {
-            self.publish(note, &reference).await;
+            self.publish(source, &status.instance, note).await;
         }
         Ok(Change::Claim(Seen::Put(facts::Claim::from(&written))))
     }
 
-    /// An Event that cannot be written harms nothing: it is told in the log.
-    async fn publish(&self, note: &Note, reference: &ObjectReference) {
-        let (namespace, pvc) = (reference.namespace.as_deref(), reference.name.as_deref());
+    /// Each transition is an Event of its own: joined ones keep the words of the first. One that cannot be
+    /// written harms nothing: it is told in the log.
+    async fn publish(&self, source: &SourceId, instance: &str, note: &Note) {
+        let SourceId { namespace, name, uid } = source;
         if note.warning {
-            tracing::warn!(namespace, pvc, reason = note.reason, "{}", note.text);
+            tracing::warn!(namespace, pvc = name, reason = note.reason, "{}", note.text);
         } else {
-            tracing::info!(namespace, pvc, reason = note.reason, "{}", note.text);
+            tracing::info!(namespace, pvc = name, reason = note.reason, "{}", note.text);
         }
-        let event = Event {
-            type_: if note.warning { EventType::Warning } else { EventType::Normal },
-            reason: note.reason.into(),
-            note: Some(clip(&note.text, 1000)),
-            action: note.action.into(),
-            secondary: None,
-        };
-        let written = api::bounded(|| "create events".to_owned(), self.recorder.publish(&event, reference)).await;
-        if let Err(error) = written {
-            tracing::warn!(namespace, pvc, error = api::chain(&error), "an Event could not be written");
+        let now = Timestamp::now();
+        let event = json!({
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"namespace": namespace, "name": names::event(source, now)},
+            "eventTime": MicroTime(now),
+            "type": if note.warning { "Warning" } else { "Normal" },
+            "reason": note.reason,
+            "action": note.action,
+            "note": clip(&note.text, 1000),
+            "reportingController": names::MANAGER,
+            "reportingInstance": clip(instance, 120),
+            "regarding": {
+                "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "namespace": namespace, "name": name, "uid": uid,
+            },
+        });
+        if let Err(error) = api::create::<Event>(&self.client, &event).await {
+            tracing::warn!(namespace, pvc = name, error = api::chain(&error), "an Event could not be written");
         }
     }
 }

@@ -131,7 +131,7 @@ impl Engine {
     }
 
     fn observe(&mut self, change: Change) {
-        if let Change::CronJob(Seen::Gone((_, name))) = &change {
+        if let Change::CronJob(Seen::Gone((_, name), _)) = &change {
             self.sweep_due |= *name == templates::sweep_name(&self.world.instance);
         }
         self.admission_due |= matches!(change, Change::Job(_) | Change::Pod(_) | Change::Config(_));
@@ -235,8 +235,9 @@ impl Engine {
         self.wake_at(wake, uid);
         self.forgive(uid, &actions, &ready);
         // A Job goes after its result is told on the source, unless that cannot be written.
-        let status = actions.iter().find(|a| matches!(a, Action::WriteStatus { .. })).map(Action::key);
-        let told_first = status.is_some_and(|key| !matches!(self.steps.may_start(&key, now), Err(Some(_))));
+        let status = plan::status_key(uid);
+        let told_first = self.steps.is_running(&status)
+            || (actions.iter().any(|a| a.key() == status) && self.steps.may_start(&status, now).is_ok());
         for action in actions {
             if told_first && matches!(action, Action::DeleteJob { .. }) {
                 continue;

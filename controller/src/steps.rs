@@ -11,6 +11,9 @@ use model::duration::Span;
 const SETTLE: Span = Span::from_secs(30);
 /// The longest pause between two tries of a refused step.
 const LONGEST_PAUSE: u64 = 300;
+/// How often in a row a step may be wanted again as soon as it is done. Beyond that, something undoes it or
+/// the API server keeps another thing than it was told, and each further try waits longer.
+const FREE_REPEATS: u32 = 10;
 
 #[derive(Debug, Clone, Copy)]
 enum State {
@@ -23,6 +26,23 @@ enum State {
 #[derive(Debug, Default)]
 pub(crate) struct Steps {
     known: HashMap<String, (State, u32)>,
+    /// When a step was last done, and how often in a row.
+    repeats: HashMap<String, (Timestamp, u32)>,
+    /// With how many repeats to look for old ones again.
+    crowded: usize,
+}
+
+/// How long a step that was done so often in a row is not repeated.
+fn pause(repeats: u32) -> u64 {
+    match repeats.checked_sub(FREE_REPEATS) {
+        None => 0,
+        Some(over) => 1u64.checked_shl(over).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE),
+    }
+}
+
+/// Until when another time counts as in a row.
+fn in_a_row(at: Timestamp, repeats: u32) -> Timestamp {
+    Span::from_secs(60 + 2 * pause(repeats)).after(at)
 }
 
 impl Steps {
@@ -32,7 +52,10 @@ impl Steps {
             Some(State::Running) => Err(None),
             Some(State::Done(at)) if now < SETTLE.after(at) => Err(Some(SETTLE.after(at))),
             Some(State::Refused { next }) if now < next => Err(Some(next)),
-            _ => Ok(()),
+            _ => match self.repeats.get(key).map(|(at, repeats)| Span::from_secs(pause(*repeats)).after(*at)) {
+                Some(next) if now < next => Err(Some(next)),
+                _ => Ok(()),
+            },
         }
     }
 
@@ -48,6 +71,7 @@ impl Steps {
             self.known.insert(key.to_owned(), (State::Done(now), 0));
         } else {
             self.known.remove(key);
+            self.repeated(key, now);
         }
         if self.known.len() > 1024 {
             self.known.retain(|_, (state, _)| match state {
@@ -55,6 +79,16 @@ impl Steps {
                 State::Done(at) => now < SETTLE.after(*at),
                 State::Refused { next } => now < Span::from_secs(LONGEST_PAUSE).after(*next),
             });
+        }
+    }
+
+    fn repeated(&mut self, key: &str, now: Timestamp) {
+        let (at, repeats) = self.repeats.entry(key.to_owned()).or_insert((now, 0));
+        *repeats = if now < in_a_row(*at, *repeats) { *repeats + 1 } else { 1 };
+        *at = now;
+        if self.repeats.len() > self.crowded.max(1024) {
+            self.repeats.retain(|_, (at, repeats)| now < in_a_row(*at, *repeats));
+            self.crowded = 2 * self.repeats.len();
         }
     }
 
@@ -111,5 +145,30 @@ mod tests {
         steps.done("a", true, at(0));
         assert_eq!(steps.may_start("a", at(29)), Err(Some(at(30))));
         assert_eq!(steps.may_start("a", at(30)), Ok(()));
+    }
+
+    #[test]
+    fn a_step_that_is_wanted_again_and_again_is_slowed_down_and_recovers() {
+        let mut steps = Steps::default();
+        let mut now = 0;
+        let mut starts = 0;
+        // Something undoes it at once, for an hour.
+        while now < 3600 {
+            match steps.may_start("a", at(now)) {
+                Ok(()) => {
+                    starts += 1;
+                    steps.start("a".into());
+                    steps.done("a", false, at(now));
+                }
+                Err(next) => now = next.unwrap().as_second(),
+            }
+        }
+        assert!((10..40).contains(&starts), "{starts} times in an hour");
+        // After a quiet time it is as if it had never been.
+        assert_eq!(steps.may_start("a", at(now + 1000)), Ok(()));
+        steps.start("a".into());
+        steps.done("a", false, at(now + 1000));
+        assert_eq!(steps.may_start("a", at(now + 1000)), Ok(()));
+        assert_eq!(steps.may_start("b", at(now)), Ok(()));
     }
 }

@@ -77,7 +77,7 @@ where
                 Event::Init => Seen::Begin,
                 Event::InitDone => Seen::End,
                 Event::Apply(object) | Event::InitApply(object) => Seen::Put(trim(&object.metadata)),
-                Event::Delete(object) => Seen::Gone(key(&object)),
+                Event::Delete(object) => gone(&object),
             }))
         })
         .boxed()
@@ -149,10 +149,20 @@ fn told<K>(kind: &str, event: watcher::Result<Event<K>>) -> Result<Event<K>, boo
         if absent {
             tracing::warn!(kind, "the cluster does not have this API; it is looked for again");
         } else {
-            tracing::warn!(kind, error = api::chain(&error), "a watch was broken off; it starts again");
+            tracing::warn!(kind, "a watch was broken off; it starts again: {}", words(&error));
         }
         absent
     })
+}
+
+/// The API server's own words, where it has some.
+fn words(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.message.clone(),
+        other => api::chain(other),
+    }
 }
 
 fn seen<K: Resource, T>(event: Event<DeserializeGuard<K>>, trim: fn(&K) -> T) -> Option<Seen<T>> {
@@ -162,13 +172,7 @@ fn seen<K: Resource, T>(event: Event<DeserializeGuard<K>>, trim: fn(&K) -> T) ->
         Event::Apply(DeserializeGuard(Ok(object))) | Event::InitApply(DeserializeGuard(Ok(object))) => {
             Some(Seen::Put(trim(&object)))
         }
-        Event::Delete(object) => Some(Seen::Gone(match &object.0 {
-            Ok(object) => key(object),
-            Err(invalid) => (
-                invalid.metadata.namespace.clone().unwrap_or_default(),
-                invalid.metadata.name.clone().unwrap_or_default(),
-            ),
-        })),
+        Event::Delete(object) => Some(gone(&object)),
         Event::Apply(DeserializeGuard(Err(invalid))) | Event::InitApply(DeserializeGuard(Err(invalid))) => {
             let name = invalid.metadata.name.as_deref().unwrap_or_default();
             let namespace = invalid.metadata.namespace.as_deref().unwrap_or_default();
@@ -178,8 +182,10 @@ fn seen<K: Resource, T>(event: Event<DeserializeGuard<K>>, trim: fn(&K) -> T) ->
     }
 }
 
-fn key<K: Resource>(object: &K) -> Key {
-    (object.namespace().unwrap_or_default(), object.name_any())
+/// An object that cannot be read has its metadata all the same.
+fn gone<K: Resource, T>(object: &K) -> Seen<T> {
+    let key: Key = (object.namespace().unwrap_or_default(), object.name_any());
+    Seen::Gone(key, object.uid().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -55,9 +55,11 @@ pub fn next(
     let wanted = |r: &RunFacts<'_>| r.snapshot.destinations.iter().any(|d| d == destination);
     // A newer run takes the place of an older one once it can be copied, or was; not if its copy failed.
     let has_data = |state| matches!(state, CopyState::Complete | CopyState::Incomplete);
-    let copied = |r: &RunFacts<'_>| r.snapshot.copies.get(destination).is_some_and(|c| has_data(c.state));
-    let waits = |r: &RunFacts<'_>| !r.snapshot.copies.contains_key(destination) && promoted(r, waits_for_consumer);
-    let newest = runs.iter().filter(|r| wanted(r) && (r.copying || copied(r) || waits(r))).map(|r| r.run).max();
+    let counts = |r: &RunFacts<'_>| match r.snapshot.copies.get(destination) {
+        Some(result) => has_data(result.state),
+        None => r.copying || promoted(r, waits_for_consumer),
+    };
+    let newest = runs.iter().filter(|r| wanted(r) && counts(r)).map(|r| r.run).max();
     runs.iter()
         .map(|r| {
             if r.snapshot.copies.contains_key(destination) || !wanted(r) {

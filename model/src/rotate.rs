@@ -191,9 +191,11 @@ pub fn plan(points: &[Point], rules: &Rules<'_>) -> Vec<Decision> {
             verdicts[index] = Verdict::keep("being deleted already");
         }
     }
-    // A point without its promoter does not cost an older one its own: something stays that can be mounted.
-    let newest_ready = points.iter().rposition(|p| {
-        restorable(p.state) && !p.terminating && p.promoter.as_ref().is_some_and(|promoter| !promoter.terminating)
+    // One that goes itself, or has no promoter, does not cost an older one its own: something stays that can be
+    // mounted.
+    let newest_ready = points.iter().zip(&verdicts).rposition(|(p, verdict)| {
+        let promoted = p.promoter.as_ref().is_some_and(|promoter| !promoter.terminating);
+        restorable(p.state) && !p.terminating && promoted && verdict.stays()
     });
     let mut decisions: Vec<Decision> = points
         .iter()

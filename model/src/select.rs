@@ -10,6 +10,7 @@ use crate::duration::Span;
 use crate::facts::{self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, VELERO_SNAPSHOT_CLASS, Volume};
 use crate::names::{self, Component};
 use crate::reason::{Problem, Reason};
+use crate::record::clip;
 use crate::retention::Retention;
 use crate::schedule::{Schedule, Zone};
 
@@ -228,7 +229,7 @@ fn read_enabled(settings: &BTreeMap<String, String>, place: &str, warnings: &mut
 }
 
 fn invalid(key: &str, place: &str, value: &str, why: impl std::fmt::Display) -> Problem {
-    let value = crate::record::clip(value, 80);
+    let value = clip(value, 80);
     Problem::new(Reason::InvalidSetting, format!("{key}: \"{value}\" on {place}: {why}"))
 }
 
@@ -269,7 +270,7 @@ fn choose_snapshot_class(
         |key: &str| input.claim.settings.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v.trim());
     let fits = |name: &str| -> Result<(), String> {
         match classes.get(name) {
-            None => Err(format!("there is no VolumeSnapshotClass \"{name}\"")),
+            None => Err(format!("there is no VolumeSnapshotClass \"{}\"", clip(name, 80))),
             Some(class) if class.driver != driver => {
                 Err(format!("VolumeSnapshotClass {name} is of {}, the volume of {driver}", class.driver))
             }

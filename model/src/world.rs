@@ -3,16 +3,19 @@
 //! Watches feed it; plans read it. Nothing in it is remembered that the objects do not say, so a restart
 //! starts from the same state.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+mod changes;
+mod store;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::facts::{
-    Claim, CronJob, Identity, Job, Namespace, Node, Ours, Pod, Snapshot, SnapshotClass, StorageClass, Volume,
-};
-use crate::names::{Component, SourceId};
+use crate::facts::{Claim, CronJob, Job, Namespace, Node, Ours, Pod, Snapshot, SnapshotClass, StorageClass, Volume};
+use crate::names::SourceId;
 use crate::reason::Problem;
 use crate::select::Classes;
+
+pub use store::{Observed, Store};
 
 /// Namespace and name; the namespace is empty for objects of the cluster.
 pub type Key = (String, String);
@@ -24,8 +27,8 @@ pub enum Seen<T> {
     Begin,
     /// An object is there.
     Put(T),
-    /// An object is gone.
-    Gone(Key),
+    /// An object is gone: the one with this UID, as another may have its name already.
+    Gone(Key, String),
     /// The full list is complete.
     End,
 }
@@ -49,144 +52,6 @@ pub enum Change {
     SnapshotApi(bool),
     /// A new configuration.
     Config(Arc<Config>),
-}
-
-/// An object that can be observed.
-pub trait Observed {
-    /// Where it is.
-    fn key(&self) -> Key;
-    /// Its version, if it is compared: an older one never replaces a newer one of the same object.
-    fn version(&self) -> Option<(&str, u64)> {
-        None
-    }
-}
-
-fn version(id: &Identity) -> Option<(&str, u64)> {
-    Some((&id.uid, id.resource_version.parse().ok()?))
-}
-
-macro_rules! observed {
-    ($($kind:ty: $namespace:expr, $name:expr, $version:expr;)*) => {$(
-        impl Observed for $kind {
-            fn key(&self) -> Key {
-                let (namespace, name): (fn(&Self) -> &str, fn(&Self) -> &str) = ($namespace, $name);
-                (namespace(self).to_owned(), name(self).to_owned())
-            }
-            fn version(&self) -> Option<(&str, u64)> {
-                let of: fn(&Self) -> Option<(&str, u64)> = $version;
-                of(self)
-            }
-        }
-    )*};
-}
-
-observed! {
-    Claim: |c| &c.namespace, |c| &c.id.name, |c| version(&c.id);
-    Snapshot: |s| &s.namespace, |s| &s.id.name, |s| version(&s.id);
-    Job: |j| &j.namespace, |j| &j.id.name, |j| version(&j.id);
-    CronJob: |_| "", |c| &c.id.name, |c| version(&c.id);
-    Pod: |p| &p.namespace, |p| &p.name, |_| None;
-    Volume: |_| "", |v| &v.name, |_| None;
-    Namespace: |_| "", |n| &n.name, |_| None;
-    Node: |_| "", |n| &n.name, |_| None;
-    StorageClass: |_| "", |c| &c.name, |_| None;
-    SnapshotClass: |_| "", |c| &c.name, |_| None;
-}
-
-/// All objects of one kind.
-#[derive(Debug)]
-pub struct Store<T> {
-    items: BTreeMap<Key, T>,
-    listing: Option<HashSet<Key>>,
-    synced: bool,
-    /// UIDs of objects that went a moment ago, the last ones: the answer to a request of ours may tell of
-    /// one after its end, and nothing would ever take that back.
-    gone: VecDeque<String>,
-}
-
-/// How many UIDs of vanished objects are remembered: more than requests can be under way.
-const REMEMBERED: usize = 256;
-
-impl<T> Default for Store<T> {
-    fn default() -> Self {
-        Self { items: BTreeMap::new(), listing: None, synced: false, gone: VecDeque::new() }
-    }
-}
-
-/// What an observation did: each object before and after.
-type Replaced<T> = Vec<(Option<T>, Option<Key>)>;
-
-impl<T: Observed> Store<T> {
-    /// The object at a key.
-    #[must_use]
-    pub fn get(&self, namespace: &str, name: &str) -> Option<&T> {
-        self.items.get(&(namespace.to_owned(), name.to_owned()))
-    }
-
-    /// All objects, by key.
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.items.values()
-    }
-
-    /// The objects of a namespace.
-    pub fn within<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a T> {
-        self.items
-            .range((namespace.to_owned(), String::new())..)
-            .take_while(move |((n, _), _)| n == namespace)
-            .map(|(_, item)| item)
-    }
-
-    /// Whether a full list has been seen.
-    #[must_use]
-    pub fn synced(&self) -> bool {
-        self.synced
-    }
-
-    fn apply(&mut self, seen: Seen<T>) -> Replaced<T> {
-        match seen {
-            Seen::Begin => {
-                self.listing = Some(HashSet::new());
-                Vec::new()
-            }
-            Seen::Put(item) => {
-                let key = item.key();
-                if let Some(listing) = &mut self.listing {
-                    listing.insert(key.clone());
-                } else if item.version().is_some_and(|(uid, _)| self.gone.iter().any(|g| g == uid)) {
-                    return Vec::new();
-                }
-                if self.items.get(&key).is_some_and(|held| is_newer(held, &item)) {
-                    return Vec::new();
-                }
-                vec![(self.items.insert(key.clone(), item), Some(key))]
-            }
-            Seen::Gone(key) => self.remove(&key).map(|old| (Some(old), None)).into_iter().collect(),
-            Seen::End => {
-                self.synced = true;
-                // A watch that had to start over may have missed deletions (F63).
-                let Some(listing) = self.listing.take() else { return Vec::new() };
-                let gone: Vec<Key> = self.items.keys().filter(|k| !listing.contains(*k)).cloned().collect();
-                gone.into_iter().filter_map(|k| self.remove(&k)).map(|old| (Some(old), None)).collect()
-            }
-        }
-    }
-
-    fn remove(&mut self, key: &Key) -> Option<T> {
-        let old = self.items.remove(key)?;
-        if let Some((uid, _)) = old.version() {
-            self.gone.push_back(uid.to_owned());
-            let over = self.gone.len().saturating_sub(REMEMBERED);
-            self.gone.drain(..over);
-        }
-        Some(old)
-    }
-}
-
-fn is_newer<T: Observed>(held: &T, seen: &T) -> bool {
-    match (held.version(), seen.version()) {
-        (Some((uid, held)), Some((other, seen))) => uid == other && held > seen,
-        _ => false,
-    }
 }
 
 /// Objects that belong to one source, wherever they are.
@@ -340,226 +205,6 @@ impl World {
     fn ours<'a>(&self, ours: Option<&'a Ours>) -> Option<&'a Ours> {
         ours.filter(|o| o.instance == self.instance)
     }
-
-    /// Takes an observation in, and names the sources that it concerns.
-    pub fn apply(&mut self, change: Change) -> HashSet<String> {
-        match change {
-            Change::Claim(seen) => self.apply_claims(seen),
-            Change::Snapshot(seen) => {
-                let replaced = self.snapshots.apply(seen);
-                self.reindex(
-                    replaced,
-                    |b| &mut b.snapshots,
-                    |w, k| {
-                        let ours = w.snapshots.items.get(k)?.ours.as_ref();
-                        w.ours(ours).map(|o| o.source_uid.clone())
-                    },
-                    |s: &Snapshot| s.ours.as_ref(),
-                )
-            }
-            Change::Job(seen) => {
-                let replaced = self.jobs.apply(seen);
-                let disks: HashSet<String> = replaced
-                    .iter()
-                    .filter_map(|(old, new)| old.as_ref().or_else(|| self.jobs.items.get(new.as_ref()?)))
-                    .filter(|j| j.ours.as_ref().is_some_and(|o| o.component == Component::Keeper))
-                    .filter_map(|j| j.source_namespace.clone())
-                    .collect();
-                let mut dirty = self.reindex(
-                    replaced,
-                    |b| &mut b.jobs,
-                    |w, k| {
-                        let ours = w.jobs.items.get(k)?.ours.as_ref();
-                        w.ours(ours).map(|o| o.source_uid.clone())
-                    },
-                    |j: &Job| j.ours.as_ref(),
-                );
-                dirty.extend(disks.iter().flat_map(|n| self.sources_in(n)));
-                dirty
-            }
-            Change::CronJob(seen) => {
-                // All are in one namespace, so their keys go without it.
-                let replaced = self.cronjobs.apply(match seen {
-                    Seen::Gone((_, name)) => Seen::Gone((String::new(), name)),
-                    other => other,
-                });
-                self.reindex(
-                    replaced,
-                    |b| &mut b.cronjobs,
-                    |w, k| {
-                        let ours = w.cronjobs.items.get(k)?.ours.as_ref();
-                        w.ours(ours).map(|o| o.source_uid.clone())
-                    },
-                    |c: &CronJob| c.ours.as_ref(),
-                )
-            }
-            Change::Pod(seen) => {
-                let replaced = self.pods.apply(seen);
-                let jobs: Vec<Key> = replaced
-                    .iter()
-                    .filter_map(|(old, new)| old.as_ref().or_else(|| self.pods.items.get(new.as_ref()?)))
-                    .map(|p| (p.namespace.clone(), p.job.clone()))
-                    .collect();
-                let mut dirty = HashSet::new();
-                for job in jobs.iter().filter_map(|k| self.jobs.items.get(k)) {
-                    match job.ours.as_ref() {
-                        Some(ours) if !ours.source_uid.is_empty() => drop(dirty.insert(ours.source_uid.clone())),
-                        // A keeper's.
-                        _ => dirty.extend(job.source_namespace.iter().flat_map(|n| self.subjects_in(n))),
-                    }
-                }
-                dirty
-            }
-            Change::Volume(seen) => {
-                let replaced = self.volumes.apply(seen);
-                let claims: Vec<String> = replaced
-                    .iter()
-                    .filter_map(|(old, new)| old.as_ref().or_else(|| self.volumes.items.get(new.as_ref()?)))
-                    .filter_map(|v| v.claim_uid.clone())
-                    .collect();
-                claims.into_iter().filter(|u| self.subjects.contains_key(u)).collect()
-            }
-            Change::Namespace(seen) => {
-                let replaced = self.namespaces.apply(seen);
-                let names: HashSet<String> =
-                    replaced.into_iter().filter_map(|(old, new)| old.map(|n| n.name).or(new.map(|k| k.1))).collect();
-                names.iter().flat_map(|n| self.subjects_in(n)).collect()
-            }
-            Change::Node(seen) => {
-                self.nodes.apply(seen);
-                HashSet::new()
-            }
-            Change::StorageClass(seen) => {
-                let changed = !self.storage_classes.apply(seen).is_empty();
-                self.classes.storage = self.storage_classes.iter().map(|c| (c.name.clone(), c.clone())).collect();
-                self.all_if(changed)
-            }
-            Change::SnapshotClass(seen) => {
-                let changed = !self.snapshot_classes.apply(seen).is_empty();
-                self.classes.snapshot = self.snapshot_classes.iter().map(|c| (c.name.clone(), c.clone())).collect();
-                let api = self.judge_snapshot_api();
-                self.all_if(changed || api)
-            }
-            Change::SnapshotApi(there) => {
-                let first = self.snapshot_api.replace(there).is_none();
-                let changed = self.judge_snapshot_api();
-                self.all_if(first || changed)
-            }
-            Change::Config(config) => {
-                self.config = config;
-                self.all_if(true)
-            }
-        }
-    }
-
-    /// The API counts as there once its classes are known too: when it appears, no volume is told in between
-    /// that it has none.
-    fn judge_snapshot_api(&mut self) -> bool {
-        let there = self.snapshot_api == Some(true) && self.snapshot_classes.synced;
-        std::mem::replace(&mut self.classes.snapshot_api, there) != there
-    }
-
-    fn all_if(&self, changed: bool) -> HashSet<String> {
-        if changed { self.subjects.keys().cloned().collect() } else { HashSet::new() }
-    }
-
-    /// The sources of a namespace, present and vanished.
-    #[must_use]
-    pub fn sources_in(&self, namespace: &str) -> HashSet<String> {
-        let snapshots = self.snapshots.within(namespace).filter_map(|s| s.ours.as_ref().map(|o| o.source_uid.clone()));
-        self.subjects_in(namespace).chain(snapshots.filter(|u| self.subjects.contains_key(u))).collect()
-    }
-
-    /// The sources of a namespace, and those that have vanished from it but left snapshots.
-    fn subjects_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = String> + 'a {
-        let there = self.claims.within(namespace).map(|c| &c.id.uid);
-        let left = self.snapshots.within(namespace).filter_map(|s| self.ours(s.ours.as_ref())).map(|o| &o.source_uid);
-        there.chain(left).filter(|u| self.subjects.contains_key(*u)).cloned()
-    }
-
-    fn apply_claims(&mut self, seen: Seen<Claim>) -> HashSet<String> {
-        let replaced = self.claims.apply(seen);
-        let mut dirty = HashSet::new();
-        for (old, new) in replaced {
-            if let Some(old) = old {
-                dirty.extend(self.index_claim(&old, false));
-            }
-            if let Some(claim) = new.and_then(|k| self.claims.items.get(&k)).cloned() {
-                dirty.extend(self.index_claim(&claim, true));
-            }
-        }
-        dirty.retain(|uid| !uid.is_empty());
-        dirty
-    }
-
-    fn index_claim(&mut self, claim: &Claim, there: bool) -> HashSet<String> {
-        let key = claim.key();
-        match self.ours(claim.ours.as_ref()).map(|o| (o.component, o.source_uid.clone())) {
-            Some((Component::Promoter, uid)) => {
-                self.index(&uid, &key, there, |b| &mut b.promoters);
-                HashSet::from([uid])
-            }
-            Some((Component::Disk, _)) => self.sources_in(&claim.namespace),
-            _ => {
-                let uid = claim.id.uid.clone();
-                let entry = self.subjects.entry(uid.clone()).or_default();
-                if there {
-                    entry.claim = Some(key);
-                } else if entry.claim.as_ref() == Some(&key) {
-                    entry.claim = None;
-                }
-                self.forget_empty(&uid);
-                HashSet::from([uid])
-            }
-        }
-    }
-
-    fn index(&mut self, uid: &str, key: &Key, there: bool, set: impl Fn(&mut Belongings) -> &mut BTreeSet<Key>) {
-        if uid.is_empty() {
-            return;
-        }
-        let keys = set(self.subjects.entry(uid.to_owned()).or_default());
-        if there {
-            keys.insert(key.clone());
-        } else {
-            keys.remove(key);
-        }
-        self.forget_empty(uid);
-    }
-
-    fn forget_empty(&mut self, uid: &str) {
-        if self.subjects.get(uid).is_some_and(Belongings::is_empty) {
-            self.subjects.remove(uid);
-            self.faults.remove(uid);
-            self.waits.remove(uid);
-        }
-    }
-
-    fn reindex<T: Observed>(
-        &mut self,
-        replaced: Replaced<T>,
-        set: impl Fn(&mut Belongings) -> &mut BTreeSet<Key> + Copy,
-        owner: impl Fn(&Self, &Key) -> Option<String>,
-        old_owner: impl Fn(&T) -> Option<&Ours>,
-    ) -> HashSet<String> {
-        let mut dirty = HashSet::new();
-        for (old, new) in replaced {
-            if let Some(old) = old
-                && let Some(uid) = self.ours(old_owner(&old)).map(|o| o.source_uid.clone())
-            {
-                self.index(&uid, &old.key(), false, set);
-                dirty.insert(uid);
-            }
-            if let Some(key) = new
-                && let Some(uid) = owner(self, &key)
-            {
-                self.index(&uid, &key, true, set);
-                dirty.insert(uid);
-            }
-        }
-        dirty.retain(|uid| !uid.is_empty());
-        dirty
-    }
 }
 
 #[cfg(test)]
@@ -588,7 +233,7 @@ mod tests {
         World::new("backup", "backup", Arc::new(Config::default()))
     }
 
-    fn dirty(of: &HashSet<String>) -> Vec<&str> {
+    fn dirty(of: &std::collections::HashSet<String>) -> Vec<&str> {
         of.iter().map(String::as_str).collect()
     }
 
@@ -596,7 +241,7 @@ mod tests {
     fn a_cronjob_that_a_watch_says_is_gone_is_gone() {
         let mut world = world();
         assert_eq!(dirty(&world.apply(Change::CronJob(Seen::Put(cronjob("a", "1"))))), ["1"]);
-        let gone = world.apply(Change::CronJob(Seen::Gone(("backup".into(), "c".into()))));
+        let gone = world.apply(Change::CronJob(Seen::Gone(("backup".into(), "c".into()), "a".into())));
         assert_eq!(dirty(&gone), ["1"]);
         assert!(world.cronjobs.get("", "c").is_none() && world.belongings("1").is_none());
     }
@@ -605,17 +250,31 @@ mod tests {
     fn an_answer_that_comes_late_brings_nothing_back() {
         let mut world = world();
         world.apply(Change::CronJob(Seen::Put(cronjob("a", "1"))));
-        world.apply(Change::CronJob(Seen::Gone(("backup".into(), "c".into()))));
+        world.apply(Change::CronJob(Seen::Gone(("backup".into(), "c".into()), "a".into())));
         assert!(world.apply(Change::CronJob(Seen::Put(cronjob("a", "2")))).is_empty());
         assert!(world.cronjobs.get("", "c").is_none());
         // Another one of that name is another one, and a full list is believed.
         world.apply(Change::CronJob(Seen::Put(cronjob("b", "3"))));
         assert!(world.cronjobs.get("", "c").is_some());
-        world.apply(Change::CronJob(Seen::Gone(("backup".into(), "c".into()))));
+        world.apply(Change::CronJob(Seen::Gone(("backup".into(), "c".into()), "b".into())));
         world.apply(Change::CronJob(Seen::Begin));
         world.apply(Change::CronJob(Seen::Put(cronjob("b", "3"))));
         world.apply(Change::CronJob(Seen::End));
         assert!(world.cronjobs.get("", "c").is_some());
+    }
+
+    /// The answer to a request of ours may overtake the watch: we made it anew before the watch tells of the
+    /// old one's end.
+    #[test]
+    fn the_end_of_an_object_is_not_that_of_its_namesake() {
+        let mut world = world();
+        world.apply(Change::CronJob(Seen::Put(cronjob("a", "1"))));
+        world.apply(Change::CronJob(Seen::Put(cronjob("b", "3"))));
+        let gone = Seen::Gone(("backup".into(), "c".into()), "a".into());
+        assert!(world.apply(Change::CronJob(gone)).is_empty());
+        world.apply(Change::CronJob(Seen::Put(cronjob("b", "4"))));
+        assert_eq!(world.cronjobs.get("", "c").map(|c| c.id.resource_version.as_str()), Some("4"));
+        assert_eq!(world.belongings("1").map(|b| b.cronjobs.len()), Some(1));
     }
 
     #[test]

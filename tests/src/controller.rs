@@ -120,6 +120,12 @@ impl Controller {
         &self.setup.identity.user
     }
 
+    /// The number of its process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
     /// Waits until it knows the state of the cluster.
     pub async fn ready(&self, scene: &Scene) -> Result<()> {
         let ask = async || {

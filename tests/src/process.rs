@@ -67,6 +67,12 @@ impl Process {
         stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['Z', 'X']))
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Kills it (SIGKILL), and returns when it is gone.
     pub fn kill(mut self) {
         self.end();

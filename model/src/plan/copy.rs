@@ -98,11 +98,12 @@ pub(super) fn plan(
         }
     }
     let (since, problem) = waiting?;
-    // A wait that passes by itself at once is not worth a word.
+    // A wait that passes by itself at once is not worth a word; one that every run meets is told once.
     let grace = crate::duration::Span::from_secs(20).after(since);
     if now < grace {
         plan.wake_at(Some(grace));
-        return None;
+        let told = world.claim_of(uid).and_then(|c| c.status.as_ref()?.waiting.clone());
+        return told.filter(|t| t.reason == problem.reason);
     }
     Some(problem)
 }

@@ -157,7 +157,7 @@ impl Action {
                 format!("record/{}/{destination}", snapshot.uid)
             }
             Self::DeleteJob { id, .. } => format!("job-delete/{}", id.uid),
-            Self::WriteStatus { source, .. } => format!("status/{}", source.uid),
+            Self::WriteStatus { source, .. } => status_key(&source.uid),
         }
     }
 
@@ -189,6 +189,12 @@ impl Action {
             Self::DeleteCronJob(_) | Self::MakeDisk(..) | Self::DeleteJob { .. } => None,
         }
     }
+}
+
+/// The key of the step that writes the record on a source.
+#[must_use]
+pub fn status_key(uid: &str) -> String {
+    format!("status/{uid}")
 }
 
 /// Where a source stands, for the totals.

@@ -31,6 +31,10 @@ pub struct AuditedRequest {
     pub uri: String,
     /// What the client calls itself.
     pub user_agent: String,
+    /// When it came in: RFC 3339, in microseconds, by this machine's clock.
+    pub received: String,
+    /// When this stage was reached.
+    pub reached: String,
 }
 
 impl AuditedRequest {
@@ -56,6 +60,8 @@ impl AuditedRequest {
             stage: text("/stage"),
             uri: text("/requestURI"),
             user_agent: text("/userAgent"),
+            received: text("/requestReceivedTimestamp"),
+            reached: text("/stageTimestamp"),
         }
     }
 }

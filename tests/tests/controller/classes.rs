@@ -83,9 +83,12 @@ async fn classes_that_do_not_fit_are_told_by_name() -> Result<()> {
 #[tokio::test]
 async fn a_volume_that_cannot_be_protected_has_its_reason_until_it_can() -> Result<()> {
     let scene = Scene::new().await?;
-    let _controller = scene.controller("").await?;
+    let controller = scene.controller("").await?;
+    // Every PVC is unbound when it is new: that is counted, and not worth a word.
     let pending = scene.claim(&scene.tenant, NewClaim::new("pending")).await?;
-    unprotected(&scene, &pending, Reason::NotBound).await?;
+    let series = r#"backup_controller_sources{state="unprotected",reason="NotBound"}"#;
+    scene.wait("it is counted", async || Ok(controller.metric(series)?.filter(|n| *n >= 1.0))).await?;
+    assert_eq!(scene.status(&pending).await?, None);
     let block = scene.bound(&scene.tenant, NewClaim::new("block").block()).await?;
     unprotected(&scene, &block, Reason::BlockVolume).await?;
     scene.bind(&pending, None).await?;

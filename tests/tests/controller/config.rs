@@ -22,7 +22,7 @@ async fn a_new_configuration_is_followed_with_one_write_a_cronjob() -> Result<()
     controller.configure("defaults: {retention: 4days}")?;
     let mut names = Vec::new();
     for claim in &claims {
-        let follows = scene.cronjob_that("the retention follows", claim, |c| has_arg(c, "--retention=4days")).await?;
+        let follows = scene.cronjob_that("the retention follows", claim, |c| has_arg(c, "--retention=4d")).await?;
         names.push(follows.name_any());
     }
     fence(&scene, "fence").await?;
@@ -47,18 +47,18 @@ async fn a_bad_configuration_is_refused_with_its_line_and_the_old_one_stays() ->
     controller.configure("defaults:\n  retention: 9days\n  retenshun: 1day")?;
     scene.wait("the metric says so", async || Ok((controller.metric(VALID)? == Some(0.0)).then_some(()))).await?;
     let log = controller.log();
-    let line = log.lines().find(|l| l.contains("refused")).unwrap_or_default();
+    let line = log.lines().find(|l| l.contains("stay in force")).unwrap_or_default();
     assert!(line.contains("retenshun") && line.contains("line 8"), "{line}");
     let marker = scene.bound(&scene.tenant, NewClaim::new("marker")).await?;
     let its = scene.cronjob_of(&marker).await?;
-    assert!(has_arg(&its, "--retention=2days"), "the old one is not in force");
+    assert!(has_arg(&its, "--retention=2d"), "the old one is not in force");
     assert_eq!(scene.cronjob_of(&claim).await?.resource_version(), before.resource_version());
     assert_eq!(controller.page("/healthz")?.0, 200);
 
     controller.configure("defaults:\n  retention: 9days")?;
-    scene.cronjob_that("it follows", &claim, |c| has_arg(c, "--retention=9days")).await?;
+    scene.cronjob_that("it follows", &claim, |c| has_arg(c, "--retention=9d")).await?;
     assert_eq!(controller.metric(VALID)?, Some(1.0));
-    let refusals = controller.log().lines().filter(|l| l.contains("refused")).count();
+    let refusals = controller.log().lines().filter(|l| l.contains("stay in force")).count();
     assert_eq!(refusals, 1, "it is told once");
     Ok(())
 }

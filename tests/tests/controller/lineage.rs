@@ -104,7 +104,7 @@ async fn another_installations_objects_are_left_alone() -> Result<()> {
     let touched: Vec<_> = writes
         .iter()
         .filter(|r| r.resource != "events" && r.resource != "cronjobs")
-        .filter(|r| r.name != "data" && r.name != marker.name_any())
+        .filter(|r| r.name != "data" && r.name != marker.name_any() && r.namespace.starts_with(&scene.name))
         .collect();
     assert_eq!(touched, Vec::<&dev_cluster::AuditedRequest>::new());
     Ok(())

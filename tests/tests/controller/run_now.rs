@@ -74,11 +74,16 @@ async fn a_run_for_the_asking_keeps_the_minimum_interval() -> Result<()> {
 #[tokio::test]
 async fn any_text_can_be_the_value() -> Result<()> {
     let scene = Scene::new().await?;
-    let _controller = scene.controller("").await?;
-    let hostile = "\": \n- {{name}} $(POD_UID) \u{85} é # '";
+    let controller = scene.controller("").await?;
+    let hostile = "\": \n- {{name}} $(POD_UID) \u{85}\u{7f}\u{2028}\u{feff}\u{ffff} é 🐘 # '";
     let claim = scene.bound(&scene.tenant, NewClaim::new("data").annotate(names::RUN_NOW, hostile)).await?;
     let job = scene.wait("the Job", async || Ok(jobs(&scene, &claim).await?.pop())).await?;
     assert_eq!(job.namespace(), Some(scene.home.clone()));
-    scene.status_that("it was started", &claim, |s| s.run_now.as_deref() == Some(hostile)).await?;
+    let status = scene.status_that("it was started", &claim, |s| s.run_now.is_some()).await?;
+    assert_eq!(status.run_now.as_deref(), Some(hostile));
+    fence(&scene, "fence").await?;
+    let writes = scene.writes(controller.user())?;
+    let statuses = writes.iter().filter(|r| r.name == "data").count();
+    assert!(statuses <= 2, "a status that is kept as it was written is not written again: {writes:?}");
     Ok(())
 }

@@ -110,7 +110,7 @@ async fn settings_of_the_pvc_go_over_those_of_its_namespace() -> Result<()> {
     let cronjob = scene.cronjob_of(&claim).await?;
     let spec = cronjob.spec.clone().unwrap_or_default();
     assert_eq!((spec.schedule.as_str(), spec.time_zone.as_deref()), ("5 4 * * *", Some("Asia/Tokyo")));
-    assert!(has_arg(&cronjob, "--retention=5days") && has_arg(&cronjob, "--destinations=disk"), "{:?}", args(&cronjob));
+    assert!(has_arg(&cronjob, "--retention=5d") && has_arg(&cronjob, "--destinations=disk"), "{:?}", args(&cronjob));
 
     fence(&scene, "fence-1").await?;
     let before = scene.writes(controller.user())?.len();
@@ -157,12 +157,12 @@ async fn a_setting_that_cannot_be_read_is_told_and_changes_nothing() -> Result<(
     scene.event(&claim, "InvalidSetting").await?;
     controller.configure(&format!("{}defaults: {{retention: 1day}}", disk(&scene)))?;
     let marker = fence(&scene, "fence").await?;
-    scene.cronjob_that("the default follows", &marker, |c| has_arg(c, "--retention=1day")).await?;
+    scene.cronjob_that("the default follows", &marker, |c| has_arg(c, "--retention=1d")).await?;
     let now = scene.cronjob_of(&claim).await?;
     assert_eq!(now.resource_version(), before.resource_version());
     // Readable again: it follows.
     annotate(&scene, "data", names::RETENTION, Some("8days")).await?;
-    scene.cronjob_that("it follows", &claim, |c| has_arg(c, "--retention=8days")).await?;
+    scene.cronjob_that("it follows", &claim, |c| has_arg(c, "--retention=8d")).await?;
     let status = scene.status_that("no warnings", &claim, |s| s.warnings.is_empty()).await?;
     assert!(status.protected_since.is_some());
     Ok(())
@@ -178,7 +178,7 @@ async fn a_new_pvc_with_a_retention_that_cannot_be_read_rotates_nothing() -> Res
     assert!(has_arg(&cronjob, "--no-rotate"), "{:?}", args(&cronjob));
     scene.event(&claim, "InvalidSetting").await?;
     annotate(&scene, "data", names::RETENTION, Some("3days")).await?;
-    let right = scene.cronjob_that("it rotates", &claim, |c| has_arg(c, "--retention=3days")).await?;
+    let right = scene.cronjob_that("it rotates", &claim, |c| has_arg(c, "--retention=3d")).await?;
     assert!(!has_arg(&right, "--no-rotate"), "{:?}", args(&right));
     Ok(())
 }

@@ -64,11 +64,14 @@ async fn a_template_that_makes_another_object_is_refused_with_file_and_reason() 
         ("an unknown field", text.replace("backoffLimit:", "backofLimit:"), "backofLimit"),
         ("another namespace", text.replace("namespace: {{json namespace}}", "namespace: kube-system"), "namespace"),
         ("no YAML", text.replace("spec:\n", "spec: [\n"), "line"),
-        ("a privileged pod", text.replace("privilegeEscalation: false", "privilegeEscalation: true"), "rivilege"),
+        (
+            "a privileged pod",
+            text.replace("allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true"),
+            "rivilege",
+        ),
         ("an unknown variable", text.replace("{{json promoter}}", "{{json promotor}}"), "promotor"),
     ] {
         assert_ne!(bad, text, "{what}");
-        let bad = bad.replace("allowprivilege", "allowPrivilege");
         replace(&folder, "copy.yaml.hbs", &bad)?;
         std::fs::write(folder.join("config.yaml"), "")?;
         let ended = std::process::Command::new(binaries::path("backup-controller")?)

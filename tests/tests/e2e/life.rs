@@ -12,6 +12,7 @@ use crate::cluster;
 fn a_deleted_sources_points_stay_and_are_swept_later() {
     let kubectl = cluster();
     let app = App::create(kubectl, "e2e-life", "shared").unwrap();
+    app.annotate("backup-controller.io/retention=1m").unwrap();
     let run = app.good_run(None).unwrap();
     let point = app.restore_point(&run).unwrap();
     let uid = app.uid().unwrap();

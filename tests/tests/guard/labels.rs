@@ -1,0 +1,75 @@
+//! Everybody else: our labels are set by us.
+
+use anyhow::Result;
+use model::names;
+use serde_json::{Value, json};
+
+use crate::stage::{Actor, RESERVED, Stage, Verb};
+
+fn labels(labels: Value) -> Verb {
+    Verb::Merge(json!({"metadata": {"labels": labels}}))
+}
+
+#[tokio::test]
+async fn a_tenant_can_neither_forge_nor_strip_nor_change_what_rotation_goes_by() -> Result<()> {
+    let stage = Stage::new("forger").await?;
+    let me = Actor::Tenant;
+    for name in ["promoter", "snapshot", "copy"] {
+        stage.refused(name, me, Verb::Create, &stage.fixture(name)?, RESERVED).await?;
+        stage.refused(name, Actor::TenantsProgram, Verb::Create, &stage.fixture(name)?, RESERVED).await?;
+    }
+    let mine = stage.claim("mypvc");
+    stage.passes("his PVC", me, Verb::Create, &mine).await?;
+    let instance = labels(json!({names::INSTANCE: "backup"}));
+    stage.refused("of this installation", me, instance, &mine, RESERVED).await?;
+    let (disk, snapshot) = (stage.fixture("disk-claim")?, stage.fixture("snapshot")?);
+    stage.passes("the disk", Actor::Controller, Verb::Create, &disk).await?;
+    stage.passes("the snapshot", Actor::Job, Verb::Create, &snapshot).await?;
+    for (what, object, patch) in [
+        ("a label is stripped", &disk, labels(json!({names::DESTINATION: null}))),
+        ("the manager is stripped", &disk, labels(json!({names::MANAGED_BY: null}))),
+        ("the installation is stripped", &disk, labels(json!({names::INSTANCE: null}))),
+        ("a label is changed", &disk, labels(json!({names::DESTINATION: "x"}))),
+        ("a run is changed", &snapshot, labels(json!({names::RUN: "20000101T0000Z"}))),
+        ("a source is changed", &snapshot, labels(json!({names::SOURCE_UID: "x"}))),
+    ] {
+        stage.refused(what, me, patch, object, RESERVED).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_tenants_own_work_and_his_settings_pass() -> Result<()> {
+    let stage = Stage::new("tenant").await?;
+    let me = Actor::Tenant;
+    let mine = stage.claim("mypvc");
+    stage.passes("his PVC", me, Verb::Create, &mine).await?;
+    let disk = stage.fixture("disk-claim")?;
+    stage.passes("the disk", Actor::Controller, Verb::Create, &disk).await?;
+    let hold = Verb::Merge(json!({"metadata": {"annotations": {names::HOLD: "x"}}}));
+    for (what, object, does) in [
+        ("a label of ours that nobody looks at", &mine, labels(json!({names::SOURCE_UID: "x"}))),
+        ("managed by us, of no installation", &mine, labels(json!({names::MANAGED_BY: "backup-controller"}))),
+        ("managed by somebody else", &mine, labels(json!({names::MANAGED_BY: "Helm"}))),
+        ("a label of his own on ours", &disk, labels(json!({"x": "y"}))),
+        ("a hold", &disk, hold),
+        ("his PVC goes", &mine, Verb::Delete),
+    ] {
+        stage.passes(what, me, does, object).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn administrators_the_cluster_and_other_installations_are_not_in_the_way() -> Result<()> {
+    let stage = Stage::new("bystander").await?;
+    let promoter = stage.fixture("promoter")?;
+    let mut theirs = promoter.clone();
+    theirs["metadata"]["labels"][names::INSTANCE] = json!("two");
+    stage.passes("its own promoter", Actor::OtherInstallation, Verb::Try, &theirs).await?;
+    stage.refused("a promoter of ours", Actor::OtherInstallation, Verb::Create, &promoter, RESERVED).await?;
+    stage.passes("a Job", Actor::CronJobController, Verb::Try, &stage.fixture("copy")?).await?;
+    stage.passes("a promoter", Actor::Administrator, Verb::Create, &promoter).await?;
+    stage.passes("its label", Actor::Administrator, labels(json!({names::RUN: null})), &promoter).await?;
+    stage.passes("it goes", Actor::Administrator, Verb::Delete, &promoter).await
+}

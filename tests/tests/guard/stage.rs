@@ -1,0 +1,316 @@
+//! A control plane with an installation, and who acts on it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use backup_controller_tests::binaries::project;
+use dev_cluster::{ControlPlane, Options};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+/// The words by which the refusals of our policies are known.
+pub const USELESS: &str = "the account of the backup controller has no use for";
+pub const UNLABELLED: &str = "touches only objects with this installation's labels";
+pub const OTHERS: &str = "the backup controller changes nothing of others' objects but its annotations";
+pub const JOB_KINDS: &str = "creates and deletes PersistentVolumeClaims and VolumeSnapshots, and nothing else";
+pub const NO_PROMOTER: &str = "touches only PersistentVolumeClaims that were made from a snapshot";
+pub const RESERVED: &str = "labels that begin with backup-controller.io/ are set by backup-controller alone";
+
+/// Whoever acts.
+#[derive(Debug, Clone, Copy)]
+pub enum Actor {
+    /// Our two accounts, with their tokens and the installed roles.
+    Controller,
+    Job,
+    /// The same with every right there is: only the guard can refuse it.
+    AlmightyController,
+    AlmightyJob,
+    /// Somebody with the cluster's role `edit`, and rights on snapshots.
+    Tenant,
+    /// The service account of a tenant's own program, with the same rights.
+    TenantsProgram,
+    /// The account of another installation's jobs.
+    OtherInstallation,
+    /// One of the cluster's own controllers.
+    CronJobController,
+    Administrator,
+}
+
+/// What one does to an object.
+#[derive(Debug, Clone)]
+pub enum Verb {
+    Create,
+    /// Create, without leaving anything.
+    Try,
+    Apply(&'static str),
+    Merge(Value),
+    Delete,
+}
+
+/// The control plane of all tests.
+pub struct Installed {
+    plane: ControlPlane,
+}
+
+/// A namespace on it, `shop` in the fixtures.
+pub struct Stage {
+    installed: &'static Installed,
+    pub namespace: String,
+}
+
+impl Stage {
+    /// A new namespace, in which a tenant may edit.
+    pub async fn new(namespace: &str) -> Result<Self> {
+        static INSTALLED: OnceCell<Installed> = OnceCell::const_new();
+        let installed = INSTALLED.get_or_try_init(Installed::new).await?;
+        let stage = Self { installed, namespace: namespace.to_owned() };
+        let rights = |name: &str| {
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+                "metadata": {"name": name, "namespace": namespace},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+                "subjects": [
+                    {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "tenant"},
+                    {"kind": "ServiceAccount", "name": "default", "namespace": "programs"},
+                ],
+            })
+        };
+        let space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        for object in [space, rights("edit"), rights("edit-snapshots")] {
+            stage.does(Actor::Administrator, &Verb::Create, &object).await?;
+        }
+        // What a tenant may do follows from his bindings, and the API server learns of those a little later.
+        let claim = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "rights", "namespace": namespace},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        });
+        within("the tenant has his rights", async || stage.does(Actor::Tenant, &Verb::Try, &claim).await).await?;
+        Ok(stage)
+    }
+
+    /// One of the templates' objects, in this namespace where it is in a tenant's.
+    pub fn fixture(&self, name: &str) -> Result<Value> {
+        let path = project().join("templates/fixtures").join(format!("{name}.yaml"));
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let mut object = serde_json::to_value(serde_yaml::from_str::<serde_yaml::Value>(&text)?)?;
+        if object["metadata"]["namespace"] == "shop" {
+            object["metadata"]["namespace"] = json!(self.namespace);
+        }
+        if let Some(claim) = object.pointer_mut("/spec/claimRef") {
+            claim["namespace"] = json!(self.namespace);
+            object["metadata"]["name"] = json!(format!("backup-attic-{}", self.namespace));
+        }
+        Ok(object)
+    }
+
+    /// A PVC as a user makes it.
+    pub fn claim(&self, name: &str) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {
+                "name": name, "namespace": self.namespace, "labels": {"app": "x"},
+                "annotations": {"a": "b", "backup-controller.io/retention": "2days"},
+            },
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        })
+    }
+
+    /// Does it.
+    pub async fn does(&self, actor: Actor, verb: &Verb, object: &Value) -> Result<()> {
+        self.installed.does(actor, verb, object).await
+    }
+
+    /// The administrator makes it, whatever it is.
+    pub async fn has(&self, object: &Value) -> Result<()> {
+        self.does(Actor::Administrator, &Verb::Create, object).await
+    }
+
+    /// It is done.
+    pub async fn passes(&self, what: &str, actor: Actor, verb: Verb, object: &Value) -> Result<()> {
+        self.does(actor, &verb, object).await.with_context(|| format!("was refused: {what} ({actor:?})"))
+    }
+
+    /// It is refused with these words, and the object is as it was, or not there.
+    pub async fn refused(&self, what: &str, actor: Actor, verb: Verb, object: &Value, words: &str) -> Result<()> {
+        let before = self.seen(object).await?;
+        match self.does(actor, &verb, object).await {
+            Ok(()) => bail!("was allowed: {what} ({actor:?})"),
+            Err(error) if !format!("{error:#}").contains(words) => {
+                bail!("{what} ({actor:?}): refused, but not with {words:?}: {error:#}")
+            }
+            Err(_) => {}
+        }
+        anyhow::ensure!(self.seen(object).await? == before, "{what} ({actor:?}): refused, and done all the same");
+        Ok(())
+    }
+
+    /// What of an object is a user's; nothing if it is not there.
+    async fn seen(&self, object: &Value) -> Result<Option<Value>> {
+        let api = api(&self.installed.client(Actor::Administrator).await?, object);
+        let Some(there) = api.get_opt(name(object)).await? else { return Ok(None) };
+        let metadata = there.metadata;
+        Ok(Some(json!([
+            metadata.uid,
+            metadata.labels,
+            metadata.annotations,
+            metadata.finalizers,
+            metadata.owner_references,
+            metadata.deletion_timestamp,
+            there.data["spec"],
+        ])))
+    }
+
+    /// An object's UID.
+    pub async fn uid(&self, object: &Value) -> Result<String> {
+        let api = api(&self.installed.client(Actor::Administrator).await?, object);
+        api.get(name(object)).await?.metadata.uid.context("an object without a UID")
+    }
+
+    /// A client with an actor's rights.
+    pub async fn client(&self, actor: Actor) -> Result<Client> {
+        self.installed.client(actor).await
+    }
+}
+
+impl Installed {
+    async fn new() -> Result<Self> {
+        let this = Self { plane: ControlPlane::start_with(&Options::default())? };
+        let overlay = project().join("tests/install/guard").display().to_string();
+        // A folder to try another guard than the one that is shipped.
+        let overlay = std::env::var("BACKUP_GUARD_OVERLAY").unwrap_or(overlay);
+        this.plane.kubectl(&["apply", "-k", &overlay])?;
+        let snapshots = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "edit-snapshots"},
+            "rules": [{"apiGroups": ["snapshot.storage.k8s.io"], "resources": ["volumesnapshots"], "verbs": ["*"]}],
+        });
+        let other = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "other"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": "backup-job", "namespace": "other"}],
+        });
+        for object in [snapshots, other] {
+            this.does(Actor::Administrator, &Verb::Create, &object).await?;
+        }
+        // A policy is in force a little after it is written.
+        let stranger = |name: &str, labels: Value| {
+            json!({
+                "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "metadata": {"name": name, "namespace": "default", "labels": labels},
+                "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+            })
+        };
+        let ours = json!({"backup-controller.io/instance": "backup"});
+        for (actor, object, words) in [
+            (Actor::AlmightyController, stranger("x", json!({})), UNLABELLED),
+            (Actor::AlmightyJob, stranger("x", json!({})), UNLABELLED),
+            (Actor::OtherInstallation, stranger("x", ours), RESERVED),
+        ] {
+            within(&format!("the guard is in force for {actor:?}"), async || {
+                match this.does(actor, &Verb::Try, &object).await {
+                    Err(error) if format!("{error:#}").contains(words) => Ok(()),
+                    other => bail!("{other:?}"),
+                }
+            })
+            .await?;
+        }
+        Ok(this)
+    }
+
+    async fn client(&self, actor: Actor) -> Result<Client> {
+        let almighty = &["system:masters", "system:authenticated"][..];
+        let service = &["system:serviceaccounts", "system:authenticated"][..];
+        let (user, groups) = match actor {
+            Actor::Controller => return self.account("backup-controller").await,
+            Actor::Job => return self.account("backup-job").await,
+            Actor::Administrator => return Ok(api::connect(Some(self.plane.kubeconfig_path())).await?),
+            Actor::AlmightyController => ("system:serviceaccount:backup:backup-controller", almighty),
+            Actor::AlmightyJob => ("system:serviceaccount:backup:backup-job", almighty),
+            Actor::Tenant => ("tenant", &["system:authenticated"][..]),
+            Actor::TenantsProgram => ("system:serviceaccount:programs:default", service),
+            Actor::OtherInstallation => ("system:serviceaccount:other:backup-job", service),
+            Actor::CronJobController => ("system:serviceaccount:kube-system:cronjob-controller", service),
+        };
+        let mut config: Value = serde_json::to_value(serde_yaml::from_str::<serde_yaml::Value>(
+            &std::fs::read_to_string(self.plane.kubeconfig_path())?,
+        )?)?;
+        config["users"][0]["user"]["as"] = json!(user);
+        config["users"][0]["user"]["as-groups"] = json!(groups);
+        let path = self.plane.dir().join(format!("{actor:?}.kubeconfig"));
+        write(&path, &config.to_string())?;
+        Ok(api::connect(Some(&path)).await?)
+    }
+
+    async fn account(&self, name: &str) -> Result<Client> {
+        static TOKENS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let _one = TOKENS.lock().await;
+        let path = self.plane.dir().join(format!("backup.{name}.kubeconfig"));
+        if !path.exists() {
+            self.plane.service_account_kubeconfig("backup", name)?;
+        }
+        Ok(api::connect(Some(&path)).await?)
+    }
+
+    async fn does(&self, actor: Actor, verb: &Verb, object: &Value) -> Result<()> {
+        let api = api(&self.client(actor).await?, object);
+        let name = name(object);
+        match verb {
+            Verb::Create | Verb::Try => {
+                let params = PostParams { dry_run: matches!(verb, Verb::Try), field_manager: None };
+                api.create(&params, &serde_json::from_value(object.clone())?).await?;
+            }
+            Verb::Apply(manager) => {
+                let params = PatchParams::apply(manager).force().validation_strict();
+                api.patch(name, &params, &Patch::Apply(object)).await?;
+            }
+            Verb::Merge(patch) => {
+                api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+            }
+            Verb::Delete => {
+                // As our programs delete: exactly what was seen.
+                let seen = self::api(&self.client(Actor::Administrator).await?, object).get(name).await?;
+                let preconditions = Some(Preconditions { uid: seen.metadata.uid, resource_version: None });
+                api.delete(name, &DeleteParams { preconditions, ..DeleteParams::background() }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(path: &std::path::Path, text: &str) -> Result<()> {
+    static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let new = path.with_extension(format!("{number}.new"));
+    std::fs::write(&new, text)?;
+    Ok(std::fs::rename(new, path)?)
+}
+
+fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+fn api(client: &Client, object: &Value) -> Api<DynamicObject> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let (version, kind) = (text("/apiVersion").unwrap_or_default(), text("/kind").unwrap_or_default());
+    let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    match text("/metadata/namespace") {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    }
+}
+
+/// Tries until it works.
+async fn within<T>(what: &str, mut does: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        match does().await {
+            Ok(done) => return Ok(done),
+            Err(error) if Instant::now() > end => return Err(error.context(format!("not within 30 s: {what}"))),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
