@@ -86,6 +86,6 @@ binaries: ## The static binaries of the images, into target/image
 
 .PHONY: bench-job
 bench-job: ## Sizes, times, memory and requests of one run
-	@echo "==> what is shipped is built (profile dist; about four minutes when something changed)"
+	@echo "==> what is shipped is built (profile dist: minutes, when something changed)"
 	@$(DEV) binaries --profile dist --into target/dist-image
 	@BACKUP_BINARIES=$(CURDIR)/target/dist-image $(CARGO) run --quiet --package backup-controller-tests --bin bench-job

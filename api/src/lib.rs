@@ -298,7 +298,8 @@ where
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
     let request = async {
         let patch = Patch::Apply(object);
-        let mut request = Request::new(api.resource_url()).patch(name, &params, &patch).map_err(kube::Error::BuildRequest)?;
+        let mut request =
+            Request::new(api.resource_url()).patch(name, &params, &patch).map_err(kube::Error::BuildRequest)?;
         *request.body_mut() = plain(request.body());
         api.clone().into_client().request::<K>(request).await
     };

@@ -124,7 +124,7 @@ impl Iterator for Patience {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        if self.last.is_some_and(|last| last.elapsed() > Duration::from_secs(120)) {
+        if self.last.is_some_and(|last| last.elapsed() > Duration::from_mins(2)) {
             self.tries = 0;
         }
         self.last = Some(Instant::now());

@@ -285,6 +285,26 @@ mod tests {
         assert_eq!(world.cronjobs.get("", "c").map(|c| c.id.resource_version.as_str()), Some("10"));
     }
 
+    /// Somebody did what the message about a disk without its claim asks for.
+    #[test]
+    fn sources_hear_of_a_disk_that_was_given_free() {
+        let volume = |claim: Option<&str>| {
+            let text = serde_json::json!({
+                "metadata": {"name": "disk", "labels": {
+                    crate::names::MANAGED_BY: crate::names::MANAGER, crate::names::INSTANCE: "backup",
+                    crate::names::COMPONENT: "disk", crate::names::DESTINATION: "attic",
+                }},
+                "spec": {"claimRef": {"namespace": "shop", "name": "backup-disk-attic", "uid": claim}},
+            });
+            let volume: k8s_openapi::api::core::v1::PersistentVolume = serde_json::from_value(text).unwrap();
+            Change::Volume(Seen::Put(Volume::from(&volume)))
+        };
+        let mut world = world();
+        world.apply(Change::CronJob(Seen::Put(cronjob("a", "1"))));
+        assert!(world.apply(volume(Some("old"))).is_empty(), "a claim that nobody here protects");
+        assert_eq!(dirty(&world.apply(volume(None))), ["1"]);
+    }
+
     /// F63.
     #[test]
     fn what_a_full_list_does_not_name_is_gone() {

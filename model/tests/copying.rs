@@ -185,7 +185,8 @@ fn a_run_is_good_when_it_is_ready_and_complete_somewhere() {
         assert_eq!(state, expected, "{destinations}: {copies:?}");
     }
     let early = hour(0).checked_add(std::time::Duration::from_secs(599)).unwrap();
-    for (now, expected) in [(hour(0), Waiting), (early, Waiting), (hour(1), Dead)] {
+    let late = hour(0).checked_add(std::time::Duration::from_mins(10)).unwrap();
+    for (now, expected) in [(hour(0), Waiting), (early, Waiting), (late, Dead), (hour(1), Dead)] {
         assert_eq!(point_state(&taken("disk", &[], false), &Deadlines::default(), now), expected);
     }
 }

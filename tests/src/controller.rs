@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::binaries;
 use crate::http;
@@ -12,6 +12,9 @@ use crate::identity::Identity;
 use crate::process::Process;
 use crate::scene::Scene;
 use crate::wait::{DEADLINE, wait_for};
+
+pub(crate) const CONTROLLER_IMAGE: &str = "registry.example/backup-controller:test";
+pub(crate) const MOVER_IMAGE: &str = "registry.example/backup-mover:test";
 
 /// How a controller is started.
 #[derive(Debug, Clone)]
@@ -97,8 +100,8 @@ impl Controller {
             format!("--listen=127.0.0.1:{}", self.port),
             format!("--instance={}", self.setup.instance),
             format!("--namespace={}", self.home),
-            "--controller-image=registry.example/backup-controller:test".to_owned(),
-            "--mover-image=registry.example/backup-mover:test".to_owned(),
+            format!("--controller-image={CONTROLLER_IMAGE}"),
+            format!("--mover-image={MOVER_IMAGE}"),
             "--log=info,backup_controller=debug".to_owned(),
         ];
         args.extend(self.setup.templates.as_ref().map(|t| format!("--templates={}", t.display())));
@@ -112,6 +115,11 @@ impl Controller {
         if let Some(process) = self.process.take() {
             process.kill();
         }
+    }
+
+    /// Stops its clock (SIGSTOP), or lets it go on.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        self.process.as_ref().context("the controller does not run")?.freeze(frozen)
     }
 
     /// Who it is to the API server.

@@ -41,6 +41,56 @@ impl Scene {
         Ok(Identity { user: format!("system:serviceaccount:{}:{name}", self.home), kubeconfig })
     }
 
+    /// Puts the guard (a file of `templates/install/guard`) over an identity, and waits until it is in force.
+    pub async fn guard(&self, identity: &Identity, file: &str) -> Result<()> {
+        let path = project().join("templates/install/guard").join(file);
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let account = identity.user.rsplit(':').next().unwrap_or_default();
+        for document in text.split("\n---\n") {
+            let mut object: Value = serde_yaml::from_str::<serde_yaml::Value>(document)
+                .ok()
+                .and_then(|v| serde_json::to_value(v).ok())
+                .with_context(|| format!("{file} has a document that is no YAML"))?;
+            self.at_home(&mut object);
+            if let Some(name) = object.pointer_mut("/spec/policyName") {
+                *name = json!(format!("{}-{}", name.as_str().unwrap_or_default(), self.name));
+            }
+            let conditions = object.pointer_mut("/spec/matchConditions").and_then(Value::as_array_mut);
+            for condition in conditions.into_iter().flatten() {
+                let text = condition["expression"].as_str().unwrap_or_default();
+                condition["expression"] = json!(text.replace("'backup'", &format!("'{}'", self.home)));
+            }
+            for variable in object.pointer_mut("/spec/variables").and_then(Value::as_array_mut).into_iter().flatten() {
+                let value = match variable["name"].as_str() {
+                    Some("instance") => self.name.clone(),
+                    Some("home") => self.home.clone(),
+                    Some("controllerImage") => crate::controller::CONTROLLER_IMAGE.to_owned(),
+                    Some("moverImage") => crate::controller::MOVER_IMAGE.to_owned(),
+                    _ => continue,
+                };
+                variable["expression"] = json!(format!("'{value}'"));
+            }
+            self.apply(&object).await?;
+        }
+        // Something that RBAC allows and no guard does.
+        let client = api::connect(Some(&identity.kubeconfig)).await?;
+        let probe = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "guard-probe", "namespace": self.tenant},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        });
+        let probe: k8s_openapi::api::core::v1::PersistentVolumeClaim = serde_json::from_value(probe)?;
+        let claims: kube::Api<k8s_openapi::api::core::v1::PersistentVolumeClaim> =
+            kube::Api::namespaced(client, &self.tenant);
+        let params = kube::api::PostParams { dry_run: true, ..kube::api::PostParams::default() };
+        self.wait(&format!("the guard of {account} is in force"), async || match claims.create(&params, &probe).await {
+            Ok(_) => Ok(None),
+            Err(error) if error.to_string().contains("ValidatingAdmissionPolicy") => Ok(Some(())),
+            Err(error) => Err(error.into()),
+        })
+        .await
+    }
+
     /// The installation's namespace is the scene's; names of the cluster's objects are the scene's own.
     fn at_home(&self, object: &mut Value) {
         let renamed = |name: &Value| json!(format!("{}-{}", name.as_str().unwrap_or_default(), self.name));

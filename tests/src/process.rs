@@ -73,6 +73,17 @@ impl Process {
         self.pid
     }
 
+    /// Stops the process's clock (SIGSTOP), or lets it go on (SIGCONT).
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        use rustix::process::{Pid, Signal, kill_process};
+        if !self.runs() {
+            bail!("the process has ended");
+        }
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("not a process id")?;
+        kill_process(pid, if frozen { Signal::STOP } else { Signal::CONT })?;
+        Ok(())
+    }
+
     /// Kills it (SIGKILL), and returns when it is gone.
     pub fn kill(mut self) {
         self.end();

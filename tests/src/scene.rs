@@ -37,6 +37,7 @@ pub struct Scene {
     /// A folder for files.
     pub dir: PathBuf,
     pub(crate) logs: Mutex<Vec<PathBuf>>,
+    begun: std::time::Instant,
     namespaces: Mutex<Vec<String>>,
 }
 
@@ -71,6 +72,7 @@ impl Scene {
             tenant: format!("{name}-shop"),
             dir,
             logs: Mutex::default(),
+            begun: std::time::Instant::now(),
             namespaces: Mutex::default(),
             name,
         };
@@ -274,6 +276,7 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
+        eprintln!("TIME {:.1} {:?}", self.begun.elapsed().as_secs_f64(), std::thread::current().name());
         // A failed assertion, unlike a wait that ran out, has shown nothing yet.
         if std::thread::panicking() {
             eprintln!("{}", self.seen());

@@ -285,7 +285,9 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
     let result = match (job.state, told) {
         (JobState::Active, _) => {
             let started = pods.iter().any(|p| p.node.is_some() && p.stuck.is_none());
-            let until = world.config.deadlines.copy_start.after(job.created);
+            // A try that is made anew, after a node was lost, has its own time to start.
+            let tried = pods.iter().map(|p| p.created).max().unwrap_or(job.created);
+            let until = world.config.deadlines.copy_start.after(tried);
             if started {
                 return;
             }

@@ -87,6 +87,10 @@ fn run_now(
     let Some(value) = claim.settings.get(names::RUN_NOW) else { return };
     let done = claim.status.as_ref().and_then(|s| s.run_now.as_ref());
     let (Some(cronjob), true) = (existing, done != Some(value)) else { return };
+    // Started, and not recorded yet.
+    if world.jobs.get(&world.namespace, &names::run_now_job(&claim.source(), value)).is_some() {
+        return;
+    }
     let newest = super::copy::runs(world, &claim.id.uid).last().map(|r| r.run.time());
     let from = newest.map(|t| world.config.bounds.min_interval.after(t));
     if from.is_some_and(|from| now < from) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::store::{Observed, Replaced};
 use super::{Belongings, Change, Key, Seen, World};
-use crate::facts::{Claim, CronJob, Job, Ours, Pod, Snapshot};
+use crate::facts::{Claim, CronJob, Job, Ours, Pod, Snapshot, Volume};
 use crate::names::Component;
 
 impl World {
@@ -44,12 +44,21 @@ impl World {
             Change::Pod(seen) => self.apply_pods(seen),
             Change::Volume(seen) => {
                 let replaced = self.volumes.apply(seen);
-                let claims: Vec<String> = replaced
-                    .iter()
-                    .filter_map(|(old, new)| old.as_ref().or_else(|| self.volumes.items.get(new.as_ref()?)))
-                    .filter_map(|v| v.claim_uid.clone())
-                    .collect();
-                claims.into_iter().filter(|u| self.subjects.contains_key(u)).collect()
+                // The claim that had it, and the one that has it now.
+                let both = |(old, new): &(Option<Volume>, Option<Key>)| {
+                    let new = new.as_ref().and_then(|k| self.volumes.items.get(k));
+                    [old.as_ref(), new].map(|v| v.and_then(|v| v.claim_uid.clone()))
+                };
+                let claims = replaced.iter().flat_map(both).flatten();
+                let claims: HashSet<String> = claims.filter(|u| self.subjects.contains_key(u)).collect();
+                // A disk that was given free is awaited by whoever copies to it: rare, so all may look.
+                let freed = replaced.iter().any(|(old, new)| {
+                    let Some(old) = old else { return false };
+                    let disk = self.ours(old.ours.as_deref()).is_some_and(|o| o.component == Component::Disk);
+                    let new = new.as_ref().and_then(|k| self.volumes.items.get(k));
+                    disk && new.is_none_or(|v| v.claim_uid.is_none() && old.claim_uid.is_some())
+                });
+                if freed { self.all_if(true) } else { claims }
             }
             Change::Namespace(seen) => {
                 let replaced = self.namespaces.apply(seen);

@@ -119,6 +119,7 @@ impl<T: Observed> Store<T> {
             Seen::Gone(key, uid) => {
                 let held = self.items.get(&key).and_then(Observed::version);
                 if held.is_some_and(|(held, _)| held != uid) {
+                    self.remember(uid);
                     return Vec::new();
                 }
                 self.remove(&key).map(|old| (Some(old), None)).into_iter().collect()
@@ -136,11 +137,15 @@ impl<T: Observed> Store<T> {
     fn remove(&mut self, key: &Key) -> Option<T> {
         let old = self.items.remove(key)?;
         if let Some((uid, _)) = old.version() {
-            self.gone.push_back(uid.to_owned());
-            let over = self.gone.len().saturating_sub(REMEMBERED);
-            self.gone.drain(..over);
+            self.remember(uid.to_owned());
         }
         Some(old)
+    }
+
+    fn remember(&mut self, uid: String) {
+        self.gone.push_back(uid);
+        let over = self.gone.len().saturating_sub(REMEMBERED);
+        self.gone.drain(..over);
     }
 }
 

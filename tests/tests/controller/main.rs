@@ -6,6 +6,7 @@ mod classes;
 mod config;
 mod copy;
 mod ended;
+mod guarded;
 mod host_disk;
 mod killed;
 mod life;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::stage::{Actor, RESERVED, Stage, Verb};
 
-fn labels(labels: Value) -> Verb {
+fn labels(labels: &Value) -> Verb {
     Verb::Merge(json!({"metadata": {"labels": labels}}))
 }
 
@@ -20,18 +20,18 @@ async fn a_tenant_can_neither_forge_nor_strip_nor_change_what_rotation_goes_by()
     }
     let mine = stage.claim("mypvc");
     stage.passes("his PVC", me, Verb::Create, &mine).await?;
-    let instance = labels(json!({names::INSTANCE: "backup"}));
+    let instance = labels(&json!({names::INSTANCE: "backup"}));
     stage.refused("of this installation", me, instance, &mine, RESERVED).await?;
     let (disk, snapshot) = (stage.fixture("disk-claim")?, stage.fixture("snapshot")?);
     stage.passes("the disk", Actor::Controller, Verb::Create, &disk).await?;
     stage.passes("the snapshot", Actor::Job, Verb::Create, &snapshot).await?;
     for (what, object, patch) in [
-        ("a label is stripped", &disk, labels(json!({names::DESTINATION: null}))),
-        ("the manager is stripped", &disk, labels(json!({names::MANAGED_BY: null}))),
-        ("the installation is stripped", &disk, labels(json!({names::INSTANCE: null}))),
-        ("a label is changed", &disk, labels(json!({names::DESTINATION: "x"}))),
-        ("a run is changed", &snapshot, labels(json!({names::RUN: "20000101T0000Z"}))),
-        ("a source is changed", &snapshot, labels(json!({names::SOURCE_UID: "x"}))),
+        ("a label is stripped", &disk, labels(&json!({names::DESTINATION: null}))),
+        ("the manager is stripped", &disk, labels(&json!({names::MANAGED_BY: null}))),
+        ("the installation is stripped", &disk, labels(&json!({names::INSTANCE: null}))),
+        ("a label is changed", &disk, labels(&json!({names::DESTINATION: "x"}))),
+        ("a run is changed", &snapshot, labels(&json!({names::RUN: "20000101T0000Z"}))),
+        ("a source is changed", &snapshot, labels(&json!({names::SOURCE_UID: "x"}))),
     ] {
         stage.refused(what, me, patch, object, RESERVED).await?;
     }
@@ -48,10 +48,10 @@ async fn a_tenants_own_work_and_his_settings_pass() -> Result<()> {
     stage.passes("the disk", Actor::Controller, Verb::Create, &disk).await?;
     let hold = Verb::Merge(json!({"metadata": {"annotations": {names::HOLD: "x"}}}));
     for (what, object, does) in [
-        ("a label of ours that nobody looks at", &mine, labels(json!({names::SOURCE_UID: "x"}))),
-        ("managed by us, of no installation", &mine, labels(json!({names::MANAGED_BY: "backup-controller"}))),
-        ("managed by somebody else", &mine, labels(json!({names::MANAGED_BY: "Helm"}))),
-        ("a label of his own on ours", &disk, labels(json!({"x": "y"}))),
+        ("a label of ours that nobody looks at", &mine, labels(&json!({names::SOURCE_UID: "x"}))),
+        ("managed by us, of no installation", &mine, labels(&json!({names::MANAGED_BY: "backup-controller"}))),
+        ("managed by somebody else", &mine, labels(&json!({names::MANAGED_BY: "Helm"}))),
+        ("a label of his own on ours", &disk, labels(&json!({"x": "y"}))),
         ("a hold", &disk, hold),
         ("his PVC goes", &mine, Verb::Delete),
     ] {
@@ -70,6 +70,6 @@ async fn administrators_the_cluster_and_other_installations_are_not_in_the_way()
     stage.refused("a promoter of ours", Actor::OtherInstallation, Verb::Create, &promoter, RESERVED).await?;
     stage.passes("a Job", Actor::CronJobController, Verb::Try, &stage.fixture("copy")?).await?;
     stage.passes("a promoter", Actor::Administrator, Verb::Create, &promoter).await?;
-    stage.passes("its label", Actor::Administrator, labels(json!({names::RUN: null})), &promoter).await?;
+    stage.passes("its label", Actor::Administrator, labels(&json!({names::RUN: null})), &promoter).await?;
     stage.passes("it goes", Actor::Administrator, Verb::Delete, &promoter).await
 }

@@ -19,6 +19,7 @@ fn the_third_run_rotates_the_first_promoter_then_volume_then_snapshot() {
     stage.has(&[promoted("20261101T0300Z"), promoted("20261102T0300Z")]);
     let ended = stage.run_at(MINUTE);
     let whys: Vec<_> = ended.done().rotated.iter().map(|r| (r.name.as_str(), r.why.as_str())).collect();
+    assert_eq!(*stage.early.borrow(), [""; 0], "a snapshot went before its promoter's volume");
     let name = "data-20261101t0300z";
     let why = "expired by retention 'last=2'";
     assert_eq!(whys, [(name, &*format!("promoter: {why}")), (name, &*format!("snapshot: {why}"))], "{}", ended.output);
@@ -149,6 +150,23 @@ fn what_is_not_ours_by_lineage_is_never_deleted() {
     ended.done();
     assert_eq!(ended.warned(), ["NotOurs"], "{}", ended.output);
     assert_eq!(stage.names("vs"), ["data-20260101t0000z", "data-20261120", "mine"]);
+}
+
+/// Somebody deleted snapshots and left their promoters: still something to restore from, and not for ever.
+#[test]
+fn a_promoter_without_its_snapshot_is_rotated_too_and_keeps_its_name() {
+    let mut stage = Stage::new("left");
+    stage.set("promoter-retention", "keep");
+    stage.set("retention", "30days");
+    stage.has(&[promoted("20260101T0000Z"), promoted("20261119T0000Z")]);
+    stage.finish(stage.start("snapshot", &stage.job("first", "2026-11-20T01:00:00Z"), &["--no-rotate"])).done();
+    stage.status("pvc/data-20261120", &serde_json::json!({"phase": "Bound"}));
+    stage.kubectl(&["delete", "volumesnapshots", "--all"]);
+    let ended = stage.run_at(MINUTE);
+    // The name of the day is the promoter's of the first run, whose snapshot is gone.
+    assert_eq!(ended.done().restore_point.as_deref(), Some("data-20261120-0300"), "{}", ended.output);
+    assert_eq!(ended.done().rotated.len(), 1, "{}", ended.output);
+    assert_eq!(stage.points().1, ["data-20261119t0000z", "data-20261120", "data-20261120-0300"]);
 }
 
 /// A rotation that cannot delete is a warning; the backup is made all the same.

@@ -83,6 +83,8 @@ pub struct Stage {
     pub storage: Storage,
     /// The promoters whose volumes are there.
     volumes: RefCell<Vec<String>>,
+    /// The snapshots that went before the volumes of their promoters.
+    pub early: RefCell<Vec<String>>,
     plane: &'static ControlPlane,
     kubeconfig: PathBuf,
     options: BTreeMap<String, String>,
@@ -131,6 +133,7 @@ impl Stage {
             uid: String::new(),
             storage: Storage::default(),
             volumes: RefCell::default(),
+            early: RefCell::default(),
             plane,
             kubeconfig: plane.service_account_kubeconfig(OURS, namespace).unwrap(),
             options: BTreeMap::new(),
@@ -379,6 +382,11 @@ impl Stage {
         let claims: Vec<String> = objects.iter().filter(|o| o["kind"] == "PersistentVolumeClaim").map(name).collect();
         let mut volumes = self.volumes.borrow_mut();
         for name in volumes.extract_if(.., |name| self.storage.deletes_volumes && !claims.contains(name)) {
+            // A driver takes its time; until then the snapshot must stay (F15).
+            std::thread::sleep(Duration::from_secs(1));
+            if !self.names("vs").contains(&name) {
+                self.early.borrow_mut().push(name.clone());
+            }
             self.kubectl(&["delete", "pv", &format!("{}-{name}", self.namespace)]);
         }
     }

@@ -19,7 +19,7 @@ use table::Table;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match measure().await {
+    match Box::pin(measure()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench-job: {error:#}");
@@ -37,7 +37,7 @@ async fn measure() -> Result<()> {
     eprintln!("==> a controller with {} PVCs", memory::CLAIMS);
     let mut controller = memory::measure(&mut table, &scene).await?;
     eprintln!("==> one whole run");
-    let source = run::measure(&mut table, &scene, &controller).await?;
+    let source = Box::pin(run::measure(&mut table, &scene, &controller)).await?;
     eprintln!("==> {} runs, from exec to snapshot", speed::RUNS);
     controller.kill();
     speed::measure(&mut table, &scene, &source).await?;

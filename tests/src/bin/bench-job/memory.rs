@@ -45,7 +45,7 @@ pub(crate) async fn measure(table: &mut Table, scene: &Scene) -> Result<Controll
 
 /// Waits until a user asks nothing any more; a watch that goes on is no question.
 pub(crate) async fn settle(scene: &Scene, user: &str) -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     let asked = || anyhow::Ok(scene.requests(user)?.iter().filter(|r| counts(r)).count());
     let (mut seen, mut since) = (asked()?, Instant::now());
     while since.elapsed() < QUIET {

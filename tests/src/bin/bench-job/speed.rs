@@ -16,7 +16,7 @@ pub(crate) const RUNS: u64 = 15;
 /// Runs the program; the times are those of the API server's record, by the same clock.
 pub(crate) async fn measure(table: &mut Table, scene: &Scene, source: &Source) -> Result<()> {
     let (mut asked, mut made, mut answered) = (Vec::new(), Vec::new(), Vec::new());
-    let first = Timestamp::now() + Duration::from_secs(3600);
+    let first = Timestamp::now() + Duration::from_hours(1);
     for number in 0..RUNS {
         // A suspended Job has no pod; an hour apart, no run is too early; nothing but the snapshot counts.
         let run = Run::at(first + Duration::from_secs(number * 3600));
