@@ -283,7 +283,9 @@ async fn a_cronjob_that_is_refused_is_written_when_the_refusal_ends() -> Result<
     scene.status_that("no fault any more", &claim, |s| s.failure.is_none()).await?;
     assert_eq!(scene.cronjobs_of(&first).await?.len(), 1);
     eprintln!("{}", controller.log());
-    for r in scene.writes(controller.user())? { eprintln!("W {} {} {} {}", r.verb, r.resource, r.name, r.code); }
+    for r in scene.writes(controller.user())? {
+        eprintln!("W {} {} {} {}", r.verb, r.resource, r.name, r.code);
+    }
     assert_eq!(controller.page("/healthz")?.0, 200);
     Ok(())
 }

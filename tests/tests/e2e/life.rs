@@ -23,7 +23,7 @@ fn a_deleted_sources_points_stay_and_are_swept_later() {
     let cronjobs = || kubectl.run(&["-n", "backup", "get", "cronjobs", "-l", &label, "-o", "name"]);
     wait_for(
         "the CronJob goes with its source",
-        Duration::from_secs(60),
+        Duration::from_mins(1),
         || app.seen(),
         || Ok(cronjobs()?.trim().is_empty().then_some(())),
     )
@@ -32,7 +32,7 @@ fn a_deleted_sources_points_stay_and_are_swept_later() {
     assert!(snapshots.contains(&point), "the restore point stays: {snapshots}");
 
     // The overlay's orphanRetention is one minute.
-    let deadline = Duration::from_secs(240);
+    let deadline = Duration::from_mins(4);
     let mut sweeps = 0;
     wait_for(
         "the points are swept",

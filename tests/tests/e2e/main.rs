@@ -3,6 +3,8 @@
 //! Each test has a namespace of its own. They run one after the other: a volume's backup is timed by its
 //! schedule, and the machine is small.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in the helpers of tests, as in tests")]
+
 mod backup;
 mod disks;
 mod life;

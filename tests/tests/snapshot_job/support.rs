@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 /// Where Jobs live.
 pub const OURS: &str = "backup";
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// One control plane for all tests: each has a namespace, an installation and a service account of its own.
 pub fn plane() -> &'static ControlPlane {
@@ -171,7 +171,8 @@ impl Stage {
         });
         self.plane.apply(&claim.to_string()).unwrap();
         self.status("pvc/data", &json!({"phase": "Bound", "capacity": {"storage": "1Gi"}}));
-        self.uid = self.json(&["get", "pvc", "data"])["metadata"]["uid"].as_str().unwrap().to_owned();
+        let made = self.json(&["get", "pvc", "data"]);
+        made["metadata"]["uid"].as_str().unwrap().clone_into(&mut self.uid);
     }
 
     /// Sets an option of the command line.
@@ -416,7 +417,7 @@ fn binding(kind: &str, role: &str, account: &str) -> Value {
 }
 
 fn documents(objects: &[Value]) -> String {
-    objects.iter().map(|o| format!("---\n{o}\n")).collect()
+    objects.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n")
 }
 
 pub fn items(list: &Value) -> Vec<Value> {
