@@ -266,7 +266,6 @@ impl Engine {
         let wanted = actions.iter().any(|a| a.key() == *key)
             || ready.iter().any(|(_, copy)| Action::StartCopy(copy.clone()).key() == *key);
         if !wanted {
-            tracing::warn!("FORGIVE {key} among {:?}", actions.iter().map(Action::key).collect::<Vec<_>>());
             self.refused.remove(uid);
             self.world.faults.remove(uid);
             self.dirty.insert(uid.to_owned());

@@ -270,6 +270,12 @@ pub fn cronjob(source: &SourceId) -> String {
     format!("backup-{}-{}", cut(&readable, 32), hash(&source.seed(), 12))
 }
 
+/// What is remembered of a `run-now` value: all of it, or a mark of a long one.
+#[must_use]
+pub fn run_now_mark(value: &str) -> String {
+    fit(value, 64)
+}
+
 /// The Job that a `run-now` value starts: the same value never starts two.
 #[must_use]
 pub fn run_now_job(source: &SourceId, value: &str) -> String {

@@ -246,6 +246,29 @@ mod tests {
         assert!(world.cronjobs.get("", "c").is_none() && world.belongings("1").is_none());
     }
 
+    /// A fault lives as long as its source, not as long as the version of it that was seen.
+    #[test]
+    fn a_source_that_changes_keeps_its_fault_and_one_that_goes_does_not() {
+        let claim = |version: &str| {
+            let meta = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+                name: Some("data".into()),
+                namespace: Some("shop".into()),
+                uid: Some("1".into()),
+                resource_version: Some(version.into()),
+                ..Default::default()
+            };
+            let claim = k8s_openapi::api::core::v1::PersistentVolumeClaim { metadata: meta, ..Default::default() };
+            crate::facts::Claim::from(&claim)
+        };
+        let mut world = world();
+        world.apply(Change::Claim(Seen::Put(claim("1"))));
+        world.faults.insert("1".into(), Problem::new(crate::reason::Reason::QuotaExceeded, "x"));
+        world.apply(Change::Claim(Seen::Put(claim("2"))));
+        assert!(world.faults.contains_key("1"));
+        world.apply(Change::Claim(Seen::Gone(("shop".into(), "data".into()), "1".into())));
+        assert!(world.faults.is_empty() && world.belongings("1").is_none());
+    }
+
     #[test]
     fn an_answer_that_comes_late_brings_nothing_back() {
         let mut world = world();

@@ -205,7 +205,7 @@ fn fields_on_which_safety_rests_stay_as_they_are() {
         (DiskVolume, "Retain", "Delete", "spec.persistentVolumeReclaimPolicy must be \"Retain\", and is \"Delete\""),
         (DiskVolume, "{{json claimNamespace}}", "other", "spec.claimRef.namespace must be \"shop\""),
         (DiskVolume, "{{json path}}", "/mnt", "spec.local.path must be \"/mnt/attic/shop\", and is \"/mnt\""),
-        (HostDiskClaim, "{{json volume}}", "other", "spec.volumeName must be \"backup-attic-shop\""),
+        (HostDiskClaim, "{{json volume}}", "other", "spec.volumeName must be \"backup-attic-shop-4e56e8d46add\""),
         (Keeper, "{{json nodeSelector}}", "{}", "spec.template.spec.nodeSelector must be "),
     ] {
         let error = refused(template, from, to);

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::Signal;
 
 use crate::binaries;
 use crate::http;
@@ -117,9 +118,17 @@ impl Controller {
         }
     }
 
+    /// Asks it to end (SIGTERM), and waits until it has.
+    pub async fn terminate(&mut self, scene: &Scene) -> Result<()> {
+        let process = self.process.take().context("the controller does not run")?;
+        process.signal(Signal::TERM)?;
+        scene.wait("the controller ends", async || Ok((!process.runs()).then_some(()))).await
+    }
+
     /// Stops its clock (SIGSTOP), or lets it go on.
     pub fn freeze(&self, frozen: bool) -> Result<()> {
-        self.process.as_ref().context("the controller does not run")?.freeze(frozen)
+        let signal = if frozen { Signal::STOP } else { Signal::CONT };
+        self.process.as_ref().context("the controller does not run")?.signal(signal)
     }
 
     /// Who it is to the API server.

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A shell holds the process and reads from a pipe of which the test has the only other end. When that
 /// closes, however the test ended, it kills the process, but only while that is its own child.
@@ -73,15 +74,13 @@ impl Process {
         self.pid
     }
 
-    /// Stops the process's clock (SIGSTOP), or lets it go on (SIGCONT).
-    pub fn freeze(&self, frozen: bool) -> Result<()> {
-        use rustix::process::{Pid, Signal, kill_process};
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
         if !self.runs() {
             bail!("the process has ended");
         }
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("not a process id")?;
-        kill_process(pid, if frozen { Signal::STOP } else { Signal::CONT })?;
-        Ok(())
+        Ok(kill_process(pid, signal)?)
     }
 
     /// Kills it (SIGKILL), and returns when it is gone.

@@ -185,6 +185,25 @@ async fn a_refusal_that_may_pass_is_asked_again() {
     assert_eq!((exit, reason(&result), asked.len()), (Exit::Final, "InvalidObject", 5));
 }
 
+/// An API server that has just started answers before it has read who may do what.
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_missing_for_a_moment_costs_nothing() {
+    let forbidden = || {
+        let message = "volumesnapshots is forbidden: User \"job\" cannot list resource \"volumesnapshots\"";
+        Json(
+            403,
+            json!({"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": message}),
+        )
+    };
+    let (exit, _, asked) = run(move |what, n| (what == "GET volumesnapshots" && n < 3).then(forbidden)).await;
+    assert_eq!((exit, asked.len()), (Exit::Done, WHOLE.len() + 3));
+
+    let begun = Instant::now();
+    let (exit, result, _) = run(move |what, _| (what == "GET volumesnapshots").then(forbidden)).await;
+    assert_eq!((exit, reason(&result)), (Exit::Again, "Forbidden"));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
 /// Law 8: the first create was done, and its answer was lost.
 #[tokio::test(start_paused = true)]
 async fn a_create_whose_answer_was_lost_is_found_done() {

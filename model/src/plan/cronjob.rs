@@ -86,7 +86,7 @@ fn run_now(
 ) {
     let Some(value) = claim.settings.get(names::RUN_NOW) else { return };
     let done = claim.status.as_ref().and_then(|s| s.run_now.as_ref());
-    let (Some(cronjob), true) = (existing, done != Some(value)) else { return };
+    let (Some(cronjob), true) = (existing, done != Some(&names::run_now_mark(value))) else { return };
     // Started, and not recorded yet.
     if world.jobs.get(&world.namespace, &names::run_now_job(&claim.source(), value)).is_some() {
         return;

@@ -183,7 +183,7 @@ fn failed_runs(world: &World, claim: &Claim, now: Timestamp, plan: &mut Plan) ->
 fn started(world: &World, claim: &Claim) -> Option<String> {
     let value = claim.settings.get(names::RUN_NOW)?;
     let job = names::run_now_job(&claim.source(), value);
-    world.jobs.get(&world.namespace, &job).map(|_| value.clone())
+    world.jobs.get(&world.namespace, &job).map(|_| names::run_now_mark(value))
 }
 
 /// What changed, in words.

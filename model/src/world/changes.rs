@@ -168,6 +168,7 @@ impl World {
                 dirty.extend(self.index_claim(&claim, true));
             }
         }
+        self.forget_empty(&dirty);
         dirty.retain(|uid| !uid.is_empty());
         dirty
     }
@@ -188,7 +189,6 @@ impl World {
                 } else if entry.claim.as_ref() == Some(&key) {
                     entry.claim = None;
                 }
-                self.forget_empty(&uid);
                 HashSet::from([uid])
             }
         }
@@ -204,14 +204,16 @@ impl World {
         } else {
             keys.remove(key);
         }
-        self.forget_empty(uid);
     }
 
-    fn forget_empty(&mut self, uid: &str) {
-        if self.subjects.get(uid).is_some_and(Belongings::is_empty) {
-            self.subjects.remove(uid);
-            self.faults.remove(uid);
-            self.waits.remove(uid);
+    /// Only when all of a change is taken in: in between, an object that was replaced is not there.
+    fn forget_empty(&mut self, uids: &HashSet<String>) {
+        for uid in uids {
+            if self.subjects.get(uid).is_some_and(Belongings::is_empty) {
+                self.subjects.remove(uid);
+                self.faults.remove(uid);
+                self.waits.remove(uid);
+            }
         }
     }
 
@@ -237,6 +239,7 @@ impl World {
                 dirty.insert(uid);
             }
         }
+        self.forget_empty(&dirty);
         dirty.retain(|uid| !uid.is_empty());
         dirty
     }

@@ -1,13 +1,14 @@
 //! A promoter is copied: once, with the right mounts, as the limits of Pod Security allow.
 
 use anyhow::Result;
-use backup_controller_tests::{NewClaim, Scene, source};
+use backup_controller_tests::{NewClaim, Scene, kubelet, source};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use model::names;
 use model::reason::Reason;
+use model::record::CopyState;
 use serde_json::{Value, json};
 
 use crate::{bind_disk, disk, fence, source_with_run, with_disk};
@@ -220,5 +221,28 @@ async fn a_disk_that_would_go_with_its_namespace_is_not_made() -> Result<()> {
     bind_disk(&scene).await?;
     scene.copy_of(&claim, RUN, "disk").await?;
     scene.status_that("nothing waits", &claim, |s| s.waiting.is_none()).await?;
+    Ok(())
+}
+
+/// Somebody deleted the volume before its last run was copied: that copy is worth more than ever.
+#[tokio::test]
+async fn the_last_run_of_a_source_that_is_gone_is_copied() -> Result<()> {
+    let scene = Scene::new().await?;
+    let controller = with_disk(&scene, "").await?;
+    let (claim, snapshot, _) = source_with_run(&scene, "data", RUN).await?;
+    let claims = scene.api::<PersistentVolumeClaim>(&scene.tenant);
+    scene.wait("the disk", async || Ok(claims.get_opt("backup-disk").await?)).await?;
+    claims.delete("data", &DeleteParams::default()).await?;
+    scene.gone(&claim).await?;
+    fence(&scene, "fence").await?;
+    bind_disk(&scene).await?;
+    let job = scene.copy_of(&claim, RUN, "disk").await?;
+    scene.finish(&job, &kubelet::copied(CopyState::Complete, None)).await?;
+    scene.gone(&job).await?;
+    let snapshots = scene.api::<model::snapshot::VolumeSnapshot>(&scene.tenant);
+    let now = snapshots.get(&snapshot.name_any()).await?;
+    assert!(now.annotations()[&names::copy_key("disk")].contains("Complete"));
+    let writes = scene.writes(controller.user())?;
+    assert!(writes.iter().all(|r| r.code < 400), "{writes:?}");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A copy has ended: its result is recorded, told and counted, and only then its Job goes.
 
 use anyhow::Result;
-use backup_controller_tests::{Scene, kubelet};
+use backup_controller_tests::{NewClaim, Scene, kubelet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
@@ -192,5 +192,33 @@ async fn a_copy_whose_message_is_lost_is_good_when_the_second_one_tells() -> Res
     scene.finish(&second, &kubelet::copied(CopyState::Complete, None)).await?;
     scene.status_that("good", &claim, |s| s.good.is_some() && s.failure.is_none()).await?;
     scene.gone(&second).await?;
+    Ok(())
+}
+
+/// A run is good with one complete copy; that another failed is told all the same.
+#[tokio::test]
+async fn a_copy_that_fails_beside_a_good_one_is_told() -> Result<()> {
+    let scene = Scene::new().await?;
+    let class = scene.class("keep");
+    let config = format!(
+        "destinations:\n  - {{name: disk, type: disk, claim: {{storageClass: {class}, size: 1Gi}}}}\n  \
+         - {{name: other, type: disk, claim: {{storageClass: {class}, size: 1Gi, name: other-disk}}}}\n"
+    );
+    let _controller = scene.controller(&config).await?;
+    let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
+    scene.point(&claim, RUN, &["disk", "other"]).await?;
+    bind_disk(&scene).await?;
+    scene.bind_named(&scene.tenant, "other-disk", None).await?;
+    let good = scene.copy_of(&claim, RUN, "disk").await?;
+    let bad = scene.copy_of(&claim, RUN, "other").await?;
+    scene.finish(&good, &kubelet::copied(CopyState::Complete, None)).await?;
+    scene.status_that("good", &claim, |s| s.good.is_some()).await?;
+    scene.finish(&bad, &kubelet::copied(CopyState::Failed, Some(Reason::DiskFull))).await?;
+    let event = scene.event(&claim, "DiskFull").await?;
+    let note = event.note.unwrap_or_default();
+    assert!(event.type_.as_deref() == Some("Warning") && note.contains("other") && note.contains(RUN), "{note}");
+    let status = scene.status_that("both", &claim, |s| s.copies.contains_key("other")).await?;
+    assert_eq!((status.copies["disk"].state, status.copies["other"].state), (CopyState::Complete, CopyState::Failed));
+    assert!(status.failure.is_none() && status.good.is_some());
     Ok(())
 }

@@ -8,7 +8,7 @@ use model::names;
 use model::record::CopyState;
 use model::snapshot::VolumeSnapshot;
 
-use crate::{bind_disk, fence, source_with_run, with_disk};
+use crate::{bind_disk, disk, fence, source_with_run, with_disk};
 
 const RUN: &str = "20260101T0000Z";
 
@@ -79,5 +79,39 @@ async fn a_controller_that_is_killed_all_the_time_doubles_nothing() -> Result<()
     let writes = scene.writes(controller.user())?;
     let made: Vec<_> = writes.iter().filter(|r| r.verb == "create" && r.resource == "jobs" && r.code == 201).collect();
     assert_eq!(made.len(), claims.len(), "{made:?}");
+    Ok(())
+}
+
+/// A node that comes back, or a hand that starts another one: two of the same installation at once.
+#[tokio::test]
+async fn two_controllers_of_one_installation_double_nothing_and_do_not_fight() -> Result<()> {
+    let scene = Scene::new().await?;
+    let setup = scene.setup(&disk(&scene)).await?;
+    let first = scene.start(setup.clone()).await?;
+    let _second = scene.start(setup).await?;
+    let (claim, ..) = source_with_run(&scene, "data", RUN).await?;
+    bind_disk(&scene).await?;
+    let job = scene.copy_of(&claim, RUN, "disk").await?;
+    scene.finish(&job, &kubelet::copied(CopyState::Complete, None)).await?;
+    let status = scene.status_that("good", &claim, |s| s.good.is_some()).await?;
+    assert_eq!(status.failure, None);
+    scene.gone(&job).await?;
+    fence(&scene, "fence").await?;
+    // Both are the same account: what each of them wrote is counted together.
+    let writes = scene.writes(first.user())?;
+    let made = writes.iter().filter(|r| r.verb == "create" && r.resource == "jobs" && r.code == 201).count();
+    assert_eq!(made, 1, "{writes:?}");
+    let told = writes.iter().filter(|r| r.name == "data").count();
+    assert!((2..=6).contains(&told), "{told} times: {writes:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_controller_that_is_told_to_stop_stops() -> Result<()> {
+    let scene = Scene::new().await?;
+    let mut controller = scene.controller("").await?;
+    fence(&scene, "data").await?;
+    controller.terminate(&scene).await?;
+    assert!(controller.log().lines().last().is_some_and(|l| l.contains("stopped")), "{}", controller.log());
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use backup_controller_tests::{NewClaim, Scene};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::Api;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim};
 use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use crate::{bind_disk, fence, with_disk};
@@ -34,10 +35,7 @@ async fn a_namespace_that_is_going_is_left_alone() -> Result<()> {
     for claim in &claims {
         let name = claim.metadata.name.clone().unwrap_or_default();
         let patch = Patch::Merge(json!({"metadata": {"finalizers": ["example.com/last"]}}));
-        scene
-            .api::<k8s_openapi::api::core::v1::PersistentVolumeClaim>(&going)
-            .patch(&name, &PatchParams::default(), &patch)
-            .await?;
+        scene.api::<PersistentVolumeClaim>(&going).patch(&name, &PatchParams::default(), &patch).await?;
     }
     let before = scene.writes(controller.user())?.len();
     namespaces.delete(&going, &DeleteParams::default()).await?;
@@ -63,9 +61,8 @@ async fn a_copy_does_not_start_in_a_namespace_that_is_going() -> Result<()> {
     let controller = with_disk(&scene, "").await?;
     let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
     scene.point(&claim, "20260101T0000Z", &["disk"]).await?;
-    let disk = bind_disk(&scene).await?;
+    bind_disk(&scene).await?;
     let job = scene.copy_of(&claim, "20260101T0000Z", "disk").await?;
-    let _ = (disk, job);
     let before = scene.writes(controller.user())?.len();
     scene
         .apply(&json!({
@@ -75,12 +72,9 @@ async fn a_copy_does_not_start_in_a_namespace_that_is_going() -> Result<()> {
         .await?;
     let namespaces: Api<Namespace> = Api::all(scene.client.clone());
     namespaces.delete(&scene.tenant, &DeleteParams::default()).await?;
-    // The namespace controller deletes the copy Job. Another is not made.
-    scene
-        .wait("the copy Job is gone", async || {
-            Ok(scene.find_copy(&claim, "20260101T0000Z", "disk").await?.is_none().then_some(()))
-        })
-        .await?;
+    // The copy Job goes with it. Another is not made.
+    scene.api::<Job>(&scene.tenant).delete(&job.name_any(), &DeleteParams::background()).await?;
+    scene.gone(&job).await?;
     let other = scene.namespace("other").await?;
     let marker = scene.bound(&other, NewClaim::new("marker")).await?;
     scene.event(&marker, "Protected").await?;

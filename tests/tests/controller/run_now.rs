@@ -7,6 +7,8 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use model::names::{self, Run};
+use model::reason::{Problem, Reason};
+use model::record::{SnapshotResult, Status};
 
 use crate::fence;
 
@@ -56,17 +58,16 @@ async fn a_run_for_the_asking_keeps_the_minimum_interval() -> Result<()> {
     let scene = Scene::new().await?;
     let controller = scene.controller("").await?;
     let claim = fence(&scene, "data").await?;
-    let run = Run::at(model::Timestamp::now());
+    let half_an_hour = std::time::Duration::from_secs(1800);
+    let run = Run::at(model::Timestamp::now() - half_an_hour);
     scene.point(&claim, run.as_str(), &[]).await?;
     scene.status_that("good", &claim, |s| s.good.is_some()).await?;
     scene.annotate::<PersistentVolumeClaim>(&scene.tenant, "data", &[(names::RUN_NOW, Some("1"))]).await?;
     fence(&scene, "fence").await?;
     assert_eq!(jobs(&scene, &claim).await?, []);
     // A shorter interval lets it start by itself.
-    controller.configure("bounds: {minInterval: 1m}\ndefaults: {schedule: '* * * * *'}")?;
-    let deadline = std::time::Duration::from_secs(90);
-    let ask = async || Ok(jobs(&scene, &claim).await?.pop());
-    backup_controller_tests::wait_for("the Job", deadline, ask, async || scene.seen()).await?;
+    controller.configure("bounds: {minInterval: 10m}")?;
+    scene.wait("the Job", async || Ok(jobs(&scene, &claim).await?.pop())).await?;
     Ok(())
 }
 
@@ -85,5 +86,29 @@ async fn any_text_can_be_the_value() -> Result<()> {
     let writes = scene.writes(controller.user())?;
     let statuses = writes.iter().filter(|r| r.name == "data").count();
     assert!(statuses <= 2, "a status that is kept as it was written is not written again: {writes:?}");
+    Ok(())
+}
+
+/// What a run's pod says is told on its source; a long value is kept by its mark.
+#[tokio::test]
+async fn a_run_that_fails_is_told_with_its_own_words() -> Result<()> {
+    let scene = Scene::new().await?;
+    scene.identity("backup-job", "job-role.yaml", |_| {}).await?;
+    let controller = scene.controller("retries: {snapshot: 0}").await?;
+    let value = "x".repeat(150_000);
+    let claim = scene.bound(&scene.tenant, NewClaim::new("data").annotate(names::RUN_NOW, &value)).await?;
+    let job = scene.wait("the Job", async || Ok(jobs(&scene, &claim).await?.pop())).await?;
+    let problem = Problem::new(Reason::SnapshotNotReady, "VolumeSnapshot data-20260101 was not ready after 10m");
+    let said = SnapshotResult { problem: Some(problem), ..SnapshotResult::default() };
+    let pod = scene.pod_of(&job).await?;
+    scene.end_pod(&pod, 3, &serde_json::to_string(&said)?).await?;
+    let failed = |s: &Status| s.failure.as_ref().is_some_and(|f| f.problem.reason == Reason::SnapshotNotReady);
+    let status = scene.status_that("SnapshotNotReady", &claim, failed).await?;
+    assert!(status.failure.is_some_and(|f| f.problem.message.contains("data-20260101") && f.run.is_some()));
+    let event = scene.event(&claim, "SnapshotNotReady").await?;
+    assert_eq!(event.type_.as_deref(), Some("Warning"));
+    fence(&scene, "fence").await?;
+    let made = scene.writes(controller.user())?.iter().filter(|r| r.verb == "create" && r.resource == "jobs").count();
+    assert_eq!(made, 1);
     Ok(())
 }

@@ -134,6 +134,17 @@ fn of_full_clones_only_the_newest_stays_once_their_copies_are_recorded() {
     assert_eq!(stage.names("vs").len(), 4, "their snapshots stay");
 }
 
+/// A run never judges itself: its promoter has fed no copy yet.
+#[test]
+fn a_promoter_that_is_to_be_released_outlives_the_run_that_made_it() {
+    let mut stage = Stage::new("release");
+    stage.set("promoter-retention", "release");
+    stage.set("retention", "1year");
+    stage.has(&[promoted("20261119T0000Z")]);
+    stage.run_at(MINUTE).done();
+    assert_eq!(stage.points().1, ["data-20261120"]);
+}
+
 /// Law 2, F94: what another installation made, and what only bears our labels.
 #[test]
 fn what_is_not_ours_by_lineage_is_never_deleted() {

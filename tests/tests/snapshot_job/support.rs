@@ -358,6 +358,7 @@ impl Stage {
             self.play();
             std::thread::sleep(Duration::from_millis(50));
         }
+        self.play();
         running.ended()
     }
 

@@ -94,11 +94,12 @@ fn a_second_run_of_a_day_takes_the_next_name() {
     for (minute, name) in [(MINUTE, "data-20261120"), ("2026-11-20T09:00:00Z", "data-20261120-0900")] {
         assert_eq!(stage.run_at(minute).done().restore_point.as_deref(), Some(name));
     }
-    // Not in the lists: found by the conflict. F78: it is of the PVC that had this name before.
-    let other = json!({names::SOURCE_UID: "another"});
+    // Not in the lists: found by the conflict. F78: it is of the PVC that had this name before, of the same
+    // minute even.
     let mut older = stage.json(&["get", "volumesnapshot", "data-20261120"]);
     older["metadata"] = json!({"name": "data-20261121", "namespace": "names", "labels": older["metadata"]["labels"]});
-    older["metadata"]["labels"][names::SOURCE_UID] = other[names::SOURCE_UID].clone();
+    older["metadata"]["labels"][names::SOURCE_UID] = "another".into();
+    older["metadata"]["labels"][names::RUN] = "20261121T0300Z".into();
     older.as_object_mut().unwrap().remove("status");
     plane().apply(&older.to_string()).unwrap();
     assert_eq!(stage.run_at("2026-11-21T03:00:00Z").done().restore_point.as_deref(), Some("data-20261121-0300"));
