@@ -126,7 +126,9 @@ async fn run(
     });
     let server = Server::new(Client::new(service, "default"));
     let mut result = SnapshotResult::default();
-    let ended = take_and_rotate(&server, &args(), ("ours", "j"), &mut result).await;
+    let args = args();
+    let step = take_and_rotate(&server, &args, ("ours", "j"), &mut result);
+    let ended = tokio::time::timeout(Duration::from_hours(1), step).await.expect("a run ends by itself");
     let outcome = finish(ended, result);
     let asked = asked.lock().unwrap().clone();
     (outcome.exit, serde_json::from_str(&outcome.message).unwrap(), asked)
