@@ -67,9 +67,10 @@ async fn an_api_server_that_dies_loses_and_doubles_nothing() -> Result<()> {
     let cronjob = scene.cronjob_of(&kept).await?;
     scene.event(&kept, "Protected").await?;
 
-    // It sleeps while a PVC and a CronJob go, another PVC comes and a copy ends; and its watches cannot be
-    // resumed when it wakes up: the new API server does not know that far back.
+    // It sleeps while a PVC and a CronJob go, another PVC comes and a copy ends. Its watches end before that,
+    // and cannot be resumed when it wakes up: the last API server does not know that far back.
     controller.freeze(true)?;
+    scene.plane.restart_apiserver()?;
     let claims: Api<PersistentVolumeClaim> = scene.api(&scene.tenant);
     claims.delete("gone", &DeleteParams::default()).await?;
     scene.gone(&gone).await?;

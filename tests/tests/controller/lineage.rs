@@ -2,12 +2,13 @@
 //! left alone.
 
 use anyhow::Result;
-use backup_controller_tests::{NewClaim, Scene, source};
+use backup_controller_tests::{NewClaim, Scene, kubelet, source};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};
 use model::names;
+use model::record::CopyState;
 use model::snapshot::VolumeSnapshot;
 use serde_json::json;
 
@@ -46,25 +47,30 @@ async fn a_promoter_without_its_labels_is_no_source_and_a_users_restore_is() -> 
 async fn a_forged_promoter_is_not_copied() -> Result<()> {
     let scene = Scene::new().await?;
     let _controller = with_disk(&scene, "").await?;
+    let (other, ..) = source_with_run(&scene, "other", RUN).await?;
+    bind_disk(&scene).await?;
+    let job = scene.copy_of(&other, RUN, "disk").await?;
+    scene.finish(&job, &kubelet::copied(CopyState::Complete, None)).await?;
+    scene.gone(&job).await?;
+
     let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
     let snapshot = scene.new_snapshot(&claim, RUN, &["disk"]).await?;
     scene.make_ready(&snapshot).await?;
-    let forged = scene.claim(&scene.tenant, NewClaim::new("forged")).await?;
+    let forged = scene.claim(&scene.tenant, NewClaim::new("a-forged-one")).await?;
     let labels = json!({
         names::MANAGED_BY: names::MANAGER, names::INSTANCE: scene.name, names::COMPONENT: "promoter",
         names::SOURCE_UID: source(&claim).uid, names::SOURCE_PVC: "data", names::RUN: RUN,
     });
     let patch = Patch::Merge(json!({"metadata": {"labels": labels}}));
-    scene.api::<PersistentVolumeClaim>(&scene.tenant).patch("forged", &PatchParams::default(), &patch).await?;
+    scene.api::<PersistentVolumeClaim>(&scene.tenant).patch("a-forged-one", &PatchParams::default(), &patch).await?;
     scene.bind(&forged, None).await?;
     fence(&scene, "fence").await?;
     assert_eq!(scene.copy_jobs(&scene.tenant).await?, []);
     // The true one comes, and is.
-    scene.point(&claim, RUN, &["disk"]).await?;
-    bind_disk(&scene).await?;
+    let (_, promoter) = scene.point(&claim, RUN, &["disk"]).await?;
     let job = scene.copy_of(&claim, RUN, "disk").await?;
     let text = serde_json::to_string(&job)?;
-    assert!(text.contains(&snapshot.name_any()) && !text.contains("forged"), "{text}");
+    assert!(text.contains(&promoter.name_any()) && !text.contains("a-forged-one"), "{text}");
     Ok(())
 }
 
