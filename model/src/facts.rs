@@ -11,6 +11,7 @@ use k8s_openapi::api::storage::v1::StorageClass as ApiStorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
+use crate::hold::Hold;
 use crate::names::{self, Component, Run, SourceId};
 use crate::quantity;
 use crate::record::{CopyResult, LostCopy, Status};
@@ -152,10 +153,10 @@ impl Claim {
         SourceId { namespace: self.namespace.clone(), name: self.id.name.clone(), uid: self.id.uid.clone() }
     }
 
-    /// Whether the `hold` annotation is present, whatever its value.
+    /// Whether it is held at the time `now`.
     #[must_use]
-    pub fn held(&self) -> bool {
-        self.settings.contains_key(names::HOLD)
+    pub fn held(&self, now: Timestamp) -> bool {
+        self.settings.get(names::HOLD).is_some_and(|text| Hold::read(text).holds(now))
     }
 }
 
@@ -226,8 +227,8 @@ pub struct Snapshot {
     pub restore_size: u64,
     /// The driver's last error.
     pub error: Option<String>,
-    /// Whether a user holds it.
-    pub held: bool,
+    /// What holds it, if something does.
+    pub hold: Option<Hold>,
     /// The retention of its source when it was taken.
     pub retention: Option<String>,
     /// The destinations of its run.
@@ -236,6 +237,14 @@ pub struct Snapshot {
     pub copies: BTreeMap<String, CopyResult>,
     /// By destination: the Job (its UID) whose message was lost.
     pub lost: BTreeMap<String, String>,
+}
+
+impl Snapshot {
+    /// Whether it is held at the time `now`.
+    #[must_use]
+    pub fn held(&self, now: Timestamp) -> bool {
+        self.hold.is_some_and(|hold| hold.holds(now))
+    }
 }
 
 impl From<&VolumeSnapshot> for Snapshot {
@@ -262,7 +271,7 @@ impl From<&VolumeSnapshot> for Snapshot {
                 .and_then(|q| quantity::parse(&q.0).ok())
                 .unwrap_or(0),
             error: status.and_then(|s| s.error.as_ref()).and_then(|e| e.message.clone()),
-            held: annotation(names::HOLD).is_some(),
+            hold: annotation(names::HOLD).map(|text| Hold::read(text)),
             retention: annotation(names::RETENTION_TAKEN).cloned(),
             destinations: annotation(names::DESTINATIONS_TAKEN).map(|t| list(t)).unwrap_or_default(),
             copies,

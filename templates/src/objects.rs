@@ -302,10 +302,8 @@ pub(crate) fn copy_job(
     let (source, destination) = (copy.source, copy.destination);
     let disk = names::disk_claim(destination);
     // A host's disk is reached through a volume that is the namespace's folder already.
-    let sub_path = match destination.store {
-        Store::Claim(_) => format!("{}/{}/{}", source.namespace, source.name, source.uid),
-        Store::HostPath(_) => format!("{}/{}", source.name, source.uid),
-    };
+    let host_disk = matches!(destination.store, Store::HostPath(_));
+    let sub_path = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
     let selinux = copy.spc_no_relabeling.then_some("spc_t");
     let mut values = values! {
         "backoffLimit": config.retries.copy,
