@@ -15,11 +15,11 @@ use serde_json::Value;
 use crate::check::strictly;
 use crate::{TEMPLATES_DIR, samples};
 
-fn install() -> PathBuf {
+pub(super) fn install() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("install")
 }
 
-fn documents(file: &Path) -> Vec<Value> {
+pub(super) fn documents(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     serde_yaml::Deserializer::from_str(&text)
         .map(|d| {
@@ -72,7 +72,7 @@ fn every_manifest_is_what_its_kind_allows() {
 
 #[test]
 fn every_file_is_applied() {
-    for folder in [install(), install().join("guard"), install().join("openshift"), install().join("derived")] {
+    for folder in ["", "guard", "openshift", "restore", "derived"].map(|f| install().join(f)) {
         let kustomization = &documents(&folder.join("kustomization.yaml"))[0];
         let listed: BTreeSet<&str> =
             kustomization["resources"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
