@@ -152,7 +152,9 @@ impl Stage {
     async fn seen(&self, object: &Value) -> Result<Option<Value>> {
         let api = api(&self.installed.client(Actor::Administrator).await?, object);
         let Some(there) = api.get_opt(name(object)).await? else { return Ok(None) };
-        let metadata = there.metadata;
+        let mut metadata = there.metadata;
+        // The cluster's own controllers count a Deployment's revisions.
+        metadata.annotations.iter_mut().for_each(|a| a.retain(|key, _| !key.starts_with("deployment.kubernetes.io/")));
         Ok(Some(json!([
             metadata.uid,
             metadata.labels,
