@@ -98,6 +98,38 @@ fn ansible_installs_what_kustomize_installs_with_everything_set() -> Result<()> 
 }
 
 #[test]
+#[ignore = "the playbook is not here yet"]
+fn ansible_installs_what_kustomize_installs_with_nothing_but_images() -> Result<()> {
+    installs_the_same(Way::Ansible, DEFAULTS)
+}
+
+/// Each text of a value with the key that it belongs to.
+fn texts<'a>(key: &'a str, value: &'a Value, found: &mut Vec<(&'a str, &'a str)>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| texts(key, value, found)),
+        Value::Array(list) => list.iter().for_each(|value| texts(key, value, found)),
+        Value::String(text) => found.push((key, text)),
+        _ => {}
+    }
+}
+
+/// The guard guards this installation's accounts and images, and a restore asks this installation.
+#[test]
+fn namespace_instance_and_images_are_followed_wherever_they_are_said() -> Result<()> {
+    let objects = json!(Way::Kustomize.objects(SETTINGS)?);
+    let mut found = Vec::new();
+    texts("", &objects, &mut found);
+    for name in ["keep", "second", "registry.example/backup-mover:1.2.4"] {
+        assert!(found.iter().filter(|(_, text)| text.contains(&format!("'{name}'"))).count() > 0, "{name}");
+    }
+    for (key, text) in found {
+        let stays = ["backup", "backup-mover"].contains(&text) && key != "name";
+        ensure!(!stays && !text.contains("'backup'") && !text.contains("'backup-mover'"), "{key}: {text}");
+    }
+    Ok(())
+}
+
+#[test]
 fn two_ways_that_differ_are_told_apart() {
     let mut told = String::new();
     let one = json!({"Role a/x": {"rules": [1]}, "Role a/y": {}});
