@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 use backup_controller_tests::binaries::project;
@@ -55,7 +56,9 @@ pub fn template(namespace: &str, values: &Path) -> Result<String> {
 /// The playbook writes what it would apply, and asks no cluster.
 fn playbook(variables: &Path) -> Result<Vec<Value>> {
     let kubectl = ensure_built(Part::ControlPlane)?.join("kubectl");
-    let folder = std::env::temp_dir().join(format!("playbook-{}", std::process::id()));
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("playbook-{}-{number}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let manifest = folder.join("manifest.yaml");
     let mut playbook = Command::new("ansible-playbook");
