@@ -414,7 +414,7 @@ impl Question<'_> {
                     run,
                     ready: snapshot.ready,
                     state: word(point_state(snapshot, &world.config.deadlines, self.now)),
-                    held: snapshot.held,
+                    held: snapshot.held(self.now),
                     mountable: promoter(snapshot),
                     copies: snapshot.copies.iter().map(|(d, r)| (d.clone(), r.state)).collect(),
                 })

@@ -2,6 +2,7 @@
 //!
 //! Ten thousand volumes are held in memory at once, so a fact keeps a field only if something reads it.
 
+mod restore;
 mod work;
 
 use std::collections::BTreeMap;
@@ -11,11 +12,13 @@ use k8s_openapi::api::storage::v1::StorageClass as ApiStorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
+use crate::hold::Hold;
 use crate::names::{self, Component, Run, SourceId};
 use crate::quantity;
-use crate::record::{CopyResult, LostCopy, Status};
+use crate::record::{CopyResult, LostCopy, RestoreRecord, Status};
 use crate::snapshot::{VolumeSnapshot, VolumeSnapshotClass as ApiSnapshotClass};
 
+pub use restore::{Holder, RestorePod, Restorer};
 pub use work::{CronJob, Job, JobState, Pod};
 
 /// The labels that we put on all we create, read back.
@@ -92,7 +95,9 @@ fn settings(meta: &ObjectMeta) -> BTreeMap<String, String> {
         .iter()
         .flatten()
         .filter(|(key, _)| {
-            (key.starts_with(names::PREFIX) && *key != names::STATUS) || key.eq_ignore_ascii_case(VELERO_SNAPSHOT_CLASS)
+            let records = [names::STATUS, names::RESTORE_STATUS];
+            (key.starts_with(names::PREFIX) && !records.contains(&key.as_str()))
+                || key.eq_ignore_ascii_case(VELERO_SNAPSHOT_CLASS)
         })
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
@@ -143,6 +148,8 @@ pub struct Claim {
     pub settings: BTreeMap<String, String>,
     /// The record of its backups.
     pub status: Option<Status>,
+    /// What became of its `restore-from`.
+    pub restored: Option<Box<RestoreRecord>>,
 }
 
 impl Claim {
@@ -152,10 +159,10 @@ impl Claim {
         SourceId { namespace: self.namespace.clone(), name: self.id.name.clone(), uid: self.id.uid.clone() }
     }
 
-    /// Whether the `hold` annotation is present, whatever its value.
+    /// Whether it is held at the time `now`.
     #[must_use]
-    pub fn held(&self) -> bool {
-        self.settings.contains_key(names::HOLD)
+    pub fn held(&self, now: Timestamp) -> bool {
+        self.settings.get(names::HOLD).is_some_and(|text| Hold::read(text).holds(now))
     }
 }
 
@@ -201,6 +208,11 @@ impl From<&PersistentVolumeClaim> for Claim {
             from_snapshot,
             settings: settings(meta),
             status: meta.annotations.as_ref().and_then(|a| a.get(names::STATUS)).and_then(|t| Status::parse(t)),
+            restored: meta
+                .annotations
+                .as_ref()
+                .and_then(|a| a.get(names::RESTORE_STATUS))
+                .and_then(|t| serde_json::from_str(t).ok()),
         }
     }
 }
@@ -226,8 +238,8 @@ pub struct Snapshot {
     pub restore_size: u64,
     /// The driver's last error.
     pub error: Option<String>,
-    /// Whether a user holds it.
-    pub held: bool,
+    /// What holds it, if something does.
+    pub hold: Option<Hold>,
     /// The retention of its source when it was taken.
     pub retention: Option<String>,
     /// The destinations of its run.
@@ -236,6 +248,14 @@ pub struct Snapshot {
     pub copies: BTreeMap<String, CopyResult>,
     /// By destination: the Job (its UID) whose message was lost.
     pub lost: BTreeMap<String, String>,
+}
+
+impl Snapshot {
+    /// Whether it is held at the time `now`.
+    #[must_use]
+    pub fn held(&self, now: Timestamp) -> bool {
+        self.hold.is_some_and(|hold| hold.holds(now))
+    }
 }
 
 impl From<&VolumeSnapshot> for Snapshot {
@@ -262,7 +282,7 @@ impl From<&VolumeSnapshot> for Snapshot {
                 .and_then(|q| quantity::parse(&q.0).ok())
                 .unwrap_or(0),
             error: status.and_then(|s| s.error.as_ref()).and_then(|e| e.message.clone()),
-            held: annotation(names::HOLD).is_some(),
+            hold: annotation(names::HOLD).map(|text| Hold::read(text)),
             retention: annotation(names::RETENTION_TAKEN).cloned(),
             destinations: annotation(names::DESTINATIONS_TAKEN).map(|t| list(t)).unwrap_or_default(),
             copies,

@@ -68,6 +68,15 @@ pub const RUN_NOW: &str = "backup-controller.io/run-now";
 pub const ACCEPT_EMPTY: &str = "backup-controller.io/accept-empty";
 /// Annotation of users on a snapshot or promoter: not rotated while present.
 pub const HOLD: &str = "backup-controller.io/hold";
+/// Annotation of users on a PVC that is to be written, and on the Deployment of a restore pod: a
+/// [`crate::restore::Request`]. A new value starts one restore.
+pub const RESTORE_FROM: &str = "backup-controller.io/restore-from";
+/// Annotation of ours on a PVC, and on the Deployment of a restore pod: what became of its `restore-from`, a
+/// [`crate::record::RestoreRecord`].
+pub const RESTORE_STATUS: &str = "backup-controller.io/restore-status";
+/// Annotation of ours on a restore pod: who else holds the volume that it writes, a
+/// [`crate::record::Holders`].
+pub const HOLDERS: &str = "backup-controller.io/holders";
 /// Annotation of ours on a PVC: the record of its backups, a [`crate::record::Status`].
 pub const STATUS: &str = "backup-controller.io/status";
 /// Annotation of ours on a snapshot: `copy.<destination>` holds that copy's result.
@@ -98,6 +107,8 @@ pub enum Component {
     Keeper,
     /// The CronJob that rotates what vanished sources left.
     Sweep,
+    /// The Deployment or Job, and the pod, that restores.
+    Restore,
 }
 
 impl Component {
@@ -111,13 +122,14 @@ impl Component {
             Self::Disk => "disk",
             Self::Keeper => "keeper",
             Self::Sweep => "sweep",
+            Self::Restore => "restore",
         }
     }
 
     /// Reads a label's value.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Snapshot, Self::Promoter, Self::Copy, Self::Disk, Self::Keeper, Self::Sweep]
+        [Self::Snapshot, Self::Promoter, Self::Copy, Self::Disk, Self::Keeper, Self::Sweep, Self::Restore]
             .into_iter()
             .find(|c| c.as_str() == text)
     }
@@ -297,6 +309,20 @@ pub fn copy_job(source: &SourceId, run: &Run, destination: &str) -> String {
     )
 }
 
+/// The Job that a value of `restore-from` starts: the same value on the same PVC never starts two.
+#[must_use]
+pub fn restore_job(target: &SourceId, value: &str) -> String {
+    let readable = target.name.replace('.', "-");
+    format!("restore-{}-{}", cut(&readable, 36), hash(&format!("{}/{value}", target.seed()), 16))
+}
+
+/// The folder of a source's dated trees, below a disk's root. On a host's disk the root is the namespace's folder
+/// already.
+#[must_use]
+pub fn shelf(host_disk: bool, namespace: &str, pvc: &str, uid: &str) -> String {
+    if host_disk { format!("{pvc}/{uid}") } else { format!("{namespace}/{pvc}/{uid}") }
+}
+
 /// The keeper Job of a tenant's folder on a host's disk.
 #[must_use]
 pub fn keeper_job(instance: &str, destination: &str, namespace: &str) -> String {
@@ -326,10 +352,10 @@ pub fn disk_claim(destination: &Destination) -> String {
     }
 }
 
-/// An Event about a source: the moment tells it from others.
+/// An Event about an object: the moment tells it from others.
 #[must_use]
-pub fn event(source: &SourceId, at: Timestamp) -> String {
-    format!("{}.{:x}", cut(&source.name, 220), at.as_nanosecond())
+pub fn event(name: &str, at: Timestamp) -> String {
+    format!("{}.{:x}", cut(name, 220), at.as_nanosecond())
 }
 
 /// The names that a run's snapshot and promoter may have, in the order in which they are tried:
@@ -374,7 +400,7 @@ mod tests {
         let run: Run = "20181202T0000Z".parse().unwrap();
         let (a, b) = (source(&long, "1"), source(&other, "1"));
         assert!(cronjob(&a).len() <= 52 && copy_job(&a, &run, &"d".repeat(40)).len() <= 63);
-        assert!(event(&a, Timestamp::MAX).len() <= 253);
+        assert!(event(&a.name, Timestamp::MAX).len() <= 253);
         assert!(run_now_job(&a, "x").len() <= 63 && keeper_job("i", "d", &long).len() <= 63);
         assert_ne!(cronjob(&a), cronjob(&b));
         assert_ne!(copy_job(&a, &run, "disk"), copy_job(&b, &run, "disk"));

@@ -142,6 +142,29 @@ reasons! {
     Superseded => "nothing to do: a newer run was copied",
     /// The mover failed.
     CopyFailed => "look at the copy's log",
+    // A restore.
+    /// The request cannot be read, or contradicts itself.
+    InvalidRequest => "correct the value of backup-controller.io/restore-from: pvc=NAME date=YYYYMMDD from=disk",
+    /// There is no restore point of that date.
+    NoRestorePoint => "choose one of those that the message names: kubectl backup list PVC",
+    /// Several restore points fit.
+    AmbiguousRestorePoint => "choose by time or by run: date=YYYYMMDD-HHMM, date=20181202T0000Z",
+    /// What is asked for needs a grant of the administrator.
+    NotGranted => "ask the administrator for a line in restores.grants of the configuration",
+    /// The PVC that is to be written is not there or not bound.
+    TargetNotReady => "create the PVC that is to be written, or name another one",
+    /// Another pod holds the volume that is to be written.
+    TargetInUse => "stop the pods that the message names: kubectl scale --replicas=0",
+    /// Who holds the volume is not known, or not known any more.
+    HoldersUnknown => "see that the controller runs: it tells the restore pod who holds the volume",
+    /// The volume that is to be written has less room than the data needs.
+    TargetTooSmall => "restore into a larger PVC",
+    /// There is nothing in the restore point.
+    RestorePointEmpty => "choose another restore point: an empty one restores nothing",
+    /// There is no such file or folder in the restore point.
+    PathNotFound => "look at what there is: kubectl backup browse PVC",
+    /// The restore broke off.
+    RestoreFailed => "look at the restore pod's log; asking again goes on where it broke off",
     /// A namespace that enforces Pod Security `restricted` refuses the copy pod.
     PodSecurity => "the copy needs Pod Security baseline: label the namespace so, or leave it out",
 }

@@ -63,7 +63,13 @@ pub struct CopyResult {
     /// Trees that this copy's pruning removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pruned: Vec<Run>,
+    /// The newest trees that are at the destination now, at most [`KEPT`]: what can be restored from it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Run>,
 }
+
+/// The most trees that a copy's result names: with all else in it, they fit a termination message.
+pub const KEPT: usize = 80;
 
 fn yes() -> bool {
     true
@@ -90,6 +96,7 @@ impl CopyResult {
             checksummed: false,
             owners_kept: true,
             pruned: Vec::new(),
+            kept: Vec::new(),
         }
     }
 }
@@ -122,6 +129,84 @@ pub struct LostCopy {
     /// The UID of the Job that ended without a word.
     pub lost: String,
 }
+
+/// How a restore stands or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestoreState {
+    /// Something is awaited, such as a promoter that is made again.
+    Waiting,
+    /// The restore pod has its volumes: it can be started, or runs.
+    Ready,
+    /// All that was asked for is in the target.
+    Complete,
+    /// Entries could not be restored; the others are.
+    Incomplete,
+    /// Nothing was written, and nothing will be: the request or the target must change.
+    Refused,
+    /// It broke off; what was written stays. Asking again goes on with it.
+    Failed,
+}
+
+/// The result of a restore: the termination message of its pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreResult {
+    /// How it ended.
+    pub state: RestoreState,
+    /// Why, unless it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// Entries that were made or changed in the target.
+    #[serde(default)]
+    pub changed: u64,
+    /// Entries that were deleted from the target, because that was asked for.
+    #[serde(default)]
+    pub deleted: u64,
+    /// Bytes of the files that were written.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Seconds that it took.
+    #[serde(default)]
+    pub seconds: u64,
+}
+
+/// What became of a `restore-from`: the annotation `restore-status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreRecord {
+    /// The value that this is about; of a long one, its mark ([`crate::names::run_now_mark`]).
+    pub request: String,
+    /// How it stands.
+    pub state: RestoreState,
+    /// Why, or what is awaited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// What is restored: the snapshot's name, or `<destination>/<run>` of a disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<String>,
+    /// The PVC that is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// How it ended, once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<RestoreResult>,
+}
+
+/// Who else holds the volume that a restore writes: the annotation `holders` of its pod, which the pod reads
+/// through the downward API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holders {
+    /// When the controller looked. Older than [`HOLDERS_STALE`]: nobody knows.
+    pub at: Timestamp,
+    /// The names of the other pods that mount the volume and have not ended.
+    pub pods: Vec<String>,
+}
+
+/// The age in seconds at which what the controller said of holders is not believed any more. It says it anew in a
+/// quarter of that time.
+pub const HOLDERS_STALE: u64 = 120;
 
 /// The result of a keeper: its termination message.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -35,7 +35,7 @@ fn a_snapshot_without_a_size_has_none() {
         assert_eq!(snapshot(&format!("status: {status}")).restore_size, expected, "{status}");
     }
     let none = snapshot("metadata: {name: a}");
-    assert!(!none.ready && !none.held && none.claim.is_none() && none.destinations.is_empty());
+    assert!(!none.ready && none.hold.is_none() && none.claim.is_none() && none.destinations.is_empty());
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn annotations_that_are_not_ours_and_our_own_record_are_not_settings() {
     );
     let keys: Vec<&str> = pvc.settings.keys().map(String::as_str).collect();
     assert_eq!(keys, ["Velero.io/csi-volumesnapshot-class", "backup-controller.io/hold"]);
-    assert!(pvc.held() && pvc.status.unwrap().good.is_some());
+    assert!(pvc.held(k8s_openapi::jiff::Timestamp::MAX) && pvc.status.unwrap().good.is_some());
     assert_eq!(claim("metadata: {annotations: {backup-controller.io/status: nonsense}}").status, None);
     let ns = namespace(
         "metadata: {name: a, annotations: {x: y, backup-controller.io/enabled: 'false'}, labels: {pod-security.kubernetes.io/enforce: restricted}}",

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use model::names::Run;
 use model::reason::{Problem, Reason};
-use model::record::{CopyResult, CopyState, clip, termination_message};
+use model::record::{CopyResult, CopyState, KEPT, clip, termination_message};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::outcome::{Exit, Outcome, TerminationLog, now};
@@ -98,7 +98,8 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
     let mut found = shelf.inventory().map_err(|e| Failure::io("reading the destination", &e))?;
     if let Some(tree) = found.trees.iter().find(|tree| tree.run == args.run) {
         tracing::info!(run = %args.run, "the run is there already");
-        return Ok(tree.manifest.result.clone());
+        let result = tree.manifest.result.clone();
+        return Ok(CopyResult { kept: kept(&found.trees, &[]), ..result });
     }
     refuse_strangers(&found, &args.run)?;
     let source = source::look(&args.source, args.allow_unmounted)?;
@@ -109,14 +110,16 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
     let manifest = making.run(found.partials)?;
 
     // Whatever happens from here on, the run is done.
-    log.write(&termination_message(&manifest.result));
     let mut result = manifest.result.clone();
     found.trees.push(Tree { run: args.run.clone(), manifest });
+    result.kept = kept(&found.trees, &[]);
+    log.write(&termination_message(&result));
     match Policy::read(args) {
         Ok(None) => {}
         Ok(Some(policy)) => {
             let pruned = prune::prune(&shelf, &policy, &found.trees, &args.run);
             result.pruned.clone_from(&pruned);
+            result.kept = kept(&found.trees, &pruned);
             log.write(&termination_message(&result));
             prune::remove(&shelf, &pruned, stop);
         }
@@ -128,6 +131,14 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
         }
     }
     Ok(result)
+}
+
+/// The newest trees that stay, newest first.
+fn kept(trees: &[Tree], pruned: &[Run]) -> Vec<Run> {
+    let mut runs: Vec<Run> = trees.iter().map(|t| t.run.clone()).filter(|run| !pruned.contains(run)).collect();
+    runs.sort_by(|a, b| b.cmp(a));
+    runs.truncate(KEPT);
+    runs
 }
 
 /// Tells which folders are called like a tree and were not made by us. They are never written to.

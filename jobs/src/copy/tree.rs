@@ -152,6 +152,7 @@ impl Making<'_> {
                 checksummed: plan.checksum,
                 owners_kept: geteuid().is_root(),
                 pruned: Vec::new(),
+                kept: Vec::new(),
             },
         }
     }

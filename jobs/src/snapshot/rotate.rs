@@ -91,9 +91,9 @@ pub(crate) fn points(
                 run: run.clone(),
                 id: snapshot.id.clone(),
                 state: point_state(snapshot, deadlines, now),
-                held: snapshot.held,
+                held: snapshot.held(now),
                 terminating: snapshot.terminating,
-                promoter: promoters.remove(name).map(promoter_point),
+                promoter: promoters.remove(name).map(|p| promoter_point(p, now)),
             }),
             (why, _) => {
                 let why = why.unwrap_or_else(|| "it names no run".to_owned());
@@ -101,13 +101,13 @@ pub(crate) fn points(
             }
         }
     }
-    points.extend(promoters.into_values().filter_map(|promoter| left_behind(promoter, existing)));
+    points.extend(promoters.into_values().filter_map(|promoter| left_behind(promoter, existing, now)));
     points
 }
 
 /// A promoter whose snapshot somebody deleted: still something to restore from, and nothing that a copy
 /// is made of any more.
-fn left_behind(promoter: &Claim, existing: &Existing) -> Option<Point> {
+fn left_behind(promoter: &Claim, existing: &Existing, now: Timestamp) -> Option<Point> {
     if existing.snapshots.iter().any(|s| s.id.name == promoter.id.name) {
         return None;
     }
@@ -116,17 +116,17 @@ fn left_behind(promoter: &Claim, existing: &Existing) -> Option<Point> {
         run: run_of(promoter.ours.as_ref())?.clone(),
         id: Identity { name: promoter.id.name.clone(), ..Identity::default() },
         state,
-        held: promoter.held(),
+        held: promoter.held(now),
         terminating: promoter.terminating,
-        promoter: Some(promoter_point(promoter)),
+        promoter: Some(promoter_point(promoter, now)),
     })
 }
 
-fn promoter_point(promoter: &Claim) -> PromoterPoint {
+fn promoter_point(promoter: &Claim, now: Timestamp) -> PromoterPoint {
     PromoterPoint {
         id: promoter.id.clone(),
         read_only: promoter.read_only,
-        held: promoter.held(),
+        held: promoter.held(now),
         terminating: promoter.terminating,
     }
 }

@@ -1,0 +1,193 @@
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use serde_json::json;
+
+use super::*;
+use crate::config::Config;
+use crate::facts::{Claim, Snapshot};
+use crate::snapshot::VolumeSnapshot;
+use crate::world::{Change, Seen};
+
+fn read(text: &str) -> Request {
+    text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+#[test]
+fn a_request_says_the_same_when_it_is_written_and_read_again() {
+    for text in [
+        "pvc=data date=20181202",
+        "pvc=shop/data uid=0a-1 date=20181202-1830 from=disk/vault target=other delete=true path=etc/a b.conf",
+        "pvc=data date=20181202T0000Z from=disk",
+        "pvc=data date=latest from=snapshot path=x=y",
+    ] {
+        assert_eq!(read(text).to_string(), text);
+    }
+}
+
+/// As the OpenShift Template writes it.
+#[test]
+fn what_is_empty_is_left_out() {
+    let request = read("pvc=mypvc date=20181202 from= target= uid=");
+    assert_eq!(request, read("pvc=mypvc date=20181202"));
+    assert_eq!((request.from, request.target), (From::Any, None));
+}
+
+#[test]
+fn what_is_no_request_is_refused_with_what_is_wrong() {
+    for (text, words) in [
+        ("", "pvc is missing"),
+        ("pvc=data", "date is missing"),
+        ("pvc=data date=", "date is missing"),
+        ("pvc=data date=20181302", "date=20181302 is none"),
+        ("pvc=data date=20181202-183", "is none"),
+        ("pvc=data date=20181202-2460", "is none"),
+        ("pvc=$(id) date=20181202", "pvc=$(id) is not a name"),
+        ("pvc=`id` date=20181202", "is not a name"),
+        ("pvc=${{X}} date=20181202", "is not a name"),
+        ("pvc=data;id date=20181202", "is not a name"),
+        ("pvc=a/b/c date=20181202", "is not a name"),
+        ("pvc=data pvc=other date=20181202", "pvc stands twice"),
+        ("pvc=data date=20181202 colour=red", "there is no key colour"),
+        ("pvc=data date=20181202 red", "'red' has no '='"),
+        ("pvc=data date=20181202 from=tape", "from=tape is not"),
+        ("pvc=data date=20181202 delete=yes", "delete=yes is not"),
+        ("pvc=data date=20181202 path=../../etc", "not a path below"),
+        ("pvc=data date=20181202 path=/", "not a path below"),
+        ("pvc=data date=20181202 target=../x", "is not a name"),
+    ] {
+        let error = text.parse::<Request>().unwrap_err().to_string();
+        assert!(error.contains(words), "{text}: {error}");
+    }
+}
+
+/// A namespace with snapshots: name, UID of the source, run, ready, and a copy's `kept`.
+fn world(snapshots: &[(&str, &str, &str, bool, &[&str])]) -> World {
+    let mut world = World::new("backup", "backup", Arc::new(Config::default()));
+    for (name, uid, run, ready, kept) in snapshots {
+        let mut annotations = json!({});
+        if !kept.is_empty() {
+            let at = run.parse::<Run>().unwrap().time();
+            let result = json!({"state": "Complete", "finished": at, "kept": kept}).to_string();
+            annotations = json!({"backup-controller.io/copy.disk": result});
+        }
+        let object = json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+            "metadata": {"name": name, "namespace": "shop", "uid": name, "annotations": annotations, "labels": {
+                names::MANAGED_BY: names::MANAGER, names::INSTANCE: "backup", names::COMPONENT: "snapshot",
+                names::SOURCE_UID: uid, names::RUN: run,
+            }},
+            "spec": {"source": {"persistentVolumeClaimName": "data"}},
+            "status": {"readyToUse": ready},
+        });
+        let snapshot: VolumeSnapshot = serde_json::from_value(object).unwrap();
+        world.apply(Change::Snapshot(Seen::Put(Snapshot::from(&snapshot))));
+    }
+    world
+}
+
+fn with_promoter(mut world: World, name: &str) -> World {
+    let claim: PersistentVolumeClaim = serde_json::from_value(json!({
+        "metadata": {"name": name, "namespace": "shop", "uid": name},
+        "spec": {"dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": name}},
+    }))
+    .unwrap();
+    world.apply(Change::Claim(Seen::Put(Claim::from(&claim))));
+    world
+}
+
+fn names(points: &[RestorePoint]) -> Vec<String> {
+    points.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn restore_points_are_the_ready_snapshots_and_the_trees_that_were_kept() {
+    let world = with_promoter(
+        world(&[
+            ("data-20181201", "1", "20181201T0000Z", true, &["20181130T0000Z", "20181201T0000Z"]),
+            ("data-20181202", "1", "20181202T0000Z", true, &["20181201T0000Z", "20181202T0000Z"]),
+            ("data-20181203", "1", "20181203T0000Z", false, &[]),
+        ]),
+        "data-20181202",
+    );
+    let points = points(&world, "shop", "data");
+    assert_eq!(
+        names(&points),
+        [
+            "20181202T0000Z (snapshot data-20181202)",
+            "20181202T0000Z (disk disk)",
+            "20181201T0000Z (snapshot data-20181201)",
+            "20181201T0000Z (disk disk)",
+        ],
+        "the newest result says what is kept, and a snapshot that is not ready is none"
+    );
+    let promoter = |p: &RestorePoint| match &p.place {
+        Place::Snapshot { promoter, .. } => promoter.clone(),
+        Place::Tree { .. } => None,
+    };
+    assert_eq!((promoter(&points[0]), promoter(&points[2])), (Some("data-20181202".into()), None));
+    assert!(super::points(&world, "shop", "other").is_empty() && super::points(&world, "else", "data").is_empty());
+}
+
+fn chosen(world: &World, text: &str) -> String {
+    let points = points(world, "shop", "data");
+    match choose(&points, &read(text), Some("1"), &Zone::utc()) {
+        Ok(point) => format!("{} {point}", point.uid),
+        Err(problem) => problem.to_string(),
+    }
+}
+
+#[test]
+fn a_date_is_the_run_of_that_day_and_a_snapshot_comes_before_a_disk() {
+    let kept: &[&str] = &["20181130T0000Z", "20181202T0000Z"];
+    let world = world(&[("data-20181202", "1", "20181202T0000Z", true, kept)]);
+    for (text, found) in [
+        ("pvc=data date=20181202", "1 20181202T0000Z (snapshot data-20181202)"),
+        ("pvc=data date=latest", "1 20181202T0000Z (snapshot data-20181202)"),
+        ("pvc=data date=20181202 from=disk", "1 20181202T0000Z (disk disk)"),
+        ("pvc=data date=20181202-0000 from=disk/disk", "1 20181202T0000Z (disk disk)"),
+        ("pvc=data date=20181130", "1 20181130T0000Z (disk disk)"),
+        ("pvc=data date=20181130T0000Z", "1 20181130T0000Z (disk disk)"),
+    ] {
+        assert_eq!(chosen(&world, text), found, "{text}");
+    }
+}
+
+#[test]
+fn a_date_without_a_restore_point_is_answered_with_those_that_there_are() {
+    let world = world(&[("data-20181202", "1", "20181202T0000Z", true, &["20181202T0000Z"])]);
+    let answer = chosen(&world, "pvc=data date=20181203");
+    assert_eq!(
+        answer,
+        "NoRestorePoint: PVC data has no restore point of 20181203: there are 20181202T0000Z (snapshot data-20181202), \
+         20181202T0000Z (disk disk)"
+    );
+    assert!(chosen(&world, "pvc=data date=20181202 from=disk/vault").ends_with("on disk vault: there is none"));
+}
+
+#[test]
+fn of_several_runs_on_a_day_the_one_is_meant_that_has_the_day_as_its_name() {
+    let world = world(&[
+        ("data-20181202", "1", "20181202T0100Z", true, &[]),
+        ("data-20181202-1830", "1", "20181202T1830Z", true, &["20181202T0100Z", "20181202T1830Z"]),
+    ]);
+    assert_eq!(chosen(&world, "pvc=data date=20181202"), "1 20181202T0100Z (snapshot data-20181202)");
+    assert_eq!(chosen(&world, "pvc=data date=20181202-1830"), "1 20181202T1830Z (snapshot data-20181202-1830)");
+    // No tree has a name.
+    let answer = chosen(&world, "pvc=data date=20181202 from=disk");
+    assert!(answer.starts_with("AmbiguousRestorePoint") && answer.contains("20181202T1830Z (disk disk)"), "{answer}");
+}
+
+/// F78: another UID is another source, and a PVC that was deleted by mistake and made again has a new one.
+#[test]
+fn an_earlier_pvc_of_that_name_is_found_where_the_new_one_has_nothing() {
+    let world = world(&[
+        ("data-20181201", "0", "20181201T0000Z", true, &[]),
+        ("data-20181202", "1", "20181202T0000Z", true, &[]),
+        ("data-20181202-0100", "0", "20181202T0100Z", true, &[]),
+    ]);
+    assert_eq!(chosen(&world, "pvc=data date=20181201"), "0 20181201T0000Z (snapshot data-20181201)");
+    assert_eq!(chosen(&world, "pvc=data date=latest"), "1 20181202T0000Z (snapshot data-20181202)");
+    assert_eq!(chosen(&world, "pvc=data date=20181202"), "1 20181202T0000Z (snapshot data-20181202)");
+    assert_eq!(chosen(&world, "pvc=data uid=0 date=latest"), "0 20181202T0100Z (snapshot data-20181202-0100)");
+}
