@@ -3,13 +3,14 @@
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use backup_controller_tests::binaries::project;
 use backup_controller_tests::chart::{self, documents, output};
 use dev_cluster::ControlPlane;
 use serde_json::{Value, json};
 
 use crate::ways::helm;
 
-const NAMESPACE: &str = "keep";
+const NAMESPACE: &str = "backup";
 
 /// A control plane with a helm.
 struct Server(ControlPlane);
@@ -58,7 +59,7 @@ fn versions(objects: &[Value]) -> Vec<String> {
 fn a_release_is_installed_changed_and_taken_away() -> Result<()> {
     let server = Server(ControlPlane::start()?);
     let notes = server.release("install", &["--create-namespace"])?;
-    ensure!(notes.contains("kubectl label --overwrite namespace keep"), "the notes tell of the labels:\n{notes}");
+    ensure!(notes.contains("kubectl label --overwrite namespace backup"), "the notes tell of the labels:\n{notes}");
     let manifest = server.helm(&["get", "manifest", "backup"])?;
     let first = server.there(&manifest)?;
     assert_eq!(first.len(), documents(&manifest)?.len(), "{:?}", versions(&first));
@@ -98,5 +99,20 @@ fn a_second_release_needs_an_instance_of_its_own() -> Result<()> {
     server.helm(&[&second[..], &["--set=instance=second"]].concat())?;
     let guards = server.0.kubectl(&["get", "validatingadmissionpolicies", "-o", "name"])?;
     assert_eq!(guards.lines().filter(|name| name.contains("/backup-")).count(), 6, "{guards}");
+    Ok(())
+}
+
+#[test]
+fn helm_takes_over_what_kubectl_installed_when_it_is_told_to() -> Result<()> {
+    let server = Server(ControlPlane::start()?);
+    let overlay = project().join("tests/install/guard").display().to_string();
+    server.0.kubectl(&["apply", "-k", &overlay])?;
+    let before = server.deployment()?;
+    let values = project().join("tests/install/guard/values.yaml").display().to_string();
+    let refused = server.release("install", &["--values", &values]).err().context("it took what is another's")?;
+    ensure!(format!("{refused:#}").contains("invalid ownership metadata"), "{refused:#}");
+    server.release("install", &["--values", &values, "--take-ownership"])?;
+    let after = server.deployment()?;
+    assert_eq!((&after["spec"], &after["metadata"]["uid"]), (&before["spec"], &before["metadata"]["uid"]));
     Ok(())
 }
