@@ -13,10 +13,14 @@ use crate::outcome::{Exit, Outcome, TerminationLog};
 
 mod copy;
 mod keep;
+mod links;
 mod logging;
 mod outcome;
+mod process;
+mod rsync;
 mod snapshot;
 mod sweep;
+mod volume;
 
 /// Runs one step of a backup and leaves its result as JSON in the termination message.
 ///

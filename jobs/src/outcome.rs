@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::Timestamp;
+use model::reason::Problem;
 use model::record::termination_message;
 use serde::Serialize;
 
@@ -62,6 +63,27 @@ impl Outcome {
             log.write(&self.message);
         }
         ExitCode::from(self.exit.code())
+    }
+}
+
+/// Why a job did not do what it is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The reason, and a sentence for a person.
+    pub(crate) problem: Problem,
+    /// Whether another try may help.
+    pub(crate) exit: Exit,
+}
+
+impl Failure {
+    /// Another try may help.
+    pub(crate) fn again(problem: Problem) -> Self {
+        Self { problem, exit: Exit::Again }
+    }
+
+    /// No retry helps.
+    pub(crate) fn last(problem: Problem) -> Self {
+        Self { problem, exit: Exit::Final }
     }
 }
 
