@@ -16,6 +16,18 @@ pub(crate) fn stop_flag() -> Arc<AtomicBool> {
     flag
 }
 
+/// The same, also when a terminal goes away. While `default` is set, a signal ends the process as if nobody listened.
+pub(crate) fn stop_flag_unless(default: &Arc<AtomicBool>) -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP] {
+        let first = signal_hook::flag::register_conditional_default(signal, Arc::clone(default));
+        if let Err(error) = first.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag))) {
+            tracing::warn!(%error, "cannot listen for signal {signal}");
+        }
+    }
+    flag
+}
+
 /// Removing a tree keeps a folder open for every level, some runtimes start with 1,024 open files, and rsync
 /// gets as deep as that.
 pub(crate) fn allow_deep_trees() {

@@ -60,7 +60,9 @@ pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     let message = termination_message(&result);
     match exit {
         Exit::Done => tracing::info!(run = %args.run, result = message, "copied"),
-        Exit::Again | Exit::Final => tracing::error!(run = %args.run, result = message, "not copied, or not wholly"),
+        Exit::Again | Exit::Usage | Exit::Final => {
+            tracing::error!(run = %args.run, result = message, "not copied, or not wholly");
+        }
     }
     Outcome { exit, message }
 }

@@ -178,6 +178,11 @@ impl Report {
         }
     }
 
+    /// The bytes of the files that were sent, once rsync has said so.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.unwrap_or(0)
+    }
+
     /// How many entries did not make it.
     pub(crate) fn troubles(&self) -> u64 {
         self.troubles
