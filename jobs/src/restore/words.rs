@@ -36,11 +36,9 @@ impl Restore<'_> {
         if plan.is_empty(self.args.delete) {
             say("Nothing to do: what the restore point has is in the volume as it was.".to_owned());
         } else {
-            say(format!("{} entries are new, {} are changed.", plan.new, plan.changed));
-            if plan.newer > 0 {
-                say(format!("{} of them were written to later in the volume than in the restore point.", plan.newer));
-            }
-            say(format!("{} are written; {} are free.", human(plan.bytes), human(room.bytes)));
+            let (new, changed, newer) = (plan.new, plan.changed, plan.newer);
+            say(format!("New: {new}. Changed: {changed}, of them newer in the volume: {newer}."));
+            say(format!("To be written: {}, of {} that are free.", human(plan.bytes), human(room.bytes)));
         }
         if plan.parted > 0 {
             say(format!(
@@ -49,12 +47,12 @@ impl Restore<'_> {
             ));
         }
         if plan.extra > 0 {
-            let what = if self.args.delete {
-                "are DELETED: the restore point does not have them"
+            let extra = plan.extra;
+            say(if self.args.delete {
+                format!("DELETED: {extra}. The restore point does not have them.")
             } else {
-                "are not in the restore point and stay; --delete removes them"
-            };
-            say(format!("{} entries {what}.", plan.extra));
+                format!("Not in the restore point: {extra}. They stay; --delete removes them.")
+            });
         }
         let (blocked, count) = &plan.blocked;
         if *count > 0 {
