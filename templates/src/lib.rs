@@ -40,6 +40,10 @@ pub use objects::sweep_name;
 /// [`Install::templates_config_map`].
 pub const TEMPLATES_DIR: &str = "/etc/backup-templates";
 
+/// The OpenShift Template of a restore, as YAML: its objects, parameters and message. Parameters are put in
+/// by OpenShift's rules (`${NAME}` in any string), wherever it is processed.
+pub const RESTORE_TEMPLATE: &str = include_str!("../install/restore/template.yaml");
+
 impl Templates {
     /// The templates that are compiled in.
     #[must_use]
