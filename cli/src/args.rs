@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::status;
+use crate::template::{new_app, process};
 
 /// Backups of PersistentVolumeClaims: how they stand, and what can be restored
 #[derive(Debug, Parser)]
@@ -21,6 +22,22 @@ pub(crate) enum Verb {
     /// Where the backups of each PVC stand
     #[command(after_long_help = status::HELP)]
     Status(status::Args),
+    /// Templates of OpenShift
+    #[command(subcommand)]
+    Template(TemplateVerb),
+    /// The objects of a Template: template process
+    #[command(after_long_help = process::HELP, hide = true)]
+    Process(process::Args),
+    /// Creates the objects of a Template, as oc new-app does
+    #[command(after_long_help = new_app::HELP)]
+    NewApp(new_app::Args),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TemplateVerb {
+    /// The objects of a Template, for kubectl apply -f - and kubectl delete -f -
+    #[command(after_long_help = process::HELP)]
+    Process(process::Args),
 }
 
 /// Which cluster, which namespace, which installation.
@@ -80,12 +97,12 @@ mod tests {
             &["status", "data", "--namespace=shop"],
         ] {
             let cli = parse(args).unwrap();
-            let Verb::Status(status) = cli.verb;
+            let Verb::Status(status) = cli.verb else { panic!("{args:?}") };
             assert_eq!((cli.cluster.namespace.as_deref(), status.names), (Some("shop"), vec!["data".to_owned()]));
         }
         let cli =
             parse(&["status", "-A", "-l", "app in (a,b)", "-o", "wide", "--no-headers", "--context=prod"]).unwrap();
-        let Verb::Status(status) = cli.verb;
+        let Verb::Status(status) = cli.verb else { panic!("not status") };
         assert!(status.all_namespaces && status.no_headers && status.output == Output::Wide);
         assert_eq!(status.selector.as_deref(), Some("app in (a,b)"));
         assert_eq!(cli.cluster.context.as_deref(), Some("prod"));

@@ -10,6 +10,7 @@ mod observe;
 mod rights;
 mod status;
 mod table;
+mod template;
 mod terminal;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Cluster, Verb};
+use crate::args::{Cli, Cluster, TemplateVerb, Verb};
+use crate::template::{new_app, process};
 
 /// At least one PVC needs attention, or what was asked for did not succeed.
 pub(crate) const ATTENTION: u8 = 3;
@@ -39,5 +41,7 @@ fn main() -> ExitCode {
 async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Status(args) => Box::pin(status::run(cluster, args)).await,
+        Verb::Process(args) | Verb::Template(TemplateVerb::Process(args)) => process::run(cluster, args),
+        Verb::NewApp(args) => Box::pin(new_app::run(cluster, args)).await,
     }
 }

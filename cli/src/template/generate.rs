@@ -28,15 +28,12 @@ fn expression(text: &str) -> anyhow::Result<String> {
     let mut rest = text;
     while let Some(start) = rest.find('[') {
         out.push_str(&rest[..start]);
-        match range(&rest[start..]) {
-            Some((ranges, length, after)) => {
-                out.push_str(&random(&alphabet(ranges)?, length)?);
-                rest = after;
-            }
-            None => {
-                out.push('[');
-                rest = &rest[start + 1..];
-            }
+        if let Some((ranges, length, after)) = range(&rest[start..]) {
+            out.push_str(&random(&alphabet(ranges)?, length)?);
+            rest = after;
+        } else {
+            out.push('[');
+            rest = &rest[start + 1..];
         }
     }
     Ok(out + rest)

@@ -174,15 +174,12 @@ fn expand(text: &str, values: &BTreeMap<&str, String>) -> String {
         let (before, from) = rest.split_at(start);
         out.push_str(before);
         let value = from[2..].split_once('}').and_then(|(name, after)| Some((values.get(name)?, after)));
-        match value {
-            Some((value, after)) => {
-                out.push_str(value);
-                rest = after;
-            }
-            None => {
-                out.push_str("${");
-                rest = &from[2..];
-            }
+        if let Some((value, after)) = value {
+            out.push_str(value);
+            rest = after;
+        } else {
+            out.push_str("${");
+            rest = &from[2..];
         }
     }
     out + rest

@@ -113,7 +113,8 @@ proptest! {
 
 #[test]
 fn yaml_is_what_kubectl_reads_as_text() {
-    let words = ["yes", "On", "n", "~", "", "1_000", "12:30", "0644", "2018-12-02", "- a", "a: b", "#", "=", "<<", "1e3"];
+    let words =
+        ["yes", "On", "n", "~", "", "1_000", "12:30", "0644", "2018-12-02", "- a", "a: b", "#", "=", "<<", "1e3"];
     for word in words {
         let text = yaml::text(&json!({"a": word}));
         assert_eq!(text, format!("a: \"{word}\"\n"));
