@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::hold;
+use crate::list;
 use crate::status;
 use crate::template::{new_app, process};
 
@@ -22,6 +24,12 @@ pub(crate) enum Verb {
     /// Where the backups of each PVC stand
     #[command(after_long_help = status::HELP)]
     Status(status::Args),
+    /// What a PVC can be restored from
+    #[command(after_long_help = list::HELP)]
+    List(list::Args),
+    /// Keeps a restore point from rotation
+    #[command(after_long_help = hold::HELP)]
+    Hold(hold::Args),
     /// Templates of OpenShift
     #[command(subcommand)]
     Template(TemplateVerb),

@@ -6,7 +6,10 @@
 mod age;
 mod args;
 mod connect;
+mod hold;
+mod list;
 mod observe;
+mod points;
 mod rights;
 mod status;
 mod table;
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
 async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Status(args) => Box::pin(status::run(cluster, args)).await,
+        Verb::List(args) => Box::pin(list::run(cluster, args)).await,
+        Verb::Hold(args) => Box::pin(hold::run(cluster, args)).await,
         Verb::Process(args) | Verb::Template(TemplateVerb::Process(args)) => process::run(cluster, args),
         Verb::NewApp(args) => Box::pin(new_app::run(cluster, args)).await,
     }

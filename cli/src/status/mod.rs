@@ -18,9 +18,9 @@ use crate::observe::{self, Scope};
 use crate::table::Look;
 use crate::{ATTENTION, connect, terminal};
 
-pub(crate) use judge::Question;
 #[cfg(test)]
 pub(crate) use judge::volumes;
+pub(crate) use judge::{Question, word};
 #[cfg(test)]
 pub(crate) use view::{State, Volume, WORDS};
 
