@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::hold;
 use crate::list;
+use crate::run;
 use crate::status;
 use crate::template::{new_app, process};
 
@@ -27,6 +28,9 @@ pub(crate) enum Verb {
     /// What a PVC can be restored from
     #[command(after_long_help = list::HELP)]
     List(list::Args),
+    /// Backs PVCs up now
+    #[command(after_long_help = run::HELP)]
+    Run(run::Args),
     /// Keeps a restore point from rotation
     #[command(after_long_help = hold::HELP)]
     Hold(hold::Args),

@@ -11,6 +11,7 @@ mod list;
 mod observe;
 mod points;
 mod rights;
+mod run;
 mod status;
 mod table;
 mod template;
@@ -46,6 +47,7 @@ async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Status(args) => Box::pin(status::run(cluster, args)).await,
         Verb::List(args) => Box::pin(list::run(cluster, args)).await,
         Verb::Hold(args) => Box::pin(hold::run(cluster, args)).await,
+        Verb::Run(args) => Box::pin(run::run(cluster, args)).await,
         Verb::Process(args) | Verb::Template(TemplateVerb::Process(args)) => process::run(cluster, args),
         Verb::NewApp(args) => Box::pin(new_app::run(cluster, args)).await,
     }

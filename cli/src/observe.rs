@@ -377,7 +377,7 @@ impl Look<'_> {
 }
 
 /// A kind as RBAC names it.
-fn kind<K: Resource<DynamicType = ()>>() -> String {
+pub(crate) fn kind<K: Resource<DynamicType = ()>>() -> String {
     let (plural, group) = (K::plural(&()), K::group(&()));
     if group.is_empty() { plural.into_owned() } else { format!("{plural}.{group}") }
 }
