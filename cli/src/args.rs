@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::completion;
 use crate::hold;
 use crate::list;
 use crate::run;
 use crate::status;
 use crate::template::{new_app, process};
+use crate::why;
 
 /// Backups of PersistentVolumeClaims: how they stand, and what can be restored
 #[derive(Debug, Parser)]
@@ -25,6 +27,9 @@ pub(crate) enum Verb {
     /// Where the backups of each PVC stand
     #[command(after_long_help = status::HELP)]
     Status(status::Args),
+    /// All about one PVC: why it is not protected, what is in force, what it waits for
+    #[command(after_long_help = why::HELP)]
+    Why(why::Args),
     /// What a PVC can be restored from
     #[command(after_long_help = list::HELP)]
     List(list::Args),
@@ -43,6 +48,12 @@ pub(crate) enum Verb {
     /// Creates the objects of a Template, as oc new-app does
     #[command(after_long_help = new_app::HELP)]
     NewApp(new_app::Args),
+    /// Scripts with which a shell completes the command line
+    #[command(after_long_help = completion::HELP)]
+    Completion(completion::Args),
+    /// What could come next: asked by kubectl's completion
+    #[command(name = "__complete", hide = true, disable_help_flag = true)]
+    Complete(completion::Words),
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@
 
 mod age;
 mod args;
+mod completion;
 mod connect;
 mod hold;
 mod list;
@@ -18,6 +19,7 @@ mod template;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,9 @@ async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::List(args) => Box::pin(list::run(cluster, args)).await,
         Verb::Hold(args) => Box::pin(hold::run(cluster, args)).await,
         Verb::Run(args) => Box::pin(run::run(cluster, args)).await,
+        Verb::Why(args) => Box::pin(why::run(cluster, args)).await,
+        Verb::Completion(args) => completion::run(args),
+        Verb::Complete(args) => Box::pin(completion::complete(args)).await,
         Verb::Process(args) | Verb::Template(TemplateVerb::Process(args)) => process::run(cluster, args),
         Verb::NewApp(args) => Box::pin(new_app::run(cluster, args)).await,
     }

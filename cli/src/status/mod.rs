@@ -21,7 +21,7 @@ use crate::{ATTENTION, connect, terminal};
 pub(crate) use judge::{Question, volumes, word};
 #[cfg(test)]
 pub(crate) use view::WORDS;
-pub(crate) use view::{State, Volume};
+pub(crate) use view::{Finding, State, Volume};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

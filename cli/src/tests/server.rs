@@ -41,7 +41,7 @@ fn scope() -> Scope {
     }
 }
 
-fn refusal(code: u16, reason: &str, message: &str) -> (u16, Value) {
+pub(crate) fn refusal(code: u16, reason: &str, message: &str) -> (u16, Value) {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message, "code": code
     });
@@ -133,7 +133,7 @@ impl Server {
         self.written.lock().unwrap().clone()
     }
 
-    fn asked(&self, path: &str) -> Vec<String> {
+    pub(crate) fn asked(&self, path: &str) -> Vec<String> {
         self.asked.lock().unwrap().iter().filter(|a| a.split('?').next() == Some(path)).cloned().collect()
     }
 }
