@@ -1,6 +1,6 @@
 //! Tests over whole clusters that exist only in memory.
 
-mod fixture;
-mod server;
+pub(crate) mod fixture;
+pub(crate) mod server;
 mod states;
 mod tables;
