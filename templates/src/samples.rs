@@ -65,6 +65,7 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         target: "mypvc",
         claim: name,
         folder: None,
+        node: None,
         delete: false,
         path: None,
         spc_no_relabeling: false,
@@ -76,6 +77,7 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         destination: Some("disk"),
         claim: "backup-disk",
         folder: Some(&folder),
+        node: Some("node-2"),
         delete: true,
         path: Some("etc"),
         ..restore
