@@ -56,7 +56,9 @@ pub enum Retry {
 }
 
 impl Error {
-    fn status(&self) -> Option<&kube::core::Status> {
+    /// The API server's own words, if it said anything.
+    #[must_use]
+    pub fn status(&self) -> Option<&kube::core::Status> {
         match self {
             Self::Request { source, .. } => match &**source {
                 kube::Error::Api(status) => Some(status),
@@ -82,6 +84,13 @@ impl Error {
     #[must_use]
     pub fn is_namespace_terminating(&self) -> bool {
         self.status().is_some_and(|s| s.is_forbidden() && s.message.contains("being terminated"))
+    }
+
+    /// Whether a right is missing: RBAC said no. Quotas and policies say no with the same code.
+    #[must_use]
+    pub fn is_right_missing(&self) -> bool {
+        let says_so = |s: &kube::core::Status| s.is_forbidden() && s.message.contains(" cannot ");
+        self.status().is_some_and(says_so) && !self.is_namespace_terminating()
     }
 
     /// Whether it may pass by itself.
@@ -164,7 +173,7 @@ pub enum ConnectError {
 
 /// A client: of the kubeconfig if one is given, else of the pod's service account.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
-    let mut config = match kubeconfig {
+    let config = match kubeconfig {
         None => Config::incluster().map_err(|e| ConnectError::NoCluster(Box::new(e)))?,
         Some(path) => {
             let fail = |e| ConnectError::Kubeconfig { path: path.display().to_string(), source: Box::new(e) };
@@ -172,6 +181,11 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> 
             Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.map_err(fail)?
         }
     };
+    client(config)
+}
+
+/// A client of a configuration, however that was found: small packets go at once, and nothing is retried.
+pub fn client(mut config: Config) -> Result<Client, ConnectError> {
     // Fifteen silent retries inside one call would outlast every deadline here: a client of ours has none,
     // and one through a proxy is told so.
     config.default_retry = false;

@@ -1,10 +1,12 @@
-//! The command line.
+//! The command line: the verbs, and what all of them take. Each verb's own arguments stand in its module.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Shows how every PersistentVolumeClaim is backed up, or why it is not.
+use crate::status;
+
+/// Backups of PersistentVolumeClaims: how they stand, and what can be restored
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-backup", bin_name = "kubectl backup", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -17,8 +19,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Where the backups of each PVC stand
-    #[command(after_long_help = STATUS_HELP)]
-    Status(Status),
+    #[command(after_long_help = status::HELP)]
+    Status(status::Args),
 }
 
 /// Which cluster, which namespace, which installation.
@@ -42,28 +44,6 @@ pub(crate) struct Cluster {
     pub(crate) instance: String,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Status {
-    /// The PVCs to show, with all that is known about each [default: every one]
-    #[arg(value_name = "PVC")]
-    pub(crate) names: Vec<String>,
-    /// All namespaces
-    #[arg(short = 'A', long, conflicts_with = "names")]
-    pub(crate) all_namespaces: bool,
-    /// Only PVCs with these labels, such as app=shop,tier!=cache
-    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "names")]
-    pub(crate) selector: Option<String>,
-    /// How it is shown
-    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT", hide_default_value = true)]
-    pub(crate) output: Output,
-    /// No line of column names
-    #[arg(long)]
-    pub(crate) no_headers: bool,
-    /// How many runs a PVC has to miss to be Overdue
-    #[arg(long, value_name = "RUNS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub(crate) missed: u32,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// The columns that matter (default)
@@ -77,42 +57,6 @@ pub(crate) enum Output {
     /// persistentvolumeclaim/NAME
     Name,
 }
-
-const STATUS_HELP: &str = "\
-Columns:
-  STATE      how the PVC stands, see below
-  SINCE      for how long it has been protected without a break
-  SNAPSHOT   age of the newest restore point in its namespace
-  COPY       for each destination, how the newest copy ended and when
-  OUTSIDE    whether a copy outlives the namespace; 'no' means that every restore point is lost with it
-  NEXT RUN   time until the next snapshot
-  REASON     why not, the newest failure, or what it waits for
-
-On a narrow terminal REASON is cut, and SINCE, NEXT RUN and OUTSIDE are left out in that order; -o wide shows all.
-
-States:
-  Protected    it is backed up, and the newest good run is recent
-  Pending      it is backed up from now on; no run is good yet
-  Failing      the newest run or step failed, or no restore point is left          *
-  Overdue      so many runs were missed since the newest good one (--missed)       *
-  Unscheduled  it should be backed up, and the controller has made no CronJob      *
-  Unprotected  it cannot be backed up as things are                                *
-  Excluded     somebody chose not to back it up
-  Vanished     the PVC is gone; restore points of it are left
-  Unknown      you may not read what tells, and the controller recorded nothing on it
-
-A PVC that is not bound has no data yet: it is Unprotected and does not count.
-PVCs that backups themselves need (restore points, BackupDisks) are shown only by name.
-
-Exit codes:
-  0  all is well: no PVC that is shown has a state marked with *
-  1  the command itself failed, or a PVC that was named is not there
-  2  the command line is wrong
-  3  at least one PVC that is shown has a state marked with *
-
-States are computed from the cluster as the controller does it. That takes the rights to read the
-ConfigMap backup-controller in the controller's namespace, and namespaces, persistentvolumes, storageclasses
-and volumesnapshotclasses. Without them it shows what the controller recorded on each PVC, and says so.";
 
 #[cfg(test)]
 mod tests {

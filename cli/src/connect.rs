@@ -11,15 +11,16 @@ use kube::{Client, Config};
 
 use crate::args::Cluster;
 
-/// A connection, and the namespace of its context.
+/// A connection, and the namespace that is meant.
 pub(crate) struct Connection {
     pub(crate) client: Client,
+    /// `--namespace`, else that of the context.
     pub(crate) namespace: String,
 }
 
 /// Connects; nothing is asked yet.
 pub(crate) async fn connect(args: &Cluster) -> anyhow::Result<Connection> {
-    let mut config = match read(args.kubeconfig.as_deref())? {
+    let config = match read(args.kubeconfig.as_deref())? {
         Some(file) => {
             let proxied = by_kubeconfig(&file, args.context.as_deref());
             let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
@@ -39,10 +40,8 @@ pub(crate) async fn connect(args: &Cluster) -> anyhow::Result<Connection> {
             )
         })?,
     };
-    // Fifteen silent retries inside one call would outlast every deadline.
-    config.default_retry = false;
-    let namespace = config.default_namespace.clone();
-    let client = Client::try_from(config).map_err(|e| anyhow!("{}", api::chain(&e)))?;
+    let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let client = api::client(config).map_err(|e| anyhow!("{}", api::chain(&e)))?;
     Ok(Connection { client, namespace })
 }
 

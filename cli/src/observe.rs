@@ -22,6 +22,8 @@ use model::world::{Change, Seen, World};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::rights::Deed;
+
 /// Objects a page: kubectl's number.
 const PAGE: u32 = 500;
 /// Sources that fit into one label selector; a URL has no room for more.
@@ -148,7 +150,11 @@ pub(crate) async fn observe(client: &Client, scope: &Scope) -> anyhow::Result<Ob
     let claims = match claims {
         Answer::Is(claims) => claims,
         Answer::Absent => return Err(anyhow!("this API server knows no PersistentVolumeClaims")),
-        Answer::Refused(gap) => return Err(anyhow!("cannot {} {}: {}", gap.verb, gap.resource, gap.answer)),
+        Answer::Refused(gap) => {
+            let deed =
+                Deed { verb: gap.verb, resource: "persistentvolumeclaims", namespace: scope.namespace.as_deref() };
+            return Err(anyhow!("{}", deed.missing(&gap.answer)));
+        }
     };
     let cronjobs = look.cronjobs(&ours, sources(scope, &claims).as_ref()).await?;
 
@@ -221,6 +227,10 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    fn listing<'a>(&'a self, resource: &'a str) -> Deed<'a> {
+        Deed { verb: "list", resource, namespace: self.scope.namespace.as_deref() }
+    }
+
     /// The configuration. One that cannot be read by us is not in force as it stands, so it is not gone by.
     async fn config(&self) -> anyhow::Result<Answer<Config>> {
         let namespace = &self.scope.backup_namespace;
@@ -256,7 +266,7 @@ impl Look<'_> {
         };
         let what = self.place("persistentvolumeclaims");
         let uids = pages(&api, selector, &what, |o| o.metadata.uid.clone().unwrap_or_default()).await;
-        Ok(Some(uids.map_err(|error| failure(&error))?.into_iter().collect()))
+        Ok(Some(uids.map_err(|error| self.listing("persistentvolumeclaims").failed(&error))?.into_iter().collect()))
     }
 
     async fn namespaces(&self) -> anyhow::Result<Answer<Vec<facts::Namespace>>> {
@@ -386,20 +396,9 @@ where
     }
 }
 
-/// The API server's own words, if it said anything.
-fn status(error: &api::Error) -> Option<&kube::core::Status> {
-    match error {
-        api::Error::Request { source, .. } => match &**source {
-            kube::Error::Api(status) => Some(status),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 /// The code tells more than the reason: who asks for a kind that does not exist gets a plain text.
 fn code(error: &api::Error) -> u16 {
-    status(error).map_or(0, |s| s.code)
+    error.status().map_or(0, |s| s.code)
 }
 
 /// A refusal is an answer, and so is that there is no such thing. All else is an error of the command.
@@ -408,7 +407,7 @@ fn answer<T>(result: Result<T, api::Error>, verb: &'static str, resource: &str) 
         Ok(it) => return Ok(Answer::Is(it)),
         Err(error) => error,
     };
-    let said = status(&error).map(|s| s.message.clone());
+    let said = error.status().map(|s| s.message.clone());
     match code(&error) {
         404 => Ok(Answer::Absent),
         403 => {
@@ -420,7 +419,7 @@ fn answer<T>(result: Result<T, api::Error>, verb: &'static str, resource: &str) 
 }
 
 fn failure(error: &api::Error) -> anyhow::Error {
-    match status(error) {
+    match error.status() {
         Some(status) => anyhow!("cannot {error}: {}", status.message),
         None => anyhow!("cannot {}", api::chain(error)),
     }

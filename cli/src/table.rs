@@ -1,23 +1,19 @@
-//! Volumes as text: the table, and what is said about single PVCs below it. Pure.
+//! Tables that fit a terminal. Pure.
 
 use std::borrow::Cow;
 
 use model::Timestamp;
-use model::record::CopyState;
-
-use crate::age;
-use crate::status::{CopyView, RunAt, Volume};
 
 /// As kubectl writes what is not there.
 const NONE: &str = "<none>";
-const UNKNOWN: &str = "<unknown>";
+/// What cannot be told.
+pub(crate) const UNKNOWN: &str = "<unknown>";
 /// Blanks between columns.
 const GAP: usize = 3;
 /// The last column is never cut to less than this.
 const LEAST: usize = 12;
 /// With less room for the last column, others are left out, the first of these first.
 const COMFORT: usize = 24;
-const DISPENSABLE: [&str; 3] = ["SINCE", "NEXT RUN", "OUTSIDE"];
 
 /// How the table looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,115 +29,40 @@ pub(crate) struct Look {
     pub(crate) width: Option<usize>,
 }
 
-/// The table.
-pub(crate) fn table(volumes: &[Volume], look: Look, now: Timestamp) -> String {
-    let mut columns = columns(look);
-    let mut dispensable = DISPENSABLE.into_iter();
+/// The text of one cell, at a time.
+pub(crate) type Cell<T> = fn(&T, Timestamp) -> String;
+
+/// The columns of a table of `T`s, by name.
+pub(crate) type Columns<T> = Vec<(&'static str, Cell<T>)>;
+
+/// The table. Where the terminal is narrow, columns that are `dispensable` are left out, the first of them first.
+pub(crate) fn table<T>(
+    mut columns: Columns<T>,
+    dispensable: &[&str],
+    items: &[T],
+    look: Look,
+    now: Timestamp,
+) -> String {
+    let mut dispensable = dispensable.iter();
     loop {
         let mut rows: Vec<Vec<String>> = Vec::new();
         if look.headers {
             rows.push(columns.iter().map(|(name, _)| (*name).to_owned()).collect());
         }
-        let row = |v| columns.iter().map(|(_, cell)| printable(&cell(v, now)).into_owned()).collect();
-        rows.extend(volumes.iter().map(row));
+        let row = |item| columns.iter().map(|(_, cell)| printable(&cell(item, now)).into_owned()).collect();
+        rows.extend(items.iter().map(row));
         let widths = widths(&rows);
         let room = look.width.map(|width| width.saturating_sub(before_last(&widths)));
         match room.filter(|room| *room < COMFORT).and_then(|_| dispensable.next()) {
-            Some(name) => columns.retain(|(column, _)| *column != name),
+            Some(name) => columns.retain(|(column, _)| column != name),
             None => return layout(&rows, &widths, room.map(|room| room.max(LEAST))),
         }
     }
 }
 
-type Cell = fn(&Volume, Timestamp) -> String;
-
-fn columns(look: Look) -> Vec<(&'static str, Cell)> {
-    let mut columns: Vec<(&'static str, Cell)> = Vec::new();
-    if look.namespaces {
-        columns.push(("NAMESPACE", |v, _| v.namespace.clone()));
-    }
-    columns.push(("PVC", |v, _| v.name.clone()));
-    columns.push(("STATE", |v, _| format!("{:?}", v.state)));
-    columns.push(("SINCE", |v, now| v.protected_since.map_or_else(none, |since| age::between(since, now))));
-    columns.push(("SNAPSHOT", |v, now| run_age(v.snapshot.as_ref(), now)));
-    columns.push(("COPY", copies));
-    columns.push(("OUTSIDE", |v, _| outside(v).to_owned()));
-    columns.push(("NEXT RUN", next_run));
-    if look.wide {
-        columns.push(("GOOD", |v, now| run_age(v.good.as_ref(), now)));
-        columns.push(("POINTS", |v, _| {
-            v.restore_points
-                .as_ref()
-                .map_or_else(|| UNKNOWN.to_owned(), |p| p.iter().filter(|p| p.ready).count().to_string())
-        }));
-        columns.push(("NEWEST POINT", |v, _| {
-            v.restore_points.iter().flatten().rfind(|p| p.ready).map_or_else(none, |p| p.name.clone())
-        }));
-        columns.push(("SCHEDULE", |v, _| v.schedule.clone().unwrap_or_else(none)));
-        columns.push(("TIME ZONE", |v, _| v.time_zone.clone().unwrap_or_else(none)));
-        columns.push(("RETENTION", |v, _| v.retention.clone().unwrap_or_else(none)));
-    }
-    columns.push(("REASON", |v, _| reason(v)));
-    columns
-}
-
-fn none() -> String {
+/// What is not there, in a cell.
+pub(crate) fn none() -> String {
     NONE.to_owned()
-}
-
-fn run_age(run: Option<&RunAt>, now: Timestamp) -> String {
-    run.map_or_else(none, |run| age::between(run.time, now))
-}
-
-fn copies(volume: &Volume, now: Timestamp) -> String {
-    if volume.copies.is_empty() {
-        return none();
-    }
-    let copies: Vec<String> = volume.copies.iter().map(|(name, view)| format!("{name}: {}", copy(view, now))).collect();
-    copies.join(", ")
-}
-
-fn copy(view: &CopyView, now: Timestamp) -> String {
-    let ended = view.state.map(|state| {
-        let word = match state {
-            CopyState::Complete => "Complete",
-            CopyState::Incomplete => "Incomplete",
-            CopyState::Failed => "Failed",
-            CopyState::Superseded => "Superseded",
-        };
-        let age = view.finished.map(|at| format!(" ({})", age::between(at, now))).unwrap_or_default();
-        format!("{word}{age}")
-    });
-    match (ended, view.under_way) {
-        (Some(ended), true) => format!("{ended} Copying"),
-        (Some(ended), false) => ended,
-        (None, true) => "Copying".to_owned(),
-        (None, false) => none(),
-    }
-}
-
-fn outside(volume: &Volume) -> &'static str {
-    let anything = volume.snapshot.is_some() || volume.copies.values().any(|c| c.state.is_some());
-    match volume.outside {
-        Some(true) => "yes",
-        Some(false) => "no",
-        None if anything => UNKNOWN,
-        None => NONE,
-    }
-}
-
-fn next_run(volume: &Volume, now: Timestamp) -> String {
-    match volume.next_run {
-        _ if volume.suspended => "<suspended>".to_owned(),
-        Some(next) => age::between(now, next),
-        None => none(),
-    }
-}
-
-fn reason(volume: &Volume) -> String {
-    let Some((first, rest)) = volume.findings.split_first() else { return none() };
-    let more = if rest.is_empty() { String::new() } else { format!(" (+{} more)", rest.len()) };
-    format!("{}: {}{more}", first.reason, first.message)
 }
 
 fn widths(rows: &[Vec<String>]) -> Vec<usize> {
@@ -181,24 +102,8 @@ fn cut(text: &str, room: Option<usize>) -> Cow<'_, str> {
     }
 }
 
-/// All that is to be said about each PVC, with what to do.
-pub(crate) fn details(volumes: &[Volume], now: Timestamp) -> String {
-    let mut text = String::new();
-    for volume in volumes {
-        for finding in &volume.findings {
-            let run = finding.run.as_ref().map(|r| format!(", run {r}")).unwrap_or_default();
-            let at = finding.at.map(|at| format!(", {} ago", age::between(at, now))).unwrap_or_default();
-            let head = format!("{}: {}{run}{at}", volume.name, finding.reason);
-            let message = printable(&finding.message);
-            let lines = ["\n", &head, "\n  ", &message, "\n  What to do: ", finding.help, "\n"];
-            text.extend(lines);
-        }
-    }
-    text
-}
-
 /// A text of somebody else's is shown on one line, and never speaks to the terminal.
-fn printable(text: &str) -> Cow<'_, str> {
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     if text.chars().any(char::is_control) {
         Cow::Owned(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
     } else {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::fixture::{ALL, TENANT, cluster, now};
 use crate::args::Output;
 use crate::observe::Gap;
-use crate::output;
+use crate::status::output;
 use crate::table::Look;
 
 const LOOK: Look = Look { namespaces: false, wide: false, headers: true, width: None };

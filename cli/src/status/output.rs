@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use model::Timestamp;
 use serde::Serialize;
 
+use super::columns;
+use super::view::{State, Volume};
 use crate::args::Output;
 use crate::observe::{Gap, Knows};
-use crate::status::{State, Volume};
-use crate::table::{self, Look};
+use crate::table::Look;
 
 /// What `json` and `yaml` show.
 #[derive(Debug, Serialize)]
@@ -50,9 +51,9 @@ pub(crate) fn text(
         }
         Output::Table | Output::Wide if volumes.is_empty() => String::new(),
         Output::Table | Output::Wide => {
-            let mut text = table::table(volumes, look, now);
+            let mut text = columns::table(volumes, look, now);
             if named {
-                text.push_str(&table::details(volumes, now));
+                text.push_str(&columns::details(volumes, now));
             }
             text
         }

@@ -1,0 +1,95 @@
+//! Which right is missing, and who can grant it.
+
+use anyhow::anyhow;
+
+/// One request to the API server, in the words of RBAC.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deed<'a> {
+    /// Such as `patch`.
+    pub(crate) verb: &'a str,
+    /// Such as `volumesnapshots.snapshot.storage.k8s.io`.
+    pub(crate) resource: &'a str,
+    /// The namespace; `None`: the resource has none, or all are meant.
+    pub(crate) namespace: Option<&'a str>,
+}
+
+impl Deed<'_> {
+    /// What to tell the person whose request failed: which right is missing and how it is granted, or the API
+    /// server's own words.
+    pub(crate) fn failed(&self, error: &api::Error) -> anyhow::Error {
+        match error.status() {
+            Some(status) if error.is_right_missing() => anyhow!("{}", self.missing(&status.message)),
+            Some(status) => anyhow!("cannot {error}: {}", status.message),
+            None => anyhow!("cannot {}", api::chain(error)),
+        }
+    }
+
+    /// The sentence about a missing right; `said` are the API server's words, which name the user.
+    pub(crate) fn missing(&self, said: &str) -> String {
+        let Self { verb, resource, namespace } = self;
+        let place = namespace.map_or_else(|| "in the cluster".to_owned(), |n| format!("in namespace {n}"));
+        let user = said.split_once("User \"").and_then(|(_, rest)| rest.split_once('"')).map(|(user, _)| user);
+        let you = user.map_or_else(|| "you".to_owned(), |user| format!("you ({user})"));
+        format!("{you} may not {verb} {resource} {place}: ask {}", self.ask(user.unwrap_or("YOU")))
+    }
+
+    /// Whom to ask, for what.
+    fn ask(&self, user: &str) -> String {
+        let Self { verb, resource, namespace } = self;
+        let reads = matches!(*verb, "get" | "list" | "watch");
+        let Some(namespace) = namespace else {
+            return format!("an administrator of the cluster for a ClusterRole with {verb} on {resource}");
+        };
+        let role = if reads { "view" } else { "edit" };
+        // Kubernetes' own roles know what it brings along, and not snapshots; who may not do a thing may not
+        // grant it.
+        if resource.contains("snapshot.storage") && !reads {
+            return format!(
+                "an administrator of the cluster: kubectl create role backup-hold --verb={verb} \
+                 --resource={resource} -n {namespace}; kubectl create rolebinding backup-hold --role=backup-hold \
+                 --user={user} -n {namespace}"
+            );
+        }
+        format!(
+            "whoever administers namespace {namespace}: kubectl create rolebinding backup-{role} \
+             --clusterrole={role} --user={user} -n {namespace}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u16, reason: &str, message: &str) -> api::Error {
+        let status = kube::core::Status::failure(message, reason).with_code(code);
+        api::Error::Request { what: "patch it".to_owned(), source: Box::new(kube::Error::Api(status.boxed())) }
+    }
+
+    #[test]
+    fn a_missing_right_is_named_with_who_can_grant_it() {
+        let pvc = Deed { verb: "patch", resource: "persistentvolumeclaims", namespace: Some("shop") };
+        let said = "persistentvolumeclaims \"data\" is forbidden: User \"jane\" cannot patch resource";
+        assert_eq!(
+            pvc.failed(&refused(403, "Forbidden", said)).to_string(),
+            "you (jane) may not patch persistentvolumeclaims in namespace shop: ask whoever administers namespace \
+             shop: kubectl create rolebinding backup-edit --clusterrole=edit --user=jane -n shop"
+        );
+        let hold = Deed { resource: "volumesnapshots.snapshot.storage.k8s.io", ..pvc };
+        assert!(hold.missing(said).contains("ask an administrator of the cluster: kubectl create role"));
+        let list = Deed { verb: "list", resource: "persistentvolumes", namespace: None };
+        assert!(list.missing("").starts_with("you may not list persistentvolumes in the cluster: ask an admin"));
+    }
+
+    /// Quotas and policies answer with the same code.
+    #[test]
+    fn what_is_no_missing_right_is_told_in_the_servers_words() {
+        let deed = Deed { verb: "create", resource: "configmaps", namespace: Some("shop") };
+        for said in
+            ["exceeded quota: small", "violates PodSecurity \"restricted\"", "unable to create: being terminated"]
+        {
+            let text = deed.failed(&refused(403, "Forbidden", said)).to_string();
+            assert_eq!(text, format!("cannot patch it: {said}"));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What is said about a PVC: the words of `kubectl backup status`, and what its `json` and `yaml` show.
+
+use std::collections::BTreeMap;
+
+use model::Timestamp;
+use model::names::Run;
+use model::reason::Problem;
+use model::record::CopyState;
+use serde::Serialize;
+
+/// How a PVC stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) enum State {
+    /// The newest good run is recent.
+    Protected,
+    /// No run is good yet.
+    Pending,
+    /// The newest run or step failed.
+    Failing,
+    /// Runs were missed.
+    Overdue,
+    /// There is no CronJob.
+    Unscheduled,
+    /// It cannot be backed up as things are.
+    Unprotected,
+    /// Somebody chose not to.
+    Excluded,
+    /// The PVC is gone, restore points are left.
+    Vanished,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// What is worth a word about a PVC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Finding {
+    /// One word: a reason of the controller's, or one of [`WORDS`].
+    pub(crate) reason: &'static str,
+    /// One sentence.
+    pub(crate) message: String,
+    /// What to do.
+    pub(crate) help: &'static str,
+    /// The run that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<Run>,
+    /// Since when, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at: Option<Timestamp>,
+}
+
+impl Finding {
+    pub(super) fn of(problem: &Problem) -> Self {
+        let Problem { reason, message } = problem;
+        Self { reason: reason.as_str(), message: message.clone(), help: reason.help(), run: None, at: None }
+    }
+
+    pub(super) fn own(word: &(&'static str, &'static str), message: String) -> Self {
+        Self { reason: word.0, message, help: word.1, run: None, at: None }
+    }
+}
+
+pub(super) const OVERDUE: (&str, &str) = (
+    "Overdue",
+    "look at the Jobs in the controller's namespace, and whether the controller runs; --missed sets how many runs count",
+);
+pub(super) const NO_CRONJOB: (&str, &str) = (
+    "NoCronJob",
+    "look whether the controller runs, and at its log; or name its place with --backup-namespace, --instance",
+);
+pub(super) const SUSPENDED: (&str, &str) =
+    ("Suspended", "somebody suspended the CronJob; the controller takes that back when it runs");
+pub(super) const NOTHING_LEFT: (&str, &str) =
+    ("NothingLeft", "the next run makes a restore point; look who deleted those that were there");
+pub(super) const NOT_RECORDED: (&str, &str) =
+    ("NotRecorded", "ask somebody who may read the rest, or for the rights that are named below the table");
+
+/// The words that only this program uses, with what to do.
+#[cfg(test)]
+pub(crate) const WORDS: [(&str, &str); 5] = [OVERDUE, NO_CRONJOB, SUSPENDED, NOTHING_LEFT, NOT_RECORDED];
+
+/// A run and its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct RunAt {
+    pub(crate) run: Run,
+    pub(crate) time: Timestamp,
+}
+
+impl RunAt {
+    pub(super) fn new(run: &Run) -> Self {
+        Self { run: run.clone(), time: run.time() }
+    }
+}
+
+/// The newest copy to one destination.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CopyView {
+    /// How it ended; nothing if none has yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<CopyState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) run: Option<Run>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) finished: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes: Option<u64>,
+    /// Whether another is being made now.
+    pub(crate) under_way: bool,
+}
+
+/// A restore point in the PVC's namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PointView {
+    /// The name of the VolumeSnapshot and of the PVC made from it.
+    pub(crate) name: String,
+    pub(crate) run: Run,
+    pub(crate) time: Timestamp,
+    /// Whether the snapshot can be restored from.
+    pub(crate) ready: bool,
+    /// How far the run got: Good, Unproven, Unrecorded, Waiting or Dead.
+    pub(crate) state: &'static str,
+    /// Whether it is held against rotation.
+    pub(crate) held: bool,
+    /// Whether its PVC is there, to be mounted.
+    pub(crate) mountable: bool,
+    /// By destination, how its copy ended.
+    pub(crate) copies: BTreeMap<String, CopyState>,
+}
+
+/// One PVC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Volume {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) state: State,
+    /// Whether this makes the exit code 3.
+    pub(crate) alarm: bool,
+    /// Whether the state was computed from the cluster; otherwise it is what the controller recorded.
+    pub(crate) computed: bool,
+    /// Since when it has been protected without a break.
+    pub(crate) protected_since: Option<Timestamp>,
+    /// Five fields, `H` resolved.
+    pub(crate) schedule: Option<String>,
+    pub(crate) time_zone: Option<String>,
+    pub(crate) retention: Option<String>,
+    pub(crate) snapshot_class: Option<String>,
+    pub(crate) next_run: Option<Timestamp>,
+    /// Whether there will be no next run until somebody changes that.
+    pub(crate) suspended: bool,
+    /// Runs that were due since the newest good one and did not become good.
+    pub(crate) missed_runs: Option<u32>,
+    /// The newest good run.
+    pub(crate) good: Option<RunAt>,
+    /// The newest run with a ready snapshot.
+    pub(crate) snapshot: Option<RunAt>,
+    pub(crate) copies: BTreeMap<String, CopyView>,
+    /// Whether a copy outlives the namespace; nothing if that is not known, or there is nothing to outlive it.
+    pub(crate) outside: Option<bool>,
+    /// Oldest first; nothing if they may not be read.
+    pub(crate) restore_points: Option<Vec<PointView>>,
+    pub(crate) findings: Vec<Finding>,
+}
