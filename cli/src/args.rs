@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::status;
+use crate::{restore, status};
 
 /// Backups of PersistentVolumeClaims: how they stand, and what can be restored
 #[derive(Debug, Parser)]
@@ -21,6 +21,12 @@ pub(crate) enum Verb {
     /// Where the backups of each PVC stand
     #[command(after_long_help = status::HELP)]
     Status(status::Args),
+    /// Copies a restore point back into a PVC, or makes a new PVC of it
+    #[command(after_long_help = restore::args::RESTORE_HELP)]
+    Restore(restore::args::Restore),
+    /// A shell in a pod that has a restore point
+    #[command(after_long_help = restore::args::BROWSE_HELP)]
+    Browse(restore::args::Browse),
 }
 
 /// Which cluster, which namespace, which installation.
@@ -80,12 +86,12 @@ mod tests {
             &["status", "data", "--namespace=shop"],
         ] {
             let cli = parse(args).unwrap();
-            let Verb::Status(status) = cli.verb;
+            let Verb::Status(status) = cli.verb else { panic!("{args:?}") };
             assert_eq!((cli.cluster.namespace.as_deref(), status.names), (Some("shop"), vec!["data".to_owned()]));
         }
         let cli =
             parse(&["status", "-A", "-l", "app in (a,b)", "-o", "wide", "--no-headers", "--context=prod"]).unwrap();
-        let Verb::Status(status) = cli.verb;
+        let Verb::Status(status) = cli.verb else { panic!("another verb") };
         assert!(status.all_namespaces && status.no_headers && status.output == Output::Wide);
         assert_eq!(status.selector.as_deref(), Some("app in (a,b)"));
         assert_eq!(cli.cluster.context.as_deref(), Some("prod"));
@@ -97,6 +103,14 @@ mod tests {
         for bad in [
             &[][..],
             &["restore"],
+            &["restore", "data"],
+            &["restore", "data", "--date=tomorrow"],
+            &["restore", "data", "--date=20181202", "../etc"],
+            &["restore", "data", "--date=20181202", "--size=1Gi"],
+            &["restore", "data", "--date=20181202", "--to=new", "--in-place"],
+            &["restore", "data", "--date=20181202", "--from=tape"],
+            &["restore", "shop/data", "--date=20181202"],
+            &["browse", "data"],
             &["status", "-A", "data"],
             &["status", "-l", "a=b", "data"],
             &["status", "-o", "xml"],

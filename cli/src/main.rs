@@ -7,6 +7,7 @@ mod age;
 mod args;
 mod connect;
 mod observe;
+mod restore;
 mod rights;
 mod status;
 mod table;
@@ -39,5 +40,7 @@ fn main() -> ExitCode {
 async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Status(args) => Box::pin(status::run(cluster, args)).await,
+        Verb::Restore(args) => Box::pin(restore::restore(cluster, args)).await,
+        Verb::Browse(args) => Box::pin(restore::browse(cluster, args)).await,
     }
 }

@@ -77,7 +77,7 @@ pub const RESTORE_STATUS: &str = "backup-controller.io/restore-status";
 /// Annotation of ours on a restore pod: who else holds the volume that it writes, a
 /// [`crate::record::Holders`].
 pub const HOLDERS: &str = "backup-controller.io/holders";
-/// Annotation of `kubectl backup restore --scale` on a Deployment or StatefulSet: how many replicas it had.
+/// Annotation of `kubectl backup restore --scale` on a Deployment or `StatefulSet`: how many replicas it had.
 pub const REPLICAS_BEFORE: &str = "backup-controller.io/replicas-before-restore";
 /// Annotation of ours on a PVC: the record of its backups, a [`crate::record::Status`].
 pub const STATUS: &str = "backup-controller.io/status";

@@ -109,9 +109,8 @@ impl Restore {
         if self.output == Output::Json {
             return Some("-o json asks nothing: add --yes, or --dry-run to see what would be done".to_owned());
         }
-        (!terminal).then(|| {
-            "there is no terminal to ask on: add --yes, or --dry-run to see what would be done".to_owned()
-        })
+        (!terminal)
+            .then(|| "there is no terminal to ask on: add --yes, or --dry-run to see what would be done".to_owned())
     }
 
     /// What is executed in the restore pod; `ask`: whether it may ask.
@@ -137,6 +136,9 @@ impl Restore {
 pub(crate) struct Browse {
     #[command(flatten)]
     pub(crate) point: Point,
+    /// The PVC that the pod mounts beside it, where the PVC is gone [default: the PVC itself]
+    #[arg(long, value_name = "PVC", value_parser = object_name)]
+    pub(crate) to: Option<String>,
 }
 
 fn place(text: &str) -> Result<From, String> {

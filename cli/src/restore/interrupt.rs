@@ -4,8 +4,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::say;
-use super::undo::Left;
 use super::stop::Stop;
+use super::undo::Left;
 
 /// Hears the first signal.
 #[derive(Debug, Clone)]

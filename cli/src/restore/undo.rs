@@ -7,9 +7,11 @@ use super::scale::Workload;
 /// One thing to take back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Undo {
-    /// A restore pod's Deployment and ConfigMap, which share a name.
-    Pod {
-        /// Their name.
+    /// A Deployment or ConfigMap of a restore pod, to be deleted.
+    Delete {
+        /// As RBAC names it.
+        resource: &'static str,
+        /// Its name.
         name: String,
     },
     /// The replicas that something had.
@@ -25,7 +27,7 @@ impl Undo {
     /// How a person does it.
     fn command(&self, namespace: &str) -> String {
         match self {
-            Self::Pod { name } => format!("kubectl delete deployment,configmap {name} -n {namespace}"),
+            Self::Delete { resource, name } => format!("kubectl delete {resource} {name} -n {namespace}"),
             Self::Scale { workload, replicas } => {
                 format!("kubectl scale {workload} --replicas={replicas} -n {namespace}")
             }
