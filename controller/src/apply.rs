@@ -20,6 +20,7 @@ use model::world::{Change, Seen};
 use serde_json::{Value, json};
 use templates::{CopyJob, RenderError};
 
+use crate::restore;
 use crate::settings::Settings;
 
 /// Why a step was not done.
@@ -104,6 +105,22 @@ impl Applier {
                 Ok(None)
             }
             Action::WriteStatus { source, status, notes } => self.write_status(source, status, notes).await.map(Some),
+            restores => self.restore(restores, settings).await.map(Some),
+        }
+    }
+
+    async fn restore(&self, action: &Action, settings: &Settings) -> Result<Change, Refusal> {
+        let client = &self.client;
+        match action {
+            Action::Promote(promote) => restore::promote(client, settings, promote).await,
+            Action::PrepareRestore(wanted) => restore::prepare(client, settings, wanted).await,
+            Action::StartRestore(wanted) => restore::start(client, settings, wanted).await,
+            Action::RecordRestore { asker, namespace, record, stop } => {
+                restore::record(client, settings, asker, namespace, record, *stop).await
+            }
+            Action::TellHolders { namespace, pod, holders } => restore::holders(client, namespace, pod, holders).await,
+            Action::Hold { namespace, snapshot, until } => restore::hold(client, namespace, snapshot, *until).await,
+            other => unreachable!("{} is taken above", other.name()),
         }
     }
 
@@ -236,41 +253,48 @@ impl Applier {
         let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
         let object = annotation::<PersistentVolumeClaim>(namespace, name, uid, names::STATUS, &status.to_text());
         let written = api::apply(&api, &format!("{}/status", names::MANAGER), name, &object).await?;
+        let about = Identity { name: name.clone(), uid: uid.clone(), ..Identity::default() };
         for note in notes {
-            self.publish(source, &status.instance, note).await;
+            publish(&self.client, ("v1", "PersistentVolumeClaim"), namespace, &about, &status.instance, note).await;
         }
         Ok(Change::Claim(Seen::Put(facts::Claim::from(&written))))
     }
+}
 
-    /// Each transition is an Event of its own: joined ones keep the words of the first. One that cannot be
-    /// written harms nothing: it is told in the log.
-    async fn publish(&self, source: &SourceId, instance: &str, note: &Note) {
-        let SourceId { namespace, name, uid } = source;
-        if note.warning {
-            tracing::warn!(namespace, pvc = name, reason = note.reason, "{}", note.text);
-        } else {
-            tracing::info!(namespace, pvc = name, reason = note.reason, "{}", note.text);
-        }
-        let now = Timestamp::now();
-        let event = json!({
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"namespace": namespace, "name": names::event(source, now)},
-            "eventTime": MicroTime(now),
-            "type": if note.warning { "Warning" } else { "Normal" },
-            "reason": note.reason,
-            "action": note.action,
-            "note": clip(&note.text, 1000),
-            "reportingController": names::MANAGER,
-            "reportingInstance": clip(instance, 120),
-            "regarding": {
-                "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-                "namespace": namespace, "name": name, "uid": uid,
-            },
-        });
-        if let Err(error) = api::create::<Event>(&self.client, &event).await {
-            tracing::warn!(namespace, pvc = name, error = api::chain(&error), "an Event could not be written");
-        }
+/// Each transition is an Event of its own: joined ones keep the words of the first. One that cannot be
+/// written harms nothing: it is told in the log.
+pub(crate) async fn publish(
+    client: &Client,
+    (api_version, kind): (&str, &str),
+    namespace: &str,
+    about: &Identity,
+    instance: &str,
+    note: &Note,
+) {
+    let name = &about.name;
+    if note.warning {
+        tracing::warn!(namespace, kind, name, reason = note.reason, "{}", note.text);
+    } else {
+        tracing::info!(namespace, kind, name, reason = note.reason, "{}", note.text);
+    }
+    let now = Timestamp::now();
+    let event = json!({
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"namespace": namespace, "name": names::event(name, now)},
+        "eventTime": MicroTime(now),
+        "type": if note.warning { "Warning" } else { "Normal" },
+        "reason": note.reason,
+        "action": note.action,
+        "note": clip(&note.text, 1000),
+        "reportingController": names::MANAGER,
+        "reportingInstance": clip(instance, 120),
+        "regarding": {
+            "apiVersion": api_version, "kind": kind, "namespace": namespace, "name": name, "uid": about.uid,
+        },
+    });
+    if let Err(error) = api::create::<Event>(client, &event).await {
+        tracing::warn!(namespace, kind, name, error = api::chain(&error), "an Event could not be written");
     }
 }
 
@@ -280,7 +304,7 @@ fn configured<'a>(settings: &'a Settings, destination: &str) -> Result<&'a Desti
 
 /// One annotation of ours for server-side apply. The UID makes sure that it never creates an object, and
 /// never reaches a namesake.
-fn annotation<K: kube::Resource<DynamicType = ()>>(
+pub(crate) fn annotation<K: kube::Resource<DynamicType = ()>>(
     namespace: &str,
     name: &str,
     uid: &str,

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{FutureExt, future::LocalBoxFuture};
+use kube::Client;
 use model::Timestamp;
 use model::admit::{self, Admission, Waiting};
-use model::plan::{self, Action, Copy, Plan, Standing};
+use model::plan::{self, Action, Copy, Plan, Restores, Standing};
 use model::reason::Problem;
 use model::world::{Change, Seen, World};
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin::{self, Shown};
 use crate::apply::{Applier, Refusal};
 use crate::args::Args;
+use crate::holders::Holders;
 use crate::metrics::Metrics;
 use crate::settings::{Settings, Source};
 use crate::steps::Steps;
@@ -35,6 +37,12 @@ const TELL_AFTER: u32 = 3;
 /// The step that writes the sweeper's CronJob.
 const SWEEP: &str = "sweep";
 
+/// All restores.
+const RESTORES: &str = "restores";
+
+/// Something has to be done at the end of this turn.
+struct Due(bool);
+
 type Ended = (String, Option<Action>, Result<Option<Change>, Refusal>);
 
 /// Runs until it is told to stop.
@@ -48,7 +56,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Shown { metrics: Arc::new(Mutex::new(Metrics::new())), pending: Arc::new(Mutex::new(vec!["anything"])) };
     tokio::spawn(admin::serve(listener, shown.clone()));
     let world = World::new(&args.instance, &args.namespace, settings.config.clone());
-    let mut engine = Engine::new(world, settings, Applier::new(client), shown);
+    let mut engine = Engine::new(world, settings, client, shown);
     engine.metrics(|m| m.config(true));
     tracing::info!(instance = args.instance, namespace = args.namespace, listen = %args.listen, "started");
 
@@ -73,6 +81,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             _ = look.tick() => engine.reload(&mut source),
         }
         engine.turn();
+        engine.holders.follow(&mut engine.world, &mut changes);
     }
     // Steps under way are safe to break off: each is repeated, or found done, at the next start.
     tracing::info!(under_way = engine.running.len(), "stopped");
@@ -102,15 +111,18 @@ struct Engine {
     /// By step that is no source's own: the sources that want it.
     shared: HashMap<String, HashSet<String>>,
     sweep_due: bool,
+    /// Whether restores have to be planned.
+    restores: Due,
+    holders: Holders,
     was_synced: bool,
 }
 
 impl Engine {
-    fn new(world: World, settings: Settings, applier: Applier, shown: Shown) -> Self {
+    fn new(world: World, settings: Settings, client: Client, shown: Shown) -> Self {
         Self {
             world,
             settings: Arc::new(settings),
-            applier,
+            applier: Applier::new(client.clone()),
             shown,
             steps: Steps::default(),
             dirty: HashSet::new(),
@@ -122,6 +134,8 @@ impl Engine {
             refused: HashMap::new(),
             shared: HashMap::new(),
             sweep_due: true,
+            restores: Due(true),
+            holders: Holders::new(client),
             was_synced: false,
         }
     }
@@ -137,6 +151,7 @@ impl Engine {
         self.admission_due |= matches!(change, Change::Job(_) | Change::Pod(_) | Change::Config(_));
         let dirty = self.world.apply(change);
         self.dirty.extend(dirty);
+        self.restores.0 |= plan::any_restore(&self.world) || !self.holders.is_idle();
     }
 
     fn next_wake(&self) -> Option<Timestamp> {
@@ -149,6 +164,8 @@ impl Engine {
             for uid in entry.remove() {
                 if uid == SWEEP {
                     self.sweep_due = true;
+                } else if uid == RESTORES {
+                    self.restores.0 = true;
                 } else {
                     // A copy that was refused is tried again by admission.
                     self.admission_due |= self.ready.contains_key(&uid);
@@ -202,7 +219,25 @@ impl Engine {
             }
         }
         self.sweep(now);
+        self.restore(now);
         self.start();
+    }
+
+    /// Plans all restores: they are few, and anything may concern them.
+    fn restore(&mut self, now: Timestamp) {
+        if !std::mem::take(&mut self.restores.0) {
+            return;
+        }
+        let Restores { actions, wake, namespaces } = plan::restores(&self.world, now);
+        self.holders.wanted = namespaces;
+        self.wake_at(wake, RESTORES);
+        for action in actions {
+            let key = action.key();
+            match self.steps.may_start(&key, now) {
+                Ok(()) => self.enqueue(key, Some(action)),
+                Err(again) => self.wake_at(again, RESTORES),
+            }
+        }
     }
 
     fn show_sync(&mut self) {
@@ -358,6 +393,12 @@ impl Engine {
         let mut uids = self.shared.remove(&key).unwrap_or_default();
         uids.extend(action.as_ref().and_then(Action::uid).map(str::to_owned));
         self.admission_due |= matches!(action, Some(Action::StartCopy(_)));
+        if let Some(action) = action.as_ref().filter(|a| a.restores()) {
+            self.restores.0 = true;
+            if let (Ok(_), Some(asker)) = (&result, action.asker()) {
+                self.world.restore_faults.remove(asker);
+            }
+        }
         match result {
             Ok(change) => {
                 // What wrote the object that it is planned from shows at once; the rest needs a watch.
@@ -370,7 +411,13 @@ impl Engine {
                     self.observe(change);
                 }
             }
-            Err(refusal) => self.refuse(&key, name, &uids, &refusal, now),
+            Err(refusal) => {
+                let asker = action.as_ref().and_then(Action::asker);
+                if let Some(asker) = asker.filter(|_| !refusal.is_overtaken() && !refusal.is_transient()) {
+                    self.world.restore_faults.insert(asker.to_owned(), refusal.problem());
+                }
+                self.refuse(&key, name, &uids, &refusal, now);
+            }
         }
         self.dirty.extend(uids);
         // Each source of the namespace waits for its disk.

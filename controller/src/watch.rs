@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{BoxStream, SelectAll};
 use futures::{Stream, StreamExt, stream};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -18,11 +19,15 @@ use model::names;
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass};
 use model::world::{Change, Key, Seen};
 use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
 
 /// All changes in the cluster that matter, as one stream that never ends.
 pub(crate) fn all(client: &Client, instance: &str, namespace: &str) -> SelectAll<BoxStream<'static, Change>> {
     let ours = format!("{}={},{}={instance}", names::MANAGED_BY, names::MANAGER, names::INSTANCE);
     let ours = Config::default().labels(&ours);
+    // Tenants make them, so they are not managed by us.
+    let restorers =
+        format!("{}={instance},{}={}", names::INSTANCE, names::COMPONENT, names::Component::Restore.as_str());
     let everything = Config::default();
     let api = || client.clone();
     stream::select_all([
@@ -31,6 +36,12 @@ pub(crate) fn all(client: &Client, instance: &str, namespace: &str) -> SelectAll
         watch::<StorageClass, _>(Api::all(api()), &everything, |o| facts::StorageClass::from(o), Change::StorageClass),
         watch::<Job, _>(Api::all(api()), &ours, |o| facts::Job::from(o), Change::Job),
         watch::<Pod, _>(Api::all(api()), &ours, |o| facts::Pod::from(o), Change::Pod),
+        watch::<Deployment, _>(
+            Api::all(api()),
+            &Config::default().labels(&restorers),
+            |o| facts::Restorer::from(o),
+            Change::Restorer,
+        ),
         watch::<CronJob, _>(Api::namespaced(api(), namespace), &ours, |o| facts::CronJob::from(o), Change::CronJob),
         metadata::<Namespace, _>(api(), |m| facts::Namespace::from(m), Change::Namespace),
         metadata::<Node, _>(api(), |m| facts::Node::from(m), Change::Node),
@@ -42,6 +53,22 @@ pub(crate) fn all(client: &Client, instance: &str, namespace: &str) -> SelectAll
             Change::SnapshotClass,
         ),
     ])
+}
+
+/// All pods of a namespace, as long as somebody wants to know.
+pub(crate) fn holders(client: &Client, namespace: &str) -> (BoxStream<'static, Change>, oneshot::Sender<()>) {
+    let (wanted, ended) = oneshot::channel();
+    let api: Api<DeserializeGuard<Pod>> = Api::namespaced(client.clone(), namespace);
+    let namespace = namespace.to_owned();
+    let changes = events(api, &Config::default())
+        .filter_map(move |event| {
+            let seen = event.ok().and_then(|event| seen(event, |o: &Pod| facts::Holder::from(o)));
+            let change = seen.map(|seen| Change::Holder(namespace.clone(), seen));
+            async move { change }
+        })
+        .take_until(ended)
+        .boxed();
+    (changes, wanted)
 }
 
 /// One kind. An object that cannot be read is told and passed over: it must not stop the others.

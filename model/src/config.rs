@@ -41,6 +41,8 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// How many copies run at once.
     pub limits: Limits,
+    /// What restores may do that tenants cannot do themselves.
+    pub restores: Restores,
     /// How long each step may take.
     pub deadlines: Deadlines,
     /// How often a failed step is tried again.
@@ -373,6 +375,43 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits { cluster: 10, namespace: 2, node: 2, destination: 4 }
     }
+}
+
+/// What restores may do that tenants cannot do themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Restores {
+    /// Which restore points a namespace gets by the annotation `restore-from`, beyond those of its own PVCs.
+    /// Default: none.
+    pub grants: Vec<Grant>,
+    /// How long a restore pod may stay; then it is stopped, because copies wait for the disk that it reads. A
+    /// length of time. Default: `24h`.
+    pub max_age: Span,
+}
+
+impl Default for Restores {
+    fn default() -> Restores {
+        Restores { grants: Vec::new(), max_age: Span::hours(24) }
+    }
+}
+
+impl Restores {
+    /// Whether a namespace gets the restore points of a PVC that is another namespace's, or is gone.
+    #[must_use]
+    pub fn grants(&self, namespace: &str, pvc: &str, to: &str) -> bool {
+        let whole = format!("{namespace}/{pvc}");
+        self.grants.iter().any(|g| glob(&g.from, &whole) && glob(&g.to, to))
+    }
+}
+
+/// One permission of the administrator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Grant {
+    /// Whose restore points: a pattern of `namespace/pvc`, such as `shop/*`.
+    pub from: String,
+    /// Into which namespaces: a pattern.
+    pub to: String,
 }
 
 /// How long each step may take, as lengths of time. What is late fails with its own reason.

@@ -2,6 +2,7 @@
 //!
 //! Ten thousand volumes are held in memory at once, so a fact keeps a field only if something reads it.
 
+mod restore;
 mod work;
 
 use std::collections::BTreeMap;
@@ -14,9 +15,10 @@ use k8s_openapi::jiff::Timestamp;
 use crate::hold::Hold;
 use crate::names::{self, Component, Run, SourceId};
 use crate::quantity;
-use crate::record::{CopyResult, LostCopy, Status};
+use crate::record::{CopyResult, LostCopy, RestoreRecord, Status};
 use crate::snapshot::{VolumeSnapshot, VolumeSnapshotClass as ApiSnapshotClass};
 
+pub use restore::{Holder, RestorePod, Restorer};
 pub use work::{CronJob, Job, JobState, Pod};
 
 /// The labels that we put on all we create, read back.
@@ -93,7 +95,9 @@ fn settings(meta: &ObjectMeta) -> BTreeMap<String, String> {
         .iter()
         .flatten()
         .filter(|(key, _)| {
-            (key.starts_with(names::PREFIX) && *key != names::STATUS) || key.eq_ignore_ascii_case(VELERO_SNAPSHOT_CLASS)
+            let records = [names::STATUS, names::RESTORE_STATUS];
+            (key.starts_with(names::PREFIX) && !records.contains(&key.as_str()))
+                || key.eq_ignore_ascii_case(VELERO_SNAPSHOT_CLASS)
         })
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
@@ -144,6 +148,8 @@ pub struct Claim {
     pub settings: BTreeMap<String, String>,
     /// The record of its backups.
     pub status: Option<Status>,
+    /// What became of its `restore-from`.
+    pub restored: Option<Box<RestoreRecord>>,
 }
 
 impl Claim {
@@ -202,6 +208,11 @@ impl From<&PersistentVolumeClaim> for Claim {
             from_snapshot,
             settings: settings(meta),
             status: meta.annotations.as_ref().and_then(|a| a.get(names::STATUS)).and_then(|t| Status::parse(t)),
+            restored: meta
+                .annotations
+                .as_ref()
+                .and_then(|a| a.get(names::RESTORE_STATUS))
+                .and_then(|t| serde_json::from_str(t).ok()),
         }
     }
 }

@@ -362,10 +362,10 @@ pub fn disk_claim(destination: &Destination) -> String {
     }
 }
 
-/// An Event about a source: the moment tells it from others.
+/// An Event about an object: the moment tells it from others.
 #[must_use]
-pub fn event(source: &SourceId, at: Timestamp) -> String {
-    format!("{}.{:x}", cut(&source.name, 220), at.as_nanosecond())
+pub fn event(name: &str, at: Timestamp) -> String {
+    format!("{}.{:x}", cut(name, 220), at.as_nanosecond())
 }
 
 /// The names that a run's snapshot and promoter may have, in the order in which they are tried:
@@ -410,7 +410,7 @@ mod tests {
         let run: Run = "20181202T0000Z".parse().unwrap();
         let (a, b) = (source(&long, "1"), source(&other, "1"));
         assert!(cronjob(&a).len() <= 52 && copy_job(&a, &run, &"d".repeat(40)).len() <= 63);
-        assert!(event(&a, Timestamp::MAX).len() <= 253);
+        assert!(event(&a.name, Timestamp::MAX).len() <= 253);
         assert!(run_now_job(&a, "x").len() <= 63 && keeper_job("i", "d", &long).len() <= 63);
         assert_ne!(cronjob(&a), cronjob(&b));
         assert_ne!(copy_job(&a, &run, "disk"), copy_job(&b, &run, "disk"));

@@ -144,7 +144,7 @@ reasons! {
     CopyFailed => "look at the copy's log",
     // A restore.
     /// The request cannot be read, or contradicts itself.
-    InvalidRequest => "correct the value of backup-controller.io/restore-from: pvc=NAME date=YYYYMMDD from=snapshot|disk",
+    InvalidRequest => "correct the value of backup-controller.io/restore-from: pvc=NAME date=YYYYMMDD from=disk",
     /// There is no restore point of that date.
     NoRestorePoint => "choose one of those that the message names: kubectl backup list PVC",
     /// Several restore points fit.

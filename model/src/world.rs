@@ -10,7 +10,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::facts::{Claim, CronJob, Job, Namespace, Node, Ours, Pod, Snapshot, SnapshotClass, StorageClass, Volume};
+use crate::facts::{
+    Claim, CronJob, Holder, Job, Namespace, Node, Ours, Pod, Restorer, Snapshot, SnapshotClass, StorageClass, Volume,
+};
 use crate::names::SourceId;
 use crate::reason::Problem;
 use crate::select::Classes;
@@ -50,6 +52,10 @@ pub enum Change {
     SnapshotClass(Seen<SnapshotClass>),
     /// Whether the cluster has the VolumeSnapshot API.
     SnapshotApi(bool),
+    /// A Deployment that asks for a restore pod.
+    Restorer(Seen<Restorer>),
+    /// A pod of a namespace in which a restore is asked for.
+    Holder(String, Seen<Holder>),
     /// A new configuration.
     Config(Arc<Config>),
 }
@@ -106,8 +112,16 @@ pub struct World {
     snapshot_classes: Store<SnapshotClass>,
     snapshot_api: Option<bool>,
     subjects: HashMap<String, Belongings>,
+    /// Deployments that ask for restore pods.
+    pub restorers: Store<Restorer>,
+    /// By namespace in which a restore is asked for: all of its pods.
+    pub holders: HashMap<String, Store<Holder>>,
+    /// PVCs that ask for a restore.
+    pub(crate) asking: BTreeSet<Key>,
     /// By source: the last step that the API server refused, until one succeeds.
     pub faults: HashMap<String, Problem>,
+    /// By who asks for a restore (its UID): what the API server refused, until that succeeds.
+    pub restore_faults: HashMap<String, Problem>,
     /// By source: what admission lets its newest copy wait for.
     pub waits: HashMap<String, Problem>,
 }
@@ -133,7 +147,11 @@ impl World {
             snapshot_classes: Store::default(),
             snapshot_api: None,
             subjects: HashMap::new(),
+            restorers: Store::default(),
+            holders: HashMap::new(),
+            asking: BTreeSet::new(),
             faults: HashMap::new(),
+            restore_faults: HashMap::new(),
             waits: HashMap::new(),
         }
     }
@@ -157,6 +175,7 @@ impl World {
             ("namespaces", self.namespaces.synced),
             ("nodes", self.nodes.synced),
             ("storageclasses", self.storage_classes.synced),
+            ("deployments", self.restorers.synced),
             ("the snapshot API", self.snapshot_api.is_some()),
             ("volumesnapshots", !with_api || self.snapshots.synced),
             ("volumesnapshotclasses", !with_api || self.snapshot_classes.synced),

@@ -114,6 +114,17 @@ pub fn keep_args(namespace: &str) -> Vec<String> {
     args.0
 }
 
+/// `backup-job restore`, in a Job: nobody is asked. A path may begin with a dash.
+#[must_use]
+pub fn restore_args(delete: bool, path: Option<&str>) -> Vec<String> {
+    let mut args = Args::new("restore");
+    args.flag("yes", true).flag("delete", delete);
+    if let Some(path) = path {
+        args.0.extend(["--".to_owned(), path.to_owned()]);
+    }
+    args.0
+}
+
 /// A command line as it grows.
 struct Args(Vec<String>);
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use model::names;
@@ -130,6 +131,7 @@ fn marks(at: &str, metadata: &Value, expected: &Expected) -> Result<(), Fault> {
 fn fields(kind: &str, object: &Value) -> Result<(), Fault> {
     match kind {
         "CronJob" => strictly::<CronJob>(object),
+        "Deployment" => strictly::<Deployment>(object),
         "Job" => strictly::<Job>(object),
         "PersistentVolumeClaim" => strictly::<PersistentVolumeClaim>(object),
         "PersistentVolume" => strictly::<PersistentVolume>(object),

@@ -58,6 +58,10 @@ files! {
     DiskVolume = "disk-volume.yaml.hbs",
     /// The PVC bound to that.
     HostDiskClaim = "host-disk-claim.yaml.hbs",
+    /// What a Deployment that asks for a restore pod becomes.
+    Restore = "restore.yaml.hbs",
+    /// The Job that restores.
+    RestoreJob = "restore-job.yaml.hbs",
 }
 
 fn empty() -> Templates {

@@ -52,6 +52,39 @@ pub struct CopyJob<'a> {
     pub spc_no_relabeling: bool,
 }
 
+/// A pod that restores.
+#[derive(Debug, Clone, Copy)]
+pub struct RestorePod<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// The name of its Deployment or Job.
+    pub name: &'a str,
+    /// What was asked for: a [`model::restore::Request`].
+    pub request: &'a str,
+    /// What was answered: a [`model::record::RestoreRecord`] as JSON.
+    pub status: &'a str,
+    /// Who holds the target when the pod is made: a [`model::record::Holders`] as JSON.
+    pub holders: &'a str,
+    /// The PVC that was backed up.
+    pub source: &'a SourceId,
+    /// The run.
+    pub run: &'a Run,
+    /// The destination, if it is a dated tree that is restored.
+    pub destination: Option<&'a str>,
+    /// The PVC that is written.
+    pub target: &'a str,
+    /// The PVC that has the restore point.
+    pub claim: &'a str,
+    /// The folder in that PVC; `None`: all of it.
+    pub folder: Option<&'a str>,
+    /// Whether what the restore point does not have is deleted. For Jobs: in a restore pod a person says so.
+    pub delete: bool,
+    /// One file or folder; `None`: all. For Jobs.
+    pub path: Option<&'a str>,
+    /// Whether the pod needs the `SELinux` type `spc_t` to read the restore point.
+    pub spc_no_relabeling: bool,
+}
+
 /// The snapshot of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Point<'a> {

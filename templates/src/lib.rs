@@ -19,6 +19,7 @@ mod error;
 mod inputs;
 mod objects;
 mod pods;
+mod restore;
 mod samples;
 #[cfg(test)]
 mod tests;
@@ -33,12 +34,16 @@ use serde_json::Value;
 
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
-pub use inputs::{CopyJob, Install, Point, Promoter};
+pub use inputs::{CopyJob, Install, Point, Promoter, RestorePod};
 pub use objects::sweep_name;
 
 /// Where a pod that creates objects finds the templates that replace the embedded ones: the mount of
 /// [`Install::templates_config_map`].
 pub const TEMPLATES_DIR: &str = "/etc/backup-templates";
+
+/// The OpenShift Template of a restore, as YAML: its objects, parameters and message. Parameters are put in
+/// by OpenShift's rules (`${NAME}` in any string), wherever it is processed.
+pub const RESTORE_TEMPLATE: &str = include_str!("../install/restore/template.yaml");
 
 impl Templates {
     /// The templates that are compiled in.
@@ -136,6 +141,26 @@ impl Templates {
         namespace: &str,
     ) -> Result<Value, RenderError> {
         objects::host_disk_claim(self, install, destination, namespace)
+    }
+
+    /// What a Deployment that asks for a restore pod becomes, to be applied over it.
+    pub fn restore_deployment(
+        &self,
+        install: &Install,
+        config: &Config,
+        restore: &RestorePod<'_>,
+    ) -> Result<Value, RenderError> {
+        restore::deployment(self, install, config, restore)
+    }
+
+    /// The Job that restores, in the target's namespace, to be created.
+    pub fn restore_job(
+        &self,
+        install: &Install,
+        config: &Config,
+        restore: &RestorePod<'_>,
+    ) -> Result<Value, RenderError> {
+        restore::job(self, install, config, restore)
     }
 
     /// The snapshot of a run, to be created.

@@ -18,7 +18,7 @@ use crate::{CopyJob, Install, Point, Promoter, TEMPLATES_DIR};
 
 /// What a copy may do as root: read and write whatever there is, and keep owners, modes, capabilities
 /// and devices. All of it is within Pod Security `baseline`.
-const COPY_CAPABILITIES: &[&str] = &["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"];
+pub(crate) const COPY_CAPABILITIES: &[&str] = &["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"];
 /// A keeper makes one folder on a disk whose root may have any owner.
 const KEEPER_CAPABILITIES: &[&str] = &["DAC_OVERRIDE"];
 
@@ -30,13 +30,13 @@ pub fn sweep_name(instance: &str) -> String {
 
 /// Labels and annotations, as they grow.
 #[derive(Default)]
-struct Marks {
+pub(crate) struct Marks {
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
 }
 
 impl Marks {
-    fn new(instance: &str, component: Component) -> Self {
+    pub(crate) fn new(instance: &str, component: Component) -> Self {
         let mut marks = Self::default();
         marks.label(names::MANAGED_BY, names::MANAGER);
         marks.label(names::INSTANCE, instance);
@@ -44,15 +44,15 @@ impl Marks {
         marks
     }
 
-    fn label(&mut self, key: &str, value: &str) {
+    pub(crate) fn label(&mut self, key: &str, value: &str) {
         self.labels.insert(key.to_owned(), value.to_owned());
     }
 
-    fn annotate(&mut self, key: &str, value: &str) {
+    pub(crate) fn annotate(&mut self, key: &str, value: &str) {
         self.annotations.insert(key.to_owned(), value.to_owned());
     }
 
-    fn source(mut self, source: &SourceId) -> Self {
+    pub(crate) fn source(mut self, source: &SourceId) -> Self {
         self.label(names::SOURCE_PVC, &names::label_value(&source.name));
         self.label(names::SOURCE_UID, &source.uid);
         self.annotate(names::SOURCE_NAMESPACE, &source.namespace);
@@ -60,7 +60,7 @@ impl Marks {
         self
     }
 
-    fn run(mut self, run: &Run) -> Self {
+    pub(crate) fn run(mut self, run: &Run) -> Self {
         self.label(names::RUN, run.as_str());
         self
     }
@@ -72,20 +72,20 @@ impl Marks {
 }
 
 /// One object that is asked for.
-struct Order {
-    template: Template,
-    kind: (&'static str, &'static str),
-    name: String,
-    namespace: Option<String>,
-    marks: Marks,
+pub(crate) struct Order {
+    pub(crate) template: Template,
+    pub(crate) kind: (&'static str, &'static str),
+    pub(crate) name: String,
+    pub(crate) namespace: Option<String>,
+    pub(crate) marks: Marks,
     /// What the template gets beside name, namespace, labels and annotations.
-    values: Map<String, Value>,
-    pins: Vec<Pin>,
-    pod: Option<PodRules>,
+    pub(crate) values: Map<String, Value>,
+    pub(crate) pins: Vec<Pin>,
+    pub(crate) pod: Option<PodRules>,
 }
 
 impl Order {
-    fn render(self, templates: &Templates) -> Result<Value, RenderError> {
+    pub(crate) fn render(self, templates: &Templates) -> Result<Value, RenderError> {
         let mut values = self.values;
         values.insert("name".to_owned(), json!(self.name));
         values.insert("labels".to_owned(), json!(self.marks.labels));
@@ -116,8 +116,9 @@ fn fail(template: Template, fault: Fault) -> RenderError {
 
 /// A map of the values that a template gets.
 macro_rules! values {
-    ($($key:literal: $value:expr,)*) => { Map::from_iter([$(($key.to_owned(), json!($value)),)*]) };
+    ($($key:literal: $value:expr,)*) => { serde_json::Map::from_iter([$(($key.to_owned(), serde_json::json!($value)),)*]) };
 }
+pub(crate) use values;
 
 fn escaped(args: &[String]) -> Vec<String> {
     args.iter().map(|a| args::escape(a)).collect()
@@ -128,7 +129,7 @@ fn resources(pod: &PodResources) -> Value {
 }
 
 /// The values of a container that runs our program, and the rules for its pod that follow from them.
-fn program(
+pub(crate) fn program(
     values: &mut Map<String, Value>,
     install: &Install,
     image: &str,

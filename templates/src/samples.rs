@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{CopyJob, Install, Point, Promoter};
+use crate::{CopyJob, Install, Point, Promoter, RestorePod};
 
 /// Renders every template with samples.
 pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
@@ -53,7 +53,36 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         retention: &protection.retention,
         destinations: &protection.destinations,
     };
+    let restore = RestorePod {
+        namespace: &source.namespace,
+        name: "restore-mypvc",
+        request: "pvc=mypvc date=20181202",
+        status: "{}",
+        holders: "{}",
+        source: &source,
+        run: &run,
+        destination: None,
+        target: "mypvc",
+        claim: name,
+        folder: None,
+        delete: false,
+        path: None,
+        spc_no_relabeling: false,
+    };
+    let folder = model::restore::tree_path(false, &source.namespace, &source.name, &source.uid, &run);
+    let from_disk = RestorePod {
+        name: "restore-mypvc-0123456789abcdef",
+        request: "pvc=mypvc date=20181202 from=disk delete=true path=etc",
+        destination: Some("disk"),
+        claim: "backup-disk",
+        folder: Some(&folder),
+        delete: true,
+        path: Some("etc"),
+        ..restore
+    };
     Ok(vec![
+        ("restore", templates.restore_deployment(&install, &config, &restore)?),
+        ("restore-job", templates.restore_job(&install, &config, &from_disk)?),
         ("cronjob", templates.snapshot_cronjob(&install, &config, &source, &protection, true)?),
         ("sweep", templates.sweep_cronjob(&install, &config)?),
         ("snapshot", templates.volume_snapshot(&point)?),

@@ -27,6 +27,7 @@ pub fn copied(state: CopyState, reason: Option<Reason>) -> CopyResult {
         checksummed: false,
         owners_kept: true,
         pruned: Vec::new(),
+        kept: Vec::new(),
     }
 }
 

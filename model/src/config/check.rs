@@ -39,6 +39,17 @@ pub(super) fn check(config: &Config) -> Faults {
     }
     destinations(&top("destinations"), config, interval, &mut faults);
     limits(&top("limits"), &config.limits, &mut faults);
+    for (number, grant) in config.restores.grants.iter().enumerate() {
+        let at = top("restores").key("grants").item(number);
+        patterns(&at.key("from"), std::slice::from_ref(&grant.from), &mut faults);
+        patterns(&at.key("to"), std::slice::from_ref(&grant.to), &mut faults);
+        if !grant.from.contains('/') {
+            faults.push((
+                at.key("from"),
+                format!("{} names no PVC; write namespace/pvc, such as `shop/*`", shown(&grant.from)),
+            ));
+        }
+    }
     deadlines(&top("deadlines"), &config.deadlines, &mut faults);
     for (key, retries) in [("snapshot", config.retries.snapshot), ("copy", config.retries.copy)] {
         if retries > MOST_RETRIES {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Action, Copy, Plan, disk};
+use super::{Action, Copy, Plan, disk, restore};
 use crate::admit::{Slot, Waiting};
 use crate::config::{Destination, Store};
 use crate::copies::{self, Next, RunFacts};
@@ -188,6 +188,9 @@ impl Request<'_> {
             return Ok(());
         }
         let disk = disk::ready(world, destination, &self.source.namespace, now, plan)?;
+        if let Some(reader) = restore::reads(world, &self.source.namespace, &destination.name) {
+            return Err(Problem::new(Reason::DiskBusy, format!("{reader} reads the disk: restores come first")));
+        }
         let nodes = match common_nodes(world, promoter, disk) {
             Ok(nodes) => nodes,
             Err(message) => {
@@ -228,7 +231,7 @@ fn slot(destination: &Destination, namespace: &str, node: Option<String>) -> Slo
 }
 
 /// The node that can have both volumes, if it is the only one; an error if none can (F40).
-fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Result<Option<String>, String> {
+pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Result<Option<String>, String> {
     let terms =
         |claim: &Claim| claim.volume.as_ref().and_then(|v| world.volumes.get("", v)).and_then(|v| v.nodes.clone());
     let (a, b) = (terms(promoter), terms(disk));
@@ -337,7 +340,7 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
 }
 
 /// Why no pod of a Job runs (F38, F39, F40).
-fn not_started(pods: &[&Pod]) -> Problem {
+pub(super) fn not_started(pods: &[&Pod]) -> Problem {
     for pod in pods {
         if let Some((why, message)) = &pod.stuck {
             return Problem::new(Reason::PodNotStarted, format!("pod {}: {why}: {message}", pod.name));

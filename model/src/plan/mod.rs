@@ -6,6 +6,8 @@
 mod copy;
 mod cronjob;
 mod disk;
+mod resolve;
+mod restore;
 mod source;
 mod status;
 
@@ -15,12 +17,13 @@ use crate::admit::Waiting;
 use crate::facts::Identity;
 use crate::names::{Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyResult, Status};
+use crate::record::{CopyResult, Holders, RestoreRecord, Status};
 use crate::retention::Retention;
 use crate::schedule::Zone;
 use crate::select::Protection;
 
 pub use copy::running;
+pub use restore::{Asker, Promote, Restore, Restores, any as any_restore, restores};
 pub use source::{from_our_snapshot, plan, verdict};
 
 /// One step. Doing it twice is the same as doing it once.
@@ -84,6 +87,41 @@ pub enum Action {
         namespace: String,
         /// The Job.
         id: Identity,
+    },
+    /// Make the PVC of a snapshot again.
+    Promote(Box<Promote>),
+    /// Make a restore pod of the Deployment that asks for one.
+    PrepareRestore(Box<Restore>),
+    /// Create the Job that restores.
+    StartRestore(Box<Restore>),
+    /// Write what becomes of a restore on who asks for it.
+    RecordRestore {
+        /// Who asks.
+        asker: Asker,
+        /// Its namespace.
+        namespace: String,
+        /// What becomes of it.
+        record: Box<RestoreRecord>,
+        /// Whether the Deployment's pod is stopped.
+        stop: bool,
+    },
+    /// Tell a restore pod who else holds the volume that it writes.
+    TellHolders {
+        /// The pod's namespace.
+        namespace: String,
+        /// The pod.
+        pod: Identity,
+        /// Who.
+        holders: Holders,
+    },
+    /// Hold a snapshot while it is restored from.
+    Hold {
+        /// The snapshot's namespace.
+        namespace: String,
+        /// The snapshot.
+        snapshot: Identity,
+        /// When the hold ends.
+        until: Timestamp,
     },
     /// Write the record on a source, and tell about what changed in it.
     WriteStatus {
@@ -158,6 +196,13 @@ impl Action {
             }
             Self::DeleteJob { id, .. } => format!("job-delete/{}", id.uid),
             Self::WriteStatus { source, .. } => status_key(&source.uid),
+            Self::Promote(promote) => format!("promote/{}/{}", promote.source.namespace, promote.snapshot),
+            Self::PrepareRestore(restore) | Self::StartRestore(restore) => {
+                format!("restore/{}/{}", restore.asker.uid(), restore.text)
+            }
+            Self::RecordRestore { asker, .. } => format!("restore-record/{}", asker.uid()),
+            Self::TellHolders { pod, .. } => format!("holders/{}", pod.uid),
+            Self::Hold { snapshot, .. } => format!("hold/{}", snapshot.uid),
         }
     }
 
@@ -174,6 +219,12 @@ impl Action {
             Self::NoteLost { .. } => "NoteLost",
             Self::DeleteJob { .. } => "DeleteJob",
             Self::WriteStatus { .. } => "WriteStatus",
+            Self::Promote(_) => "Promote",
+            Self::PrepareRestore(_) => "PrepareRestore",
+            Self::StartRestore(_) => "StartRestore",
+            Self::RecordRestore { .. } => "RecordRestore",
+            Self::TellHolders { .. } => "TellHolders",
+            Self::Hold { .. } => "Hold",
         }
     }
 
@@ -186,8 +237,41 @@ impl Action {
             }
             Self::StartCopy(copy) => Some(&copy.source.uid),
             Self::Record { uid, .. } | Self::NoteLost { uid, .. } => Some(uid),
-            Self::DeleteCronJob(_) | Self::MakeDisk(..) | Self::DeleteJob { .. } => None,
+            // Restores are planned together, and no source's own.
+            Self::DeleteCronJob(_)
+            | Self::MakeDisk(..)
+            | Self::DeleteJob { .. }
+            | Self::Promote(_)
+            | Self::PrepareRestore(_)
+            | Self::StartRestore(_)
+            | Self::RecordRestore { .. }
+            | Self::TellHolders { .. }
+            | Self::Hold { .. } => None,
         }
+    }
+
+    /// The UID of who asks for the restore that the step makes.
+    #[must_use]
+    pub fn asker(&self) -> Option<&str> {
+        match self {
+            Self::Promote(promote) => Some(&promote.asker),
+            Self::PrepareRestore(restore) | Self::StartRestore(restore) => Some(restore.asker.uid()),
+            _ => None,
+        }
+    }
+
+    /// Whether the step belongs to restores, which are planned together.
+    #[must_use]
+    pub fn restores(&self) -> bool {
+        matches!(
+            self,
+            Self::Promote(_)
+                | Self::PrepareRestore(_)
+                | Self::StartRestore(_)
+                | Self::RecordRestore { .. }
+                | Self::TellHolders { .. }
+                | Self::Hold { .. }
+        )
     }
 }
 

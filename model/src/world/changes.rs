@@ -86,6 +86,21 @@ impl World {
                 let changed = self.judge_snapshot_api();
                 self.all_if(first || changed)
             }
+            Change::Restorer(seen) => {
+                // A disk that it read is free for copies when it goes.
+                let replaced = self.restorers.apply(seen);
+                let gone = replaced.iter().filter(|(_, new)| new.is_none());
+                for uid in gone.filter_map(|(old, _)| Some(&old.as_ref()?.id.uid)) {
+                    self.restore_faults.remove(uid);
+                }
+                let gone: Vec<String> =
+                    replaced.iter().filter_map(|(old, _)| Some(old.as_ref()?.namespace.clone())).collect();
+                gone.iter().flat_map(|n| self.sources_in(n)).collect()
+            }
+            Change::Holder(namespace, seen) => {
+                self.holders.entry(namespace).or_default().apply(seen);
+                HashSet::new()
+            }
             Change::Config(config) => {
                 self.config = config;
                 self.all_if(true)
@@ -123,8 +138,12 @@ impl World {
         let disks: HashSet<String> = replaced
             .iter()
             .filter_map(|(old, new)| old.as_ref().or_else(|| self.jobs.items.get(new.as_ref()?)))
-            .filter(|j| j.ours.as_ref().is_some_and(|o| o.component == Component::Keeper))
-            .filter_map(|j| j.source_namespace.clone())
+            .filter_map(|j| match j.ours.as_ref()?.component {
+                Component::Keeper => j.source_namespace.clone(),
+                // The disk that it read is free for copies.
+                Component::Restore => Some(j.namespace.clone()),
+                _ => None,
+            })
             .collect();
         let mut dirty = self.reindex(
             replaced,
@@ -175,6 +194,11 @@ impl World {
 
     fn index_claim(&mut self, claim: &Claim, there: bool) -> HashSet<String> {
         let key = claim.key();
+        if there && claim.settings.contains_key(crate::names::RESTORE_FROM) {
+            self.asking.insert(key.clone());
+        } else {
+            self.asking.remove(&key);
+        }
         match self.ours(claim.ours.as_ref()).map(|o| (o.component, o.source_uid.clone())) {
             Some((Component::Promoter, uid)) => {
                 self.index(&uid, &key, there, |b| &mut b.promoters);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use super::{Key, Seen};
 use crate::facts::{
-    Claim, CronJob, Identity, Job, Namespace, Node, Pod, Snapshot, SnapshotClass, StorageClass, Volume,
+    Claim, CronJob, Holder, Identity, Job, Namespace, Node, Pod, Restorer, Snapshot, SnapshotClass, StorageClass,
+    Volume,
 };
 
 /// An object that can be observed.
@@ -40,6 +41,8 @@ observed! {
     Claim: |c| &c.namespace, |c| &c.id.name, |c| version(&c.id);
     Snapshot: |s| &s.namespace, |s| &s.id.name, |s| version(&s.id);
     Job: |j| &j.namespace, |j| &j.id.name, |j| version(&j.id);
+    Restorer: |r| &r.namespace, |r| &r.id.name, |r| version(&r.id);
+    Holder: |h| &h.namespace, |h| &h.id.name, |h| version(&h.id);
     CronJob: |_| "", |c| &c.id.name, |c| version(&c.id);
     Pod: |p| &p.namespace, |p| &p.name, |_| None;
     Volume: |_| "", |v| &v.name, |_| None;

@@ -15,11 +15,11 @@ use serde_json::Value;
 use crate::check::strictly;
 use crate::{TEMPLATES_DIR, samples};
 
-fn install() -> PathBuf {
+pub(super) fn install() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("install")
 }
 
-fn documents(file: &Path) -> Vec<Value> {
+pub(super) fn documents(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     serde_yaml::Deserializer::from_str(&text)
         .map(|d| {
@@ -72,7 +72,7 @@ fn every_manifest_is_what_its_kind_allows() {
 
 #[test]
 fn every_file_is_applied() {
-    for folder in [install(), install().join("guard"), install().join("openshift"), install().join("derived")] {
+    for folder in ["", "guard", "openshift", "restore", "derived"].map(|f| install().join(f)) {
         let kustomization = &documents(&folder.join("kustomization.yaml"))[0];
         let listed: BTreeSet<&str> =
             kustomization["resources"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -123,9 +123,9 @@ fn rights(objects: &[Value], role: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn neither_account_may_read_secrets_or_give_itself_rights() {
+fn no_role_reads_secrets_or_gives_itself_rights() {
     let objects = objects(&install());
-    for role in ["backup-controller", "backup-job", "backup-view"] {
+    for role in ["backup-controller", "backup-job", "backup-view", "backup-edit", "backup-status"] {
         let rights = rights(&objects, role);
         assert!(!rights.is_empty());
         for (resource, verb) in rights {
@@ -151,6 +151,29 @@ fn each_account_deletes_only_what_is_its_to_delete() {
         BTreeSet::from(["persistentvolumeclaims".to_owned(), "volumesnapshots".to_owned()])
     );
     assert!(rights(&objects, "backup-job").iter().all(|(_, verb)| verb != "patch"));
+}
+
+/// The roles that join `view` and `edit` are everybody's in his namespace: snapshots there, and nothing else.
+#[test]
+fn viewers_see_snapshots_and_editors_hold_them() {
+    let objects = objects(&install());
+    let snapshots = |verbs: &[&str]| -> Vec<(String, String)> {
+        verbs.iter().map(|verb| ("volumesnapshots".to_owned(), (*verb).to_owned())).collect()
+    };
+    assert_eq!(rights(&objects, "backup-view"), snapshots(&["get", "list", "watch"]));
+    assert_eq!(rights(&objects, "backup-edit"), snapshots(&["create", "patch", "delete"]));
+    for (role, label) in [("backup-view", "aggregate-to-view"), ("backup-edit", "aggregate-to-edit")] {
+        let labels = &named(&objects, "ClusterRole", role)["metadata"]["labels"];
+        assert_eq!(labels[format!("rbac.authorization.k8s.io/{label}")], "true", "{role}");
+    }
+}
+
+#[test]
+fn the_status_roles_only_read_and_are_bound_to_nobody() {
+    let objects = objects(&install());
+    let rights = rights(&objects, "backup-status");
+    assert!(!rights.is_empty() && rights.iter().all(|(_, verb)| ["get", "list"].contains(&&**verb)), "{rights:?}");
+    assert!(objects.iter().all(|o| o["roleRef"]["name"] != "backup-status"));
 }
 
 /// `text` with `#` before each line that sets something: as it stands in the `ConfigMap`.

@@ -21,6 +21,8 @@ pub enum Part {
     Storage,
     /// The `VolumeSnapshot` CRDs: not built, but taken from the module that ships them.
     Crds,
+    /// helm, which no cluster needs: the chart's tests do.
+    Helm,
 }
 
 impl Part {
@@ -35,6 +37,7 @@ impl Part {
             Self::Node => "node",
             Self::Storage => "storage",
             Self::Crds => "snapshot-crds",
+            Self::Helm => "helm",
         }
     }
 
@@ -58,6 +61,7 @@ impl Part {
                 "./csi-driver",
                 "./pause",
             ],
+            Self::Helm => &["helm.sh/helm/v3/cmd/helm"],
             Self::Crds => &[],
         }
     }
@@ -67,6 +71,7 @@ impl Part {
         let module = match self {
             Self::ControlPlane | Self::Node => "kubernetes",
             Self::Storage | Self::Crds => "storage",
+            Self::Helm => "helm",
         };
         source_dir().join("go").join(module)
     }
@@ -76,22 +81,33 @@ impl Part {
         match self {
             Self::ControlPlane => 6,
             Self::Node | Self::Storage => 2,
-            Self::Crds => 1,
+            Self::Crds | Self::Helm => 1,
         }
     }
 
     /// What the linker is told.
     pub(crate) fn ldflags(self) -> String {
+        let (major, rest) = KUBERNETES.split_once('.').unwrap_or(("1", "0"));
+        let minor = rest.split('.').next().unwrap_or_default();
+        let version = "k8s.io/component-base/version";
+        let set = match self {
+            Self::ControlPlane | Self::Node => vec![
+                (version, "gitVersion", format!("v{KUBERNETES}")),
+                (version, "gitMajor", major.to_owned()),
+                (version, "gitMinor", minor.to_owned()),
+            ],
+            // The cluster that `helm template` and `helm lint` imagine.
+            Self::Helm => ["helm.sh/helm/v3/pkg/chartutil", "helm.sh/helm/v3/pkg/lint/rules"]
+                .into_iter()
+                .flat_map(|package| {
+                    [(package, "k8sVersionMajor", major.to_owned()), (package, "k8sVersionMinor", minor.to_owned())]
+                })
+                .collect(),
+            Self::Storage | Self::Crds => Vec::new(),
+        };
         let mut flags = "-s -w".to_owned();
-        if matches!(self, Self::ControlPlane | Self::Node) {
-            let version = "k8s.io/component-base/version";
-            let (major, rest) = KUBERNETES.split_once('.').unwrap_or(("1", "0"));
-            let minor = rest.split('.').next().unwrap_or_default();
-            let set =
-                [("gitVersion", format!("v{KUBERNETES}")), ("gitMajor", major.into()), ("gitMinor", minor.into())];
-            for (name, value) in set {
-                flags.extend([" -X ", version, ".", name, "=", &value]);
-            }
+        for (package, name, value) in set {
+            flags.extend([" -X ", package, ".", name, "=", &value]);
         }
         flags
     }
@@ -104,7 +120,7 @@ impl Part {
         let local: &[&str] = match self {
             Self::ControlPlane => &["make-keys"],
             Self::Storage => &["csi-driver", "pause"],
-            Self::Node | Self::Crds => &[],
+            Self::Node | Self::Crds | Self::Helm => &[],
         };
         hash_file(&module.join("go.mod"), &mut hash)?;
         hash_file(&module.join("go.sum"), &mut hash)?;

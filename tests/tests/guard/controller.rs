@@ -130,8 +130,13 @@ async fn it_creates_changes_and_deletes_nothing_but_its_own() -> Result<()> {
     stage.passes("a BackupDisk", me, Verb::Create, &disk).await?;
     stage.refused("a BackupDisk goes", me, Verb::Delete, &disk, USELESS).await?;
 
-    let words = "the PersistentVolumeClaims that the backup controller creates are BackupDisks";
-    stage.refused("a promoter", me, Verb::Create, &stage.fixture("promoter")?, words).await?;
+    let words = "the PersistentVolumeClaims that the backup controller creates are BackupDisks and promoters";
+    let mut promoter = stage.fixture("promoter")?;
+    promoter["metadata"]["name"] = json!("another-name");
+    stage.refused("a promoter that is not called as its snapshot", me, Verb::Create, &promoter, words).await?;
+    let mut empty = stage.fixture("promoter")?;
+    empty["spec"]["dataSource"] = Value::Null;
+    stage.refused("a promoter of nothing", me, Verb::Create, &empty, words).await?;
     stage.refused("a stranger's PVC", me, Verb::Create, &stage.claim("other"), UNLABELLED).await?;
     let words = "are local, retained, and one claim's";
     for (what, pointer, value) in [

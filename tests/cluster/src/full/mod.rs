@@ -93,6 +93,7 @@ struct Bins {
 pub fn build(control_plane_only: bool) -> Result<()> {
     ensure_built(Part::ControlPlane)?;
     ensure_built(Part::Crds)?;
+    ensure_built(Part::Helm)?;
     if !control_plane_only {
         ensure_built(Part::Node)?;
         ensure_built(Part::Storage)?;

@@ -1,0 +1,187 @@
+//! Carrying out the steps of restores.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::{Api, Client};
+use model::Timestamp;
+use model::facts::{self, Identity};
+use model::hold::Hold;
+use model::names;
+use model::plan::{Asker, Note, Promote, Restore};
+use model::record::{Holders, RestoreRecord, RestoreState};
+use model::restore::Place;
+use model::snapshot::VolumeSnapshot;
+use model::world::{Change, Seen};
+use serde::Serialize;
+use serde_json::json;
+use templates::{Promoter, RestorePod};
+
+use crate::apply::{Refusal, annotation, publish};
+use crate::settings::Settings;
+
+/// One field manager for the pod, one for what is written down: applying one must not take the other away.
+const POD: &str = "backup-controller/restore";
+const STATUS: &str = "backup-controller/restore-status";
+const HOLD: &str = "backup-controller/hold";
+const HOLDERS: &str = "backup-controller/holders";
+
+/// Makes the PVC of a snapshot again.
+pub(crate) async fn promote(client: &Client, settings: &Settings, promote: &Promote) -> Result<Change, Refusal> {
+    let object = settings.templates.promoter(&Promoter {
+        instance: &settings.install.instance,
+        source: &promote.source,
+        run: &promote.run,
+        name: &promote.snapshot,
+        snapshot: &promote.snapshot,
+        bytes: promote.bytes,
+        storage_class: &promote.storage_class,
+        read_only: promote.read_only,
+        annotations: &promote.annotations,
+    })?;
+    let made: PersistentVolumeClaim = api::ensure(client, &object).await?;
+    tracing::info!(namespace = promote.source.namespace, promoter = promote.snapshot, "promoted again, for a restore");
+    Ok(Change::Claim(Seen::Put(facts::Claim::from(&made))))
+}
+
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Makes a restore pod of the Deployment that asks for one.
+pub(crate) async fn prepare(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
+    let record = restore.record();
+    let mut object = with_pod(restore, &record, &restore.asker.id().name, |pod| {
+        settings.templates.restore_deployment(&settings.install, &settings.config, pod)
+    })?;
+    // It must be there, and be this one: applying never creates.
+    object["metadata"]["uid"] = json!(restore.asker.uid());
+    let api: Api<Deployment> = Api::namespaced(client.clone(), &restore.namespace);
+    let written = api::apply(&api, POD, &restore.asker.id().name, &object).await?;
+    tell(client, settings, &restore.asker, &restore.namespace, &record).await;
+    Ok(Change::Restorer(Seen::Put(facts::Restorer::from(&written))))
+}
+
+/// Creates the Job that restores.
+pub(crate) async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
+    let name = names::restore_job(&restore.target, &restore.text);
+    let job = with_pod(restore, &restore.record(), &name, |pod| {
+        settings.templates.restore_job(&settings.install, &settings.config, pod)
+    })?;
+    let made: Job = api::ensure(client, &job).await?;
+    tracing::info!(namespace = restore.namespace, pvc = restore.target.name, request = restore.text, "restore started");
+    Ok(Change::Job(Seen::Put(facts::Job::from(&made))))
+}
+
+fn with_pod<T>(
+    restore: &Restore,
+    record: &RestoreRecord,
+    name: &str,
+    render: impl FnOnce(&RestorePod<'_>) -> Result<T, templates::RenderError>,
+) -> Result<T, Refusal> {
+    let source = names::SourceId {
+        namespace: restore.namespace.clone(),
+        name: restore.request.pvc.clone(),
+        uid: restore.point.uid.clone(),
+    };
+    Ok(render(&RestorePod {
+        namespace: &restore.namespace,
+        name,
+        request: &restore.text,
+        status: &text(record),
+        holders: &text(&restore.holders),
+        source: &source,
+        run: &restore.point.run,
+        destination: match &restore.point.place {
+            Place::Tree { destination } => Some(destination),
+            Place::Snapshot { .. } => None,
+        },
+        target: &restore.target.name,
+        claim: &restore.claim,
+        folder: restore.folder.as_deref(),
+        delete: restore.request.delete,
+        path: restore.request.path.as_deref(),
+        spc_no_relabeling: restore.spc_no_relabeling,
+    })?)
+}
+
+/// Writes what becomes of a restore on who asks for it.
+pub(crate) async fn record(
+    client: &Client,
+    settings: &Settings,
+    asker: &Asker,
+    namespace: &str,
+    record: &RestoreRecord,
+    stop: bool,
+) -> Result<Change, Refusal> {
+    let Identity { name, uid, .. } = asker.id();
+    let change = match asker {
+        Asker::Deployment(_) => {
+            let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+            let mut object = annotation::<Deployment>(namespace, name, uid, names::RESTORE_STATUS, &text(record));
+            if stop {
+                object["spec"] = json!({"replicas": 0});
+            }
+            let written = api::apply(&api, STATUS, name, &object).await?;
+            Change::Restorer(Seen::Put(facts::Restorer::from(&written)))
+        }
+        Asker::Claim(_) => {
+            let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+            let object =
+                annotation::<PersistentVolumeClaim>(namespace, name, uid, names::RESTORE_STATUS, &text(record));
+            let written = api::apply(&api, STATUS, name, &object).await?;
+            Change::Claim(Seen::Put(facts::Claim::from(&written)))
+        }
+    };
+    tell(client, settings, asker, namespace, record).await;
+    Ok(change)
+}
+
+/// An Event on who asked.
+async fn tell(client: &Client, settings: &Settings, asker: &Asker, namespace: &str, record: &RestoreRecord) {
+    let from = record.point.as_deref().unwrap_or_default();
+    let (reason, said) = match record.state {
+        RestoreState::Waiting => ("RestoreWaiting", "the restore waits".to_owned()),
+        RestoreState::Ready => ("RestoreReady", format!("what is restored is {from}")),
+        RestoreState::Complete => ("RestoreComplete", format!("restored from {from}")),
+        RestoreState::Incomplete => ("RestoreIncomplete", format!("restored from {from}, but not all")),
+        RestoreState::Refused => ("RestoreRefused", "nothing was restored".to_owned()),
+        RestoreState::Failed => ("RestoreFailed", "the restore broke off".to_owned()),
+    };
+    let problem = record.problem.as_ref();
+    let text = problem.map_or_else(|| said.clone(), |p| format!("{said}: {p}. What to do: {}", p.reason.help()));
+    let warning = !matches!(record.state, RestoreState::Waiting | RestoreState::Ready | RestoreState::Complete);
+    let kind = match asker {
+        Asker::Deployment(_) => ("apps/v1", "Deployment"),
+        Asker::Claim(_) => ("v1", "PersistentVolumeClaim"),
+    };
+    let note = Note { warning, reason, action: "Restore", text };
+    publish(client, kind, namespace, asker.id(), &settings.install.instance, &note).await;
+}
+
+/// Tells a restore pod who else holds the volume that it writes.
+pub(crate) async fn holders(
+    client: &Client,
+    namespace: &str,
+    pod: &Identity,
+    holders: &Holders,
+) -> Result<Change, Refusal> {
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let object = annotation::<Pod>(namespace, &pod.name, &pod.uid, names::HOLDERS, &text(holders));
+    let written = api::apply(&api, HOLDERS, &pod.name, &object).await?;
+    Ok(Change::Holder(namespace.to_owned(), Seen::Put(facts::Holder::from(&written))))
+}
+
+/// Holds a snapshot while it is restored from.
+pub(crate) async fn hold(
+    client: &Client,
+    namespace: &str,
+    snapshot: &Identity,
+    until: Timestamp,
+) -> Result<Change, Refusal> {
+    let api: Api<VolumeSnapshot> = Api::namespaced(client.clone(), namespace);
+    let text = Hold::text(until, "a restore reads it");
+    let object = annotation::<VolumeSnapshot>(namespace, &snapshot.name, &snapshot.uid, names::HOLD, &text);
+    let written = api::apply(&api, HOLD, &snapshot.name, &object).await?;
+    Ok(Change::Snapshot(Seen::Put(facts::Snapshot::from(&written))))
+}

@@ -1,0 +1,405 @@
+//! Restores that are asked for: by a Deployment that wants to be a restore pod, or by an annotation on the PVC that
+//! is to be written.
+//!
+//! They are few and urgent. So each is looked at whenever one may have changed, none waits for a limit, and copies
+//! wait for the disk that a restore reads.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::resolve::{Ask, Found, Obstacle};
+use super::{Action, copy};
+use crate::duration::Span;
+use crate::facts::{Claim, Holder, Identity, Job, JobState, Pod, Restorer};
+use crate::names::{self, Component, Run, SourceId};
+use crate::reason::{Problem, Reason};
+use crate::record::{HOLDERS_STALE, Holders, RestoreRecord, RestoreResult, RestoreState};
+use crate::restore::{Place, Request, RestorePoint};
+use crate::world::World;
+
+/// How long a restore holds its snapshot; it is renewed when half of that is left.
+const HOLD: u64 = 3600;
+
+/// Who asks for a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asker {
+    /// A Deployment: it becomes a restore pod.
+    Deployment(Identity),
+    /// The PVC that is to be written: a Job does it.
+    Claim(Identity),
+}
+
+impl Asker {
+    /// Name, UID, version.
+    #[must_use]
+    pub fn id(&self) -> &Identity {
+        match self {
+            Self::Deployment(id) | Self::Claim(id) => id,
+        }
+    }
+
+    /// Its UID.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        &self.id().uid
+    }
+}
+
+/// A restore whose pod can be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Restore {
+    /// Who asks.
+    pub asker: Asker,
+    /// The namespace of both.
+    pub namespace: String,
+    /// What is asked for.
+    pub request: Request,
+    /// The text of that.
+    pub text: String,
+    /// The PVC that is written.
+    pub target: SourceId,
+    /// What it is written from.
+    pub point: RestorePoint,
+    /// The PVC that has that.
+    pub claim: String,
+    /// The folder in that PVC; `None`: all of it.
+    pub folder: Option<String>,
+    /// Who holds the target now.
+    pub holders: Holders,
+    /// Whether the pod needs the `SELinux` type `spc_t` to read the restore point.
+    pub spc_no_relabeling: bool,
+}
+
+impl Restore {
+    /// What is written down when its pod is made.
+    #[must_use]
+    pub fn record(&self) -> RestoreRecord {
+        RestoreRecord {
+            request: names::run_now_mark(&self.text),
+            state: RestoreState::Ready,
+            problem: None,
+            point: Some(point_name(&self.point)),
+            target: Some(self.target.name.clone()),
+            result: None,
+        }
+    }
+}
+
+/// What a record calls a restore point.
+fn point_name(point: &RestorePoint) -> String {
+    match &point.place {
+        Place::Snapshot { name, .. } => name.clone(),
+        Place::Tree { destination } => format!("{destination}/{}", point.run),
+    }
+}
+
+/// A promoter that is made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promote {
+    /// The UID of who asks for the restore.
+    pub asker: String,
+    /// The source of its snapshot.
+    pub source: SourceId,
+    /// The run.
+    pub run: Run,
+    /// The snapshot, which gives it its name.
+    pub snapshot: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its StorageClass.
+    pub storage_class: String,
+    /// `ReadOnlyMany` instead of `ReadWriteOnce`.
+    pub read_only: bool,
+    /// Annotations for the PVC.
+    pub annotations: std::collections::BTreeMap<String, String>,
+}
+
+/// What to do about all restores.
+#[derive(Debug, Default)]
+pub struct Restores {
+    /// Steps that can be taken at once.
+    pub actions: Vec<Action>,
+    /// When to look again, if nothing happens before.
+    pub wake: Option<Timestamp>,
+    /// The namespaces whose pods must be watched.
+    pub namespaces: BTreeSet<String>,
+}
+
+impl Restores {
+    fn wake_at(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
+    }
+}
+
+/// What to do about all restores that are asked for, at the time `now`.
+#[must_use]
+pub fn restores(world: &World, now: Timestamp) -> Restores {
+    let mut plan = Restores::default();
+    for restorer in world.restorers.iter().filter(|r| !r.terminating) {
+        deployment(world, restorer, now, &mut plan);
+    }
+    for claim in world.asking.iter().filter_map(|(namespace, name)| world.claims.get(namespace, name)) {
+        annotated(world, claim, now, &mut plan);
+    }
+    for namespace in plan.namespaces.clone() {
+        tell(world, &namespace, now, &mut plan);
+    }
+    plan
+}
+
+/// Whether a restore is asked for anywhere: if not, nothing needs to be looked at.
+#[must_use]
+pub fn any(world: &World) -> bool {
+    !world.asking.is_empty() || world.restorers.iter().next().is_some()
+}
+
+/// What reads a disk in a namespace: copies to it wait, because they prune, and may be on another node.
+pub(super) fn reads(world: &World, namespace: &str, destination: &str) -> Option<String> {
+    let from = format!("{destination}/");
+    let reads = |record: &RestoreRecord| {
+        record.state == RestoreState::Ready && record.point.as_ref().is_some_and(|p| p.starts_with(&from))
+    };
+    let pod = world.restorers.within(namespace).find(|r| !r.terminating && r.status.as_ref().is_some_and(reads));
+    let job = || {
+        world
+            .asking
+            .iter()
+            .filter(|(n, _)| n == namespace)
+            .filter_map(|(n, name)| world.claims.get(n, name))
+            .find(|claim| claim.restored.as_ref().is_some_and(|r| reads(r)))
+    };
+    pod.map(|r| format!("deployment/{}", r.id.name)).or_else(|| job().map(|c| format!("the restore of {}", c.id.name)))
+}
+
+fn record(text: &str, state: RestoreState, problem: Option<Problem>) -> RestoreRecord {
+    let request = names::run_now_mark(text);
+    RestoreRecord { request, state, problem, point: None, target: None, result: None }
+}
+
+/// What the API server refused, as something that is awaited: it is tried again.
+fn waits(text: &str, fault: &Problem) -> RestoreRecord {
+    record(text, RestoreState::Waiting, Some(fault.clone()))
+}
+
+/// A Deployment that asks.
+fn deployment(world: &World, restorer: &Restorer, now: Timestamp, plan: &mut Restores) {
+    let asker = Asker::Deployment(restorer.id.clone());
+    let text = restorer.request.clone().unwrap_or_default();
+    let status = restorer.status.as_ref().filter(|s| s.request == names::run_now_mark(&text));
+    let settled = status.filter(|s| matches!(s.state, RestoreState::Ready | RestoreState::Failed));
+    if let Some(settled) = settled {
+        if settled.state == RestoreState::Ready {
+            plan.namespaces.insert(restorer.namespace.clone());
+            keep(world, restorer, settled, now, plan);
+        }
+        return;
+    }
+    let answer = answer(world, asker.clone(), &restorer.namespace, &text, now, plan);
+    match answer {
+        Ok(restore) => {
+            let told = world.restore_faults.get(restorer.id.uid.as_str()).map(|fault| waits(&text, fault));
+            if let Some(told) = told.filter(|told| status != Some(told)) {
+                let (asker, namespace) = (restore.asker.clone(), restore.namespace.clone());
+                plan.actions.push(Action::RecordRestore { asker, namespace, record: Box::new(told), stop: false });
+            }
+            plan.actions.push(Action::PrepareRestore(Box::new(restore)));
+        }
+        Err(Some(answer)) if status != Some(&*answer) => {
+            let namespace = restorer.namespace.clone();
+            plan.actions.push(Action::RecordRestore { asker, namespace, record: answer, stop: false });
+        }
+        Err(_) => {}
+    }
+}
+
+/// A restore pod that is there: its restore point stays, and it does not stay for ever.
+fn keep(world: &World, restorer: &Restorer, status: &RestoreRecord, now: Timestamp, plan: &mut Restores) {
+    hold(world, &restorer.namespace, status.point.as_deref(), now, plan);
+    let max_age = &world.config.restores.max_age;
+    let pods = world.holders.get(&restorer.namespace).into_iter().flat_map(crate::world::Store::iter);
+    let of_this = pods.filter(|p| !p.ended && is_of(&p.id.name, &restorer.id.name));
+    let Some(since) = of_this.filter_map(|p| p.restore.as_ref()).map(|r| r.created).min() else { return };
+    let until = max_age.after(since);
+    if now < until {
+        return plan.wake_at(until);
+    }
+    let message =
+        format!("the restore pod was there for {max_age} (restores.maxAge) and is stopped: copies wait for it");
+    let mut ended = status.clone();
+    ended.state = RestoreState::Failed;
+    ended.problem = Some(Problem::new(Reason::DeadlineExceeded, message));
+    plan.actions.push(Action::RecordRestore {
+        asker: Asker::Deployment(restorer.id.clone()),
+        namespace: restorer.namespace.clone(),
+        record: Box::new(ended),
+        stop: true,
+    });
+}
+
+/// Whether a pod has the name that a Deployment's pods have: its own, a hash and five characters.
+fn is_of(pod: &str, deployment: &str) -> bool {
+    let rest = pod.strip_prefix(deployment).and_then(|rest| rest.strip_prefix('-'));
+    rest.is_some_and(|rest| rest.split('-').count() == 2)
+}
+
+/// A PVC that asks.
+fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut Restores) {
+    let Some(text) = claim.settings.get(names::RESTORE_FROM) else { return };
+    let asker = Asker::Claim(claim.id.clone());
+    let target = claim.source();
+    let job = world.jobs.get(&claim.namespace, &names::restore_job(&target, text));
+    let job = job.filter(|j| j.ours.as_ref().is_some_and(|o| o.component == Component::Restore));
+    let status = claim.restored.as_deref().filter(|s| s.request == names::run_now_mark(text));
+    let write = |record: RestoreRecord, plan: &mut Restores| {
+        let (asker, namespace) = (asker.clone(), claim.namespace.clone());
+        plan.actions.push(Action::RecordRestore { asker, namespace, record: Box::new(record), stop: false });
+    };
+    if status.is_some_and(|s| !matches!(s.state, RestoreState::Waiting | RestoreState::Ready)) {
+        if let Some(job) = job.filter(|j| !j.terminating) {
+            plan.actions.push(Action::DeleteJob { namespace: job.namespace.clone(), id: job.id.clone() });
+        }
+        return;
+    }
+    plan.namespaces.insert(claim.namespace.clone());
+    if let (Some(job), Some(status)) = (job, status.filter(|s| s.state == RestoreState::Ready)) {
+        hold(world, &claim.namespace, status.point.as_deref(), now, plan);
+        if let Some((state, problem, result)) = ended(world, job, now, plan) {
+            write(RestoreRecord { state, problem, result, ..status.clone() }, plan);
+        }
+        return;
+    }
+    match answer(world, asker.clone(), &claim.namespace, text, now, plan) {
+        Ok(restore) => {
+            let ready = restore.record();
+            if status != Some(&ready) {
+                return write(ready, plan);
+            }
+            plan.actions.push(Action::StartRestore(Box::new(restore)));
+        }
+        Err(Some(answer)) if status != Some(&*answer) => write(*answer, plan),
+        Err(_) => {}
+    }
+}
+
+/// How a restore Job ended; nothing while it has not.
+fn ended(
+    world: &World,
+    job: &Job,
+    now: Timestamp,
+    plan: &mut Restores,
+) -> Option<(RestoreState, Option<Problem>, Option<RestoreResult>)> {
+    let pods: Vec<&Pod> = world.pods_of(job).collect();
+    let told = pods
+        .iter()
+        .filter_map(|p| p.ended.as_ref())
+        .filter_map(|(_, text)| serde_json::from_str::<RestoreResult>(text).ok())
+        .max_by_key(|r| r.finished);
+    let failed = |reason, message: String| Some((RestoreState::Failed, Some(Problem::new(reason, message)), None));
+    match (job.state, told) {
+        (JobState::Active, _) => {
+            if pods.iter().any(|p| p.node.is_some() && p.stuck.is_none()) {
+                return None;
+            }
+            let tried = pods.iter().map(|p| p.created).max().unwrap_or(job.created);
+            let until = world.config.deadlines.copy_start.after(tried);
+            if now < until {
+                plan.wake_at(until);
+                return None;
+            }
+            let problem = copy::not_started(&pods);
+            failed(problem.reason, problem.message)
+        }
+        (_, Some(told)) => Some((told.state, told.problem.clone(), Some(told))),
+        (_, None) if now < job.told_until() => {
+            plan.wake_at(job.told_until());
+            None
+        }
+        (_, None) => {
+            let (why, message) = job.failure.clone().unwrap_or_default();
+            let reason = if why == "DeadlineExceeded" { Reason::DeadlineExceeded } else { Reason::JobFailed };
+            failed(reason, if message.is_empty() { "the Job ended and left no result".to_owned() } else { message })
+        }
+    }
+}
+
+/// The restore that a text asks for; or what to write down instead, if there is something.
+fn answer(
+    world: &World,
+    asker: Asker,
+    namespace: &str,
+    text: &str,
+    now: Timestamp,
+    plan: &mut Restores,
+) -> Result<Restore, Option<Box<RestoreRecord>>> {
+    let refused = |problem| Some(Box::new(record(text, RestoreState::Refused, Some(problem))));
+    let request: Request = text
+        .parse()
+        .map_err(|e: crate::restore::RequestError| refused(Problem::new(Reason::InvalidRequest, e.to_string())))?;
+    // What the API server refused is tried again, and meanwhile told.
+    let fault = world.restore_faults.get(asker.uid());
+    let ask = Ask { world, asker: &asker, namespace, request: &request, now };
+    match ask.resolve() {
+        Ok(Found { target, point, claim, folder, spc_no_relabeling }) => {
+            plan.namespaces.insert(namespace.to_owned());
+            hold(world, namespace, Some(&point_name(&point)), now, plan);
+            // Until all pods of the namespace are known, nobody knows who holds the target.
+            let known = world.holders.get(namespace).filter(|s| s.synced()).ok_or(None)?;
+            let holders = Holders { at: now, pods: holding(known.iter(), &target.name, "") };
+            let text = text.to_owned();
+            let namespace = namespace.to_owned();
+            Ok(Restore { asker, namespace, request, text, target, point, claim, folder, holders, spc_no_relabeling })
+        }
+        Err(Obstacle::Refused(problem)) => Err(refused(problem)),
+        Err(Obstacle::Waiting(problem)) => Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem))))),
+        Err(Obstacle::Promote(promote)) => {
+            hold(world, namespace, Some(&promote.snapshot), now, plan);
+            let message = format!("the promoter of {} is made again", promote.snapshot);
+            plan.actions.push(Action::Promote(promote));
+            let problem = fault.cloned().unwrap_or_else(|| Problem::new(Reason::WaitingForPromoter, message));
+            Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem)))))
+        }
+    }
+}
+
+/// Sees that a snapshot is not rotated under a restore. Trees need no hold: copies, which prune, wait.
+fn hold(world: &World, namespace: &str, point: Option<&str>, now: Timestamp, plan: &mut Restores) {
+    let Some(snapshot) = point.and_then(|name| world.snapshots.get(namespace, name)) else { return };
+    let half = Span::from_secs(HOLD / 2).after(now);
+    if let Some(hold) = snapshot.hold.filter(|h| h.holds(half)) {
+        if let Some(until) = hold.until {
+            plan.wake_at(
+                Timestamp::from_second(until.as_second() - i64::try_from(HOLD / 2).unwrap_or(0)).unwrap_or(until),
+            );
+        }
+        return;
+    }
+    let until = Span::from_secs(HOLD).after(now);
+    plan.actions.push(Action::Hold { namespace: namespace.to_owned(), snapshot: snapshot.id.clone(), until });
+}
+
+/// The pods that mount a PVC and have not ended, but one.
+fn holding<'a>(pods: impl Iterator<Item = &'a Holder>, claim: &str, but: &str) -> Vec<String> {
+    pods.filter(|p| !p.ended && p.id.uid != but && p.claims.iter().any(|c| c == claim))
+        .map(|p| p.id.name.clone())
+        .collect()
+}
+
+/// Tells the restore pods of a namespace who else holds their targets: when that changes, and again before they
+/// would doubt it.
+fn tell(world: &World, namespace: &str, now: Timestamp, plan: &mut Restores) {
+    let Some(pods) = world.holders.get(namespace).filter(|s| s.synced()) else { return };
+    for pod in pods.iter().filter(|p| !p.ended) {
+        let Some(restore) = pod.restore.as_ref().filter(|r| r.instance == world.instance) else { continue };
+        let holders = holding(pods.iter(), &restore.target, &pod.id.uid);
+        let again = restore.told.as_ref().map(|told| Span::from_secs(HOLDERS_STALE / 4).after(told.at));
+        match (again, &restore.told) {
+            (Some(again), Some(told)) if told.pods == holders && now < again => plan.wake_at(again),
+            _ => plan.actions.push(Action::TellHolders {
+                namespace: namespace.to_owned(),
+                pod: pod.id.clone(),
+                holders: Holders { at: now, pods: holders },
+            }),
+        }
+    }
+}
