@@ -112,7 +112,7 @@ enum News {
 
 /// Waits until it is bound, or waits itself for its first use.
 pub(crate) async fn bound(session: &Session, name: &str, deadline: Instant) -> Result<Made, Stop> {
-    let mut seen = "the API server said nothing about it".to_owned();
+    let mut seen = "no event tells why".to_owned();
     let wait = session.interrupt.during(tokio::time::timeout_at(deadline, watch(session, name, &mut seen)));
     match wait.await? {
         Ok(end) => end,
@@ -142,7 +142,7 @@ async fn watch(session: &Session, name: &str, seen: &mut String) -> Result<Made,
                 match facts.phase {
                     ClaimPhase::Bound => return Ok(Made::Bound),
                     ClaimPhase::Lost => return Err(Stop::Failed(anyhow::anyhow!("the volume of PVC {name} is lost"))),
-                    ClaimPhase::Pending => "it is Pending".clone_into(seen),
+                    ClaimPhase::Pending => {}
                 }
             }
             News::Event(event) if event.reason.as_deref() == Some("WaitForFirstConsumer") => {

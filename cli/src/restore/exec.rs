@@ -67,13 +67,11 @@ async fn attend(mut process: AttachedProcess, keys: Option<&mut Keys>) -> Result
         Some(status) => status.await,
         None => None,
     };
-    match status {
-        Some(status) => Ok(exit_code(&status)),
-        None => {
-            let lost = process.join().await.err().map(|e| format!(" ({})", api::chain(&e))).unwrap_or_default();
-            Err(Stop::Failed(anyhow::anyhow!("the connection to the pod broke{lost}")))
-        }
+    if let Some(status) = status {
+        return Ok(exit_code(&status));
     }
+    let lost = process.join().await.err().map(|e| format!(" ({})", api::chain(&e))).unwrap_or_default();
+    Err(Stop::Failed(anyhow::anyhow!("the connection to the pod broke{lost}")))
 }
 
 /// Carries text to the person; `false`: nobody reads it any more.

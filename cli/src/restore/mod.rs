@@ -5,21 +5,19 @@
 //! stops what mounts the volume. Whatever happens, what [`undo`] lists is taken back at the end.
 
 pub(crate) mod args;
-mod claim;
-mod exec;
-mod interrupt;
+pub(crate) mod claim;
+pub(crate) mod exec;
+pub(crate) mod interrupt;
 mod look;
-mod objects;
-mod pod;
-mod scale;
-mod stage;
-mod stop;
+pub(crate) mod objects;
+pub(crate) mod pod;
+pub(crate) mod scale;
+pub(crate) mod stage;
+pub(crate) mod stop;
 mod target;
-#[cfg(test)]
-mod tests;
-mod tty;
-mod undo;
-mod verb;
+pub(crate) mod tty;
+pub(crate) mod undo;
+pub(crate) mod verb;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;

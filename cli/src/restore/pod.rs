@@ -79,7 +79,7 @@ fn token() -> String {
 /// What was seen.
 enum News {
     Deployment(Option<Box<Deployment>>),
-    Pod(watcher::Event<Pod>),
+    Pod(Box<watcher::Event<Pod>>),
     Warning(Box<Event>),
     Lost(&'static str, Box<watcher::Error>),
 }
@@ -88,13 +88,11 @@ enum News {
 pub(crate) async fn ready(session: &Session, name: &str, request: &str, deadline: Instant) -> Result<String, Stop> {
     let mut sight = Sight { name, request, deployment: None, pods: BTreeMap::new(), seen: String::new() };
     let wait = session.interrupt.during(tokio::time::timeout_at(deadline, sight.watch(session)));
-    match wait.await? {
-        Ok(end) => end,
-        Err(_) => {
-            let text = anyhow::anyhow!("the restore pod is not ready in time; last seen: {}", sight.seen);
-            Err(Stop::Failed(text))
-        }
-    }
+    let Ok(end) = wait.await? else {
+        let text = anyhow::anyhow!("the restore pod is not ready in time; last seen: {}", sight.seen);
+        return Err(Stop::Failed(text));
+    };
+    end
 }
 
 /// What is known of one restore pod.
@@ -141,14 +139,16 @@ impl Sight<'_> {
                 return Err(Stop::Failed(anyhow::anyhow!("somebody deleted Deployment {}", self.name)));
             }
             News::Deployment(deployment) => self.deployment = deployment,
-            News::Pod(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => {
-                self.pods.insert(pod.name_any(), pod);
-            }
-            News::Pod(watcher::Event::Delete(pod)) => {
-                self.pods.remove(&pod.name_any());
-            }
-            News::Pod(watcher::Event::Init) => self.pods.clear(),
-            News::Pod(watcher::Event::InitDone) => {}
+            News::Pod(event) => match *event {
+                watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) => {
+                    self.pods.insert(pod.name_any(), pod);
+                }
+                watcher::Event::Delete(pod) => {
+                    self.pods.remove(&pod.name_any());
+                }
+                watcher::Event::Init => self.pods.clear(),
+                watcher::Event::InitDone => {}
+            },
             News::Warning(event) => {
                 if event.involved_object.name.as_ref().is_some_and(|n| n.starts_with(self.name)) {
                     self.tell(&format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default()));
@@ -193,7 +193,7 @@ fn streams(session: &Session, name: &str) -> Vec<BoxStream<'static, News>> {
     });
     let config = watcher::Config::default().labels(&selector(name));
     let pods = watcher(session.api::<Pod>(), config).default_backoff().map(|item| match item {
-        Ok(event) => News::Pod(event),
+        Ok(event) => News::Pod(Box::new(event)),
         Err(error) => News::Lost("pods", Box::new(error)),
     });
     let config = watcher::Config::default().fields("type=Warning");

@@ -4,6 +4,7 @@
 //! that was killed is found and gets its number back.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use futures::StreamExt as _;
@@ -84,9 +85,10 @@ pub(crate) async fn find(session: &Session, claim: &str) -> Result<Replicas, Sto
     let mut found = left(session, claim).await?;
     for pod in &pods {
         let workload = owner(session, claim, pod).await?;
-        if !found.contains_key(&workload) {
-            let replicas = replicas(session, &workload).await?;
-            found.insert(workload, replicas);
+        // One of several pods of it.
+        if let Entry::Vacant(entry) = found.entry(workload) {
+            let replicas = replicas(session, entry.key()).await?;
+            entry.insert(replicas);
         }
     }
     Ok(found)

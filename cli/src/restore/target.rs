@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::Api;
 use kube::api::ListParams;
-use model::facts::{Claim, ClaimPhase};
+use model::facts::{Claim, ClaimPhase, Holder};
 use model::names::Component;
 use model::quantity;
 use model::reason::Reason;
@@ -106,15 +106,8 @@ pub(crate) async fn holders(session: &Session, name: &str) -> Result<Option<Vec<
 
 /// Whether the pod mounts the PVC, and has not ended.
 pub(crate) fn holds(pod: &Pod, claim: &str) -> bool {
-    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
-    let volumes = pod.spec.as_ref().and_then(|s| s.volumes.as_deref()).unwrap_or_default();
-    // A volume of the pod's own making is called after both.
-    let own = |volume: &str| pod.metadata.name.as_ref().is_some_and(|name| format!("{name}-{volume}") == claim);
-    let mounts = volumes.iter().any(|v| {
-        let named = v.persistent_volume_claim.as_ref().is_some_and(|c| c.claim_name == claim);
-        named || (v.ephemeral.is_some() && own(&v.name))
-    });
-    mounts && !matches!(phase, Some("Succeeded" | "Failed"))
+    let holder = Holder::from(pod);
+    !holder.ended && holder.claims.iter().any(|c| c == claim)
 }
 
 /// The refusal that names who holds it.
