@@ -243,9 +243,16 @@ fn is_of(pod: &str, deployment: &str) -> bool {
     rest.is_some_and(|rest| rest.split('-').count() == 2)
 }
 
+/// Whether a PVC asks this installation: its namespace is selected, and no other installation has the record on it
+/// (F94). A Deployment says whom it asks by its label.
+fn is_for_us(world: &World, claim: &Claim) -> bool {
+    let recorded = claim.status.as_ref().map_or("", |s| s.instance.as_str());
+    world.config.selection.namespaces.matches(&claim.namespace) && (recorded.is_empty() || recorded == world.instance)
+}
+
 /// A PVC that asks.
 fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut Restores) {
-    let Some(text) = claim.settings.get(names::RESTORE_FROM) else { return };
+    let Some(text) = claim.settings.get(names::RESTORE_FROM).filter(|_| is_for_us(world, claim)) else { return };
     let asker = Asker::Claim(claim.id.clone());
     let target = claim.source();
     let job = world.jobs.get(&claim.namespace, &names::restore_job(&target, text));
