@@ -1,6 +1,7 @@
 //! Which restore point is meant, as far as the user's rights show it. The controller is the judge.
 
 use model::facts::Claim;
+use model::names::Run;
 use model::plan;
 use model::reason::{Problem, Reason};
 use model::restore::{self, From, Place, Request, RestorePoint, When};
@@ -26,7 +27,7 @@ pub(crate) fn point(observed: &Observed, namespace: &str, request: &Request) -> 
     match restore::choose(&points, request, uid, &zone) {
         Ok(point) => Ok(Some(point.clone())),
         // A date means another day in another zone; and a tree may be there that no record tells of any more.
-        Err(_) if !sure && matches!(request.when, When::Local(_)) => Ok(None),
+        Err(_) if !sure && points.iter().any(|p| may_be_of(p, &request.when)) => Ok(None),
         Err(_) if matches!((&request.when, &request.from), (When::Run(_), From::Disk(_))) => Ok(None),
         Err(problem) => Err(with_uids(problem, &points, request)),
     }
@@ -42,6 +43,17 @@ fn zone(observed: &Observed, live: Option<&Claim>) -> (Zone, bool) {
         Some(Verdict::Protected(protection, _)) => (protection.zone.clone(), true),
         _ => (world.config.defaults.time_zone.clone(), true),
     }
+}
+
+/// Whether the restore point may be of that day in some zone: the clocks of the earth differ from UTC by 14 hours at
+/// most.
+fn may_be_of(point: &RestorePoint, when: &When) -> bool {
+    let When::Local(text) = when else { return false };
+    let day = text.split('-').next().and_then(|day| format!("{day}T0000Z").parse::<Run>().ok());
+    day.is_some_and(|day| {
+        let hours = point.run.time().duration_since(day.time()).as_hours();
+        (-14..24 + 14).contains(&hours)
+    })
 }
 
 /// Where several PVCs had the name, the UIDs to choose from.

@@ -154,6 +154,18 @@ fn a_missing_right_is_named_with_who_grants_it_and_leaves_nothing() {
     assert_eq!(made(&cluster), Vec::<String>::new());
 }
 
+/// Without the configuration the zone of dates is not known: only dates that no zone makes right are refused here.
+#[test]
+fn a_date_that_is_wrong_in_every_zone_needs_no_controller() {
+    let cluster = || {
+        working().refusing(Method::GET, "/api/v1/namespaces/backup", 403, "Forbidden", "User \"jane\" cannot get it")
+    };
+    let problem = refused(restore(&cluster(), &["data", "--date=20181202", "-y"]));
+    assert_eq!(problem.reason, Reason::NoRestorePoint);
+    let stop = restore(&cluster(), &["data", "--date=20181206", "-y"]).unwrap_err();
+    assert!(stop.text().contains("no exec here"), "{}", stop.text());
+}
+
 /// The controller is the judge: it sees what a tenant may not.
 #[test]
 fn who_may_see_little_gets_as_far_as_the_controller() {
