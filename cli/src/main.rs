@@ -11,6 +11,7 @@ mod hold;
 mod list;
 mod observe;
 mod points;
+mod restore;
 mod rights;
 mod run;
 mod status;
@@ -55,5 +56,7 @@ async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Complete(args) => Box::pin(completion::complete(args)).await,
         Verb::Process(args) | Verb::Template(TemplateVerb::Process(args)) => process::run(cluster, args),
         Verb::NewApp(args) => Box::pin(new_app::run(cluster, args)).await,
+        Verb::Restore(args) => Box::pin(restore::restore(cluster, args)).await,
+        Verb::Browse(args) => Box::pin(restore::browse(cluster, args)).await,
     }
 }
