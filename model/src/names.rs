@@ -111,6 +111,8 @@ pub enum Component {
     Sweep,
     /// The Deployment or Job, and the pod, that restores.
     Restore,
+    /// The `NetworkPolicy` of a tenant's namespace.
+    Policy,
     /// The volume, and the PVC, through which a restore reads the disk of another namespace.
     Grant,
 }
@@ -127,6 +129,7 @@ impl Component {
             Self::Keeper => "keeper",
             Self::Sweep => "sweep",
             Self::Restore => "restore",
+            Self::Policy => "policy",
             Self::Grant => "grant",
         }
     }
@@ -134,8 +137,8 @@ impl Component {
     /// Reads a label's value.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        use Component::{Copy, Disk, Grant, Keeper, Promoter, Restore, Snapshot, Sweep};
-        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant].into_iter().find(|c| c.as_str() == text)
+        use Component::{Copy, Disk, Grant, Keeper, Policy, Promoter, Restore, Snapshot, Sweep};
+        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant, Policy].into_iter().find(|c| c.as_str() == text)
     }
 }
 
@@ -318,6 +321,12 @@ pub fn copy_job(source: &SourceId, run: &Run, destination: &str) -> String {
 pub fn restore_job(target: &SourceId, value: &str) -> String {
     let readable = target.name.replace('.', "-");
     format!("restore-{}-{}", cut(&readable, 36), hash(&format!("{}/{value}", target.seed()), 16))
+}
+
+/// The `NetworkPolicy` that keeps our pods in a namespace off the network.
+#[must_use]
+pub fn network_policy(instance: &str) -> String {
+    format!("{}-pods", cut(instance, 200))
 }
 
 /// The PV through which a restore in `namespace` reads the disk of another one; `claim` is the PVC there.
