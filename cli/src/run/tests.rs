@@ -142,10 +142,10 @@ fn waited(server: &Server, timeout: &str) -> Result<ExitCode, String> {
 fn waiting_ends_with_the_run() {
     let mut good = protected(&since());
     good.point("shop", "data", RUN, &json!({"disk": copied("Complete", "2018-12-05T12:01:00Z")}));
-    assert_eq!(waited(&Server::of(good), "1h"), Ok(ExitCode::SUCCESS));
+    assert_eq!(waited(&Server::of(good), "20s"), Ok(ExitCode::SUCCESS));
     let mut failed = protected(&since());
     failed.point("shop", "data", RUN, &json!({"disk": copied("Failed", "2018-12-05T12:01:00Z")}));
-    assert_eq!(waited(&Server::of(failed), "1h"), Ok(ExitCode::from(ATTENTION)));
+    assert_eq!(waited(&Server::of(failed), "20s"), Ok(ExitCode::from(ATTENTION)));
 }
 
 #[test]
@@ -155,5 +155,5 @@ fn waiting_is_bounded_and_needs_the_right_to_watch() {
     let refused = [PVCS, SNAPSHOTS, jobs]
         .into_iter()
         .fold(Server::of(protected(&since())), |server, path| server.refusing(path, forbidden("watch")));
-    assert!(waited(&refused, "1h").unwrap_err().contains("nothing may be watched; the run goes on"));
+    assert!(waited(&refused, "20s").unwrap_err().contains("nothing may be watched; the run goes on"));
 }

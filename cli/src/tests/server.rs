@@ -106,7 +106,10 @@ impl Server {
         let start: usize = token.map_or(0, |t| t.parse().unwrap());
         let end = value("limit").map_or(items.len(), |_| items.len().min(start + self.page));
         let more = if end < items.len() { end.to_string() } else { String::new() };
-        (200, json!({"kind": "List", "apiVersion": "v1", "metadata": {"continue": more}, "items": &items[start..end]}))
+        (
+            200,
+            json!({"kind": "List", "apiVersion": "v1", "metadata": {"continue": more, "resourceVersion": "1"}, "items": &items[start..end]}),
+        )
     }
 
     pub(crate) fn client(&self) -> Client {
