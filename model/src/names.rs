@@ -109,6 +109,8 @@ pub enum Component {
     Sweep,
     /// The Deployment or Job, and the pod, that restores.
     Restore,
+    /// The volume, and the PVC, through which a restore reads the disk of another namespace.
+    Grant,
 }
 
 impl Component {
@@ -123,15 +125,15 @@ impl Component {
             Self::Keeper => "keeper",
             Self::Sweep => "sweep",
             Self::Restore => "restore",
+            Self::Grant => "grant",
         }
     }
 
     /// Reads a label's value.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Snapshot, Self::Promoter, Self::Copy, Self::Disk, Self::Keeper, Self::Sweep, Self::Restore]
-            .into_iter()
-            .find(|c| c.as_str() == text)
+        use Component::{Copy, Disk, Grant, Keeper, Promoter, Restore, Snapshot, Sweep};
+        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant].into_iter().find(|c| c.as_str() == text)
     }
 }
 
@@ -314,6 +316,13 @@ pub fn copy_job(source: &SourceId, run: &Run, destination: &str) -> String {
 pub fn restore_job(target: &SourceId, value: &str) -> String {
     let readable = target.name.replace('.', "-");
     format!("restore-{}-{}", cut(&readable, 36), hash(&format!("{}/{value}", target.seed()), 16))
+}
+
+/// The PV through which a restore in `namespace` reads the disk of another one; `claim` is the PVC there.
+#[must_use]
+pub fn grant_volume(instance: &str, namespace: &str, claim: &str) -> String {
+    let readable = format!("{instance}-{namespace}-{claim}");
+    format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{namespace}/{claim}"), 12))
 }
 
 /// The folder of a source's dated trees, below a disk's root. On a host's disk the root is the namespace's folder

@@ -77,12 +77,50 @@ pub struct RestorePod<'a> {
     pub claim: &'a str,
     /// The folder in that PVC; `None`: all of it.
     pub folder: Option<&'a str>,
+    /// The node that is preferred.
+    pub node: Option<&'a str>,
     /// Whether what the restore point does not have is deleted. For Jobs: in a restore pod a person says so.
     pub delete: bool,
     /// One file or folder; `None`: all. For Jobs.
     pub path: Option<&'a str>,
     /// Whether the pod needs the `SELinux` type `spc_t` to read the restore point.
     pub spc_no_relabeling: bool,
+}
+
+/// What a namespace may restore from a disk that is not its own.
+#[derive(Debug, Clone)]
+pub struct Grant<'a> {
+    /// The installation.
+    pub instance: &'a str,
+    /// The namespace that restores.
+    pub namespace: &'a str,
+    /// The claim's name there: that of the restore Job.
+    pub claim: &'a str,
+    /// The PVC that was backed up.
+    pub source: &'a SourceId,
+    /// The size that both say.
+    pub size: &'a str,
+    /// Where the trees are.
+    pub medium: Medium<'a>,
+}
+
+/// What a disk is on.
+#[derive(Debug, Clone)]
+pub enum Medium<'a> {
+    /// A host's disk: of it only the trees of the one PVC.
+    Host {
+        /// The disk's folder on the host.
+        path: &'a str,
+        /// The labels of the node that has it.
+        node_selector: &'a BTreeMap<String, String>,
+    },
+    /// The volume of another namespace's BackupDisk, as its `PersistentVolume` has it: all of it.
+    Csi {
+        /// `spec.csi`.
+        source: &'a serde_json::Value,
+        /// `spec.nodeAffinity`, or null.
+        node_affinity: &'a serde_json::Value,
+    },
 }
 
 /// The snapshot of a run.
