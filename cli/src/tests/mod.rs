@@ -3,4 +3,4 @@
 pub(crate) mod fixture;
 pub(crate) mod server;
 mod states;
-mod tables;
+pub(crate) mod tables;
