@@ -4,7 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{restore, status};
+use crate::completion;
+use crate::hold;
+use crate::list;
+use crate::restore;
+use crate::run;
+use crate::status;
+use crate::template::{new_app, process};
+use crate::why;
 
 /// Backups of PersistentVolumeClaims: how they stand, and what can be restored
 #[derive(Debug, Parser)]
@@ -27,6 +34,40 @@ pub(crate) enum Verb {
     /// A shell in a pod that has a restore point
     #[command(after_long_help = restore::args::BROWSE_HELP)]
     Browse(restore::args::Browse),
+    /// All about one PVC: why it is not protected, what is in force, what it waits for
+    #[command(after_long_help = why::HELP)]
+    Why(why::Args),
+    /// What a PVC can be restored from
+    #[command(after_long_help = list::HELP)]
+    List(list::Args),
+    /// Backs PVCs up now
+    #[command(after_long_help = run::HELP)]
+    Run(run::Args),
+    /// Keeps a restore point from rotation
+    #[command(after_long_help = hold::HELP)]
+    Hold(hold::Args),
+    /// Templates of OpenShift
+    #[command(subcommand)]
+    Template(TemplateVerb),
+    /// The objects of a Template: template process
+    #[command(after_long_help = process::HELP, hide = true)]
+    Process(process::Args),
+    /// Creates the objects of a Template, as oc new-app does
+    #[command(after_long_help = new_app::HELP)]
+    NewApp(new_app::Args),
+    /// Scripts with which a shell completes the command line
+    #[command(after_long_help = completion::HELP)]
+    Completion(completion::Args),
+    /// What could come next: asked by kubectl's completion
+    #[command(name = "__complete", hide = true, disable_help_flag = true)]
+    Complete(completion::Words),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TemplateVerb {
+    /// The objects of a Template, for kubectl apply -f - and kubectl delete -f -
+    #[command(after_long_help = process::HELP)]
+    Process(process::Args),
 }
 
 /// Which cluster, which namespace, which installation.
@@ -91,7 +132,7 @@ mod tests {
         }
         let cli =
             parse(&["status", "-A", "-l", "app in (a,b)", "-o", "wide", "--no-headers", "--context=prod"]).unwrap();
-        let Verb::Status(status) = cli.verb else { panic!("another verb") };
+        let Verb::Status(status) = cli.verb else { panic!("not status") };
         assert!(status.all_namespaces && status.no_headers && status.output == Output::Wide);
         assert_eq!(status.selector.as_deref(), Some("app in (a,b)"));
         assert_eq!(cli.cluster.context.as_deref(), Some("prod"));

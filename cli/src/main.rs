@@ -5,21 +5,29 @@
 
 mod age;
 mod args;
+mod completion;
 mod connect;
+mod hold;
+mod list;
 mod observe;
+mod points;
 mod restore;
 mod rights;
+mod run;
 mod status;
 mod table;
+mod template;
 mod terminal;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Cluster, Verb};
+use crate::args::{Cli, Cluster, TemplateVerb, Verb};
+use crate::template::{new_app, process};
 
 /// At least one PVC needs attention, or what was asked for did not succeed.
 pub(crate) const ATTENTION: u8 = 3;
@@ -42,5 +50,13 @@ async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Status(args) => Box::pin(status::run(cluster, args)).await,
         Verb::Restore(args) => Box::pin(restore::restore(cluster, args)).await,
         Verb::Browse(args) => Box::pin(restore::browse(cluster, args)).await,
+        Verb::List(args) => Box::pin(list::run(cluster, args)).await,
+        Verb::Hold(args) => Box::pin(hold::run(cluster, args)).await,
+        Verb::Run(args) => Box::pin(run::run(cluster, args)).await,
+        Verb::Why(args) => Box::pin(why::run(cluster, args)).await,
+        Verb::Completion(args) => completion::run(args),
+        Verb::Complete(args) => Box::pin(completion::complete(args)).await,
+        Verb::Process(args) | Verb::Template(TemplateVerb::Process(args)) => process::run(cluster, args),
+        Verb::NewApp(args) => Box::pin(new_app::run(cluster, args)).await,
     }
 }

@@ -101,6 +101,21 @@ pub(crate) struct Observed {
     pub(crate) selected: Option<HashSet<String>>,
 }
 
+impl Observed {
+    /// Where nothing can be said without snapshots: an error that names the missing right.
+    pub(crate) fn need_snapshots(&self, namespace: &str) -> anyhow::Result<()> {
+        let resource = kind::<VolumeSnapshot>();
+        let gap = self.gaps.iter().find(|gap| gap.resource.starts_with(&format!("{resource} in")));
+        match gap {
+            None => Ok(()),
+            Some(gap) => {
+                let deed = Deed { verb: gap.verb, resource: &resource, namespace: Some(namespace) };
+                Err(anyhow!("{}", deed.missing(&gap.answer)))
+            }
+        }
+    }
+}
+
 /// An answer: what was asked for, or why not.
 enum Answer<T> {
     Is(T),
@@ -362,7 +377,7 @@ impl Look<'_> {
 }
 
 /// A kind as RBAC names it.
-fn kind<K: Resource<DynamicType = ()>>() -> String {
+pub(crate) fn kind<K: Resource<DynamicType = ()>>() -> String {
     let (plural, group) = (K::plural(&()), K::group(&()));
     if group.is_empty() { plural.into_owned() } else { format!("{plural}.{group}") }
 }

@@ -35,23 +35,18 @@ impl Deed<'_> {
 
     /// Whom to ask, for what.
     fn ask(&self, user: &str) -> String {
-        let Self { verb, resource, namespace } = self;
+        let Self { verb, namespace, .. } = self;
         let reads = matches!(*verb, "get" | "list" | "watch");
         let Some(namespace) = namespace else {
-            return format!("an administrator of the cluster for a ClusterRole with {verb} on {resource}");
-        };
-        let role = if reads { "view" } else { "edit" };
-        // Kubernetes' own roles know what it brings along, and not snapshots; who may not do a thing may not
-        // grant it.
-        if resource.contains("snapshot.storage") && !reads {
             return format!(
-                "an administrator of the cluster: kubectl create role backup-hold --verb={verb} \
-                 --resource={resource} -n {namespace}; kubectl create rolebinding backup-hold --role=backup-hold \
-                 --user={user} -n {namespace}"
+                "an administrator of the cluster: kubectl create clusterrolebinding backup-status-{user} \
+                 --clusterrole=backup-status --user={user}"
             );
-        }
+        };
+        // Installing the controller puts snapshots into both.
+        let role = if reads { "view" } else { "edit" };
         format!(
-            "whoever administers namespace {namespace}: kubectl create rolebinding backup-{role} \
+            "whoever administers namespace {namespace}: kubectl create rolebinding {role}-{user} \
              --clusterrole={role} --user={user} -n {namespace}"
         )
     }
@@ -73,10 +68,8 @@ mod tests {
         assert_eq!(
             pvc.failed(&refused(403, "Forbidden", said)).to_string(),
             "you (jane) may not patch persistentvolumeclaims in namespace shop: ask whoever administers namespace \
-             shop: kubectl create rolebinding backup-edit --clusterrole=edit --user=jane -n shop"
+             shop: kubectl create rolebinding edit-jane --clusterrole=edit --user=jane -n shop"
         );
-        let hold = Deed { resource: "volumesnapshots.snapshot.storage.k8s.io", ..pvc };
-        assert!(hold.missing(said).contains("ask an administrator of the cluster: kubectl create role"));
         let list = Deed { verb: "list", resource: "persistentvolumes", namespace: None };
         assert!(list.missing("").starts_with("you may not list persistentvolumes in the cluster: ask an admin"));
     }

@@ -19,3 +19,8 @@ pub(crate) fn width() -> Option<usize> {
     let asked = || rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
     said.or_else(asked).filter(|width| *width > 0)
 }
+
+/// Whether a person sees standard output.
+pub(crate) fn is_shown() -> bool {
+    io::stdout().is_terminal()
+}

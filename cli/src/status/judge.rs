@@ -454,7 +454,8 @@ fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
     }
 }
 
-fn word(state: PointState) -> &'static str {
+/// The state of a restore point in one word.
+pub(crate) fn word(state: PointState) -> &'static str {
     match state {
         PointState::Good => "Good",
         PointState::Unproven => "Unproven",

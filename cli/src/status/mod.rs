@@ -18,11 +18,10 @@ use crate::observe::{self, Scope};
 use crate::table::Look;
 use crate::{ATTENTION, connect, terminal};
 
-pub(crate) use judge::Question;
+pub(crate) use judge::{Question, volumes, word};
 #[cfg(test)]
-pub(crate) use judge::volumes;
-#[cfg(test)]
-pub(crate) use view::{State, Volume, WORDS};
+pub(crate) use view::WORDS;
+pub(crate) use view::{Finding, State, Volume};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

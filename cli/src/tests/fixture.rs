@@ -18,17 +18,17 @@ use crate::observe::{Knows, Observed, tell};
 use crate::status::{self, Question, Volume};
 
 /// The time at which every test looks.
-pub(super) const NOW: &str = "2018-12-05T12:00:00Z";
-pub(super) const DRIVER: &str = "csi.example.com";
+pub(crate) const NOW: &str = "2018-12-05T12:00:00Z";
+pub(crate) const DRIVER: &str = "csi.example.com";
 
-pub(super) const CONFIG: &str = "
+pub(crate) const CONFIG: &str = "
 defaults: {destinations: [disk]}
 destinations:
   - {name: disk, type: disk, claim: {size: 1Ti, storageClass: retain}}
   - {name: vault, type: disk, hostPath: {path: /srv/backup, nodeSelector: {disk: backup}, size: 1Ti}}
 ";
 
-pub(super) const ALL: Knows = Knows {
+pub(crate) const ALL: Knows = Knows {
     config: true,
     namespaces: true,
     volumes: true,
@@ -38,7 +38,7 @@ pub(super) const ALL: Knows = Knows {
     cronjobs: true,
 };
 /// What an ordinary tenant may read.
-pub(super) const TENANT: Knows = Knows {
+pub(crate) const TENANT: Knows = Knows {
     config: false,
     namespaces: true,
     volumes: false,
@@ -48,27 +48,27 @@ pub(super) const TENANT: Knows = Knows {
     cronjobs: false,
 };
 
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
 
 /// Objects by kind.
 #[derive(Debug, Clone)]
-pub(super) struct Objects {
-    pub(super) claims: Vec<Value>,
-    pub(super) volumes: Vec<Value>,
-    pub(super) snapshots: Vec<Value>,
-    pub(super) cronjobs: Vec<Value>,
-    pub(super) jobs: Vec<Value>,
-    pub(super) namespaces: Vec<Value>,
-    pub(super) storage_classes: Vec<Value>,
-    pub(super) snapshot_classes: Vec<Value>,
-    pub(super) config: String,
+pub(crate) struct Objects {
+    pub(crate) claims: Vec<Value>,
+    pub(crate) volumes: Vec<Value>,
+    pub(crate) snapshots: Vec<Value>,
+    pub(crate) cronjobs: Vec<Value>,
+    pub(crate) jobs: Vec<Value>,
+    pub(crate) namespaces: Vec<Value>,
+    pub(crate) storage_classes: Vec<Value>,
+    pub(crate) snapshot_classes: Vec<Value>,
+    pub(crate) config: String,
 }
 
 impl Objects {
     /// A cluster with classes, one namespace and its BackupDisk on a retained volume.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let class = |name: &str, reclaim: &str| json!({"metadata": {"name": name}, "provisioner": DRIVER, "reclaimPolicy": reclaim});
         let mut objects = Self {
             claims: vec![],
@@ -88,11 +88,11 @@ impl Objects {
         objects
     }
 
-    pub(super) fn namespace(&mut self, name: &str) {
+    pub(crate) fn namespace(&mut self, name: &str) {
         self.namespaces.push(json!({"metadata": {"name": name}}));
     }
 
-    pub(super) fn disk(&mut self, namespace: &str, reclaim: &str) {
+    pub(crate) fn disk(&mut self, namespace: &str, reclaim: &str) {
         let mut claim = claim(namespace, "backup-disk");
         claim["metadata"]["labels"] = labels("disk", &[("destination", "disk")]);
         self.claims.push(claim);
@@ -107,14 +107,14 @@ impl Objects {
     }
 
     /// A PVC with its volume; gives the PVC to be changed.
-    pub(super) fn pvc(&mut self, namespace: &str, name: &str) -> &mut Value {
+    pub(crate) fn pvc(&mut self, namespace: &str, name: &str) -> &mut Value {
         self.volume(namespace, name, "Delete");
         self.claims.push(claim(namespace, name));
         self.claims.last_mut().unwrap()
     }
 
     /// A PVC that is backed up each night at 03:17, with the record on it.
-    pub(super) fn source(&mut self, namespace: &str, name: &str, status: &Value) -> &mut Value {
+    pub(crate) fn source(&mut self, namespace: &str, name: &str, status: &Value) -> &mut Value {
         let id = source_id(namespace, name);
         self.cronjobs.push(json!({
             "metadata": {
@@ -129,7 +129,7 @@ impl Objects {
     }
 
     /// A ready snapshot of a run, with its promoter and the results of its copies.
-    pub(super) fn point(&mut self, namespace: &str, name: &str, run: &str, copies: &Value) -> &mut Value {
+    pub(crate) fn point(&mut self, namespace: &str, name: &str, run: &str, copies: &Value) -> &mut Value {
         let point = format!("{name}-{}", &run[..8]);
         let mut promoter = claim(namespace, &point);
         let uid = source_id(namespace, name).uid;
@@ -160,7 +160,7 @@ impl Objects {
     }
 
     /// A copy under way.
-    pub(super) fn copying(&mut self, namespace: &str, name: &str, run: &str) {
+    pub(crate) fn copying(&mut self, namespace: &str, name: &str, run: &str) {
         let uid = source_id(namespace, name).uid;
         let labels = labels("copy", &[("source-uid", &uid), ("run", run), ("destination", "disk")]);
         self.jobs.push(json!({
@@ -168,7 +168,7 @@ impl Objects {
         }));
     }
 
-    pub(super) fn observed(&self, knows: Knows) -> Observed {
+    pub(crate) fn observed(&self, knows: Knows) -> Observed {
         let config = if knows.config { Config::parse(&self.config).unwrap() } else { Config::default() };
         let mut world = World::new("backup", "backup", Arc::new(config));
         world.apply(Change::SnapshotApi(true));
@@ -193,17 +193,17 @@ impl Objects {
         Observed { world, knows, gaps: vec![], selected: None }
     }
 
-    pub(super) fn volumes(&self, knows: Knows) -> Vec<Volume> {
+    pub(crate) fn volumes(&self, knows: Knows) -> Vec<Volume> {
         let observed = self.observed(knows);
         status::volumes(Question { observed: &observed, names: &[], missed: 2, now: now() })
     }
 
     /// The one PVC of that name.
-    pub(super) fn only(&self, name: &str) -> Volume {
+    pub(crate) fn only(&self, name: &str) -> Volume {
         self.only_with(name, ALL)
     }
 
-    pub(super) fn only_with(&self, name: &str, knows: Knows) -> Volume {
+    pub(crate) fn only_with(&self, name: &str, knows: Knows) -> Volume {
         let observed = self.observed(knows);
         let names = [name.to_owned()];
         let mut volumes = status::volumes(Question { observed: &observed, names: &names, missed: 2, now: now() });
@@ -212,11 +212,11 @@ impl Objects {
     }
 }
 
-pub(super) fn source_id(namespace: &str, name: &str) -> SourceId {
+pub(crate) fn source_id(namespace: &str, name: &str) -> SourceId {
     SourceId { namespace: namespace.to_owned(), name: name.to_owned(), uid: format!("uid-{namespace}-{name}") }
 }
 
-pub(super) fn claim(namespace: &str, name: &str) -> Value {
+pub(crate) fn claim(namespace: &str, name: &str) -> Value {
     json!({
         "metadata": {
             "namespace": namespace, "name": name, "uid": source_id(namespace, name).uid, "resourceVersion": "1",
@@ -230,7 +230,7 @@ pub(super) fn claim(namespace: &str, name: &str) -> Value {
     })
 }
 
-pub(super) fn labels(component: &str, more: &[(&str, &str)]) -> Value {
+pub(crate) fn labels(component: &str, more: &[(&str, &str)]) -> Value {
     let mut labels = json!({
         "app.kubernetes.io/managed-by": "backup-controller",
         "backup-controller.io/instance": "backup",
@@ -243,12 +243,12 @@ pub(super) fn labels(component: &str, more: &[(&str, &str)]) -> Value {
 }
 
 /// A copy's result.
-pub(super) fn copied(state: &str, finished: &str) -> Value {
+pub(crate) fn copied(state: &str, finished: &str) -> Value {
     json!({"state": state, "finished": finished, "files": 3043, "bytes": 1_234_567})
 }
 
 /// A copy in a record.
-pub(super) fn copy_status(run: &str, state: &str, finished: &str) -> Value {
+pub(crate) fn copy_status(run: &str, state: &str, finished: &str) -> Value {
     json!({"run": run, "state": state, "finished": finished, "files": 3043, "bytes": 1_234_567})
 }
 
@@ -257,7 +257,7 @@ fn read<K: DeserializeOwned, T>(objects: &[Value], trim: fn(&K) -> T) -> Vec<T> 
 }
 
 /// One PVC of every kind.
-pub(super) fn cluster() -> Objects {
+pub(crate) fn cluster() -> Objects {
     let mut all = Objects::new();
     let since = "2018-11-01T00:10:00Z";
     let (last, before) = ("20181205T0317Z", "20181204T0317Z");

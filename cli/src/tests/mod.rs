@@ -1,7 +1,7 @@
 //! Tests over whole clusters that exist only in memory.
 
-mod fixture;
+pub(crate) mod fixture;
 mod restore;
-mod server;
+pub(crate) mod server;
 mod states;
 mod tables;

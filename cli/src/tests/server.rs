@@ -13,17 +13,19 @@ use crate::observe::{Knows, Observed, Scope, observe};
 
 /// Answers by path; a list is cut into pages of `page` objects.
 #[derive(Clone)]
-struct Server {
+pub(crate) struct Server {
     lists: BTreeMap<String, Vec<Value>>,
     answers: BTreeMap<String, (u16, Value)>,
     page: usize,
     /// The continue token that has expired.
     expired: Option<String>,
     asked: Arc<Mutex<Vec<String>>>,
+    /// The bodies of patches.
+    written: Arc<Mutex<Vec<Value>>>,
 }
 
-const PVCS: &str = "/api/v1/namespaces/shop/persistentvolumeclaims";
-const SNAPSHOTS: &str = "/apis/snapshot.storage.k8s.io/v1/namespaces/shop/volumesnapshots";
+pub(crate) const PVCS: &str = "/api/v1/namespaces/shop/persistentvolumeclaims";
+pub(crate) const SNAPSHOTS: &str = "/apis/snapshot.storage.k8s.io/v1/namespaces/shop/volumesnapshots";
 const SNAPSHOT_CLASSES: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses";
 const CRONJOBS: &str = "/apis/batch/v1/namespaces/backup/cronjobs";
 const CONFIG_MAP: &str = "/api/v1/namespaces/backup/configmaps/backup-controller";
@@ -39,19 +41,25 @@ fn scope() -> Scope {
     }
 }
 
-fn refusal(code: u16, reason: &str, message: &str) -> (u16, Value) {
+pub(crate) fn refusal(code: u16, reason: &str, message: &str) -> (u16, Value) {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message, "code": code
     });
     (code, status)
 }
 
-fn forbidden(what: &str) -> (u16, Value) {
+pub(crate) fn forbidden(what: &str) -> (u16, Value) {
     refusal(403, "Forbidden", &format!("User \"me\" cannot {what}"))
 }
 
+/// Runs what asks the server.
+pub(crate) fn serve<T>(what: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(what)
+}
+
 impl Server {
-    fn of(objects: Objects) -> Self {
+    pub(crate) fn of(objects: Objects) -> Self {
         let lists = [
             (PVCS, objects.claims),
             (SNAPSHOTS, objects.snapshots),
@@ -73,10 +81,11 @@ impl Server {
             page: 500,
             expired: None,
             asked: Arc::default(),
+            written: Arc::default(),
         }
     }
 
-    fn refusing(mut self, path: &str, answer: (u16, Value)) -> Self {
+    pub(crate) fn refusing(mut self, path: &str, answer: (u16, Value)) -> Self {
         self.answers.insert(path.to_owned(), answer);
         self
     }
@@ -99,22 +108,32 @@ impl Server {
         (200, json!({"kind": "List", "apiVersion": "v1", "metadata": {"continue": more}, "items": &items[start..end]}))
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let (code, body) = server.answer(&request);
             let body = Body::from(serde_json::to_vec(&body).unwrap());
-            async move { Ok::<_, std::convert::Infallible>(Response::builder().status(code).body(body).unwrap()) }
+            let written = server.written.clone();
+            async move {
+                if request.method() == http::Method::PATCH {
+                    let sent = request.into_body().collect_bytes().await.unwrap();
+                    written.lock().unwrap().push(serde_json::from_slice(&sent).unwrap());
+                }
+                Ok::<_, std::convert::Infallible>(Response::builder().status(code).body(body).unwrap())
+            }
         });
         Client::new(service, "shop")
     }
 
     fn look(&self, scope: &Scope) -> anyhow::Result<Observed> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async { Box::pin(observe(&self.client(), scope)).await })
+        serve(async { Box::pin(observe(&self.client(), scope)).await })
     }
 
-    fn asked(&self, path: &str) -> Vec<String> {
+    pub(crate) fn written(&self) -> Vec<Value> {
+        self.written.lock().unwrap().clone()
+    }
+
+    pub(crate) fn asked(&self, path: &str) -> Vec<String> {
         self.asked.lock().unwrap().iter().filter(|a| a.split('?').next() == Some(path)).cloned().collect()
     }
 }

@@ -184,7 +184,7 @@ fn a_date_that_is_wrong_in_every_zone_needs_no_controller() {
     };
     let problem = refused(restore(&cluster(), &["data", "--date=20181202", "-y"]));
     assert_eq!(problem.reason, Reason::NoRestorePoint);
-    let stop = restore(&cluster(), &["data", "--date=20181206", "-y"]).unwrap_err();
+    let stop = restore(&cluster(), &["here-only", "--date=20181204", "-y"]).unwrap_err();
     assert!(stop.text().contains("no exec here"), "{}", stop.text());
 }
 

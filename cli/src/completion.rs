@@ -1,0 +1,217 @@
+//! Completion: scripts for shells, and the answers that kubectl's own completion asks for.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Command, CommandFactory as _, Parser as _};
+use clap_complete::Shell;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::Api;
+use kube::api::ListParams;
+use kube::core::PartialObjectMeta;
+use model::facts::Ours;
+
+use crate::args::{Cli, Cluster};
+use crate::{connect, terminal};
+
+/// How long a person waits for names.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What kubectl is told about files: there are none to complete.
+const NO_FILES: &str = ":4";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// For which shell; kubectl: a script for kubectl's own completion
+    #[arg(value_enum, value_name = "SHELL")]
+    shell: For,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum For {
+    Bash,
+    Zsh,
+    Fish,
+    Kubectl,
+}
+
+/// The words behind `kubectl backup`, the last of which is not finished.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Words {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
+/// The script that kubectl runs to complete the words behind `kubectl backup`.
+const KUBECTL: &str = "\
+#!/bin/sh
+# Completes `kubectl backup`: kubectl runs this with the words, if it is in the PATH as kubectl_complete-backup.
+exec kubectl-backup __complete -- \"$@\"
+";
+
+/// The verb.
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let shell = match args.shell {
+        For::Bash => Shell::Bash,
+        For::Zsh => Shell::Zsh,
+        For::Fish => Shell::Fish,
+        For::Kubectl => {
+            terminal::write(KUBECTL)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let mut script = Vec::new();
+    let mut command = Cli::command().bin_name("kubectl-backup");
+    clap_complete::generate(shell, &mut command, "kubectl-backup", &mut script);
+    terminal::write(&String::from_utf8(script)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What could come next, one a line with a tab before its description, as kubectl's completion reads it.
+pub(crate) async fn complete(args: &Words) -> anyhow::Result<ExitCode> {
+    let (last, before) = args.words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
+    let mut lines = match next(&Cli::command(), before, last) {
+        Next::Words(lines) => lines,
+        // A cluster that does not answer completes nothing, and says nothing in the middle of a command line.
+        Next::Pvc => tokio::time::timeout(PATIENCE, pvcs(before)).await.ok().and_then(Result::ok).unwrap_or_default(),
+    };
+    lines.retain(|line| line.starts_with(last));
+    lines.push(NO_FILES.to_owned());
+    terminal::write(&(lines.join("\n") + "\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a word can be.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Words(Vec<String>),
+    Pvc,
+}
+
+fn next(root: &Command, before: &[String], last: &str) -> Next {
+    let mut command = root;
+    let mut expected: Option<&clap::Arg> = None;
+    for word in before {
+        if expected.take().is_some() {
+            continue;
+        }
+        if word.starts_with('-') {
+            expected = flag(root, command, word).filter(|arg| takes_value(arg) && !word.contains('='));
+        } else if let Some(found) = command.find_subcommand(word) {
+            command = found;
+        }
+    }
+    if let Some(arg) = expected {
+        let values = arg.get_possible_values();
+        return Next::Words(values.iter().map(|v| v.get_name().to_owned()).collect());
+    }
+    if last.starts_with('-') {
+        let flags = command.get_arguments().chain(root.get_arguments()).filter(|a| !a.is_hide_set());
+        let line = |arg: &clap::Arg| {
+            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+            arg.get_long().map(|long| format!("--{long}\t{help}"))
+        };
+        return Next::Words(flags.filter_map(line).collect());
+    }
+    let verbs: Vec<String> = command
+        .get_subcommands()
+        .filter(|c| !c.is_hide_set())
+        .map(|c| format!("{}\t{}", c.get_name(), c.get_about().map(ToString::to_string).unwrap_or_default()))
+        .collect();
+    if !verbs.is_empty() {
+        return Next::Words(verbs);
+    }
+    let positional = command.get_positionals().next();
+    let named = positional.and_then(|arg| arg.get_value_names()).is_some_and(|n| n.iter().any(|n| n == "PVC"));
+    match positional {
+        Some(_) if named => Next::Pvc,
+        Some(arg) => Next::Words(arg.get_possible_values().iter().map(|v| v.get_name().to_owned()).collect()),
+        None => Next::Words(Vec::new()),
+    }
+}
+
+fn flag<'a>(root: &'a Command, command: &'a Command, word: &str) -> Option<&'a clap::Arg> {
+    let name = word.split('=').next().unwrap_or(word);
+    let is = |arg: &&clap::Arg| match name.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => arg.get_short().is_some_and(|short| name == format!("-{short}")),
+    };
+    command.get_arguments().chain(root.get_arguments()).find(is)
+}
+
+fn takes_value(arg: &clap::Arg) -> bool {
+    arg.get_action().takes_values()
+}
+
+/// The PVCs of the namespace that the words name, without those that backups themselves need.
+async fn pvcs(before: &[String]) -> anyhow::Result<Vec<String>> {
+    /// What the words say of the cluster.
+    #[derive(clap::Parser)]
+    struct Said {
+        #[command(flatten)]
+        cluster: Cluster,
+    }
+    // Only what names the cluster is looked at; the rest of the line may not be finished.
+    let cluster = ["-n", "--namespace", "--kubeconfig", "--context"];
+    let mut words = vec!["kubectl-backup".to_owned()];
+    let mut given = before.iter();
+    while let Some(word) = given.next() {
+        if cluster.contains(&word.as_str()) {
+            words.push(word.clone());
+            words.extend(given.next().cloned());
+        } else if cluster.iter().any(|flag| word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='))) {
+            words.push(word.clone());
+        }
+    }
+    let connection = connect::connect(&Said::try_parse_from(words)?.cluster).await?;
+    let api: Api<PartialObjectMeta<PersistentVolumeClaim>> = Api::namespaced(connection.client, &connection.namespace);
+    let listed = api::bounded(|| "list persistentvolumeclaims".to_owned(), api.list(&ListParams::default())).await?;
+    let users = listed.items.into_iter().filter(|pvc| Ours::read(&pvc.metadata).is_none());
+    Ok(users.filter_map(|pvc| pvc.metadata.name).collect())
+}
+
+/// What `--help` has below the flags.
+pub(crate) const HELP: &str = "\
+For `kubectl backup`, kubectl itself completes: it runs a program called kubectl_complete-backup, if there is one in
+the PATH. It completes verbs, flags and the names of PVCs:
+
+  kubectl backup completion kubectl > ~/bin/kubectl_complete-backup && chmod +x ~/bin/kubectl_complete-backup
+
+For `kubectl-backup` with a dash, the shell completes verbs and flags:
+
+  source <(kubectl backup completion bash)                                        # bash
+  kubectl backup completion zsh > \"${fpath[1]}/_kubectl-backup\"                   # zsh
+  kubectl backup completion fish > ~/.config/fish/completions/kubectl-backup.fish # fish";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(words: &[&str]) -> Next {
+        let (last, before) = words.split_last().unwrap();
+        let before: Vec<String> = before.iter().map(|w| (*w).to_owned()).collect();
+        next(&Cli::command(), &before, last)
+    }
+
+    fn lines(words: &[&str]) -> Vec<String> {
+        match at(words) {
+            Next::Words(lines) => lines,
+            Next::Pvc => panic!("PVCs"),
+        }
+    }
+
+    #[test]
+    fn what_could_come_next_follows_from_the_words_before() {
+        let verbs = lines(&[""]);
+        assert!(verbs.iter().any(|l| l.starts_with("status\tWhere the backups")), "{verbs:?}");
+        assert!(!verbs.iter().any(|l| l.starts_with("__complete") || l.starts_with("process")), "{verbs:?}");
+        for words in [&["list", ""][..], &["-n", "shop", "why", "da"], &["run", "-n=shop", "data", ""]] {
+            assert_eq!(at(words), Next::Pvc, "{words:?}");
+        }
+        assert!(lines(&["status", "--no"]).iter().any(|l| l.starts_with("--no-headers\t")));
+        assert!(lines(&["list", "--"]).iter().any(|l| l.starts_with("--namespace\t")));
+        assert_eq!(lines(&["status", "-o", ""]), ["table", "wide", "json", "yaml", "name"]);
+        assert_eq!(lines(&["completion", ""]), ["bash", "zsh", "fish", "kubectl"]);
+        assert!(lines(&["template", ""]).iter().all(|l| l.starts_with("process\t")));
+        assert!(lines(&["list", "-n", ""]).is_empty());
+    }
+}

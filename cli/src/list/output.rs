@@ -1,0 +1,80 @@
+//! Restore points as text. Pure.
+
+use model::{Timestamp, quantity};
+use serde::Serialize;
+
+use crate::age;
+use crate::args::Output;
+use crate::points::Point;
+use crate::table::{self, Columns, Look, UNKNOWN, none};
+
+/// On a narrow terminal these are left out, the first of them first.
+const DISPENSABLE: [&str; 3] = ["FILES", "SIZE", "AGE"];
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Whole<'a> {
+    /// When this was true.
+    at: Timestamp,
+    namespace: &'a str,
+    name: &'a str,
+    restore_points: &'a [Point],
+}
+
+/// The text for standard output.
+pub(super) fn text(
+    namespace: &str,
+    name: &str,
+    points: &[Point],
+    output: Output,
+    look: Look,
+    now: Timestamp,
+) -> anyhow::Result<String> {
+    let whole = || Whole { at: now, namespace, name, restore_points: points };
+    Ok(match output {
+        Output::Json => serde_json::to_string_pretty(&whole())? + "\n",
+        Output::Yaml => serde_yaml::to_string(&whole())?,
+        Output::Name => {
+            let snapshots = points.iter().filter_map(|p| p.snapshot.as_deref());
+            snapshots.flat_map(|name| ["volumesnapshot.snapshot.storage.k8s.io/", name, "\n"]).collect()
+        }
+        Output::Table | Output::Wide if points.is_empty() => String::new(),
+        Output::Table | Output::Wide => table::table(columns(look), &DISPENSABLE, points, look, now),
+    })
+}
+
+fn columns(look: Look) -> Columns<Point> {
+    let mut columns: Columns<Point> = vec![
+        ("RUN", |p, _| p.run.to_string()),
+        ("AGE", |p, now| age::between(p.time, now)),
+        ("WHERE", |p, _| place(p)),
+        ("STATE", |p, _| p.state.unwrap_or(UNKNOWN).to_owned()),
+        ("MOUNTABLE", |p, _| if p.mount.is_some() { "yes" } else { "no" }.to_owned()),
+        ("FILES", |p, _| p.files.map_or_else(none, |n| n.to_string())),
+        ("SIZE", |p, _| p.bytes.map_or_else(none, quantity::human)),
+    ];
+    if look.wide {
+        columns.push(("MOUNT", |p, _| p.mount.clone().unwrap_or_else(none)));
+        columns.push(("UID", |p, _| p.uid.clone()));
+        columns.push(("PVC IS", |p, _| if p.gone { "gone" } else { "there" }.to_owned()));
+    }
+    columns.push(("HELD", held));
+    columns
+}
+
+/// Where a restore point is, in words.
+pub(crate) fn place(point: &Point) -> String {
+    match (&point.snapshot, &point.disk) {
+        (Some(name), _) => format!("snapshot {name}"),
+        (None, Some(name)) => format!("disk {name}"),
+        (None, None) => none(),
+    }
+}
+
+fn held(point: &Point, now: Timestamp) -> String {
+    match point.held_until {
+        _ if !point.held => none(),
+        Some(until) => format!("{} ({until})", age::between(now, until)),
+        None => "until released".to_owned(),
+    }
+}

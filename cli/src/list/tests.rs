@@ -1,0 +1,68 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::tests::fixture::{ALL, Objects, copied, now};
+
+const LOOK: Look = Look { namespaces: false, wide: false, headers: true, width: None };
+
+fn cluster() -> Objects {
+    let mut all = Objects::new();
+    all.source("shop", "data", &json!({"protectedSince": "2018-11-01T00:10:00Z"}));
+    let mut kept = copied("Complete", "2018-12-04T03:30:00Z");
+    kept["kept"] = json!(["20181203T0317Z", "20181204T0317Z"]);
+    all.point("shop", "data", "20181204T0317Z", &json!({"disk": kept}))["metadata"]["annotations"]
+        [model::names::HOLD] = json!("until=2018-12-07T12:00:00Z x");
+    all.point("shop", "data", "20181205T0317Z", &json!({"disk": null}));
+    // An earlier PVC of the name left one.
+    let old = all.point("shop", "data", "20181101T0317Z", &json!({}));
+    old["metadata"]["labels"][model::names::SOURCE_UID] = json!("uid-before");
+    all
+}
+
+fn shown(output: Output, look: Look, from: &From) -> String {
+    let observed = cluster().observed(ALL);
+    let points = points::points(&observed, "shop", "data", from, now());
+    output::text("shop", "data", &points, output, look, now()).unwrap()
+}
+
+#[test]
+fn all_restore_points_stand_in_one_table_the_newest_first() {
+    let text = shown(Output::Table, LOOK, &From::Any);
+    assert_eq!(
+        text,
+        "\
+RUN              AGE    WHERE                    STATE        MOUNTABLE   FILES    SIZE     HELD
+20181205T0317Z   8h     snapshot data-20181205   Unrecorded   yes         <none>   <none>   <none>
+20181204T0317Z   32h    snapshot data-20181204   Good         yes         3043     1.2Mi    2d (2018-12-07T12:00:00Z)
+20181204T0317Z   32h    disk disk                Complete     yes         3043     1.2Mi    <none>
+20181203T0317Z   2d8h   disk disk                <unknown>    yes         <none>   <none>   <none>
+20181101T0317Z   34d    snapshot data-20181101   Good         yes         <none>   <none>   <none>
+"
+    );
+    let narrow = shown(Output::Table, Look { width: Some(80), ..LOOK }, &From::Any);
+    assert!(narrow.lines().all(|line| line.chars().count() <= 80) && !narrow.contains("FILES"), "{narrow}");
+    let wide = shown(Output::Wide, Look { wide: true, ..LOOK }, &From::Any);
+    assert!(wide.contains("uid-before      gone") && wide.contains("backup-disk     uid-shop-data   there"), "{wide}");
+}
+
+#[test]
+fn one_kind_can_be_asked_for() {
+    let lines = |from: &From| shown(Output::Table, LOOK, from).lines().count() - 1;
+    assert_eq!((lines(&From::Snapshot), lines(&From::Disk(None))), (3, 2));
+    assert_eq!(shown(Output::Table, LOOK, &From::Disk(Some("vault".into()))), "");
+    let names = shown(Output::Name, LOOK, &From::Any);
+    assert_eq!(names.lines().next(), Some("volumesnapshot.snapshot.storage.k8s.io/data-20181205"));
+    let json: Value = serde_json::from_str(&shown(Output::Json, LOOK, &From::Any)).unwrap();
+    assert_eq!(json["restorePoints"][1]["heldUntil"], "2018-12-07T12:00:00Z");
+    assert_eq!(json["restorePoints"][4]["gone"], true);
+}
+
+#[test]
+fn who_names_no_pvc_is_told_which_there_are() {
+    let mut all = cluster();
+    all.point("shop", "gone", "20181204T0317Z", &json!({}));
+    let text = candidates(&all.observed(ALL), "shop");
+    let wanted = "PVCs in namespace shop that have restore points:\n  data (5)\n  gone (1, the PVC is gone)";
+    assert_eq!(text, wanted);
+    assert!(candidates(&Objects::new().observed(ALL), "shop").contains("no PVC in namespace shop has"));
+}

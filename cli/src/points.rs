@@ -1,0 +1,127 @@
+//! What a PVC can be restored from, as rows: `model`'s restore points with what is recorded about each. Pure.
+
+use model::Timestamp;
+use model::copies::point_state;
+use model::facts::{Claim, Snapshot};
+use model::hold::Hold;
+use model::names::{self, Component, Run, label_value};
+use model::record::CopyState;
+use model::restore::{self, From, Place, RestorePoint};
+use serde::Serialize;
+
+use crate::observe::Observed;
+use crate::status::word;
+
+/// A restore point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Point {
+    pub(crate) run: Run,
+    pub(crate) time: Timestamp,
+    /// The name of the VolumeSnapshot, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot: Option<String>,
+    /// The destination, if it is a dated tree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) disk: Option<String>,
+    /// How far the run got (Good, Unproven, Unrecorded), or how the copy ended (Complete, Incomplete); nothing if
+    /// no record of the copy is left.
+    pub(crate) state: Option<&'static str>,
+    /// The PVC that can be mounted to look at it: the promoter, or the BackupDisk.
+    pub(crate) mount: Option<String>,
+    /// Whether it is held against rotation.
+    pub(crate) held: bool,
+    /// When the hold ends; nothing: when somebody takes it away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) held_until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes: Option<u64>,
+    /// The UID of the PVC that was backed up.
+    pub(crate) uid: String,
+    /// Whether that PVC is gone. Another one may have its name now.
+    pub(crate) gone: bool,
+}
+
+/// The restore points of the PVCs that have or had a name, newest first.
+pub(crate) fn points(observed: &Observed, namespace: &str, pvc: &str, from: &From, now: Timestamp) -> Vec<Point> {
+    let points = restore::points(&observed.world, namespace, pvc);
+    points.into_iter().filter(|p| is_from(&p.place, from)).map(|p| row(observed, namespace, p, now)).collect()
+}
+
+fn is_from(place: &Place, from: &From) -> bool {
+    match (from, place) {
+        (From::Any, _) | (From::Snapshot, Place::Snapshot { .. }) | (From::Disk(None), Place::Tree { .. }) => true,
+        (From::Disk(Some(name)), Place::Tree { destination }) => name == destination,
+        _ => false,
+    }
+}
+
+fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp) -> Point {
+    let world = &observed.world;
+    let RestorePoint { uid, run, place } = point;
+    let gone = world.claim_of(&uid).is_none();
+    let mut row = Point {
+        time: run.time(),
+        snapshot: None,
+        disk: None,
+        state: None,
+        mount: None,
+        held: false,
+        held_until: None,
+        files: None,
+        bytes: None,
+        gone,
+        run,
+        uid,
+    };
+    let of_run = |s: &&Snapshot| {
+        let ours = s.ours.as_ref().filter(|o| o.instance == world.instance);
+        ours.is_some_and(|o| o.source_uid == row.uid && o.run.as_ref() == Some(&row.run))
+    };
+    match place {
+        Place::Snapshot { name, promoter } => {
+            if let Some(snapshot) = world.snapshots.get(namespace, &name) {
+                row.state = Some(word(point_state(snapshot, &world.config.deadlines, now)));
+                let holds = holds(snapshot, promoter.as_ref().and_then(|p| world.claims.get(namespace, p)), now);
+                row.held = !holds.is_empty();
+                // The one that lasts longest.
+                row.held_until = if holds.iter().any(|h| h.until.is_none()) {
+                    None
+                } else {
+                    holds.iter().filter_map(|h| h.until).max()
+                };
+                let copy = snapshot.copies.values().find(|c| c.files > 0);
+                (row.files, row.bytes) = (copy.map(|c| c.files), copy.map(|c| c.bytes));
+            }
+            row.mount = promoter;
+            row.snapshot = Some(name);
+        }
+        Place::Tree { destination } => {
+            let snapshot = world.snapshots.within(namespace).find(of_run);
+            if let Some(copy) = snapshot.and_then(|s| s.copies.get(&destination)) {
+                row.state = match copy.state {
+                    CopyState::Complete => Some("Complete"),
+                    CopyState::Incomplete => Some("Incomplete"),
+                    CopyState::Failed | CopyState::Superseded => None,
+                };
+                (row.files, row.bytes) = (Some(copy.files), Some(copy.bytes));
+            }
+            let label = label_value(&destination);
+            let is_disk = |c: &&Claim| {
+                let ours = c.ours.as_ref().filter(|o| o.component == Component::Disk);
+                ours.is_some_and(|o| o.destination.as_ref() == Some(&label))
+            };
+            row.mount = world.claims.within(namespace).find(is_disk).map(|c| c.id.name.clone());
+            row.disk = Some(destination);
+        }
+    }
+    row
+}
+
+/// What holds a restore point now: on the snapshot, or on its promoter.
+fn holds(snapshot: &Snapshot, promoter: Option<&Claim>, now: Timestamp) -> Vec<Hold> {
+    let on_promoter = promoter.and_then(|p| p.settings.get(names::HOLD)).map(|text| Hold::read(text));
+    snapshot.hold.into_iter().chain(on_promoter).filter(|hold| hold.holds(now)).collect()
+}

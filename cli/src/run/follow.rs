@@ -1,0 +1,194 @@
+//! How far a run got that was asked for. Pure: the world in, new lines out.
+
+use std::collections::BTreeSet;
+
+use model::copies::point_state;
+use model::facts::{Claim, JobState, Snapshot};
+use model::names::{self, Component, Run};
+use model::record::{CopyState, Failure, Status};
+use model::rotate::PointState;
+use model::world::World;
+use model::{Timestamp, quantity};
+
+use crate::observe::Observed;
+use crate::status::Volume;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Good,
+    Failed,
+}
+
+/// One PVC's run, as far as it was told.
+#[derive(Debug)]
+pub(super) struct Follow {
+    pub(super) name: String,
+    namespace: String,
+    uid: String,
+    /// Runs that were there before.
+    known: BTreeSet<Run>,
+    /// The failure that was there before.
+    failure: Option<Failure>,
+    /// The minute in which it was asked for.
+    since: Run,
+    /// What the record says once it has started.
+    mark: String,
+    told: BTreeSet<String>,
+    /// The last of it.
+    pub(super) last: Option<String>,
+    /// Whether the PVC was seen.
+    seen: bool,
+    pub(super) end: Option<End>,
+}
+
+impl Follow {
+    pub(super) fn new(observed: &Observed, volume: &Volume, value: &str, now: Timestamp) -> Self {
+        let world = &observed.world;
+        let (name, namespace) = (volume.name.clone(), volume.namespace.clone());
+        let claim = world.claims.get(&namespace, &name);
+        let mut follow = Self {
+            failure: claim.and_then(|c| c.status.as_ref()).and_then(|s| s.failure.clone()),
+            uid: volume.uid.clone(),
+            known: BTreeSet::new(),
+            since: Run::at(now),
+            mark: names::run_now_mark(value),
+            told: BTreeSet::new(),
+            last: None,
+            seen: false,
+            end: None,
+            name,
+            namespace,
+        };
+        follow.known = follow.runs(world).into_iter().map(|(_, run)| run.clone()).collect();
+        follow
+    }
+
+    fn runs<'a>(&self, world: &'a World) -> Vec<(&'a Snapshot, &'a Run)> {
+        let snapshots = world.snapshots.iter().filter(|s| s.namespace == self.namespace);
+        let ours = snapshots.filter_map(|s| Some((s, s.ours.as_ref()?)));
+        let ours = ours.filter(|(_, o)| o.instance == world.instance && o.source_uid == self.uid);
+        ours.filter_map(|(s, o)| Some((s, o.run.as_ref()?))).collect()
+    }
+
+    /// What is new, in lines.
+    pub(super) fn step(&mut self, world: &World, now: Timestamp) -> Vec<String> {
+        if self.end.is_some() {
+            return Vec::new();
+        }
+        let mut lines = Vec::new();
+        let claim = world.claims.get(&self.namespace, &self.name).filter(|c| c.id.uid == self.uid);
+        self.seen |= claim.is_some();
+        let Some(claim) = claim else {
+            if self.seen {
+                lines.push("the PVC is gone".to_owned());
+                self.end = Some(End::Failed);
+            }
+            return self.fresh(lines);
+        };
+        let status = claim.status.clone().unwrap_or_default();
+        let new = self.runs(world).into_iter().filter(|(_, run)| !self.known.contains(run) && **run >= self.since);
+        match new.min_by_key(|(_, run)| *run) {
+            Some((snapshot, run)) => {
+                let (snapshot, run) = (snapshot.clone(), run.clone());
+                self.taken(world, &snapshot, &run, claim, &status, now, &mut lines);
+            }
+            None => self.before(&status, &mut lines),
+        }
+        self.fresh(lines)
+    }
+
+    /// Lines that were not told yet.
+    fn fresh(&mut self, lines: Vec<String>) -> Vec<String> {
+        let fresh: Vec<String> = lines.into_iter().filter(|line| self.told.insert(line.clone())).collect();
+        self.last = fresh.last().cloned().or(self.last.take());
+        fresh.into_iter().map(|line| format!("{}: {line}", self.name)).collect()
+    }
+
+    /// There is no snapshot yet.
+    fn before(&mut self, status: &Status, lines: &mut Vec<String>) {
+        if status.run_now.as_ref() == Some(&self.mark) {
+            lines.push("the run has started".to_owned());
+        }
+        let Some(failure) = status.failure.as_ref().filter(|f| self.failure.as_ref() != Some(*f)) else { return };
+        lines.push(format!("{}; {}", failure.problem, failure.problem.reason.help()));
+        if failure.run.as_ref().is_some_and(|run| *run >= self.since) {
+            self.end = Some(End::Failed);
+        }
+    }
+
+    /// There is one.
+    #[allow(clippy::too_many_arguments, reason = "all that is known about one run")]
+    fn taken(
+        &mut self,
+        world: &World,
+        snapshot: &Snapshot,
+        run: &Run,
+        claim: &Claim,
+        status: &Status,
+        now: Timestamp,
+        lines: &mut Vec<String>,
+    ) {
+        let name = &snapshot.id.name;
+        lines.push(format!("run {run}: snapshot {name} is being taken"));
+        if snapshot.ready {
+            lines.push(format!("snapshot {name} is ready"));
+        } else {
+            lines.extend(snapshot.error.iter().map(|error| format!("the driver says: {error}")));
+        }
+        let promoter = world.claims.get(&self.namespace, name);
+        if promoter.is_some_and(|p| p.from_snapshot.as_ref() == Some(name)) {
+            lines.push(format!("PVC {name} is made from it: the restore point to mount"));
+        }
+        self.copies(world, snapshot, run, lines);
+        if let Some(waiting) = &status.waiting
+            && snapshot.destinations.iter().any(|d| !snapshot.copies.contains_key(d))
+        {
+            lines.push(format!("the copy waits: {waiting}"));
+        }
+        match point_state(snapshot, &world.config.deadlines, now) {
+            PointState::Good => {
+                lines.push(format!("run {run} is good"));
+                self.end = Some(End::Good);
+            }
+            PointState::Unproven => {
+                lines.push(format!(
+                    "run {run} is not good: no copy of it is complete; kubectl backup why {}",
+                    claim.id.name
+                ));
+                self.end = Some(End::Failed);
+            }
+            PointState::Dead => {
+                lines.push(format!("run {run} failed: snapshot {name} did not become ready in time"));
+                self.end = Some(End::Failed);
+            }
+            PointState::Unrecorded | PointState::Waiting => {
+                let failure = status.failure.as_ref().filter(|f| f.run.as_ref() == Some(run));
+                if let Some(failure) = failure.filter(|_| !snapshot.ready) {
+                    lines.push(format!("run {run} failed: {}; {}", failure.problem, failure.problem.reason.help()));
+                    self.end = Some(End::Failed);
+                }
+            }
+        }
+    }
+
+    fn copies(&self, world: &World, snapshot: &Snapshot, run: &Run, lines: &mut Vec<String>) {
+        let copying = world.jobs.iter().filter_map(|job| {
+            let ours = job.ours.as_ref().filter(|o| o.component == Component::Copy && o.source_uid == self.uid)?;
+            let active = job.state == JobState::Active && ours.run.as_ref() == Some(run);
+            ours.destination.as_ref().filter(|_| active)
+        });
+        lines.extend(copying.map(|destination| format!("the copy to {destination} has started")));
+        for (destination, copy) in &snapshot.copies {
+            let size = format!("{} entries, {}", copy.files, quantity::human(copy.bytes));
+            lines.push(match copy.state {
+                CopyState::Complete => format!("the copy to {destination} is complete: {size} in {} s", copy.seconds),
+                CopyState::Incomplete => format!("the copy to {destination} is incomplete ({size}): {}", copy.message),
+                state => {
+                    let help = copy.reason.map(|r| format!("; {}", r.help())).unwrap_or_default();
+                    format!("the copy to {destination} ended as {state:?}: {}{help}", copy.message)
+                }
+            });
+        }
+    }
+}

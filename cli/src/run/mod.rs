@@ -1,0 +1,147 @@
+//! `kubectl backup run`: starts a run now, and follows it.
+
+mod follow;
+mod watch;
+
+use std::process::ExitCode;
+
+use anyhow::{anyhow, bail};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use model::Timestamp;
+use model::duration::Span;
+use model::names;
+use serde_json::json;
+
+use crate::args::Cluster;
+use crate::hold::MANAGER;
+use crate::observe::{self, Observed, Scope};
+use crate::rights::Deed;
+use crate::status::{self, Question, State, Volume};
+use crate::{age, connect};
+use follow::Follow;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The PVCs
+    #[arg(value_name = "PVC", required = true)]
+    names: Vec<String>,
+    /// Follow the run until it is good or has failed
+    #[arg(long)]
+    wait: bool,
+    /// For how long it is followed at most
+    #[arg(long, value_name = "TIME", default_value = "6h", requires = "wait")]
+    timeout: Span,
+}
+
+/// The verb.
+pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
+    let connection = connect::connect(cluster).await?;
+    let namespace = connection.namespace;
+    let scope = Scope {
+        namespace: Some(namespace.clone()),
+        names: args.names.clone(),
+        selector: None,
+        backup_namespace: cluster.backup_namespace.clone(),
+        instance: cluster.instance.clone(),
+    };
+    let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
+    let now = Timestamp::now();
+    let volumes = status::volumes(Question { observed: &observed, names: &args.names, missed: 2, now });
+    check(&args.names, &volumes, &namespace)?;
+    // Each call is a new value, and short enough to be remembered whole.
+    let value = format!("kubectl backup run {now}");
+    let follows: Vec<Follow> = volumes.iter().map(|v| Follow::new(&observed, v, &value, now)).collect();
+    for volume in &volumes {
+        ask(&connection.client, volume, &value).await?;
+        println!("persistentvolumeclaim/{} is to be backed up now", volume.name);
+        if let Some(note) = note(&observed, volume, now) {
+            println!("{note}");
+        }
+    }
+    if !args.wait {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let watching = watch::Watching { client: &connection.client, namespace: &namespace, observed: &observed };
+    watching.until_done(follows, args.timeout).await
+}
+
+/// Nothing is written if one of the PVCs cannot be backed up.
+fn check(names: &[String], volumes: &[Volume], namespace: &str) -> anyhow::Result<()> {
+    let mut faults = Vec::new();
+    for name in names {
+        let Some(volume) = volumes.iter().find(|v| v.name == *name && v.state != State::Vanished) else {
+            faults.push(format!("there is no PVC {name} in namespace {namespace}"));
+            continue;
+        };
+        if matches!(volume.state, State::Unprotected | State::Excluded) {
+            let finding = volume.findings.first();
+            let why = finding.map(|f| format!(": {}: {}\n  What to do: {}", f.reason, f.message, f.help));
+            faults.push(format!("PVC {name} is not backed up{}", why.unwrap_or_default()));
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(anyhow!("{}", faults.join("\n"))) }
+}
+
+/// What the person should know about when the run starts.
+fn note(observed: &Observed, volume: &Volume, now: Timestamp) -> Option<String> {
+    if volume.state == State::Unscheduled {
+        return Some("  it has no CronJob yet: the run starts once the controller has made one".to_owned());
+    }
+    if volume.state == State::Unknown {
+        return Some(
+            "  whether it is protected is not known: kubectl backup why tells what may not be read".to_owned(),
+        );
+    }
+    if !observed.knows.config {
+        return None;
+    }
+    let newest = volume.restore_points.iter().flatten().map(|p| &p.run).max()?;
+    let interval = observed.world.config.bounds.min_interval;
+    let from = interval.after(newest.time());
+    (now < from).then(|| {
+        let wait = age::between(now, from);
+        format!("  TooSoon: it starts in {wait}: run {newest} is younger than bounds.minInterval ({interval})")
+    })
+}
+
+/// Writes the one annotation, on exactly the PVC that was seen.
+async fn ask(client: &Client, volume: &Volume, value: &str) -> anyhow::Result<()> {
+    let Volume { namespace, name, uid, .. } = volume;
+    let patch = json!({"metadata": {"uid": uid, "annotations": {names::RUN_NOW: value}}});
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = Patch::Merge(&patch);
+    let written = api::bounded(
+        || format!("patch persistentvolumeclaims {namespace}/{name}"),
+        api.patch_metadata(name, &params, &patch),
+    );
+    let deed = Deed { verb: "patch", resource: "persistentvolumeclaims", namespace: Some(namespace) };
+    match written.await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_conflict() => bail!("PVC {name} was replaced by another one meanwhile: try again"),
+        Err(error) => Err(deed.failed(&error)),
+    }
+}
+
+/// What `--help` has below the flags.
+pub(crate) const HELP: &str = "\
+It writes the annotation backup-controller.io/run-now on each PVC, with your rights: the controller starts one run
+for each new value, and not before bounds.minInterval has passed since the run before.
+
+Examples:
+  kubectl backup run data
+  kubectl backup run data orders --wait --timeout 2h
+
+Ctrl-C ends the watching, not the run.
+
+Exit codes:
+  0    it was asked for; with --wait: each run is good
+  1    the command failed, or a PVC cannot be backed up: then nothing was written
+  2    the command line is wrong
+  3    with --wait: a run failed, or was not done in time
+  130  with --wait: Ctrl-C";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+use serde_json::{Value, json};
+
+use super::follow::{End, Follow};
+use super::*;
+use crate::tests::fixture::{ALL, Objects, claim, cluster, copied, now, source_id};
+use crate::tests::server::{PVCS, Server, forbidden, serve};
+
+const VALUE: &str = "kubectl backup run x";
+const RUN: &str = "20181205T1200Z";
+
+fn protected(status: &Value) -> Objects {
+    let mut all = Objects::new();
+    all.source("shop", "data", status);
+    all.point("shop", "data", "20181205T0317Z", &json!({"disk": copied("Complete", "2018-12-05T03:29:00Z")}));
+    all
+}
+
+fn since() -> Value {
+    json!({"protectedSince": "2018-11-01T00:10:00Z"})
+}
+
+fn followed(all: &Objects) -> Follow {
+    Follow::new(&all.observed(ALL), &all.only("data"), VALUE, now())
+}
+
+/// What is told of each of these states of the cluster in turn, and how it ends.
+fn told(states: &[Objects]) -> (Vec<String>, Option<End>) {
+    let mut follow = followed(&protected(&since()));
+    let lines = states.iter().flat_map(|all| follow.step(&all.observed(ALL).world, now())).collect();
+    (lines, follow.end)
+}
+
+#[test]
+fn a_run_is_told_step_by_step_until_it_is_good() {
+    let started = protected(&json!({"protectedSince": "2018-11-01T00:10:00Z", "runNow": VALUE}));
+    let mut taken = protected(&since());
+    taken.point("shop", "data", RUN, &json!({"disk": null}))["status"] = json!({});
+    let mut copying = protected(&since());
+    copying.point("shop", "data", RUN, &json!({"disk": null}));
+    copying.copying("shop", "data", RUN);
+    let mut good = protected(&since());
+    good.point("shop", "data", RUN, &json!({"disk": copied("Complete", "2018-12-05T12:01:00Z")}));
+    let (lines, end) = told(&[protected(&since()), started.clone(), started, taken, copying, good]);
+    assert_eq!(
+        lines,
+        [
+            "data: the run has started",
+            "data: run 20181205T1200Z: snapshot data-20181205 is being taken",
+            "data: PVC data-20181205 is made from it: the restore point to mount",
+            "data: snapshot data-20181205 is ready",
+            "data: the copy to disk has started",
+            "data: the copy to disk is complete: 3043 entries, 1.2Mi in 0 s",
+            "data: run 20181205T1200Z is good",
+        ]
+    );
+    assert_eq!(end, Some(End::Good));
+}
+
+#[test]
+fn a_run_whose_copy_failed_is_not_good() {
+    let mut failed = protected(&since());
+    let mut copy = copied("Failed", "2018-12-05T12:01:00Z");
+    copy["reason"] = json!("DiskFull");
+    copy["message"] = json!("no space left");
+    failed.point("shop", "data", RUN, &json!({"disk": copy}));
+    let (lines, end) = told(&[failed]);
+    assert!(lines.iter().any(|l| l.contains("ended as Failed: no space left; grow the BackupDisk")), "{lines:?}");
+    assert_eq!(end, Some(End::Failed));
+}
+
+/// A Job that fails makes no snapshot; an old failure is not this run's.
+#[test]
+fn a_run_that_fails_before_its_snapshot_is_told_with_what_to_do() {
+    let failure = |run: &str| {
+        let failure =
+            json!({"run": run, "reason": "QuotaExceeded", "message": "no room", "at": "2018-12-05T12:00:30Z"});
+        protected(&json!({"protectedSince": "2018-11-01T00:10:00Z", "failure": failure}))
+    };
+    let (lines, end) = told(&[failure(RUN)]);
+    assert_eq!(lines, ["data: QuotaExceeded: no room; raise the namespace's ResourceQuota, or lower retention"]);
+    assert_eq!(end, Some(End::Failed));
+    assert_eq!(told(&[failure("20181204T0317Z")]).1, None);
+    let mut gone = protected(&since());
+    gone.claims.retain(|c| c["metadata"]["name"] != "data");
+    assert_eq!(told(&[protected(&since()), gone]).1, Some(End::Failed));
+}
+
+#[test]
+fn what_is_not_backed_up_is_refused_before_anything_is_written() {
+    let volumes = cluster().volumes(ALL);
+    let checked = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+        check(&names, &volumes, "shop").map_err(|e| e.to_string())
+    };
+    assert!(checked(&["data", "full", "late", "new"]).is_ok());
+    let fault = checked(&["data", "raw", "nothing", "gone"]).unwrap_err();
+    assert!(fault.contains("PVC raw is not backed up: BlockVolume: "), "{fault}");
+    assert!(fault.contains("What to do: raw block volumes"), "{fault}");
+    assert!(fault.contains("there is no PVC nothing") && fault.contains("there is no PVC gone"), "{fault}");
+    assert!(checked(&["off"]).unwrap_err().contains("Disabled"));
+}
+
+#[test]
+fn a_run_that_comes_too_soon_says_when_it_starts() {
+    let mut all = protected(&since());
+    assert_eq!(note(&all.observed(ALL), &all.only("data"), now()), None);
+    all.point("shop", "data", "20181205T1130Z", &json!({"disk": null}));
+    let told = note(&all.observed(ALL), &all.only("data"), now()).unwrap();
+    assert!(told.contains("TooSoon: it starts in 30m: run 20181205T1130Z"), "{told}");
+}
+
+#[test]
+fn only_the_annotation_of_the_pvc_that_was_seen_is_written() {
+    let path = format!("{PVCS}/data");
+    let answer = json!({"kind": "PartialObjectMetadata", "metadata": {}});
+    let server = Server::of(protected(&since())).refusing(&path, (200, answer));
+    let volume = protected(&since()).only("data");
+    serve(async { ask(&server.client(), &volume, VALUE).await }).unwrap();
+    let uid = source_id("shop", "data").uid;
+    assert_eq!(claim("shop", "data")["metadata"]["uid"], uid);
+    assert_eq!(server.written(), [json!({"metadata": {"uid": uid, "annotations": {names::RUN_NOW: VALUE}}})]);
+    let server = server.refusing(&path, forbidden("patch resource \"persistentvolumeclaims\""));
+    let error = serve(async { ask(&server.client(), &volume, VALUE).await }).unwrap_err().to_string();
+    assert!(error.starts_with("you (me) may not patch persistentvolumeclaims in namespace shop"), "{error}");
+}

@@ -1,0 +1,99 @@
+//! Which settings are in force, and where each comes from. Pure.
+
+use model::facts::Claim;
+use model::names;
+use model::plan;
+use model::reason::{Problem, Reason};
+use model::select::{Protection, Verdict};
+use serde::Serialize;
+
+use crate::observe::Observed;
+
+/// A setting that is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Setting {
+    /// What it is about.
+    pub(super) name: &'static str,
+    /// Its value.
+    pub(super) value: String,
+    /// Where that comes from.
+    pub(super) from: String,
+}
+
+/// The settings of a PVC, if what decides may be read and it is protected.
+pub(super) fn settings(observed: &Observed, claim: &Claim) -> Vec<Setting> {
+    if !observed.knows.verdicts() {
+        return Vec::new();
+    }
+    match plan::verdict(&observed.world, claim) {
+        Verdict::Protected(protection, warnings) => in_force(observed, claim, &protection, &warnings),
+        Verdict::Unprotected(..) => Vec::new(),
+    }
+}
+
+fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, warnings: &[Problem]) -> Vec<Setting> {
+    let defaults = &observed.world.config.defaults;
+    let origin = |key: &str, default: String| origin(observed, claim, key, warnings).unwrap_or(default);
+    let default = |key: &str, text: &str| format!("the configuration: defaults.{key} ({text})");
+    let destinations = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let Protection { schedule, zone, retention, snapshot_class: (class, choice), .. } = protection;
+    vec![
+        Setting {
+            name: "schedule",
+            value: schedule.clone(),
+            from: origin(names::SCHEDULE, default("schedule", &defaults.schedule)),
+        },
+        Setting {
+            name: "time zone",
+            value: zone.name().to_owned(),
+            from: origin(names::TIME_ZONE, default("timeZone", defaults.time_zone.name())),
+        },
+        Setting {
+            name: "retention",
+            value: retention.to_string(),
+            from: origin(names::RETENTION, default("retention", &defaults.retention.to_string())),
+        },
+        Setting {
+            name: "destinations",
+            value: destinations(&protection.destinations),
+            from: origin(names::DESTINATION_SETTING, default("destinations", &destinations(&defaults.destinations))),
+        },
+        Setting { name: "snapshot class", value: class.clone(), from: choice.as_str().to_owned() },
+        Setting {
+            name: "promoter class",
+            value: protection.promoter.storage_class.clone(),
+            from: "classes.<class>.storageClass of the configuration, else the PVC's own class".to_owned(),
+        },
+    ]
+}
+
+/// The annotation that sets it, on the PVC or else on the Namespace, unless it cannot be read.
+fn origin(observed: &Observed, claim: &Claim, key: &str, warnings: &[Problem]) -> Option<String> {
+    let namespace = observed.world.namespaces.get("", &claim.namespace);
+    let on_claim = claim.settings.get(key).map(|value| (value, "the PVC"));
+    let on_namespace = namespace.and_then(|n| n.settings.get(key)).map(|value| (value, "the Namespace"));
+    on_claim.into_iter().chain(on_namespace).find_map(|(value, place)| {
+        let unreadable = warnings
+            .iter()
+            .any(|w| w.message.starts_with(&format!("{key}: \"")) && w.message.contains(&format!("\" on {place}: ")));
+        (!unreadable).then(|| format!("annotation {key} on {place} ({value})"))
+    })
+}
+
+/// What decides that a PVC is not protected, in words.
+pub(super) fn decider(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Disabled => "the annotation backup-controller.io/enabled, on the PVC or its Namespace",
+        Reason::NotOptedIn => "selection.mode of the configuration, which is the administrator's",
+        Reason::NamespaceExcluded => "selection.namespaces of the configuration, which is the administrator's",
+        Reason::ClassExcluded => "selection.storageClasses of the configuration, which is the administrator's",
+        Reason::DriverExcluded => "selection.drivers of the configuration, which is the administrator's",
+        Reason::NoSnapshotApi => "the cluster, which has no snapshots",
+        Reason::NoSnapshotClass | Reason::AmbiguousSnapshotClass => "the cluster's VolumeSnapshotClasses",
+        Reason::WrongSnapshotClass => "the annotation or classes.<class>.snapshotClass that names the class",
+        Reason::WrongStorageClass => "classes.<class>.storageClass of the configuration",
+        Reason::InvalidSetting | Reason::UnknownDestination => "the setting that the message names",
+        Reason::NamespaceTerminating => "the Namespace, which is being deleted",
+        _ => "the PVC itself",
+    }
+}

@@ -1,0 +1,100 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::observe::Knows;
+use crate::tests::fixture::{ALL, Objects, TENANT, cluster, now, source_id};
+use crate::tests::server::{Server, forbidden, refusal, serve};
+use events::Told;
+
+fn page_with(all: &Objects, name: &str, knows: Knows, events: Result<Vec<Told>, String>) -> Page {
+    Page::new(&all.observed(knows), all.only_with(name, knows), events, now())
+}
+
+fn text(all: &Objects, name: &str) -> String {
+    page_with(all, name, ALL, Ok(Vec::new())).text()
+}
+
+#[test]
+fn a_protected_pvc_says_what_is_in_force_and_where_it_comes_from() {
+    let mut all = cluster();
+    let data = all.claims.iter_mut().find(|c| c["metadata"]["name"] == "data").unwrap();
+    data["metadata"]["annotations"]["backup-controller.io/retention"] = json!("daily=14");
+    data["metadata"]["annotations"]["backup-controller.io/time-zone"] = json!("Nowhere/No");
+    all.namespaces[0]["metadata"]["annotations"] = json!({
+        "backup-controller.io/schedule": "30 4 * * *", "backup-controller.io/time-zone": "Europe/Amsterdam"
+    });
+    let text = text(&all, "data");
+    let wanted = [
+        "PVC data in namespace shop is protected: the newest good run is 20181205T0317Z (8h ago).",
+        "  schedule         30 4 * * *",
+        "annotation backup-controller.io/schedule on the Namespace (30 4 * * *)",
+        "annotation backup-controller.io/retention on the PVC (daily=14)",
+        "  destinations     disk               the configuration: defaults.destinations (disk)",
+        "the driver's only class",
+        "InvalidSetting: backup-controller.io/time-zone: \"Nowhere/No\" on the PVC",
+        "  next run         in 15h (2018-12-06T03:17:00Z)",
+        "  restore points   2 in the namespace, the newest data-20181205 (Good); all: kubectl backup list data",
+        "  outside          a copy outlives the namespace",
+    ];
+    for part in wanted {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+/// Every reason for a PVC's being left alone is told with what decided it and what to do.
+#[test]
+fn a_pvc_that_is_left_alone_says_who_decided_it() {
+    let all = cluster();
+    for (name, parts) in [
+        ("raw", ["is NOT protected", "BlockVolume: ", "Decided by: the PVC itself"]),
+        ("off", ["somebody chose so", "What to do: remove the annotation", "Decided by: the annotation"]),
+        ("etcd", ["somebody chose so", "NamespaceExcluded", "Decided by: selection.namespaces"]),
+        ("forgotten", ["nothing is scheduled", "NoCronJob", "What to do: look whether the controller runs"]),
+        ("full", ["its newest run or step failed", "DiskFull, run 20181205T0317Z, 8h ago", "copy to disk"]),
+        ("new", ["protected from now on", "DiskBusy", "copy to disk"]),
+        ("gone", ["is gone, and left restore points", "SourceGone", "all: kubectl backup list gone"]),
+    ] {
+        let text = text(&all, name);
+        for part in parts {
+            assert!(text.contains(part), "{name}: {part} is not in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn who_may_not_read_the_configuration_is_told_what_was_recorded() {
+    let page = page_with(&cluster(), "data", TENANT, Err("you may not list events".to_owned()));
+    let text = page.text();
+    assert!(text.contains("is protected") && !text.contains("Settings in force"), "{text}");
+    assert!(text.contains("you may not list events"), "{text}");
+}
+
+#[test]
+fn events_of_the_controller_about_the_pvc_are_told_newest_first() {
+    let event = |at: &str, reason: &str, by: &str| {
+        json!({
+            "metadata": {"name": reason}, "involvedObject": {}, "eventTime": format!("{at}.000000Z"), "type": "Warning",
+            "reason": reason, "message": "first\nsecond", "reportingComponent": by, "reportingInstance": "x"
+        })
+    };
+    let events: Vec<Value> = vec![
+        event("2018-12-05T11:00:00", "Older", "backup-controller"),
+        event("2018-12-05T11:59:00", "Newer", "backup-controller"),
+        event("2018-12-05T11:59:30", "Other", "kubelet"),
+    ];
+    let list = json!({"kind": "EventList", "apiVersion": "v1", "metadata": {}, "items": events});
+    let path = "/api/v1/namespaces/shop/events";
+    let server = Server::of(cluster()).refusing(path, (200, list));
+    let volume = cluster().only("data");
+    let told = serve(async { events::of(&server.client(), &volume).await }).unwrap();
+    let text = page_with(&cluster(), "data", ALL, Ok(told)).text();
+    assert!(text.contains("  60s      Warning   Newer: first second\n  60m      Warning   Older"), "{text}");
+    assert!(!text.contains("Other"), "{text}");
+    let asked = server.asked(path);
+    assert!(asked[0].contains(&source_id("shop", "data").uid), "{asked:?}");
+    let server = server.refusing(path, forbidden("list resource \"events\""));
+    let refused = serve(async { events::of(&server.client(), &volume).await }).unwrap_err();
+    assert!(refused.starts_with("you (me) may not list events in namespace shop"), "{refused}");
+    let server = server.refusing(path, refusal(500, "InternalError", "etcd is down"));
+    assert!(serve(async { events::of(&server.client(), &volume).await }).unwrap_err().contains("etcd is down"));
+}
