@@ -84,6 +84,10 @@ image: binaries ## Build both images and import them on the nodes
 binaries: ## The static binaries of the images, into target/image
 	@$(DEV) binaries --profile $(PROFILE)
 
+.PHONY: chart
+chart: ## Make the Helm chart again from templates/install
+	@$(CARGO) run --quiet --package backup-controller-tests --bin chart
+
 .PHONY: bench-job
 bench-job: ## Sizes, times, memory and requests of one run
 	@echo "==> what is shipped is built (profile dist: minutes, when something changed)"

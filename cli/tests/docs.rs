@@ -88,7 +88,7 @@ fn keys(path: &str, value: &Value, found: &mut Vec<(String, Option<String>)>) {
             }
         }
         value => {
-            let example = path.starts_with("classes") || path.starts_with("destinations");
+            let example = ["classes", "destinations", "restores.grants"].iter().any(|list| path.starts_with(list));
             found.push((path.to_owned(), scalar(value).filter(|_| !example)));
         }
     }
@@ -116,6 +116,7 @@ fn every_key_of_the_configuration_is_explained_with_its_default() {
         "classes",
         "destinations",
         "limits",
+        "restores",
         "deadlines",
         "retries",
         "resources",

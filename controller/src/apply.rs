@@ -119,6 +119,7 @@ impl Applier {
                 restore::record(client, settings, asker, namespace, record, *stop).await
             }
             Action::TellHolders { namespace, pod, holders } => restore::holders(client, namespace, pod, holders).await,
+            Action::TakeBack(volume) => restore::take_back(client, volume).await,
             Action::Hold { namespace, snapshot, until } => restore::hold(client, namespace, snapshot, *until).await,
             other => unreachable!("{} is taken above", other.name()),
         }
@@ -298,7 +299,7 @@ pub(crate) async fn publish(
     }
 }
 
-fn configured<'a>(settings: &'a Settings, destination: &str) -> Result<&'a Destination, Refusal> {
+pub(crate) fn configured<'a>(settings: &'a Settings, destination: &str) -> Result<&'a Destination, Refusal> {
     settings.config.destination(destination).ok_or_else(|| Refusal::NoDestination(destination.to_owned()))
 }
 

@@ -2,22 +2,23 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::{Api, Client};
 use model::Timestamp;
+use model::config::Store;
 use model::facts::{self, Identity};
 use model::hold::Hold;
 use model::names;
-use model::plan::{Asker, Note, Promote, Restore};
+use model::plan::{Asker, Lender, Note, Promote, Restore};
 use model::record::{Holders, RestoreRecord, RestoreState};
 use model::restore::Place;
 use model::snapshot::VolumeSnapshot;
 use model::world::{Change, Seen};
 use serde::Serialize;
 use serde_json::json;
-use templates::{Promoter, RestorePod};
+use templates::{Grant, Medium, Promoter, RestorePod};
 
-use crate::apply::{Refusal, annotation, publish};
+use crate::apply::{Refusal, annotation, configured, publish};
 use crate::settings::Settings;
 
 /// One field manager for the pod, one for what is written down: applying one must not take the other away.
@@ -69,8 +70,57 @@ pub(crate) async fn start(client: &Client, settings: &Settings, restore: &Restor
         settings.templates.restore_job(&settings.install, &settings.config, pod)
     })?;
     let made: Job = api::ensure(client, &job).await?;
+    if let Some(lender) = &restore.lender {
+        lend(client, settings, restore, lender, made.metadata.uid.as_deref().unwrap_or_default()).await?;
+    }
     tracing::info!(namespace = restore.namespace, pvc = restore.target.name, request = restore.text, "restore started");
     Ok(Change::Job(Seen::Put(facts::Job::from(&made))))
+}
+
+/// Makes the volume and the claim through which the Job reads another namespace's disk. The claim goes with the Job,
+/// and the volume when the restore has ended.
+async fn lend(
+    client: &Client,
+    settings: &Settings,
+    restore: &Restore,
+    lender: &Lender,
+    job: &str,
+) -> Result<(), Refusal> {
+    let destination = configured(settings, &lender.destination)?;
+    let source = names::SourceId {
+        namespace: lender.namespace.clone(),
+        name: restore.request.pvc.clone(),
+        uid: restore.point.uid.clone(),
+    };
+    let (csi, affinity);
+    let (size, medium) = match &destination.store {
+        Store::HostPath(host) => {
+            (host.size.as_str(), Medium::Host { path: &host.path, node_selector: &host.node_selector })
+        }
+        Store::Claim(claim) => {
+            let volumes: Api<PersistentVolume> = Api::all(client.clone());
+            let what = || format!("get persistentvolumes {}", lender.volume);
+            let spec = api::bounded(what, volumes.get(&lender.volume)).await?.spec.unwrap_or_default();
+            csi = serde_json::to_value(spec.csi).unwrap_or_default();
+            affinity = serde_json::to_value(spec.node_affinity).unwrap_or_default();
+            (claim.size.as_str(), Medium::Csi { source: &csi, node_affinity: &affinity })
+        }
+    };
+    let instance = &settings.install.instance;
+    let grant = Grant { instance, namespace: &restore.namespace, claim: &restore.claim, source: &source, size, medium };
+    let volume = settings.templates.grant_volume(&grant)?;
+    let mut claim = settings.templates.grant_claim(&grant)?;
+    claim["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "batch/v1", "kind": "Job", "name": restore.claim, "uid": job}]);
+    api::ensure::<PersistentVolume>(client, &volume).await?;
+    api::ensure::<PersistentVolumeClaim>(client, &claim).await?;
+    Ok(())
+}
+
+/// Deletes a volume that was lent. Its reclaim policy is Retain: the disk stays as it is.
+pub(crate) async fn take_back(client: &Client, volume: &Identity) -> Result<Change, Refusal> {
+    api::delete::<PersistentVolume>(client, "", volume, false).await?;
+    Ok(Change::Volume(Seen::Gone((String::new(), volume.name.clone()), volume.uid.clone())))
 }
 
 fn with_pod<T>(
@@ -80,7 +130,7 @@ fn with_pod<T>(
     render: impl FnOnce(&RestorePod<'_>) -> Result<T, templates::RenderError>,
 ) -> Result<T, Refusal> {
     let source = names::SourceId {
-        namespace: restore.namespace.clone(),
+        namespace: restore.lender.as_ref().map_or(&restore.namespace, |l| &l.namespace).clone(),
         name: restore.request.pvc.clone(),
         uid: restore.point.uid.clone(),
     };

@@ -1,7 +1,7 @@
 //! What runs in pods: `backup-job`, one program for every step of a backup.
 //!
-//! `snapshot` and `sweep` talk to the API server. `copy` and `keep` know no API: they move files, and leave
-//! a result that the controller reads.
+//! `snapshot` and `sweep` talk to the API server. `copy`, `restore` and `keep` know no API: they move files, and
+//! leave a result that the controller reads. `idle` keeps a pod for `restore`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,11 +12,17 @@ use crate::logging::Format;
 use crate::outcome::{Exit, Outcome, TerminationLog};
 
 mod copy;
+mod idle;
 mod keep;
+mod links;
 mod logging;
 mod outcome;
+mod process;
+mod restore;
+mod rsync;
 mod snapshot;
 mod sweep;
+mod volume;
 
 /// Runs one step of a backup and leaves its result as JSON in the termination message.
 ///
@@ -47,17 +53,22 @@ enum Step {
     Copy(copy::Args),
     /// Checks that a host's disk is mounted, and makes a namespace's folder on it
     Keep(keep::Args),
+    Restore(restore::Args),
+    /// Does nothing until it is told to end: the main process of a restore pod
+    Idle,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(&cli.log, cli.log_format);
+    logging::start(&cli.log, cli.log_format, matches!(cli.step, Step::Restore(_)));
     let log = TerminationLog::new(cli.termination_log);
     let outcome = match cli.step {
         Step::Snapshot(args) => with_runtime(snapshot::run(args)),
         Step::Sweep(args) => with_runtime(sweep::run(args)),
         Step::Copy(args) => copy::run(&args, &log),
         Step::Keep(args) => keep::run(&args),
+        Step::Restore(args) => restore::run(&args, &log),
+        Step::Idle => with_runtime(idle::run()),
     };
     outcome.finish(&log)
 }

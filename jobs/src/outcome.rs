@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::Timestamp;
+use model::reason::Problem;
 use model::record::termination_message;
 use serde::Serialize;
 
@@ -24,16 +25,19 @@ pub(crate) enum Exit {
     Done,
     /// It did not work, and another try may.
     Again,
+    /// A question had no answer: the command line has to say more.
+    Usage,
     /// It did not work or not wholly, and no retry helps: the result says why.
     Final,
 }
 
 impl Exit {
-    /// The process's exit code. 2 is a wrong command line, which clap reports itself.
+    /// The process's exit code. 2 is a wrong command line, which clap mostly reports itself.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Again => 1,
+            Self::Usage => 2,
             Self::Final => 3,
         }
     }
@@ -65,6 +69,27 @@ impl Outcome {
     }
 }
 
+/// Why a job did not do what it is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The reason, and a sentence for a person.
+    pub(crate) problem: Problem,
+    /// Whether another try may help.
+    pub(crate) exit: Exit,
+}
+
+impl Failure {
+    /// Another try may help.
+    pub(crate) fn again(problem: Problem) -> Self {
+        Self { problem, exit: Exit::Again }
+    }
+
+    /// No retry helps.
+    pub(crate) fn last(problem: Problem) -> Self {
+        Self { problem, exit: Exit::Final }
+    }
+}
+
 /// The file for the termination message.
 #[derive(Debug, Clone)]
 pub(crate) struct TerminationLog {
@@ -77,6 +102,12 @@ impl TerminationLog {
     /// The file that was named, or the kubelet's.
     pub(crate) fn new(path: Option<PathBuf>) -> Self {
         Self { named: path.is_some(), path: path.unwrap_or_else(|| DEFAULT_LOG.into()) }
+    }
+
+    /// Whether a message is for the kubelet: its file was named, or this is the container's main process. A step
+    /// that somebody runs beside that says nothing for the pod.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.named || std::process::id() == 1
     }
 
     /// Replaces what stands there. The last message counts.
@@ -108,7 +139,7 @@ mod tests {
 
     #[test]
     fn exit_codes_are_what_the_templates_pod_failure_policy_goes_by() {
-        assert_eq!([Exit::Done, Exit::Again, Exit::Final].map(Exit::code), [0, 1, 3]);
+        assert_eq!([Exit::Done, Exit::Again, Exit::Usage, Exit::Final].map(Exit::code), [0, 1, 2, 3]);
     }
 
     #[test]

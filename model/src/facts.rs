@@ -308,6 +308,8 @@ pub struct Volume {
     pub nodes: Option<Vec<NodeTerm>>,
     /// Whether it survives its claim.
     pub retained: bool,
+    /// Its UID.
+    pub uid: String,
     /// The UID of its claim.
     pub claim_uid: Option<String>,
     /// Our labels, if it has them.
@@ -322,6 +324,7 @@ impl From<&PersistentVolume> for Volume {
             driver: spec.and_then(|s| s.csi.as_ref()).map(|c| c.driver.clone()),
             nodes: spec.and_then(|s| s.node_affinity.as_ref()).and_then(|a| a.required.as_ref()).map(node_terms),
             retained: spec.and_then(|s| s.persistent_volume_reclaim_policy.as_deref()) == Some("Retain"),
+            uid: pv.metadata.uid.clone().unwrap_or_default(),
             claim_uid: spec.and_then(|s| s.claim_ref.as_ref()).and_then(|c| c.uid.clone()),
             ours: Ours::read(&pv.metadata).map(Box::new),
         }

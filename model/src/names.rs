@@ -111,6 +111,8 @@ pub enum Component {
     Sweep,
     /// The Deployment or Job, and the pod, that restores.
     Restore,
+    /// The volume, and the PVC, through which a restore reads the disk of another namespace.
+    Grant,
 }
 
 impl Component {
@@ -125,15 +127,15 @@ impl Component {
             Self::Keeper => "keeper",
             Self::Sweep => "sweep",
             Self::Restore => "restore",
+            Self::Grant => "grant",
         }
     }
 
     /// Reads a label's value.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Snapshot, Self::Promoter, Self::Copy, Self::Disk, Self::Keeper, Self::Sweep, Self::Restore]
-            .into_iter()
-            .find(|c| c.as_str() == text)
+        use Component::{Copy, Disk, Grant, Keeper, Promoter, Restore, Snapshot, Sweep};
+        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant].into_iter().find(|c| c.as_str() == text)
     }
 }
 
@@ -324,6 +326,13 @@ pub fn restore_job(target: &SourceId, value: &str) -> String {
 pub fn restore_pod(pvc: &str, token: &str) -> String {
     let readable = pvc.replace('.', "-");
     format!("restore-{}-{token}", cut(&readable, 36))
+}
+
+/// The PV through which a restore in `namespace` reads the disk of another one; `claim` is the PVC there.
+#[must_use]
+pub fn grant_volume(instance: &str, namespace: &str, claim: &str) -> String {
+    let readable = format!("{instance}-{namespace}-{claim}");
+    format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{namespace}/{claim}"), 12))
 }
 
 /// The folder of a source's dated trees, below a disk's root. On a host's disk the root is the namespace's folder

@@ -118,6 +118,8 @@ pub struct World {
     pub holders: HashMap<String, Store<Holder>>,
     /// PVCs that ask for a restore.
     pub(crate) asking: BTreeSet<Key>,
+    /// Volumes of disks that are lent for restores.
+    pub(crate) grants: BTreeSet<String>,
     /// By source: the last step that the API server refused, until one succeeds.
     pub faults: HashMap<String, Problem>,
     /// By who asks for a restore (its UID): what the API server refused, until that succeeds.
@@ -150,6 +152,7 @@ impl World {
             restorers: Store::default(),
             holders: HashMap::new(),
             asking: BTreeSet::new(),
+            grants: BTreeSet::new(),
             faults: HashMap::new(),
             restore_faults: HashMap::new(),
             waits: HashMap::new(),

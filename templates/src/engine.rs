@@ -62,6 +62,10 @@ files! {
     Restore = "restore.yaml.hbs",
     /// The Job that restores.
     RestoreJob = "restore-job.yaml.hbs",
+    /// A volume over another namespace's disk, for a restore.
+    GrantVolume = "grant-volume.yaml.hbs",
+    /// The claim to it.
+    GrantClaim = "grant-claim.yaml.hbs",
 }
 
 fn empty() -> Templates {

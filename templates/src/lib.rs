@@ -16,6 +16,7 @@ pub mod args;
 mod check;
 mod engine;
 mod error;
+mod grant;
 mod inputs;
 mod objects;
 mod pods;
@@ -34,7 +35,7 @@ use serde_json::Value;
 
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
-pub use inputs::{CopyJob, Install, Point, Promoter, RestorePod};
+pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestorePod};
 pub use objects::sweep_name;
 
 /// Where a pod that creates objects finds the templates that replace the embedded ones: the mount of
@@ -161,6 +162,16 @@ impl Templates {
         restore: &RestorePod<'_>,
     ) -> Result<Value, RenderError> {
         restore::job(self, install, config, restore)
+    }
+
+    /// The volume through which another namespace reads a disk for a restore, to be created.
+    pub fn grant_volume(&self, grant: &Grant<'_>) -> Result<Value, RenderError> {
+        grant::volume(self, grant)
+    }
+
+    /// The claim to that volume, in the namespace that restores, to be created.
+    pub fn grant_claim(&self, grant: &Grant<'_>) -> Result<Value, RenderError> {
+        grant::claim(self, grant)
     }
 
     /// The snapshot of a run, to be created.

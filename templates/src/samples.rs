@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{CopyJob, Install, Point, Promoter, RestorePod};
+use crate::{CopyJob, Grant, Install, Medium, Point, Promoter, RestorePod};
 
 /// Renders every template with samples.
 pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
@@ -80,7 +80,23 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         path: Some("etc"),
         ..restore
     };
+    let affinity = serde_json::Value::Null;
+    let csi = serde_json::json!({"driver": "csi.example.com", "volumeHandle": "42"});
+    let Store::HostPath(host_path) = &host.store else { return Ok(Vec::new()) };
+    let grant = |medium| Grant {
+        instance: &install.instance,
+        namespace: "shop-test",
+        claim: "restore-mypvc-0123456789abcdef",
+        source: &source,
+        size: "2Ti",
+        medium,
+    };
+    let on_host = grant(Medium::Host { path: &host_path.path, node_selector: &host_path.node_selector });
+    let on_csi = grant(Medium::Csi { source: &csi, node_affinity: &affinity });
     Ok(vec![
+        ("grant-volume-host", templates.grant_volume(&on_host)?),
+        ("grant-volume", templates.grant_volume(&on_csi)?),
+        ("grant-claim", templates.grant_claim(&on_csi)?),
         ("restore", templates.restore_deployment(&install, &config, &restore)?),
         ("restore-job", templates.restore_job(&install, &config, &from_disk)?),
         ("cronjob", templates.snapshot_cronjob(&install, &config, &source, &protection, true)?),

@@ -27,6 +27,7 @@
 //! ```
 
 pub mod binaries;
+pub mod chart;
 mod controller;
 mod http;
 mod identity;

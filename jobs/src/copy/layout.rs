@@ -19,7 +19,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use model::names::{Run, hash};
+use model::names::Run;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps};
 use rustix::io::Errno;
 
@@ -51,7 +51,7 @@ pub(crate) struct Tree {
 pub(crate) struct Partial {
     /// The run that it was made for.
     pub(crate) run: Run,
-    /// The start of the machine on which it was begun. See [`this_boot`].
+    /// The start of the machine on which it was begun. See [`crate::volume::this_boot`].
     pub(crate) boot: String,
     /// The try that writes it.
     pub(crate) attempt: String,
@@ -210,18 +210,6 @@ impl Shelf {
         found.trees.sort_by(|a, b| a.run.cmp(&b.run));
         found.strangers = folders.into_iter().filter(|f| !found.trees.iter().any(|t| t.run == *f)).collect();
         Ok(found)
-    }
-}
-
-/// A short name for this start of this machine.
-///
-/// A file that rsync has renamed into place has its size and time, but its bytes may be in memory only. They
-/// stay there when a process is killed and are lost when the machine is, and then a file with holes can have
-/// the right size and time. So a partial tree from another start, here or elsewhere, is compared by checksum.
-pub(crate) fn this_boot() -> String {
-    match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
-        Ok(id) => hash(id.trim(), 8),
-        Err(_) => "unknown".to_owned(),
     }
 }
 

@@ -1,20 +1,19 @@
 //! `backup-job copy`: copies a promoter's files into a dated tree.
 //!
 //! This file is the order of the steps. [`source`] looks at what is copied, [`layout`] at where it goes;
-//! [`tree`] makes the tree: [`partial`] begins it, [`rsync`] moves the bytes, [`report`] understands what rsync
-//! says, [`links`] mends what it cannot do, and [`commit`] ends it. [`prune`] removes expired trees.
+//! [`tree`] makes the tree: [`partial`] begins it, [`transfer`] moves the bytes, [`crate::links`] mends what rsync
+//! cannot do, and [`commit`] ends it. [`prune`] removes expired trees.
 
-use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use model::names::Run;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, KEPT, clip, termination_message};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::outcome::{Exit, Outcome, TerminationLog, now};
+use crate::outcome::{Exit, Failure, Outcome, TerminationLog, now};
+use crate::process::{allow_deep_trees, stop_flag};
+use crate::rsync::Task;
 
 use self::layout::{Inventory, Shelf, Tree};
 use self::prune::Policy;
@@ -23,13 +22,11 @@ use self::tree::Making;
 mod args;
 mod commit;
 mod layout;
-mod links;
 mod manifest;
 mod partial;
 mod prune;
-mod report;
-mod rsync;
 mod source;
+mod transfer;
 mod tree;
 
 pub(crate) use args::Args;
@@ -37,32 +34,14 @@ pub(crate) use args::Args;
 /// The longest sentence in a result; it is repeated in annotations and Events.
 const SENTENCE: usize = 512;
 
-/// Why there is no new tree.
-#[derive(Debug, PartialEq, Eq)]
-struct Failure {
-    problem: Problem,
-    exit: Exit,
-}
-
-impl Failure {
-    /// Another try may help.
-    fn again(problem: Problem) -> Self {
-        Self { problem, exit: Exit::Again }
-    }
-
-    /// No retry helps.
-    fn last(problem: Problem) -> Self {
-        Self { problem, exit: Exit::Final }
-    }
-
-    /// The destination did not do what it was asked to do.
-    fn io(what: &str, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => report::full(&format!("when {what}")),
-            _ => Self::again(Problem::new(Reason::CopyFailed, format!("{what}: {error}"))),
-        }
-    }
-}
+/// What copies are called in the words about rsync, and which reasons their failures have.
+const TASK: Task = Task {
+    left_out: "not in the copy",
+    stopped: "the copy was stopped",
+    full: "no space left on the destination",
+    failed: Reason::CopyFailed,
+    no_room: Reason::DiskFull,
+};
 
 /// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
@@ -81,7 +60,9 @@ pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     let message = termination_message(&result);
     match exit {
         Exit::Done => tracing::info!(run = %args.run, result = message, "copied"),
-        Exit::Again | Exit::Final => tracing::error!(run = %args.run, result = message, "not copied, or not wholly"),
+        Exit::Again | Exit::Usage | Exit::Final => {
+            tracing::error!(run = %args.run, result = message, "not copied, or not wholly");
+        }
     }
     Outcome { exit, message }
 }
@@ -91,11 +72,11 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
         let text = format!("the destination {} cannot be opened: {error}", args.destination.display());
         Failure::again(Problem::new(Reason::DiskNotReady, text))
     })?;
-    let Some(lock) = shelf.lock().map_err(|e| Failure::io("locking the destination", &e))? else {
+    let Some(lock) = shelf.lock().map_err(|e| TASK.io("locking the destination", &e))? else {
         let text = "another copy of this volume is still writing to the destination";
         return Err(Failure::again(Problem::new(Reason::DiskBusy, text)));
     };
-    let mut found = shelf.inventory().map_err(|e| Failure::io("reading the destination", &e))?;
+    let mut found = shelf.inventory().map_err(|e| TASK.io("reading the destination", &e))?;
     if let Some(tree) = found.trees.iter().find(|tree| tree.run == args.run) {
         tracing::info!(run = %args.run, "the run is there already");
         let result = tree.manifest.result.clone();
@@ -161,25 +142,5 @@ fn tidy(shelf: &Shelf, found: &mut Inventory) {
         if let Err(error) = shelf.remove(&name) {
             tracing::warn!(%error, "cannot remove {}", name.display());
         }
-    }
-}
-
-/// A flag that the signals to stop set.
-fn stop_flag() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&flag)) {
-            tracing::warn!(%error, "cannot listen for signal {signal}");
-        }
-    }
-    flag
-}
-
-/// Removing a tree keeps a folder open for every level, some runtimes start with 1,024 open files, and rsync
-/// gets as deep as that.
-fn allow_deep_trees() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }

@@ -2,9 +2,11 @@
 
 use model::names::Run;
 
-use super::Failure;
+use super::TASK;
 use super::commit::rename_new;
-use super::layout::{Partial, Shelf, Tree, this_boot};
+use super::layout::{Partial, Shelf, Tree};
+use crate::outcome::Failure;
+use crate::volume::this_boot;
 
 /// The folder to write into, and one of another run whose files can be used again.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ pub(crate) fn begin(shelf: &Shelf, run: &Run, attempt: &str, left: Vec<Partial>)
             tracing::info!("going on with {}", left.name());
             if left != partial {
                 let renamed = rename_new(shelf, &left.name(), &partial.name());
-                renamed.map_err(|e| Failure::io("taking over a partial copy", &e))?;
+                renamed.map_err(|e| TASK.io("taking over a partial copy", &e))?;
             }
             partial
         }
@@ -53,7 +55,7 @@ pub(crate) fn begin(shelf: &Shelf, run: &Run, attempt: &str, left: Vec<Partial>)
 /// Makes an empty partial tree.
 pub(crate) fn fresh(shelf: &Shelf, run: &Run, attempt: &str) -> Result<Partial, Failure> {
     let partial = Partial { run: run.clone(), boot: this_boot(), attempt: attempt.to_owned() };
-    shelf.make(&partial.name()).map_err(|e| Failure::io("making a folder", &e))?;
+    shelf.make(&partial.name()).map_err(|e| TASK.io("making a folder", &e))?;
     Ok(partial)
 }
 

@@ -3,17 +3,13 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use model::reason::{Problem, Reason};
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
-use super::Failure;
 use super::layout::Tree;
-
-/// ext4 makes this folder in every volume's root (F48).
-const LOST_AND_FOUND: &str = "lost+found";
+use crate::outcome::Failure;
+use crate::volume::{LOST_AND_FOUND, is_empty_or_locked, is_mount};
 
 /// A source that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,26 +44,6 @@ pub(crate) fn look(path: &Path, allow_unmounted: bool) -> Result<Source, Failure
     Ok(source)
 }
 
-/// Whether something is mounted at `path`. The device alone does not tell: a bind mount has its parent's.
-fn is_mount(path: &Path) -> io::Result<bool> {
-    let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS)?;
-    if stat.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) {
-        return Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
-    }
-    // Linux before 5.8.
-    Ok(fs::metadata(path)?.dev() != fs::metadata(path.join(".."))?.dev())
-}
-
-fn is_empty_or_locked(entry: &fs::DirEntry) -> bool {
-    if !entry.file_type().is_ok_and(|t| t.is_dir()) {
-        return false;
-    }
-    match fs::read_dir(entry.path()) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
-    }
-}
-
 /// An empty source that was not empty before is not good unless somebody says that it is (law 6, F47): a
 /// lost mount, a failed restore and an emptied volume look the same from here.
 pub(crate) fn check_empty(source: Source, accepted: bool, trees: &[Tree]) -> Result<(), Failure> {
@@ -84,12 +60,6 @@ mod tests {
     use super::*;
     use crate::copy::manifest::tests::manifest;
     use model::record::CopyState;
-
-    #[test]
-    fn a_mount_is_told_from_a_folder() {
-        assert!(is_mount(Path::new("/proc")).unwrap());
-        assert!(!is_mount(Path::new("/proc/self")).unwrap());
-    }
 
     fn trees(files: &[u64]) -> Vec<Tree> {
         let tree = |(day, files): (usize, &u64)| {

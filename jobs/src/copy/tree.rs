@@ -13,11 +13,12 @@ use super::args::Args;
 use super::layout::{Partial, Shelf, Tree};
 use super::manifest::Manifest;
 use super::partial::{Plan, Start};
-use super::report::{Stats, Verdict};
-use super::rsync::{Transfer, Trouble};
 use super::source::Source;
-use super::{Failure, SENTENCE, commit, links, partial, rsync};
-use crate::outcome::now;
+use super::transfer::Transfer;
+use super::{SENTENCE, TASK, commit, partial, transfer};
+use crate::links;
+use crate::outcome::{Failure, now};
+use crate::rsync::{Stats, Trouble, Verdict};
 
 /// What a tree is made of.
 pub(crate) struct Making<'a> {
@@ -68,7 +69,7 @@ impl Making<'_> {
             verdict = self.part(&start, &plan, verdict)?;
         }
         let manifest = commit::commit(self.shelf, &start.partial, || self.written_down(verdict, plan))
-            .map_err(|e| Failure::io("making the tree", &e))?;
+            .map_err(|e| TASK.io("making the tree", &e))?;
         if let Some(other) = &start.other {
             partial::discard(self.shelf, other);
         }
@@ -78,7 +79,7 @@ impl Making<'_> {
     /// Runs rsync.
     fn transfer(&self, start: &Start, plan: &Plan) -> Result<Moved, Failure> {
         let name = start.partial.name();
-        let nanoseconds = self.shelf.keeps_nanoseconds(&name).map_err(|e| Failure::io("setting a time", &e))?;
+        let nanoseconds = self.shelf.keeps_nanoseconds(&name).map_err(|e| TASK.io("setting a time", &e))?;
         if !nanoseconds {
             tracing::warn!("the destination keeps no nanoseconds: times are compared by whole seconds");
         }
@@ -92,13 +93,13 @@ impl Making<'_> {
             leave_lost_and_found: self.source.leave_lost_and_found,
         };
         tracing::info!(run = %self.args.run, link = ?plan.link, checksum = plan.checksum, "copying");
-        let ended = rsync::run(&transfer, self.lock, self.stop, self.args.progress_seconds);
+        let ended = transfer::run(&transfer, self.lock, self.stop, self.args.progress_seconds);
         let (status, report) = ended.map_err(|trouble| match trouble {
             Trouble::Missing => {
                 let text = "there is no rsync in the image: copies need the image backup-mover";
                 Failure::last(Problem::new(Reason::CopyFailed, text))
             }
-            Trouble::Io(error) => Failure::io("running rsync", &error),
+            Trouble::Io(error) => TASK.io("running rsync", &error),
         })?;
         if self.stop.load(Ordering::Relaxed) && !status.success() {
             let text = "the copy was stopped before its end; the next try goes on with it";
@@ -119,7 +120,7 @@ impl Making<'_> {
         }
         tracing::info!("{} names are files of their own now, and are copied again", merged.len());
         for name in merged {
-            fs::remove_file(tree.join(name)).map_err(|e| Failure::io("parting files", &e))?;
+            fs::remove_file(tree.join(name)).map_err(|e| TASK.io("parting files", &e))?;
         }
         let plan = Plan { link: Vec::new(), checksum: false, ..plan.clone() };
         let again = self.transfer(start, &plan)?.verdict()?;
@@ -158,7 +159,7 @@ impl Making<'_> {
     }
 
     fn source_path(&self) -> Result<PathBuf, Failure> {
-        std::path::absolute(&self.args.source).map_err(|e| Failure::io("finding the source", &e))
+        std::path::absolute(&self.args.source).map_err(|e| TASK.io("finding the source", &e))
     }
 
     /// Removes partial trees where they would only keep the disk full for others. Trees are not touched.

@@ -8,7 +8,7 @@ use rustix::fs::{XattrFlags, lsetxattr};
 
 use crate::compare::{list, same};
 use crate::corpus::set_acl;
-use crate::place::{Place, RUNS, has, set_time, set_time_ns};
+use crate::place::{Ended, Place, RUNS, has, set_time, set_time_ns};
 
 #[test]
 fn unchanged_files_are_shared_and_changed_ones_are_not() {
@@ -131,6 +131,23 @@ fn the_third_tree_prunes_the_first_and_says_so() {
         assert_eq!(pruned, if number == 2 { &RUNS[..1] } else { &[] });
     }
     place.holds(&RUNS[1..3]);
+}
+
+/// What a result names can be restored from: the trees that are there, and none that is going.
+#[test]
+fn a_result_names_the_trees_that_are_kept_newest_first() {
+    let place = Place::new("kept");
+    place.write("file", "x");
+    let kept = |ended: &Ended| ended.complete().kept.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(kept(&place.copy(RUNS[0]).run()), RUNS[..1]);
+    assert_eq!(kept(&place.copy(RUNS[2]).run()), [RUNS[2], RUNS[0]]);
+    let pruning = place.copy(RUNS[3]).arg("--retention=last=2").run();
+    assert_eq!(kept(&pruning), [RUNS[3], RUNS[2]], "the first one was pruned");
+    assert_eq!(pruning.complete().pruned.len(), 1);
+    place.holds(&[RUNS[2], RUNS[3]]);
+    // A run that is there already names what is there now, not what was when it was made.
+    assert_eq!(kept(&place.copy(RUNS[2]).run()), [RUNS[3], RUNS[2]]);
+    assert!(place.manifest(RUNS[3])["kept"].is_null(), "it would be old the next day");
 }
 
 /// Law 1: whatever its age, and whoever set the clock.

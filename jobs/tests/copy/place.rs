@@ -178,7 +178,10 @@ pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     /// The termination message.
     pub(crate) message: String,
+    /// Standard output, then standard error.
     pub(crate) output: String,
+    #[allow(dead_code, reason = "of the restore's tests")]
+    pub(crate) stdout: String,
 }
 
 impl Ended {
@@ -212,6 +215,12 @@ impl Ended {
 impl Job {
     pub(crate) fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.into());
+        self
+    }
+
+    #[allow(dead_code, reason = "of the restore's tests")]
+    pub(crate) fn os_arg(mut self, arg: OsString) -> Self {
+        self.args.push(arg);
         self
     }
 
@@ -251,7 +260,7 @@ impl Job {
         self.by(&["setpriv", "--bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+setfcap,+mknod"])
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut words: Vec<OsString> = self.before.iter().map(Into::into).collect();
         words.push(PROGRAM.into());
         let mut command = Command::new(&words[0]);
@@ -260,7 +269,7 @@ impl Job {
         path.push(std::env::var_os("PATH").unwrap());
         let mut log = OsString::from("--termination-log=");
         log.push(&self.log);
-        command.args(&words[1..]).args(&self.args).arg(log).env("PATH", path).env("POD_UID", "pod-1");
+        command.args(&words[1..]).arg(log).args(&self.args).env("PATH", path).env("POD_UID", "pod-1");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -269,13 +278,19 @@ impl Job {
     pub(crate) fn run(&self) -> Ended {
         let _ = fs::remove_file(&self.log);
         let Output { status, stdout, stderr } = self.command().output().unwrap();
-        let output = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
-        Ended { code: status.code(), message: fs::read_to_string(&self.log).unwrap_or_default(), output }
+        let stdout = String::from_utf8_lossy(&stdout).into_owned();
+        let output = stdout.clone() + &String::from_utf8_lossy(&stderr);
+        Ended { code: status.code(), message: fs::read_to_string(&self.log).unwrap_or_default(), output, stdout }
     }
 
     /// What a call that was started left, once it ended.
     pub(crate) fn ended(&self, code: Option<i32>) -> Ended {
-        Ended { code, message: fs::read_to_string(&self.log).unwrap_or_default(), output: String::new() }
+        Ended {
+            code,
+            message: fs::read_to_string(&self.log).unwrap_or_default(),
+            output: String::new(),
+            stdout: String::new(),
+        }
     }
 
     /// Starts it.

@@ -23,7 +23,7 @@ use crate::schedule::Zone;
 use crate::select::Protection;
 
 pub use copy::running;
-pub use restore::{Asker, Promote, Restore, Restores, any as any_restore, restores};
+pub use restore::{Asker, Lender, Promote, Restore, Restores, any as any_restore, restores};
 pub use source::{from_our_snapshot, plan, verdict};
 
 /// One step. Doing it twice is the same as doing it once.
@@ -114,6 +114,8 @@ pub enum Action {
         /// Who.
         holders: Holders,
     },
+    /// Delete the volume of a disk that was lent for a restore. The disk's own stays.
+    TakeBack(Identity),
     /// Hold a snapshot while it is restored from.
     Hold {
         /// The snapshot's namespace.
@@ -202,6 +204,7 @@ impl Action {
             }
             Self::RecordRestore { asker, .. } => format!("restore-record/{}", asker.uid()),
             Self::TellHolders { pod, .. } => format!("holders/{}", pod.uid),
+            Self::TakeBack(id) => format!("take-back/{}", id.uid),
             Self::Hold { snapshot, .. } => format!("hold/{}", snapshot.uid),
         }
     }
@@ -224,6 +227,7 @@ impl Action {
             Self::StartRestore(_) => "StartRestore",
             Self::RecordRestore { .. } => "RecordRestore",
             Self::TellHolders { .. } => "TellHolders",
+            Self::TakeBack(_) => "TakeBack",
             Self::Hold { .. } => "Hold",
         }
     }
@@ -246,6 +250,7 @@ impl Action {
             | Self::StartRestore(_)
             | Self::RecordRestore { .. }
             | Self::TellHolders { .. }
+            | Self::TakeBack(_)
             | Self::Hold { .. } => None,
         }
     }
@@ -270,6 +275,7 @@ impl Action {
                 | Self::StartRestore(_)
                 | Self::RecordRestore { .. }
                 | Self::TellHolders { .. }
+                | Self::TakeBack(_)
                 | Self::Hold { .. }
         )
     }

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::copy;
-use super::restore::{Asker, Promote};
+use super::restore::{Asker, Lender, Promote};
 use super::source::{from_our_snapshot, verdict};
 use crate::config::{AccessMode, Destination, Store};
 use crate::facts::{Claim, ClaimPhase, JobState};
@@ -27,8 +27,10 @@ pub(super) struct Ask<'a> {
 pub(super) struct Found {
     pub(super) target: SourceId,
     pub(super) point: RestorePoint,
-    pub(super) claim: String,
+    /// `None`: one that is made for the restore.
+    pub(super) claim: Option<String>,
     pub(super) folder: Option<String>,
+    pub(super) lender: Option<Lender>,
     pub(super) spc_no_relabeling: bool,
 }
 
@@ -58,11 +60,14 @@ impl Ask<'_> {
         let protection = self.protection(source_namespace);
         let point = self.point(source_namespace, protection.as_ref())?;
         let (claim, folder) = match &point.place {
+            Place::Tree { destination } if source_namespace != self.namespace => {
+                return self.lent(source_namespace, target, point.clone(), destination);
+            }
             Place::Snapshot { name, promoter } => {
                 (self.promoter(&point, name, promoter.as_deref(), target, protection.as_ref())?, None)
             }
             Place::Tree { destination } => {
-                let (claim, folder) = self.tree(&point, destination)?;
+                let (claim, folder) = self.tree(self.namespace, &point, destination)?;
                 (claim, Some(folder))
             }
         };
@@ -74,8 +79,9 @@ impl Ask<'_> {
         }
         Ok(Found {
             target: target.source(),
-            claim: claim.id.name.clone(),
+            claim: Some(claim.id.name.clone()),
             folder,
+            lender: None,
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling)
                 && matches!(point.place, Place::Snapshot { .. }),
             point,
@@ -95,8 +101,15 @@ impl Ask<'_> {
         if source == self.namespace {
             return Ok(());
         }
-        let message = format!("restore points of namespace {source} are not for namespace {}", self.namespace);
-        refused(Reason::NotGranted, message)
+        let granted = self.world.config.restores.grants(source, &self.request.pvc, self.namespace);
+        let message = match (self.asker, &self.request.from) {
+            (Asker::Deployment(_), _) => "a restore pod has its own namespace's alone; ask by restore-from on a PVC",
+            (Asker::Claim(_), _) if !granted => "no grant allows that",
+            (Asker::Claim(_), From::Snapshot) => "snapshots cannot be mounted from another namespace, disks can",
+            (Asker::Claim(_), _) => return Ok(()),
+        };
+        let what = format!("restore points of {source}/{} for namespace {}", self.request.pvc, self.namespace);
+        refused(Reason::NotGranted, format!("{what}: {message}"))
     }
 
     /// The PVC that is written.
@@ -153,7 +166,9 @@ impl Ask<'_> {
         let (world, request) = (self.world, self.request);
         let live = world.claims.get(namespace, &request.pvc).map(|c| c.id.uid.as_str());
         let zone: &Zone = protection.map_or(&world.config.defaults.time_zone, |p| &p.zone);
-        let points = restore::points(world, namespace, &request.pvc);
+        let mut points = restore::points(world, namespace, &request.pvc);
+        // A snapshot is mounted in its own namespace alone.
+        points.retain(|p| namespace == self.namespace || matches!(p.place, Place::Tree { .. }));
         let point = match restore::choose(&points, request, live, zone) {
             Ok(point) => point.clone(),
             Err(problem) => self.untold(live).ok_or(Obstacle::Refused(problem))?,
@@ -260,23 +275,55 @@ impl Ask<'_> {
     }
 
     /// The disk with a tree, and the tree's folder.
-    fn tree(&self, point: &RestorePoint, destination: &str) -> Result<(&Claim, String), Obstacle> {
+    fn tree(&self, namespace: &str, point: &RestorePoint, destination: &str) -> Result<(&Claim, String), Obstacle> {
         let Some(destination) = self.world.config.destination(destination) else {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
         let name = names::disk_claim(destination);
-        let disk = self.world.claims.get(self.namespace, &name);
+        let disk = self.world.claims.get(namespace, &name);
         let disk = disk.filter(|c| c.ours.as_ref().is_some_and(|o| o.component == Component::Disk));
         let Some(disk) = disk.filter(|c| !c.terminating && c.phase != ClaimPhase::Lost) else {
-            let message = format!("namespace {} has no BackupDisk {name}, or it is being deleted", self.namespace);
+            let message = format!("namespace {namespace} has no BackupDisk {name}, or it is being deleted");
             return refused(Reason::DiskNotReady, message);
         };
         if let Some(job) = self.copying(destination, disk, &point.uid) {
             return waiting(Reason::DiskBusy, format!("the copy {job} writes to the disk"));
         }
         let host_disk = matches!(destination.store, Store::HostPath(_));
-        let folder = restore::tree_path(host_disk, self.namespace, &self.request.pvc, &point.uid, &point.run);
+        let folder = restore::tree_path(host_disk, namespace, &self.request.pvc, &point.uid, &point.run);
         Ok((disk, folder))
+    }
+
+    /// The disk of another namespace, through a volume that is made for this restore alone.
+    fn lent(&self, namespace: &str, target: &Claim, point: RestorePoint, destination: &str) -> Result<Found, Obstacle> {
+        let (disk, folder) = self.tree(namespace, &point, destination)?;
+        let Some(configured) = self.world.config.destination(destination) else {
+            return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
+        };
+        // Of a host's disk only the trees of the one PVC are lent; a volume is lent whole.
+        let folder = match configured.store {
+            Store::HostPath(_) => point.run.to_string(),
+            Store::Claim(_) if !self.world.config.restores.grants(namespace, "*", self.namespace) => {
+                let message = format!(
+                    "the disk {destination} of namespace {namespace} is one volume with the trees of all of its PVCs: \
+                     the grant has to be from {namespace}/*"
+                );
+                return refused(Reason::NotGranted, message);
+            }
+            Store::Claim(_) => folder,
+        };
+        let Some(volume) = disk.volume.clone() else {
+            return refused(Reason::DiskNotReady, format!("the disk of namespace {namespace} has no volume"));
+        };
+        let lender = Some(Lender { namespace: namespace.to_owned(), destination: destination.to_owned(), volume });
+        Ok(Found {
+            target: target.source(),
+            point,
+            claim: None,
+            folder: Some(folder),
+            lender,
+            spc_no_relabeling: false,
+        })
     }
 
     /// A copy that has to end first: it may be on another node, or prune what is restored.
@@ -284,7 +331,7 @@ impl Ask<'_> {
         let shared = matches!(&destination.store, Store::Claim(c) if c.access_mode == AccessMode::ReadWriteMany);
         self.world
             .jobs
-            .within(self.namespace)
+            .within(&disk.namespace)
             .filter(|j| j.state == JobState::Active && j.mounts.contains(&disk.id.name))
             .filter(|j| {
                 j.ours.as_ref().is_some_and(|o| o.component == Component::Copy && (!shared || o.source_uid == uid))

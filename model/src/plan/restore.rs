@@ -65,10 +65,23 @@ pub struct Restore {
     pub claim: String,
     /// The folder in that PVC; `None`: all of it.
     pub folder: Option<String>,
+    /// Whose disk that is, if it is another namespace's: then the claim is to be made.
+    pub lender: Option<Lender>,
     /// Who holds the target now.
     pub holders: Holders,
     /// Whether the pod needs the `SELinux` type `spc_t` to read the restore point.
     pub spc_no_relabeling: bool,
+}
+
+/// Another namespace whose disk is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lender {
+    /// The namespace.
+    pub namespace: String,
+    /// The destination.
+    pub destination: String,
+    /// The volume of its disk.
+    pub volume: String,
 }
 
 impl Restore {
@@ -145,13 +158,32 @@ pub fn restores(world: &World, now: Timestamp) -> Restores {
     for namespace in plan.namespaces.clone() {
         tell(world, &namespace, now, &mut plan);
     }
+    take_back(world, &mut plan);
     plan
+}
+
+/// Volumes through which a restore read another namespace's disk, and that nobody needs any more.
+fn take_back(world: &World, plan: &mut Restores) {
+    let needed: BTreeSet<String> = world
+        .asking
+        .iter()
+        .filter_map(|(namespace, name)| world.claims.get(namespace, name))
+        .filter(|c| c.restored.as_ref().is_some_and(|r| r.state == RestoreState::Ready))
+        .filter_map(|c| {
+            let job = names::restore_job(&c.source(), c.settings.get(names::RESTORE_FROM)?);
+            Some(names::grant_volume(&world.instance, &c.namespace, &job))
+        })
+        .collect();
+    for volume in world.grants.difference(&needed).filter_map(|name| world.volumes.get("", name)) {
+        let id = Identity { name: volume.name.clone(), uid: volume.uid.clone(), ..Identity::default() };
+        plan.actions.push(Action::TakeBack(id));
+    }
 }
 
 /// Whether a restore is asked for anywhere: if not, nothing needs to be looked at.
 #[must_use]
 pub fn any(world: &World) -> bool {
-    !world.asking.is_empty() || world.restorers.iter().next().is_some()
+    !world.asking.is_empty() || !world.grants.is_empty() || world.restorers.iter().next().is_some()
 }
 
 /// What reads a disk in a namespace: copies to it wait, because they prune, and may be on another node.
@@ -161,13 +193,13 @@ pub(super) fn reads(world: &World, namespace: &str, destination: &str) -> Option
         record.state == RestoreState::Ready && record.point.as_ref().is_some_and(|p| p.starts_with(&from))
     };
     let pod = world.restorers.within(namespace).find(|r| !r.terminating && r.status.as_ref().is_some_and(reads));
+    let whose = |claim: &Claim| {
+        let request = claim.settings.get(names::RESTORE_FROM).and_then(|text| text.parse::<Request>().ok());
+        request.is_some_and(|r| r.namespace.as_deref().unwrap_or(&claim.namespace) == namespace)
+    };
     let job = || {
-        world
-            .asking
-            .iter()
-            .filter(|(n, _)| n == namespace)
-            .filter_map(|(n, name)| world.claims.get(n, name))
-            .find(|claim| claim.restored.as_ref().is_some_and(|r| reads(r)))
+        let asking = world.asking.iter().filter_map(|(namespace, name)| world.claims.get(namespace, name));
+        asking.filter(|c| c.restored.as_ref().is_some_and(|r| reads(r))).find(|c| whose(c))
     };
     pod.map(|r| format!("deployment/{}", r.id.name)).or_else(|| job().map(|c| format!("the restore of {}", c.id.name)))
 }
@@ -347,7 +379,7 @@ fn answer(
     let fault = world.restore_faults.get(asker.uid());
     let ask = Ask { world, asker: &asker, namespace, request: &request, now };
     match ask.resolve() {
-        Ok(Found { target, point, claim, folder, spc_no_relabeling }) => {
+        Ok(Found { target, point, claim, folder, lender, spc_no_relabeling }) => {
             plan.namespaces.insert(namespace.to_owned());
             hold(world, namespace, Some(&point_name(&point)), now, plan);
             // Until all pods of the namespace are known, nobody knows who holds the target.
@@ -355,7 +387,20 @@ fn answer(
             let holders = Holders { at: now, pods: holding(known.iter(), &target.name, "") };
             let text = text.to_owned();
             let namespace = namespace.to_owned();
-            Ok(Restore { asker, namespace, request, text, target, point, claim, folder, holders, spc_no_relabeling })
+            let claim = claim.unwrap_or_else(|| names::restore_job(&target, &text));
+            Ok(Restore {
+                asker,
+                namespace,
+                request,
+                text,
+                target,
+                point,
+                claim,
+                folder,
+                lender,
+                holders,
+                spc_no_relabeling,
+            })
         }
         Err(Obstacle::Refused(problem)) => Err(refused(problem)),
         Err(Obstacle::Waiting(problem)) => Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem))))),

@@ -42,24 +42,7 @@ impl World {
                 )
             }
             Change::Pod(seen) => self.apply_pods(seen),
-            Change::Volume(seen) => {
-                let replaced = self.volumes.apply(seen);
-                // The claim that had it, and the one that has it now.
-                let both = |(old, new): &(Option<Volume>, Option<Key>)| {
-                    let new = new.as_ref().and_then(|k| self.volumes.items.get(k));
-                    [old.as_ref(), new].map(|v| v.and_then(|v| v.claim_uid.clone()))
-                };
-                let claims = replaced.iter().flat_map(both).flatten();
-                let claims: HashSet<String> = claims.filter(|u| self.subjects.contains_key(u)).collect();
-                // A disk that was given free is awaited by whoever copies to it: rare, so all may look.
-                let freed = replaced.iter().any(|(old, new)| {
-                    let Some(old) = old else { return false };
-                    let disk = self.ours(old.ours.as_deref()).is_some_and(|o| o.component == Component::Disk);
-                    let new = new.as_ref().and_then(|k| self.volumes.items.get(k));
-                    disk && new.is_none_or(|v| v.claim_uid.is_none() && old.claim_uid.is_some())
-                });
-                if freed { self.all_if(true) } else { claims }
-            }
+            Change::Volume(seen) => self.apply_volumes(seen),
             Change::Namespace(seen) => {
                 let replaced = self.namespaces.apply(seen);
                 let names: HashSet<String> =
@@ -131,6 +114,35 @@ impl World {
         let there = self.claims.within(namespace).map(|c| &c.id.uid);
         let left = self.snapshots.within(namespace).filter_map(|s| self.ours(s.ours.as_ref())).map(|o| &o.source_uid);
         there.chain(left).filter(|u| self.subjects.contains_key(*u)).cloned()
+    }
+
+    fn apply_volumes(&mut self, seen: Seen<Volume>) -> HashSet<String> {
+        let replaced = self.volumes.apply(seen);
+        for (old, new) in &replaced {
+            if let Some(old) = old {
+                self.grants.remove(&old.name);
+            }
+            let volume = new.as_ref().and_then(|k| self.volumes.items.get(k));
+            let ours = volume.and_then(|v| Some((v, self.ours(v.ours.as_deref())?)));
+            if let Some((volume, _)) = ours.filter(|(_, o)| o.component == Component::Grant) {
+                self.grants.insert(volume.name.clone());
+            }
+        }
+        // The claim that had it, and the one that has it now.
+        let both = |(old, new): &(Option<Volume>, Option<Key>)| {
+            let new = new.as_ref().and_then(|k| self.volumes.items.get(k));
+            [old.as_ref(), new].map(|v| v.and_then(|v| v.claim_uid.clone()))
+        };
+        let claims = replaced.iter().flat_map(both).flatten();
+        let claims: HashSet<String> = claims.filter(|u| self.subjects.contains_key(u)).collect();
+        // A disk that was given free is awaited by whoever copies to it: rare, so all may look.
+        let freed = replaced.iter().any(|(old, new)| {
+            let Some(old) = old else { return false };
+            let disk = self.ours(old.ours.as_deref()).is_some_and(|o| o.component == Component::Disk);
+            let new = new.as_ref().and_then(|k| self.volumes.items.get(k));
+            disk && new.is_none_or(|v| v.claim_uid.is_none() && old.claim_uid.is_some())
+        });
+        if freed { self.all_if(true) } else { claims }
     }
 
     fn apply_jobs(&mut self, seen: Seen<Job>) -> HashSet<String> {

@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use model::names;
+use model::restore::Request;
 use serde_json::{Value, json};
 
 use super::install::{documents, install};
@@ -75,13 +76,12 @@ fn the_deployment_starts_nothing_by_itself_and_asks_this_installation() {
     assert_eq!(deployment["spec"]["replicas"], 0);
     assert_eq!(deployment["spec"]["strategy"]["type"], "Recreate");
     assert_eq!(pod["spec"]["automountServiceAccountToken"], false);
-    assert_eq!(
-        deployment["metadata"]["annotations"]["backup-controller.io/restore-from"],
-        "pvc=mypvc date=20181202 from= target= uid="
-    );
+    let line = deployment["metadata"]["annotations"][names::RESTORE_FROM].as_str().unwrap();
+    let request: Request = line.parse().unwrap();
+    assert_eq!(request, "pvc=mypvc date=20181202".parse().unwrap());
     for labels in [&deployment["metadata"]["labels"], &pod["metadata"]["labels"]] {
         assert_eq!(labels[names::INSTANCE], samples::install().instance);
-        assert_eq!(labels["backup-controller.io/component"], "restore");
+        assert_eq!(labels[names::COMPONENT], names::Component::Restore.as_str());
     }
     let selector = deployment["spec"]["selector"]["matchLabels"].as_object().unwrap();
     assert!(selector.iter().all(|(key, value)| pod["metadata"]["labels"][key] == *value), "{selector:?}");

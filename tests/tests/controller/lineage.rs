@@ -116,32 +116,6 @@ async fn another_installations_objects_are_left_alone() -> Result<()> {
     Ok(())
 }
 
-/// F94: each keeps its schedule, and the record on the volume is the first one's. Nobody writes over it in turns.
-#[tokio::test]
-async fn two_installations_do_not_fight_over_a_volumes_record() -> Result<()> {
-    let scene = Scene::new().await?;
-    let mut setup = scene.setup("").await?;
-    let first = scene.start(setup.clone()).await?;
-    let claim = fence(&scene, "data").await?;
-    setup.instance = format!("{}-second", scene.name);
-    let second = scene.start(setup).await?;
-    let both = async |claim: &PersistentVolumeClaim, count: usize| {
-        scene.wait("their CronJobs", async || Ok((scene.cronjobs_of(claim).await?.len() == count).then_some(()))).await
-    };
-    both(&claim, 2).await?;
-    // The second one is told to leave the namespace to the first.
-    second.write_config("selection: {namespaces: {include: [nothing-here]}}")?;
-    both(&claim, 1).await?;
-    scene.cronjob_that("the first one's", &claim, |c| c.labels()[names::INSTANCE] == scene.name).await?;
-    fence(&scene, "fence").await?;
-    let status = scene.status(&claim).await?.unwrap_or_default();
-    assert!(status.instance == scene.name && status.protected_since.is_some(), "{status:?}");
-    let writes = scene.writes(first.user())?;
-    let records: Vec<_> = writes.iter().filter(|r| r.name == "data").collect();
-    assert_eq!(records.len(), 1, "{records:?}");
-    Ok(())
-}
-
 /// A tenant may make CronJobs in his namespace, with our labels and our names. That changes nothing.
 #[tokio::test]
 async fn a_cronjob_in_a_tenants_namespace_stands_for_none_of_ours() -> Result<()> {

@@ -5,7 +5,7 @@ use anyhow::Result;
 use backup_controller_tests::{Controller, NewClaim, Scene, kubelet, source};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use model::hold::Hold;
@@ -265,8 +265,12 @@ async fn a_tree_of_the_disk_is_mounted_alone_and_copies_wait_for_its_reader() ->
 }
 
 async fn restore_job(scene: &Scene, claim: &PersistentVolumeClaim, request: &str) -> Result<Job> {
+    restore_job_in(scene, &scene.tenant, claim, request).await
+}
+
+async fn restore_job_in(scene: &Scene, namespace: &str, claim: &PersistentVolumeClaim, request: &str) -> Result<Job> {
     let name = names::restore_job(&source(claim), request);
-    let jobs = scene.api::<Job>(&scene.tenant);
+    let jobs = scene.api::<Job>(namespace);
     scene.wait("the restore Job", async || Ok(jobs.get_opt(&name).await?)).await
 }
 
@@ -387,6 +391,72 @@ async fn the_guard_lets_restores_pass() -> Result<()> {
     scene.gone(&job).await?;
     let refused: Vec<_> =
         scene.writes(controller.user())?.into_iter().filter(|r| r.code >= 400 && r.name != "guard-probe").collect();
+    assert_eq!(refused, Vec::<dev_cluster::AuditedRequest>::new());
+    Ok(())
+}
+
+/// A namespace that the administrator's grant names reads another one's disk, and cannot write it.
+#[tokio::test]
+async fn a_granted_namespace_restores_from_anothers_disk_and_gives_it_back() -> Result<()> {
+    let scene = Scene::new().await?;
+    let setup = scene.setup(&disk(&scene)).await?;
+    scene.guard(&setup.identity, "controller.yaml").await?;
+    let controller = scene.start(setup).await?;
+    let (claim, ..) = source_with_run(&scene, "data", RUN).await?;
+    let disk_claim = bind_disk(&scene).await?;
+    let job = scene.copy_of(&claim, RUN, "disk").await?;
+    scene.finish(&job, &kubelet::copied(CopyState::Complete, None)).await?;
+    scene.gone(&job).await?;
+
+    let other = scene.namespace("test").await?;
+    let ask = async |value: &str| {
+        scene.annotate::<PersistentVolumeClaim>(&other, "copy", &[(names::RESTORE_FROM, Some(value))]).await
+    };
+    let claims = scene.api::<PersistentVolumeClaim>(&other);
+    let refused = async |words: &str| {
+        let fits = |c: PersistentVolumeClaim| record(c.annotations())?.problem.filter(|p| p.message.contains(words));
+        let find = async || Ok(claims.get_opt("copy").await?.and_then(fits));
+        scene.wait(&format!("a refusal: {words}"), find).await
+    };
+    let target = scene.bound(&other, NewClaim::new("copy")).await?;
+    let from = format!("pvc={}/data date=latest", scene.tenant);
+    ask(&from).await?;
+    assert_eq!(refused("no grant allows that").await?.reason, Reason::NotGranted);
+    let grant =
+        |from: &str| format!("{}restores:\n  grants: [{{from: {}/{from}, to: {other}}}]\n", disk(&scene), scene.tenant);
+    controller.configure(&grant("data"))?;
+    controller.logged(&scene, "new settings are in force").await?;
+    ask(&format!("{from} from=disk")).await?;
+    refused("the grant has to be from").await?;
+    controller.configure(&grant("\"*\"").replace("/\"*\"", "/*"))?;
+    let count = async || Ok((controller.log().matches("new settings are in force").count() == 2).then_some(()));
+    scene.wait("the settings are in force", count).await?;
+    let request = format!("{from} from=disk/disk");
+    ask(&request).await?;
+
+    let job = restore_job_in(&scene, &other, &target, &request).await?;
+    let volumes: kube::Api<PersistentVolume> = kube::Api::all(scene.client.clone());
+    let name = names::grant_volume(&scene.name, &other, &job.name_any());
+    let volume = scene.wait("the lent volume", async || Ok(volumes.get_opt(&name).await?)).await?;
+    let spec = volume.spec.clone().unwrap_or_default();
+    let csi = spec.csi.unwrap_or_default();
+    assert_eq!((csi.read_only, csi.volume_handle), (Some(true), disk_claim.uid().unwrap_or_default()));
+    let bound = async || {
+        Ok(claims
+            .get_opt(&job.name_any())
+            .await?
+            .filter(|c| c.spec.as_ref().is_some_and(|s| s.volume_name.as_ref() == Some(&name))))
+    };
+    let lent = scene.wait("the claim to it", bound).await?;
+    let pod = scene.pod_of(&job).await?;
+    scene.end_pod(&pod, 0, &serde_json::to_string(&done(RestoreState::Complete))?).await?;
+    scene.gone(&job).await?;
+    scene.gone(&lent).await?;
+    scene.wait("the volume is gone", async || Ok(volumes.get_opt(&name).await?.is_none().then_some(()))).await?;
+    let own = volumes.get(&format!("pv-{}", disk_claim.uid().unwrap_or_default())).await?;
+    assert!(own.metadata.deletion_timestamp.is_none(), "the disk itself stays");
+    let writes = scene.writes(controller.user())?;
+    let refused: Vec<_> = writes.into_iter().filter(|r| r.code >= 400 && r.name != "guard-probe").collect();
     assert_eq!(refused, Vec::<dev_cluster::AuditedRequest>::new());
     Ok(())
 }

@@ -108,7 +108,6 @@ async fn of_others_objects_it_writes_the_status_and_results_alone() -> Result<()
             metadata(json!({"ownerReferences": [{"apiVersion": "v1", "kind": "Secret", "name": "x", "uid": "y"}]})),
         ),
         ("its volume", &source, Verb::Merge(json!({"spec": {"volumeName": "another"}}))),
-        ("a hold", &snapshot, metadata(json!({"annotations": {"backup-controller.io/hold": "x"}}))),
         ("a snapshot's label", &snapshot, metadata(json!({"labels": {names::RUN: "20200101T0000Z"}}))),
     ] {
         stage.refused(what, me, patch, object, OTHERS).await?;

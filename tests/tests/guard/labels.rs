@@ -46,13 +46,19 @@ async fn a_tenants_own_work_and_his_settings_pass() -> Result<()> {
     stage.passes("his PVC", me, Verb::Create, &mine).await?;
     let disk = stage.fixture("disk-claim")?;
     stage.passes("the disk", Actor::Controller, Verb::Create, &disk).await?;
+    let (snapshot, taken) = (stage.fixture("snapshot")?, stage.snapshot("mine"));
+    stage.passes("a run's snapshot", Actor::Job, Verb::Create, &snapshot).await?;
+    stage.passes("a snapshot of his own", me, Verb::Create, &taken).await?;
     let hold = Verb::Merge(json!({"metadata": {"annotations": {names::HOLD: "x"}}}));
     for (what, object, does) in [
         ("a label of ours that nobody looks at", &mine, labels(&json!({names::SOURCE_UID: "x"}))),
         ("managed by us, of no installation", &mine, labels(&json!({names::MANAGED_BY: "backup-controller"}))),
         ("managed by somebody else", &mine, labels(&json!({names::MANAGED_BY: "Helm"}))),
         ("a label of his own on ours", &disk, labels(&json!({"x": "y"}))),
-        ("a hold", &disk, hold),
+        ("a hold of a promoter or disk", &disk, hold.clone()),
+        ("a hold of a snapshot", &snapshot, hold),
+        ("a run's snapshot goes", &snapshot, Verb::Delete),
+        ("his snapshot goes", &taken, Verb::Delete),
         ("his PVC goes", &mine, Verb::Delete),
     ] {
         stage.passes(what, me, does, object).await?;

@@ -9,4 +9,5 @@ mod controller;
 mod job;
 mod labels;
 mod pods;
+mod restore;
 mod stage;

@@ -49,8 +49,13 @@ pub(crate) fn merged(source: &Path, tree: &Path) -> Vec<PathBuf> {
     merged
 }
 
-/// Shows every file below `root`. What cannot be read is passed over: rsync has said so.
-fn walk(root: &Path, see: &mut impl FnMut(&Path, &Metadata)) {
+/// Shows every file at or below `root`. What cannot be read is passed over: rsync says so.
+pub(crate) fn walk(root: &Path, see: &mut impl FnMut(&Path, &Metadata)) {
+    if let Ok(meta) = fs::symlink_metadata(root)
+        && meta.is_file()
+    {
+        return see(root, &meta);
+    }
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else { continue };

@@ -1,14 +1,50 @@
 //! What rsync says, and what follows from it. Pure: lines and an exit code in, a verdict out.
 
+use std::io;
+
 use model::reason::{Problem, Reason};
 use model::record::clip;
 
-use super::Failure;
+use crate::outcome::Failure;
 
 /// Entries that are named; the others are counted.
 const NAMED: usize = 4;
 /// The longest piece of rsync's text that is repeated.
 const PIECE: usize = 120;
+
+/// What a transfer is called in sentences, and which reasons its failures have.
+#[derive(Debug)]
+pub(crate) struct Task {
+    /// What is said of entries that did not make it.
+    pub(crate) left_out: &'static str,
+    /// That somebody ended it.
+    pub(crate) stopped: &'static str,
+    /// That there is no room.
+    pub(crate) full: &'static str,
+    /// The reason of a failure.
+    pub(crate) failed: Reason,
+    /// The reason where there is no room.
+    pub(crate) no_room: Reason,
+}
+
+impl Task {
+    /// No room: no retry helps, and nothing is deleted for it.
+    fn full(&self, at: &str) -> Failure {
+        Failure::last(Problem::new(self.no_room, format!("{}, {at}", self.full)))
+    }
+
+    /// What is written to did not do what it was asked to do.
+    pub(crate) fn io(&self, what: &str, error: &io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => self.full(&format!("when {what}")),
+            _ => self.failed(format!("{what}: {error}")),
+        }
+    }
+
+    fn failed(&self, text: String) -> Failure {
+        Failure::again(Problem::new(self.failed, text))
+    }
+}
 
 /// What rsync counted, from `--stats`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,12 +87,13 @@ impl Verdict {
 }
 
 /// What was read from rsync's output so far. It stays small, whatever rsync says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
+    task: &'static Task,
     files: Option<u64>,
     bytes: Option<u64>,
     written: Option<u64>,
-    /// Entries that are not in the copy, and why: the first few.
+    /// Entries that did not make it, and why: the first few.
     named: Vec<String>,
     /// How many there are.
     troubles: u64,
@@ -73,6 +110,23 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// A report of nothing yet.
+    pub(crate) fn new(task: &'static Task) -> Self {
+        Self {
+            task,
+            files: None,
+            bytes: None,
+            written: None,
+            named: Vec::new(),
+            troubles: 0,
+            full: None,
+            broken: None,
+            too_many_links: false,
+            other: None,
+            last: None,
+        }
+    }
+
     /// Takes a line of standard output. Gives it back if it tells progress.
     pub(crate) fn out<'a>(&mut self, line: &'a str) -> Option<&'a str> {
         let line = line.trim();
@@ -124,7 +178,12 @@ impl Report {
         }
     }
 
-    /// How many entries are not in the copy.
+    /// The bytes of the files that were sent, once rsync has said so.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.unwrap_or(0)
+    }
+
+    /// How many entries did not make it.
     pub(crate) fn troubles(&self) -> u64 {
         self.troubles
     }
@@ -155,7 +214,7 @@ impl Report {
 
     /// What follows from all that and the exit code; `None` if a signal ended rsync.
     pub(crate) fn verdict(&self, code: Option<i32>) -> Result<Verdict, Failure> {
-        let failed = |text: String| Failure::again(Problem::new(Reason::CopyFailed, text));
+        let (failed, full) = (|text: String| self.task.failed(text), |at: &str| self.task.full(at));
         // A full disk shows as 11 in a file's data, and as 23 where a folder or a link was to be made.
         if let (Some(entry), true) = (&self.full, code != Some(0)) {
             return Err(full(&format!("at {entry}")));
@@ -172,7 +231,7 @@ impl Report {
             }
             (Some(0), None) => Err(failed("rsync gave no statistics: is it rsync 3.1 or later?".to_owned())),
             (Some(11), _) if self.troubles == 0 => Err(full("while a file was written")),
-            (Some(20), _) => Err(failed("the copy was stopped".to_owned())),
+            (Some(20), _) => Err(failed(self.task.stopped.to_owned())),
             (Some(code), _) => Err(failed(format!("rsync ended with code {code}: {}", self.words()))),
             (None, _) => Err(failed("rsync was killed, perhaps for its use of memory".to_owned())),
         }
@@ -181,20 +240,17 @@ impl Report {
     fn missing(&self) -> String {
         let more = self.troubles.saturating_sub(self.named.len() as u64);
         match (self.troubles, more) {
-            (0, _) => format!("not in the copy: {}", self.words()),
-            (_, 0) => format!("not in the copy: {}", self.named.join(", ")),
-            (all, more) => format!("{all} entries are not in the copy: {}, and {more} more", self.named.join(", ")),
+            (0, _) => format!("{}: {}", self.task.left_out, self.words()),
+            (_, 0) => format!("{}: {}", self.task.left_out, self.named.join(", ")),
+            (all, more) => {
+                format!("{all} entries are {}: {}, and {more} more", self.task.left_out, self.named.join(", "))
+            }
         }
     }
 
     fn words(&self) -> &str {
         self.named.first().or(self.other.as_ref()).or(self.last.as_ref()).map_or("it said nothing", String::as_str)
     }
-}
-
-/// A full disk: no retry helps, and nothing is deleted for it.
-pub(crate) fn full(at: &str) -> Failure {
-    Failure::last(Problem::new(Reason::DiskFull, format!("no space left on the destination, {at}")))
 }
 
 /// Steps of rsync's that write attributes and ACLs.
@@ -233,6 +289,14 @@ mod tests {
     use super::*;
     use crate::outcome::Exit;
 
+    const COPY: Task = Task {
+        left_out: "not in the copy",
+        stopped: "the copy was stopped",
+        full: "no space left on the destination",
+        failed: Reason::CopyFailed,
+        no_room: Reason::DiskFull,
+    };
+
     const STATS: &str = "\nNumber of files: 1234 (reg: 1000, dir: 200, link: 34)\nNumber of created files: 4\n\
         Number of regular files transferred: 2\nTotal file size: 5000000000 bytes\n\
         Total transferred file size: 42 bytes\nLiteral data: 42 bytes\nMatched data: 0 bytes\n\
@@ -240,7 +304,7 @@ mod tests {
     const COUNTED: Stats = Stats { files: 1233, bytes: 5_000_000_000, written: 42 };
 
     fn report(out: &str, error: &str) -> Report {
-        let mut report = Report::default();
+        let mut report = Report::new(&COPY);
         for line in out.lines() {
             assert_eq!(report.out(line), None, "{line}");
         }
@@ -263,7 +327,7 @@ mod tests {
 
     #[test]
     fn progress_is_told_from_statistics() {
-        let mut report = Report::default();
+        let mut report = Report::new(&COPY);
         let progress = "      32768   0%    0.00kB/s    0:00:00 (xfr#1, to-chk=5/7)";
         assert_eq!(report.out(progress), Some(progress.trim()));
         assert_eq!(report.out("sent 4289 bytes  received 93 bytes  8764.00 bytes/sec"), None);
@@ -391,7 +455,7 @@ mod tests {
     /// F55: however much rsync says, and however long names are.
     #[test]
     fn a_report_stays_small() {
-        let mut report = Report::default();
+        let mut report = Report::new(&COPY);
         STATS.lines().for_each(|line| assert_eq!(report.out(line), None));
         let name = "\\#377".repeat(255);
         for i in 0..10_000 {

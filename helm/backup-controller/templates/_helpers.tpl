@@ -1,0 +1,21 @@
+{{/* What is of the whole cluster has the name of another installation than `backup` at its end. */}}
+{{- define "backup-controller.suffix" -}}
+{{- if ne .Values.instance "backup" }}-{{ .Values.instance }}{{ end }}
+{{- end -}}
+
+{{/* An image, from the chart and its values. */}}
+{{- define "backup-controller.image" -}}
+{{- $image := index . 1 -}}
+{{- $tag := default (index . 0).Chart.AppVersion $image.tag -}}
+{{ $image.repository }}{{ ternary "@" ":" (hasPrefix "sha256:" $tag) }}{{ $tag }}
+{{- end -}}
+
+{{/* The configuration's text. */}}
+{{- define "backup-controller.config" -}}
+{{- range .Values.config.destinations -}}
+{{- if and .hostPath (not $.Values.hostDisks.enabled) -}}
+{{- fail (printf "the destination %q of config is a host's disk: set hostDisks.enabled" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.config }}{{ toYaml .Values.config }}{{ else }}{{ .Files.Get "config.yaml" }}{{ end }}
+{{- end -}}

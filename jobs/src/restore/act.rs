@@ -1,0 +1,179 @@
+//! The writing: the same steps again go on where they were broken off.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use model::quantity::human;
+use model::reason::{Problem, Reason};
+
+use super::TASK;
+use super::console::Console;
+use super::entry::counted;
+use super::holders::Watch;
+use super::parting;
+use super::temp::{self, Temp};
+use super::transfer::{Delete, Transfer};
+use crate::outcome::Failure;
+use crate::rsync::{self, Ear, Report, Trouble, Verdict};
+
+/// How often progress is told.
+const TOLD: Duration = Duration::from_secs(5);
+
+/// What has been done.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Done {
+    /// Entries made or changed.
+    pub(crate) changed: u64,
+    /// Entries deleted.
+    pub(crate) deleted: u64,
+    /// Bytes of the files that were written.
+    pub(crate) bytes: u64,
+}
+
+/// What is written.
+pub(crate) struct Writing<'a> {
+    /// What rsync is called with.
+    pub(crate) transfer: Transfer<'a>,
+    /// Folders above the PATHs that the volume does not have.
+    pub(crate) parents: &'a [PathBuf],
+    /// Names that are parted.
+    pub(crate) parted: &'a [PathBuf],
+    /// Entries and bytes that are to be written, if somebody counted.
+    pub(crate) planned: Option<(u64, u64)>,
+    /// Whether progress is told.
+    pub(crate) progress: bool,
+    /// Whether somebody wants this to end.
+    pub(crate) stop: &'a AtomicBool,
+}
+
+impl Writing<'_> {
+    /// Writes. What was done is counted in `done`, also if it ends early. The text is about entries that were left
+    /// out.
+    pub(crate) fn run(&mut self, watch: Watch<'_>, done: &mut Done) -> Result<Option<String>, Failure> {
+        let target = self.transfer.into;
+        let temp = Temp::make(target).map_err(|e| TASK.io("making a folder for new files", &e))?;
+        if temp.crashed {
+            tracing::warn!("the machine stopped during an earlier restore: contents are compared");
+            self.transfer.checksum = true;
+        }
+        let ended = self.write(&temp.path(), watch, done);
+        // Also what is left of a restore that was stopped is on the disk before the folder that tells of it goes.
+        let synced = File::open(target).and_then(|root| Ok(rustix::fs::syncfs(&root)?));
+        let like = self.transfer.names.is_none().then_some(self.transfer.from);
+        let tidied = temp.end(like.filter(|_| ended.is_ok()));
+        let left_out = ended?;
+        synced.map_err(|e| TASK.io("writing to the disk", &e))?;
+        tidied.map_err(|e| TASK.io("removing the folder for new files", &e))?;
+        Ok(left_out)
+    }
+
+    fn write(&self, temp: &Path, mut watch: Watch<'_>, done: &mut Done) -> Result<Option<String>, Failure> {
+        let transfer = Transfer { temp: Some(temp), ..self.transfer.clone() };
+        parting::part(transfer.into, self.parted, temp).map_err(|e| TASK.io("parting files", &e))?;
+        if !self.parents.is_empty() {
+            let alone = Transfer { names: Some(self.parents), deep: false, delete: Delete::No, ..transfer.clone() };
+            self.call(&alone, &mut watch, done)?;
+        }
+        let verdict = self.call(&transfer, &mut watch, done)?;
+        for parent in self.parents.iter().rev() {
+            temp::set_time_like(&transfer.into.join(parent), &transfer.from.join(parent))
+                .map_err(|e| TASK.io("setting a folder's time", &e))?;
+        }
+        Ok(match verdict {
+            Verdict::Complete(_) => None,
+            Verdict::Incomplete(_, text) => Some(text),
+        })
+    }
+
+    fn call(&self, transfer: &Transfer<'_>, watch: &mut Watch<'_>, done: &mut Done) -> Result<Verdict, Failure> {
+        let input = transfer.input().map_err(|e| TASK.io("naming the PATHs", &e))?;
+        let mut hand = Hand {
+            report: Report::new(&TASK),
+            done,
+            watch,
+            stop: self.stop,
+            planned: self.planned,
+            progress: self.progress,
+            next: Instant::now() + TOLD,
+        };
+        let status = rsync::run(&transfer.arguments(), input, &mut hand).map_err(trouble)?;
+        let report = hand.report;
+        done.bytes += report.written();
+        if !status.success() {
+            if let Some(problem) = watch.problem() {
+                return Err(Failure::last(problem.clone()));
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(Failure::again(Problem::new(Reason::RestoreFailed, TASK.stopped)));
+            }
+        }
+        report.verdict(status.code())
+    }
+}
+
+/// Why rsync could not be run.
+pub(crate) fn trouble(trouble: Trouble) -> Failure {
+    match trouble {
+        Trouble::Missing => {
+            let text = "there is no rsync in the image: restores need the image backup-mover";
+            Failure::last(Problem::new(Reason::RestoreFailed, text))
+        }
+        Trouble::Io(error) => TASK.io("running rsync", &error),
+    }
+}
+
+/// Hears rsync, counts, and watches who has the volume.
+struct Hand<'a, 'w> {
+    report: Report,
+    done: &'a mut Done,
+    watch: &'a mut Watch<'w>,
+    stop: &'a AtomicBool,
+    planned: Option<(u64, u64)>,
+    progress: bool,
+    next: Instant,
+}
+
+impl Hand<'_, '_> {
+    fn tell(&mut self, line: &str) {
+        if !self.progress || Instant::now() < self.next {
+            return;
+        }
+        self.next = Instant::now() + TOLD;
+        let mut words = line.split_whitespace();
+        let bytes = words.next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+        let entries = self.done.changed;
+        let text = match self.planned {
+            Some((all, size)) => {
+                let percent = (bytes.saturating_mul(100)).checked_div(size).unwrap_or(100).min(100);
+                format!("{entries} of {all} entries, {} of {}, {percent}%", human(bytes), human(size))
+            }
+            None => format!("{entries} entries, {}, {}", human(bytes), words.next().unwrap_or_default()),
+        };
+        Console::progress(&text);
+    }
+}
+
+impl Ear for Hand<'_, '_> {
+    fn out(&mut self, line: &str) {
+        match counted(line) {
+            Some(true) => self.done.deleted += 1,
+            Some(false) => self.done.changed += 1,
+            None => {
+                if let Some(progress) = self.report.out(line) {
+                    let progress = progress.to_owned();
+                    self.tell(&progress);
+                }
+            }
+        }
+    }
+
+    fn error(&mut self, line: &str) {
+        self.report.error(line);
+    }
+
+    fn stop(&mut self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.watch.is_over()
+    }
+}

@@ -1,0 +1,92 @@
+//! What another namespace may restore from: a volume of a disk that is not its own, and the claim to it.
+
+use model::names::{self, Component, SourceId};
+use serde_json::{Value, json};
+
+use crate::check::Pin;
+use crate::engine::{Template, Templates};
+use crate::error::RenderError;
+use crate::objects::{Marks, Order, values};
+use crate::{Grant, Medium};
+
+fn marks(grant: &Grant<'_>) -> Marks {
+    let mut marks = Marks::new(grant.instance, Component::Grant);
+    marks.annotate(names::SOURCE_NAMESPACE, &grant.source.namespace);
+    marks.annotate(names::SOURCE_NAME, &grant.source.name);
+    marks.label(names::SOURCE_UID, &grant.source.uid);
+    marks
+}
+
+/// The volume, to be created.
+pub(crate) fn volume(templates: &Templates, grant: &Grant<'_>) -> Result<Value, RenderError> {
+    let name = names::grant_volume(grant.instance, grant.namespace, grant.claim);
+    let mut pins = vec![
+        Pin::exactly("/spec/claimRef/namespace", grant.namespace),
+        Pin::exactly("/spec/claimRef/name", grant.claim),
+        Pin::exactly("/spec/persistentVolumeReclaimPolicy", "Retain"),
+        Pin::exactly("/spec/accessModes", json!(["ReadOnlyMany"])),
+        Pin::exactly("/spec/storageClassName", ""),
+        Pin::at_most("/spec/volumeMode", "Filesystem"),
+    ];
+    let (csi, path, affinity) = match &grant.medium {
+        Medium::Host { path, node_selector } => {
+            let SourceId { namespace, name, uid } = grant.source;
+            let path = format!("{}/{namespace}/{name}/{uid}", path.trim_end_matches('/'));
+            let requirements: Vec<Value> = node_selector
+                .iter()
+                .map(|(key, value)| json!({"key": key, "operator": "In", "values": [value]}))
+                .collect();
+            pins.push(Pin::exactly("/spec/local/path", path.as_str()));
+            pins.push(Pin::exactly("/spec/mountOptions", json!(["ro"])));
+            (Value::Null, json!(path), json!({"required": {"nodeSelectorTerms": [{"matchExpressions": requirements}]}}))
+        }
+        Medium::Csi { source, node_affinity } => {
+            let mut source = (*source).clone();
+            source["readOnly"] = json!(true);
+            pins.push(Pin::exactly("/spec/csi", source.clone()));
+            (source, Value::Null, (*node_affinity).clone())
+        }
+    };
+    Order {
+        template: Template::GrantVolume,
+        kind: ("v1", "PersistentVolume"),
+        name,
+        namespace: None,
+        marks: marks(grant),
+        values: values! {
+            "claimNamespace": grant.namespace,
+            "claimName": grant.claim,
+            "size": grant.size,
+            "csi": csi,
+            "path": path,
+            "nodeAffinity": affinity,
+        },
+        pins,
+        pod: None,
+    }
+    .render(templates)
+}
+
+/// The claim, to be created.
+pub(crate) fn claim(templates: &Templates, grant: &Grant<'_>) -> Result<Value, RenderError> {
+    let volume = names::grant_volume(grant.instance, grant.namespace, grant.claim);
+    Order {
+        template: Template::GrantClaim,
+        kind: ("v1", "PersistentVolumeClaim"),
+        name: grant.claim.to_owned(),
+        namespace: Some(grant.namespace.to_owned()),
+        marks: marks(grant),
+        values: values! {
+            "volume": volume,
+            "size": grant.size,
+        },
+        pins: vec![
+            Pin::exactly("/spec/volumeName", volume),
+            Pin::exactly("/spec/storageClassName", ""),
+            Pin::exactly("/spec/accessModes", json!(["ReadOnlyMany"])),
+            Pin::at_most("/spec/volumeMode", "Filesystem"),
+        ],
+        pod: None,
+    }
+    .render(templates)
+}
