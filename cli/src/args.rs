@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::completion;
 use crate::hold;
 use crate::list;
+use crate::restore;
 use crate::run;
 use crate::status;
 use crate::template::{new_app, process};
@@ -27,6 +28,12 @@ pub(crate) enum Verb {
     /// Where the backups of each PVC stand
     #[command(after_long_help = status::HELP)]
     Status(status::Args),
+    /// Copies a restore point back into a PVC, or makes a new PVC of it
+    #[command(after_long_help = restore::args::RESTORE_HELP)]
+    Restore(restore::args::Restore),
+    /// A shell in a pod that has a restore point
+    #[command(after_long_help = restore::args::BROWSE_HELP)]
+    Browse(restore::args::Browse),
     /// All about one PVC: why it is not protected, what is in force, what it waits for
     #[command(after_long_help = why::HELP)]
     Why(why::Args),
@@ -137,6 +144,14 @@ mod tests {
         for bad in [
             &[][..],
             &["restore"],
+            &["restore", "data"],
+            &["restore", "data", "--date=tomorrow"],
+            &["restore", "data", "--date=20181202", "../etc"],
+            &["restore", "data", "--date=20181202", "--size=1Gi"],
+            &["restore", "data", "--date=20181202", "--to=new", "--in-place"],
+            &["restore", "data", "--date=20181202", "--from=tape"],
+            &["restore", "shop/data", "--date=20181202"],
+            &["browse", "data"],
             &["status", "-A", "data"],
             &["status", "-l", "a=b", "data"],
             &["status", "-o", "xml"],

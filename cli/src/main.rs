@@ -11,6 +11,7 @@ mod hold;
 mod list;
 mod observe;
 mod points;
+mod restore;
 mod rights;
 mod run;
 mod status;
@@ -47,6 +48,8 @@ fn main() -> ExitCode {
 async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Status(args) => Box::pin(status::run(cluster, args)).await,
+        Verb::Restore(args) => Box::pin(restore::restore(cluster, args)).await,
+        Verb::Browse(args) => Box::pin(restore::browse(cluster, args)).await,
         Verb::List(args) => Box::pin(list::run(cluster, args)).await,
         Verb::Hold(args) => Box::pin(hold::run(cluster, args)).await,
         Verb::Run(args) => Box::pin(run::run(cluster, args)).await,

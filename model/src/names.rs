@@ -77,6 +77,8 @@ pub const RESTORE_STATUS: &str = "backup-controller.io/restore-status";
 /// Annotation of ours on a restore pod: who else holds the volume that it writes, a
 /// [`crate::record::Holders`].
 pub const HOLDERS: &str = "backup-controller.io/holders";
+/// Annotation of `kubectl backup restore --scale` on a Deployment or `StatefulSet`: how many replicas it had.
+pub const REPLICAS_BEFORE: &str = "backup-controller.io/replicas-before-restore";
 /// Annotation of ours on a PVC: the record of its backups, a [`crate::record::Status`].
 pub const STATUS: &str = "backup-controller.io/status";
 /// Annotation of ours on a snapshot: `copy.<destination>` holds that copy's result.
@@ -316,6 +318,14 @@ pub fn copy_job(source: &SourceId, run: &Run, destination: &str) -> String {
 pub fn restore_job(target: &SourceId, value: &str) -> String {
     let readable = target.name.replace('.', "-");
     format!("restore-{}-{}", cut(&readable, 36), hash(&format!("{}/{value}", target.seed()), 16))
+}
+
+/// The Deployment and ConfigMap of a restore that a person asks for; `token` tells one try from another. It is a
+/// label's value too.
+#[must_use]
+pub fn restore_pod(pvc: &str, token: &str) -> String {
+    let readable = pvc.replace('.', "-");
+    format!("restore-{}-{token}", cut(&readable, 36))
 }
 
 /// The PV through which a restore in `namespace` reads the disk of another one; `claim` is the PVC there.

@@ -1,0 +1,165 @@
+//! A new PVC: made of a snapshot by the storage, or empty, to be written by a restore pod.
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, watch_object, watcher};
+use kube::{Api, ResourceExt as _};
+use model::facts::{Claim, ClaimPhase};
+use model::quantity;
+use model::reason::Reason;
+use model::snapshot::GROUP;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::stop::Stop;
+use super::{Session, say};
+
+/// What a new PVC is made of.
+#[derive(Debug)]
+pub(crate) struct New<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    /// The PVC that it is to be like, if that is still there.
+    pub(crate) like: Option<&'a PersistentVolumeClaim>,
+    /// The snapshot that the storage makes it of, and the bytes that this needs.
+    pub(crate) snapshot: Option<(&'a str, u64)>,
+    pub(crate) size: Option<u64>,
+    pub(crate) class: Option<&'a str>,
+}
+
+impl New<'_> {
+    /// The PVC.
+    pub(crate) fn object(&self) -> Result<Value, Stop> {
+        let spec = self.like.and_then(|c| c.spec.as_ref());
+        let class = self.class.or_else(|| spec.and_then(|s| s.storage_class_name.as_deref()));
+        let modes = spec.and_then(|s| s.access_modes.clone()).unwrap_or_else(|| vec!["ReadWriteOnce".to_owned()]);
+        let mut wanted = json!({
+            "accessModes": modes,
+            "volumeMode": "Filesystem",
+            "resources": {"requests": {"storage": quantity::text(self.bytes()?)}}
+        });
+        if let Some((snapshot, _)) = self.snapshot {
+            if class.is_none() {
+                let text = "the PVC is gone, so its StorageClass is not known: name one of the snapshot's CSI driver \
+                            with --storage-class";
+                return Err(Stop::Usage(text.to_owned()));
+            }
+            if snapshot == self.name {
+                let text =
+                    format!("--to {snapshot}: a PVC with its snapshot's name is a restore point; choose another");
+                return Err(Stop::Usage(text));
+            }
+            wanted["dataSource"] = json!({"apiGroup": GROUP, "kind": "VolumeSnapshot", "name": snapshot});
+        }
+        if let Some(class) = class {
+            wanted["storageClassName"] = json!(class);
+        }
+        Ok(json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": wanted
+        }))
+    }
+
+    fn bytes(&self) -> Result<u64, Stop> {
+        let needed = self.snapshot.map_or(0, |(_, bytes)| bytes);
+        if let Some(size) = self.size {
+            if size < needed {
+                let (size, needed) = (quantity::human(size), quantity::human(needed));
+                let message = format!("--size {size} is less than the {needed} that the snapshot needs");
+                return Err(Stop::refused(Reason::TargetTooSmall, message));
+            }
+            return Ok(size);
+        }
+        let like = self.like.map_or(0, |c| Claim::from(c).capacity);
+        match like.max(needed) {
+            0 => {
+                Err(Stop::Usage("the size of the PVC is not known: say it with --size, such as --size 20Gi".to_owned()))
+            }
+            bytes => Ok(bytes),
+        }
+    }
+}
+
+/// Makes the PVC; `dry_run`: the API server only says whether it would.
+pub(crate) async fn create(session: &Session, object: &Value, dry_run: bool) -> Result<(), Stop> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let claim: PersistentVolumeClaim =
+        serde_json::from_value(object.clone()).map_err(|e| Stop::Failed(anyhow::Error::new(e)))?;
+    let api: Api<PersistentVolumeClaim> = session.api();
+    let params = kube::api::PostParams { dry_run, field_manager: None };
+    let made = api::bounded(|| format!("create persistentvolumeclaims {name}"), api.create(&params, &claim)).await;
+    made.map(|_| ()).map_err(|error| Stop::asked(session.deed("create", "persistentvolumeclaims"), &error))
+}
+
+/// How a new PVC stands once there is nothing more to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// It has its volume.
+    Bound,
+    /// Its volume is made at its first use.
+    AtFirstUse,
+}
+
+/// What was seen of it.
+enum News {
+    Claim(Option<Box<PersistentVolumeClaim>>),
+    Event(Box<Event>),
+    Lost(Box<watcher::Error>),
+}
+
+/// Waits until it is bound, or waits itself for its first use.
+pub(crate) async fn bound(session: &Session, name: &str, deadline: Instant) -> Result<Made, Stop> {
+    let mut seen = "no event tells why".to_owned();
+    let wait = session.interrupt.during(tokio::time::timeout_at(deadline, watch(session, name, &mut seen)));
+    match wait.await? {
+        Ok(end) => end,
+        Err(_) => Err(Stop::Failed(anyhow::anyhow!("PVC {name} is not bound in time: {seen}; it stays"))),
+    }
+}
+
+async fn watch(session: &Session, name: &str, seen: &mut String) -> Result<Made, Stop> {
+    let claims = watch_object(session.api::<PersistentVolumeClaim>(), name).default_backoff();
+    let fields = format!("involvedObject.kind=PersistentVolumeClaim,involvedObject.name={name}");
+    let events = watcher(session.api::<Event>(), watcher::Config::default().fields(&fields)).default_backoff();
+    let events = events.applied_objects().filter_map(async |event| event.ok());
+    let mut news = futures::stream::select(
+        claims
+            .map(|claim| match claim {
+                Ok(claim) => News::Claim(claim.map(Box::new)),
+                Err(error) => News::Lost(Box::new(error)),
+            })
+            .boxed(),
+        events.map(|event| News::Event(Box::new(event))).boxed(),
+    );
+    while let Some(item) = news.next().await {
+        match item {
+            News::Claim(None) => return Err(Stop::Failed(anyhow::anyhow!("PVC {name} was deleted"))),
+            News::Claim(Some(claim)) => {
+                let facts = Claim::from(&*claim);
+                match facts.phase {
+                    ClaimPhase::Bound => return Ok(Made::Bound),
+                    ClaimPhase::Lost => return Err(Stop::Failed(anyhow::anyhow!("the volume of PVC {name} is lost"))),
+                    ClaimPhase::Pending => {}
+                }
+            }
+            News::Event(event) if event.reason.as_deref() == Some("WaitForFirstConsumer") => {
+                return Ok(Made::AtFirstUse);
+            }
+            News::Event(event) => {
+                let text = event.message.clone().unwrap_or_default();
+                if *seen != text && event.type_.as_deref() == Some("Warning") {
+                    say(&format!(
+                        "PVC {}: {text}",
+                        event.involved_object.name.clone().unwrap_or_else(|| event.name_any())
+                    ));
+                    *seen = text;
+                }
+            }
+            News::Lost(error) => session.lost(&error, "persistentvolumeclaims", seen)?,
+        }
+    }
+    Err(Stop::Failed(anyhow::anyhow!("the watch of PVC {name} ended")))
+}

@@ -1,0 +1,245 @@
+//! The restore pod: asked for, awaited by watches, taken away.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::{BoxStream, select_all};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
+use kube::api::{DeleteParams, ListParams, PropagationPolicy};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, watcher};
+use kube::{Api, ResourceExt as _};
+use model::names;
+use model::restore::Request;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::objects::{objects, selector};
+use super::stage::{Stage, stage};
+use super::stop::Stop;
+use super::undo::Undo;
+use super::{Session, say};
+
+/// How many names are tried.
+const TRIES: usize = 3;
+/// A controller that runs has answered by then.
+const SILENCE: Duration = Duration::from_secs(15);
+/// The longest that a pod that is told to end is waited for.
+const END: Duration = Duration::from_secs(60);
+
+/// What the two objects of a restore pod are called by RBAC.
+pub(crate) const SCRIPTS: &str = "configmaps";
+pub(crate) const DEPLOYMENTS: &str = "deployments.apps";
+
+/// Asks for a restore pod; gives its name.
+pub(crate) async fn ask(session: &Session, request: &Request) -> Result<String, Stop> {
+    for _ in 0..TRIES {
+        let name = names::restore_pod(&request.pvc, &token());
+        let [script, deployment] = objects(&session.instance, &session.namespace, &name, request)?;
+        if make::<ConfigMap>(session, SCRIPTS, &name, &script).await?
+            && make::<Deployment>(session, DEPLOYMENTS, &name, &deployment).await?
+        {
+            return Ok(name);
+        }
+    }
+    Err(Stop::Failed(anyhow::anyhow!("every name that was tried for the restore pod is taken")))
+}
+
+/// Makes one of them; `false`: the name is taken.
+async fn make<K>(session: &Session, resource: &'static str, name: &str, object: &Value) -> Result<bool, Stop>
+where
+    K: kube::Resource<DynamicType = ()> + serde::de::DeserializeOwned + Clone + std::fmt::Debug,
+{
+    let undo = Undo::Delete { resource, name: name.to_owned() };
+    session.left.add(undo.clone());
+    match api::create::<K>(&session.client, object).await {
+        Ok(api::Created::New(_)) => Ok(true),
+        Ok(api::Created::There(_)) => {
+            session.left.done(&undo);
+            Ok(false)
+        }
+        Err(error) => {
+            // Without an answer it may be there.
+            if error.retry() == api::Retry::UntilChanged {
+                session.left.done(&undo);
+            }
+            Err(Stop::asked(session.deed("create", resource), &error))
+        }
+    }
+}
+
+/// Five characters that nobody foresees.
+fn token() -> String {
+    names::hash(&format!("{:x}", RandomState::new().hash_one(0)), 5)
+}
+
+/// What was seen.
+enum News {
+    Deployment(Option<Box<Deployment>>),
+    Pod(Box<watcher::Event<Pod>>),
+    Warning(Box<Event>),
+    Lost(&'static str, Box<watcher::Error>),
+}
+
+/// Waits until the pod is ready; gives its name. `request` is the text on the Deployment.
+pub(crate) async fn ready(session: &Session, name: &str, request: &str, deadline: Instant) -> Result<String, Stop> {
+    let mut sight = Sight { name, request, deployment: None, pods: BTreeMap::new(), seen: String::new() };
+    let wait = session.interrupt.during(tokio::time::timeout_at(deadline, sight.watch(session)));
+    let Ok(end) = wait.await? else {
+        let text = anyhow::anyhow!("the restore pod is not ready in time; last seen: {}", sight.seen);
+        return Err(Stop::Failed(text));
+    };
+    end
+}
+
+/// What is known of one restore pod.
+struct Sight<'a> {
+    name: &'a str,
+    request: &'a str,
+    deployment: Option<Box<Deployment>>,
+    pods: BTreeMap<String, Pod>,
+    seen: String,
+}
+
+impl Sight<'_> {
+    async fn watch(&mut self, session: &Session) -> Result<String, Stop> {
+        let mut news = select_all(streams(session, self.name));
+        let silence = tokio::time::sleep(SILENCE);
+        tokio::pin!(silence);
+        loop {
+            tokio::select! {
+                () = &mut silence, if !silence.is_elapsed() => self.hint(session),
+                item = news.next() => match item {
+                    Some(item) => {
+                        if let Some(pod) = self.hear(session, item)? {
+                            return Ok(pod);
+                        }
+                    }
+                    None => return Err(Stop::Failed(anyhow::anyhow!("the watches of the restore pod ended"))),
+                },
+            }
+        }
+    }
+
+    fn hint(&self, session: &Session) {
+        if self.seen == Stage::Unanswered.text() {
+            say(&format!(
+                "the controller has not answered: does it run, and is its installation '{}' (--instance)?",
+                session.instance
+            ));
+        }
+    }
+
+    fn hear(&mut self, session: &Session, news: News) -> Result<Option<String>, Stop> {
+        match news {
+            News::Deployment(None) => {
+                return Err(Stop::Failed(anyhow::anyhow!("somebody deleted Deployment {}", self.name)));
+            }
+            News::Deployment(deployment) => self.deployment = deployment,
+            News::Pod(event) => match *event {
+                watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) => {
+                    self.pods.insert(pod.name_any(), pod);
+                }
+                watcher::Event::Delete(pod) => {
+                    self.pods.remove(&pod.name_any());
+                }
+                watcher::Event::Init => self.pods.clear(),
+                watcher::Event::InitDone => {}
+            },
+            News::Warning(event) => {
+                if event.involved_object.name.as_ref().is_some_and(|n| n.starts_with(self.name)) {
+                    self.tell(&format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default()));
+                }
+                return Ok(None);
+            }
+            News::Lost("events", _) => return Ok(None),
+            News::Lost(resource, error) => {
+                session.lost(&error, resource, &mut self.seen)?;
+                return Ok(None);
+            }
+        }
+        let Some(deployment) = &self.deployment else { return Ok(None) };
+        let stage = stage(deployment, self.pods.values(), self.request);
+        self.tell(&stage.text());
+        match stage {
+            Stage::Refused(problem) => Err(Stop::Refused(problem)),
+            Stage::Ready { pod, .. } => Ok(Some(pod)),
+            Stage::Unanswered | Stage::Waiting(_) => Ok(None),
+        }
+    }
+
+    fn tell(&mut self, text: &str) {
+        if self.seen != text {
+            say(text);
+            text.clone_into(&mut self.seen);
+        }
+    }
+}
+
+fn streams(session: &Session, name: &str) -> Vec<BoxStream<'static, News>> {
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let deployment = watcher(session.api::<Deployment>(), config).default_backoff().filter_map(async |item| {
+        Some(match item {
+            Ok(watcher::Event::Apply(deployment) | watcher::Event::InitApply(deployment)) => {
+                News::Deployment(Some(Box::new(deployment)))
+            }
+            Ok(watcher::Event::Delete(_)) => News::Deployment(None),
+            Ok(watcher::Event::Init | watcher::Event::InitDone) => return None,
+            Err(error) => News::Lost(DEPLOYMENTS, Box::new(error)),
+        })
+    });
+    let config = watcher::Config::default().labels(&selector(name));
+    let pods = watcher(session.api::<Pod>(), config).default_backoff().map(|item| match item {
+        Ok(event) => News::Pod(Box::new(event)),
+        Err(error) => News::Lost("pods", Box::new(error)),
+    });
+    let config = watcher::Config::default().fields("type=Warning");
+    let events = watcher(session.api::<Event>(), config).default_backoff().applied_objects().map(|item| match item {
+        Ok(event) => News::Warning(Box::new(event)),
+        Err(error) => News::Lost("events", Box::new(error)),
+    });
+    vec![deployment.boxed(), pods.boxed(), events.boxed()]
+}
+
+/// Deletes one of the two objects; the pod ends by itself.
+pub(crate) async fn remove(session: &Session, resource: &'static str, name: &str) -> Result<(), Stop> {
+    if resource == SCRIPTS {
+        return delete::<ConfigMap>(session, resource, name).await;
+    }
+    delete::<Deployment>(session, resource, name).await
+}
+
+async fn delete<K>(session: &Session, resource: &'static str, name: &str) -> Result<(), Stop>
+where
+    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + serde::de::DeserializeOwned
+        + Clone
+        + std::fmt::Debug,
+{
+    let api: Api<K> = session.api();
+    let params = DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
+    match api::bounded(|| format!("delete {resource} {name}"), api.delete(name, &params)).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(Stop::asked(session.deed("delete", resource), &error)),
+    }
+}
+
+/// Waits until its pods are gone: whoever gets the volume back must be the only one.
+pub(crate) async fn gone(session: &Session, name: &str) -> bool {
+    let api: Api<Pod> = session.api();
+    let config = watcher::Config::default().labels(&selector(name));
+    let wait = async {
+        let mut events = watcher(api.clone(), config).default_backoff().boxed();
+        while events.next().await.is_some() {
+            let list = api.list(&ListParams::default().labels(&selector(name))).await;
+            if list.is_ok_and(|list| list.items.is_empty()) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(END, wait).await.is_ok()
+}

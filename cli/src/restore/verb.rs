@@ -1,0 +1,235 @@
+//! The steps of the two verbs.
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use model::Timestamp;
+use model::reason::Reason;
+use model::record::{RestoreResult, RestoreState};
+use model::restore::{Request, RestorePoint};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::args::{Browse, Point, Restore};
+use super::claim::{self, Made, New};
+use super::stop::Stop;
+use super::target::{self, Target};
+use super::{Done, Session, exec, look, pod, say, scale};
+use crate::observe::{self, Observed, Scope};
+
+/// Where the shell of `browse` begins.
+const SHELL: &str = "cd /destination && if [ -x /bin/bash ]; then exec /bin/bash; else exec /bin/sh; fi";
+
+/// The highest exit code with which a restore has said what became of it.
+const MOST_TOLD: i32 = 3;
+
+/// What was seen before anything is done.
+struct Sight {
+    observed: Observed,
+    request: Request,
+    point: Option<RestorePoint>,
+}
+
+async fn sight(session: &Session, args: &Point, target: Option<&str>) -> Result<Sight, Stop> {
+    let scope = Scope {
+        namespace: Some(session.namespace.clone()),
+        names: vec![args.pvc.clone()],
+        selector: None,
+        backup_namespace: session.backup_namespace.clone(),
+        instance: session.instance.clone(),
+    };
+    let observed = session.interrupt.during(Box::pin(observe::observe(&session.client, &scope))).await??;
+    let request = args.request(target);
+    let point = look::point(&observed, &session.namespace, &request).map_err(Stop::Refused)?;
+    match &point {
+        Some(point) => say(&format!("restore point {point}")),
+        None => say("you may not see all restore points: the controller finds the one that is meant"),
+    }
+    Ok(Sight { observed, request, point })
+}
+
+/// Restores.
+pub(crate) async fn restore(session: &mut Session, args: &Restore, ask: bool) -> Result<Done, Stop> {
+    let deadline = Instant::now() + args.point.timeout.as_duration();
+    let sight = sight(session, &args.point, args.to.as_deref()).await?;
+    let name = args.target();
+    match (target::read(session, name).await?, &args.to) {
+        (Target::Gone, None) => {
+            let message = format!("PVC {name} is gone: restore into a new one, with --to {name} or another name");
+            Err(Stop::refused(Reason::TargetNotReady, message))
+        }
+        (Target::Gone, Some(_)) => into_new(session, args, &sight, ask, deadline).await,
+        (found, _) => {
+            if args.size.is_some() || args.storage_class.is_some() {
+                let text = format!("PVC {name} is there: --size and --storage-class are for one that is made");
+                return Err(Stop::Usage(text));
+            }
+            into_old(session, args, &sight, found.claim(), deadline, ask).await?;
+            in_pod(session, args, &sight, ask, deadline).await
+        }
+    }
+}
+
+/// Makes the PVC, and fills it.
+async fn into_new(
+    session: &mut Session,
+    args: &Restore,
+    sight: &Sight,
+    ask: bool,
+    deadline: Instant,
+) -> Result<Done, Stop> {
+    let name = args.target();
+    let whole = args.all_paths().next().is_none();
+    let snapshot = look::snapshot(sight.point.as_ref()).filter(|_| whole);
+    let object = new_claim(session, args, sight, snapshot).await?;
+    claim::create(session, &object, args.dry_run).await?;
+    if args.dry_run {
+        let from = sight.point.as_ref().map_or_else(|| "the restore point".to_owned(), ToString::to_string);
+        return Ok(Done::Here(format!("PVC {name} would be made, and filled from {from}; nothing was done"), false));
+    }
+    say(&format!("made PVC {name}; it stays"));
+    let made = claim::bound(session, name, deadline).await?;
+    if snapshot.is_none() {
+        return in_pod(session, args, sight, ask, deadline).await;
+    }
+    Ok(match made {
+        Made::Bound => Done::Here(format!("PVC {name} has the data of the restore point"), false),
+        Made::AtFirstUse => {
+            Done::Here(format!("PVC {name} is made; the storage fills it when a pod first mounts it"), true)
+        }
+    })
+}
+
+async fn new_claim(session: &Session, args: &Restore, sight: &Sight, snapshot: Option<&str>) -> Result<Value, Stop> {
+    let source = target::read(session, &args.point.pvc).await?;
+    let new = New {
+        namespace: &session.namespace,
+        name: args.target(),
+        like: source.claim(),
+        snapshot: snapshot.map(|s| (s, look::restore_size(&sight.observed, &session.namespace, s))),
+        size: args.size,
+        class: args.storage_class.as_deref(),
+    };
+    new.object()
+}
+
+/// Looks whether a PVC that is there can be written, and stops what mounts it if that is asked for.
+async fn into_old(
+    session: &mut Session,
+    args: &Restore,
+    sight: &Sight,
+    claim: Option<&PersistentVolumeClaim>,
+    deadline: Instant,
+    ask: bool,
+) -> Result<(), Stop> {
+    let name = args.target();
+    if let Some(claim) = claim {
+        target::check(&sight.observed, claim)?;
+        let point = sight.point.as_ref().filter(|_| args.all_paths().next().is_none());
+        let data = point.and_then(|p| look::data_size(&sight.observed, &session.namespace, &args.point.pvc, p));
+        target::check_room(claim, data.unwrap_or(0))?;
+    }
+    if args.scale {
+        return scaled(session, args, deadline, ask).await;
+    }
+    // Who may not list them is not helped by it.
+    for (workload, replicas) in scale::left(session, name).await.unwrap_or_default() {
+        say(&format!("{workload} was scaled to 0 by a restore that was killed: --scale gives it {replicas} replicas"));
+    }
+    let pods = target::holders(session, name).await?.unwrap_or_default();
+    if pods.is_empty() {
+        return Ok(());
+    }
+    if pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some()) {
+        let ending: Vec<String> = pods.iter().map(scale::owner_text).collect();
+        say(&format!("PVC {name} is still mounted by {}: waiting for its end", ending.join(", ")));
+        return scale::ended(session, name, deadline).await;
+    }
+    let stop = target::in_use(name, &pods, "; --scale stops Deployments and StatefulSets, and starts them again");
+    if !args.dry_run {
+        return Err(stop);
+    }
+    say(&stop.text());
+    Ok(())
+}
+
+/// `--scale`.
+async fn scaled(session: &mut Session, args: &Restore, deadline: Instant, ask: bool) -> Result<(), Stop> {
+    let name = args.target();
+    let found = scale::find(session, name).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    let words: Vec<String> = found.iter().map(|(workload, n)| format!("{workload} ({n} replicas)")).collect();
+    let words = words.join(", ");
+    if args.dry_run {
+        say(&format!("would be scaled to 0, and back: {words}"));
+        return Ok(());
+    }
+    for hpa in scale::autoscalers(session, &found).await {
+        say(&format!("HorizontalPodAutoscaler {hpa} rests while there are 0 replicas"));
+    }
+    if ask && !session.ask(&format!("Scale to 0, and back after the restore: {words}?")).await? {
+        return Err(Stop::refused(Reason::TargetInUse, format!("PVC {name} is mounted, and nothing was stopped")));
+    }
+    scale::down(session, found, name, deadline).await
+}
+
+/// Restores by a restore pod.
+async fn in_pod(
+    session: &mut Session,
+    args: &Restore,
+    sight: &Sight,
+    ask: bool,
+    deadline: Instant,
+) -> Result<Done, Stop> {
+    let pod = started(session, &sight.request, deadline).await?;
+    let command = args.command(ask);
+    let mut keys = std::mem::take(&mut session.keys);
+    let ended = exec::run(session, &pod, &command, ask.then_some(&mut keys)).await;
+    session.keys = keys;
+    match ended {
+        Err(Stop::Failed(error)) => Err(Stop::Failed(
+            error.context("the restore broke off; what was written stays, and the same command goes on with it"),
+        )),
+        Ok(code) => {
+            if code > MOST_TOLD {
+                say(&format!(
+                    "restore.sh ended with {code}; what was written stays, and the same command goes on with it"
+                ));
+            }
+            Ok(Done::Told(code))
+        }
+        Err(stop) => Err(stop),
+    }
+}
+
+/// Asks for a restore pod, and waits for it; gives the pod's name.
+async fn started(session: &Session, request: &Request, deadline: Instant) -> Result<String, Stop> {
+    let name = pod::ask(session, request).await?;
+    say(&format!("made Deployment {name}; it goes at the end"));
+    pod::ready(session, &name, &request.to_string(), deadline).await
+}
+
+/// A shell beside the restore point.
+pub(crate) async fn browse(session: &mut Session, args: &Browse) -> Result<Done, Stop> {
+    let deadline = Instant::now() + args.point.timeout.as_duration();
+    let sight = sight(session, &args.point, args.to.as_deref()).await?;
+    let name = args.to.as_deref().unwrap_or(&args.point.pvc);
+    if matches!(target::read(session, name).await?, Target::Gone) {
+        let message =
+            format!("PVC {name} is gone, and the pod mounts one beside the restore point: name any with --to");
+        return Err(Stop::refused(Reason::TargetNotReady, message));
+    }
+    let pod = started(session, &sight.request, deadline).await?;
+    say("/destination is the restore point, read-only; /source is the PVC itself; `exit` ends and takes the pod away");
+    let command = ["/bin/sh", "-c", SHELL].map(str::to_owned);
+    let mut keys = std::mem::take(&mut session.keys);
+    let ended = exec::run(session, &pod, &command, Some(&mut keys)).await;
+    // The shell's code is that of whatever was typed last.
+    ended.map(|_| Done::Told(0))
+}
+
+/// The result of a restore that the storage does.
+pub(crate) fn without_pod(waiting: bool, now: Timestamp) -> RestoreResult {
+    let state = if waiting { RestoreState::Waiting } else { RestoreState::Complete };
+    RestoreResult { state, problem: None, finished: now, changed: 0, deleted: 0, bytes: 0, seconds: 0 }
+}
