@@ -320,19 +320,19 @@ pub fn restore_job(target: &SourceId, value: &str) -> String {
     format!("restore-{}-{}", cut(&readable, 36), hash(&format!("{}/{value}", target.seed()), 16))
 }
 
+/// The PV through which a restore in `namespace` reads the disk of another one; `claim` is the PVC there.
+#[must_use]
+pub fn grant_volume(instance: &str, namespace: &str, claim: &str) -> String {
+    let readable = format!("{instance}-{namespace}-{claim}");
+    format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{namespace}/{claim}"), 12))
+}
+
 /// The Deployment and ConfigMap of a restore that a person asks for; `token` tells one try from another. It is a
 /// label's value too.
 #[must_use]
 pub fn restore_pod(pvc: &str, token: &str) -> String {
     let readable = pvc.replace('.', "-");
     format!("restore-{}-{token}", cut(&readable, 36))
-}
-
-/// The PV through which a restore in `namespace` reads the disk of another one; `claim` is the PVC there.
-#[must_use]
-pub fn grant_volume(instance: &str, namespace: &str, claim: &str) -> String {
-    let readable = format!("{instance}-{namespace}-{claim}");
-    format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{namespace}/{claim}"), 12))
 }
 
 /// The folder of a source's dated trees, below a disk's root. On a host's disk the root is the namespace's folder
