@@ -48,21 +48,19 @@ async fn attend(mut process: AttachedProcess, keys: Option<&mut Keys>) -> Result
     let raw = if keys.is_some() { Some(Raw::set().map_err(anyhow::Error::from)?) } else { None };
     let status = process.take_status();
     let (output, error) = (process.stdout(), process.stderr());
-    let texts = async { tokio::join!(carry(output, Text::output()), carry(error, Text::error())) };
+    let texts = async { tokio::try_join!(carry(output, Text::output()), carry(error, Text::error())) };
     let typing = async {
         match keys {
             Some(keys) => type_in(&mut process, keys).await,
             None => std::future::pending().await,
         }
     };
-    let (written, _) = tokio::select! {
-        written = texts => written,
-        () = typing => (true, true),
+    let ended = tokio::select! {
+        ended = texts => ended.map(|_| ()),
+        () = typing => Ok(()),
     };
     drop(raw);
-    if !written {
-        return Err(Stop::Signal(BROKEN_PIPE));
-    }
+    ended?;
     let status = match status {
         Some(status) => status.await,
         None => None,
@@ -74,17 +72,17 @@ async fn attend(mut process: AttachedProcess, keys: Option<&mut Keys>) -> Result
     Err(Stop::Failed(anyhow::anyhow!("the connection to the pod broke{lost}")))
 }
 
-/// Carries text to the person; `false`: nobody reads it any more.
-async fn carry(from: Option<impl AsyncRead + Unpin>, to: Text) -> bool {
-    let Some(mut from) = from else { return true };
+/// Carries text to the person, if somebody reads it.
+async fn carry(from: Option<impl AsyncRead + Unpin>, to: Text) -> Result<(), Stop> {
+    let Some(mut from) = from else { return Ok(()) };
     let mut buffer = vec![0; 8 * 1024];
     while let Ok(n @ 1..) = from.read(&mut buffer).await {
         if !to.put(buffer[..n].to_vec()).await {
-            return false;
+            return Err(Stop::Signal(BROKEN_PIPE));
         }
     }
     to.flush().await;
-    true
+    Ok(())
 }
 
 /// Carries keys and the window's size to the command; never ends.

@@ -86,7 +86,7 @@ fn end(result: Result<Done, Stop>, output: Output) -> ExitCode {
         }
     };
     match result {
-        Ok(Done::Told(code)) => ExitCode::from(u8::try_from(code).ok().filter(|code| *code < 4).unwrap_or(1)),
+        Ok(Done::Told(code)) => ExitCode::from(u8::try_from(code).ok().filter(|code| *code <= 3).unwrap_or(1)),
         Ok(Done::Here(text, waiting)) => {
             if output == Output::Text {
                 let _ = terminal::write(&format!("{text}\n"));

@@ -1,55 +1,37 @@
-//! The two objects that a restore pod is asked for with: what the OpenShift Template `restore` makes, with a name
-//! of their own.
+//! The two objects that a restore pod is asked for with: those of the Template `restore`, with a name of their own.
 
-use model::names::{self, Component};
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, anyhow};
+use model::names;
 use model::restore::Request;
 use serde_json::{Value, json};
 
-/// All that it does is in the program.
-const SCRIPT: &str = "#!/bin/sh\n\
-    # Copies the restore point to the PVC. It shows first what it will do: restore.sh --help\n\
-    exec /usr/bin/backup-job restore \"$@\"\n";
+use crate::template::process;
 
 /// The ConfigMap and the Deployment. The controller sees the Deployment, fills in what it needs, and starts it.
-pub(crate) fn objects(instance: &str, namespace: &str, name: &str, request: &Request) -> [Value; 2] {
-    let script = json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": namespace, "labels": {"template": "restore"}},
-        "data": {"restore.sh": SCRIPT}
-    });
-    let selector = json!({"template": "restore", "restore": name});
-    let labels = json!({
-        "template": "restore",
-        names::INSTANCE: instance,
-        names::COMPONENT: Component::Restore.as_str()
-    });
-    let mut pod_labels = labels.clone();
-    pod_labels["restore"] = json!(name);
-    pod_labels[names::MANAGED_BY] = json!(names::MANAGER);
-    let deployment = json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "labels": labels,
-            "annotations": {names::RESTORE_FROM: request.to_string()}
-        },
-        "spec": {
-            "replicas": 0,
-            "strategy": {"type": "Recreate"},
-            "selector": {"matchLabels": selector},
-            "template": {
-                "metadata": {"labels": pod_labels},
-                "spec": {
-                    "automountServiceAccountToken": false,
-                    "containers": [{"name": names::CONTAINER, "image": "backup-mover"}]
-                }
-            }
-        }
-    });
-    [script, deployment]
+pub(crate) fn objects(instance: &str, namespace: &str, name: &str, request: &Request) -> anyhow::Result<[Value; 2]> {
+    let given = [("NAME", request.pvc.clone()), ("DATE", request.when.to_string())];
+    let given: BTreeMap<String, String> = given.map(|(key, value)| (key.to_owned(), value)).into();
+    let list = process::restore(instance)?.process(&given)?.list;
+    let mut objects = list["items"].as_array().cloned().unwrap_or_default();
+    for object in &mut objects {
+        // Not the Template's own name, which the restores of one PVC share.
+        object["metadata"]["name"] = json!(name);
+        object["metadata"]["namespace"] = json!(namespace);
+    }
+    let mut take = |kind: &str| {
+        let place = objects.iter().position(|o| o["kind"] == kind);
+        place.map(|i| objects.remove(i)).with_context(|| format!("the Template makes no {kind}"))
+    };
+    let (script, mut deployment) = (take("ConfigMap")?, take("Deployment")?);
+    if !objects.is_empty() {
+        return Err(anyhow!("the Template makes more than a ConfigMap and a Deployment"));
+    }
+    deployment["metadata"]["annotations"][names::RESTORE_FROM] = json!(request.to_string());
+    deployment["spec"]["selector"]["matchLabels"]["restore"] = json!(name);
+    deployment["spec"]["template"]["metadata"]["labels"]["restore"] = json!(name);
+    Ok([script, deployment])
 }
 
 /// The pods of such a Deployment.

@@ -38,7 +38,7 @@ pub(crate) const DEPLOYMENTS: &str = "deployments.apps";
 pub(crate) async fn ask(session: &Session, request: &Request) -> Result<String, Stop> {
     for _ in 0..TRIES {
         let name = names::restore_pod(&request.pvc, &token());
-        let [script, deployment] = objects(&session.instance, &session.namespace, &name, request);
+        let [script, deployment] = objects(&session.instance, &session.namespace, &name, request)?;
         if make::<ConfigMap>(session, SCRIPTS, &name, &script).await?
             && make::<Deployment>(session, DEPLOYMENTS, &name, &deployment).await?
         {

@@ -201,6 +201,11 @@ pub(crate) async fn down(session: &Session, found: Replicas, claim: &str, deadli
         set(session, &workload, 0).await?;
         say(&format!("scaled {workload} to 0; it had {replicas}"));
     }
+    ended(session, claim, deadline).await
+}
+
+/// Waits until no pod mounts the PVC.
+pub(crate) async fn ended(session: &Session, claim: &str, deadline: Instant) -> Result<(), Stop> {
     let mut seen = Vec::new();
     let wait = session.interrupt.during(tokio::time::timeout_at(deadline, free(session, claim, &mut seen)));
     match wait.await? {
@@ -209,7 +214,6 @@ pub(crate) async fn down(session: &Session, found: Replicas, claim: &str, deadli
     }
 }
 
-/// Waits until no pod mounts the PVC.
 async fn free(session: &Session, claim: &str, seen: &mut Vec<Pod>) -> Result<(), Stop> {
     let mut pods: BTreeMap<String, Pod> = BTreeMap::new();
     let mut events = watcher(session.api::<Pod>(), watcher::Config::default()).default_backoff().boxed();

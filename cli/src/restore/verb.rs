@@ -18,6 +18,9 @@ use crate::observe::{self, Observed, Scope};
 /// Where the shell of `browse` begins.
 const SHELL: &str = "cd /destination && if [ -x /bin/bash ]; then exec /bin/bash; else exec /bin/sh; fi";
 
+/// The highest exit code with which a restore has said what became of it.
+const MOST_TOLD: i32 = 3;
+
 /// What was seen before anything is done.
 struct Sight {
     observed: Observed,
@@ -135,6 +138,11 @@ async fn into_old(
     if pods.is_empty() {
         return Ok(());
     }
+    if pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some()) {
+        let ending: Vec<String> = pods.iter().map(scale::owner_text).collect();
+        say(&format!("PVC {name} is still mounted by {}: waiting for its end", ending.join(", ")));
+        return scale::ended(session, name, deadline).await;
+    }
     let stop = target::in_use(name, &pods, "; --scale stops Deployments and StatefulSets, and starts them again");
     if !args.dry_run {
         return Err(stop);
@@ -182,7 +190,15 @@ async fn in_pod(
         Err(Stop::Failed(error)) => Err(Stop::Failed(
             error.context("the restore broke off; what was written stays, and the same command goes on with it"),
         )),
-        ended => ended.map(Done::Told),
+        Ok(code) => {
+            if code > MOST_TOLD {
+                say(&format!(
+                    "restore.sh ended with {code}; what was written stays, and the same command goes on with it"
+                ));
+            }
+            Ok(Done::Told(code))
+        }
+        Err(stop) => Err(stop),
     }
 }
 

@@ -76,6 +76,28 @@ fn a_volume_in_use_is_refused_with_who_uses_it() {
     nothing_was_written(&cluster);
 }
 
+/// Such as the pod of the restore before.
+#[test]
+fn a_pod_that_is_about_to_end_is_waited_for() {
+    let cluster = working();
+    let mut ending = pod("restore-data-old-x", "data", None);
+    ending["metadata"]["deletionTimestamp"] = json!("2018-12-05T12:00:00Z");
+    cluster.put(&core("pods"), ending);
+    let problem = refused(restore(&cluster, &["data", DATE, "-y", "--timeout=1s"]));
+    assert!(problem.message.contains("restore-data-old-x, which did not end in time"), "{problem}");
+    assert_eq!(cluster.writes(), Vec::<String>::new());
+    let stop = run(async {
+        let (_signal, mut session) = session(&cluster);
+        let end = async {
+            tokio::task::yield_now().await;
+            cluster.edit(&core("pods"), "restore-data-old-x", |pod| pod["status"]["phase"] = json!("Succeeded"));
+        };
+        let (result, ()) = tokio::join!(restore_in(&mut session, &["data", DATE, "-y"]), end);
+        result.unwrap_err()
+    });
+    assert!(stop.text().contains("no exec here"), "{}", stop.text());
+}
+
 #[test]
 fn what_was_made_is_taken_away_when_the_restore_fails() {
     let cluster = working();
@@ -162,7 +184,7 @@ fn a_date_that_is_wrong_in_every_zone_needs_no_controller() {
     };
     let problem = refused(restore(&cluster(), &["data", "--date=20181202", "-y"]));
     assert_eq!(problem.reason, Reason::NoRestorePoint);
-    let stop = restore(&cluster(), &["data", "--date=20181206", "-y"]).unwrap_err();
+    let stop = restore(&cluster(), &["here-only", "--date=20181204", "-y"]).unwrap_err();
     assert!(stop.text().contains("no exec here"), "{}", stop.text());
 }
 
