@@ -158,7 +158,7 @@ fn a_second_instance_backs_up_from_a_namespace_of_its_own_and_running_again_chan
     assert_eq!(own.config().unwrap(), before, "check mode changes nothing");
     own.play(INSTALL, &slower, &[]).unwrap();
     let schedules =
-        ["cronjobs", "-l", "backup-controller.io/component=source", "-o", "jsonpath={.items[*].spec.schedule}"];
+        ["cronjobs", "-l", "backup-controller.io/component=snapshot", "-o", "jsonpath={.items[*].spec.schedule}"];
     wait_for(
         "the CronJob follows",
         Duration::from_secs(30),
@@ -205,14 +205,19 @@ fn a_wrong_value_stops_before_anything_is_applied() {
         (json!({"CONFIG": "words"}), "CONFIG"),
         (json!({"TEMPLATES": "/nowhere"}), "there have to be some"),
         (json!({"TIMEOUT": "soon"}), "TIMEOUT"),
-        (json!({"HOSTS": "localhost,127.0.0.1"}), "one of them is enough"),
     ] {
-        let play = own.refused(INSTALL, &vars).unwrap();
+        // Over settings that would be in nobody's way, if they were applied.
+        let mut all = own.settings();
+        all.as_object_mut().unwrap().extend(vars.as_object().unwrap().clone());
+        let play = own.refused(INSTALL, &all).unwrap();
         // Long messages are broken into lines.
         let words = play.output.split_whitespace().collect::<Vec<_>>().join(" ").replace("''", "'");
         assert!(words.contains(told), "{vars} is told as \"{told}\":\n{}", play.output);
         assert_eq!(play.changed, 0, "{vars}:\n{}", play.output);
     }
+    let several = ["-i", "one,two,", "-e", "HOSTS=all"];
+    let play = play_in(&ansible::folder(), &own.kubectl, INSTALL, &own.where_to(&own.settings()), &several).unwrap();
+    assert!(!play.ok && play.output.contains("means 2 hosts"), "{}", play.output);
     assert_eq!(own.there().unwrap(), "");
 
     // ansible cuts values at blanks: a schedule is whole again, a retention is refused.
