@@ -264,6 +264,7 @@ fn removal_says_what_it_leaves_and_a_purge_is_confirmed() {
     let again = own.play(UNINSTALL, &json!({}), &[]).unwrap();
     assert_eq!(again.changed, 0, "{}", again.output);
 
+    own.play(UNINSTALL, &json!({"PURGE": true, "PURGE_CONFIRM": own.name}), &["--check"]).unwrap();
     own.refused(UNINSTALL, &json!({"PURGE": true})).unwrap();
     own.refused(UNINSTALL, &json!({"PURGE": true, "PURGE_CONFIRM": "backup"})).unwrap();
     assert_eq!(own.made("pvc,volumesnapshots").unwrap(), left, "an unconfirmed purge removes nothing");
