@@ -1,6 +1,7 @@
 //! The playbooks: installed, changed, upgraded and removed as an administrator does it. Each installation has
 //! a namespace and an instance of its own, and backs up one namespace, so that none is in another's way.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -239,10 +240,10 @@ fn a_wrong_value_stops_before_anything_is_applied() {
 #[ignore = "needs the two-node cluster: make e2e"]
 fn removal_says_what_it_leaves_and_a_purge_is_confirmed() {
     let own = Own::new("e2e-remove").unwrap();
-    let mut settings = own.settings();
-    settings["DISK_SIZE"] = json!("1Gi");
-    settings["DISK_CLASS"] = json!("shared-retain");
-    own.play(INSTALL, &settings, &[]).unwrap();
+    // The demo's settings, for this tenant.
+    let mut settings = ansible::demo_settings();
+    settings["CONFIG"]["selection"] = own.settings()["CONFIG"]["selection"].clone();
+    ansible::install_with_playbook(&own.kubectl, &own.where_to(&settings)).unwrap();
     own.backed_up().unwrap();
     // No more runs meanwhile.
     own.app.annotate("backup-controller.io/schedule=H H * * *").unwrap();
@@ -276,28 +277,37 @@ fn removal_says_what_it_leaves_and_a_purge_is_confirmed() {
     own.kubectl.run(&["delete", "pv", &disk, "--wait=false"]).unwrap();
 }
 
-/// The commit before this one, in a folder, with its playbooks if it has them.
-fn commit_before() -> Result<Option<std::path::PathBuf>> {
+/// The playbooks' folder of the commit before this one, with its manifests, in a folder that is to be removed.
+fn commit_before() -> Result<Option<(PathBuf, PathBuf)>> {
     let folder = std::env::temp_dir().join(format!("commit-before-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let script = "git archive HEAD~1 templates $(git ls-tree --name-only HEAD~1 ansible) | tar -x -C \"$1\"";
+    // One from before the playbooks has these, with its own manifests.
+    let script = "git archive HEAD~1 templates $(git ls-tree --name-only HEAD~1 ansible) | tar -x -C \"$1\"
+                  [ -e \"$1/ansible\" ] || cp -r ansible \"$1\"";
     let mut git = Command::new("/bin/bash");
     git.args(["-o", "pipefail", "-ec", script, "bash"]).arg(&folder).current_dir(project());
-    Ok(git.output()?.status.success().then_some(folder))
+    Ok(git.output()?.status.success().then(|| (folder.join("ansible"), folder)))
 }
 
 #[test]
 #[ignore = "needs the two-node cluster: make e2e"]
 fn an_upgrade_from_the_commit_before_keeps_settings_and_backups() {
     let own = Own::new("e2e-upgrade").unwrap();
-    let Some(before) = commit_before().unwrap() else {
+    let Some((old, folder)) = commit_before().unwrap() else {
         eprintln!("skipped: the commit before this one is not in this clone");
         return;
     };
-    let old = before.join("ansible");
-    assert!(old.join(INSTALL).exists(), "the commit before has no playbooks");
-    let first = play_in(&old, &own.kubectl, INSTALL, &own.where_to(&own.settings()), &[]).unwrap();
-    assert!(first.ok, "{}", first.output);
+    // The nodes have the images of this commit alone, for which the rights of the one before may not do.
+    let install_old = |settings: &Value| {
+        let mut vars = own.where_to(settings);
+        vars["WAIT"] = json!(false);
+        let play = play_in(&old, &own.kubectl, INSTALL, &vars, &[]).unwrap();
+        assert!(play.ok, "{}", play.output);
+    };
+    install_old(&own.settings());
+    let settings = own.config().unwrap();
+    own.play(INSTALL, &json!({}), &[]).unwrap();
+    assert_eq!(own.config().unwrap(), settings, "what is not given stays");
     own.backed_up().unwrap();
     own.app.annotate("backup-controller.io/schedule=H H * * *").unwrap();
     let state = || {
@@ -318,11 +328,12 @@ fn an_upgrade_from_the_commit_before_keeps_settings_and_backups() {
     let was = state();
     assert!(was.contains("CronJob") && was.contains("VolumeSnapshot") && was.contains("last=3"), "{was}");
 
+    install_old(&json!({}));
     own.play(INSTALL, &json!({}), &[]).unwrap();
     assert_eq!(state(), was, "CronJobs, snapshots, promoters and settings survive");
     let next = own.app.run_now("after-the-upgrade").unwrap();
     assert!(own.made("volumesnapshots").unwrap().matches("VolumeSnapshot/").count() >= 2, "{next}");
-    std::fs::remove_dir_all(before).unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
