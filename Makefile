@@ -14,7 +14,7 @@ help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: demo
-demo: cluster image ## A real backup on a real cluster, from nothing, compared byte by byte
+demo: ansible-tools cluster image ## A real backup on a real cluster, from nothing, compared byte by byte
 	@$(CARGO) run --quiet --package backup-controller-tests --bin demo
 
 .PHONY: test
@@ -56,6 +56,17 @@ mover-tools:
 	    { apt-get install -qq -y rsync acl attr || { apt-get update -qq && apt-get install -qq -y rsync acl attr; }; } >/dev/null; \
 	  else echo "$$tool is missing: install the packages rsync, acl and attr" >&2; exit 1; fi; \
 	done
+
+# The demo and the end-to-end suite install with the playbooks.
+.PHONY: ansible-tools
+ansible-tools:
+	@python=$$(head -n 1 "$$(command -v ansible-playbook)" 2>/dev/null) && $${python#??} -c 'import kubernetes' 2>/dev/null \
+	  && ansible-doc -t module kubernetes.core.k8s >/dev/null 2>&1 && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "==> ansible is installed"; \
+	  { apt-get install -qq -y ansible python3-kubernetes \
+	    || { apt-get update -qq && apt-get install -qq -y ansible python3-kubernetes; }; } >/dev/null; \
+	else echo "ansible-playbook is missing: install the packages ansible and python3-kubernetes" >&2; exit 1; fi
 
 .PHONY: control-plane
 control-plane: ## Suites against a real control plane without nodes (no root)

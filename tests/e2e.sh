@@ -9,4 +9,5 @@ if [ -z "${KUBECONFIG:-}" ]; then
   fi
   make --no-print-directory cluster image
 fi
+make --no-print-directory ansible-tools
 exec cargo test --package backup-controller-tests --test e2e -- --ignored --test-threads=1 --nocapture

@@ -21,9 +21,9 @@ fn page(name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The README and everything in docs/.
+/// The READMEs and everything in docs/.
 fn pages() -> Vec<(String, String)> {
-    let mut names = vec!["README.md".to_owned()];
+    let mut names = vec!["README.md".to_owned(), "ansible/README.md".to_owned()];
     for entry in fs::read_dir(project().join("docs")).unwrap() {
         names.push(format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
     }
@@ -172,6 +172,63 @@ fn every_metric_is_explained() {
         assert!(page.contains(&format!("| `backup_controller_{name}")), "docs/metrics.md has no row for {name}");
     }
     assert!(count > 5, "{count}");
+}
+
+fn yaml(name: &str) -> Value {
+    serde_yaml::from_str(&page(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// The variables of the playbooks: one table, one file of defaults, one of types.
+#[test]
+fn every_variable_of_the_playbooks_is_explained_and_has_a_type() {
+    let role = "ansible/roles/backup_controller";
+    let defaults = yaml(&format!("{role}/defaults/main.yml"));
+    let defaults = defaults.as_mapping().unwrap();
+    let page = page("ansible/README.md");
+    for (name, default) in defaults {
+        let name = name.as_str().unwrap();
+        let row = row(&page, name).unwrap_or_else(|| panic!("ansible/README.md has no row for {name}"));
+        let told = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let default = match default {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(bool) => bool.to_string(),
+            _ => String::new(),
+        };
+        // An empty one is told by what it comes to.
+        assert!(default.is_empty() || told == format!("`{default}`"), "{name} is {default}; the page says: {told}");
+    }
+    let known: BTreeSet<&str> = defaults.keys().map(|k| k.as_str().unwrap()).collect();
+    for line in page.lines().filter(|l| l.starts_with("| `")) {
+        let name = line.split('`').nth(1).unwrap();
+        assert!(known.contains(name), "ansible/README.md explains {name}, which does not exist");
+    }
+
+    let specs = yaml(&format!("{role}/meta/argument_specs.yml"));
+    let playbooks = specs["argument_specs"].as_mapping().unwrap();
+    let typed: BTreeSet<&str> = playbooks
+        .values()
+        .flat_map(|spec| spec["options"].as_mapping().unwrap().keys())
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    assert_eq!(typed, known, "meta/argument_specs.yml and defaults/main.yml");
+
+    // Files for -e @ in the pages.
+    let mut files = 0;
+    for (name, text) in pages() {
+        let blocks = blocks(&text, "yaml");
+        for block in blocks.iter().filter(|b| b.starts_with("# backup.yaml\n") || b.starts_with("# volume.yaml\n")) {
+            files += 1;
+            let variables: Value = serde_yaml::from_str(block).unwrap();
+            for key in variables.as_mapping().unwrap().keys() {
+                assert!(known.contains(key.as_str().unwrap()), "{name}: {key:?}");
+            }
+            if let Some(config) = variables.get("CONFIG") {
+                Config::parse(&serde_yaml::to_string(config).unwrap()).unwrap_or_else(|e| panic!("{name}: {e}"));
+            }
+        }
+    }
+    assert!(files >= 2, "{files}");
 }
 
 /// The text between fences of that language.

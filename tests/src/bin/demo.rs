@@ -1,8 +1,9 @@
-//! The demo: a real volume is backed up on a real cluster, on its schedule, and every restore point of it
-//! is compared with the snapshot, byte by byte.
+//! The demo: the controller is installed with its playbook, a real volume is backed up on a real cluster, on its
+//! schedule, every restore point of it is compared with the snapshot, byte by byte, and what gets lost is restored.
 //!
 //! It expects the cluster and the images to be there (`make demo` sees to that) and leaves both running.
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -34,7 +35,9 @@ fn step<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
 fn run() -> Result<()> {
     let cluster = Cluster::existing()?;
     let kubectl = cluster.kubectl();
-    step("the controller is installed: kubectl apply -k", || nodes::install(kubectl, "dev"))?;
+    step("the controller is installed: ansible-playbook install-backup-controller.yaml", || {
+        nodes::ansible::install_with_playbook(kubectl, &nodes::ansible::demo_settings())
+    })?;
     step("what an earlier demo left is removed", || {
         kubectl.run(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"])
     })?;
@@ -69,11 +72,12 @@ fn run() -> Result<()> {
         row("promoter", &format!("pvc/{point}"), &by_promoter),
         row("BackupDisk", &format!("pvc/{} {run}", disk.claim), &by_disk),
     ];
-    println!();
-    status(kubectl.kubeconfig())?;
     if equal.contains(&false) {
         bail!("a restore point differs from its snapshot:\n{}\n{}", by_promoter.differences, by_disk.differences);
     }
+    lose_and_restore(&app, kubectl.kubeconfig(), &run)?;
+    println!();
+    backup(kubectl.kubeconfig(), &["status"])?;
     println!("\nThe cluster is left running: look around with KUBECONFIG={}", kubectl.kubeconfig().display());
     println!("and {}; `make down` ends it.", kubectl.program().display());
     Ok(())
@@ -85,12 +89,34 @@ fn row(kind: &str, point: &str, found: &Comparison) -> bool {
     found.equal()
 }
 
-/// The table that a user sees.
-fn status(kubeconfig: &std::path::Path) -> Result<()> {
+/// A folder is lost, and comes back with one command while the application is down for a moment.
+fn lose_and_restore(app: &App, kubeconfig: &Path, run: &str) -> Result<()> {
+    // All that an archive holds: names, contents, owners, modes, times, attributes.
+    let digest = || app.sh("tar --sort=name --xattrs --acls -C /data/debian -cf - etc | sha256sum");
+    let before = digest()?;
+    println!("\n$ rm -rf /data/debian/etc                   # in the application's pod");
+    app.sh("rm -rf /data/debian/etc")?;
+    let start = Instant::now();
+    backup(kubeconfig, &["restore", "data", "debian/etc", "--date", run, "--scale", "--yes"])?;
+    let seconds = start.elapsed().as_secs_f64();
+    app.kubectl(&["rollout", "status", "deployment/app", "--timeout=120s"]).with_context(|| app.seen())?;
+    if digest()? != before {
+        bail!("what was restored is not what was lost");
+    }
+    println!("    the folder is back as it was, in {seconds:.1} s, and the application runs again");
+    Ok(())
+}
+
+/// What a user types.
+fn backup(kubeconfig: &Path, args: &[&str]) -> Result<()> {
     let program = nodes::project().join("target/image/kubectl-backup");
-    println!("$ kubectl backup status -n {NAMESPACE}");
+    println!("$ kubectl backup -n {NAMESPACE} {}", args.join(" "));
     let mut command = Command::new(&program);
-    command.env("KUBECONFIG", kubeconfig).args(["status", "-n", NAMESPACE]);
-    command.status().with_context(|| program.display().to_string())?;
+    command.env("KUBECONFIG", kubeconfig).args(["-n", NAMESPACE]).args(args);
+    let status = command.status().with_context(|| program.display().to_string())?;
+    // Something that needs attention is for the reader of the table.
+    if !status.success() && args[0] != "status" {
+        bail!("kubectl backup {}: {status}", args.join(" "));
+    }
     Ok(())
 }

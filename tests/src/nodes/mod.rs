@@ -1,6 +1,7 @@
 //! The full cluster as tests and the demo use it: the controller installed, an application with files,
 //! its backups, and a comparison of what was saved with what was there.
 
+pub mod ansible;
 mod compare;
 pub mod wait;
 
@@ -51,9 +52,15 @@ pub fn install(kubectl: &Kubectl, overlay: &str) -> Result<()> {
 /// The end of the controller's log, and its pod if it has none.
 #[must_use]
 pub fn controller_log(kubectl: &Kubectl) -> String {
-    let of = ["-n", "backup", "deployment/backup-controller"];
+    controller_log_in(kubectl, "backup")
+}
+
+/// The same of an installation in another namespace.
+#[must_use]
+pub fn controller_log_in(kubectl: &Kubectl, namespace: &str) -> String {
+    let of = ["-n", namespace, "deployment/backup-controller"];
     let log = kubectl.run(&["logs", of[0], of[1], of[2], "--tail=40"]).unwrap_or_else(|e| format!("{e:#}"));
-    let pods = kubectl.run(&["-n", "backup", "get", "pods,cronjobs,jobs", "-o", "wide"]).unwrap_or_default();
+    let pods = kubectl.run(&["-n", namespace, "get", "pods,cronjobs,jobs", "-o", "wide"]).unwrap_or_default();
     format!("--- the controller's log\n{log}\n--- its namespace\n{pods}")
 }
 
@@ -76,6 +83,12 @@ impl App {
         let ready = app.kubectl(&["rollout", "status", "deployment/app", "--timeout=120s"]);
         ready.with_context(|| app.seen())?;
         Ok(app)
+    }
+
+    /// A namespace that is there, with whatever PVC `data` the test puts into it.
+    #[must_use]
+    pub fn existing(kubectl: &Kubectl, namespace: &str) -> Self {
+        Self { kubectl: kubectl.clone(), namespace: namespace.to_owned() }
     }
 
     /// Runs kubectl in the namespace.

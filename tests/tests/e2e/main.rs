@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in the helpers of tests, as in tests")]
 
+mod ansible;
 mod backup;
 mod disks;
 mod life;

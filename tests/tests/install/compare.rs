@@ -92,13 +92,11 @@ fn helm_installs_what_kustomize_installs_with_nothing_but_images() -> Result<()>
 }
 
 #[test]
-#[ignore = "the playbook is not here yet"]
 fn ansible_installs_what_kustomize_installs_with_everything_set() -> Result<()> {
     installs_the_same(Way::Ansible, SETTINGS)
 }
 
 #[test]
-#[ignore = "the playbook is not here yet"]
 fn ansible_installs_what_kustomize_installs_with_nothing_but_images() -> Result<()> {
     installs_the_same(Way::Ansible, DEFAULTS)
 }

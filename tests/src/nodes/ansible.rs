@@ -1,0 +1,121 @@
+//! The playbooks, as an administrator runs them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use dev_cluster::Kubectl;
+use serde_json::{Value, json};
+
+use super::{controller_log_in, project};
+
+/// How a playbook ended.
+#[derive(Debug, Clone)]
+pub struct Play {
+    /// All that it printed.
+    pub output: String,
+    /// Whether it ended well.
+    pub ok: bool,
+    /// Tasks that changed something, by its recap.
+    pub changed: u32,
+}
+
+/// Runs a playbook of a folder against a cluster, with variables (a JSON object) and more flags. That it
+/// fails is no error here; that it cannot be run, or ends without a recap, is.
+pub fn play_in(folder: &Path, kubectl: &Kubectl, playbook: &str, vars: &Value, flags: &[&str]) -> Result<Play> {
+    let mut all = json!({"KUBECTL": kubectl.program()});
+    merge(&mut all, vars);
+    let output = Command::new("ansible-playbook")
+        .arg(folder.join(playbook))
+        .args(["-e", &all.to_string()])
+        .args(flags)
+        .env("KUBECONFIG", kubectl.kubeconfig())
+        .env("ANSIBLE_CONFIG", folder.join("ansible.cfg"))
+        .env("ANSIBLE_NOCOLOR", "1")
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .context("cannot start ansible-playbook: `make ansible-tools` installs it")?;
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let Some(changed) = recap(&text) else { bail!("{playbook} ended without a recap:\n{text}") };
+    Ok(Play { output: text, ok: output.status.success(), changed })
+}
+
+/// As [`play_in`], with the playbooks of this work tree. The error shows what was printed.
+pub fn play(kubectl: &Kubectl, playbook: &str, vars: &Value, flags: &[&str]) -> Result<Play> {
+    let play = play_in(&folder(), kubectl, playbook, vars, flags)?;
+    if !play.ok {
+        bail!("{playbook} failed:\n{}", play.output);
+    }
+    Ok(play)
+}
+
+/// The playbooks' folder.
+#[must_use]
+pub fn folder() -> PathBuf {
+    project().join("ansible")
+}
+
+/// The sum of `changed=` of all hosts.
+fn recap(text: &str) -> Option<u32> {
+    let (_, recap) = text.split_once("PLAY RECAP")?;
+    recap.split("changed=").skip(1).map(|rest| rest.split(' ').next()?.parse::<u32>().ok()).sum()
+}
+
+/// Variables over variables, by their names.
+fn merge(vars: &mut Value, more: &Value) {
+    if let (Value::Object(vars), Value::Object(more)) = (vars, more) {
+        vars.extend(more.clone());
+    }
+}
+
+/// The images of the dev cluster.
+#[must_use]
+pub fn dev_images() -> Value {
+    json!({"IMAGE": "localhost/backup-controller:dev", "MOVER_IMAGE": "localhost/backup-mover:dev"})
+}
+
+/// The demo's settings: those of `tests/install/dev`.
+#[must_use]
+pub fn demo_settings() -> Value {
+    let logs = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "backup-controller", "namespace": "backup"},
+        "spec": {"template": {"spec": {
+            "terminationGracePeriodSeconds": 5,
+            "containers": [{"name": "controller", "env": [{"name": "BACKUP_LOG_FORMAT", "value": "text"}]}],
+        }}},
+    });
+    json!({
+        "SCHEDULE": "* * * * *",
+        "RETENTION": "last=3",
+        "DISK_SIZE": "5Gi",
+        "DISK_CLASS": "shared-retain",
+        "CONFIG": {
+            "selection": {"mode": "opt-in"},
+            "bounds": {"minInterval": "1m"},
+            "classes": {"shared": {"readOnly": true}},
+        },
+        "KEEP_CONFIG": false,
+        "PATCHES": [{"patch": logs.to_string()}],
+    })
+}
+
+/// Installs the controller with the playbook, with the dev cluster's images and these variables over them,
+/// and starts its pod anew: images that were rebuilt keep their names.
+pub fn install_with_playbook(kubectl: &Kubectl, vars: &Value) -> Result<Play> {
+    let mut all = dev_images();
+    merge(&mut all, vars);
+    let namespace = all["NAMESPACE"].as_str().unwrap_or("backup").to_owned();
+    let before = kubectl.run(&["-n", &namespace, "get", "pods", "-l", POD, "-o", "name"])?;
+    let play = play(kubectl, "install-backup-controller.yaml", &all, &[])?;
+    let after = kubectl.run(&["-n", &namespace, "get", "pods", "-l", POD, "-o", "name"])?;
+    if before == after {
+        kubectl.run(&["-n", &namespace, "rollout", "restart", "deployment/backup-controller"])?;
+    }
+    let rolled = ["-n", &namespace, "rollout", "status", "deployment/backup-controller", "--timeout=90s"];
+    kubectl.run(&rolled).with_context(|| controller_log_in(kubectl, &namespace))?;
+    Ok(play)
+}
+
+const POD: &str = "app.kubernetes.io/name=backup-controller";
