@@ -83,7 +83,8 @@ pub(crate) async fn find(session: &Session, claim: &str) -> Result<Replicas, Sto
         return Err(Stop::refused(Reason::Forbidden, format!("--scale has to know what mounts the volume: {message}")));
     };
     let mut found = left(session, claim).await?;
-    for pod in &pods {
+    // One that is about to end is waited for, whoever owns it.
+    for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
         let workload = owner(session, claim, pod).await?;
         // One of several pods of it.
         if let Entry::Vacant(entry) = found.entry(workload) {

@@ -156,7 +156,7 @@ async fn scaled(session: &mut Session, args: &Restore, deadline: Instant, ask: b
     let name = args.target();
     let found = scale::find(session, name).await?;
     if found.is_empty() {
-        return Ok(());
+        return if args.dry_run { Ok(()) } else { scale::ended(session, name, deadline).await };
     }
     let words: Vec<String> = found.iter().map(|(workload, n)| format!("{workload} ({n} replicas)")).collect();
     let words = words.join(", ");

@@ -119,6 +119,19 @@ fn pods_that_nothing_can_scale_are_refused_by_name() {
     }
 }
 
+/// Such as the pod of the restore before.
+#[test]
+fn a_pod_that_is_about_to_end_is_waited_for_and_not_scaled() {
+    for others in [true, false] {
+        let cluster = if others { populated() } else { Cluster::of(shop()) };
+        let mut ending = pod("restore-data-old-x", "data", None);
+        ending["metadata"]["deletionTimestamp"] = json!("2018-12-05T12:00:00Z");
+        cluster.put(&core("pods"), ending);
+        let problem = refused(restore(&cluster, &["data", DATE, "-y", "--scale", "--timeout=1s"]));
+        assert!(problem.message.contains("restore-data-old-x, which did not end in time"), "{problem}");
+    }
+}
+
 #[test]
 fn what_a_killed_command_left_at_0_gets_its_replicas_back() {
     let cluster = populated();
