@@ -93,7 +93,12 @@ async fn into_new(
     Ok(match made {
         Made::Bound => Done::Here(format!("PVC {name} has the data of the restore point"), false),
         Made::AtFirstUse => {
-            Done::Here(format!("PVC {name} is made; the storage fills it when a pod first mounts it"), true)
+            let snapshot = snapshot.unwrap_or_default();
+            let text = format!(
+                "PVC {name} is made; the storage fills it when a pod first mounts it. Keep the snapshot until then: \
+                 kubectl backup hold {snapshot}"
+            );
+            Done::Here(text, true)
         }
     })
 }
