@@ -28,12 +28,6 @@ pub(crate) enum Verb {
     /// Where the backups of each PVC stand
     #[command(after_long_help = status::HELP)]
     Status(status::Args),
-    /// Copies a restore point back into a PVC, or makes a new PVC of it
-    #[command(after_long_help = restore::args::RESTORE_HELP)]
-    Restore(restore::args::Restore),
-    /// A shell in a pod that has a restore point
-    #[command(after_long_help = restore::args::BROWSE_HELP)]
-    Browse(restore::args::Browse),
     /// All about one PVC: why it is not protected, what is in force, what it waits for
     #[command(after_long_help = why::HELP)]
     Why(why::Args),
@@ -46,6 +40,12 @@ pub(crate) enum Verb {
     /// Keeps a restore point from rotation
     #[command(after_long_help = hold::HELP)]
     Hold(hold::Args),
+    /// Copies a restore point back into a PVC, or makes a new PVC of it
+    #[command(after_long_help = restore::args::RESTORE_HELP)]
+    Restore(restore::args::Restore),
+    /// A shell in a pod that has a restore point
+    #[command(after_long_help = restore::args::BROWSE_HELP)]
+    Browse(restore::args::Browse),
     /// Templates of OpenShift
     #[command(subcommand)]
     Template(TemplateVerb),

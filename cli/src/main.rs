@@ -48,8 +48,6 @@ fn main() -> ExitCode {
 async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Status(args) => Box::pin(status::run(cluster, args)).await,
-        Verb::Restore(args) => Box::pin(restore::restore(cluster, args)).await,
-        Verb::Browse(args) => Box::pin(restore::browse(cluster, args)).await,
         Verb::List(args) => Box::pin(list::run(cluster, args)).await,
         Verb::Hold(args) => Box::pin(hold::run(cluster, args)).await,
         Verb::Run(args) => Box::pin(run::run(cluster, args)).await,
@@ -58,5 +56,7 @@ async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Complete(args) => Box::pin(completion::complete(args)).await,
         Verb::Process(args) | Verb::Template(TemplateVerb::Process(args)) => process::run(cluster, args),
         Verb::NewApp(args) => Box::pin(new_app::run(cluster, args)).await,
+        Verb::Restore(args) => Box::pin(restore::restore(cluster, args)).await,
+        Verb::Browse(args) => Box::pin(restore::browse(cluster, args)).await,
     }
 }

@@ -26,7 +26,9 @@ fn help_names_the_verbs_the_flags_and_the_exit_codes() {
     let output = run(&["--help"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(out(&output).contains("Usage: kubectl backup [OPTIONS] <COMMAND>"), "{}", out(&output));
-    assert!(out(&output).contains("status"), "{}", out(&output));
+    for verb in ["status", "why", "list", "run", "hold", "template", "new-app", "completion"] {
+        assert!(out(&output).contains(&format!("\n  {verb} ")), "{verb}: {}", out(&output));
+    }
 
     let output = run(&["status", "--help"]);
     let text = out(&output);
@@ -96,6 +98,14 @@ fn a_wrong_command_line_is_2_and_says_what_is_wrong() {
         (&["status", "data", "-l", "a=b"], "cannot be used with"),
         (&["status", "-o", "xml"], "[possible values: table, wide, json, yaml, name]"),
         (&["status", "--missed=0"], "0 is not in 1..=100"),
+        (&["list", "data", "--from", "tape"], "from=tape is not snapshot, disk or disk/NAME"),
+        (&["hold", "data", "--date", "yesterday"], "date=yesterday is none: YYYYMMDD"),
+        (&["hold", "p", "--for", "7"], "is not a length of time"),
+        (&["hold", "p", "--for", "7d", "--release"], "cannot be used with"),
+        (&["run"], "required arguments were not provided"),
+        (&["run", "data", "--timeout", "1h"], "--wait"),
+        (&["why"], "required arguments were not provided"),
+        (&["completion", "csh"], "[possible values: bash, zsh, fish, kubectl]"),
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
@@ -117,4 +127,55 @@ fn without_a_cluster_it_is_1_and_says_where_it_looked() {
     let output = run(&["status", "--context", "prod"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("--context"), "{}", err(&output));
+}
+
+#[test]
+fn every_verb_teaches_with_examples_and_fits_a_terminal() {
+    for verb in [&["list"][..], &["run"], &["hold"], &["why"], &["template", "process"], &["new-app"], &["completion"]]
+    {
+        let text = out(&run(&[verb, &["--help"]].concat()));
+        assert!(text.contains("kubectl backup "), "{verb:?}: {text}");
+        assert!(text.contains("Examples:") || verb == ["completion"], "{verb:?}: {text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+    }
+}
+
+/// The origin's words: the objects of a restore, for `kubectl apply -f -` and the same for `kubectl delete -f -`.
+#[test]
+fn a_template_is_processed_without_a_cluster() {
+    let args = ["-p", "NAME=mypvc", "-p", "DATE=20181202"];
+    let verbs: [&[&str]; 4] = [
+        &["template", "process", "backup/restore"],
+        &["process", "restore"],
+        &["process", "restore", "-o", "json"],
+        &["new-app", "--template=backup/restore", "-o", "yaml"],
+    ];
+    for verb in verbs {
+        let output = run(&[verb, &args].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        let list: serde_json::Value = serde_yaml::from_str(&out(&output)).unwrap();
+        assert_eq!((list["apiVersion"].as_str(), list["kind"].as_str()), (Some("v1"), Some("List")));
+        assert_eq!(list["items"][1]["metadata"]["name"], "restore-mypvc");
+    }
+    let output = run(&["process", "restore", "-p", "NAME=x", "-p", "WHEN=now"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("no parameter WHEN: it has NAME, DATE, "), "{}", err(&output));
+    assert!(out(&run(&["process", "restore", "--parameters"])).starts_with("NAME         REQUIRED"));
+}
+
+#[test]
+fn there_are_scripts_for_shells_and_for_kubectl() {
+    for (shell, part) in [
+        ("bash", "kubectl-backup"),
+        ("zsh", "#compdef kubectl-backup"),
+        ("fish", "complete -c kubectl-backup"),
+        ("kubectl", "exec kubectl-backup __complete -- \"$@\""),
+    ] {
+        let output = run(&["completion", shell]);
+        assert!(out(&output).contains(part), "{shell}: {}", out(&output));
+    }
+    // As kubectl asks, with flags among the words; without a cluster there are no names.
+    let output = run(&["__complete", "--", "-n", "shop", "li"]);
+    assert_eq!(out(&output), "list\tWhat a PVC can be restored from\n:4\n");
+    assert_eq!(out(&run(&["__complete", "--", "list", ""])), ":4\n");
 }

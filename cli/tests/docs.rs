@@ -261,6 +261,44 @@ fn links_lead_somewhere() {
     }
 }
 
+/// What `kubectl backup` says of itself.
+fn help(words: &[&str]) -> String {
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_kubectl-backup")).args(words).arg("--help").output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The verbs below these words.
+fn verbs(words: &[&str]) -> Vec<String> {
+    let help = help(words);
+    let Some((_, rest)) = help.split_once("\nCommands:\n") else { return Vec::new() };
+    let lines = rest.lines().take_while(|line| line.starts_with("  "));
+    lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_verb_of_kubectl_backup_is_explained_and_no_other() {
+    let page = page("docs/kubectl-backup.md");
+    let verbs = verbs(&[]);
+    assert!(verbs.len() >= 8, "{verbs:?}");
+    for verb in &verbs {
+        assert!(
+            row(&page, &format!("kubectl backup {verb}")).is_some(),
+            "docs/kubectl-backup.md has no row for {verb}"
+        );
+    }
+    for (name, text) in pages() {
+        for rest in text.split("kubectl backup ").skip(1) {
+            let verb: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+            let is_verb = verbs.contains(&verb) || ["", "process"].contains(&verb.as_str());
+            // In a sentence another word may follow.
+            let in_code =
+                text.contains(&format!("`kubectl backup {verb}")) || text.contains(&format!("\nkubectl backup {verb}"));
+            assert!(is_verb || !in_code, "{name}: kubectl backup {verb} does not exist");
+        }
+    }
+}
+
 /// The commands of the pages are those that there are.
 #[test]
 fn make_targets_and_files_exist() {

@@ -5,6 +5,7 @@
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::{Api, Client};
 use model::Timestamp;
@@ -90,6 +91,11 @@ impl Applier {
             Action::MakeDisk(step, destination, namespace) => {
                 let destination = configured(settings, destination)?;
                 self.make_disk(settings, *step, destination, namespace).await.map(Some)
+            }
+            Action::MakePolicy(namespace) => {
+                let policy = settings.templates.network_policy(&settings.install, namespace)?;
+                let made: NetworkPolicy = api::ensure(&self.client, &policy).await?;
+                Ok(Some(Change::Policy(Seen::Put(facts::Policy::from(&made.metadata)))))
             }
             Action::StartCopy(copy) => self.start_copy(settings, copy).await.map(Some),
             Action::Record { namespace, snapshot, destination, result, .. } => {

@@ -149,6 +149,7 @@ fn with_pod<T>(
         target: &restore.target.name,
         claim: &restore.claim,
         folder: restore.folder.as_deref(),
+        node: restore.node.as_deref(),
         delete: restore.request.delete,
         path: restore.request.path.as_deref(),
         spc_no_relabeling: restore.spc_no_relabeling,

@@ -8,6 +8,7 @@ use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -43,8 +44,9 @@ pub(crate) fn all(client: &Client, instance: &str, namespace: &str) -> SelectAll
             Change::Restorer,
         ),
         watch::<CronJob, _>(Api::namespaced(api(), namespace), &ours, |o| facts::CronJob::from(o), Change::CronJob),
-        metadata::<Namespace, _>(api(), |m| facts::Namespace::from(m), Change::Namespace),
-        metadata::<Node, _>(api(), |m| facts::Node::from(m), Change::Node),
+        metadata::<NetworkPolicy, _>(Api::all(api()), &ours, |m| facts::Policy::from(m), Change::Policy),
+        metadata::<Namespace, _>(Api::all(api()), &everything, |m| facts::Namespace::from(m), Change::Namespace),
+        metadata::<Node, _>(Api::all(api()), &everything, |m| facts::Node::from(m), Change::Node),
         snapshots(api(), &ours),
         watch::<VolumeSnapshotClass, _>(
             Api::all(api()),
@@ -87,16 +89,16 @@ where
 
 /// One kind, of which the metadata is enough.
 fn metadata<K, T>(
-    client: Client,
+    api: Api<PartialObjectMeta<K>>,
+    config: &Config,
     trim: fn(&kube::core::ObjectMeta) -> T,
     change: fn(Seen<T>) -> Change,
 ) -> BoxStream<'static, Change>
 where
-    K: Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope> + Clone + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
     T: Send + 'static,
 {
-    let api: Api<PartialObjectMeta<K>> = Api::all(client);
-    watcher(api, Config::default())
+    watcher(api, config.clone())
         .backoff(Patience::default())
         .filter_map(move |event| async move {
             let event = told(K::plural(&()).as_ref(), event).ok()?;

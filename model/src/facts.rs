@@ -425,6 +425,21 @@ impl From<&ObjectMeta> for Namespace {
     }
 }
 
+/// A `NetworkPolicy` of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<&ObjectMeta> for Policy {
+    fn from(meta: &ObjectMeta) -> Self {
+        Self { namespace: namespace(meta), name: meta.name.clone().unwrap_or_default() }
+    }
+}
+
 /// A StorageClass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageClass {

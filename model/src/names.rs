@@ -111,6 +111,8 @@ pub enum Component {
     Sweep,
     /// The Deployment or Job, and the pod, that restores.
     Restore,
+    /// The `NetworkPolicy` of a tenant's namespace.
+    Policy,
     /// The volume, and the PVC, through which a restore reads the disk of another namespace.
     Grant,
 }
@@ -127,6 +129,7 @@ impl Component {
             Self::Keeper => "keeper",
             Self::Sweep => "sweep",
             Self::Restore => "restore",
+            Self::Policy => "policy",
             Self::Grant => "grant",
         }
     }
@@ -134,8 +137,8 @@ impl Component {
     /// Reads a label's value.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        use Component::{Copy, Disk, Grant, Keeper, Promoter, Restore, Snapshot, Sweep};
-        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant].into_iter().find(|c| c.as_str() == text)
+        use Component::{Copy, Disk, Grant, Keeper, Policy, Promoter, Restore, Snapshot, Sweep};
+        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant, Policy].into_iter().find(|c| c.as_str() == text)
     }
 }
 
@@ -320,12 +323,10 @@ pub fn restore_job(target: &SourceId, value: &str) -> String {
     format!("restore-{}-{}", cut(&readable, 36), hash(&format!("{}/{value}", target.seed()), 16))
 }
 
-/// The Deployment and ConfigMap of a restore that a person asks for; `token` tells one try from another. It is a
-/// label's value too.
+/// The `NetworkPolicy` that keeps our pods in a namespace off the network.
 #[must_use]
-pub fn restore_pod(pvc: &str, token: &str) -> String {
-    let readable = pvc.replace('.', "-");
-    format!("restore-{}-{token}", cut(&readable, 36))
+pub fn network_policy(instance: &str) -> String {
+    format!("{}-pods", cut(instance, 200))
 }
 
 /// The PV through which a restore in `namespace` reads the disk of another one; `claim` is the PVC there.
@@ -333,6 +334,14 @@ pub fn restore_pod(pvc: &str, token: &str) -> String {
 pub fn grant_volume(instance: &str, namespace: &str, claim: &str) -> String {
     let readable = format!("{instance}-{namespace}-{claim}");
     format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{namespace}/{claim}"), 12))
+}
+
+/// The Deployment and ConfigMap of a restore that a person asks for; `token` tells one try from another. It is a
+/// label's value too.
+#[must_use]
+pub fn restore_pod(pvc: &str, token: &str) -> String {
+    let readable = pvc.replace('.', "-");
+    format!("restore-{}-{token}", cut(&readable, 36))
 }
 
 /// The folder of a source's dated trees, below a disk's root. On a host's disk the root is the namespace's folder

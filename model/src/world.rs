@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::facts::{
-    Claim, CronJob, Holder, Job, Namespace, Node, Ours, Pod, Restorer, Snapshot, SnapshotClass, StorageClass, Volume,
+    Claim, CronJob, Holder, Job, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot, SnapshotClass, StorageClass,
+    Volume,
 };
 use crate::names::SourceId;
 use crate::reason::Problem;
@@ -52,6 +53,8 @@ pub enum Change {
     SnapshotClass(Seen<SnapshotClass>),
     /// Whether the cluster has the VolumeSnapshot API.
     SnapshotApi(bool),
+    /// A `NetworkPolicy` of ours.
+    Policy(Seen<Policy>),
     /// A Deployment that asks for a restore pod.
     Restorer(Seen<Restorer>),
     /// A pod of a namespace in which a restore is asked for.
@@ -112,6 +115,8 @@ pub struct World {
     snapshot_classes: Store<SnapshotClass>,
     snapshot_api: Option<bool>,
     subjects: HashMap<String, Belongings>,
+    /// Our `NetworkPolicies`.
+    pub policies: Store<Policy>,
     /// Deployments that ask for restore pods.
     pub restorers: Store<Restorer>,
     /// By namespace in which a restore is asked for: all of its pods.
@@ -149,6 +154,7 @@ impl World {
             snapshot_classes: Store::default(),
             snapshot_api: None,
             subjects: HashMap::new(),
+            policies: Store::default(),
             restorers: Store::default(),
             holders: HashMap::new(),
             asking: BTreeSet::new(),
@@ -178,6 +184,7 @@ impl World {
             ("namespaces", self.namespaces.synced),
             ("nodes", self.nodes.synced),
             ("storageclasses", self.storage_classes.synced),
+            ("networkpolicies", self.policies.synced),
             ("deployments", self.restorers.synced),
             ("the snapshot API", self.snapshot_api.is_some()),
             ("volumesnapshots", !with_api || self.snapshots.synced),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use model::names;
 use model::snapshot::VolumeSnapshot;
 use serde::{Serialize, de::DeserializeOwned};
@@ -132,6 +133,7 @@ fn fields(kind: &str, object: &Value) -> Result<(), Fault> {
     match kind {
         "CronJob" => strictly::<CronJob>(object),
         "Deployment" => strictly::<Deployment>(object),
+        "NetworkPolicy" => strictly::<NetworkPolicy>(object),
         "Job" => strictly::<Job>(object),
         "PersistentVolumeClaim" => strictly::<PersistentVolumeClaim>(object),
         "PersistentVolume" => strictly::<PersistentVolume>(object),

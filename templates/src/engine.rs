@@ -62,6 +62,8 @@ files! {
     Restore = "restore.yaml.hbs",
     /// The Job that restores.
     RestoreJob = "restore-job.yaml.hbs",
+    /// What keeps the pods of copies and restores off the network.
+    NetworkPolicy = "network-policy.yaml.hbs",
     /// A volume over another namespace's disk, for a restore.
     GrantVolume = "grant-volume.yaml.hbs",
     /// The claim to it.

@@ -77,6 +77,8 @@ pub struct RestorePod<'a> {
     pub claim: &'a str,
     /// The folder in that PVC; `None`: all of it.
     pub folder: Option<&'a str>,
+    /// The node that is preferred.
+    pub node: Option<&'a str>,
     /// Whether what the restore point does not have is deleted. For Jobs: in a restore pod a person says so.
     pub delete: bool,
     /// One file or folder; `None`: all. For Jobs.

@@ -18,6 +18,7 @@ mod engine;
 mod error;
 mod grant;
 mod inputs;
+mod network;
 mod objects;
 mod pods;
 mod restore;
@@ -172,6 +173,11 @@ impl Templates {
     /// The claim to that volume, in the namespace that restores, to be created.
     pub fn grant_claim(&self, grant: &Grant<'_>) -> Result<Value, RenderError> {
         grant::claim(self, grant)
+    }
+
+    /// What keeps the pods of copies and restores in a namespace off the network, to be created.
+    pub fn network_policy(&self, install: &Install, namespace: &str) -> Result<Value, RenderError> {
+        network::policy(self, install, namespace)
     }
 
     /// The snapshot of a run, to be created.

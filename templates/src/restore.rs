@@ -31,6 +31,7 @@ fn pod(install: &Install, config: &Config, pod: &RestorePod<'_>, args: &[String]
         "target": pod.target,
         "claim": pod.claim,
         "subPath": pod.folder,
+        "node": pod.node,
         "sourceDir": SOURCE_DIR,
         "destinationDir": DESTINATION_DIR,
         "capabilities": COPY_CAPABILITIES,

@@ -65,6 +65,7 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         target: "mypvc",
         claim: name,
         folder: None,
+        node: None,
         delete: false,
         path: None,
         spc_no_relabeling: false,
@@ -76,6 +77,7 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         destination: Some("disk"),
         claim: "backup-disk",
         folder: Some(&folder),
+        node: Some("node-2"),
         delete: true,
         path: Some("etc"),
         ..restore
@@ -94,6 +96,7 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
     let on_host = grant(Medium::Host { path: &host_path.path, node_selector: &host_path.node_selector });
     let on_csi = grant(Medium::Csi { source: &csi, node_affinity: &affinity });
     Ok(vec![
+        ("network-policy", templates.network_policy(&install, &source.namespace)?),
         ("grant-volume-host", templates.grant_volume(&on_host)?),
         ("grant-volume", templates.grant_volume(&on_csi)?),
         ("grant-claim", templates.grant_claim(&on_csi)?),

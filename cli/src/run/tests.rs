@@ -1,9 +1,11 @@
 use serde_json::{Value, json};
 
 use super::follow::{End, Follow};
+use super::watch::Watching;
 use super::*;
+use crate::ATTENTION;
 use crate::tests::fixture::{ALL, Objects, claim, cluster, copied, now, source_id};
-use crate::tests::server::{PVCS, Server, forbidden, serve};
+use crate::tests::server::{PVCS, SNAPSHOTS, Server, forbidden, serve};
 
 const VALUE: &str = "kubectl backup run x";
 const RUN: &str = "20181205T1200Z";
@@ -122,4 +124,36 @@ fn only_the_annotation_of_the_pvc_that_was_seen_is_written() {
     let server = server.refusing(&path, forbidden("patch resource \"persistentvolumeclaims\""));
     let error = serve(async { ask(&server.client(), &volume, VALUE).await }).unwrap_err().to_string();
     assert!(error.starts_with("you (me) may not patch persistentvolumeclaims in namespace shop"), "{error}");
+}
+
+/// What `--wait` ends with, if these objects are there once it looks.
+fn waited(server: &Server, timeout: &str) -> Result<ExitCode, String> {
+    let before = protected(&since());
+    let (observed, follow) = (before.observed(ALL), followed(&before));
+    let ended = serve(async {
+        let client = server.client();
+        let watching = Watching { client: &client, namespace: "shop", observed: &observed };
+        watching.until_done(vec![follow], timeout.parse().unwrap()).await
+    });
+    ended.map_err(|e| e.to_string())
+}
+
+#[test]
+fn waiting_ends_with_the_run() {
+    let mut good = protected(&since());
+    good.point("shop", "data", RUN, &json!({"disk": copied("Complete", "2018-12-05T12:01:00Z")}));
+    assert_eq!(waited(&Server::of(good), "20s"), Ok(ExitCode::SUCCESS));
+    let mut failed = protected(&since());
+    failed.point("shop", "data", RUN, &json!({"disk": copied("Failed", "2018-12-05T12:01:00Z")}));
+    assert_eq!(waited(&Server::of(failed), "20s"), Ok(ExitCode::from(ATTENTION)));
+}
+
+#[test]
+fn waiting_is_bounded_and_needs_the_right_to_watch() {
+    assert_eq!(waited(&Server::of(protected(&since())), "0s"), Ok(ExitCode::from(ATTENTION)));
+    let jobs = "/apis/batch/v1/namespaces/shop/jobs";
+    let refused = [PVCS, SNAPSHOTS, jobs]
+        .into_iter()
+        .fold(Server::of(protected(&since())), |server, path| server.refusing(path, forbidden("watch")));
+    assert!(waited(&refused, "20s").unwrap_err().contains("nothing may be watched; the run goes on"));
 }

@@ -108,10 +108,13 @@ impl Watching<'_> {
                     Err(error) => refused(&error).map(|said| Err((kind::<K>(), said))),
                 }
             })
-            .scan(false, |ended, told| {
-                let last = std::mem::replace(ended, told.is_err());
-                async move { (!last).then_some(told) }
+            // A refusal is the last that is told.
+            .flat_map(|told| {
+                let last = told.is_err().then_some(None);
+                stream::iter(std::iter::once(Some(told)).chain(last))
             })
+            .take_while(|told| std::future::ready(told.is_some()))
+            .filter_map(std::future::ready)
             .boxed()
     }
 }

@@ -59,7 +59,8 @@ pub(crate) async fn ensure(client: &Client, namespace: &str, object: &Value) -> 
     let (group, version) = version.split_once('/').map_or(("", version.as_str()), |(g, v)| (g, v));
     let gvk = GroupVersionKind::gvk(group, version, &kind);
     let found = api::bounded(|| format!("find kind {kind}"), discovery::pinned_kind(client, &gvk)).await;
-    let (resource, capabilities) = found.map_err(|e| anyhow!("cannot {}", api::chain(&e)))?;
+    let (resource, capabilities) =
+        found.map_err(|e| anyhow!("the cluster does not take objects of kind {kind}: {}", api::chain(&e)))?;
     let mut object = object.clone();
     let name = text(&object["metadata"]["name"]);
     let namespaced = capabilities.scope == Scope::Namespaced;
@@ -109,3 +110,73 @@ Examples:
   kubectl backup new-app --template=backup/restore -p NAME=data -p DATE=20181202 | kubectl delete -f -
   # Only to look at
   kubectl backup new-app --template=restore -p NAME=data -p DATE=20181202 -o yaml";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::fixture::Objects;
+    use crate::tests::server::{Server, forbidden, refusal, serve};
+
+    const MAPS: &str = "/api/v1/namespaces/shop/configmaps";
+
+    fn server() -> Server {
+        let kinds = json!({
+            "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1",
+            "resources": [{"name": "configmaps", "singularName": "", "namespaced": true, "kind": "ConfigMap", "verbs": ["create"]}]
+        });
+        Server::of(Objects::new()).refusing("/api/v1", (200, kinds))
+    }
+
+    fn object() -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "restore-data", "labels": {"template": "restore"}}
+        })
+    }
+
+    fn there(labels: &Value) -> (u16, Value) {
+        (
+            200,
+            json!({
+                "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": "restore-data", "namespace": "shop", "labels": labels}
+            }),
+        )
+    }
+
+    fn ensured(server: &Server) -> Result<(Value, String), String> {
+        serve(async { ensure(&server.client(), "shop", &object()).await }).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_is_not_there_is_created_in_the_namespace() {
+        let server = server().refusing(&format!("POST {MAPS}"), there(&json!({})));
+        let (object, line) = ensured(&server).unwrap();
+        assert_eq!(
+            (line.as_str(), object["metadata"]["namespace"].as_str()),
+            ("configmap/restore-data created", Some("shop"))
+        );
+        assert_eq!(server.written()[0]["metadata"]["namespace"], "shop");
+    }
+
+    /// The command that made the objects can be piped into `kubectl delete -f -`.
+    #[test]
+    fn what_is_there_stays_if_it_asks_for_the_same() {
+        let taken = server().refusing(&format!("POST {MAPS}"), refusal(409, "AlreadyExists", "it is there"));
+        let path = format!("{MAPS}/restore-data");
+        let same = taken.clone().refusing(&path, there(&json!({"template": "restore", "more": "x"})));
+        assert_eq!(ensured(&same).unwrap().1, "configmap/restore-data unchanged");
+        let other = taken.refusing(&path, there(&json!({"template": "other"})));
+        let error = ensured(&other).unwrap_err();
+        assert!(error.contains("asks for something else (template differs): delete it first"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_right_and_an_unknown_kind_are_named() {
+        let refused = server().refusing(&format!("POST {MAPS}"), forbidden("create resource \"configmaps\""));
+        let error = ensured(&refused).unwrap_err();
+        assert!(error.starts_with("you (me) may not create configmaps in namespace shop: ask"), "{error}");
+        let none = server().refusing("/api/v1", refusal(404, "NotFound", "not found"));
+        assert!(ensured(&none).unwrap_err().contains("does not take objects of kind ConfigMap: not found"));
+    }
+}

@@ -54,6 +54,13 @@ fn a_value_is_json_only_where_the_template_says_so() {
 }
 
 #[test]
+fn a_value_that_looks_like_a_parameter_is_only_text() {
+    let items = objects(&[("NAME", "${COUNT}"), ("HOW", "x")]);
+    assert_eq!(items[0]["metadata"]["name"], "restore-${COUNT}");
+    assert_eq!(items[1]["metadata"]["namespace"], "${COUNT}");
+}
+
+#[test]
 fn what_is_missing_or_unknown_is_named() {
     let template = Template::parse(TEMPLATE).unwrap();
     let error = |pairs: &[(&str, &str)]| template.process(&values(pairs)).unwrap_err().to_string();

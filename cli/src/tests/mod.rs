@@ -4,4 +4,4 @@ pub(crate) mod fixture;
 mod restore;
 pub(crate) mod server;
 mod states;
-mod tables;
+pub(crate) mod tables;

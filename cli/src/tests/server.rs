@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::fixture::{CONFIG, Objects, cluster};
 use crate::observe::{Knows, Observed, Scope, observe};
 
-/// Answers by path; a list is cut into pages of `page` objects.
+/// Answers by path, or by method and path (`POST /api/…`); a list is cut into pages of `page` objects.
 #[derive(Clone)]
 pub(crate) struct Server {
     lists: BTreeMap<String, Vec<Value>>,
@@ -20,7 +20,7 @@ pub(crate) struct Server {
     /// The continue token that has expired.
     expired: Option<String>,
     asked: Arc<Mutex<Vec<String>>>,
-    /// The bodies of patches.
+    /// The bodies of what was written.
     written: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn forbidden(what: &str) -> (u16, Value) {
 
 /// Runs what asks the server.
 pub(crate) fn serve<T>(what: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(what)
 }
 
@@ -93,7 +93,8 @@ impl Server {
     fn answer(&self, request: &Request<Body>) -> (u16, Value) {
         let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
         self.asked.lock().unwrap().push(format!("{path}?{query}"));
-        if let Some(answer) = self.answers.get(path) {
+        let by_method = self.answers.get(&format!("{} {path}", request.method()));
+        if let Some(answer) = by_method.or_else(|| self.answers.get(path)) {
             return answer.clone();
         }
         let Some(items) = self.lists.get(path) else { return refusal(404, "NotFound", "no such thing") };
@@ -105,7 +106,10 @@ impl Server {
         let start: usize = token.map_or(0, |t| t.parse().unwrap());
         let end = value("limit").map_or(items.len(), |_| items.len().min(start + self.page));
         let more = if end < items.len() { end.to_string() } else { String::new() };
-        (200, json!({"kind": "List", "apiVersion": "v1", "metadata": {"continue": more}, "items": &items[start..end]}))
+        (
+            200,
+            json!({"kind": "List", "apiVersion": "v1", "metadata": {"continue": more, "resourceVersion": "1"}, "items": &items[start..end]}),
+        )
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -115,7 +119,7 @@ impl Server {
             let body = Body::from(serde_json::to_vec(&body).unwrap());
             let written = server.written.clone();
             async move {
-                if request.method() == http::Method::PATCH {
+                if matches!(*request.method(), http::Method::PATCH | http::Method::POST) {
                     let sent = request.into_body().collect_bytes().await.unwrap();
                     written.lock().unwrap().push(serde_json::from_slice(&sent).unwrap());
                 }

@@ -10,7 +10,7 @@ use crate::table::Look;
 
 const LOOK: Look = Look { namespaces: false, wide: false, headers: true, width: None };
 
-fn golden(name: &str, text: &str) {
+pub(crate) fn golden(name: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, text).unwrap();

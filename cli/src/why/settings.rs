@@ -62,9 +62,20 @@ fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, warning
         Setting {
             name: "promoter class",
             value: protection.promoter.storage_class.clone(),
-            from: "classes.<class>.storageClass of the configuration, else the PVC's own class".to_owned(),
+            from: promoter_class(observed, claim, &protection.promoter.storage_class),
         },
     ]
+}
+
+/// What chose the class of promoters.
+fn promoter_class(observed: &Observed, claim: &Claim, value: &str) -> String {
+    let own = claim.class.as_deref().unwrap_or_default();
+    let rule = observed.world.config.classes.get(own);
+    match rule.and_then(|rule| rule.storage_class.as_ref()) {
+        Some(_) => format!("the configuration: classes.{own}.storageClass"),
+        None if own == value => "the PVC's own class".to_owned(),
+        None => "the driver's default class".to_owned(),
+    }
 }
 
 /// The annotation that sets it, on the PVC or else on the Namespace, unless it cannot be read.

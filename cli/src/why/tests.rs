@@ -4,6 +4,7 @@ use super::*;
 use crate::observe::Knows;
 use crate::tests::fixture::{ALL, Objects, TENANT, cluster, now, source_id};
 use crate::tests::server::{Server, forbidden, refusal, serve};
+use crate::tests::tables::golden;
 use events::Told;
 
 fn page_with(all: &Objects, name: &str, knows: Knows, events: Result<Vec<Told>, String>) -> Page {
@@ -12,6 +13,17 @@ fn page_with(all: &Objects, name: &str, knows: Knows, events: Result<Vec<Told>, 
 
 fn text(all: &Objects, name: &str) -> String {
     page_with(all, name, ALL, Ok(Vec::new())).text()
+}
+
+#[test]
+fn the_page_of_a_pvc_whose_copy_failed() {
+    let told = Told {
+        at: Some("2018-12-05T03:29:02Z".parse().unwrap()),
+        warning: true,
+        reason: "DiskFull".to_owned(),
+        message: "run 20181205T0317Z: copy to disk: no space left on the disk".to_owned(),
+    };
+    golden("why.txt", &page_with(&cluster(), "full", ALL, Ok(vec![told])).text());
 }
 
 #[test]

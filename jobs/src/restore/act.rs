@@ -53,30 +53,33 @@ impl Writing<'_> {
     /// out.
     pub(crate) fn run(&mut self, watch: Watch<'_>, done: &mut Done) -> Result<Option<String>, Failure> {
         let target = self.transfer.into;
-        let temp = Temp::make(target).map_err(|e| TASK.io("making a folder for new files", &e))?;
+        let temp = Temp::make(self.transfer.from, target).map_err(|e| TASK.io("making a folder of ours", &e))?;
         if temp.crashed {
             tracing::warn!("the machine stopped during an earlier restore: contents are compared");
             self.transfer.checksum = true;
         }
         let ended = self.write(&temp.path(), watch, done);
-        // Also what is left of a restore that was stopped is on the disk before the folder that tells of it goes.
+        if ended.is_err() {
+            temp.sweep(self.transfer.from).map_err(|e| TASK.io("removing what rsync left", &e))?;
+        }
+        // Also what was written before it was stopped is on the disk before the folder that tells of it goes.
         let synced = File::open(target).and_then(|root| Ok(rustix::fs::syncfs(&root)?));
         let like = self.transfer.names.is_none().then_some(self.transfer.from);
         let tidied = temp.end(like.filter(|_| ended.is_ok()));
         let left_out = ended?;
         synced.map_err(|e| TASK.io("writing to the disk", &e))?;
-        tidied.map_err(|e| TASK.io("removing the folder for new files", &e))?;
+        tidied.map_err(|e| TASK.io("removing the folder of ours", &e))?;
         Ok(left_out)
     }
 
     fn write(&self, temp: &Path, mut watch: Watch<'_>, done: &mut Done) -> Result<Option<String>, Failure> {
-        let transfer = Transfer { temp: Some(temp), ..self.transfer.clone() };
+        let transfer = &self.transfer;
         parting::part(transfer.into, self.parted, temp).map_err(|e| TASK.io("parting files", &e))?;
         if !self.parents.is_empty() {
             let alone = Transfer { names: Some(self.parents), deep: false, delete: Delete::No, ..transfer.clone() };
             self.call(&alone, &mut watch, done)?;
         }
-        let verdict = self.call(&transfer, &mut watch, done)?;
+        let verdict = self.call(transfer, &mut watch, done)?;
         for parent in self.parents.iter().rev() {
             temp::set_time_like(&transfer.into.join(parent), &transfer.from.join(parent))
                 .map_err(|e| TASK.io("setting a folder's time", &e))?;

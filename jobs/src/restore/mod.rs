@@ -2,7 +2,7 @@
 //!
 //! This file is the order of the steps. [`sides`] looks at both volumes, [`holders`] at who else has the one that is
 //! written, [`paths`] at what is asked for; [`plan`] finds out what would be done and [`room`] whether it fits;
-//! [`act`] does it by rsync, which [`transfer`] calls: [`temp`] is where files are made, [`parting`] mends what rsync
+//! [`act`] does it by rsync, which [`transfer`] calls: [`temp`] tells that it is under way, [`parting`] mends what rsync
 //! does to names that share a file.
 
 use std::path::PathBuf;
@@ -115,7 +115,7 @@ impl Restore<'_> {
             checksum: args.checksum,
             nanoseconds: looked.unwrap_or(true),
             root: geteuid().is_root(),
-            temp: None,
+            dry: false,
         };
         let parted = parting::find(&Scope {
             point: &sides.point,
@@ -170,7 +170,7 @@ impl Restore<'_> {
     /// Finds out what would be done, and shows it.
     fn plan(&self, transfer: &Transfer<'_>, looks: bool) -> Result<Plan, Failure> {
         // What only the volume has is counted whether it is deleted or not.
-        let dry = Transfer { temp: None, delete: Delete::During, ..transfer.clone() };
+        let dry = Transfer { dry: true, delete: Delete::During, ..transfer.clone() };
         let input = dry.input().map_err(|e| TASK.io("naming the PATHs", &e))?;
         let all = (looks && self.args.itemize).then_some(self.console);
         let stop = || self.stop.load(Ordering::Relaxed);

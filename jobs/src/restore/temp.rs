@@ -1,19 +1,22 @@
-//! The folder in the volume where files are made before they get their names.
+//! The folder in the volume that says that a restore is under way.
 //!
-//! rsync would make them beside their final place, and a restore that is killed would leave them there, under names
-//! that nobody can tell from the volume's own. Here they are found and removed by the next restore. The folder's name
-//! says on which start of the machine it was made: files that were renamed into place before the machine crashed may
-//! lack bytes that never reached the disk, with the right size and time, and then contents are compared.
+//! It is made first and removed last. One that is there already was left by a restore that was killed: rsync may
+//! have left the file that it was making. (A folder for such files would be simpler, but renames out of it take twice
+//! the time of renames within a folder.) The folder's name says on which start of the machine it was made: files that
+//! were renamed into place before the machine crashed may lack bytes that never reached the disk, with the right size
+//! and time, and then contents are compared.
 
-use std::ffi::OsStr;
-use std::fs;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, Metadata};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
 
-use crate::volume::this_boot;
+use crate::links::walk;
+use crate::volume::{LOST_AND_FOUND, this_boot};
 
 /// The folder in the volume's root.
 pub(crate) const NAME: &str = ".backup-controller-restore";
@@ -30,23 +33,28 @@ pub(crate) struct Temp {
 }
 
 impl Temp {
-    /// Makes the folder, and removes what is left of an earlier one.
-    pub(crate) fn make(target: &Path) -> io::Result<Self> {
+    /// Makes the folder, and removes what an earlier restore left.
+    pub(crate) fn make(point: &Path, target: &Path) -> io::Result<Self> {
         let meta = fs::metadata(target)?;
         let before = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };
         let outer = target.join(NAME);
-        let crashed = clear(&outer)?;
+        let crashed = clear(point, target, &outer)?;
         let temp = Self { outer, target: target.to_owned(), before, crashed };
         fs::DirBuilder::new().mode(0o700).recursive(true).create(temp.path())?;
         Ok(temp)
     }
 
-    /// Where rsync makes its files.
+    /// A place for files of ours.
     pub(crate) fn path(&self) -> PathBuf {
         self.outer.join(this_boot())
     }
 
-    /// Removes it, and sets the time of the volume's root to that of `like`, or to what it was.
+    /// Removes what rsync left if it did not end by itself.
+    pub(crate) fn sweep(&self, point: &Path) -> io::Result<()> {
+        sweep(point, &self.target, &fs::symlink_metadata(&self.outer)?)
+    }
+
+    /// Removes the folder, and sets the time of the volume's root to that of `like`, or to what it was.
     pub(crate) fn end(self, like: Option<&Path>) -> io::Result<()> {
         fs::remove_dir_all(&self.outer)?;
         match like {
@@ -62,20 +70,54 @@ pub(crate) fn is_left(target: &Path) -> bool {
 }
 
 /// Removes what an earlier restore left, and tells whether it is of another start of the machine.
-fn clear(outer: &Path) -> io::Result<bool> {
-    match fs::symlink_metadata(outer) {
+fn clear(point: &Path, target: &Path, outer: &Path) -> io::Result<bool> {
+    let made = match fs::symlink_metadata(outer) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
         // Whoever put a link or a file here, it is removed and not followed.
         Ok(meta) if !meta.is_dir() => return fs::remove_file(outer).map(|()| false),
-        Ok(_) => {}
-    }
+        Ok(meta) => meta,
+    };
+    sweep(point, target, &made)?;
     let mut crashed = false;
     for entry in fs::read_dir(outer)? {
         crashed |= entry?.file_name() != OsStr::new(&this_boot());
     }
     fs::remove_dir_all(outer)?;
     Ok(crashed)
+}
+
+/// Removes the files that rsync was making when it was killed: by the form of their names, only those written since
+/// `made`, our folder, was, and only where the restore point has a file that they would become, and not them.
+fn sweep(point: &Path, target: &Path, made: &Metadata) -> io::Result<()> {
+    let since = (made.mtime(), made.mtime_nsec());
+    let mut left = Vec::new();
+    walk(target, &mut |path, meta| {
+        let Some(finals) = path.file_name().and_then(finals) else { return };
+        let Ok(name) = path.strip_prefix(target) else { return };
+        let is = |name: &Path| fs::symlink_metadata(point.join(name)).is_ok_and(|meta| meta.is_file());
+        let late = (meta.ctime(), meta.ctime_nsec()) >= since && !is_other(name);
+        if late && !is(name) && finals.iter().any(|last| is(&name.with_file_name(last))) {
+            left.push(path.to_owned());
+        }
+    });
+    left.iter().try_for_each(|path| {
+        tracing::info!("removing what an earlier restore left: {}", super::console::shown(path));
+        fs::remove_file(path)
+    })
+}
+
+fn is_other(name: &Path) -> bool {
+    name.starts_with(LOST_AND_FOUND) || name.starts_with(NAME)
+}
+
+/// The names that a file may get that rsync makes under this one: `.name.x1Y2z3`. One that begins with a dot gets no
+/// second one.
+fn finals(name: &OsStr) -> Option<[OsString; 2]> {
+    let (stem, random) = name.as_bytes().split_at_checked(name.len().checked_sub(7)?)?;
+    let random = random.strip_prefix(b".")?;
+    let bare = stem.strip_prefix(b".").filter(|bare| !bare.is_empty())?;
+    random.iter().all(u8::is_ascii_alphanumeric).then(|| [bare, stem].map(|name| OsStr::from_bytes(name).to_owned()))
 }
 
 /// Gives a folder the time that another one has.
@@ -88,4 +130,19 @@ fn set_time(path: &Path, time: Timespec) -> io::Result<()> {
     let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     let times = Timestamps { last_access, last_modification: time };
     Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_rsync_gives_are_taken_for_its_own() {
+        let names = |name: &str| finals(OsStr::new(name)).map(|all| all.map(|n| n.into_string().unwrap()));
+        assert_eq!(names(".app.conf.x1Y2z3"), Some(["app.conf".into(), ".app.conf".into()]));
+        assert_eq!(names(".bashrc.AbCdEf"), Some(["bashrc".into(), ".bashrc".into()]));
+        for other in ["", ".", "x1Y2z3", ".x1Y2z3", "..x1Y2z3", "app.conf.x1Y2z3", ".app.x1Y2z", ".app.x1Y2z!"] {
+            assert_eq!(names(other), None, "{other}");
+        }
+    }
 }

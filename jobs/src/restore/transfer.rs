@@ -43,8 +43,8 @@ pub(crate) struct Transfer<'a> {
     pub(crate) nanoseconds: bool,
     /// Whether we are root.
     pub(crate) root: bool,
-    /// Where files are made; `None`: nothing is written.
-    pub(crate) temp: Option<&'a Path>,
+    /// Whether it only looks.
+    pub(crate) dry: bool,
 }
 
 /// What a line about an entry begins with.
@@ -70,13 +70,10 @@ impl Transfer<'_> {
         if self.checksum {
             args.push("--checksum".into());
         }
-        match self.temp {
-            Some(temp) => {
-                let mut arg = OsString::from("--temp-dir=");
-                arg.push(temp);
-                args.extend([arg, format!("--out-format={MARK}%i").into()]);
-            }
-            None => args.extend(["--dry-run".into(), format!("--out-format={MARK}%i %n").into()]),
+        if self.dry {
+            args.extend(["--dry-run".into(), format!("--out-format={MARK}%i %n").into()]);
+        } else {
+            args.push(format!("--out-format={MARK}%i").into());
         }
         args.extend(rsync::TELL.map(Into::into));
         args.push("--".into());
@@ -94,6 +91,8 @@ impl Transfer<'_> {
         let Some(names) = self.names else { return File::open("/dev/null") };
         let mut file = File::from(rustix::fs::memfd_create("names", MemfdFlags::CLOEXEC)?);
         for name in names {
+            // rsync takes a name that begins with # or ; for a comment, and says nothing.
+            file.write_all(b"./")?;
             file.write_all(name.as_os_str().as_bytes())?;
             file.write_all(&[0])?;
         }
@@ -122,14 +121,14 @@ mod tests {
             checksum: false,
             nanoseconds: true,
             root: true,
-            temp: Some(Path::new("/source/t")),
+            dry: false,
         };
         for transfer in [whole.clone(), Transfer { names: Some(&names), ..whole.clone() }] {
             let words = words(&transfer);
             assert!(!words.iter().any(|w| w.starts_with("--delete") || w == "--dry-run" || w == "-n"), "{words:?}");
             assert_eq!(words[words.len() - 3..], ["--", "/destination/", "/source/"]);
         }
-        assert!(words(&Transfer { temp: None, ..whole.clone() }).contains(&"--dry-run".to_owned()));
+        assert!(words(&Transfer { dry: true, ..whole.clone() }).contains(&"--dry-run".to_owned()));
         assert!(words(&Transfer { delete: Delete::Before, ..whole }).contains(&"--delete-before".to_owned()));
     }
 }

@@ -29,11 +29,14 @@ fn scene(name: &str) -> Scene {
 fn start(scene: &Scene, job: &Job) -> Child {
     scene.place.fake_rsync(SLOW);
     let child = job.start();
-    wait_until("rsync writes a file", || {
-        let folders = fs::read_dir(scene.volume(TEMP)).into_iter().flatten().flatten();
-        folders.flat_map(|folder| fs::read_dir(folder.path())).flatten().count() > 0
-    });
+    wait_until("rsync writes a file", || !parts(scene).is_empty());
     child
+}
+
+/// The files that rsync is making.
+fn parts(scene: &Scene) -> Vec<String> {
+    let names = fs::read_dir(scene.volume("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(".b.")).collect()
 }
 
 fn send(child: &Child, signal: Signal) {
@@ -72,7 +75,7 @@ fn a_restore_that_is_asked_to_stop_leaves_nothing_half_and_goes_on() {
         assert!(result.contains("stopped"), "{result}");
         // The old file is still whole, and what rsync was making is gone.
         assert_eq!(fs::read_to_string(scene.volume("b")).unwrap(), "spoilt");
-        assert!(!scene.volume(TEMP).exists());
+        assert!(!scene.volume(TEMP).exists() && parts(&scene).is_empty());
         goes_on(&scene);
     }
 }
@@ -134,7 +137,6 @@ fn after_a_crash_of_the_machine_contents_are_compared() {
     set_time(&scene.volume("a"), 1_500_000_000);
     // On this start of the machine they are believed.
     fs::create_dir_all(scene.volume(TEMP).join(boot())).unwrap();
-    put(&scene.volume(TEMP).join(boot()).join("b.x1Y2z3"), "half", 1);
     scene.restore(&[]).run().whole();
     assert_eq!(fs::read(scene.volume("a")).unwrap(), [0; 5]);
     assert!(!scene.volume(TEMP).exists());
@@ -144,6 +146,32 @@ fn after_a_crash_of_the_machine_contents_are_compared() {
     assert!(ended.output.contains("contents are compared"), "{ended:?}");
     assert_eq!(fs::read_to_string(scene.volume("a")).unwrap(), "first");
     assert!(!scene.volume(TEMP).exists());
+}
+
+/// Killed together with rsync, as a container is: nobody tidies up.
+#[test]
+fn what_rsync_was_making_goes_and_what_only_looks_like_it_stays() {
+    let scene = scene("tidy");
+    put(&scene.volume(".b.backup"), "the user's, from before", 1);
+    put(&scene.point(".b.wanted"), "of the restore point", 1);
+    put(&scene.point("sub/.rc"), "x", 1);
+    wait_until("the clock of the file system goes on", || {
+        let time = |name: &str| fs::metadata(scene.volume(name)).unwrap().modified().unwrap();
+        fs::write(scene.volume("clock"), "x").unwrap();
+        time("clock") > fs::metadata(scene.volume("")).unwrap().modified().unwrap()
+    });
+    fs::create_dir_all(scene.volume(TEMP).join(boot())).unwrap();
+    for left in [".b.x1Y2z3", "sub/.rc.AbCdEf", ".other.AbCdEf", ".b.wanted"] {
+        put(&scene.volume(left), "half", 1);
+    }
+    scene.restore(&[]).run().whole();
+    for gone in [".b.x1Y2z3", "sub/.rc.AbCdEf", TEMP] {
+        assert!(!scene.volume(gone).exists(), "{gone}");
+    }
+    for stays in [".b.backup", ".other.AbCdEf", "mine"] {
+        assert!(scene.volume(stays).exists(), "{stays}");
+    }
+    assert_eq!(fs::read_to_string(scene.volume(".b.wanted")).unwrap(), "of the restore point");
 }
 
 /// A tenant can write to his volume, and the restore is root.

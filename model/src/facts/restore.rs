@@ -57,6 +57,8 @@ pub struct Holder {
     pub id: Identity,
     /// The PVCs that it mounts.
     pub claims: Vec<String>,
+    /// The node it runs on.
+    pub node: Option<String>,
     /// Whether it has ended: then it holds nothing.
     pub ended: bool,
     /// What it restores, if it is a restore pod.
@@ -100,6 +102,7 @@ impl From<&ApiPod> for Holder {
             namespace: namespace(meta),
             id: Identity::of(meta),
             claims: volumes.iter().filter_map(claim).collect(),
+            node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
             ended: matches!(phase, Some("Succeeded" | "Failed")),
             restore,
         }

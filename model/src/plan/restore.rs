@@ -69,6 +69,9 @@ pub struct Restore {
     pub lender: Option<Lender>,
     /// Who holds the target now.
     pub holders: Holders,
+    /// The node on which the target is held: a volume that only one node can have is mounted there, so that its holders
+    /// are told, and not a mount that waits.
+    pub node: Option<String>,
     /// Whether the pod needs the `SELinux` type `spc_t` to read the restore point.
     pub spc_no_relabeling: bool,
 }
@@ -384,6 +387,8 @@ fn answer(
             hold(world, namespace, Some(&point_name(&point)), now, plan);
             // Until all pods of the namespace are known, nobody knows who holds the target.
             let known = world.holders.get(namespace).filter(|s| s.synced()).ok_or(None)?;
+            let of_target = |p: &&Holder| !p.ended && p.claims.contains(&target.name);
+            let node = known.iter().filter(of_target).find_map(|p| p.node.clone());
             let holders = Holders { at: now, pods: holding(known.iter(), &target.name, "") };
             let text = text.to_owned();
             let namespace = namespace.to_owned();
@@ -399,6 +404,7 @@ fn answer(
                 folder,
                 lender,
                 holders,
+                node,
                 spc_no_relabeling,
             })
         }

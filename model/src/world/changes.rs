@@ -69,6 +69,13 @@ impl World {
                 let changed = self.judge_snapshot_api();
                 self.all_if(first || changed)
             }
+            Change::Policy(seen) => {
+                let replaced = self.policies.apply(seen);
+                let namespaces = replaced.iter().filter_map(|(old, new)| {
+                    old.as_ref().map(|p| p.namespace.clone()).or(new.as_ref().map(|k| k.0.clone()))
+                });
+                namespaces.collect::<HashSet<_>>().iter().flat_map(|n| self.sources_in(n)).collect()
+            }
             Change::Restorer(seen) => {
                 // A disk that it read is free for copies when it goes.
                 let replaced = self.restorers.apply(seen);

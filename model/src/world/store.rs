@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use super::{Key, Seen};
 use crate::facts::{
-    Claim, CronJob, Holder, Identity, Job, Namespace, Node, Pod, Restorer, Snapshot, SnapshotClass, StorageClass,
-    Volume,
+    Claim, CronJob, Holder, Identity, Job, Namespace, Node, Pod, Policy, Restorer, Snapshot, SnapshotClass,
+    StorageClass, Volume,
 };
 
 /// An object that can be observed.
@@ -44,6 +44,7 @@ observed! {
     Restorer: |r| &r.namespace, |r| &r.id.name, |r| version(&r.id);
     Holder: |h| &h.namespace, |h| &h.id.name, |h| version(&h.id);
     CronJob: |_| "", |c| &c.id.name, |c| version(&c.id);
+    Policy: |p| &p.namespace, |p| &p.name, |_| None;
     Pod: |p| &p.namespace, |p| &p.name, |_| None;
     Volume: |_| "", |v| &v.name, |_| None;
     Namespace: |_| "", |n| &n.name, |_| None;

@@ -158,6 +158,14 @@ async fn it_creates_changes_and_deletes_nothing_but_its_own() -> Result<()> {
         stage.refused(what, me, Verb::Create, &volume, words).await?;
     }
 
+    let mut policy = stage.fixture("network-policy")?;
+    stage.passes("a policy for our pods", Actor::Controller, Verb::Create, &policy).await?;
+    stage.refused("a policy goes", me, Verb::Delete, &policy, USELESS).await?;
+    policy["metadata"]["name"] = json!("all");
+    policy["spec"]["podSelector"] = json!({});
+    let words = "the NetworkPolicies that the backup controller creates are for its own pods";
+    stage.refused("a policy for all pods", me, Verb::Create, &policy, words).await?;
+
     let mut stranger = stage.fixture("copy")?;
     stranger["metadata"]["name"] = json!("stranger");
     stranger["metadata"]["labels"] = json!({"app": "x"});

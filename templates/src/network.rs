@@ -1,0 +1,38 @@
+//! What keeps the pods of copies and restores off the network.
+
+use model::names::{self, Component};
+use serde_json::{Value, json};
+
+use crate::Install;
+use crate::check::Pin;
+use crate::engine::{Template, Templates};
+use crate::error::RenderError;
+use crate::objects::{Marks, Order, values};
+
+pub(crate) fn policy(templates: &Templates, install: &Install, namespace: &str) -> Result<Value, RenderError> {
+    let selector = json!({
+        "matchLabels": {names::MANAGED_BY: names::MANAGER, names::INSTANCE: install.instance},
+        "matchExpressions": [{
+            "key": names::COMPONENT,
+            "operator": "In",
+            "values": [Component::Copy.as_str(), Component::Restore.as_str()],
+        }],
+    });
+    Order {
+        template: Template::NetworkPolicy,
+        kind: ("networking.k8s.io/v1", "NetworkPolicy"),
+        name: names::network_policy(&install.instance),
+        namespace: Some(namespace.to_owned()),
+        marks: Marks::new(&install.instance, Component::Policy),
+        values: values! {
+            "podSelector": selector,
+        },
+        // It keeps our pods off the network, and nobody else's. What is let through is the administrator's to say.
+        pins: vec![
+            Pin::exactly("/spec/podSelector", selector),
+            Pin::exactly("/spec/policyTypes", json!(["Ingress", "Egress"])),
+        ],
+        pod: None,
+    }
+    .render(templates)
+}
