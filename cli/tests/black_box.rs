@@ -58,6 +58,33 @@ fn help_names_the_verbs_the_flags_and_the_exit_codes() {
 }
 
 #[test]
+fn help_of_restore_says_what_it_does_and_how_it_ends() {
+    let text = out(&run(&["restore", "--help"]));
+    assert!(text.contains("Usage: kubectl backup restore [OPTIONS] --date <DATE> <PVC> [PATH]..."), "{text}");
+    for word in
+        ["--to", "--from", "--scale", "--dry-run", "--delete", "-y, --yes", "--uid", "Exit codes:", "  130, 143"]
+    {
+        assert!(text.contains(word), "{word} is not in\n{text}");
+    }
+    let text = out(&run(&["browse", "--help"]));
+    assert!(text.contains("Usage: kubectl backup browse [OPTIONS] --date <DATE> <PVC>"), "{text}");
+}
+
+/// Nothing is asked of a cluster that has nobody to answer.
+#[test]
+fn without_a_terminal_a_restore_needs_a_yes_and_browse_ends() {
+    for (args, part) in [
+        (&["restore", "data", "--date=20181202"][..], "add --yes"),
+        (&["restore", "data", "--date=20181202", "-o", "json"], "add --yes"),
+        (&["browse", "data", "--date=20181202"], "kubectl exec"),
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", err(&output));
+        assert!(err(&output).contains(part), "{args:?}: {}", err(&output));
+    }
+}
+
+#[test]
 fn the_version_is_the_workspaces() {
     assert_eq!(out(&run(&["--version"])), format!("kubectl-backup {}\n", env!("CARGO_PKG_VERSION")));
 }

@@ -65,9 +65,20 @@ fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
 }
 
+/// Whether it is a restore pod: of somebody else, or of a command that was killed.
+fn restores(pod: &Pod) -> bool {
+    pod.labels().get(names::COMPONENT).map(String::as_str) == Some(Component::Restore.as_str())
+}
+
 /// A pod and what owns it, for a sentence.
 pub(crate) fn owner_text(pod: &Pod) -> String {
-    match controller(&pod.metadata) {
+    let owner = controller(&pod.metadata);
+    match owner {
+        // A ReplicaSet is called after its Deployment.
+        Some(owner) if restores(pod) => {
+            let deployment = owner.name.rsplit_once('-').map_or(owner.name.as_str(), |(name, _)| name);
+            format!("pod {} (another restore: wait, or kubectl delete deployment {deployment})", pod.name_any())
+        }
         Some(owner) => format!("pod {} ({} {})", pod.name_any(), owner.kind, owner.name),
         None => format!("pod {}", pod.name_any()),
     }
@@ -83,7 +94,8 @@ pub(crate) async fn find(session: &Session, claim: &str) -> Result<Replicas, Sto
         return Err(Stop::refused(Reason::Forbidden, format!("--scale has to know what mounts the volume: {message}")));
     };
     let mut found = left(session, claim).await?;
-    for pod in &pods {
+    // One that is about to end is waited for, whoever owns it.
+    for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
         let workload = owner(session, claim, pod).await?;
         // One of several pods of it.
         if let Entry::Vacant(entry) = found.entry(workload) {
@@ -97,8 +109,8 @@ pub(crate) async fn find(session: &Session, claim: &str) -> Result<Replicas, Sto
 /// What keeps a pod alive, if that can be scaled.
 async fn owner(session: &Session, claim: &str, pod: &Pod) -> Result<Workload, Stop> {
     let refuse = |why: &str| in_use(claim, std::slice::from_ref(pod), why);
-    if pod.labels().get(names::COMPONENT).map(String::as_str) == Some(Component::Restore.as_str()) {
-        return Err(refuse(", which is another restore: wait for it, or delete its Deployment"));
+    if restores(pod) {
+        return Err(refuse(", which --scale does not stop"));
     }
     let cannot = || refuse(": --scale can stop Deployments and StatefulSets only; stop this one yourself");
     let owner = controller(&pod.metadata).ok_or_else(cannot)?;

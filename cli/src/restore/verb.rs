@@ -93,7 +93,12 @@ async fn into_new(
     Ok(match made {
         Made::Bound => Done::Here(format!("PVC {name} has the data of the restore point"), false),
         Made::AtFirstUse => {
-            Done::Here(format!("PVC {name} is made; the storage fills it when a pod first mounts it"), true)
+            let snapshot = snapshot.unwrap_or_default();
+            let text = format!(
+                "PVC {name} is made; the storage fills it when a pod first mounts it. Keep the snapshot until then: \
+                 kubectl backup hold {snapshot}"
+            );
+            Done::Here(text, true)
         }
     })
 }
@@ -156,7 +161,7 @@ async fn scaled(session: &mut Session, args: &Restore, deadline: Instant, ask: b
     let name = args.target();
     let found = scale::find(session, name).await?;
     if found.is_empty() {
-        return Ok(());
+        return if args.dry_run { Ok(()) } else { scale::ended(session, name, deadline).await };
     }
     let words: Vec<String> = found.iter().map(|(workload, n)| format!("{workload} ({n} replicas)")).collect();
     let words = words.join(", ");

@@ -119,6 +119,36 @@ fn pods_that_nothing_can_scale_are_refused_by_name() {
     }
 }
 
+/// Such as the pod of the restore before.
+#[test]
+fn a_pod_that_is_about_to_end_is_waited_for_and_not_scaled() {
+    for others in [true, false] {
+        let cluster = if others { populated() } else { Cluster::of(shop()) };
+        let mut ending = pod("restore-data-old-x", "data", None);
+        ending["metadata"]["deletionTimestamp"] = json!("2018-12-05T12:00:00Z");
+        cluster.put(&core("pods"), ending);
+        let problem = refused(restore(&cluster, &["data", DATE, "-y", "--scale", "--timeout=1s"]));
+        assert!(problem.message.contains("restore-data-old-x, which did not end in time"), "{problem}");
+    }
+}
+
+/// Its own Deployment is the user's to delete: somebody may be at it.
+#[test]
+fn another_restore_is_named_and_not_stopped() {
+    for scale in [&["--scale"][..], &[]] {
+        let cluster = Cluster::of(shop());
+        let mut other = pod("restore-data-0a0a0-5c9-x", "data", Some(("ReplicaSet", "restore-data-0a0a0-5c9")));
+        other["metadata"]["labels"] = json!({names::COMPONENT: "restore"});
+        cluster.put(&core("pods"), other);
+        let problem = refused(restore(&cluster, &[&["data", DATE, "-y"], scale].concat()));
+        assert!(
+            problem.message.contains("another restore: wait, or kubectl delete deployment restore-data-0a0a0)"),
+            "{problem}"
+        );
+        assert_eq!(cluster.writes(), Vec::<String>::new());
+    }
+}
+
 #[test]
 fn what_a_killed_command_left_at_0_gets_its_replicas_back() {
     let cluster = populated();
