@@ -1,6 +1,6 @@
 //! The writing: the same steps again go on where they were broken off.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use model::quantity::human;
 use model::reason::{Problem, Reason};
 
 use super::TASK;
-use super::console::Console;
+use super::console::{Console, shown};
 use super::entry::counted;
 use super::holders::Watch;
 use super::parting;
@@ -85,9 +85,16 @@ impl Writing<'_> {
                 .map_err(|e| TASK.io("setting a folder's time", &e))?;
         }
         Ok(match verdict {
-            Verdict::Complete(_) => None,
+            Verdict::Complete(_) => self.forgotten(),
             Verdict::Incomplete(_, text) => Some(text),
         })
+    }
+
+    /// A PATH that rsync passed over in silence.
+    fn forgotten(&self) -> Option<String> {
+        let mut names = self.transfer.names.into_iter().flatten();
+        let name = names.find(|name| fs::symlink_metadata(self.transfer.into.join(name)).is_err())?;
+        Some(format!("{}: {} (rsync passed it over)", TASK.left_out, shown(name)))
     }
 
     fn call(&self, transfer: &Transfer<'_>, watch: &mut Watch<'_>, done: &mut Done) -> Result<Verdict, Failure> {
