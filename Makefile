@@ -69,7 +69,7 @@ ansible-tools:
 	else echo "ansible-playbook is missing: install the packages ansible and python3-kubernetes" >&2; exit 1; fi
 
 .PHONY: control-plane
-control-plane: ## Suites against a real control plane without nodes (no root)
+control-plane: ansible-tools ## Suites against a real control plane without nodes (no root)
 	$(DEV) build --control-plane
 	$(CARGO) build --quiet
 	$(CARGO) test --quiet --package dev-cluster --package backup-controller-tests

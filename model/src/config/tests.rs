@@ -29,8 +29,13 @@ fn an_empty_file_is_the_default_configuration() {
 #[test]
 fn the_example_states_the_defaults_and_shows_every_key() {
     let example = parse(EXAMPLE);
-    let default =
-        Config { classes: example.classes.clone(), destinations: example.destinations.clone(), ..Config::default() };
+    let default = Config {
+        classes: example.classes.clone(),
+        destinations: example.destinations.clone(),
+        restores: Restores { grants: example.restores.grants.clone(), ..Restores::default() },
+        ..Config::default()
+    };
+    assert!(example.restores.grants("shop", "data", "shop-test") && !example.restores.grants("shop", "data", "other"));
     assert_eq!(example, default);
     assert_eq!(example.destinations[0].checksum_every, 30);
     assert_eq!(example.destinations[1].checksum_every, 30);
