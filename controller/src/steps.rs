@@ -171,4 +171,18 @@ mod tests {
         assert_eq!(steps.may_start("a", at(now + 1000)), Ok(()));
         assert_eq!(steps.may_start("b", at(now)), Ok(()));
     }
+
+    /// A restore may take hours, and stops if it is not told for two minutes who holds its volume.
+    #[test]
+    fn what_is_said_anew_on_purpose_is_not_slowed_down() {
+        let mut steps = Steps::default();
+        for now in (0..6 * 3600).step_by(30).map(at) {
+            let holders = model::record::Holders { at: now, pods: Vec::new() };
+            let pod = model::facts::Identity { uid: "p".into(), ..Default::default() };
+            let key = model::plan::Action::TellHolders { namespace: "shop".into(), pod, holders }.key();
+            assert_eq!(steps.may_start(&key, now), Ok(()), "{now}");
+            steps.start(key.clone());
+            steps.done(&key, false, now);
+        }
+    }
 }

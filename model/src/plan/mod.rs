@@ -17,7 +17,7 @@ use crate::admit::Waiting;
 use crate::facts::Identity;
 use crate::names::{Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyResult, Holders, RestoreRecord, Status};
+use crate::record::{CopyResult, HOLDERS_STALE, Holders, RestoreRecord, Status};
 use crate::retention::Retention;
 use crate::schedule::Zone;
 use crate::select::Protection;
@@ -206,7 +206,11 @@ impl Action {
                 format!("restore/{}/{}", restore.asker.uid(), restore.text)
             }
             Self::RecordRestore { asker, .. } => format!("restore-record/{}", asker.uid()),
-            Self::TellHolders { pod, .. } => format!("holders/{}", pod.uid),
+            // Said anew on purpose: each time is a step of its own, or it would be slowed down as one that is undone.
+            Self::TellHolders { pod, holders, .. } => {
+                let time = u64::try_from(holders.at.as_second()).unwrap_or(0) / (HOLDERS_STALE / 4);
+                format!("holders/{}/{time}", pod.uid)
+            }
             Self::TakeBack(id) => format!("take-back/{}", id.uid),
             Self::Hold { snapshot, .. } => format!("hold/{}", snapshot.uid),
         }
