@@ -22,7 +22,7 @@ use model::world::{Change, Seen, World};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::rights::Deed;
+use crate::rights::{Deed, Missing};
 
 /// Objects a page: kubectl's number.
 const PAGE: u32 = 500;
@@ -110,7 +110,7 @@ impl Observed {
             None => Ok(()),
             Some(gap) => {
                 let deed = Deed { verb: gap.verb, resource: &resource, namespace: Some(namespace) };
-                Err(anyhow!("{}", deed.missing(&gap.answer)))
+                Err(Missing(deed.missing(&gap.answer)).into())
             }
         }
     }
@@ -168,7 +168,7 @@ pub(crate) async fn observe(client: &Client, scope: &Scope) -> anyhow::Result<Ob
         Answer::Refused(gap) => {
             let deed =
                 Deed { verb: gap.verb, resource: "persistentvolumeclaims", namespace: scope.namespace.as_deref() };
-            return Err(anyhow!("{}", deed.missing(&gap.answer)));
+            return Err(Missing(deed.missing(&gap.answer)).into());
         }
     };
     let cronjobs = look.cronjobs(&ours, sources(scope, &claims).as_ref()).await?;

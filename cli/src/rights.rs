@@ -13,12 +13,17 @@ pub(crate) struct Deed<'a> {
     pub(crate) namespace: Option<&'a str>,
 }
 
+/// The sentence about a right that is missing: no other try mends it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Missing(pub(crate) String);
+
 impl Deed<'_> {
     /// What to tell the person whose request failed: which right is missing and how it is granted, or the API
     /// server's own words.
     pub(crate) fn failed(&self, error: &api::Error) -> anyhow::Error {
         match error.status() {
-            Some(status) if error.is_right_missing() => anyhow!("{}", self.missing(&status.message)),
+            Some(status) if error.is_right_missing() => Missing(self.missing(&status.message)).into(),
             Some(status) => anyhow!("cannot {error}: {}", status.message),
             None => anyhow!("cannot {}", api::chain(error)),
         }

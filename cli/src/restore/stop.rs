@@ -5,7 +5,7 @@ use model::Timestamp;
 use model::reason::{Problem, Reason};
 use model::record::{RestoreResult, RestoreState};
 
-use crate::rights::Deed;
+use crate::rights::{Deed, Missing};
 
 /// Why it ends.
 #[derive(Debug)]
@@ -22,7 +22,10 @@ pub(crate) enum Stop {
 
 impl From<anyhow::Error> for Stop {
     fn from(error: anyhow::Error) -> Self {
-        Self::Failed(error)
+        match error.downcast::<Missing>() {
+            Ok(Missing(text)) => Self::refused(Reason::Forbidden, text),
+            Err(error) => Self::Failed(error),
+        }
     }
 }
 

@@ -176,6 +176,16 @@ fn a_missing_right_is_named_with_who_grants_it_and_leaves_nothing() {
     assert_eq!(made(&cluster), Vec::<String>::new());
 }
 
+/// Another namespace's restore points: no other try helps.
+#[test]
+fn who_may_see_no_pvcs_is_refused() {
+    let said = "User \"jane\" cannot list resource";
+    let cluster = working().refusing(Method::GET, &core("persistentvolumeclaims"), 403, "Forbidden", said);
+    let problem = refused(restore(&cluster, &["data", DATE, "-y"]));
+    assert!(problem.message.starts_with("you (jane) may not list persistentvolumeclaims"), "{problem}");
+    assert_eq!(problem.reason, Reason::Forbidden);
+}
+
 /// Without the configuration the zone of dates is not known: only dates that no zone makes right are refused here.
 #[test]
 fn a_date_that_is_wrong_in_every_zone_needs_no_controller() {
