@@ -3,6 +3,7 @@
 
 pub mod ansible;
 mod compare;
+mod restore;
 pub mod wait;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use dev_cluster::Kubectl;
 use serde_json::Value;
 
 pub use compare::{Comparison, Tree};
+pub use restore::{Said, Tenant, restore_template};
 use wait::wait_for;
 
 /// How long a backup may take in a test, from when it is due.
@@ -75,8 +77,13 @@ pub struct App {
 impl App {
     /// Creates the namespace and the application on a StorageClass, and waits until it has its files.
     pub fn create(kubectl: &Kubectl, namespace: &str, class: &str) -> Result<Self> {
-        let app = Self { kubectl: kubectl.clone(), namespace: namespace.to_owned() };
         kubectl.run(&["create", "namespace", namespace])?;
+        Self::fill(kubectl, namespace, class)
+    }
+
+    /// Creates the application in a namespace that is there.
+    fn fill(kubectl: &Kubectl, namespace: &str, class: &str) -> Result<Self> {
+        let app = Self::existing(kubectl, namespace);
         // The copy pods fit this level; a tenant's namespace should not need to allow more.
         kubectl.run(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=baseline"])?;
         app.apply(&manifest("app.yaml", &[("NAMESPACE", namespace), ("CLASS", class)])?)?;
@@ -107,7 +114,7 @@ impl App {
 
     /// Applies a manifest.
     pub fn apply(&self, yaml: &str) -> Result<String> {
-        self.kubectl.run_with_input(&["apply", "-f", "-"], yaml)
+        self.kubectl.run_with_input(&["apply", "-n", &self.namespace, "-f", "-"], yaml)
     }
 
     /// Runs a shell command in the application's pod, where its files are at `/data`.

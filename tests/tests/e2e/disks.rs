@@ -2,7 +2,7 @@
 
 use backup_controller_tests::nodes::{App, Tree};
 
-use crate::cluster;
+use crate::{cluster, prepare_vault};
 
 /// F20: the promoter of a class that waits for its first consumer binds when the copy's pod needs it.
 #[test]
@@ -23,13 +23,7 @@ fn a_volume_of_one_node_is_copied_where_it_is() {
 #[test]
 #[ignore = "needs the two-node cluster: make e2e"]
 fn a_hosts_disk_is_reached_through_a_volume_of_the_namespace() {
-    // What an administrator does once: mount the disk, and leave the marker on it.
-    let vault = backup_controller_tests::nodes::manifest("vault.yaml", &[]).unwrap();
-    cluster().run_with_input(&["apply", "-f", "-"], &vault).unwrap();
-    let done = "--for=jsonpath={.status.phase}=Succeeded";
-    cluster().run(&["-n", "backup", "wait", done, "pod/prepare-vault", "--timeout=60s"]).unwrap();
-    cluster().run(&["-n", "backup", "delete", "pod/prepare-vault", "--wait=true"]).unwrap();
-
+    prepare_vault();
     let app = App::create(cluster(), "e2e-host", "shared").unwrap();
     app.annotate("backup-controller.io/destination=vault").unwrap();
     let run = app.good_run(None).unwrap();

@@ -9,6 +9,8 @@ mod ansible;
 mod backup;
 mod disks;
 mod life;
+mod restore;
+mod restore_from;
 
 use std::sync::OnceLock;
 
@@ -23,4 +25,13 @@ fn cluster() -> &'static Kubectl {
         nodes::install(cluster.kubectl(), "e2e").expect("the controller is installed");
         cluster.kubectl().clone()
     })
+}
+
+/// What an administrator does once for a host's disk: mounts it, and leaves the marker on it.
+fn prepare_vault() {
+    let vault = nodes::manifest("vault.yaml", &[]).unwrap();
+    cluster().run_with_input(&["apply", "-f", "-"], &vault).unwrap();
+    let done = "--for=jsonpath={.status.phase}=Succeeded";
+    cluster().run(&["-n", "backup", "wait", done, "pod/prepare-vault", "--timeout=60s"]).unwrap();
+    cluster().run(&["-n", "backup", "delete", "pod/prepare-vault", "--wait=true"]).unwrap();
 }
