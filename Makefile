@@ -104,3 +104,7 @@ bench-job: ## Sizes, times, memory and requests of one run
 	@echo "==> what is shipped is built (profile dist: minutes, when something changed)"
 	@$(DEV) binaries --profile dist --into target/dist-image
 	@BACKUP_BINARIES=$(CURDIR)/target/dist-image $(CARGO) run --quiet --package backup-controller-tests --bin bench-job
+
+.PHONY: bench-restore
+bench-restore: cluster image ## Times of a restore on the two nodes, beside bare rsync
+	@$(CARGO) run --quiet --package backup-controller-tests --bin bench-restore
