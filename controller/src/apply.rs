@@ -92,11 +92,6 @@ impl Applier {
                 let destination = configured(settings, destination)?;
                 self.make_disk(settings, *step, destination, namespace).await.map(Some)
             }
-            Action::MakePolicy(namespace) => {
-                let policy = settings.templates.network_policy(&settings.install, namespace)?;
-                let made: NetworkPolicy = api::ensure(&self.client, &policy).await?;
-                Ok(Some(Change::Policy(Seen::Put(facts::Policy::from(&made.metadata)))))
-            }
             Action::StartCopy(copy) => self.start_copy(settings, copy).await.map(Some),
             Action::Record { namespace, snapshot, destination, result, .. } => {
                 let text = serde_json::to_string(result).unwrap_or_default();
@@ -199,6 +194,10 @@ impl Applier {
     }
 
     async fn start_copy(&self, settings: &Settings, copy: &Copy) -> Result<Change, Refusal> {
+        if copy.isolate {
+            let policy = settings.templates.network_policy(&settings.install, &copy.source.namespace)?;
+            api::ensure::<NetworkPolicy>(&self.client, &policy).await?;
+        }
         let job = settings.templates.copy_job(
             &settings.install,
             &settings.config,

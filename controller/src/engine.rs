@@ -421,7 +421,7 @@ impl Engine {
         }
         self.dirty.extend(uids);
         // Each source of the namespace waits for its disk.
-        if let Some(Action::MakeDisk(_, _, namespace) | Action::MakePolicy(namespace)) = &action {
+        if let Some(Action::MakeDisk(_, _, namespace)) = &action {
             self.dirty.extend(self.world.sources_in(namespace));
         }
     }

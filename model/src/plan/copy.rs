@@ -188,12 +188,6 @@ impl Request<'_> {
             return Ok(());
         }
         let disk = disk::ready(world, destination, &self.source.namespace, now, plan)?;
-        let policy = names::network_policy(&world.instance);
-        if world.policies.get(&self.source.namespace, &policy).is_none() {
-            plan.actions.push(Action::MakePolicy(self.source.namespace.clone()));
-            let message = format!("NetworkPolicy {policy} is being made: a copy's pod has no network");
-            return Err(Problem::new(Reason::DiskNotReady, message));
-        }
         if let Some(reader) = restore::reads(world, &self.source.namespace, &destination.name) {
             return Err(Problem::new(Reason::DiskBusy, format!("{reader} reads the disk: restores come first")));
         }
@@ -212,7 +206,9 @@ impl Request<'_> {
             since: promoter.created,
             slot: slot(destination, &self.source.namespace, nodes),
         };
+        let policy = names::network_policy(&world.instance);
         let copy = Copy {
+            isolate: world.policies.get(&self.source.namespace, &policy).is_none(),
             source: self.source,
             run: view.run.clone(),
             destination: destination.name.clone(),

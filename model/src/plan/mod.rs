@@ -53,8 +53,6 @@ pub enum Action {
     },
     /// Make a part of the way to a disk.
     MakeDisk(DiskStep, String, String),
-    /// Keep the pods of copies in a namespace off the network.
-    MakePolicy(String),
     /// Create a copy Job.
     StartCopy(Box<Copy>),
     /// Write a copy's result on its snapshot.
@@ -154,6 +152,8 @@ pub enum DiskStep {
 /// A copy that can be started.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Copy {
+    /// Whether its namespace has no `NetworkPolicy` yet that keeps the pods of copies off the network.
+    pub isolate: bool,
     /// The source.
     pub source: SourceId,
     /// The run.
@@ -194,7 +194,6 @@ impl Action {
             Self::DeleteCronJob(id) => format!("cronjob-delete/{}", id.uid),
             Self::StartRun { source, value, .. } => format!("run/{}/{value}", source.uid),
             Self::MakeDisk(step, destination, namespace) => format!("disk/{step:?}/{destination}/{namespace}"),
-            Self::MakePolicy(namespace) => format!("policy/{namespace}"),
             Self::StartCopy(copy) => format!("copy/{}/{}/{}", copy.source.uid, copy.run, copy.destination),
             Self::Record { snapshot, destination, .. } | Self::NoteLost { snapshot, destination, .. } => {
                 format!("record/{}/{destination}", snapshot.uid)
@@ -224,7 +223,6 @@ impl Action {
             Self::DeleteCronJob(_) => "DeleteCronJob",
             Self::StartRun { .. } => "StartRun",
             Self::MakeDisk(..) => "MakeDisk",
-            Self::MakePolicy(_) => "MakePolicy",
             Self::StartCopy(_) => "StartCopy",
             Self::Record { .. } => "Record",
             Self::NoteLost { .. } => "NoteLost",
@@ -252,7 +250,6 @@ impl Action {
             // Restores are planned together, and no source's own.
             Self::DeleteCronJob(_)
             | Self::MakeDisk(..)
-            | Self::MakePolicy(_)
             | Self::DeleteJob { .. }
             | Self::Promote(_)
             | Self::PrepareRestore(_)

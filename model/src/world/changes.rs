@@ -70,11 +70,9 @@ impl World {
                 self.all_if(first || changed)
             }
             Change::Policy(seen) => {
-                let replaced = self.policies.apply(seen);
-                let namespaces = replaced.iter().filter_map(|(old, new)| {
-                    old.as_ref().map(|p| p.namespace.clone()).or(new.as_ref().map(|k| k.0.clone()))
-                });
-                namespaces.collect::<HashSet<_>>().iter().flat_map(|n| self.sources_in(n)).collect()
+                // Whoever starts a copy looks whether it is there: nobody waits for it.
+                self.policies.apply(seen);
+                HashSet::new()
             }
             Change::Restorer(seen) => {
                 // A disk that it read is free for copies when it goes.
