@@ -264,9 +264,8 @@ pub fn points(world: &World, namespace: &str, pvc: &str) -> Vec<RestorePoint> {
         if snapshot.ready {
             let promoter = world
                 .claims
-                .within(namespace)
-                .find(|c| c.from_snapshot.as_ref() == Some(&snapshot.id.name) && c.id.name == snapshot.id.name)
-                .filter(|c| !c.terminating)
+                .get(namespace, &snapshot.id.name)
+                .filter(|c| c.from_snapshot.as_ref() == Some(&snapshot.id.name) && !c.terminating)
                 .map(|c| c.id.name.clone());
             let place = Place::Snapshot { name: snapshot.id.name.clone(), promoter };
             points.push(RestorePoint { uid: uid.clone(), run: run.clone(), place });
@@ -275,9 +274,9 @@ pub fn points(world: &World, namespace: &str, pvc: &str) -> Vec<RestorePoint> {
             if !matches!(result.state, CopyState::Complete | CopyState::Incomplete) {
                 continue;
             }
-            let latest = newest.entry((uid.as_str(), destination.as_str())).or_insert((result, run));
-            if latest.0.finished < result.finished {
-                *latest = (result, run);
+            let latest = newest.entry((uid.as_str(), destination.as_str())).or_insert(result);
+            if latest.finished < result.finished {
+                *latest = result;
             }
             // Results of a program that did not name what it kept.
             if result.kept.is_empty() {
@@ -285,7 +284,7 @@ pub fn points(world: &World, namespace: &str, pvc: &str) -> Vec<RestorePoint> {
             }
         }
     }
-    for ((uid, destination), (result, _)) in newest {
+    for ((uid, destination), result) in newest {
         points.retain(|p| {
             result.kept.is_empty()
                 || p.uid != uid

@@ -155,7 +155,7 @@ pub fn restores(world: &World, now: Timestamp) -> Restores {
     for restorer in world.restorers.iter().filter(|r| !r.terminating) {
         deployment(world, restorer, now, &mut plan);
     }
-    for claim in world.asking.iter().filter_map(|(namespace, name)| world.claims.get(namespace, name)) {
+    for claim in asking(world) {
         annotated(world, claim, now, &mut plan);
     }
     for namespace in plan.namespaces.clone() {
@@ -165,12 +165,14 @@ pub fn restores(world: &World, now: Timestamp) -> Restores {
     plan
 }
 
+/// The PVCs that ask for a restore.
+fn asking(world: &World) -> impl Iterator<Item = &Claim> {
+    world.asking.iter().filter_map(|(namespace, name)| world.claims.get(namespace, name))
+}
+
 /// Volumes through which a restore read another namespace's disk, and that nobody needs any more.
 fn take_back(world: &World, plan: &mut Restores) {
-    let needed: BTreeSet<String> = world
-        .asking
-        .iter()
-        .filter_map(|(namespace, name)| world.claims.get(namespace, name))
+    let needed: BTreeSet<String> = asking(world)
         .filter(|c| c.restored.as_ref().is_some_and(|r| r.state == RestoreState::Ready))
         .filter_map(|c| {
             let job = names::restore_job(&c.source(), c.settings.get(names::RESTORE_FROM)?);
@@ -200,10 +202,7 @@ pub(super) fn reads(world: &World, namespace: &str, destination: &str) -> Option
         let request = claim.settings.get(names::RESTORE_FROM).and_then(|text| text.parse::<Request>().ok());
         request.is_some_and(|r| r.namespace.as_deref().unwrap_or(&claim.namespace) == namespace)
     };
-    let job = || {
-        let asking = world.asking.iter().filter_map(|(namespace, name)| world.claims.get(namespace, name));
-        asking.filter(|c| c.restored.as_ref().is_some_and(|r| reads(r))).find(|c| whose(c))
-    };
+    let job = || asking(world).filter(|c| c.restored.as_ref().is_some_and(|r| reads(r))).find(|c| whose(c));
     pod.map(|r| format!("deployment/{}", r.id.name)).or_else(|| job().map(|c| format!("the restore of {}", c.id.name)))
 }
 
