@@ -42,6 +42,7 @@ mod parts;
 mod plane;
 mod ports;
 pub mod progress;
+mod tools;
 
 pub use audit::AuditedRequest;
 pub use building::ensure_built;
@@ -49,3 +50,4 @@ pub use cluster::{Cluster, DEFAULT_DIR};
 pub use control_plane::{ControlPlane, Options};
 pub use kubectl::Kubectl;
 pub use parts::{Part, cache_dir};
+pub use tools::link_tools;

@@ -97,6 +97,8 @@ pub fn build(control_plane_only: bool) -> Result<()> {
     if !control_plane_only {
         ensure_built(Part::Node)?;
         ensure_built(Part::Storage)?;
+        ensure_built(Part::S3)?;
+        ensure_built(Part::Restic)?;
     }
     say(&format!("built parts are in {}", cache_dir()?.join("parts").display()));
     Ok(())
