@@ -42,6 +42,7 @@ mod parts;
 mod plane;
 mod ports;
 pub mod progress;
+mod s3;
 mod tools;
 
 pub use audit::AuditedRequest;
@@ -50,4 +51,5 @@ pub use cluster::{Cluster, DEFAULT_DIR};
 pub use control_plane::{ControlPlane, Options};
 pub use kubectl::Kubectl;
 pub use parts::{Part, cache_dir};
+pub use s3::S3;
 pub use tools::link_tools;

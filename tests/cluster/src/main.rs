@@ -104,6 +104,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Verb::Env => {
             println!("export KUBECONFIG='{}'", settings.kubeconfig().display());
             println!("export PATH='{}':\"$PATH\"", settings.dir.join("bin").display());
+            for (name, value) in settings.s3().iter().flat_map(dev_cluster::S3::environment) {
+                println!("export {name}='{value}'");
+            }
         }
         Verb::Kubectl => println!("{}", settings.kubectl_path().display()),
         Verb::Build { control_plane } => full::build(control_plane)?,
