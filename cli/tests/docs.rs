@@ -69,6 +69,7 @@ fn keys(path: &str, value: &Value, found: &mut Vec<(String, Option<String>)>) {
         Value::Mapping(_)
             if path.ends_with(".annotations")
                 || path.ends_with(".nodeSelector")
+                || path.ends_with(".environment")
                 || path.ends_with(".requests")
                 || path.ends_with(".limits") =>
         {

@@ -105,6 +105,8 @@ async fn lend(
             affinity = serde_json::to_value(spec.node_affinity).unwrap_or_default();
             (claim.size.as_str(), Medium::Csi { source: &csi, node_affinity: &affinity })
         }
+        // The plan lends disks alone.
+        Store::Restic(_) => return Ok(()),
     };
     let instance = &settings.install.instance;
     let grant = Grant { instance, namespace: &restore.namespace, claim: &restore.claim, source: &source, size, medium };

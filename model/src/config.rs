@@ -7,6 +7,7 @@
 //! the default configuration. [`EXAMPLE`] shows every key.
 
 mod check;
+mod destination;
 mod input;
 mod parse;
 #[cfg(test)]
@@ -19,6 +20,9 @@ use serde::{Deserialize, Serialize};
 use crate::duration::Span;
 use crate::retention::Retention;
 use crate::schedule::Zone;
+pub use destination::{
+    AccessMode, All, Claim, Compression, Destination, Drill, HostPath, Restic, RunIn, Sample, Scratch, Store, Times,
+};
 pub use parse::{ConfigError, ConfigProblem};
 
 /// A full configuration with comments: the defaults, and examples of what has none.
@@ -267,94 +271,6 @@ pub struct ClassRule {
     /// Annotations for the promoter, which some drivers read. Default: none. Not those that begin
     /// with `backup-controller.io/`.
     pub annotations: BTreeMap<String, String>,
-}
-
-/// Where copies can go.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "parse::RawDestination", into = "parse::RawDestination")]
-pub struct Destination {
-    /// Its name: a DNS label of at most 40 characters, of no other destination, and not `none`.
-    pub name: String,
-    /// Where the data lies: with `type: disk`, exactly one of `claim` and `hostPath`.
-    pub store: Store,
-    /// How long copies are kept here. Default: as the source's snapshots.
-    pub retention: Option<Retention>,
-    /// Each so-manieth run compares checksums instead of size and time; at least 1, which means
-    /// every run. Default: 30.
-    pub checksum_every: u32,
-}
-
-/// What a BackupDisk is made of.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Store {
-    /// `claim`: one PVC in each tenant's namespace.
-    Claim(Claim),
-    /// `hostPath`: a folder of a node.
-    HostPath(HostPath),
-}
-
-/// A BackupDisk that is a PVC in the tenant's namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
-pub struct Claim {
-    /// Its `StorageClass`, best one with `reclaimPolicy: Retain`. Default: the cluster's default
-    /// class.
-    #[serde(default)]
-    pub storage_class: Option<String>,
-    /// Its size; a quantity such as `100Gi`. Must be set.
-    #[serde(deserialize_with = "input::quantity")]
-    pub size: String,
-    /// Its access mode. Default: `ReadWriteOnce`, one node and so one writer at a time.
-    #[serde(default)]
-    pub access_mode: AccessMode,
-    /// The PVC's name, a DNS label. Default: `backup-disk`. No two destinations have the same.
-    #[serde(default = "claim_name")]
-    pub name: String,
-    /// Whether a class with `reclaimPolicy: Delete` is accepted: then the copies go when the
-    /// namespace goes. Default: `false`.
-    #[serde(default)]
-    pub allow_delete: bool,
-}
-
-fn claim_name() -> String {
-    "backup-disk".to_owned()
-}
-
-/// The access mode of a BackupDisk's PVC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum AccessMode {
-    /// On one node at a time.
-    #[default]
-    ReadWriteOnce,
-    /// On many nodes at a time.
-    ReadWriteMany,
-    /// In one pod at a time.
-    ReadWriteOncePod,
-}
-
-impl AccessMode {
-    /// As in a PVC's `accessModes`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            AccessMode::ReadWriteOnce => "ReadWriteOnce",
-            AccessMode::ReadWriteMany => "ReadWriteMany",
-            AccessMode::ReadWriteOncePod => "ReadWriteOncePod",
-        }
-    }
-}
-
-/// A BackupDisk that is a folder of a node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
-pub struct HostPath {
-    /// The folder, where the disk is mounted: an absolute path without `.` and `..`. Must be set.
-    pub path: String,
-    /// The labels of the node that has it. Must be set.
-    pub node_selector: BTreeMap<String, String>,
-    /// What the volumes on it say as their size; a quantity such as `1Ti`. Must be set.
-    #[serde(deserialize_with = "input::quantity")]
-    pub size: String,
 }
 
 /// How many copies run at once; each at least 1.

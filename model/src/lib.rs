@@ -13,6 +13,7 @@ pub mod copies;
 pub mod duration;
 pub mod facts;
 pub mod hold;
+pub mod maintain;
 pub mod names;
 pub mod plan;
 pub mod quantity;

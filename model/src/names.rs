@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Destination, Store};
+use crate::maintain::Task;
 use crate::schedule::Zone;
 
 /// What all our labels and annotations begin with.
@@ -38,6 +39,10 @@ pub const RUN: &str = "backup-controller.io/run";
 pub const COMPONENT: &str = "backup-controller.io/component";
 /// Label on copy Jobs: the destination.
 pub const DESTINATION: &str = "backup-controller.io/destination";
+/// Label on pods that need the network, and on their Jobs: the destination's type, `restic`.
+pub const DESTINATION_TYPE: &str = "backup-controller.io/destination-type";
+/// Label on Jobs that care for a destination: what they do, a [`crate::maintain::Task`].
+pub const TASK: &str = "backup-controller.io/task";
 
 /// Annotation on objects in our own namespace: the namespace of the source.
 pub const SOURCE_NAMESPACE: &str = "backup-controller.io/source-namespace";
@@ -115,6 +120,11 @@ pub enum Component {
     Policy,
     /// The volume, and the PVC, through which a restore reads the disk of another namespace.
     Grant,
+    /// The Job and pods that prune, verify or drill what lies at a destination.
+    Maintain,
+    /// The snapshot's second content, the snapshot and the PVC in the controller's namespace from which a central
+    /// copy is made.
+    Central,
 }
 
 impl Component {
@@ -131,14 +141,18 @@ impl Component {
             Self::Restore => "restore",
             Self::Policy => "policy",
             Self::Grant => "grant",
+            Self::Maintain => "maintain",
+            Self::Central => "central",
         }
     }
 
     /// Reads a label's value.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        use Component::{Copy, Disk, Grant, Keeper, Policy, Promoter, Restore, Snapshot, Sweep};
-        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant, Policy].into_iter().find(|c| c.as_str() == text)
+        use Component::{Central, Copy, Disk, Grant, Keeper, Maintain, Policy, Promoter, Restore, Snapshot, Sweep};
+        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant, Policy, Maintain, Central]
+            .into_iter()
+            .find(|c| c.as_str() == text)
     }
 }
 
@@ -316,6 +330,15 @@ pub fn copy_job(source: &SourceId, run: &Run, destination: &str) -> String {
     )
 }
 
+/// The Job that does a task for a source at a destination, of the minute for which it was due.
+#[must_use]
+pub fn maintain_job(source: &SourceId, task: Task, due: &Run, destination: &str) -> String {
+    let readable = source.name.replace('.', "-");
+    let whole = format!("{}/{due}/{destination}", source.seed());
+    let (task, due) = (task.as_str(), due.as_str().to_ascii_lowercase());
+    format!("{task}-{}-{due}-{}-{}", cut(&readable, 17), cut(destination, 12), hash(&whole, 10))
+}
+
 /// The Job that a value of `restore-from` starts: the same value on the same PVC never starts two.
 #[must_use]
 pub fn restore_job(target: &SourceId, value: &str) -> String {
@@ -371,12 +394,13 @@ pub fn host_disk_claim(destination: &str) -> String {
     format!("backup-disk-{destination}")
 }
 
-/// The PVC through which a tenant's namespace reaches a destination.
+/// The PVC through which a tenant's namespace reaches a disk; a repository is reached over the network.
 #[must_use]
-pub fn disk_claim(destination: &Destination) -> String {
+pub fn disk_claim(destination: &Destination) -> Option<String> {
     match &destination.store {
-        Store::Claim(claim) => claim.name.clone(),
-        Store::HostPath(_) => host_disk_claim(&destination.name),
+        Store::Claim(claim) => Some(claim.name.clone()),
+        Store::HostPath(_) => Some(host_disk_claim(&destination.name)),
+        Store::Restic(_) => None,
     }
 }
 
@@ -429,6 +453,7 @@ mod tests {
         let (a, b) = (source(&long, "1"), source(&other, "1"));
         assert!(cronjob(&a).len() <= 52 && copy_job(&a, &run, &"d".repeat(40)).len() <= 63);
         assert!(event(&a.name, Timestamp::MAX).len() <= 253);
+        assert!(maintain_job(&a, Task::Verify, &run, &"d".repeat(40)).len() <= 63);
         assert!(run_now_job(&a, "x").len() <= 63 && keeper_job("i", "d", &long).len() <= 63);
         assert_ne!(cronjob(&a), cronjob(&b));
         assert_ne!(copy_job(&a, &run, "disk"), copy_job(&b, &run, "disk"));

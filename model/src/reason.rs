@@ -142,6 +142,41 @@ reasons! {
     Superseded => "nothing to do: a newer run was copied",
     /// The mover failed.
     CopyFailed => "look at the copy's log",
+    // A restic repository.
+    /// The Secret is missing, or has not all that is needed.
+    SecretIncomplete => "create the Secret that the message names, with the keys that it names",
+    /// The password is shorter than 12 characters, or a well-known one.
+    WeakPassword => "set RESTIC_PASSWORD in the Secret to a random one of at least 12 characters, and keep a copy elsewhere",
+    /// The repository has another password (restic 12).
+    WrongPassword => "put the repository's own RESTIC_PASSWORD back into the Secret: without it nobody reads the backups",
+    /// There is no repository where one must be (restic 10).
+    RepositoryMissing => "see that the address in the configuration is the one of the backups; nothing was changed there",
+    /// Something else than a restic repository is there.
+    NotARepository => "point `repository` at a place of its own: what lies there is left alone",
+    /// Another restic holds a lock (restic 11).
+    RepositoryLocked => "nothing to do if it passes; look for the process that the message names, or run restic unlock",
+    /// The check found damage.
+    RepositoryDamaged => "run restic check and restic repair, see its guide to troubleshooting; later runs copy again what is missing",
+    /// A drill found a difference between a copy and its snapshot.
+    DrillDiffers => "do not rely on the copy: look at the paths that the message names, and make a new copy",
+    /// The endpoint does not answer, or its name is unknown.
+    DestinationUnreachable => "see that the endpoint runs, and that its name, port and proxy are right",
+    /// The endpoint refuses the key or the signature.
+    CredentialsRefused => "correct the keys of the Secret that the message names, or their rights",
+    /// The bucket, container or share does not exist.
+    BucketMissing => "create the bucket, or correct its name in `repository`",
+    /// The bucket is in another region.
+    WrongRegion => "set AWS_DEFAULT_REGION in the Secret to the bucket's region",
+    /// The endpoint's certificate is expired, of another name, or signed by nobody known.
+    CertificateRefused => "renew the endpoint's certificate, or name its authority in `ca`",
+    /// The destination has no room left.
+    DestinationFull => "make room: raise the bucket's quota or lower the retention; nothing was deleted",
+    /// Copies wait until the destination works again.
+    DestinationDown => "nothing to do: one copy at a time tries, and all go on when it succeeds",
+    /// A Secret of the administrator's with copies in a tenant's namespace, or the other way round.
+    SecretElsewhere => "use runIn: controller with a Secret of the administrator's, runIn: source with the tenant's own",
+    /// The snapshot was deleted before its central copy was made.
+    SourceSnapshotLost => "nothing to do: the next run makes another",
     // A restore.
     /// The request cannot be read, or contradicts itself.
     InvalidRequest => "correct the value of backup-controller.io/restore-from: pvc=NAME date=YYYYMMDD from=disk",

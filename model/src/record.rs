@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::maintain::{Part, TaskState};
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
 
@@ -63,9 +64,15 @@ pub struct CopyResult {
     /// Trees that this copy's pruning removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pruned: Vec<Run>,
-    /// The newest trees that are at the destination now, at most [`KEPT`]: what can be restored from it.
+    /// The newest trees or snapshots that are at the destination now, at most [`KEPT`]: what can be restored from it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Run>,
+    /// In a restic repository: the id of the snapshot that has the run's data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+    /// In a restic repository: nothing had changed, and the snapshot is that of an earlier run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchanged: bool,
 }
 
 /// The most trees that a copy's result names: with all else in it, they fit a termination message.
@@ -97,6 +104,8 @@ impl CopyResult {
             owners_kept: true,
             pruned: Vec::new(),
             kept: Vec::new(),
+            snapshot: None,
+            unchanged: false,
         }
     }
 }
@@ -274,6 +283,9 @@ pub struct Status {
     /// By destination: the newest recorded copy.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub copies: BTreeMap<String, CopyStatus>,
+    /// By destination: what was done for the copies there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub maintenance: BTreeMap<String, Maintenance>,
     /// The newest good run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub good: Option<Run>,
@@ -304,6 +316,59 @@ pub struct CopyStatus {
     pub files: u64,
     /// The sum of the files' sizes in bytes.
     pub bytes: u64,
+}
+
+/// What was done for a source's copies at one destination, in a [`Status`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Maintenance {
+    /// The newest prune.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<TaskStatus>,
+    /// The newest verify.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<TaskStatus>,
+    /// The newest drill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<TaskStatus>,
+    /// The newest drill that found every byte as it was: the copy is proven to be restorable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<TaskStatus>,
+    /// The newest runs in the repository after the newest prune, if that is newer than every copy's result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Run>,
+}
+
+/// How a task ended, in a [`Maintenance`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskStatus {
+    /// The minute for which it was due.
+    pub due: Run,
+    /// How it ended.
+    pub state: TaskState,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// Of a verify: the part that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
+    /// Of a drill: the run that was restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+    /// Of a drill: the entries that were compared.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub files: u64,
+    /// Of a drill: the bytes that were compared.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// The newest failure of a source.

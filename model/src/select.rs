@@ -163,7 +163,7 @@ fn not_a_source(input: &Input<'_>) -> Option<Problem> {
     if input.from_our_snapshot && claim.from_snapshot.as_deref() == Some(claim.id.name.as_str()) {
         return own("made from the snapshot that has its name: a promoter");
     }
-    if input.config.destinations.iter().any(|d| names::disk_claim(d) == claim.id.name) {
+    if input.config.destinations.iter().any(|d| names::disk_claim(d).as_ref() == Some(&claim.id.name)) {
         return own("named as a BackupDisk is");
     }
     if input.namespace.terminating {

@@ -301,7 +301,7 @@ pub(crate) fn copy_job(
     copy: &CopyJob<'_>,
 ) -> Result<Value, RenderError> {
     let (source, destination) = (copy.source, copy.destination);
-    let disk = names::disk_claim(destination);
+    let disk = disk_claim_name(Template::Copy, destination)?;
     // A host's disk is reached through a volume that is the namespace's folder already.
     let host_disk = matches!(destination.store, Store::HostPath(_));
     let sub_path = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
@@ -352,14 +352,14 @@ pub(crate) fn disk_claim(
     namespace: &str,
 ) -> Result<Value, RenderError> {
     let Store::Claim(claim) = &destination.store else {
-        let why = format!("the destination {} is a host's disk, not a claim", destination.name);
+        let why = format!("the destination {} is no claim", destination.name);
         return Err(fail(Template::DiskClaim, Fault::Input(why)));
     };
     let access_mode = claim.access_mode.as_str();
     Order {
         template: Template::DiskClaim,
         kind: ("v1", "PersistentVolumeClaim"),
-        name: names::disk_claim(destination),
+        name: claim.name.clone(),
         namespace: Some(namespace.to_owned()),
         marks: Marks::new(&install.instance, Component::Disk).destination(destination),
         values: values! {
@@ -382,6 +382,12 @@ pub(crate) fn disk_claim(
     .render(templates)
 }
 
+/// The PVC of a destination that is a disk.
+fn disk_claim_name(template: Template, destination: &Destination) -> Result<String, RenderError> {
+    names::disk_claim(destination)
+        .ok_or_else(|| fail(template, Fault::Input(format!("the destination {} is no disk", destination.name))))
+}
+
 /// A destination on a host's disk, and how a node that has it is known.
 fn host_path(template: Template, destination: &Destination) -> Result<&HostPath, RenderError> {
     match &destination.store {
@@ -391,8 +397,8 @@ fn host_path(template: Template, destination: &Destination) -> Result<&HostPath,
             Err(fail(template, Fault::Input(why)))
         }
         Store::HostPath(host) => Ok(host),
-        Store::Claim(_) => {
-            let why = format!("the destination {} is a claim, not a host's disk", destination.name);
+        Store::Claim(_) | Store::Restic(_) => {
+            let why = format!("the destination {} is no host's disk", destination.name);
             Err(fail(template, Fault::Input(why)))
         }
     }
@@ -448,7 +454,7 @@ pub(crate) fn disk_volume(
 ) -> Result<Value, RenderError> {
     let host = host_path(Template::DiskVolume, destination)?;
     let path = format!("{}/{namespace}", host.path.trim_end_matches('/'));
-    let claim = names::disk_claim(destination);
+    let claim = names::host_disk_claim(&destination.name);
     let requirements: Vec<Value> = host
         .node_selector
         .iter()
@@ -496,7 +502,7 @@ pub(crate) fn host_disk_claim(
     Order {
         template: Template::HostDiskClaim,
         kind: ("v1", "PersistentVolumeClaim"),
-        name: names::disk_claim(destination),
+        name: names::host_disk_claim(&destination.name),
         namespace: Some(namespace.to_owned()),
         marks: Marks::new(&install.instance, Component::Disk).destination(destination),
         values: values! {

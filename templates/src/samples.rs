@@ -168,6 +168,7 @@ pub(crate) fn claim() -> Destination {
         }),
         retention: None,
         checksum_every: 30,
+        drill: None,
     }
 }
 
@@ -181,5 +182,6 @@ pub(crate) fn host() -> Destination {
         }),
         retention: None,
         checksum_every: 30,
+        drill: None,
     }
 }

@@ -549,9 +549,9 @@ fn what_a_destination_is_not_made_of_is_refused() {
     let (templates, install, config) = (Templates::embedded(), samples::install(), Config::default());
     let (claim, mut host) = (samples::claim(), samples::host());
     let error = templates.disk_claim(&install, &host, "shop").unwrap_err();
-    assert_eq!(error.to_string(), "disk-claim.yaml.hbs: the destination attic is a host's disk, not a claim");
+    assert_eq!(error.to_string(), "disk-claim.yaml.hbs: the destination attic is no claim");
     let error = templates.keeper_job(&install, &config, &claim, "shop").unwrap_err();
-    assert_eq!(error.to_string(), "keeper.yaml.hbs: the destination disk is a claim, not a host's disk");
+    assert_eq!(error.to_string(), "keeper.yaml.hbs: the destination disk is no host's disk");
     if let Store::HostPath(host) = &mut host.store {
         host.node_selector.clear();
     }

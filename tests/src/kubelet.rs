@@ -28,6 +28,8 @@ pub fn copied(state: CopyState, reason: Option<Reason>) -> CopyResult {
         owners_kept: true,
         pruned: Vec::new(),
         kept: Vec::new(),
+        snapshot: None,
+        unchanged: false,
     }
 }
 

@@ -154,6 +154,8 @@ impl Making<'_> {
                 owners_kept: geteuid().is_root(),
                 pruned: Vec::new(),
                 kept: Vec::new(),
+                snapshot: None,
+                unchanged: false,
             },
         }
     }

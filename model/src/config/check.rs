@@ -1,5 +1,7 @@
 //! What settings must be, and how they must fit each other.
 
+mod restic;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::parse::Path;
@@ -200,8 +202,9 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
         }
         if !seen.insert(name) {
             faults.push((path.key("name"), format!("two destinations are named {name}")));
-        } else if let Some(other) = claims.insert(names::disk_claim(destination), name) {
-            let claim = names::disk_claim(destination);
+        } else if let Some(claim) = names::disk_claim(destination)
+            && let Some(other) = claims.insert(claim.clone(), name)
+        {
             let fault = format!("its PVC {claim} is that of {other} too; give one of them another claim.name");
             faults.push((path.clone(), fault));
         }
@@ -216,6 +219,10 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
                 }
             }
             Store::HostPath(host) => host_path(&path.key("hostPath"), host, &config.destinations[..number], faults),
+            Store::Restic(its) => restic::check(&path, its, faults),
+        }
+        if let Some(drill) = &destination.drill {
+            restic::drill(&path.key("drill"), drill, faults);
         }
         if let Some(retention) = &destination.retention {
             reach(&path.key("retention"), retention, interval, &config.bounds, faults);

@@ -49,3 +49,7 @@ fn pod_resources<'de, D: Deserializer<'de>>(deserializer: D, default: PodResourc
 pub(super) fn quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     from_text(deserializer, "a quantity such as `10Gi`")
 }
+
+pub(super) fn maybe_quantity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    quantity(deserializer).map(Some)
+}

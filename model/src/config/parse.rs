@@ -3,10 +3,8 @@
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 
-use super::{Claim, Config, Destination, HostPath, Store, check};
-use crate::retention::Retention;
+use super::{Config, check};
 
 /// Why a configuration was refused: everything that is wrong with its settings, or the first
 /// thing that is wrong with its form. One line each.
@@ -194,65 +192,4 @@ fn place_of(text: &str, path: &Path) -> Option<(usize, usize)> {
 
     let fault = Find(&path.0).deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
     fault.location().map(|l| (l.line(), l.column()))
-}
-
-/// A destination as it is written.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
-pub(super) struct RawDestination {
-    name: String,
-    r#type: Type,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claim: Option<Claim>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    host_path: Option<HostPath>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retention: Option<Retention>,
-    #[serde(default = "checksum_every")]
-    checksum_every: u32,
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Type {
-    Disk,
-}
-
-fn checksum_every() -> u32 {
-    30
-}
-
-impl TryFrom<RawDestination> for Destination {
-    type Error = String;
-
-    fn try_from(raw: RawDestination) -> Result<Destination, String> {
-        let store = match (raw.claim, raw.host_path) {
-            (Some(claim), None) => Store::Claim(claim),
-            (None, Some(path)) => Store::HostPath(path),
-            (None, None) => {
-                return Err(format!("{} has neither `claim` nor `hostPath`; a disk has one of them", raw.name));
-            }
-            (Some(_), Some(_)) => {
-                return Err(format!("{} has both `claim` and `hostPath`; a disk has one of them", raw.name));
-            }
-        };
-        Ok(Destination { name: raw.name, store, retention: raw.retention, checksum_every: raw.checksum_every })
-    }
-}
-
-impl From<Destination> for RawDestination {
-    fn from(destination: Destination) -> RawDestination {
-        let (claim, host_path) = match destination.store {
-            Store::Claim(claim) => (Some(claim), None),
-            Store::HostPath(path) => (None, Some(path)),
-        };
-        RawDestination {
-            name: destination.name,
-            r#type: Type::Disk,
-            claim,
-            host_path,
-            retention: destination.retention,
-            checksum_every: destination.checksum_every,
-        }
-    }
 }

@@ -171,8 +171,8 @@ fn a_fault_of_form_is_told_with_line_column_key_and_what_is_allowed() {
         ("destinations:\n- type: disk\n", "line 2 column 3: destinations[0]: missing field `name`"),
         ("destinations:\n- name: disk\n", "line 2 column 3: destinations[0]: missing field `type`"),
         (
-            "destinations:\n- name: disk\n  type: restic\n",
-            "line 3 column 9: destinations[0].type: unknown variant `restic`, expected `disk`",
+            "destinations:\n- name: disk\n  type: tape\n",
+            "line 3 column 9: destinations[0].type: unknown variant `tape`, expected `disk` or `restic`",
         ),
         ("destinations:\n- name: disk\n  type: disk\n", "disk has neither `claim` nor `hostPath`"),
         (
@@ -204,7 +204,7 @@ fn every_map_refuses_a_key_that_it_does_not_know() {
     assert!(maps.len() > 20, "{}", maps.len());
     for path in maps {
         // Maps whose keys are the user's own.
-        let own = ["classes", "annotations", "nodeSelector", "requests", "limits"];
+        let own = ["classes", "annotations", "nodeSelector", "requests", "limits", "environment"];
         if path.last().is_some_and(|last| own.contains(&last.as_str())) && path != ["limits"] {
             continue;
         }
@@ -500,4 +500,46 @@ proptest! {
             prop_assert!(!error.problems.is_empty() && !error.to_string().is_empty());
         }
     }
+}
+
+/// A restic destination with what each test changes.
+fn restic(more: &str) -> String {
+    format!("destinations:\n- name: s3\n  type: restic\n{more}")
+}
+
+#[test]
+fn a_restic_destination_needs_a_secret_and_has_a_repository_for_each_source() {
+    let config = parse(&restic("  secret: backup-s3\n  drill: {sample: all}\n"));
+    let destination = config.destination("s3").unwrap();
+    let source = crate::names::SourceId { namespace: "shop".into(), name: "data".into(), uid: "u-1".into() };
+    assert_eq!(destination.restic().unwrap().address(&source), "{RESTIC_REPOSITORY}/shop/data/u-1");
+    assert!(!destination.is_central() && destination.restic().unwrap().skip_unchanged);
+    assert_eq!(destination.drill.as_ref().unwrap().sample, Sample::All(All::All));
+    let written = serde_yaml::to_string(&config).unwrap();
+    assert_eq!(parse(&written), config, "{written}");
+}
+
+#[test]
+fn a_restic_destination_that_makes_no_sense_is_told() {
+    told(&[
+        (&restic(""), "destinations: s3 names no `secret`"),
+        (&restic("  secret: a\n  claim: {size: 1}\n"), "s3 is of type restic, and `claim` is a key of type disk"),
+        (&disk("  claim: {size: 1}\n  secret: a\n"), "disk is of type disk, and `secret` is a key of type restic"),
+        (&restic("  secret: A\n"), "line 4 column 11: destinations[0].secret: \"A\" cannot be the name of an object"),
+        (&restic("  secret: a\n  repository: s3:x/{pvc}\n"), "it has no {uid}: two sources would share a repository"),
+        (&restic("  secret: a\n  repository: \"s3:x/{uid}/{node}\"\n"), "{node} stands for nothing"),
+        (&restic("  secret: a\n  repository: \"s3:{uid}/{\"\n"), "a { has no }"),
+        (&restic("  secret: a\n  packSize: 2\n"), "2 is not allowed; allowed are 4 to 128 (MiB)"),
+        (&restic("  secret: a\n  limitUpload: 0\n"), "0 is not allowed"),
+        (&restic("  secret: a\n  exclude: [\"\"]\n"), "is no pattern of names"),
+        (
+            &restic("  secret: a\n  environment: {RESTIC_PASSWORD_COMMAND: x}\n"),
+            "RESTIC_PASSWORD_COMMAND is not set here",
+        ),
+        (&restic("  secret: a\n  environment: {a b: x}\n"), "\"a b\" is not the name of an environment variable"),
+        (&restic("  secret: a\n  cache: ten\n"), "\"ten\" is not a quantity"),
+        (&restic("  secret: a\n  prune: {schedule: sometimes}\n"), "destinations[0].prune.schedule"),
+        (&restic("  secret: a\n  drill: {sample: 0}\n"), "0 files prove nothing"),
+        (&restic("  secret: a\n  runIn: tenant\n"), "unknown variant `tenant`, expected `source` or `controller`"),
+    ]);
 }

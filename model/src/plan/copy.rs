@@ -204,7 +204,7 @@ impl Request<'_> {
             source: self.source.clone(),
             run: view.run.clone(),
             since: promoter.created,
-            slot: slot(destination, &self.source.namespace, nodes),
+            slot: slot(destination, &self.source.namespace, &self.source.uid, nodes),
         };
         let policy = names::network_policy(&world.instance);
         let copy = Copy {
@@ -223,11 +223,12 @@ impl Request<'_> {
     }
 }
 
-fn slot(destination: &Destination, namespace: &str, node: Option<String>) -> Slot {
-    // A host's disk is one, whatever the namespace; a PVC is one in each.
+fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
+    // A host's disk is one, whatever the namespace; a PVC is one in each; a repository is one for each source.
     let disk = match destination.store {
         Store::HostPath(_) => destination.name.clone(),
         Store::Claim(_) => format!("{}/{namespace}", destination.name),
+        Store::Restic(_) => format!("{}/{namespace}/{uid}", destination.name),
     };
     Slot { namespace: namespace.to_owned(), destination: destination.name.clone(), disk, node }
 }
@@ -262,7 +263,7 @@ pub fn running(world: &World) -> impl Iterator<Item = Slot> {
         }
         let destination = world.config.destination(ours.destination.as_deref()?)?;
         let node = world.pods_of(job).find_map(|p| p.node.clone());
-        Some(slot(destination, &job.namespace, node))
+        Some(slot(destination, &job.namespace, &ours.source_uid, node))
     })
 }
 

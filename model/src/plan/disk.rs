@@ -22,7 +22,9 @@ pub(super) fn ready<'a>(
     now: Timestamp,
     plan: &mut Plan,
 ) -> Result<&'a Claim, Obstacle> {
-    let name = names::disk_claim(destination);
+    let Some(name) = names::disk_claim(destination) else {
+        return Err(Problem::new(Reason::UnknownDestination, format!("{} is no disk", destination.name)));
+    };
     let Some(claim) = world.claims.get(namespace, &name) else {
         let step = missing(world, destination, namespace, now, plan)?;
         plan.actions.push(Action::MakeDisk(step, destination.name.clone(), namespace.to_owned()));
@@ -92,6 +94,7 @@ fn missing(
             }
             keeper(world, destination, namespace, now, plan)
         }
+        Store::Restic(_) => Err(Problem::new(Reason::UnknownDestination, format!("{} is no disk", destination.name))),
     }
 }
 

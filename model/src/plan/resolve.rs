@@ -279,7 +279,10 @@ impl Ask<'_> {
         let Some(destination) = self.world.config.destination(destination) else {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
-        let name = names::disk_claim(destination);
+        let Some(name) = names::disk_claim(destination) else {
+            let message = format!("destination {} is no disk, it has no trees", destination.name);
+            return refused(Reason::NoRestorePoint, message);
+        };
         let disk = self.world.claims.get(namespace, &name);
         let disk = disk.filter(|c| c.ours.as_ref().is_some_and(|o| o.component == Component::Disk));
         let Some(disk) = disk.filter(|c| !c.terminating && c.phase != ClaimPhase::Lost) else {
@@ -311,6 +314,9 @@ impl Ask<'_> {
                 return refused(Reason::NotGranted, message);
             }
             Store::Claim(_) => folder,
+            Store::Restic(_) => {
+                return refused(Reason::NoRestorePoint, format!("destination {destination} has no disk to lend"));
+            }
         };
         let Some(volume) = disk.volume.clone() else {
             return refused(Reason::DiskNotReady, format!("the disk of namespace {namespace} has no volume"));

@@ -1,0 +1,104 @@
+//! What a restic destination and a drill must be.
+
+use super::{Faults, Path, at_least_one, class_name, is_subdomain, shown, size};
+use crate::config::{Drill, Restic, Sample, Times};
+use crate::schedule::Schedule;
+
+/// restic's own bounds of `--pack-size`, in MiB.
+const PACK_SIZES: std::ops::RangeInclusive<u32> = 4..=128;
+/// What stands for a source in an address.
+const VARIABLES: [&str; 3] = ["namespace", "pvc", "uid"];
+/// What we say to restic ourselves: a setting of it from elsewhere would lead it astray.
+const RESERVED: [&str; 6] = [
+    "RESTIC_REPOSITORY",
+    "RESTIC_REPOSITORY_FILE",
+    "RESTIC_PASSWORD",
+    "RESTIC_PASSWORD_FILE",
+    "RESTIC_PASSWORD_COMMAND",
+    "RESTIC_CACHE_DIR",
+];
+
+pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
+    address(&path.key("repository"), &restic.repository, faults);
+    for (key, name) in [("secret", Some(&restic.secret)), ("ca", restic.ca.as_ref())] {
+        if let Some(name) = name.filter(|name| !is_subdomain(name)) {
+            faults.push((path.key(key), format!("{} cannot be the name of an object", shown(name))));
+        }
+    }
+    if let Some(size) = restic.pack_size.filter(|size| !PACK_SIZES.contains(size)) {
+        let (least, most) = (PACK_SIZES.start(), PACK_SIZES.end());
+        faults.push((path.key("packSize"), format!("{size} is not allowed; allowed are {least} to {most} (MiB)")));
+    }
+    for (key, limit) in [("limitUpload", restic.limit_upload), ("limitDownload", restic.limit_download)] {
+        if let Some(limit) = limit {
+            at_least_one(&path.key(key), limit, faults);
+        }
+    }
+    for (number, pattern) in restic.exclude.iter().enumerate() {
+        if pattern.trim().is_empty() || pattern.contains(['\0', '\n']) {
+            let fault = format!("{} is no pattern of names", shown(pattern));
+            faults.push((path.key("exclude").item(number), fault));
+        }
+    }
+    for name in restic.environment.keys() {
+        if !is_variable(name) {
+            let fault = format!("{} is not the name of an environment variable", shown(name));
+            faults.push((path.key("environment").key(name), fault));
+        } else if RESERVED.contains(&name.as_str()) {
+            let fault = format!("{name} is not set here: `repository`, `secret` and `cache` say it");
+            faults.push((path.key("environment").key(name), fault));
+        }
+    }
+    if let Some(cache) = &restic.cache {
+        size(&path.key("cache"), cache, faults);
+    }
+    for (key, times) in [("prune", &restic.prune), ("verify", &restic.verify)] {
+        schedule(&path.key(key).key("schedule"), &times.schedule, faults);
+    }
+}
+
+pub(super) fn drill(path: &Path, drill: &Drill, faults: &mut Faults) {
+    schedule(&path.key("schedule"), &drill.schedule, faults);
+    if drill.sample == Sample::Files(0) {
+        faults.push((path.key("sample"), "0 files prove nothing; write a number or `all`".to_owned()));
+    }
+    size(&path.key("scratch").key("size"), &drill.scratch.size, faults);
+    class_name(&path.key("scratch").key("storageClass"), drill.scratch.storage_class.as_deref(), faults);
+}
+
+fn schedule(path: &Path, text: &str, faults: &mut Faults) {
+    if text != Times::NEVER
+        && let Err(fault) = Schedule::parse(text, "")
+    {
+        faults.push((path.clone(), fault.to_string()));
+    }
+}
+
+fn address(path: &Path, pattern: &str, faults: &mut Faults) {
+    let mut fault = |text: String| faults.push((path.clone(), text));
+    if pattern.trim() != pattern || pattern.is_empty() || pattern.contains(char::is_control) {
+        return fault(format!("{} is no address of a repository", shown(pattern)));
+    }
+    let mut rest = pattern;
+    while let Some((_, after)) = rest.split_once('{') {
+        let Some((name, behind)) = after.split_once('}') else {
+            return fault("a { has no }".to_owned());
+        };
+        if !VARIABLES.contains(&name) && !is_variable(name) {
+            return fault(format!(
+                "{{{name}}} stands for nothing; there are {{namespace}}, {{pvc}}, {{uid}}, and keys of the Secret in \
+                 capital letters"
+            ));
+        }
+        rest = behind;
+    }
+    if !pattern.contains("{uid}") {
+        fault("it has no {uid}: two sources would share a repository".to_owned());
+    }
+}
+
+/// The name of an environment variable in capital letters.
+fn is_variable(name: &str) -> bool {
+    let inside = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    !name.is_empty() && name.bytes().all(inside) && !name.as_bytes()[0].is_ascii_digit()
+}

@@ -1,0 +1,465 @@
+//! Where copies can go: disks and restic repositories.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::input;
+use crate::names::SourceId;
+use crate::retention::Retention;
+
+/// Where copies can go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Raw", into = "Raw")]
+pub struct Destination {
+    /// Its name: a DNS label of at most 40 characters, of no other destination, and not `none`.
+    pub name: String,
+    /// Where the data lies: with `type: disk`, exactly one of `claim` and `hostPath`; with `type: restic` a
+    /// repository.
+    pub store: Store,
+    /// How long copies are kept here. Default: as the source's snapshots.
+    pub retention: Option<Retention>,
+    /// Each so-manieth run compares checksums instead of size and time; at least 1, which means
+    /// every run. Default: 30. Of disks only: restic reads what changed by its own rules.
+    pub checksum_every: u32,
+    /// When copies are restored and compared with their snapshots, and how much of them. Default: never.
+    pub drill: Option<Drill>,
+}
+
+impl Destination {
+    /// The restic repository, if it is one.
+    #[must_use]
+    pub fn restic(&self) -> Option<&Restic> {
+        match &self.store {
+            Store::Restic(restic) => Some(restic),
+            Store::Claim(_) | Store::HostPath(_) => None,
+        }
+    }
+
+    /// Whether copies run in the controller's namespace, out of the tenant's reach.
+    #[must_use]
+    pub fn is_central(&self) -> bool {
+        self.restic().is_some_and(|r| r.run_in == RunIn::Controller)
+    }
+}
+
+/// What a destination is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Store {
+    /// `claim`: one PVC in each tenant's namespace.
+    Claim(Claim),
+    /// `hostPath`: a folder of a node.
+    HostPath(HostPath),
+    /// `type: restic`: a repository for each source, on anything that restic reaches.
+    Restic(Box<Restic>),
+}
+
+/// A BackupDisk that is a PVC in the tenant's namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Claim {
+    /// Its `StorageClass`, best one with `reclaimPolicy: Retain`. Default: the cluster's default
+    /// class.
+    #[serde(default)]
+    pub storage_class: Option<String>,
+    /// Its size; a quantity such as `100Gi`. Must be set.
+    #[serde(deserialize_with = "input::quantity")]
+    pub size: String,
+    /// Its access mode. Default: `ReadWriteOnce`, one node and so one writer at a time.
+    #[serde(default)]
+    pub access_mode: AccessMode,
+    /// The PVC's name, a DNS label. Default: `backup-disk`. No two destinations have the same.
+    #[serde(default = "claim_name")]
+    pub name: String,
+    /// Whether a class with `reclaimPolicy: Delete` is accepted: then the copies go when the
+    /// namespace goes. Default: `false`.
+    #[serde(default)]
+    pub allow_delete: bool,
+}
+
+fn claim_name() -> String {
+    "backup-disk".to_owned()
+}
+
+/// The access mode of a BackupDisk's PVC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum AccessMode {
+    /// On one node at a time.
+    #[default]
+    ReadWriteOnce,
+    /// On many nodes at a time.
+    ReadWriteMany,
+    /// In one pod at a time.
+    ReadWriteOncePod,
+}
+
+impl AccessMode {
+    /// As in a PVC's `accessModes`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AccessMode::ReadWriteOnce => "ReadWriteOnce",
+            AccessMode::ReadWriteMany => "ReadWriteMany",
+            AccessMode::ReadWriteOncePod => "ReadWriteOncePod",
+        }
+    }
+}
+
+/// A BackupDisk that is a folder of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct HostPath {
+    /// The folder, where the disk is mounted: an absolute path without `.` and `..`. Must be set.
+    pub path: String,
+    /// The labels of the node that has it. Must be set.
+    pub node_selector: BTreeMap<String, String>,
+    /// What the volumes on it say as their size; a quantity such as `1Ti`. Must be set.
+    #[serde(deserialize_with = "input::quantity")]
+    pub size: String,
+}
+
+/// restic repositories, one for each source.
+///
+/// The keys stand in the destination itself. What they mean is restic's own meaning, where it has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restic {
+    /// The address, as restic's `-r` takes it, with `{namespace}`, `{pvc}` and `{uid}` in it. `{uid}` must be
+    /// there: no two sources share a repository. A name in capital letters, such as `{RESTIC_REPOSITORY}`, is a
+    /// key of the Secret. Default: `{RESTIC_REPOSITORY}/{namespace}/{pvc}/{uid}`.
+    pub repository: String,
+    /// The name of the Secret with `RESTIC_PASSWORD` and what the backend wants, such as `AWS_ACCESS_KEY_ID`: each
+    /// key is an environment variable of restic. With `runIn: source` one of the source's own namespace, with
+    /// `runIn: controller` one of the controller's. Must be set.
+    pub secret: String,
+    /// Where copies run. Default: `source`.
+    pub run_in: RunIn,
+    /// The name of a `ConfigMap` beside the Secret whose key `ca.crt` signs the endpoint's certificate. Default:
+    /// the certificates of the mover's image.
+    pub ca: Option<String>,
+    /// How much restic compresses. Default: `auto`.
+    pub compression: Compression,
+    /// The size of the repository's files, in MiB; 4 to 128. Default: restic's, 16.
+    pub pack_size: Option<u32>,
+    /// The most that is sent, in KiB a second. Default: no limit.
+    pub limit_upload: Option<u32>,
+    /// The most that is fetched, in KiB a second. Default: no limit.
+    pub limit_download: Option<u32>,
+    /// What is left out: patterns of restic's `--exclude`. Default: nothing.
+    pub exclude: Vec<String>,
+    /// More environment variables for restic, such as `HTTPS_PROXY`. Default: none.
+    pub environment: BTreeMap<String, String>,
+    /// The size of restic's cache on the node, a quantity; it is gone with the pod. Default: no cache.
+    pub cache: Option<String>,
+    /// Whether a run that changed nothing makes no snapshot in the repository. Default: `true`.
+    pub skip_unchanged: bool,
+    /// When expired snapshots are forgotten, and their data removed. Default: `H H(0-5) * * *`.
+    pub prune: Times,
+    /// When a part of the repository is read and checked; 30 times are the whole of it. Default: `H H * * *`.
+    pub verify: Times,
+}
+
+impl Restic {
+    /// Where a repository is, unless the configuration says otherwise.
+    pub const REPOSITORY: &'static str = "{RESTIC_REPOSITORY}/{namespace}/{pvc}/{uid}";
+
+    /// The repository's address for a source; what stands in it in capital letters is filled in from the Secret,
+    /// where the Secret is.
+    #[must_use]
+    pub fn address(&self, source: &SourceId) -> String {
+        [("{namespace}", &source.namespace), ("{pvc}", &source.name), ("{uid}", &source.uid)]
+            .into_iter()
+            .fold(self.repository.clone(), |address, (variable, value)| address.replace(variable, value))
+    }
+}
+
+/// Where the pods of a destination run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunIn {
+    /// `source`: in the source's namespace, with a Secret of the tenant's own.
+    #[default]
+    Source,
+    /// `controller`: in the controller's namespace, with a Secret of the administrator's. The tenant sees
+    /// neither pods nor credentials.
+    Controller,
+}
+
+/// How much restic compresses, in its own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Compression {
+    /// `auto`: what can be made smaller.
+    #[default]
+    Auto,
+    /// `off`: nothing, for data that is compressed or encrypted already.
+    Off,
+    /// `fastest`: less, for less CPU.
+    Fastest,
+    /// `better`: more, for more CPU.
+    Better,
+    /// `max`: a little more, for several times the CPU.
+    Max,
+}
+
+impl Compression {
+    /// As restic's `--compression` takes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Compression::Auto => "auto",
+            Compression::Off => "off",
+            Compression::Fastest => "fastest",
+            Compression::Better => "better",
+            Compression::Max => "max",
+        }
+    }
+}
+
+/// When a task is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Times {
+    /// As a source's schedule ([`crate::schedule::Schedule`]), in the source's zone; or `never`.
+    pub schedule: String,
+}
+
+impl Times {
+    /// What turns a task off.
+    pub const NEVER: &'static str = "never";
+
+    fn prune() -> Times {
+        Times { schedule: "H H(0-5) * * *".to_owned() }
+    }
+
+    fn verify() -> Times {
+        Times { schedule: "H H * * *".to_owned() }
+    }
+}
+
+/// When copies are restored and compared with their snapshots, and how much of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Drill {
+    /// When, in the source's zone. Default: `H H * * H`, once a week.
+    pub schedule: String,
+    /// How much is restored: `all`, or a number of files that are drawn by lot. Default: 100.
+    pub sample: Sample,
+    /// Where it is restored to.
+    pub scratch: Scratch,
+}
+
+impl Default for Drill {
+    fn default() -> Drill {
+        Drill { schedule: "H H * * H".to_owned(), sample: Sample::Files(100), scratch: Scratch::default() }
+    }
+}
+
+/// How much a drill restores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Sample {
+    /// A number of files, drawn by lot; at least 1.
+    Files(u32),
+    /// `all`.
+    All(All),
+}
+
+/// The word for a whole volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum All {
+    /// `all`.
+    All,
+}
+
+impl std::fmt::Display for Sample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Sample::Files(number) => write!(f, "{number}"),
+            Sample::All(_) => f.write_str("all"),
+        }
+    }
+}
+
+/// Where a drill restores to; gone with its pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+pub struct Scratch {
+    /// Its size, a quantity. Default: `1Gi`.
+    #[serde(deserialize_with = "input::quantity")]
+    pub size: String,
+    /// The class of a volume that is made for it. Default: none; it lies on the node's own disk.
+    pub storage_class: Option<String>,
+}
+
+impl Default for Scratch {
+    fn default() -> Scratch {
+        Scratch { size: "1Gi".to_owned(), storage_class: None }
+    }
+}
+
+/// A destination as it is written: the keys of every type, so that a fault keeps its place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
+struct Raw {
+    name: String,
+    r#type: Type,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claim: Option<Claim>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host_path: Option<HostPath>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repository: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run_in: Option<RunIn>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ca: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compression: Option<Compression>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pack_size: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limit_upload: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limit_download: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exclude: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    environment: Option<BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "input::maybe_quantity")]
+    cache: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    skip_unchanged: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prune: Option<Times>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verify: Option<Times>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retention: Option<Retention>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checksum_every: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drill: Option<Drill>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Type {
+    Disk,
+    Restic,
+}
+
+const CHECKSUM_EVERY: u32 = 30;
+
+impl Raw {
+    /// The keys that are given and belong to one type alone.
+    fn given(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        let disk = [
+            ("claim", self.claim.is_some()),
+            ("hostPath", self.host_path.is_some()),
+            ("checksumEvery", self.checksum_every.is_some()),
+        ];
+        let restic = [
+            ("repository", self.repository.is_some()),
+            ("secret", self.secret.is_some()),
+            ("runIn", self.run_in.is_some()),
+            ("ca", self.ca.is_some()),
+            ("compression", self.compression.is_some()),
+            ("packSize", self.pack_size.is_some()),
+            ("limitUpload", self.limit_upload.is_some()),
+            ("limitDownload", self.limit_download.is_some()),
+            ("exclude", self.exclude.is_some()),
+            ("environment", self.environment.is_some()),
+            ("cache", self.cache.is_some()),
+            ("skipUnchanged", self.skip_unchanged.is_some()),
+            ("prune", self.prune.is_some()),
+            ("verify", self.verify.is_some()),
+        ];
+        let of = |restic: bool| move |(key, given): (&'static str, bool)| given.then_some((key, restic));
+        disk.into_iter().filter_map(of(false)).chain(restic.into_iter().filter_map(of(true)))
+    }
+
+    fn disk(claim: Option<Claim>, host_path: Option<HostPath>) -> Result<Store, &'static str> {
+        match (claim, host_path) {
+            (Some(claim), None) => Ok(Store::Claim(claim)),
+            (None, Some(path)) => Ok(Store::HostPath(path)),
+            (None, None) => Err("has neither `claim` nor `hostPath`; a disk has one of them"),
+            (Some(_), Some(_)) => Err("has both `claim` and `hostPath`; a disk has one of them"),
+        }
+    }
+}
+
+impl TryFrom<Raw> for Destination {
+    type Error = String;
+
+    fn try_from(raw: Raw) -> Result<Destination, String> {
+        let restic = matches!(raw.r#type, Type::Restic);
+        if let Some((key, _)) = raw.given().find(|(_, of)| *of != restic) {
+            let (other, this) = if restic { ("disk", "restic") } else { ("restic", "disk") };
+            return Err(format!("{} is of type {this}, and `{key}` is a key of type {other}", raw.name));
+        }
+        let name = raw.name;
+        let store = if restic {
+            let secret = raw.secret.ok_or_else(|| {
+                format!("{name} names no `secret`; it holds RESTIC_PASSWORD and what the backend wants")
+            })?;
+            Store::Restic(Box::new(Restic {
+                repository: raw.repository.unwrap_or_else(|| Restic::REPOSITORY.to_owned()),
+                secret,
+                run_in: raw.run_in.unwrap_or_default(),
+                ca: raw.ca,
+                compression: raw.compression.unwrap_or_default(),
+                pack_size: raw.pack_size,
+                limit_upload: raw.limit_upload,
+                limit_download: raw.limit_download,
+                exclude: raw.exclude.unwrap_or_default(),
+                environment: raw.environment.unwrap_or_default(),
+                cache: raw.cache,
+                skip_unchanged: raw.skip_unchanged.unwrap_or(true),
+                prune: raw.prune.unwrap_or_else(Times::prune),
+                verify: raw.verify.unwrap_or_else(Times::verify),
+            }))
+        } else {
+            Raw::disk(raw.claim, raw.host_path).map_err(|fault| format!("{name} {fault}"))?
+        };
+        let checksum_every = raw.checksum_every.unwrap_or(CHECKSUM_EVERY);
+        Ok(Destination { name, store, retention: raw.retention, checksum_every, drill: raw.drill })
+    }
+}
+
+impl From<Destination> for Raw {
+    fn from(destination: Destination) -> Raw {
+        let restic = destination.restic().cloned();
+        let r#type = if restic.is_some() { Type::Restic } else { Type::Disk };
+        let (claim, host_path) = match destination.store {
+            Store::Claim(claim) => (Some(claim), None),
+            Store::HostPath(path) => (None, Some(path)),
+            Store::Restic(_) => (None, None),
+        };
+        Raw {
+            name: destination.name,
+            r#type,
+            claim,
+            host_path,
+            repository: restic.as_ref().map(|r| r.repository.clone()),
+            secret: restic.as_ref().map(|r| r.secret.clone()),
+            run_in: restic.as_ref().map(|r| r.run_in),
+            ca: restic.as_ref().and_then(|r| r.ca.clone()),
+            compression: restic.as_ref().map(|r| r.compression),
+            pack_size: restic.as_ref().and_then(|r| r.pack_size),
+            limit_upload: restic.as_ref().and_then(|r| r.limit_upload),
+            limit_download: restic.as_ref().and_then(|r| r.limit_download),
+            exclude: restic.as_ref().map(|r| r.exclude.clone()),
+            environment: restic.as_ref().map(|r| r.environment.clone()),
+            cache: restic.as_ref().and_then(|r| r.cache.clone()),
+            skip_unchanged: restic.as_ref().map(|r| r.skip_unchanged),
+            prune: restic.as_ref().map(|r| r.prune.clone()),
+            verify: restic.as_ref().map(|r| r.verify.clone()),
+            retention: destination.retention,
+            checksum_every: matches!(r#type, Type::Disk).then_some(destination.checksum_every),
+            drill: destination.drill,
+        }
+    }
+}
