@@ -1,0 +1,141 @@
+//! Runs that start so long after the last one ended (`@after 24h`).
+//!
+//! No clock fires them: their CronJob is suspended and lends its Job, and the controller starts that when it is due,
+//! as it starts a run that is asked for. When it is due is read from objects alone, so a restart neither forgets a
+//! run nor starts two. A run has ended when its Job has and each of its copies has a result, good or bad. A copy that
+//! waits for ever holds up no snapshot: after the time that a run may take at most, it counts as ended.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::copy::{RunView, runs};
+use super::{Action, Plan};
+use crate::config::Deadlines;
+use crate::copies::point_state;
+use crate::duration::Span;
+use crate::facts::{Claim, CronJob, JobState};
+use crate::names::{self, Component};
+use crate::rotate::PointState;
+use crate::schedule;
+use crate::select::Protection;
+use crate::world::World;
+
+/// When the next run of a source starts whose schedule counts from the end of the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextRun {
+    /// The last one has not ended. At this time it counts as ended at the latest; with none, its Job's end is told.
+    UnderWay(Option<Timestamp>),
+    /// At this time.
+    At(Timestamp),
+}
+
+/// When the next run of a source starts, so long (`after`) after the end of the last one; at a moment of its own
+/// within that time if it never had one. Nothing if it is not known yet since when the source is protected.
+#[must_use]
+pub fn next_run(world: &World, claim: &Claim, after: Span, now: Timestamp) -> Option<NextRun> {
+    let (last, under_way) = last(world, claim, now);
+    if let Some(until) = under_way {
+        return Some(NextRun::UnderWay(until));
+    }
+    let seed = claim.source().seed();
+    let due = match last {
+        Some(Last { ended, begun }) => {
+            let apart = world.config.bounds.min_interval;
+            after.after(ended).max(begun.map_or(Timestamp::MIN, |begun| apart.after(begun)))
+        }
+        None => schedule::first(claim.status.as_ref()?.protected_since?, after, &seed),
+    };
+    Some(NextRun::At(schedule::start(due, now, &seed)))
+}
+
+/// Starts the run that is due.
+pub(super) fn plan(
+    world: &World,
+    claim: &Claim,
+    protection: &Protection,
+    existing: Option<&CronJob>,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    let Some(cronjob) = existing else { return };
+    // While settings cannot be read, the CronJob that is in force says when.
+    let after = if protection.unreadable { cronjob.after } else { protection.after };
+    let Some(after) = after else { return };
+    match next_run(world, claim, after, now) {
+        None => {}
+        Some(NextRun::UnderWay(until)) => plan.wake_at(until),
+        Some(NextRun::At(at)) if now < at => plan.wake_at(Some(at)),
+        // One that is asked for is as good.
+        Some(NextRun::At(_)) if plan.actions.iter().any(|a| matches!(a, Action::StartRun { .. })) => {}
+        Some(NextRun::At(_)) => {
+            let source = claim.source();
+            let since = claim.status.as_ref().and_then(|s| s.protected_since);
+            let from = last(world, claim, now).0.map(|l| l.ended).or(since).unwrap_or(Timestamp::UNIX_EPOCH);
+            plan.actions.push(Action::StartRun {
+                job: names::after_job(&source, from),
+                source,
+                protection: Box::new(protection.clone()),
+                cronjob: cronjob.id.clone(),
+            });
+        }
+    }
+}
+
+/// What is left of runs that have ended.
+struct Last {
+    /// When the last of them did.
+    ended: Timestamp,
+    /// When the newest of them began, if it has a snapshot.
+    begun: Option<Timestamp>,
+}
+
+/// The last end of a run, and until when one is under way, if one is.
+fn last(world: &World, claim: &Claim, now: Timestamp) -> (Option<Last>, Option<Option<Timestamp>>) {
+    let deadlines = &world.config.deadlines;
+    let patience = Span::from_secs(deadlines.job.as_secs() + deadlines.copy_start.as_secs() + deadlines.copy.as_secs());
+    let (mut ends, mut under_way) = (Vec::new(), None);
+    // A run of a time to come is of a clock that was wrong once, and no reason to wait for that time (F61).
+    let runs: Vec<RunView<'_>> = runs(world, &claim.id.uid).into_iter().filter(|view| view.run.time() <= now).collect();
+    for view in &runs {
+        let until = patience.after(view.run.time());
+        match ended(view, deadlines, now) {
+            Some(end) => ends.push(end),
+            None if until <= now => ends.push(until),
+            None => under_way = under_way.max(Some(Some(until))),
+        }
+    }
+    let keys = world.belongings(&claim.id.uid).into_iter().flat_map(|b| &b.jobs);
+    let jobs = keys
+        .filter_map(|(namespace, name)| world.jobs.get(namespace, name))
+        .filter(|j| j.namespace == world.namespace)
+        .filter(|j| j.ours.as_ref().is_some_and(|o| o.component == Component::Snapshot));
+    for job in jobs {
+        match job.state {
+            // Its end is an event of its own.
+            JobState::Active => under_way = under_way.or(Some(None)),
+            JobState::Complete | JobState::Failed => ends.extend(job.ended),
+        }
+    }
+    // Objects come and go: what is on record has happened all the same.
+    if let Some(status) = &claim.status {
+        ends.extend(status.failure.as_ref().filter(|f| f.run.is_some()).map(|f| f.at));
+        ends.extend(status.copies.values().map(|c| c.finished));
+        ends.extend(status.snapshot.as_ref().map(names::Run::time));
+    }
+    let begun = runs.last().map(|view| view.run.time());
+    let ended = ends.into_iter().filter(|end| *end <= now).max();
+    (ended.map(|ended| Last { ended, begun }), under_way)
+}
+
+/// When a run ended, as far as its snapshot tells; nothing if it has not.
+fn ended(view: &RunView<'_>, deadlines: &Deadlines, now: Timestamp) -> Option<Timestamp> {
+    let begun = view.run.time();
+    match point_state(view.snapshot, deadlines, now) {
+        PointState::Waiting => None,
+        PointState::Dead => Some(deadlines.snapshot_ready.after(view.snapshot.created)),
+        _ => {
+            let mut results =
+                view.snapshot.destinations.iter().map(|d| view.snapshot.copies.get(d).map(|c| c.finished));
+            results.try_fold(begun, |last, finished| Some(last.max(finished?)))
+        }
+    }
+}
