@@ -37,11 +37,9 @@ pub fn next_run(world: &World, claim: &Claim, after: Span, now: Timestamp) -> Op
         return Some(NextRun::UnderWay(until));
     }
     let seed = claim.source().seed();
+    // The period is at least bounds.minInterval: that is asked where it is read.
     let due = match last {
-        Some(Last { ended, begun }) => {
-            let apart = world.config.bounds.min_interval;
-            after.after(ended).max(begun.map_or(Timestamp::MIN, |begun| apart.after(begun)))
-        }
+        Some(ended) => after.after(ended),
         None => schedule::first(claim.status.as_ref()?.protected_since?, after, &seed),
     };
     Some(NextRun::At(schedule::start(due, now, &seed)))
@@ -69,7 +67,7 @@ pub(super) fn plan(
         Some(NextRun::At(_)) => {
             let source = claim.source();
             let since = claim.status.as_ref().and_then(|s| s.protected_since);
-            let from = last(world, claim, now).0.map(|l| l.ended).or(since).unwrap_or(Timestamp::UNIX_EPOCH);
+            let from = last(world, claim, now).0.or(since).unwrap_or(Timestamp::UNIX_EPOCH);
             plan.actions.push(Action::StartRun {
                 job: names::after_job(&source, from),
                 source,
@@ -80,27 +78,18 @@ pub(super) fn plan(
     }
 }
 
-/// What is left of runs that have ended.
-struct Last {
-    /// When the last of them did.
-    ended: Timestamp,
-    /// When the newest of them began, if it has a snapshot.
-    begun: Option<Timestamp>,
-}
-
 /// The last end of a run, and until when one is under way, if one is.
-fn last(world: &World, claim: &Claim, now: Timestamp) -> (Option<Last>, Option<Option<Timestamp>>) {
+fn last(world: &World, claim: &Claim, now: Timestamp) -> (Option<Timestamp>, Option<Option<Timestamp>>) {
     let deadlines = &world.config.deadlines;
     let patience = Span::from_secs(deadlines.job.as_secs() + deadlines.copy_start.as_secs() + deadlines.copy.as_secs());
     let (mut ends, mut under_way) = (Vec::new(), None);
     // A run of a time to come is of a clock that was wrong once, and no reason to wait for that time (F61).
-    let runs: Vec<RunView<'_>> = runs(world, &claim.id.uid).into_iter().filter(|view| view.run.time() <= now).collect();
-    for view in &runs {
-        let until = patience.after(view.run.time());
+    for view in runs(world, &claim.id.uid).iter().filter(|view| view.run.time() <= now) {
+        let latest = patience.after(view.run.time());
         match ended(view, deadlines, now) {
-            Some(end) => ends.push(end),
-            None if until <= now => ends.push(until),
-            None => under_way = under_way.max(Some(Some(until))),
+            Ok(end) => ends.push(end),
+            Err(_) if latest <= now => ends.push(latest),
+            Err(until) => under_way = under_way.max(Some(Some(until.unwrap_or(latest).min(latest)))),
         }
     }
     let keys = world.belongings(&claim.id.uid).into_iter().flat_map(|b| &b.jobs);
@@ -121,21 +110,20 @@ fn last(world: &World, claim: &Claim, now: Timestamp) -> (Option<Last>, Option<O
         ends.extend(status.copies.values().map(|c| c.finished));
         ends.extend(status.snapshot.as_ref().map(names::Run::time));
     }
-    let begun = runs.last().map(|view| view.run.time());
-    let ended = ends.into_iter().filter(|end| *end <= now).max();
-    (ended.map(|ended| Last { ended, begun }), under_way)
+    (ends.into_iter().filter(|end| *end <= now).max(), under_way)
 }
 
-/// When a run ended, as far as its snapshot tells; nothing if it has not.
-fn ended(view: &RunView<'_>, deadlines: &Deadlines, now: Timestamp) -> Option<Timestamp> {
-    let begun = view.run.time();
-    match point_state(view.snapshot, deadlines, now) {
-        PointState::Waiting => None,
-        PointState::Dead => Some(deadlines.snapshot_ready.after(view.snapshot.created)),
+/// When a run ended, as far as its snapshot tells; if it has not, when to look again, if that is known.
+fn ended(view: &RunView<'_>, deadlines: &Deadlines, now: Timestamp) -> Result<Timestamp, Option<Timestamp>> {
+    let snapshot = view.snapshot;
+    let late = deadlines.snapshot_ready.after(snapshot.created);
+    match point_state(snapshot, deadlines, now) {
+        PointState::Waiting => Err(Some(late)),
+        PointState::Dead => Ok(late),
         _ => {
-            let mut results =
-                view.snapshot.destinations.iter().map(|d| view.snapshot.copies.get(d).map(|c| c.finished));
-            results.try_fold(begun, |last, finished| Some(last.max(finished?)))
+            let mut results = snapshot.destinations.iter().map(|d| snapshot.copies.get(d).map(|c| c.finished));
+            let begun = view.run.time();
+            results.try_fold(begun, |last, finished| Some(last.max(finished?))).ok_or(None)
         }
     }
 }
