@@ -32,13 +32,13 @@ pub enum NextRun {
 /// within that time if it never had one. Nothing if it is not known yet since when the source is protected.
 #[must_use]
 pub fn next_run(world: &World, claim: &Claim, after: Span, now: Timestamp) -> Option<NextRun> {
-    let (last, under_way) = last(world, claim, now);
-    if let Some(until) = under_way {
-        return Some(NextRun::UnderWay(until));
+    let last = last(world, claim, now);
+    if last.under_way {
+        return Some(NextRun::UnderWay(last.until));
     }
     let seed = claim.source().seed();
     // The period is at least bounds.minInterval: that is asked where it is read.
-    let due = match last {
+    let due = match last.ended {
         Some(ended) => after.after(ended),
         None => schedule::first(claim.status.as_ref()?.protected_since?, after, &seed),
     };
@@ -67,7 +67,7 @@ pub(super) fn plan(
         Some(NextRun::At(_)) => {
             let source = claim.source();
             let since = claim.status.as_ref().and_then(|s| s.protected_since);
-            let from = last(world, claim, now).0.or(since).unwrap_or(Timestamp::UNIX_EPOCH);
+            let from = last(world, claim, now).ended.or(since).unwrap_or(Timestamp::UNIX_EPOCH);
             plan.actions.push(Action::StartRun {
                 job: names::after_job(&source, from),
                 source,
@@ -78,18 +78,31 @@ pub(super) fn plan(
     }
 }
 
-/// The last end of a run, and until when one is under way, if one is.
-fn last(world: &World, claim: &Claim, now: Timestamp) -> (Option<Timestamp>, Option<Option<Timestamp>>) {
+/// How the last runs of a source stand.
+#[derive(Default)]
+struct Last {
+    /// When the last of them ended.
+    ended: Option<Timestamp>,
+    /// Whether one has not.
+    under_way: bool,
+    /// When that one has to be looked at again, if nothing happens before.
+    until: Option<Timestamp>,
+}
+
+fn last(world: &World, claim: &Claim, now: Timestamp) -> Last {
     let deadlines = &world.config.deadlines;
     let patience = Span::from_secs(deadlines.job.as_secs() + deadlines.copy_start.as_secs() + deadlines.copy.as_secs());
-    let (mut ends, mut under_way) = (Vec::new(), None);
+    let (mut ends, mut last) = (Vec::new(), Last::default());
     // A run of a time to come is of a clock that was wrong once, and no reason to wait for that time (F61).
     for view in runs(world, &claim.id.uid).iter().filter(|view| view.run.time() <= now) {
         let latest = patience.after(view.run.time());
         match ended(view, deadlines, now) {
             Ok(end) => ends.push(end),
             Err(_) if latest <= now => ends.push(latest),
-            Err(until) => under_way = under_way.max(Some(Some(until.unwrap_or(latest).min(latest)))),
+            Err(until) => {
+                last.under_way = true;
+                last.until = last.until.max(Some(until.unwrap_or(latest).min(latest)));
+            }
         }
     }
     let keys = world.belongings(&claim.id.uid).into_iter().flat_map(|b| &b.jobs);
@@ -100,7 +113,7 @@ fn last(world: &World, claim: &Claim, now: Timestamp) -> (Option<Timestamp>, Opt
     for job in jobs {
         match job.state {
             // Its end is an event of its own.
-            JobState::Active => under_way = under_way.or(Some(None)),
+            JobState::Active => last.under_way = true,
             JobState::Complete | JobState::Failed => ends.extend(job.ended),
         }
     }
@@ -110,7 +123,7 @@ fn last(world: &World, claim: &Claim, now: Timestamp) -> (Option<Timestamp>, Opt
         ends.extend(status.copies.values().map(|c| c.finished));
         ends.extend(status.snapshot.as_ref().map(names::Run::time));
     }
-    (ends.into_iter().filter(|end| *end <= now).max(), under_way)
+    Last { ended: ends.into_iter().filter(|end| *end <= now).max(), ..last }
 }
 
 /// When a run ended, as far as its snapshot tells; if it has not, when to look again, if that is known.
