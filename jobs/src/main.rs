@@ -12,6 +12,7 @@ use crate::logging::Format;
 use crate::outcome::{Exit, Outcome, TerminationLog};
 
 mod copy;
+mod drill;
 mod idle;
 mod keep;
 mod links;
@@ -54,6 +55,7 @@ enum Step {
     /// Checks that a host's disk is mounted, and makes a namespace's folder on it
     Keep(keep::Args),
     Restore(restore::Args),
+    Drill(drill::Args),
     /// Does nothing until it is told to end: the main process of a restore pod
     Idle,
 }
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Step::Copy(args) => copy::run(&args, &log),
         Step::Keep(args) => keep::run(&args),
         Step::Restore(args) => restore::run(&args, &log),
+        Step::Drill(args) => drill::run(&args),
         Step::Idle => with_runtime(idle::run()),
     };
     outcome.finish(&log)

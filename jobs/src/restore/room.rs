@@ -80,6 +80,11 @@ pub(crate) fn look(target: &Path) -> io::Result<Room> {
 }
 
 impl Room {
+    /// The same without what a file system keeps for itself while it is written: for who plans to fill it.
+    pub(crate) fn with_reserve(self) -> Self {
+        Self { bytes: self.bytes - self.bytes / 20, inodes: self.inodes.map(|free| free - free / 20) }
+    }
+
     /// Whether everything in the restore point's file system would fit, and so whatever is restored of it.
     pub(crate) fn is_ample(&self, point: &Path) -> bool {
         let Ok(StatVfs { f_blocks, f_bfree, f_frsize, f_files, f_ffree, .. }) = statvfs(point) else { return false };

@@ -29,11 +29,11 @@ pub(crate) struct Sides {
 
 /// Looks at both.
 pub(crate) fn look(args: &Args) -> Result<Sides, Failure> {
-    let point = folder(&args.destination, args.allow_unmounted).map_err(|why| {
+    let point = folder(&args.destination, args.how.allow_unmounted).map_err(|why| {
         let text = format!("the restore point is not at {}: {why}", shown(&args.destination));
         Failure::last(Problem::new(Reason::RestorePointEmpty, text))
     })?;
-    let target = folder(&args.source, args.allow_unmounted).map_err(|why| not_ready(&args.source, &why))?;
+    let target = folder(&args.source, args.how.allow_unmounted).map_err(|why| not_ready(&args.source, &why))?;
     let id = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
     if id(&point) == id(&target) {
         return Err(not_ready(&target, "it is the restore point itself"));
@@ -59,7 +59,7 @@ fn not_ready(target: &Path, why: &str) -> Failure {
 }
 
 /// A folder where a volume is mounted. The error is for a sentence.
-fn folder(path: &Path, allow_unmounted: bool) -> Result<PathBuf, String> {
+pub(crate) fn folder(path: &Path, allow_unmounted: bool) -> Result<PathBuf, String> {
     let path = std::path::absolute(path).map_err(|error| error.to_string())?;
     let meta = fs::metadata(&path).map_err(|error| error.to_string())?;
     if !meta.is_dir() {
