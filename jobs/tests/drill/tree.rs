@@ -186,7 +186,9 @@ fn names_that_became_one_file_or_were_parted_are_found() {
     let touch = |name: &str, change: &dyn Fn(&Path)| {
         fs::remove_file(scene.tree(name)).unwrap();
         change(&scene.tree(name));
-        [scene.tree(""), scene.place.source()].iter().for_each(|path| set_time(path, 1));
+        for path in [scene.tree(""), scene.place.source()] {
+            set_time(&path, 1);
+        }
     };
     touch("b", &|b| fs::hard_link(scene.tree("a"), b).unwrap());
     let message = scene.drill().run().differs();
