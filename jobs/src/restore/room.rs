@@ -39,6 +39,14 @@ impl Need {
         self.inodes += u64::from(there.is_none());
     }
 
+    /// A file gets this size, in its place where one is there already.
+    pub(crate) fn changed(&mut self, size: u64, there: Option<&Metadata>) {
+        let size = size.next_multiple_of(SMALL).max(SMALL);
+        self.balance = self.balance.saturating_add(signed(size)).saturating_sub(there.map_or(0, taken));
+        self.peak = self.peak.max(self.balance);
+        self.inodes += u64::from(there.is_none());
+    }
+
     /// An entry is deleted.
     pub(crate) fn freed(&mut self, there: Option<&Metadata>) {
         self.deleted = self.deleted.saturating_add(there.map_or(0, taken));
