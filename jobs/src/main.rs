@@ -1,7 +1,7 @@
 //! What runs in pods: `backup-job`, one program for every step of a backup.
 //!
-//! `snapshot` and `sweep` talk to the API server. `copy`, `restore` and `keep` know no API: they move files, and
-//! leave a result that the controller reads. `idle` keeps a pod for `restore`.
+//! `snapshot` and `sweep` talk to the API server. `copy`, `restic`, `restore` and `keep` know no API: they move files,
+//! and leave a result that the controller reads. `idle` keeps a pod for `restore`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use crate::logging::Format;
 use crate::outcome::{Exit, Outcome, TerminationLog};
 
+mod child;
 mod copy;
 mod drill;
 mod idle;
@@ -19,6 +20,7 @@ mod links;
 mod logging;
 mod outcome;
 mod process;
+mod restic;
 mod restore;
 mod rsync;
 mod snapshot;
@@ -52,6 +54,8 @@ enum Step {
     Sweep(sweep::Args),
     /// Copies a promoter's files into a dated tree
     Copy(copy::Args),
+    /// Works on the restic repository of a source
+    Restic(restic::Args),
     /// Checks that a host's disk is mounted, and makes a namespace's folder on it
     Keep(keep::Args),
     Restore(restore::Args),
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Step::Snapshot(args) => with_runtime(snapshot::run(args)),
         Step::Sweep(args) => with_runtime(sweep::run(args)),
         Step::Copy(args) => copy::run(&args, &log),
+        Step::Restic(args) => restic::run(&args),
         Step::Keep(args) => keep::run(&args),
         Step::Restore(args) => restore::run(&args, &log),
         Step::Drill(args) => drill::run(&args),
