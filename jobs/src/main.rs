@@ -66,13 +66,18 @@ enum Step {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(&cli.log, cli.log_format, matches!(cli.step, Step::Restore(_)));
+    let restores = match &cli.step {
+        Step::Restore(_) => true,
+        Step::Restic(args) => args.is_restore(),
+        _ => false,
+    };
+    logging::start(&cli.log, cli.log_format, restores);
     let log = TerminationLog::new(cli.termination_log);
     let outcome = match cli.step {
         Step::Snapshot(args) => with_runtime(snapshot::run(args)),
         Step::Sweep(args) => with_runtime(sweep::run(args)),
         Step::Copy(args) => copy::run(&args, &log),
-        Step::Restic(args) => restic::run(&args),
+        Step::Restic(args) => restic::run(&args, &log),
         Step::Keep(args) => keep::run(&args),
         Step::Restore(args) => restore::run(&args, &log),
         Step::Drill(args) => drill::run(&args),

@@ -7,6 +7,8 @@ use model::Timestamp;
 use model::names::Run;
 
 use super::sample::Sample;
+use crate::restic::args::Common;
+use crate::restic::point;
 
 /// Proves that a copy can be restored: restores it, or a sample of it, and compares it with its snapshot.
 ///
@@ -21,6 +23,8 @@ use super::sample::Sample;
 #[command(after_help = "Examples:
   backup-job drill --from tree --tree /destination --run 20181202T0000Z --sample all
   backup-job drill --from tree --tree /destination --run 20181202T0000Z --sample 100 --seed 20181209T0000Z
+  backup-job drill --from restic --run 20181202T0000Z --name s3 --repository '{RESTIC_REPOSITORY}/shop/data/3f0c'
+    --secret-name shop/backup-s3 --namespace shop --pvc data --uid 3f0c
 
 Exit codes: 0 every byte is as it was, 1 another try may help, 2 wrong command line, 3 there are differences, or it
 cannot be done as asked for: the result says which.")]
@@ -43,6 +47,14 @@ pub(crate) struct Args {
     /// How much is restored: all, or a number of files
     #[arg(long, value_name = "all|N", default_value = "100")]
     pub(crate) sample: Sample,
+    /// With --from restic: the snapshot's id, if the run has none of its own because nothing had changed
+    #[arg(long, value_name = "ID", value_parser = point::id)]
+    pub(crate) snapshot: Option<String>,
+    /// With --from restic: what the copy left out. Then entries that the snapshot does not have are not missed
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
+    #[command(flatten)]
+    pub(crate) restic: Option<Common>,
     /// What the sample is drawn by: the same text draws the same files [default: the time of --now, or the run]
     #[arg(long, value_name = "TEXT")]
     pub(crate) seed: Option<String>,

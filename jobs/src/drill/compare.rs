@@ -40,9 +40,9 @@ pub(crate) struct Rules {
 
 /// Compares entry by entry.
 pub(crate) struct Compare<'a> {
-    original: &'a Path,
+    pub(crate) original: &'a Path,
     restored: &'a Path,
-    pub(crate) rules: Rules,
+    rules: Rules,
     /// Inodes of files with several names: what each became, from both sides.
     links: [HashMap<u64, u64>; 2],
     chunks: [Vec<u8>; 2],
@@ -67,11 +67,6 @@ impl<'a> Compare<'a> {
             differences: 0,
             named: Vec::new(),
         }
-    }
-
-    /// Whether an entry comes back from this kind of backup at all.
-    pub(crate) fn counts(rules: Rules, meta: &Metadata) -> bool {
-        rules.sockets || !meta.file_type().is_socket()
     }
 
     /// Compares one entry, by its path below both roots. An error is one of reading the original.

@@ -1,11 +1,13 @@
 //! `backup-job drill`: whether a copy can be restored, found out by restoring it.
 //!
-//! This file is the order of the steps. [`sample`] says what is restored, [`tree`] restores it to the scratch volume,
-//! and [`compare`] looks at every byte of it beside the snapshot that was copied.
+//! This file is the order of the steps. [`sample`] says what is restored, [`tree`] or [`restic`] restores it to the
+//! scratch volume, and [`compare`] looks at every byte of it beside the snapshot that was copied.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use model::record::clip;
 use rustix::process::geteuid;
 
 use self::compare::{Compare, Rules};
+use self::restic::{Seen, Source};
 use self::sample::{Choice, Sample};
 use crate::outcome::{Exit, Failure, Outcome, now};
 use crate::process::{allow_deep_trees, stop_flag};
@@ -25,6 +28,7 @@ use crate::rsync::Task;
 mod args;
 mod attributes;
 mod compare;
+mod restic;
 mod sample;
 mod tree;
 mod walk;
@@ -56,6 +60,9 @@ struct Compared {
     /// What differs.
     differs: Option<String>,
 }
+
+/// Whether an entry of the snapshot comes back from a kind of copy at all.
+type Counts<'a> = dyn Fn(&Path, &fs::Metadata) -> bool + 'a;
 
 /// Runs the step.
 pub(crate) fn run(args: &Args) -> Outcome {
@@ -91,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 /// One drill.
 struct Drill<'a> {
     args: &'a Args,
-    stop: &'a AtomicBool,
+    stop: &'a Arc<AtomicBool>,
 }
 
 impl Drill<'_> {
@@ -120,17 +127,40 @@ impl Drill<'_> {
     fn prove(&self, original: &Path, into: &Path) -> Result<Compared, Failure> {
         let nanoseconds = sides::keeps_nanoseconds(into).unwrap_or(true);
         let rules = Rules { owners: geteuid().is_root(), nanoseconds, ..self.rules() };
-        let choice = self.choose(original, into, rules)?;
-        let left_out = match self.args.from {
+        let counts = |meta: &fs::Metadata| rules.sockets || !meta.file_type().is_socket();
+        match self.args.from {
             From::Tree => {
                 let tree = self.args.tree.as_deref().unwrap_or(Path::new(""));
                 let tree = self.folder(tree, "the run's tree", Reason::RestorePointEmpty)?;
-                tree::fetch(&tree, into, choice.as_ref(), nanoseconds, self.stop)?
+                let counts = |_: &Path, meta: &fs::Metadata| counts(meta);
+                let choice = self.choose(original, into, &counts)?;
+                let left_out = tree::fetch(&tree, into, choice.as_ref(), nanoseconds, self.stop)?;
+                self.judge(Compare::new(original, into, rules), choice.as_ref(), &counts, left_out)
             }
-            From::Restic => None,
-        };
-        let mut compare = Compare::new(original, into, rules);
-        let files = self.compare(&mut compare, original, choice.as_ref()).map_err(|error| unreadable(&error))?;
+            From::Restic => {
+                let source = Source::open(self.args, self.stop)?;
+                // What was excluded is not in the snapshot; nobody but restic knows its patterns.
+                let seen = (!self.args.exclude.is_empty()).then(|| source.seen()).transpose()?;
+                let has =
+                    |name: &Path| name.as_os_str().is_empty() || seen.as_ref().is_none_or(|seen: &Seen| seen.has(name));
+                let counts = |name: &Path, meta: &fs::Metadata| counts(meta) && has(name);
+                let choice = self.choose(original, into, &counts)?;
+                let left_out = source.fetch(into, choice.as_ref(), &into.with_file_name("patterns"))?;
+                let root = source.root(into);
+                self.judge(Compare::new(original, &root, rules), choice.as_ref(), &counts, left_out)
+            }
+        }
+    }
+
+    /// Compares what was restored.
+    fn judge(
+        &self,
+        mut compare: Compare<'_>,
+        choice: Option<&Choice>,
+        counts: &Counts<'_>,
+        left_out: Option<String>,
+    ) -> Result<Compared, Failure> {
+        let files = self.compare(&mut compare, choice, counts).map_err(|error| unreadable(&error))?;
         if self.stop.load(Ordering::Relaxed) {
             return Err(Failure::again(Problem::new(TASK.failed, TASK.stopped)));
         }
@@ -143,9 +173,8 @@ impl Drill<'_> {
     }
 
     /// What is restored; `None`: everything.
-    fn choose(&self, original: &Path, into: &Path, rules: Rules) -> Result<Option<Choice>, Failure> {
+    fn choose(&self, original: &Path, into: &Path, counts: &Counts<'_>) -> Result<Option<Choice>, Failure> {
         let room = room::look(into).map_err(|error| TASK.io("looking for room", &error))?.with_reserve();
-        let counts = |_: &Path, meta: &fs::Metadata| Compare::counts(rules, meta);
         let choice = match self.args.sample {
             Sample::All => {
                 let entries = sample::measure(original, room, counts).map_err(|error| unreadable(&error))?;
@@ -184,7 +213,7 @@ impl Drill<'_> {
     }
 
     /// Compares what was to be restored. Gives the number of entries.
-    fn compare(&self, compare: &mut Compare<'_>, original: &Path, choice: Option<&Choice>) -> io::Result<u64> {
+    fn compare(&self, compare: &mut Compare<'_>, choice: Option<&Choice>, counts: &Counts<'_>) -> io::Result<u64> {
         let mut count = Count { entries: 0, next: Instant::now() + TOLD };
         let stopped = || self.stop.load(Ordering::Relaxed);
         if let Some(choice) = choice {
@@ -197,9 +226,8 @@ impl Drill<'_> {
             }
             return Ok(count.entries);
         }
-        let rules = compare.rules;
-        walk::walk(original, &mut |name, meta| {
-            if !stopped() && Compare::counts(rules, meta) {
+        walk::walk(compare.original, &mut |name, meta| {
+            if !stopped() && counts(name, meta) {
                 compare.entry(name)?;
                 if !name.as_os_str().is_empty() {
                     count.one(compare.bytes);

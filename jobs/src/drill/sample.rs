@@ -98,7 +98,7 @@ pub(crate) fn draw(
     count: usize,
     seed: &str,
     room: Room,
-    mut counts: impl FnMut(&Path, &Metadata) -> bool,
+    counts: impl Fn(&Path, &Metadata) -> bool,
 ) -> io::Result<Choice> {
     let mut heap = BinaryHeap::new();
     walk(volume, &mut |name, meta| {
@@ -145,7 +145,7 @@ fn above(name: &Path) -> impl Iterator<Item = &Path> {
 pub(crate) fn measure(
     volume: &Path,
     room: Room,
-    mut counts: impl FnMut(&Path, &Metadata) -> bool,
+    counts: impl Fn(&Path, &Metadata) -> bool,
 ) -> io::Result<Result<u64, Problem>> {
     use std::os::unix::fs::MetadataExt as _;
     let (mut need, mut entries) = (Need::default(), 0);

@@ -25,7 +25,8 @@ pub(crate) struct Which {
     pub(crate) run: Option<Run>,
 }
 
-fn id(text: &str) -> Result<String, String> {
+/// Reads an id of restic's.
+pub(crate) fn id(text: &str) -> Result<String, String> {
     let is_id = (SHORTEST..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     if !is_id {
         return Err("it is no id: 8 to 64 hexadecimal digits. There is no 'latest': say which".to_owned());

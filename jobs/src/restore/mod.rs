@@ -21,22 +21,22 @@ use self::transfer::{Delete, Transfer};
 use crate::outcome::{Failure, Outcome, TerminationLog};
 use crate::rsync::{self, Report, Task};
 
-mod act;
+pub(crate) mod act;
 mod args;
 pub(crate) mod console;
 mod entry;
-mod holders;
-mod parting;
-mod paths;
-mod plan;
+pub(crate) mod holders;
+pub(crate) mod parting;
+pub(crate) mod paths;
+pub(crate) mod plan;
 pub(crate) mod room;
 pub(crate) mod session;
 pub(crate) mod sides;
-mod temp;
+pub(crate) mod temp;
 pub(crate) mod transfer;
 mod words;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, How};
 
 /// The longest sentence in a result; it is repeated in annotations and Events.
 const SENTENCE: usize = 512;
@@ -103,7 +103,7 @@ impl Restore<'_, '_> {
             plan.new += parents.len() as u64;
             plan.parted = parted.len() as u64;
             writing.planned = Some((plan.changes(), plan.bytes));
-            match self.session.decide(&sides.target, plan, room)? {
+            match self.session.decide(&sides.target, plan, room, true)? {
                 Next::End(ended) => return Ok(ended),
                 Next::Write { delete_first: true } => writing.transfer.delete = Delete::Before,
                 Next::Write { delete_first: false } => {}

@@ -50,7 +50,7 @@ pub(crate) struct Session<'a> {
     /// Where text goes.
     pub(crate) console: Console,
     /// Whether somebody wants this to end.
-    pub(crate) stop: &'a AtomicBool,
+    pub(crate) stop: &'a Arc<AtomicBool>,
     /// What has been done.
     pub(crate) done: Done,
     /// Whether writing was begun.
@@ -96,13 +96,13 @@ impl Session<'_> {
         self.how.dry_run || !self.how.yes || Console::can_ask()
     }
 
-    /// Shows a plan to who looks, and finds out whether it goes on.
-    pub(crate) fn decide(&self, target: &Path, plan: Plan, room: Room) -> Result<Next, Failure> {
+    /// Shows a plan to who looks, and finds out whether it goes on. `sure`: what is not in the plan is not done.
+    pub(crate) fn decide(&self, target: &Path, plan: Plan, room: Room, sure: bool) -> Result<Next, Failure> {
         let how = self.how;
         if self.looks() {
-            self.show(&plan, room);
+            self.show(&plan, room, sure);
         }
-        if plan.is_empty(how.delete) && !temp::is_left(target) {
+        if sure && plan.is_empty(how.delete) && !temp::is_left(target) {
             return Ok(Next::End(if how.dry_run { Ended::Shown(plan) } else { Ended::Complete }));
         }
         let delete_first = !how.ignore_space && room.fits(&plan.need, how.delete).map_err(Failure::last)?;

@@ -33,14 +33,10 @@ pub(crate) fn look(args: &Args) -> Result<Sides, Failure> {
         let text = format!("the restore point is not at {}: {why}", shown(&args.destination));
         Failure::last(Problem::new(Reason::RestorePointEmpty, text))
     })?;
-    let target = folder(&args.source, args.how.allow_unmounted).map_err(|why| not_ready(&args.source, &why))?;
+    let target = target(&args.source, args.how.allow_unmounted)?;
     let id = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
     if id(&point) == id(&target) {
         return Err(not_ready(&target, "it is the restore point itself"));
-    }
-    let flags = rustix::fs::statvfs(&target).map_err(|error| not_ready(&target, &error.to_string()))?.f_flag;
-    if flags.contains(StatVfsMountFlags::RDONLY) {
-        return Err(not_ready(&target, "it is mounted read-only"));
     }
     let (empty, found_things) = contents(&point).map_err(|error| {
         let text = format!("the restore point cannot be read: {error}");
@@ -51,6 +47,16 @@ pub(crate) fn look(args: &Args) -> Result<Sides, Failure> {
         return Err(Failure::last(Problem::new(Reason::RestorePointEmpty, text)));
     }
     Ok(Sides { point, target, found_things })
+}
+
+/// Looks at the volume that is to be written.
+pub(crate) fn target(path: &Path, allow_unmounted: bool) -> Result<PathBuf, Failure> {
+    let target = folder(path, allow_unmounted).map_err(|why| not_ready(path, &why))?;
+    let flags = rustix::fs::statvfs(&target).map_err(|error| not_ready(&target, &error.to_string()))?.f_flag;
+    if flags.contains(StatVfsMountFlags::RDONLY) {
+        return Err(not_ready(&target, "it is mounted read-only"));
+    }
+    Ok(target)
 }
 
 fn not_ready(target: &Path, why: &str) -> Failure {

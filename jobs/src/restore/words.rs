@@ -28,14 +28,18 @@ impl Session<'_> {
     }
 
     /// The plan in numbers.
-    pub(super) fn show(&self, plan: &Plan, room: Room) {
+    pub(super) fn show(&self, plan: &Plan, room: Room, sure: bool) {
         let say = |line: String| self.console.say(&line);
         let told = plan.new + plan.changed + if self.how.delete { plan.extra } else { 0 };
         if !self.how.itemize && told > NAMED {
             say(format!("  and {} more; --itemize names all", told - NAMED));
         }
         if plan.is_empty(self.how.delete) {
-            say("Nothing to do: what the restore point has is in the volume as it was.".to_owned());
+            say(if sure {
+                "Nothing to do: what the restore point has is in the volume as it was.".to_owned()
+            } else {
+                "Sizes, times, modes and owners are as they were. Attributes are set anew.".to_owned()
+            });
         } else {
             let (new, changed, newer) = (plan.new, plan.changed, plan.newer);
             say(format!("New: {new}. Changed: {changed}, of them newer in the volume: {newer}."));

@@ -10,7 +10,6 @@ use std::process::ChildStdout;
 
 use model::quantity::human;
 use model::reason::{Problem, Reason};
-use model::record::clip;
 use serde::Deserialize;
 
 use super::LEFT_OUT;
@@ -20,17 +19,13 @@ use crate::restic::exec::{Listener, Restic};
 use crate::restic::heard::Error;
 use crate::restic::pattern;
 use crate::restic::point::Point;
+use crate::restic::troubles::Troubles;
 use crate::restore::act::Done;
 use crate::restore::console::{Console, shown};
 use crate::restore::holders::Watch;
 use crate::restore::temp::{self, Temp};
 use crate::restore::{TASK, parting};
 use crate::volume::LOST_AND_FOUND;
-
-/// Entries that are named; the others are counted.
-const NAMED: usize = 4;
-/// The longest piece of restic's text that is repeated.
-const PIECE: usize = 120;
 
 /// What is written.
 pub(crate) struct Writing<'a> {
@@ -75,7 +70,8 @@ impl Writing<'_> {
             None => self.node(Path::new(""))?,
             Some(_) => None,
         };
-        let parents: Vec<Option<Node>> = self.parents.iter().map(|parent| self.node(parent)).collect::<Result<_, _>>()?;
+        let parents: Vec<Option<Node>> =
+            self.parents.iter().map(|parent| self.node(parent)).collect::<Result<_, _>>()?;
         let temp = Temp::make(None, target).map_err(|e| TASK.io("making a folder of ours", &e))?;
         if temp.crashed {
             tracing::warn!("the machine stopped during an earlier restore: contents are compared");
@@ -133,7 +129,7 @@ impl Writing<'_> {
         let watch = RefCell::new(watch);
         let Some(names) = self.names else {
             let ours = [LOST_AND_FOUND, temp::NAME].map(|name| format!("--exclude=/{name}").into());
-            return self.call(Path::new(""), ours.into(), &watch, hand).map(|()| hand.left_out());
+            return self.call(Path::new(""), ours.into(), &watch, hand).map(|()| hand.troubles.left_out(&TASK));
         };
         let mut folders: BTreeMap<&Path, Vec<OsString>> = BTreeMap::new();
         for name in names {
@@ -145,7 +141,7 @@ impl Writing<'_> {
         for (folder, options) in folders {
             self.call(folder, options, &watch, hand)?;
         }
-        Ok(hand.left_out())
+        Ok(hand.troubles.left_out(&TASK))
     }
 
     fn call(
@@ -174,15 +170,11 @@ impl Writing<'_> {
         if self.restic.stopped() {
             return Err(Failure::again(Problem::new(TASK.failed, TASK.stopped)));
         }
-        if let Some(error) = &hand.full {
-            return Err(Failure::last(Problem::new(TASK.no_room, format!("{}, at {error}", TASK.full))));
-        }
-        if let Some(error) = &hand.broken {
-            let text = format!("the volume went away or fails: {error}");
-            return Err(Failure::again(Problem::new(TASK.failed, text)));
+        if let Some(failure) = hand.troubles.failure(&TASK) {
+            return Err(failure);
         }
         // What restic says of entries is told of them; all else ended it.
-        if ended.code == Some(1) && hand.troubles > 0 && hand.last.is_summary() {
+        if ended.code == Some(1) && hand.troubles.left_out(&TASK).is_some() && hand.last.is_summary() {
             return Ok(());
         }
         Err(self.restic.failure(&ended))
@@ -194,11 +186,8 @@ impl Writing<'_> {
 #[serde(default)]
 struct Said {
     message_type: String,
-    percent_done: f64,
     files_restored: u64,
-    total_files: u64,
     bytes_restored: u64,
-    total_bytes: u64,
 }
 
 impl Said {
@@ -215,11 +204,7 @@ struct Hand {
     last: Said,
     /// Bytes of the calls before this one.
     before: u64,
-    /// Entries that could not be restored, and why: the first few.
-    named: Vec<String>,
-    troubles: u64,
-    full: Option<String>,
-    broken: Option<String>,
+    troubles: Troubles,
 }
 
 impl Hand {
@@ -231,14 +216,6 @@ impl Hand {
     fn next(&mut self) {
         self.before = self.bytes();
         self.last = Said::default();
-    }
-
-    fn left_out(&self) -> Option<String> {
-        let more = match self.troubles - self.named.len() as u64 {
-            0 => String::new(),
-            more => format!(", and {more} more"),
-        };
-        (self.troubles > 0).then(|| format!("{}: {}{more}", TASK.left_out, self.named.join(", ")))
     }
 }
 
@@ -254,22 +231,15 @@ impl Listener for Hand {
             let bytes = self.bytes();
             let percent = bytes.saturating_mul(100).checked_div(size).unwrap_or(100).min(100);
             let files = self.last.files_restored;
-            Console::progress(&format!("{files} of {entries} entries, {} of {}, {percent}%", human(bytes), human(size)));
+            Console::progress(&format!(
+                "{files} of {entries} entries, {} of {}, {percent}%",
+                human(bytes),
+                human(size)
+            ));
         }
     }
 
     fn entry(&mut self, error: &Error) {
-        self.troubles += 1;
-        let item = error.item.as_deref().unwrap_or("an entry");
-        let text = format!("{} ({})", clip(&shown(Path::new(item)), PIECE), clip(&error.message, PIECE));
-        let says = |words: &[&str]| words.iter().any(|word| error.message.to_lowercase().contains(word));
-        if says(&["no space left on device", "disk quota exceeded"]) {
-            self.full.get_or_insert_with(|| text.clone());
-        } else if says(&["input/output error", "read-only file system", "stale file handle"]) {
-            self.broken.get_or_insert_with(|| text.clone());
-        }
-        if self.named.len() < NAMED {
-            self.named.push(text);
-        }
+        self.troubles.take(error);
     }
 }

@@ -47,9 +47,7 @@ impl Entry {
 
     /// Its time in seconds and nanoseconds, as `stat` has it.
     pub(crate) fn mtime(&self) -> Option<(i64, i64)> {
-        let time = self.mtime?.as_duration();
-        let (seconds, nanoseconds) = (time.as_secs(), i64::from(time.subsec_nanos()));
-        Some(if nanoseconds < 0 { (seconds - 1, nanoseconds + 1_000_000_000) } else { (seconds, nanoseconds) })
+        self.mtime.map(node::split)
     }
 
     /// Whether it is a folder.

@@ -8,6 +8,7 @@ use super::listing::Entry;
 use crate::outcome::Failure;
 use crate::restic::exec::Restic;
 use crate::restic::point::Point;
+use crate::restore::console::shown;
 use crate::restore::paths;
 
 /// Looks at the folders above the PATH.
@@ -39,9 +40,9 @@ pub(crate) fn why(restic: &Restic, point: &Point, path: &Path) -> Result<Failure
             None => paths::missing(path, parent, step, there.into_iter().map(|(name, _)| name)),
             Some("dir") => continue,
             Some("symlink") if step != path => {
-                paths::not_found(path, &format!("{} is a symbolic link: name the way without it", paths::name(step)))
+                paths::not_found(path, &format!("{} is a symbolic link: name the way without it", shown(step)))
             }
-            Some(_) if step != path => paths::not_found(path, &format!("{} is not a folder", paths::name(step))),
+            Some(_) if step != path => paths::not_found(path, &format!("{} is not a folder", shown(step))),
             Some(_) => break,
         };
         return Ok(Failure::last(problem));

@@ -21,7 +21,7 @@ use crate::restore::{TASK, paths, room, sides};
 
 mod act;
 mod args;
-mod listing;
+pub(crate) mod listing;
 mod missing;
 mod node;
 mod plan;
@@ -111,13 +111,7 @@ impl Restore<'_, '_> {
     }
 
     /// Finds out what would be done, and shows it.
-    fn plan(
-        &self,
-        restic: &Restic,
-        point: &Point,
-        target: &Path,
-        names: Option<&[PathBuf]>,
-    ) -> Result<Found, Failure> {
+    fn plan(&self, restic: &Restic, point: &Point, target: &Path, names: Option<&[PathBuf]>) -> Result<Found, Failure> {
         let (how, console, looks) = (&self.args.how, self.session.console, self.session.looks());
         if looks {
             console.say(&self.session.headline(&point.name()));

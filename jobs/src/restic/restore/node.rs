@@ -54,6 +54,13 @@ pub(crate) fn mode(go: u32) -> u32 {
     (go & 0o777) | bit(SETUID, 0o4000) | bit(SETGID, 0o2000) | bit(STICKY, 0o1000)
 }
 
+/// A time in seconds and nanoseconds, as `stat` has it: the latter count forward also before 1970.
+pub(crate) fn split(time: Timestamp) -> (i64, i64) {
+    let time = time.as_duration();
+    let (seconds, nanoseconds) = (time.as_secs(), i64::from(time.subsec_nanos()));
+    if nanoseconds < 0 { (seconds - 1, nanoseconds + 1_000_000_000) } else { (seconds, nanoseconds) }
+}
+
 impl Tree {
     /// The folder of this name.
     pub(crate) fn folder(&self, name: &[u8]) -> Option<&Node> {
@@ -74,14 +81,11 @@ impl Node {
             attribute.apply(path)?;
         }
         let Some(mtime) = self.mtime else { return Ok(()) };
-        let time = mtime.as_duration();
-        // Of a time before 1970, both parts are negative.
-        let (mut tv_sec, mut tv_nsec) = (time.as_secs(), i64::from(time.subsec_nanos()));
-        if tv_nsec < 0 {
-            (tv_sec, tv_nsec) = (tv_sec - 1, tv_nsec + 1_000_000_000);
-        }
-        let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-        let times = Timestamps { last_access, last_modification: Timespec { tv_sec, tv_nsec } };
+        let (seconds, nanoseconds) = split(mtime);
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds },
+        };
         Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 }
