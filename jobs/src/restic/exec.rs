@@ -195,7 +195,8 @@ impl Restic {
     fn command(&self, args: &[OsString]) -> Command {
         let mut command = Command::new("restic");
         // A password never stands on a command line, and nothing of our own environment leads restic astray.
-        command.args(args).args(&self.options).env_clear().envs(self.environment.iter().cloned());
+        // The options first: after `--` they would be names of files.
+        command.args(&self.options).args(args).env_clear().envs(self.environment.iter().cloned());
         command.env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
         command
     }
