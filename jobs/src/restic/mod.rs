@@ -2,7 +2,7 @@
 //!
 //! [`args`] is what every verb is called with, [`secret`] reads the mounted Secret, [`exec`] runs restic, [`heard`]
 //! listens to it and [`cause`] knows what its words mean. [`snapshots`] is what a repository holds. The verbs stand
-//! on these: [`copy`].
+//! on these: [`copy`] (with [`init`] and [`report`]), [`prune`], [`verify`].
 
 use clap::Subcommand;
 
@@ -14,9 +14,12 @@ mod copy;
 mod exec;
 mod heard;
 mod init;
+mod maintain;
+mod prune;
 mod report;
 mod secret;
 mod snapshots;
+mod verify;
 
 /// What `backup-job restic` is called with.
 #[derive(Debug, clap::Args)]
@@ -29,11 +32,17 @@ pub(crate) struct Args {
 enum Verb {
     /// Copies a promoter's files into the repository, which is made if it is not there
     Copy(copy::Args),
+    /// Forgets expired snapshots, and removes their data
+    Prune(prune::Args),
+    /// Reads and checks a part of the repository
+    Verify(verify::Args),
 }
 
 /// Runs the step.
 pub(crate) fn run(args: &Args) -> Outcome {
     match &args.verb {
         Verb::Copy(args) => copy::run(args),
+        Verb::Prune(args) => prune::run(args),
+        Verb::Verify(args) => verify::run(args),
     }
 }
