@@ -9,6 +9,7 @@ use crate::config::{ClassRule, Config, Group, Mode, PromoterRetention};
 use crate::duration::Span;
 use crate::facts::{self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, VELERO_SNAPSHOT_CLASS, Volume};
 use crate::names::{self, Component};
+use crate::options::Options;
 use crate::reason::{Problem, Reason};
 use crate::record::clip;
 use crate::retention::Retention;
@@ -61,6 +62,8 @@ pub struct Protection {
     /// By destination: the Secret with its credentials, where the source's group names another one than the
     /// destination does.
     pub secrets: BTreeMap<String, String>,
+    /// What it says of its copies in restic repositories.
+    pub options: Options,
     /// The class of its snapshots, and the rule that chose it.
     pub snapshot_class: (String, ClassChoice),
     /// How promoters are made.
@@ -425,6 +428,7 @@ fn settings(
     });
     let half = due.shortest_interval().as_secs() / 2;
     let destinations = destinations(input, warnings);
+    let options = setting(input, names::COPY_OPTIONS, warnings, |t| t.parse::<Options>().map_err(|e| e.to_string()));
     let accept_empty = accept_empty(input, warnings);
     let secrets = group.map(|g| &g.secrets).into_iter().flatten();
     Ok(Protection {
@@ -437,6 +441,7 @@ fn settings(
             .unwrap_or_else(|| defaults.retention.clone()),
         secrets: secrets.filter(|(d, _)| destinations.contains(d)).map(|(d, s)| (d.clone(), s.clone())).collect(),
         destinations,
+        options: options.unwrap_or_default(),
         unreadable: warnings.len() > readable,
         snapshot_class,
         promoter,
