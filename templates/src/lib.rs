@@ -37,7 +37,7 @@ use serde_json::Value;
 
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
-pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestorePod};
+pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestoreFrom, RestorePod};
 pub use objects::sweep_name;
 pub use restic::Repository;
 

@@ -26,7 +26,7 @@ use crate::select::Protection;
 
 pub use after::{NextRun, next_run};
 pub use copy::running;
-pub use restore::{Asker, Lender, Promote, Restore, Restores, any as any_restore, restores};
+pub use restore::{Asker, Lender, Origin, Promote, Restore, Restores, any as any_restore, restores};
 pub use source::{from_our_snapshot, plan, verdict};
 
 /// One step. Doing it twice is the same as doing it once.
