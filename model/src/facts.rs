@@ -3,12 +3,13 @@
 //! Ten thousand volumes are held in memory at once, so a fact keeps a field only if something reads it.
 
 mod labels;
+mod nodes;
 mod restore;
 mod work;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass as ApiStorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
@@ -20,6 +21,7 @@ use crate::record::{CopyResult, LostCopy, RestoreRecord, Status};
 use crate::snapshot::{VolumeSnapshot, VolumeSnapshotClass as ApiSnapshotClass};
 
 pub use labels::Labels;
+pub use nodes::{Node, NodeRequirement, NodeTerm, node_terms};
 pub use restore::{Holder, RestorePod, Restorer};
 pub use work::{CronJob, Job, JobState, Pod};
 
@@ -337,76 +339,6 @@ impl From<&PersistentVolume> for Volume {
             claim_uid: spec.and_then(|s| s.claim_ref.as_ref()).and_then(|c| c.uid.clone()),
             ours: Ours::read(&pv.metadata).map(Box::new),
         }
-    }
-}
-
-/// One way to choose nodes: all of its requirements must match.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeTerm(pub Vec<NodeRequirement>);
-
-/// One requirement on a node's labels, as in Kubernetes' node selectors.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeRequirement {
-    /// The label.
-    pub key: String,
-    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
-    pub operator: String,
-    /// The values.
-    pub values: Vec<String>,
-}
-
-/// The terms of a node selector.
-#[must_use]
-pub fn node_terms(selector: &NodeSelector) -> Vec<NodeTerm> {
-    selector
-        .node_selector_terms
-        .iter()
-        .map(|term| {
-            NodeTerm(
-                term.match_expressions
-                    .iter()
-                    .flatten()
-                    .map(|r| NodeRequirement {
-                        key: r.key.clone(),
-                        operator: r.operator.clone(),
-                        values: r.values.clone().unwrap_or_default(),
-                    })
-                    .collect(),
-            )
-        })
-        .collect()
-}
-
-impl NodeTerm {
-    /// Whether a node with these labels matches. An operator that is not known matches: what cannot
-    /// be judged is left to the scheduler.
-    #[must_use]
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.0.iter().all(|r| {
-            let value = labels.get(&r.key);
-            match r.operator.as_str() {
-                "In" => value.is_some_and(|v| r.values.contains(v)),
-                "NotIn" => value.is_none_or(|v| !r.values.contains(v)),
-                "Exists" => value.is_some(),
-                "DoesNotExist" => value.is_none(),
-                _ => true,
-            }
-        })
-    }
-}
-
-/// A Node: its labels decide where volumes can be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// Its name.
-    pub name: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-}
-
-impl From<&ObjectMeta> for Node {
-    fn from(meta: &ObjectMeta) -> Self {
-        Self { name: meta.name.clone().unwrap_or_default(), labels: meta.labels.clone().unwrap_or_default() }
     }
 }
 

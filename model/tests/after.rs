@@ -13,7 +13,7 @@ use model::facts::{CronJob, Job};
 use model::names::{self, Run, SourceId};
 use model::plan::{Action, NextRun, Plan, next_run, plan};
 use model::reason::{Problem, Reason};
-use model::record::{Failure, Status};
+use model::record::{CopyState, CopyStatus, Failure, Status};
 use model::world::{Change, Seen, World};
 use proptest::prelude::*;
 
@@ -223,6 +223,26 @@ fn a_run_of_a_time_to_come_is_no_reason_to_wait() {
     case.run(later(1, 0), Some(("Complete", later(2, 0))));
     case.run(later(9999, 0), None);
     case.due(later(3, 0), later(26, 0));
+}
+
+/// The clock of a node is ahead, and the copies there end in a time to come.
+#[test]
+fn an_end_in_a_time_to_come_counts_when_that_has_come() {
+    let mut case = Case::new(CONFIG);
+    case.run(later(1, 0), Some(("Complete", later(9, 0))));
+    assert_eq!(case.next(later(3, 0)), Some(NextRun::At(later(25, 0))));
+    assert_eq!(case.next(later(9, 0)), Some(NextRun::At(later(33, 0))));
+    case.job("j", later(1, 0), Some(("Complete", later(9999, 0))));
+    let copy = CopyStatus {
+        run: Run::at(later(1, 0)),
+        state: CopyState::Complete,
+        finished: later(9999, 0),
+        files: 0,
+        bytes: 0,
+    };
+    let copies = [("disk".to_owned(), copy)].into();
+    case.claim(&Status { protected_since: Some(start()), copies, ..Status::default() }, "");
+    assert_eq!(case.next(later(3, 0)), Some(NextRun::At(later(25, 0))));
 }
 
 #[test]

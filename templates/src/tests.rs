@@ -377,7 +377,7 @@ fn everything(
     };
     let cronjob = templates.snapshot_cronjob(install, &config, source, &protection, false).unwrap();
     BTreeMap::from([
-        ("run-now", templates.run_job(&cronjob, word, word).unwrap()),
+        ("run-now", templates.run_job(&cronjob, word, &names::run_now_job(source, word)).unwrap()),
         ("cronjob", cronjob),
         ("sweep", templates.sweep_cronjob(install, &config).unwrap()),
         ("copy", templates.copy_job(install, &config, &copy(&claim)).unwrap()),

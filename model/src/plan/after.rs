@@ -117,7 +117,7 @@ fn last(world: &World, claim: &Claim, now: Timestamp) -> Last {
             JobState::Complete | JobState::Failed => ends.extend(job.ended),
         }
     }
-    // Objects come and go: what is on record has happened all the same.
+    // Objects come and go: what is on record has happened all the same, unless a clock was ahead.
     if let Some(status) = &claim.status {
         ends.extend(status.failure.as_ref().filter(|f| f.run.is_some()).map(|f| f.at));
         ends.extend(status.copies.values().map(|c| c.finished));
@@ -135,8 +135,10 @@ fn ended(view: &RunView<'_>, deadlines: &Deadlines, now: Timestamp) -> Result<Ti
         PointState::Dead => Ok(late),
         _ => {
             let mut results = snapshot.destinations.iter().map(|d| snapshot.copies.get(d).map(|c| c.finished));
+            // A node's clock says when a copy ended, and may be ahead.
+            let told = |at: Timestamp| if at <= now { at } else { Timestamp::MIN };
             let begun = view.run.time();
-            results.try_fold(begun, |last, finished| Some(last.max(finished?))).ok_or(None)
+            results.try_fold(begun, |last, finished| Some(last.max(told(finished?)))).ok_or(None)
         }
     }
 }
