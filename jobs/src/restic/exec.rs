@@ -13,7 +13,7 @@ use model::reason::{Problem, Reason};
 use super::args::Common;
 use super::cause::At;
 use super::heard::{Error, Heard};
-use super::secret::Secret;
+use super::secret::{Secret, leads_astray};
 use crate::child::{self, Ear};
 use crate::outcome::Failure;
 
@@ -71,7 +71,8 @@ impl Restic {
         let mut environment: Vec<(OsString, OsString)> = vec![("PATH".into(), child::path())];
         environment.extend(std::env::var_os("TMPDIR").map(|dir| ("TMPDIR".into(), dir)));
         environment.extend(secret.environment().map(|(key, value)| (key.into(), value.into())));
-        environment.extend(args.env.iter().map(|(key, value)| (key.into(), value.into())));
+        let more = args.env.iter().filter(|(key, _)| !leads_astray(key));
+        environment.extend(more.map(|(key, value)| (key.into(), value.into())));
         environment.push(("RESTIC_REPOSITORY".into(), (&repository).into()));
         // Also how often it says how far it is: every five seconds.
         environment.push(("RESTIC_PROGRESS_FPS".into(), "0.2".into()));
