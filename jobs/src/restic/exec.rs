@@ -135,12 +135,22 @@ impl Restic {
     /// Runs a command that locks the repository. While it is locked, stale locks are looked for and removed: restic
     /// takes a lock for stale after 30 minutes, or if its process is known to be dead. Never one that is in use.
     pub(crate) fn run_locking(&self, args: &[OsString], listener: &mut impl Listener) -> Result<Ended, Failure> {
+        self.run_locking_unless(args, listener, &|| self.stopped())
+    }
+
+    /// The same, ended early when `stop` says so.
+    pub(crate) fn run_locking_unless(
+        &self,
+        args: &[OsString],
+        listener: &mut impl Listener,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Ended, Failure> {
         let end = Instant::now() + self.lock_wait;
         let mut args = args.to_vec();
         let mut waited = false;
         loop {
-            let ended = self.run(&args, listener)?;
-            if ended.code != Some(LOCKED) || self.stopped() || (waited && Instant::now() >= end) {
+            let ended = self.run_unless(&args, listener, stop)?;
+            if ended.code != Some(LOCKED) || stop() || (waited && Instant::now() >= end) {
                 return Ok(ended);
             }
             let locked = self.failure(&ended).problem;
