@@ -20,7 +20,7 @@ use crate::outcome::Failure;
 /// How long restic has to remove its lock after it was asked to end; a pod has 30 seconds in all.
 const GRACE: Duration = Duration::from_secs(20);
 /// How long restic itself waits for a lock before we look for stale ones again.
-const RETRY_LOCK: &str = "--retry-lock=1m";
+const RETRY_LOCK: Duration = Duration::from_secs(60);
 /// restic's code for a repository that is locked.
 const LOCKED: i32 = 11;
 /// restic's code for a password that does not fit.
@@ -160,7 +160,7 @@ impl Restic {
                 return Err(self.failure(&unlocked));
             }
             if !waited {
-                args.push(RETRY_LOCK.into());
+                args.push(format!("--retry-lock={}s", self.lock_wait.min(RETRY_LOCK).as_secs()).into());
                 waited = true;
             }
         }

@@ -58,7 +58,9 @@ impl Repository {
     pub(crate) fn prune_that_hangs(&self) -> Child {
         let child = self.command(&["prune"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         wait_until("prune has its lock", || {
-            fs::read_dir(self.folder.join("locks")).is_ok_and(|mut locks| locks.next().is_some())
+            // While it is written it has a longer name.
+            let is_whole = |lock: fs::DirEntry| lock.file_name().len() == 64;
+            fs::read_dir(self.folder.join("locks")).is_ok_and(|locks| locks.flatten().any(is_whole))
         });
         kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
         child
