@@ -24,6 +24,7 @@ mod restic;
 mod restore;
 mod rsync;
 mod snapshot;
+mod stand_in;
 mod sweep;
 mod volume;
 
@@ -65,7 +66,8 @@ enum Step {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let command = std::env::var(templates::args::RESTORE_COMMAND).ok();
+    let cli = Cli::parse_from(stand_in::words(std::env::args_os(), command.as_deref()));
     let restores = match &cli.step {
         Step::Restore(_) => true,
         Step::Restic(args) => args.is_restore(),

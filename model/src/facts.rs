@@ -2,6 +2,7 @@
 //!
 //! Ten thousand volumes are held in memory at once, so a fact keeps a field only if something reads it.
 
+mod labels;
 mod restore;
 mod work;
 
@@ -18,6 +19,7 @@ use crate::quantity;
 use crate::record::{CopyResult, LostCopy, RestoreRecord, Status};
 use crate::snapshot::{VolumeSnapshot, VolumeSnapshotClass as ApiSnapshotClass};
 
+pub use labels::Labels;
 pub use restore::{Holder, RestorePod, Restorer};
 pub use work::{CronJob, Job, JobState, Pod};
 
@@ -89,6 +91,10 @@ fn namespace(meta: &ObjectMeta) -> String {
     meta.namespace.clone().unwrap_or_default()
 }
 
+fn labels(meta: &ObjectMeta) -> Labels {
+    meta.labels.as_ref().map(Labels::from).unwrap_or_default()
+}
+
 /// The annotations that are ours, and the one of Velero's that users bring along.
 fn settings(meta: &ObjectMeta) -> BTreeMap<String, String> {
     meta.annotations
@@ -146,6 +152,8 @@ pub struct Claim {
     pub from_snapshot: Option<String>,
     /// Our annotations.
     pub settings: BTreeMap<String, String>,
+    /// Its labels; of a volume of our own, none: it is in no group.
+    pub labels: Labels,
     /// The record of its backups.
     pub status: Option<Status>,
     /// What became of its `restore-from`.
@@ -207,6 +215,7 @@ impl From<&PersistentVolumeClaim> for Claim {
             capacity: bytes(actual).max(bytes(requested)),
             from_snapshot,
             settings: settings(meta),
+            labels: if Ours::read(meta).is_none() { labels(meta) } else { Labels::default() },
             status: meta.annotations.as_ref().and_then(|a| a.get(names::STATUS)).and_then(|t| Status::parse(t)),
             restored: meta
                 .annotations
@@ -410,6 +419,8 @@ pub struct Namespace {
     pub terminating: bool,
     /// Our annotations: settings for all of its PVCs.
     pub settings: BTreeMap<String, String>,
+    /// Its labels.
+    pub labels: Labels,
     /// Pod Security's level that it enforces, if it names one.
     pub enforces: Option<String>,
 }
@@ -420,6 +431,7 @@ impl From<&ObjectMeta> for Namespace {
             name: meta.name.clone().unwrap_or_default(),
             terminating: meta.deletion_timestamp.is_some(),
             settings: settings(meta),
+            labels: labels(meta),
             enforces: meta.labels.as_ref().and_then(|l| l.get("pod-security.kubernetes.io/enforce")).cloned(),
         }
     }
@@ -432,11 +444,18 @@ pub struct Policy {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Whether it leaves the pods out that need the network.
+    pub leaves_restic_out: bool,
 }
 
 impl From<&ObjectMeta> for Policy {
     fn from(meta: &ObjectMeta) -> Self {
-        Self { namespace: namespace(meta), name: meta.name.clone().unwrap_or_default() }
+        let of = meta.labels.as_ref().and_then(|l| l.get(names::DESTINATION_TYPE));
+        Self {
+            namespace: namespace(meta),
+            name: meta.name.clone().unwrap_or_default(),
+            leaves_restic_out: of.is_some_and(|of| of == names::DISK),
+        }
     }
 }
 

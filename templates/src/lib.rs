@@ -21,6 +21,7 @@ mod inputs;
 mod network;
 mod objects;
 mod pods;
+mod restic;
 mod restore;
 mod samples;
 #[cfg(test)]
@@ -36,8 +37,9 @@ use serde_json::Value;
 
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
-pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestorePod};
+pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestoreFrom, RestorePod};
 pub use objects::sweep_name;
+pub use restic::Repository;
 
 /// Where a pod that creates objects finds the templates that replace the embedded ones: the mount of
 /// [`Install::templates_config_map`].
@@ -79,16 +81,10 @@ impl Templates {
         objects::snapshot_cronjob(self, install, config, source, protection, rotate)
     }
 
-    /// The Job that a value of `run-now` starts, to be created: made from a source's rendered CronJob as
-    /// `kubectl create job --from` makes it. The same value has the same name.
-    pub fn run_now_job(
-        &self,
-        cronjob: &Value,
-        cronjob_uid: &str,
-        source: &SourceId,
-        value: &str,
-    ) -> Result<Value, RenderError> {
-        objects::run_now_job(cronjob, cronjob_uid, source, value)
+    /// The Job of that name which starts one run, to be created: made from a source's rendered CronJob as
+    /// `kubectl create job --from` makes it.
+    pub fn run_job(&self, cronjob: &Value, cronjob_uid: &str, name: &str) -> Result<Value, RenderError> {
+        objects::run_job(cronjob, cronjob_uid, name)
     }
 
     /// The CronJob that rotates what vanished sources left, to be applied. It carries a hash of itself as
@@ -97,7 +93,8 @@ impl Templates {
         objects::sweep_cronjob(self, install, config)
     }
 
-    /// The Job that copies a promoter to a destination, in the source's namespace, to be created.
+    /// The Job that copies a promoter to a destination, to be created: in the source's namespace, or in the
+    /// controller's if the destination's copies run there.
     pub fn copy_job(&self, install: &Install, config: &Config, copy: &CopyJob<'_>) -> Result<Value, RenderError> {
         objects::copy_job(self, install, config, copy)
     }

@@ -2,8 +2,8 @@
 //!
 //! [`args`] is what every verb is called with, [`secret`] reads the mounted Secret, [`exec`] runs restic, [`heard`]
 //! listens to it and [`cause`] knows what its words mean. [`snapshots`] is what a repository holds. The verbs stand
-//! on these: [`copy`] (with [`init`] and [`report`]), [`prune`], [`verify`], and [`restore`] with [`point`], which
-//! finds the snapshot that is meant.
+//! on these: [`copy`] (with [`init`] and [`report`]), [`prune`], [`verify`], and [`restore`] with [`point`], which finds
+//! the snapshot that is meant.
 
 use clap::Subcommand;
 
@@ -55,8 +55,8 @@ impl Args {
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     match &args.verb {
         Verb::Copy(args) => copy::run(args),
-        Verb::Restore(args) => restore::run(args, log),
         Verb::Prune(args) => prune::run(args),
         Verb::Verify(args) => verify::run(args),
+        Verb::Restore(args) => restore::run(args, log),
     }
 }

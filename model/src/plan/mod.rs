@@ -3,6 +3,7 @@
 //! A plan is made from the observed state alone and may be made at any time: what is done already is
 //! not in it. Nothing here talks to anything.
 
+mod after;
 mod copy;
 mod cronjob;
 mod disk;
@@ -16,14 +17,16 @@ use k8s_openapi::jiff::Timestamp;
 use crate::admit::Waiting;
 use crate::facts::Identity;
 use crate::names::{Run, SourceId};
+use crate::options::Options;
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, HOLDERS_STALE, Holders, RestoreRecord, Status};
 use crate::retention::Retention;
 use crate::schedule::Zone;
 use crate::select::Protection;
 
+pub use after::{NextRun, next_run};
 pub use copy::running;
-pub use restore::{Asker, Lender, Promote, Restore, Restores, any as any_restore, restores};
+pub use restore::{Asker, Lender, Origin, Promote, Restore, Restores, any as any_restore, restores};
 pub use source::{from_our_snapshot, plan, verdict};
 
 /// One step. Doing it twice is the same as doing it once.
@@ -46,8 +49,8 @@ pub enum Action {
         source: SourceId,
         /// What the run goes by.
         protection: Box<Protection>,
-        /// The value of `run-now`.
-        value: String,
+        /// The name of its Job: what starts the same run has the same.
+        job: String,
         /// The source's CronJob, which owns the Job.
         cronjob: Identity,
     },
@@ -170,6 +173,8 @@ pub struct Copy {
     pub accept_empty: bool,
     /// Whether the pod needs the `SELinux` type `spc_t`.
     pub spc_no_relabeling: bool,
+    /// What the source says of its copies in restic repositories.
+    pub options: Options,
 }
 
 /// Something to tell about a source, as an Event on it.
@@ -192,7 +197,7 @@ impl Action {
         match self {
             Self::ApplyCronJob { source, .. } => format!("cronjob/{}", source.uid),
             Self::DeleteCronJob(id) => format!("cronjob-delete/{}", id.uid),
-            Self::StartRun { source, value, .. } => format!("run/{}/{value}", source.uid),
+            Self::StartRun { job, .. } => format!("run/{job}"),
             Self::MakeDisk(step, destination, namespace) => format!("disk/{step:?}/{destination}/{namespace}"),
             Self::StartCopy(copy) => format!("copy/{}/{}/{}", copy.source.uid, copy.run, copy.destination),
             Self::Record { snapshot, destination, .. } | Self::NoteLost { snapshot, destination, .. } => {
