@@ -12,6 +12,7 @@ pub mod config;
 pub mod copies;
 pub mod duration;
 pub mod facts;
+pub mod handle;
 pub mod hold;
 pub mod maintain;
 pub mod names;

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::facts::{
-    Claim, CronJob, Holder, Job, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot, SnapshotClass, StorageClass,
-    Volume,
+    Claim, Content, CronJob, Holder, Job, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot, SnapshotClass,
+    StorageClass, Volume,
 };
 use crate::names::SourceId;
 use crate::reason::Problem;
@@ -43,6 +43,8 @@ pub enum Seen<T> {
 pub enum Change {
     Claim(Seen<Claim>),
     Snapshot(Seen<Snapshot>),
+    /// A VolumeSnapshotContent of ours.
+    Content(Seen<Content>),
     Volume(Seen<Volume>),
     Job(Seen<Job>),
     Pod(Seen<Pod>),
@@ -76,6 +78,8 @@ pub struct Belongings {
     pub jobs: BTreeSet<Key>,
     /// Its CronJobs; one, unless somebody copied it.
     pub cronjobs: BTreeSet<Key>,
+    /// From what its central copies are made: the names that content, snapshot and PVC share.
+    pub central: BTreeSet<String>,
 }
 
 impl Belongings {
@@ -99,6 +103,8 @@ pub struct World {
     pub claims: Store<Claim>,
     /// Our VolumeSnapshots.
     pub snapshots: Store<Snapshot>,
+    /// Our `VolumeSnapshotContents`, of central copies.
+    pub contents: Store<Content>,
     /// PersistentVolumes.
     pub volumes: Store<Volume>,
     /// Our Jobs.
@@ -125,6 +131,8 @@ pub struct World {
     pub(crate) asking: BTreeSet<Key>,
     /// Volumes of disks that are lent for restores.
     pub(crate) grants: BTreeSet<String>,
+    /// By name of a central promoter in our namespace: its volume.
+    pub(crate) central_volumes: HashMap<String, String>,
     /// By source: the last step that the API server refused, until one succeeds.
     pub faults: HashMap<String, Problem>,
     /// By who asks for a restore (its UID): what the API server refused, until that succeeds.
@@ -144,6 +152,7 @@ impl World {
             classes: Classes::default(),
             claims: Store::default(),
             snapshots: Store::default(),
+            contents: Store::default(),
             volumes: Store::default(),
             jobs: Store::default(),
             pods: Store::default(),
@@ -159,6 +168,7 @@ impl World {
             holders: HashMap::new(),
             asking: BTreeSet::new(),
             grants: BTreeSet::new(),
+            central_volumes: HashMap::new(),
             faults: HashMap::new(),
             restore_faults: HashMap::new(),
             waits: HashMap::new(),
@@ -188,6 +198,7 @@ impl World {
             ("deployments", self.restorers.synced),
             ("the snapshot API", self.snapshot_api.is_some()),
             ("volumesnapshots", !with_api || self.snapshots.synced),
+            ("volumesnapshotcontents", !with_api || self.contents.synced),
             ("volumesnapshotclasses", !with_api || self.snapshot_classes.synced),
         ]
         .into_iter()
