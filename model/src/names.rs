@@ -344,7 +344,7 @@ pub fn central(instance: &str, source: &SourceId, run: &Run, destination: &str) 
     let readable = source.name.replace('.', "-");
     let whole = format!("{instance}/{}/{run}/{destination}", source.seed());
     let run = run.as_str().to_ascii_lowercase();
-    format!("{CENTRAL_PREFIX}{}-{run}-{}-{}", cut(&readable, 17), cut(destination, 10), hash(&whole, 12))
+    format!("{CENTRAL_PREFIX}{}-{run}-{}-{}", cut(&readable, 16), cut(destination, 10), hash(&whole, 12))
 }
 
 /// The Job that does a task for a source at a destination, of the minute for which it was due.
