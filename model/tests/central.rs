@@ -197,7 +197,10 @@ fn a_copy_that_is_prepared_counts_as_running_once() {
     assert_eq!((Cluster::new().plan(minute(1)).ready.len(), content.plan(minute(1)).ready.len()), (1, 0));
     let full = Limits { cluster: 0, ..Limits::default() };
     let ready: Vec<_> = Cluster::new().plan(minute(1)).ready.into_iter().map(|(w, _)| w).collect();
-    assert!(matches!(model::admit::admit(&ready, &[], &full)[..], [model::admit::Admission::Wait(_)]));
+    assert!(matches!(
+        model::admit::admit(&ready, &[], &full, &std::collections::BTreeMap::default(), minute(1))[..],
+        [model::admit::Admission::Wait(_)]
+    ));
 }
 
 /// What lies in our own namespace has the source's labels, and is none of what the source has.

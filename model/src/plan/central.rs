@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::copy::{Request, RunView, is_for, runs, slot};
+use super::copy::{Request, RunView, is_for, online, runs, slot};
 use super::{Action, Copy, Plan};
 use crate::admit::{Slot, Waiting};
 use crate::config::{Deadlines, Destination};
@@ -196,7 +196,8 @@ pub(super) fn start(
         Ok(step) => step,
         Err(problem) => return Ok(Err(problem)),
     };
-    let copy = Copy { isolate: false, ..request.copy(destination, name.clone()) };
+    online(world, &world.namespace)?;
+    let copy = request.copy(destination, name.clone());
     let live = world.claim_of(&source.uid);
     let capacity = |claim: Option<&Claim>| claim.map_or(0, |c| c.capacity);
     let make = |part| {

@@ -4,8 +4,22 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::store::{Observed, Replaced};
 use super::{Belongings, Change, Key, Seen, World};
+use crate::breaker::{self, Results};
+use crate::config::Config;
 use crate::facts::{Claim, Content, CronJob, Job, Ours, Pod, Snapshot, Volume};
 use crate::names::Component;
+use crate::record::CopyResult;
+
+/// The results of a snapshot's copies to destinations that have a breaker.
+fn results<'a>(
+    config: &'a Config,
+    instance: &'a str,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = (String, &'a CopyResult)> {
+    let ours = snapshot.ours.as_ref().is_some_and(|o| o.instance == instance);
+    let copies = snapshot.copies.iter().filter(move |_| ours);
+    copies.filter_map(|(name, result)| Some((breaker::key(config.destination(name)?, &snapshot.namespace)?, result)))
+}
 
 /// The labels of a snapshot that is a restore point: those of central copies are none, wherever they are.
 fn point(snapshot: &Snapshot) -> Option<&Ours> {
@@ -17,34 +31,8 @@ impl World {
     pub fn apply(&mut self, change: Change) -> HashSet<String> {
         match change {
             Change::Claim(seen) => self.apply_claims(seen),
-            Change::Snapshot(seen) => {
-                let replaced = self.snapshots.apply(seen);
-                let both = |(old, new): &(Option<Snapshot>, Option<Key>)| {
-                    let new = new.as_ref().and_then(|k| self.snapshots.items.get(k));
-                    [old.as_ref(), new].map(|s| s.and_then(|s| self.central(s.ours.as_ref(), &s.key())))
-                };
-                let central: Vec<(String, String)> = replaced.iter().flat_map(both).flatten().collect();
-                let mut dirty = self.index_central(central);
-                dirty.extend(self.reindex(
-                    replaced,
-                    |b| &mut b.snapshots,
-                    |w, k| w.ours(point(w.snapshots.items.get(k)?)).map(|o| o.source_uid.clone()),
-                    |s: &Snapshot| point(s),
-                ));
-                self.forget_empty(&dirty);
-                dirty
-            }
-            Change::Content(seen) => {
-                let replaced = self.contents.apply(seen);
-                let both = |(old, new): &(Option<Content>, Option<Key>)| {
-                    let new = new.as_ref().and_then(|k| self.contents.items.get(k));
-                    [old.as_ref(), new].map(|c| c.and_then(|c| self.central(c.ours.as_ref(), &c.key())))
-                };
-                let central: Vec<(String, String)> = replaced.iter().flat_map(both).flatten().collect();
-                let dirty = self.index_central(central);
-                self.forget_empty(&dirty);
-                dirty
-            }
+            Change::Snapshot(seen) => self.apply_snapshots(seen),
+            Change::Content(seen) => self.apply_contents(seen),
             Change::Job(seen) => self.apply_jobs(seen),
             Change::CronJob(seen) => {
                 // All are in one namespace, so their keys go without it.
@@ -112,9 +100,58 @@ impl World {
             }
             Change::Config(config) => {
                 self.config = config;
+                // Which destinations have a breaker, and who shares one, is the configuration's to say.
+                self.results = Results::default();
+                for snapshot in self.snapshots.iter() {
+                    results(&self.config, &self.instance, snapshot).for_each(|(k, r)| self.results.put(&k, r));
+                }
                 self.all_if(true)
             }
         }
+    }
+
+    /// What changed results say about their destinations.
+    fn weigh(&mut self, replaced: &Replaced<Snapshot>) {
+        for (old, new) in replaced {
+            for (key, result) in old.iter().flat_map(|s| results(&self.config, &self.instance, s)) {
+                self.results.take(&key, result);
+            }
+            let new = new.as_ref().and_then(|k| self.snapshots.items.get(k));
+            for (key, result) in new.into_iter().flat_map(|s| results(&self.config, &self.instance, s)) {
+                self.results.put(&key, result);
+            }
+        }
+    }
+
+    fn apply_snapshots(&mut self, seen: Seen<Snapshot>) -> HashSet<String> {
+        let replaced = self.snapshots.apply(seen);
+        self.weigh(&replaced);
+        let both = |(old, new): &(Option<Snapshot>, Option<Key>)| {
+            let new = new.as_ref().and_then(|k| self.snapshots.items.get(k));
+            [old.as_ref(), new].map(|s| s.and_then(|s| self.central(s.ours.as_ref(), &s.key())))
+        };
+        let central: Vec<(String, String)> = replaced.iter().flat_map(both).flatten().collect();
+        let mut dirty = self.index_central(central);
+        dirty.extend(self.reindex(
+            replaced,
+            |b| &mut b.snapshots,
+            |w, k| w.ours(point(w.snapshots.items.get(k)?)).map(|o| o.source_uid.clone()),
+            |s: &Snapshot| point(s),
+        ));
+        self.forget_empty(&dirty);
+        dirty
+    }
+
+    fn apply_contents(&mut self, seen: Seen<Content>) -> HashSet<String> {
+        let replaced = self.contents.apply(seen);
+        let both = |(old, new): &(Option<Content>, Option<Key>)| {
+            let new = new.as_ref().and_then(|k| self.contents.items.get(k));
+            [old.as_ref(), new].map(|c| c.and_then(|c| self.central(c.ours.as_ref(), &c.key())))
+        };
+        let central: Vec<(String, String)> = replaced.iter().flat_map(both).flatten().collect();
+        let dirty = self.index_central(central);
+        self.forget_empty(&dirty);
+        dirty
     }
 
     /// The API counts as there once its classes are known too: when it appears, no volume is told in between
