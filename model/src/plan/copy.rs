@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::ended::{self, Ended};
 use super::{Action, Copy, Plan, disk, restore};
 use crate::admit::{Slot, Waiting};
 use crate::config::{Destination, Store};
 use crate::copies::{self, Next, RunFacts};
-use crate::facts::{Claim, Job, JobState, Pod, Snapshot};
+use crate::facts::{Claim, Job, JobState, Snapshot};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState};
@@ -282,35 +283,13 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
     let Some(snapshot) = snapshot.filter(|s| !s.copies.contains_key(destination)) else {
         return delete(plan);
     };
-    let pods: Vec<&Pod> = world.pods_of(job).collect();
-    let told = pods
-        .iter()
-        .filter_map(|p| p.ended.as_ref())
-        .filter_map(|(_, text)| serde_json::from_str::<CopyResult>(text).ok())
-        .max_by_key(|r| r.finished);
-    let result = match (job.state, told) {
-        (JobState::Active, _) => {
-            let started = pods.iter().any(|p| p.node.is_some() && p.stuck.is_none());
-            // A try that is made anew, after a node was lost, has its own time to start.
-            let tried = pods.iter().map(|p| p.created).max().unwrap_or(job.created);
-            let until = world.config.deadlines.copy_start.after(tried);
-            if started {
-                return;
-            }
-            if now < until {
-                plan.wake_at(Some(until));
-                return;
-            }
-            CopyResult::without_data(CopyState::Failed, &not_started(&pods), now)
-        }
-        (_, Some(told)) => told,
-        // Jobs and pods come through two watches: the pod's end may be seen after its Job's.
-        (_, None) if now < job.told_until() => {
-            plan.wake_at(Some(job.told_until()));
-            return;
-        }
+    let failed = |problem: &Problem| CopyResult::without_data(CopyState::Failed, problem, now);
+    let result = match ended::ended::<CopyResult>(world, job, now) {
+        Ended::NotYet(again) => return plan.wake_at(again),
+        Ended::Told(told) => told,
+        Ended::Failed(problem) => failed(&problem),
         // The tree is there and the message is lost: another Job finds it, and tells again. But only one.
-        (JobState::Complete, None) => match snapshot.lost.get(destination) {
+        Ended::Silent => match snapshot.lost.get(destination) {
             None => {
                 plan.actions.push(Action::NoteLost {
                     namespace: snapshot.namespace.clone(),
@@ -324,14 +303,9 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
             Some(lost) if *lost == job.id.uid => return delete(plan),
             Some(_) => {
                 let message = "two Jobs ended well and left no result: does the template keep terminationMessagePath?";
-                CopyResult::without_data(CopyState::Failed, &Problem::new(Reason::JobFailed, message), now)
+                failed(&Problem::new(Reason::JobFailed, message))
             }
         },
-        (JobState::Failed, None) => {
-            let (why, message) = job.failure.clone().unwrap_or_default();
-            let reason = if why == "DeadlineExceeded" { Reason::DeadlineExceeded } else { Reason::JobFailed };
-            CopyResult::without_data(CopyState::Failed, &Problem::new(reason, message), now)
-        }
     };
     plan.actions.push(Action::Record {
         namespace: snapshot.namespace.clone(),
@@ -340,19 +314,4 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
         destination: destination.clone(),
         result: Box::new(result),
     });
-}
-
-/// Why no pod of a Job runs (F38, F39, F40).
-pub(super) fn not_started(pods: &[&Pod]) -> Problem {
-    for pod in pods {
-        if let Some((why, message)) = &pod.stuck {
-            return Problem::new(Reason::PodNotStarted, format!("pod {}: {why}: {message}", pod.name));
-        }
-        if let Some(message) = &pod.unschedulable {
-            let conflict = message.contains("volume node affinity conflict");
-            let reason = if conflict { Reason::NodeConflict } else { Reason::PodNotStarted };
-            return Problem::new(reason, format!("pod {}: {message}", pod.name));
-        }
-    }
-    Problem::new(Reason::PodNotStarted, "the Job made no pod that runs: look at the Job's events")
 }

@@ -6,6 +6,7 @@
 mod copy;
 mod cronjob;
 mod disk;
+mod ended;
 mod resolve;
 mod restore;
 mod source;

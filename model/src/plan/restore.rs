@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::Action;
+use super::ended::{self, Ended};
 use super::resolve::{Ask, Found, Obstacle};
-use super::{Action, copy};
 use crate::duration::Span;
-use crate::facts::{Claim, Holder, Identity, Job, JobState, Pod, Restorer};
+use crate::facts::{Claim, Holder, Identity, Job, Restorer};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{HOLDERS_STALE, Holders, RestoreRecord, RestoreResult, RestoreState};
@@ -305,7 +306,7 @@ fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut Restores) 
     plan.namespaces.insert(claim.namespace.clone());
     if let (Some(job), Some(status)) = (job, status.filter(|s| s.state == RestoreState::Ready)) {
         hold(world, &claim.namespace, status.point.as_deref(), now, plan);
-        if let Some((state, problem, result)) = ended(world, job, now, plan) {
+        if let Some((state, problem, result)) = outcome(world, job, now, plan) {
             write(RestoreRecord { state, problem, result, ..status.clone() }, plan);
         }
         return;
@@ -324,43 +325,23 @@ fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut Restores) 
 }
 
 /// How a restore Job ended; nothing while it has not.
-fn ended(
+fn outcome(
     world: &World,
     job: &Job,
     now: Timestamp,
     plan: &mut Restores,
 ) -> Option<(RestoreState, Option<Problem>, Option<RestoreResult>)> {
-    let pods: Vec<&Pod> = world.pods_of(job).collect();
-    let told = pods
-        .iter()
-        .filter_map(|p| p.ended.as_ref())
-        .filter_map(|(_, text)| serde_json::from_str::<RestoreResult>(text).ok())
-        .max_by_key(|r| r.finished);
-    let failed = |reason, message: String| Some((RestoreState::Failed, Some(Problem::new(reason, message)), None));
-    match (job.state, told) {
-        (JobState::Active, _) => {
-            if pods.iter().any(|p| p.node.is_some() && p.stuck.is_none()) {
-                return None;
+    let failed = |problem| Some((RestoreState::Failed, Some(problem), None));
+    match ended::ended::<RestoreResult>(world, job, now) {
+        Ended::NotYet(again) => {
+            if let Some(again) = again {
+                plan.wake_at(again);
             }
-            let tried = pods.iter().map(|p| p.created).max().unwrap_or(job.created);
-            let until = world.config.deadlines.copy_start.after(tried);
-            if now < until {
-                plan.wake_at(until);
-                return None;
-            }
-            let problem = copy::not_started(&pods);
-            failed(problem.reason, problem.message)
-        }
-        (_, Some(told)) => Some((told.state, told.problem.clone(), Some(told))),
-        (_, None) if now < job.told_until() => {
-            plan.wake_at(job.told_until());
             None
         }
-        (_, None) => {
-            let (why, message) = job.failure.clone().unwrap_or_default();
-            let reason = if why == "DeadlineExceeded" { Reason::DeadlineExceeded } else { Reason::JobFailed };
-            failed(reason, if message.is_empty() { "the Job ended and left no result".to_owned() } else { message })
-        }
+        Ended::Told(told) => Some((told.state, told.problem.clone(), Some(told))),
+        Ended::Silent => failed(Problem::new(Reason::JobFailed, "the Job ended and left no result")),
+        Ended::Failed(problem) => failed(problem),
     }
 }
 
