@@ -1,7 +1,7 @@
-//! Which waiting copies may start now.
+//! Which waiting copies and tasks may start now.
 //!
-//! Limits per cluster, namespace, node and destination; one writer per disk; fair between namespaces, then
-//! oldest first. The state is what the objects say, so that a restart changes nothing, and the decision is
+//! Limits per cluster, namespace, node and destination; one writer per disk or repository; copies before tasks; fair
+//! between namespaces, then oldest first. The state is what the objects say, so that a restart changes nothing, and the decision is
 //! made in one place from one state, so that a limit of one admits one (F86).
 
 use std::collections::BTreeMap;
@@ -25,14 +25,25 @@ pub struct Slot {
     pub node: Option<String>,
 }
 
-/// A copy that waits.
+/// What comes before what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// A copy.
+    Copy,
+    /// A task for copies that are there already.
+    Task,
+}
+
+/// A copy or task that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
+    /// Which of them.
+    pub rank: Rank,
     /// Its source.
     pub source: SourceId,
-    /// Its run.
+    /// Its run; of a task the minute for which it is due.
     pub run: Run,
-    /// Since when its promoter has been there.
+    /// Since when its promoter has been there, or it is due.
     pub since: Timestamp,
     /// What it would occupy.
     pub slot: Slot,
@@ -113,13 +124,12 @@ pub fn admit(waiting: &[Waiting], running: &[Slot], limits: &Limits) -> Vec<Admi
     }
     let mut open: Vec<usize> = (0..waiting.len()).collect();
     open.sort_by(|a, b| age(&waiting[*a]).cmp(&age(&waiting[*b])));
-    // Each round starts the oldest copy of the namespace that has the fewest.
+    // Each round starts the oldest copy of the namespace that has the fewest; tasks when no copy can.
     while used.cluster < limits.cluster {
-        let next = open
-            .iter()
-            .copied()
-            .filter(|i| used.obstacle(&waiting[*i].slot, limits).is_none())
-            .min_by_key(|i| used.namespaces.get(&waiting[*i].slot.namespace).copied().unwrap_or(0));
+        let next =
+            open.iter().copied().filter(|i| used.obstacle(&waiting[*i].slot, limits).is_none()).min_by_key(|i| {
+                (waiting[*i].rank, used.namespaces.get(&waiting[*i].slot.namespace).copied().unwrap_or(0))
+            });
         let Some(index) = next else { break };
         used.add(&waiting[index].slot);
         open.retain(|i| *i != index);
@@ -136,6 +146,6 @@ pub fn admit(waiting: &[Waiting], running: &[Slot], limits: &Limits) -> Vec<Admi
     answers
 }
 
-fn age(waiting: &Waiting) -> (Timestamp, &Run, &SourceId) {
-    (waiting.since, &waiting.run, &waiting.source)
+fn age(waiting: &Waiting) -> (Rank, Timestamp, &Run, &SourceId) {
+    (waiting.rank, waiting.since, &waiting.run, &waiting.source)
 }

@@ -6,7 +6,7 @@ mod fixtures;
 use std::collections::BTreeMap;
 
 use model::Timestamp;
-use model::admit::{Admission, Slot, Waiting, admit};
+use model::admit::{Admission, Rank, Slot, Waiting, admit};
 use model::config::Limits;
 use model::duration::Span;
 use model::names::{Run, SourceId};
@@ -25,7 +25,7 @@ fn slot(namespace: &str, destination: &str, disk: &str, node: Option<&str>) -> S
 fn waiting(number: u64, slot: Slot) -> Waiting {
     let since = Span::minutes(number).after(Timestamp::UNIX_EPOCH);
     let source = SourceId { namespace: slot.namespace.clone(), name: format!("pvc-{number}"), uid: number.to_string() };
-    Waiting { source, run: Run::at(since), since, slot }
+    Waiting { rank: Rank::Copy, source, run: Run::at(since), since, slot }
 }
 
 fn limits(cluster: u32, namespace: u32, node: u32, destination: u32) -> Limits {

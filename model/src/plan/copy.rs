@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::ended::{self, Ended};
 use super::{Action, Copy, Plan, disk, restore};
-use crate::admit::{Slot, Waiting};
+use crate::admit::{Rank, Slot, Waiting};
 use crate::config::{Destination, Store};
 use crate::copies::{self, Next, RunFacts};
 use crate::facts::{Claim, Job, JobState, Snapshot};
@@ -202,6 +202,7 @@ impl Request<'_> {
         let zone = self.protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone());
         let taken = view.snapshot.retention.as_ref().and_then(|t| t.parse().ok());
         let waiting = Waiting {
+            rank: Rank::Copy,
             source: self.source.clone(),
             run: view.run.clone(),
             since: promoter.created,
@@ -219,12 +220,12 @@ impl Request<'_> {
             accept_empty: self.protection.is_some_and(|p| p.accept_empty),
             spc_no_relabeling: self.protection.is_some_and(|p| p.promoter.spc_no_relabeling),
         };
-        plan.ready.push((waiting, Box::new(copy)));
+        plan.ready.push((waiting, Action::StartCopy(Box::new(copy))));
         Ok(())
     }
 }
 
-fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
+pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
     // A host's disk is one, whatever the namespace; a PVC is one in each; a repository is one for each source.
     let disk = match destination.store {
         Store::HostPath(_) => destination.name.clone(),
@@ -255,16 +256,18 @@ pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Res
     }
 }
 
-/// What the copies that run now occupy.
+/// What the copies and tasks that run now occupy.
 pub fn running(world: &World) -> impl Iterator<Item = Slot> {
     world.jobs.iter().filter_map(|job| {
-        let ours = job.ours.as_ref().filter(|o| o.instance == world.instance && o.component == Component::Copy)?;
-        if job.state != JobState::Active {
+        let ours = job.ours.as_ref().filter(|o| o.instance == world.instance)?;
+        if job.state != JobState::Active || !matches!(ours.component, Component::Copy | Component::Maintain) {
             return None;
         }
         let destination = world.config.destination(ours.destination.as_deref()?)?;
         let node = world.pods_of(job).find_map(|p| p.node.clone());
-        Some(slot(destination, &job.namespace, &ours.source_uid, node))
+        // What runs in our own namespace counts for the source's.
+        let namespace = job.source_namespace.as_ref().unwrap_or(&job.namespace);
+        Some(slot(destination, namespace, &ours.source_uid, node))
     })
 }
 

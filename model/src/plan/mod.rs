@@ -6,7 +6,9 @@
 mod copy;
 mod cronjob;
 mod disk;
+mod drill;
 mod ended;
+mod maintain;
 mod resolve;
 mod restore;
 mod source;
@@ -24,8 +26,11 @@ use crate::schedule::Zone;
 use crate::select::Protection;
 
 pub use copy::running;
+pub use drill::Drill;
+pub use maintain::{Maintain, TaskEnd, Work, next_part};
 pub use restore::{Asker, Lender, Promote, Restore, Restores, any as any_restore, restores};
 pub use source::{from_our_snapshot, plan, verdict};
+pub use status::proven;
 
 /// One step. Doing it twice is the same as doing it once.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +61,8 @@ pub enum Action {
     MakeDisk(DiskStep, String, String),
     /// Create a copy Job.
     StartCopy(Box<Copy>),
+    /// Create the Job of a task.
+    StartTask(Box<Maintain>),
     /// Write a copy's result on its snapshot.
     Record {
         /// The snapshot's namespace.
@@ -134,6 +141,8 @@ pub enum Action {
         status: Box<Status>,
         /// What changed.
         notes: Vec<Note>,
+        /// The tasks whose end is new in it.
+        tasks: Vec<TaskEnd>,
     },
 }
 
@@ -196,6 +205,9 @@ impl Action {
             Self::StartRun { source, value, .. } => format!("run/{}/{value}", source.uid),
             Self::MakeDisk(step, destination, namespace) => format!("disk/{step:?}/{destination}/{namespace}"),
             Self::StartCopy(copy) => format!("copy/{}/{}/{}", copy.source.uid, copy.run, copy.destination),
+            Self::StartTask(task) => {
+                format!("{}/{}/{}/{}", task.task().as_str(), task.source.uid, task.due, task.destination)
+            }
             Self::Record { snapshot, destination, .. } | Self::NoteLost { snapshot, destination, .. } => {
                 format!("record/{}/{destination}", snapshot.uid)
             }
@@ -225,6 +237,7 @@ impl Action {
             Self::StartRun { .. } => "StartRun",
             Self::MakeDisk(..) => "MakeDisk",
             Self::StartCopy(_) => "StartCopy",
+            Self::StartTask(_) => "StartTask",
             Self::Record { .. } => "Record",
             Self::NoteLost { .. } => "NoteLost",
             Self::DeleteJob { .. } => "DeleteJob",
@@ -247,6 +260,7 @@ impl Action {
                 Some(&source.uid)
             }
             Self::StartCopy(copy) => Some(&copy.source.uid),
+            Self::StartTask(task) => Some(&task.source.uid),
             Self::Record { uid, .. } | Self::NoteLost { uid, .. } => Some(uid),
             // Restores are planned together, and no source's own.
             Self::DeleteCronJob(_)
@@ -266,7 +280,7 @@ impl Action {
     #[must_use]
     pub fn asker(&self) -> Option<&str> {
         match self {
-            Self::Promote(promote) => Some(&promote.asker),
+            Self::Promote(promote) => promote.asker.as_deref(),
             Self::PrepareRestore(restore) | Self::StartRestore(restore) => Some(restore.asker.uid()),
             _ => None,
         }
@@ -297,12 +311,23 @@ pub fn status_key(uid: &str) -> String {
 /// Where a source stands, for the totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// It is protected; the newest good run and the newest failure, if there are.
-    Protected(Option<Run>, Option<Reason>),
+    /// It is protected; the newest good run and the newest failure, if there are; what its drills say.
+    Protected(Option<Run>, Option<Reason>, Vec<Proof>),
     /// It is not.
     Unprotected(Reason),
     /// The source is gone, its restore points are not.
     Vanished,
+}
+
+/// What the drills of a source at a destination say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The destination.
+    pub destination: String,
+    /// When a copy there was last proven to be restorable.
+    pub proven: Option<Timestamp>,
+    /// Whether the newest drill failed.
+    pub failed: bool,
 }
 
 /// What to do about one source.
@@ -310,8 +335,8 @@ pub enum Standing {
 pub struct Plan {
     /// Steps that can be taken at once.
     pub actions: Vec<Action>,
-    /// Copies that may start as soon as they are admitted.
-    pub ready: Vec<(Waiting, Box<Copy>)>,
+    /// Copies and tasks that may start as soon as they are admitted, as the steps that start them.
+    pub ready: Vec<(Waiting, Action)>,
     /// When to look again, if nothing happens before.
     pub wake: Option<Timestamp>,
     /// Where the source stands.
