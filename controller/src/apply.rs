@@ -212,6 +212,8 @@ impl Applier {
                 zone: &copy.zone,
                 accept_empty: copy.accept_empty,
                 spc_no_relabeling: copy.spc_no_relabeling,
+                options: &copy.options,
+                secret: None,
             },
         )?;
         let change = self.create_job(&job).await?;

@@ -15,6 +15,7 @@ pub mod facts;
 pub mod hold;
 pub mod maintain;
 pub mod names;
+pub mod options;
 pub mod plan;
 pub mod quantity;
 pub mod reason;

@@ -41,6 +41,8 @@ pub const COMPONENT: &str = "backup-controller.io/component";
 pub const DESTINATION: &str = "backup-controller.io/destination";
 /// Label on pods that need the network, and on their Jobs: the destination's type, `restic`.
 pub const DESTINATION_TYPE: &str = "backup-controller.io/destination-type";
+/// The value of [`DESTINATION_TYPE`] for restic repositories.
+pub const RESTIC: &str = "restic";
 /// Label on Jobs that care for a destination: what they do, a [`crate::maintain::Task`].
 pub const TASK: &str = "backup-controller.io/task";
 
@@ -65,6 +67,8 @@ pub const TIME_ZONE: &str = "backup-controller.io/time-zone";
 pub const RETENTION: &str = "backup-controller.io/retention";
 /// Annotation of users on a PVC or Namespace: destinations, separated by commas.
 pub const DESTINATION_SETTING: &str = "backup-controller.io/destination";
+/// Annotation of users on a PVC or Namespace: a [`crate::options::Options`], of copies in restic repositories.
+pub const COPY_OPTIONS: &str = "backup-controller.io/copy-options";
 /// Annotation of users on a PVC: the class that its snapshots are made with.
 pub const SNAPSHOT_CLASS: &str = "backup-controller.io/snapshot-class";
 /// Annotation of users on a PVC: a new value starts one run.

@@ -9,6 +9,7 @@ use crate::config::{ClassRule, Config, Mode, PromoterRetention};
 use crate::duration::Span;
 use crate::facts::{self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, VELERO_SNAPSHOT_CLASS, Volume};
 use crate::names::{self, Component};
+use crate::options::Options;
 use crate::reason::{Problem, Reason};
 use crate::record::clip;
 use crate::retention::Retention;
@@ -56,6 +57,8 @@ pub struct Protection {
     pub retention: Retention,
     /// Names of destinations, in the configuration's order.
     pub destinations: Vec<String>,
+    /// What it says of its copies in restic repositories.
+    pub options: Options,
     /// The class of its snapshots, and the rule that chose it.
     pub snapshot_class: (String, ClassChoice),
     /// How promoters are made.
@@ -399,6 +402,7 @@ fn settings(
     });
     let half = schedule.shortest_interval().as_secs() / 2;
     let destinations = destinations(input, warnings);
+    let options = setting(input, names::COPY_OPTIONS, warnings, |t| t.parse::<Options>().map_err(|e| e.to_string()));
     let accept_empty = accept_empty(input, warnings);
     Ok(Protection {
         starting_deadline: Span::from_secs(half.clamp(30, 3600)),
@@ -406,6 +410,7 @@ fn settings(
         zone: zone.unwrap_or_else(|| defaults.time_zone.clone()),
         retention: retention.unwrap_or_else(|| defaults.retention.clone()),
         destinations,
+        options: options.unwrap_or_default(),
         unreadable: warnings.len() > readable,
         snapshot_class,
         promoter,

@@ -7,6 +7,7 @@ use model::config::{Bounds, Config, PromoterRetention};
 use model::names::SourceId;
 use model::select::Protection;
 
+use crate::restic::Repository;
 use crate::{CopyJob, Install, TEMPLATES_DIR};
 
 /// Where the program is in our images.
@@ -17,6 +18,12 @@ pub const SOURCE_DIR: &str = "/source";
 pub const DESTINATION_DIR: &str = "/destination";
 /// Where a keeper's pod has the root of the host's disk.
 pub const KEEPER_DIR: &str = "/disk";
+/// Where a restic pod has the Secret: a file for each key.
+pub const SECRET_DIR: &str = "/secret";
+/// Where a restic pod has the certificate of the authority that signs the endpoint's: the file `ca.crt`.
+pub const CA_DIR: &str = "/ca";
+/// Where restic has its cache.
+pub const CACHE_DIR: &str = "/cache";
 
 /// Kubernetes replaces `$(NAME)` in a container's arguments by the variable's value. Each `$` is doubled,
 /// which it makes one again.
@@ -106,6 +113,47 @@ pub fn copy_args(config: &Config, copy: &CopyJob<'_>) -> Vec<String> {
     args.0
 }
 
+/// `backup-job restic <verb>`: how a repository is reached. What the verb wants itself comes after it.
+#[must_use]
+pub fn restic_args(verb: &str, repository: &Repository<'_>) -> Vec<String> {
+    let (restic, source) = (&repository.restic, repository.source);
+    let mut args = Args::new("restic");
+    args.0.push(verb.to_owned());
+    args.option("name", repository.destination)
+        .option("repository", restic.address(source))
+        .option("secret", SECRET_DIR)
+        .option("secret-name", format!("{}/{}", repository.namespace, repository.secret));
+    if restic.ca.is_some() {
+        args.option("ca", format!("{CA_DIR}/ca.crt"));
+    }
+    if restic.cache.is_some() {
+        args.option("cache", CACHE_DIR);
+    }
+    for (name, value) in &restic.environment {
+        args.option("env", format!("{name}={value}"));
+    }
+    args.maybe("limit-upload", restic.limit_upload).maybe("limit-download", restic.limit_download);
+    args.option("namespace", &source.namespace).option("pvc", &source.name).option("uid", &source.uid);
+    args.0
+}
+
+/// `backup-job restic copy`: one run to a repository.
+#[must_use]
+pub fn restic_copy_args(copy: &CopyJob<'_>, repository: &Repository<'_>) -> Vec<String> {
+    let restic = &repository.restic;
+    let mut args = Args(restic_args("copy", repository));
+    args.option("run", copy.run)
+        .option("source", SOURCE_DIR)
+        .flag("accept-empty", copy.accept_empty)
+        .flag("skip-unchanged", restic.skip_unchanged)
+        .option("compression", restic.compression.as_str())
+        .maybe("pack-size", restic.pack_size);
+    for pattern in &restic.exclude {
+        args.option("exclude", pattern);
+    }
+    args.0
+}
+
 /// `backup-job keep`: checks that a host's disk is mounted, and makes a tenant's folder on it.
 #[must_use]
 pub fn keep_args(namespace: &str) -> Vec<String> {
@@ -135,6 +183,13 @@ impl Args {
 
     fn option(&mut self, name: &str, value: impl std::fmt::Display) -> &mut Self {
         self.0.push(format!("--{name}={value}"));
+        self
+    }
+
+    fn maybe(&mut self, name: &str, value: Option<impl std::fmt::Display>) -> &mut Self {
+        if let Some(value) = value {
+            self.option(name, value);
+        }
         self
     }
 

@@ -50,6 +50,8 @@ files! {
     Promoter = "promoter.yaml.hbs",
     /// The Job that copies that.
     Copy = "copy.yaml.hbs",
+    /// The Job that copies that to a restic repository.
+    CopyRestic = "copy-restic.yaml.hbs",
     /// The PVC of a BackupDisk.
     DiskClaim = "disk-claim.yaml.hbs",
     /// The Job that readies a host's disk.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use model::config::Destination;
 use model::names::{Run, SourceId};
+use model::options::Options;
 use model::retention::Retention;
 use model::schedule::Zone;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,10 @@ pub struct CopyJob<'a> {
     /// Whether the pod needs the `SELinux` type `spc_t` to read the promoter. Pod Security `baseline`
     /// refuses that type.
     pub spc_no_relabeling: bool,
+    /// What the source says of its copies in restic repositories.
+    pub options: &'a Options,
+    /// The Secret of a restic repository, if it is another one than the destination's.
+    pub secret: Option<&'a str>,
 }
 
 /// A pod that restores.

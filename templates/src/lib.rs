@@ -21,6 +21,7 @@ mod inputs;
 mod network;
 mod objects;
 mod pods;
+mod restic;
 mod restore;
 mod samples;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
 pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestorePod};
 pub use objects::sweep_name;
+pub use restic::Repository;
 
 /// Where a pod that creates objects finds the templates that replace the embedded ones: the mount of
 /// [`Install::templates_config_map`].
@@ -97,7 +99,8 @@ impl Templates {
         objects::sweep_cronjob(self, install, config)
     }
 
-    /// The Job that copies a promoter to a destination, in the source's namespace, to be created.
+    /// The Job that copies a promoter to a destination, to be created: in the source's namespace, or in the
+    /// controller's if the destination's copies run there.
     pub fn copy_job(&self, install: &Install, config: &Config, copy: &CopyJob<'_>) -> Result<Value, RenderError> {
         objects::copy_job(self, install, config, copy)
     }

@@ -14,7 +14,7 @@ use crate::check::{self, Expected, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
 use crate::pods::{Mount, PodRules};
-use crate::{CopyJob, Install, Point, Promoter, TEMPLATES_DIR};
+use crate::{CopyJob, Install, Point, Promoter, TEMPLATES_DIR, restic};
 
 /// What a copy may do as root: read and write whatever there is, and keep owners, modes, capabilities
 /// and devices. All of it is within Pod Security `baseline`.
@@ -65,8 +65,11 @@ impl Marks {
         self
     }
 
-    fn destination(mut self, destination: &Destination) -> Self {
+    pub(crate) fn destination(mut self, destination: &Destination) -> Self {
         self.label(names::DESTINATION, &names::label_value(&destination.name));
+        if destination.restic().is_some() {
+            self.label(names::DESTINATION_TYPE, names::RESTIC);
+        }
         self
     }
 }
@@ -110,7 +113,7 @@ impl Order {
     }
 }
 
-fn fail(template: Template, fault: Fault) -> RenderError {
+pub(crate) fn fail(template: Template, fault: Fault) -> RenderError {
     RenderError { template: template.file(), place: None, fault }
 }
 
@@ -301,6 +304,9 @@ pub(crate) fn copy_job(
     copy: &CopyJob<'_>,
 ) -> Result<Value, RenderError> {
     let (source, destination) = (copy.source, copy.destination);
+    if destination.restic().is_some() {
+        return restic::copy_job(templates, install, config, copy);
+    }
     let disk = disk_claim_name(Template::Copy, destination)?;
     // A host's disk is reached through a volume that is the namespace's folder already.
     let host_disk = matches!(destination.store, Store::HostPath(_));

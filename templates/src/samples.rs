@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use model::config::{AccessMode, Claim, Config, Destination, HostPath, Store};
+use model::config::{AccessMode, Claim, Compression, Config, Destination, HostPath, Restic, Store};
 use model::duration::Span;
 use model::names::{Run, SourceId};
+use model::options::Options;
 use model::schedule::Zone;
 use model::select::{ClassChoice, PromoterShape, Protection};
 use serde_json::Value;
@@ -21,7 +22,7 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
     let source = source();
     let protection = protection(&config);
     let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
-    let (claim, host) = (claim(), host());
+    let (claim, host, restic) = (claim(), host(), restic());
     let copy = |destination, spc_no_relabeling| CopyJob {
         source: &source,
         run: &run,
@@ -31,6 +32,8 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         zone: &protection.zone,
         accept_empty: false,
         spc_no_relabeling,
+        options: &protection.options,
+        secret: None,
     };
     let name = "mypvc-20181202";
     let promoter = Promoter {
@@ -108,6 +111,7 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         ("promoter", templates.promoter(&promoter)?),
         ("copy", templates.copy_job(&install, &config, &copy(&claim, false))?),
         ("copy-host", templates.copy_job(&install, &config, &copy(&host, true))?),
+        ("copy-restic", templates.copy_job(&install, &config, &copy(&restic, false))?),
         ("disk-claim", templates.disk_claim(&install, &claim, &source.namespace)?),
         ("keeper", templates.keeper_job(&install, &config, &host, &source.namespace)?),
         ("disk-volume", templates.disk_volume(&install, &host, &source.namespace)?),
@@ -142,6 +146,7 @@ pub(crate) fn protection(config: &Config) -> Protection {
         starting_deadline: Span::hours(1),
         retention: config.defaults.retention.clone(),
         destinations: vec!["disk".to_owned(), "attic".to_owned()],
+        options: Options { exclude: vec!["*.tmp".to_owned()], ..Options::default() },
         snapshot_class: ("rbd-snapshots".to_owned(), ClassChoice::Only),
         promoter: PromoterShape {
             storage_class: "rbd-noload".to_owned(),
@@ -184,4 +189,20 @@ pub(crate) fn host() -> Destination {
         checksum_every: 30,
         drill: None,
     }
+}
+
+/// A restic destination with all that a pod can get.
+pub(crate) fn restic() -> Destination {
+    let restic = Restic {
+        ca: Some("s3-ca".to_owned()),
+        compression: Compression::Max,
+        pack_size: Some(32),
+        limit_upload: Some(1024),
+        limit_download: Some(2048),
+        environment: BTreeMap::from([("HTTPS_PROXY".to_owned(), "http://proxy:3128".to_owned())]),
+        cache: Some("1Gi".to_owned()),
+        ..Restic::named("backup-s3")
+    };
+    let store = Store::Restic(Box::new(restic));
+    Destination { name: "s3".to_owned(), store, retention: None, checksum_every: 30, drill: None }
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use model::config::{Config, Store};
 use model::names::{self, Run, SourceId};
+use model::options::Options;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -216,11 +217,13 @@ fn fields_on_which_safety_rests_stay_as_they_are() {
 
 #[test]
 fn no_template_gives_a_pod_more_than_ours_may_have() {
-    use Template::{Copy, Cronjob, Keeper};
+    use Template::{Copy, CopyRestic, Cronjob, Keeper};
     let spec = "      enableServiceLinks: false\n";
     let also = |line: &str| format!("{spec}      {line}\n");
     let volumes = "        - name: tmp\n          emptyDir: {}\n";
     let volume = |line: &str| format!("{volumes}        - {{name: more, {line}}}\n");
+    let more = "{{#each resticVolumes}}\n        - {{json this}}\n        {{/each}}";
+    let mounts = "{{#each resticMounts}}\n            - {{json this}}\n            {{/each}}";
     let side = |line: &str| format!("      containers:\n        - {{name: side, image: x, {line}}}\n");
     for (template, from, to, why) in [
         (Copy, spec, also("hostNetwork: true"), "spec.template.spec.hostNetwork must be false, and is true"),
@@ -276,6 +279,15 @@ fn no_template_gives_a_pod_more_than_ours_may_have() {
         (Copy, "{{json args}}", "[copy]".to_owned(), "containers[0].args must be "),
         (Copy, "terminationMessagePolicy: File", "terminationMessagePolicy: FallbackToLogsOnError".to_owned(), "terminationMessagePolicy must be \"File\""),
         (Copy, "imagePullPolicy", "ports: [{containerPort: 1, hostPort: 1}]\n          imagePullPolicy".to_owned(), "ports[0].hostPort must be left out"),
+        (CopyRestic, "{{json promoter}}", "backup-disk".to_owned(), "volumes[0].persistentVolumeClaim.claimName must be mypvc-20181202, and is \"backup-disk\""),
+        (CopyRestic, more, "- {name: more, secret: {secretName: a, optional: true}}".to_owned(), "volumes[1].secret.secretName must be \"backup-s3\", and is \"a\""),
+        (CopyRestic, more, "- {name: more, secret: {secretName: backup-s3}}".to_owned(), "volumes[1].secret.optional must be true, and is missing"),
+        (CopyRestic, more, "- {name: more, projected: {sources: [{secret: {name: backup-s3}}]}}".to_owned(), "volumes[1].projected must be left out"),
+        (CopyRestic, mounts, "- {name: secret, mountPath: /etc, readOnly: true}".to_owned(), "volumeMounts[1].mountPath must be \"/secret\""),
+        (CopyRestic, mounts, "- {name: secret, mountPath: /secret}".to_owned(), "volumeMounts[1].readOnly must be true, and is missing"),
+        (CopyRestic, mounts, String::new(), "volumeMounts must be the Secret backup-s3 at /secret, and is "),
+        (CopyRestic, "imagePullPolicy", "env: [{name: A, valueFrom: {secretKeyRef: {name: backup-s3, key: b}}}]\n          imagePullPolicy".to_owned(), "env[0].valueFrom.secretKeyRef must be left out"),
+        (CopyRestic, "{{json capabilities}}", "[CHOWN]".to_owned(), "capabilities.add[0] must be one of DAC_OVERRIDE, and is \"CHOWN\""),
         (Keeper, "{{json path}}", "/".to_owned(), "hostPath.path must be \"/mnt/attic\", and is \"/\""),
         (Keeper, "type: Directory", "type: DirectoryOrCreate".to_owned(), "hostPath.type must be \"Directory\""),
         (Keeper, "mountPath: {{json keeperDir}}", "mountPath: {{json keeperDir}}\n              mountPropagation: Bidirectional".to_owned(), "mountPropagation must be "),
@@ -306,9 +318,10 @@ fn everything(
     protection.snapshot_class.0 = word.to_owned();
     protection.promoter.storage_class = word.to_owned();
     protection.promoter.annotations = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
-    let (mut claim, mut host) = (samples::claim(), samples::host());
-    claim.name = word.to_owned();
-    host.name = word.to_owned();
+    let (mut claim, mut host, mut restic) = (samples::claim(), samples::host(), samples::restic());
+    for destination in [&mut claim, &mut host, &mut restic] {
+        destination.name = word.to_owned();
+    }
     if let Store::Claim(claim) = &mut claim.store {
         claim.name = word.to_owned();
         claim.storage_class = Some(word.to_owned());
@@ -319,6 +332,12 @@ fn everything(
         host.size = word.to_owned();
         host.node_selector = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
     }
+    if let Store::Restic(restic) = &mut restic.store {
+        restic.repository = format!("{word}/{{uid}}");
+        restic.ca = Some(word.to_owned());
+        restic.cache = Some(word.to_owned());
+    }
+    let options = Options { exclude: vec![word.to_owned()], ..Options::default() };
     // Another PVC than the disk's: a copy onto itself is refused.
     let copied = format!("p{word}");
     let copy = |destination| CopyJob {
@@ -330,6 +349,8 @@ fn everything(
         zone: &protection.zone,
         accept_empty: true,
         spc_no_relabeling: false,
+        options: &options,
+        secret: Some(word),
     };
     let point = Point {
         instance: &install.instance,
@@ -358,6 +379,7 @@ fn everything(
         ("sweep", templates.sweep_cronjob(install, &config).unwrap()),
         ("copy", templates.copy_job(install, &config, &copy(&claim)).unwrap()),
         ("copy-host", templates.copy_job(install, &config, &copy(&host)).unwrap()),
+        ("copy-restic", templates.copy_job(install, &config, &copy(&restic)).unwrap()),
         ("disk-claim", templates.disk_claim(install, &claim, &source.namespace).unwrap()),
         ("keeper", templates.keeper_job(install, &config, &host, &source.namespace).unwrap()),
         ("disk-volume", templates.disk_volume(install, &host, &source.namespace).unwrap()),
@@ -400,6 +422,9 @@ fn carries(word: &str) {
         ("promoter", "/spec/storageClassName"),
         ("copy", "/metadata/labels/backup-controller.io~1source-uid"),
         ("copy", "/spec/template/spec/volumes/1/persistentVolumeClaim/claimName"),
+        ("copy-restic", "/spec/template/spec/volumes/1/secret/secretName"),
+        ("copy-restic", "/spec/template/spec/volumes/2/configMap/name"),
+        ("copy-restic", "/spec/template/spec/volumes/3/emptyDir/sizeLimit"),
         ("disk-claim", "/spec/resources/requests/storage"),
         ("disk-volume", "/spec/nodeAffinity/required/nodeSelectorTerms/0/matchExpressions/0/values/0"),
         ("keeper", "/metadata/annotations/backup-controller.io~1source-namespace"),

@@ -219,6 +219,7 @@ impl Request<'_> {
             zone,
             accept_empty: self.protection.is_some_and(|p| p.accept_empty),
             spc_no_relabeling: self.protection.is_some_and(|p| p.promoter.spc_no_relabeling),
+            options: self.protection.map(|p| p.options.clone()).unwrap_or_default(),
         };
         plan.ready.push((waiting, Action::StartCopy(Box::new(copy))));
         Ok(())

@@ -19,6 +19,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::admit::Waiting;
 use crate::facts::Identity;
 use crate::names::{Run, SourceId};
+use crate::options::Options;
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, HOLDERS_STALE, Holders, RestoreRecord, Status};
 use crate::retention::Retention;
@@ -180,6 +181,8 @@ pub struct Copy {
     pub accept_empty: bool,
     /// Whether the pod needs the `SELinux` type `spc_t`.
     pub spc_no_relabeling: bool,
+    /// What the source says of its copies in restic repositories.
+    pub options: Options,
 }
 
 /// Something to tell about a source, as an Event on it.
