@@ -15,7 +15,7 @@ pub(crate) fn policy(templates: &Templates, install: &Install, namespace: &str) 
         "matchExpressions": [{
             "key": names::COMPONENT,
             "operator": "In",
-            "values": [Component::Copy.as_str(), Component::Restore.as_str()],
+            "values": [Component::Copy.as_str(), Component::Restore.as_str(), Component::Maintain.as_str()],
         }],
     });
     Order {

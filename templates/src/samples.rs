@@ -3,10 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use model::config::{AccessMode, Claim, Compression, Config, Destination, HostPath, Restic, Store};
+use model::config::{
+    AccessMode, All, Claim, Compression, Config, Destination, HostPath, Restic, Sample, Scratch, Store,
+};
 use model::duration::Span;
+use model::maintain::{PARTS, Part};
 use model::names::{Run, SourceId};
 use model::options::Options;
+use model::plan::{Drill, Maintain, Work};
 use model::schedule::Zone;
 use model::select::{ClassChoice, PromoterShape, Protection};
 use serde_json::Value;
@@ -34,6 +38,35 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         spc_no_relabeling,
         options: &protection.options,
         secret: None,
+    };
+    let drill = Drill {
+        run: run.clone(),
+        snapshot: None,
+        promoter: "mypvc-20181202".to_owned(),
+        sample: Sample::Files(100),
+        scratch: Scratch::default(),
+        accept_empty: false,
+        spc_no_relabeling: false,
+    };
+    let own_volume = Scratch { size: "20Gi".to_owned(), storage_class: Some("fast".to_owned()) };
+    let from_restic = Drill {
+        snapshot: Some("0123456789abcdef".to_owned()),
+        sample: Sample::All(All::All),
+        scratch: own_volume,
+        spc_no_relabeling: true,
+        ..drill.clone()
+    };
+    let task = |destination: &Destination, work| {
+        let due = Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default());
+        let (source, options) = (source.clone(), protection.options.clone());
+        let task = Maintain { source, destination: destination.name.clone(), due, work, options, isolate: false };
+        templates.maintain_job(&install, &config, destination, &task)
+    };
+    let prune = Work::Prune {
+        retention: config.defaults.retention.clone(),
+        zone: protection.zone.clone(),
+        holds: vec![run.clone()],
+        max_deletes: 3,
     };
     let name = "mypvc-20181202";
     let promoter = Promoter {
@@ -112,6 +145,10 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         ("copy", templates.copy_job(&install, &config, &copy(&claim, false))?),
         ("copy-host", templates.copy_job(&install, &config, &copy(&host, true))?),
         ("copy-restic", templates.copy_job(&install, &config, &copy(&restic, false))?),
+        ("maintain-prune", task(&restic, prune)?),
+        ("maintain-verify", task(&restic, Work::Verify(Part { number: 3, of: PARTS }))?),
+        ("maintain-drill", task(&restic, Work::Drill(from_restic))?),
+        ("maintain-drill-disk", task(&claim, Work::Drill(drill))?),
         ("disk-claim", templates.disk_claim(&install, &claim, &source.namespace)?),
         ("keeper", templates.keeper_job(&install, &config, &host, &source.namespace)?),
         ("disk-volume", templates.disk_volume(&install, &host, &source.namespace)?),

@@ -13,12 +13,16 @@ use crate::config::{Destination, Times};
 use crate::facts::{Claim, Job, JobState};
 use crate::maintain::{MaintainResult, PARTS, Part, Task, TaskState};
 use crate::names::{self, Component, Run, SourceId};
+use crate::options::Options;
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyState, Maintenance, Status, TaskStatus, clip};
 use crate::retention::Retention;
 use crate::schedule::{Schedule, Zone};
 use crate::select::Protection;
 use crate::world::World;
+
+/// More runs than there are between two prunes.
+const MOST_RUNS: u32 = 1000;
 
 /// A task that can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub struct Maintain {
     pub due: Run,
     /// What is done.
     pub work: Work,
+    /// What the source says of its copies in restic repositories.
+    pub options: Options,
     /// Whether its pod needs no network, and its namespace has no `NetworkPolicy` yet that says so.
     pub isolate: bool,
 }
@@ -46,6 +52,8 @@ pub enum Work {
         zone: Zone,
         /// Runs that stay, because somebody holds them.
         holds: Vec<Run>,
+        /// How many go at most: what each run since the last prune may delete.
+        max_deletes: u32,
     },
     /// Reads a part of the repository.
     Verify(Part),
@@ -315,8 +323,14 @@ impl<'a> Source<'a> {
         if namespace.is_none_or(|n| n.terminating) || read {
             return Ok(());
         }
+        // A restic pod reads its Secret as root, a drill's keeps owners.
+        let strict = namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted");
+        if strict && !destination.is_central() {
+            let message = "the namespace enforces Pod Security restricted, which refuses a pod that runs as root";
+            return Err(Problem::new(Reason::PodSecurity, message));
+        }
         let (work, node) = match task {
-            Task::Prune => match self.prune(destination, protection) {
+            Task::Prune => match self.prune(destination, due, protection) {
                 Some(work) => (work, None),
                 None => return Ok(()),
             },
@@ -342,13 +356,14 @@ impl<'a> Source<'a> {
             destination: destination.name.clone(),
             due: due.clone(),
             work,
+            options: protection.options.clone(),
         };
         plan.ready.push((waiting, Action::StartTask(Box::new(maintain))));
         Ok(())
     }
 
     /// A prune goes by what the source says now; what cannot be read deletes nothing (law 4).
-    fn prune(&self, destination: &Destination, protection: &Protection) -> Option<Work> {
+    fn prune(&self, destination: &Destination, due: &Run, protection: &Protection) -> Option<Work> {
         if protection.unreadable {
             return None;
         }
@@ -357,6 +372,24 @@ impl<'a> Source<'a> {
         let held = runs.iter().filter(|r| r.snapshot.held(self.now) || r.promoter.is_some_and(|p| p.held(self.now)));
         let mut holds: Vec<Run> = held.map(|r| r.run.clone()).collect();
         holds.dedup();
-        Some(Work::Prune { retention, zone: protection.zone.clone(), holds })
+        let runs = self.runs_since_prune(destination, due, protection);
+        let max_deletes = self.world.config.bounds.max_deletes_per_run.saturating_mul(runs);
+        Some(Work::Prune { retention, zone: protection.zone.clone(), holds, max_deletes })
+    }
+
+    /// How many runs were due since the last prune, at least one: a brake for one run would let the copies of an hourly
+    /// schedule pile up in a repository that is pruned each night.
+    fn runs_since_prune(&self, destination: &Destination, due: &Run, protection: &Protection) -> u32 {
+        let maintenance = self.maintenance(&destination.name);
+        let before = maintenance.and_then(|m| m.prune.as_ref().map(|p| p.due.time()).or(m.since));
+        let Ok(schedule) = Schedule::parse(&protection.schedule, "") else { return 1 };
+        let (mut at, mut runs) = (before.unwrap_or_else(|| due.time()), 0);
+        while let Some(next) = schedule.next_after(at, &protection.zone).filter(|n| *n <= due.time()) {
+            (at, runs) = (next, runs + 1);
+            if runs == MOST_RUNS {
+                break;
+            }
+        }
+        runs.max(1)
     }
 }
