@@ -20,7 +20,7 @@ const RETRIES: u32 = 2;
 /// The volumes of a pod with their mounts, and the rules that follow from them.
 #[derive(Default)]
 struct Volumes {
-    volumes: Vec<Value>,
+    all: Vec<Value>,
     mounts: Vec<Value>,
     claims: Vec<Mount>,
     ephemeral: Option<Value>,
@@ -29,7 +29,7 @@ struct Volumes {
 impl Volumes {
     /// A PVC that is read and not written.
     fn read(&mut self, name: &str, claim: String, path: &'static str, sub_path: Option<String>) {
-        self.volumes.push(json!({"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": true}}));
+        self.all.push(json!({"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": true}}));
         let mut mount = json!({"name": name, "mountPath": path, "readOnly": true});
         if let Some(sub_path) = &sub_path {
             mount["subPath"] = json!(sub_path);
@@ -55,7 +55,7 @@ impl Volumes {
                 json!({"name": "scratch", "ephemeral": ephemeral})
             }
         };
-        self.volumes.push(volume);
+        self.all.push(volume);
         self.mounts.push(json!({"name": "scratch", "mountPath": SCRATCH_DIR}));
     }
 
@@ -75,16 +75,15 @@ pub(crate) fn job(
     let source = &task.source;
     let repository = Repository::new(&install.namespace, destination, source, &task.options, None);
     let mut volumes = Volumes::default();
-    match &repository {
-        Some(repository) => (volumes.volumes, volumes.mounts) = repository.volumes().into_iter().unzip(),
-        None => {
-            let disk = disk_claim_name(Template::Maintain, destination)?;
-            let host_disk = matches!(destination.store, Store::HostPath(_));
-            let shelf = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
-            volumes.read("destination", disk, DESTINATION_DIR, Some(shelf));
-            volumes.volumes.push(json!({"name": "tmp", "emptyDir": {}}));
-            volumes.mounts.push(json!({"name": "tmp", "mountPath": "/tmp"}));
-        }
+    if let Some(repository) = &repository {
+        (volumes.all, volumes.mounts) = repository.volumes().into_iter().unzip();
+    } else {
+        let disk = disk_claim_name(Template::Maintain, destination)?;
+        let host_disk = matches!(destination.store, Store::HostPath(_));
+        let shelf = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
+        volumes.read("destination", disk, DESTINATION_DIR, Some(shelf));
+        volumes.all.push(json!({"name": "tmp", "emptyDir": {}}));
+        volumes.mounts.push(json!({"name": "tmp", "mountPath": "/tmp"}));
     }
     let (args, capabilities, selinux): (_, &[&str], _) = match (&task.work, &repository) {
         (Work::Prune { retention, zone, holds, max_deletes }, Some(repository)) => {
@@ -105,7 +104,7 @@ pub(crate) fn job(
         "activeDeadlineSeconds": config.deadlines.copy.as_secs(),
         "capabilities": capabilities,
         "selinuxType": selinux,
-        "volumes": volumes.volumes,
+        "volumes": volumes.all,
         "mounts": volumes.mounts,
         "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
         "destination": destination.name,

@@ -39,35 +39,6 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         options: &protection.options,
         secret: None,
     };
-    let drill = Drill {
-        run: run.clone(),
-        snapshot: None,
-        promoter: "mypvc-20181202".to_owned(),
-        sample: Sample::Files(100),
-        scratch: Scratch::default(),
-        accept_empty: false,
-        spc_no_relabeling: false,
-    };
-    let own_volume = Scratch { size: "20Gi".to_owned(), storage_class: Some("fast".to_owned()) };
-    let from_restic = Drill {
-        snapshot: Some("0123456789abcdef".to_owned()),
-        sample: Sample::All(All::All),
-        scratch: own_volume,
-        spc_no_relabeling: true,
-        ..drill.clone()
-    };
-    let task = |destination: &Destination, work| {
-        let due = Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default());
-        let (source, options) = (source.clone(), protection.options.clone());
-        let task = Maintain { source, destination: destination.name.clone(), due, work, options, isolate: false };
-        templates.maintain_job(&install, &config, destination, &task)
-    };
-    let prune = Work::Prune {
-        retention: config.defaults.retention.clone(),
-        zone: protection.zone.clone(),
-        holds: vec![run.clone()],
-        max_deletes: 3,
-    };
     let name = "mypvc-20181202";
     let promoter = Promoter {
         instance: &install.instance,
@@ -131,7 +102,9 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
     };
     let on_host = grant(Medium::Host { path: &host_path.path, node_selector: &host_path.node_selector });
     let on_csi = grant(Medium::Csi { source: &csi, node_affinity: &affinity });
-    Ok(vec![
+    let mut objects = disks(templates, &install, &config)?;
+    objects.extend(tasks(templates, &install, &config)?);
+    objects.extend([
         ("network-policy", templates.network_policy(&install, &source.namespace)?),
         ("grant-volume-host", templates.grant_volume(&on_host)?),
         ("grant-volume", templates.grant_volume(&on_csi)?),
@@ -145,14 +118,59 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         ("copy", templates.copy_job(&install, &config, &copy(&claim, false))?),
         ("copy-host", templates.copy_job(&install, &config, &copy(&host, true))?),
         ("copy-restic", templates.copy_job(&install, &config, &copy(&restic, false))?),
+    ]);
+    Ok(objects)
+}
+
+/// What a disk is made of.
+fn disks(templates: &Templates, install: &Install, config: &Config) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let (claim, host, namespace) = (claim(), host(), source().namespace);
+    Ok(vec![
+        ("disk-claim", templates.disk_claim(install, &claim, &namespace)?),
+        ("keeper", templates.keeper_job(install, config, &host, &namespace)?),
+        ("disk-volume", templates.disk_volume(install, &host, &namespace)?),
+        ("host-disk-claim", templates.host_disk_claim(install, &host, &namespace)?),
+    ])
+}
+
+/// The Jobs of tasks.
+fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let (source, protection, claim, restic) = (source(), protection(config), claim(), restic());
+    let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
+    let drill = Drill {
+        run: run.clone(),
+        snapshot: None,
+        promoter: "mypvc-20181202".to_owned(),
+        sample: Sample::Files(100),
+        scratch: Scratch::default(),
+        accept_empty: false,
+        spc_no_relabeling: false,
+    };
+    let own_volume = Scratch { size: "20Gi".to_owned(), storage_class: Some("fast".to_owned()) };
+    let from_restic = Drill {
+        snapshot: Some("0123456789abcdef".to_owned()),
+        sample: Sample::All(All::All),
+        scratch: own_volume,
+        spc_no_relabeling: true,
+        ..drill.clone()
+    };
+    let task = |destination: &Destination, work| {
+        let due = Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default());
+        let (source, options) = (source.clone(), protection.options.clone());
+        let task = Maintain { source, destination: destination.name.clone(), due, work, options, isolate: false };
+        templates.maintain_job(install, config, destination, &task)
+    };
+    let prune = Work::Prune {
+        retention: config.defaults.retention.clone(),
+        zone: protection.zone.clone(),
+        holds: vec![run.clone()],
+        max_deletes: 3,
+    };
+    Ok(vec![
         ("maintain-prune", task(&restic, prune)?),
         ("maintain-verify", task(&restic, Work::Verify(Part { number: 3, of: PARTS }))?),
         ("maintain-drill", task(&restic, Work::Drill(from_restic))?),
         ("maintain-drill-disk", task(&claim, Work::Drill(drill))?),
-        ("disk-claim", templates.disk_claim(&install, &claim, &source.namespace)?),
-        ("keeper", templates.keeper_job(&install, &config, &host, &source.namespace)?),
-        ("disk-volume", templates.disk_volume(&install, &host, &source.namespace)?),
-        ("host-disk-claim", templates.host_disk_claim(&install, &host, &source.namespace)?),
     ])
 }
 

@@ -236,9 +236,7 @@ impl<'a> Source<'a> {
             delete(job, plan);
             return None;
         }
-        if self.protection.is_none() {
-            return None;
-        }
+        self.protection?;
         let failed = |problem: &Problem| Some(self.failed(task, destination, due, problem));
         match ended::ended::<MaintainResult>(self.world, job, self.now) {
             Ended::NotYet(again) => {
