@@ -34,7 +34,7 @@ struct Destination {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Task {
+struct Ended {
     destination: String,
     task: &'static str,
     result: &'static str,
@@ -75,7 +75,7 @@ pub(crate) struct Metrics {
     steps: Family<Outcome, Counter>,
     copies: Family<Destination, Counter>,
     bytes: Family<Destination, Counter>,
-    tasks: Family<Task, Counter>,
+    tasks: Family<Ended, Counter>,
     proofs: Family<Proven, Total>,
     last_good: Family<Volume, Gauge<f64, AtomicU64>>,
     last_proven: Family<VolumeAt, Gauge<f64, AtomicU64>>,
@@ -237,7 +237,7 @@ impl Metrics {
             (TaskState::Done, _) => "Done",
             (TaskState::Failed, problem) => problem.as_ref().map_or("Failed", |p| p.reason.as_str()),
         };
-        self.tasks.get_or_create(&Task { destination: destination.clone(), task: task.as_str(), result }).inc();
+        self.tasks.get_or_create(&Ended { destination: destination.clone(), task: task.as_str(), result }).inc();
     }
 
     /// The text that Prometheus reads.

@@ -185,6 +185,9 @@ pub fn drill_args(repository: Option<&Repository<'_>>, source: &SourceId, due: &
     match repository {
         Some(repository) => {
             args.option("from", "restic").repository(repository).maybe("snapshot", drill.snapshot.as_ref());
+            for pattern in &repository.restic.exclude {
+                args.option("exclude", pattern);
+            }
         }
         None => drop(args.option("from", "tree").option("tree", format!("{DESTINATION_DIR}/{}", drill.run))),
     }
