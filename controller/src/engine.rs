@@ -12,6 +12,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use kube::Client;
 use model::Timestamp;
 use model::admit::{self, Admission, Rank, Waiting};
+use model::breaker::Breakers;
 use model::plan::{self, Action, Plan, Restores, Standing};
 use model::reason::Problem;
 use model::world::{Change, Seen, World};
@@ -37,6 +38,8 @@ const TELL_AFTER: u32 = 3;
 /// The step that writes the sweeper's CronJob.
 const SWEEP: &str = "sweep";
 
+/// The copies that wait for a destination that is down.
+const ADMISSION: &str = "admission";
 /// All restores.
 const RESTORES: &str = "restores";
 
@@ -103,6 +106,8 @@ struct Engine {
     dirty: HashSet<String>,
     ready: BTreeMap<String, Vec<(Waiting, Action)>>,
     admission_due: bool,
+    /// The destinations that were down when admission was last decided.
+    down: Breakers,
     wakes: BTreeMap<Timestamp, HashSet<String>>,
     queue: VecDeque<(String, Option<Action>)>,
     running: FuturesUnordered<LocalBoxFuture<'static, Ended>>,
@@ -128,6 +133,7 @@ impl Engine {
             dirty: HashSet::new(),
             ready: BTreeMap::new(),
             admission_due: false,
+            down: Breakers::new(),
             wakes: BTreeMap::new(),
             queue: VecDeque::new(),
             running: FuturesUnordered::new(),
@@ -166,6 +172,8 @@ impl Engine {
                     self.sweep_due = true;
                 } else if uid == RESTORES {
                     self.restores.0 = true;
+                } else if uid == ADMISSION {
+                    self.admission_due = true;
                 } else {
                     // A copy that was refused is tried again by admission.
                     self.admission_due |= self.ready.contains_key(&uid);
@@ -332,25 +340,47 @@ impl Engine {
             }
         }
         let waits: Vec<Waiting> = waiting.iter().map(|(_, _, w, _)| w.clone()).collect();
-        let answers = admit::admit(&waits, &running, &self.world.config.limits);
+        let down = self.world.down(now);
+        let answers = admit::admit(&waits, &running, &self.world.config.limits, &down, now);
         let mut reasons = Vec::new();
+        // A source may have a copy that starts and one that waits: the wait is told.
+        let mut told: BTreeMap<String, Option<Problem>> = BTreeMap::new();
         for ((uid, key, wait, start), answer) in waiting.into_iter().zip(answers) {
-            match (answer, wait.rank) {
-                (Admission::Start, rank) => {
-                    if rank == Rank::Copy {
-                        self.world.waits.remove(&uid);
-                    }
-                    self.enqueue(key, Some(start));
-                }
-                (Admission::Wait(problem), Rank::Copy) => {
+            // That a task comes later is not worth a word.
+            let told = (wait.rank == Rank::Copy).then(|| told.entry(uid).or_default());
+            match (answer, told) {
+                (Admission::Start, _) => self.enqueue(key, Some(start)),
+                (Admission::Wait(problem), Some(told)) => {
                     reasons.push(problem.reason);
-                    self.waits_for(uid, problem);
+                    *told = told.take().or(Some(problem));
                 }
-                // That a task comes later is not worth a word.
-                (Admission::Wait(_), Rank::Task) => {}
+                (Admission::Wait(_), None) => {}
+            }
+        }
+        for (uid, wait) in told {
+            match wait {
+                Some(problem) => self.waits_for(uid, problem),
+                None => drop(self.world.waits.remove(&uid)),
             }
         }
         self.metrics(|m| m.waiting(reasons.iter()));
+        self.tell_down(down, now);
+    }
+
+    /// Says once that a destination is down, and once that it works again.
+    fn tell_down(&mut self, down: Breakers, now: Timestamp) {
+        for (key, open) in down.iter().filter(|(key, _)| !self.down.contains_key(*key)) {
+            let (reason, since) = (open.reason.as_str(), open.since);
+            tracing::warn!(destination = key, reason, %since, "it is down: one copy at a time tries");
+        }
+        for key in self.down.keys().filter(|key| !down.contains_key(*key)) {
+            tracing::info!(destination = key, "it works again");
+        }
+        if let Some(next) = down.values().map(|open| open.next).filter(|next| *next > now).min() {
+            self.wake_at(Some(next), ADMISSION);
+        }
+        self.metrics(|m| m.down(&down));
+        self.down = down;
     }
 
     fn waits_for(&mut self, uid: String, problem: Problem) {

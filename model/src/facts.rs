@@ -436,11 +436,18 @@ pub struct Policy {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Whether it leaves the pods out that need the network.
+    pub leaves_restic_out: bool,
 }
 
 impl From<&ObjectMeta> for Policy {
     fn from(meta: &ObjectMeta) -> Self {
-        Self { namespace: namespace(meta), name: meta.name.clone().unwrap_or_default() }
+        let of = meta.labels.as_ref().and_then(|l| l.get(names::DESTINATION_TYPE));
+        Self {
+            namespace: namespace(meta),
+            name: meta.name.clone().unwrap_or_default(),
+            leaves_restic_out: of.is_some_and(|of| of == names::DISK),
+        }
     }
 }
 

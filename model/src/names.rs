@@ -39,10 +39,13 @@ pub const RUN: &str = "backup-controller.io/run";
 pub const COMPONENT: &str = "backup-controller.io/component";
 /// Label on copy Jobs: the destination.
 pub const DESTINATION: &str = "backup-controller.io/destination";
-/// Label on pods that need the network, and on their Jobs: the destination's type, `restic`.
+/// Label on pods that need the network, and on their Jobs: the destination's type, `restic`. On the `NetworkPolicy`
+/// that leaves them out: `disk`.
 pub const DESTINATION_TYPE: &str = "backup-controller.io/destination-type";
 /// The value of [`DESTINATION_TYPE`] for restic repositories.
 pub const RESTIC: &str = "restic";
+/// The value of [`DESTINATION_TYPE`] for disks.
+pub const DISK: &str = "disk";
 /// Label on Jobs that care for a destination: what they do, a [`crate::maintain::Task`].
 pub const TASK: &str = "backup-controller.io/task";
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use fixtures::{claim, namespace, read, snapshot, snapshot_class, storage_class, volume};
 use model::Timestamp;
-use model::admit::{Admission, Rank, Slot, Waiting, admit};
+use model::admit::{self, Admission, Rank, Slot, Waiting};
+use model::breaker::{Breakers, Open};
 use model::config::{Config, Limits};
 use model::duration::Span;
 use model::facts::{Job, Pod};
@@ -320,7 +321,13 @@ fn a_job_that_ended_without_a_word_is_recorded_too() {
 /// A prune that fails, or waits, or runs: the copy of another repository starts, and that of its own waits for it alone.
 #[test]
 fn copies_come_before_tasks_and_a_repository_has_one_writer() {
-    let slot = |disk: &str| Slot { namespace: "shop".into(), destination: "s3".into(), disk: disk.into(), node: None };
+    let slot = |disk: &str| Slot {
+        namespace: "shop".into(),
+        destination: "s3".into(),
+        disk: disk.into(),
+        node: None,
+        breaker: None,
+    };
     let waiting = |rank, minute, disk| {
         let since = Span::minutes(minute).after(Timestamp::UNIX_EPOCH);
         Waiting { rank, source: source(), run: Run::at(since), since, slot: slot(disk) }
@@ -328,10 +335,29 @@ fn copies_come_before_tasks_and_a_repository_has_one_writer() {
     let one = Limits { cluster: 1, ..Limits::default() };
     let all = [waiting(Rank::Task, 0, "a"), waiting(Rank::Copy, 9, "b")];
     let starts = |answers: Vec<Admission>| answers.iter().map(|a| *a == Admission::Start).collect::<Vec<_>>();
+    let admit = |waiting: &[Waiting], running: &[Slot], limits: &Limits| {
+        admit::admit(waiting, running, limits, &Breakers::new(), Timestamp::UNIX_EPOCH)
+    };
     assert_eq!(starts(admit(&all, &[], &one)), [false, true], "older, and later all the same");
     let same = [waiting(Rank::Task, 0, "a"), waiting(Rank::Copy, 9, "a"), waiting(Rank::Task, 0, "b")];
     assert_eq!(starts(admit(&same, &[], &Limits::default())), [false, true, true]);
     assert_eq!(starts(admit(&same, &[slot("a")], &Limits::default())), [false, false, true]);
+}
+
+/// One copy at a time tries whether it works again: tasks neither try nor take that copy's place.
+#[test]
+fn no_task_starts_at_a_destination_that_is_down() {
+    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
+    let plan = cluster.at("2026-11-21T02:30:00Z");
+    let waiting: Vec<Waiting> = plan.ready.iter().map(|(w, _)| w.clone()).collect();
+    assert_eq!(waiting.iter().map(|w| w.rank).collect::<Vec<_>>(), [Rank::Task]);
+    let key = waiting[0].slot.breaker.clone().unwrap();
+    let open = Open { reason: Reason::DestinationUnreachable, since: cluster.now, next: cluster.now };
+    let answers = |down: &Breakers| admit::admit(&waiting, &[], &Limits::default(), down, cluster.now);
+    assert!(matches!(answers(&[(key, open)].into())[0], Admission::Wait(_)));
+    assert_eq!(answers(&Breakers::new())[0], Admission::Start);
+    cluster.start(Task::Prune, "20261121T0230Z");
+    assert_eq!(plan::running(&cluster.world).map(|s| s.breaker).collect::<Vec<_>>(), [None]);
 }
 
 #[test]
@@ -342,8 +368,8 @@ fn a_task_that_runs_occupies_its_repository() {
     cluster.start(Task::Prune, "20261121T0230Z");
     let running: Vec<Slot> = plan::running(&cluster.world).collect();
     assert_eq!((free, running.len()), (0, 1));
-    let task = cluster.at("2026-11-21T05:00:00Z").ready.pop().map(|(waiting, _)| waiting.slot);
-    assert_eq!(task, running.into_iter().next(), "prune and verify are never beside each other");
+    let task = cluster.at("2026-11-21T05:00:00Z").ready.pop().map(|(waiting, _)| waiting.slot.disk);
+    assert_eq!(task, running.into_iter().next().map(|slot| slot.disk), "prune and verify are never beside each other");
 }
 
 #[test]

@@ -7,9 +7,10 @@ use k8s_openapi::jiff::Timestamp;
 use super::ended::{self, Ended};
 use super::{Action, Copy, Plan, disk, restore};
 use crate::admit::{Rank, Slot, Waiting};
+use crate::breaker;
 use crate::config::{Destination, Store};
 use crate::copies::{self, Next, RunFacts};
-use crate::facts::{Claim, Job, JobState, Snapshot};
+use crate::facts::{Claim, Job, JobState, Ours, Snapshot};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState};
@@ -183,17 +184,12 @@ impl Request<'_> {
         if namespace.is_none_or(|n| n.terminating) {
             return Err(Problem::new(Reason::NamespaceTerminating, "the namespace is being deleted"));
         }
-        if namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
-            let message = "the namespace enforces Pod Security restricted, which refuses a copy pod that keeps owners";
-            fail(Reason::PodSecurity, message.to_owned(), plan);
+        if !destination.is_central() && namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
+            fail(Reason::PodSecurity, restricted(destination), plan);
             return Ok(());
         }
-        let disk = disk::ready(world, destination, &self.source.namespace, now, plan)?;
-        if let Some(reader) = restore::reads(world, &self.source.namespace, &destination.name) {
-            return Err(Problem::new(Reason::DiskBusy, format!("{reader} reads the disk: restores come first")));
-        }
-        let nodes = match common_nodes(world, promoter, disk) {
-            Ok(nodes) => nodes,
+        let node = match self.place(promoter, destination, now, plan)? {
+            Ok(node) => node,
             Err(message) => {
                 fail(Reason::NodeConflict, message, plan);
                 return Ok(());
@@ -206,11 +202,12 @@ impl Request<'_> {
             source: self.source.clone(),
             run: view.run.clone(),
             since: promoter.created,
-            slot: slot(destination, &self.source.namespace, &self.source.uid, nodes),
+            slot: slot(destination, &self.source.namespace, &self.source.uid, node),
         };
         let policy = names::network_policy(&world.instance);
         let copy = Copy {
-            isolate: world.policies.get(&self.source.namespace, &policy).is_none(),
+            // What copies to a repository needs the network.
+            isolate: destination.restic().is_none() && world.policies.get(&self.source.namespace, &policy).is_none(),
             source: self.source,
             run: view.run.clone(),
             destination: destination.name.clone(),
@@ -224,6 +221,57 @@ impl Request<'_> {
         plan.ready.push((waiting, Action::StartCopy(Box::new(copy))));
         Ok(())
     }
+
+    /// Whether what is written to can be reached, and the only node where the copy can run, if there is only one;
+    /// the inner error: there is none.
+    fn place(
+        &self,
+        promoter: &Claim,
+        destination: &Destination,
+        now: Timestamp,
+        plan: &mut Plan,
+    ) -> Result<Result<Option<String>, String>, Problem> {
+        let (world, namespace) = (self.world, &self.source.namespace);
+        match destination.store {
+            Store::Restic(_) if destination.is_central() => {
+                let message = format!("copies to {} run in the controller's namespace", destination.name);
+                Err(Problem::new(Reason::WaitingForPromoter, message))
+            }
+            Store::Restic(_) => {
+                online(world, namespace)?;
+                Ok(Ok(only_node(world, promoter)))
+            }
+            Store::Claim(_) | Store::HostPath(_) => {
+                let disk = disk::ready(world, destination, namespace, now, plan)?;
+                if let Some(reader) = restore::reads(world, namespace, &destination.name) {
+                    let message = format!("{reader} reads the disk: restores come first");
+                    return Err(Problem::new(Reason::DiskBusy, message));
+                }
+                Ok(common_nodes(world, promoter, disk))
+            }
+        }
+    }
+}
+
+fn restricted(destination: &Destination) -> String {
+    let refused = "the namespace enforces Pod Security restricted, which refuses a copy pod that";
+    match destination.restic() {
+        None => format!("{refused} keeps owners"),
+        Some(_) => format!("{refused} reads every file; a destination with runIn: controller needs no pod here"),
+    }
+}
+
+/// A `NetworkPolicy` that an earlier version made cuts pods off that need the network, and is not ours to change.
+pub(super) fn online(world: &World, namespace: &str) -> Result<(), Problem> {
+    let name = names::network_policy(&world.instance);
+    match world.policies.get(namespace, &name) {
+        Some(policy) if !policy.leaves_restic_out => {
+            let message =
+                format!("NetworkPolicy {namespace}/{name} was made by an earlier version: restic pods need it gone");
+            Err(Problem::new(Reason::NetworkClosed, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
@@ -233,7 +281,20 @@ pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: 
         Store::Claim(_) => format!("{}/{namespace}", destination.name),
         Store::Restic(_) => format!("{}/{namespace}/{uid}", destination.name),
     };
-    Slot { namespace: namespace.to_owned(), destination: destination.name.clone(), disk, node }
+    Slot {
+        namespace: namespace.to_owned(),
+        destination: destination.name.clone(),
+        disk,
+        node,
+        breaker: breaker::key(destination, namespace),
+    }
+}
+
+/// The node that can have the promoter, if it is the only one.
+fn only_node(world: &World, promoter: &Claim) -> Option<String> {
+    let terms = world.volumes.get("", promoter.volume.as_ref()?)?.nodes.as_ref()?;
+    let mut fit = world.nodes.iter().filter(|n| terms.iter().any(|term| term.matches(&n.labels)));
+    fit.next().filter(|_| fit.next().is_none()).map(|n| n.name.clone())
 }
 
 /// The node that can have both volumes, if it is the only one; an error if none can (F40).
@@ -261,15 +322,35 @@ pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Res
 pub fn running(world: &World) -> impl Iterator<Item = Slot> {
     world.jobs.iter().filter_map(|job| {
         let ours = job.ours.as_ref().filter(|o| o.instance == world.instance)?;
-        if job.state != JobState::Active || !matches!(ours.component, Component::Copy | Component::Maintain) {
+        let destination = world.config.destination(ours.destination.as_deref()?)?;
+        let open = match ours.component {
+            // Until the result of a copy is known, it says nothing about a destination that may be down.
+            Component::Copy => destination.restic().is_some() && !recorded(world, ours),
+            Component::Maintain => false,
+            _ => return None,
+        };
+        if job.state != JobState::Active && !open {
             return None;
         }
-        let destination = world.config.destination(ours.destination.as_deref()?)?;
         let node = world.pods_of(job).find_map(|p| p.node.clone());
         // What runs in our own namespace counts for the source's.
-        let namespace = job.source_namespace.as_ref().unwrap_or(&job.namespace);
-        Some(slot(destination, namespace, &ours.source_uid, node))
+        let namespace = job.source_namespace.as_deref().unwrap_or(&job.namespace);
+        let slot = slot(destination, namespace, &ours.source_uid, node);
+        // A task says nothing about the destination: it takes no copy's try.
+        let breaker = slot.breaker.clone().filter(|_| ours.component == Component::Copy);
+        Some(Slot { breaker, ..slot })
     })
+}
+
+/// Whether a copy has its result, or nothing is left that it could be written on.
+fn recorded(world: &World, copy: &Ours) -> bool {
+    let Some(destination) = &copy.destination else { return true };
+    let mut snapshots = world
+        .belongings(&copy.source_uid)
+        .into_iter()
+        .flat_map(|b| &b.snapshots)
+        .filter_map(|(namespace, name)| world.snapshots.get(namespace, name));
+    !snapshots.any(|s| s.ours.as_ref().is_some_and(|o| o.run == copy.run) && !s.copies.contains_key(destination))
 }
 
 /// A copy Job that ended, or that never gets started: its result, and then its end.

@@ -318,7 +318,11 @@ impl<'a> Source<'a> {
         let namespace = world.namespaces.get("", &source.namespace);
         // Restores come first: what they read is left alone.
         let read = restore::reads(world, &source.namespace, &destination.name).is_some();
-        if namespace.is_none_or(|n| n.terminating) || read {
+        // The copies say so.
+        let cut_off = destination.restic().is_some()
+            && !destination.is_central()
+            && copy::online(world, &source.namespace).is_err();
+        if namespace.is_none_or(|n| n.terminating) || read || cut_off {
             return Ok(());
         }
         // A restic pod reads its Secret as root, a drill's keeps owners.
