@@ -155,8 +155,10 @@ impl Engine {
             self.sweep_due |= *name == templates::sweep_name(&self.world.instance);
         }
         self.admission_due |= matches!(change, Change::Job(_) | Change::Pod(_) | Change::Config(_));
+        let results = matches!(change, Change::Snapshot(_));
         let dirty = self.world.apply(change);
         self.dirty.extend(dirty);
+        self.admission_due |= results && self.world.down(Timestamp::now()) != self.down;
         self.restores.0 |= plan::any_restore(&self.world) || !self.holders.is_idle();
     }
 

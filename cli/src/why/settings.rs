@@ -2,6 +2,7 @@
 
 use model::facts::Claim;
 use model::names;
+use model::options::Options;
 use model::plan;
 use model::reason::{Problem, Reason};
 use model::select::{Protection, Verdict};
@@ -37,7 +38,7 @@ fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, warning
     let default = |key: &str, text: &str| format!("the configuration: defaults.{key} ({text})");
     let destinations = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let Protection { schedule, zone, retention, snapshot_class: (class, choice), .. } = protection;
-    vec![
+    let mut settings = vec![
         Setting {
             name: "schedule",
             value: schedule.clone(),
@@ -64,7 +65,22 @@ fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, warning
             value: protection.promoter.storage_class.clone(),
             from: promoter_class(observed, claim, &protection.promoter.storage_class),
         },
-    ]
+    ];
+    if let Some((value, from)) = copy_options(observed, claim, protection) {
+        settings.push(Setting { name: "copy options", value, from });
+    }
+    settings
+}
+
+/// What it says of its copies in restic repositories, and where, if it says something.
+fn copy_options(observed: &Observed, claim: &Claim, protection: &Protection) -> Option<(String, String)> {
+    let namespace = observed.world.namespaces.get("", &claim.namespace);
+    let places = [(Some(&claim.settings), "the PVC"), (namespace.map(|n| &n.settings), "the Namespace")];
+    places.into_iter().find_map(|(settings, place)| {
+        let text = settings?.get(names::COPY_OPTIONS)?.trim();
+        let in_force = text.parse().is_ok_and(|options: Options| options == protection.options);
+        in_force.then(|| (text.to_owned(), format!("annotation {} on {place}", names::COPY_OPTIONS)))
+    })
 }
 
 /// What chose the class of promoters.

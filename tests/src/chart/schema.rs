@@ -22,7 +22,7 @@ pub(super) fn values() -> Result<Value> {
         "title": "backup-controller",
         "type": "object",
         "additionalProperties": false,
-        "required": ["instance", "images", "config", "hostDisks", "openshift", "namespace"],
+        "required": ["instance", "images", "secrets", "config", "hostDisks", "openshift", "namespace"],
         "properties": {
             "global": {"type": "object"},
             "instance": {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"},
@@ -33,6 +33,7 @@ pub(super) fn values() -> Result<Value> {
                     "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
                 },
             },
+            "secrets": {"type": "array", "items": {"type": "string", "pattern": "^[a-z0-9][a-z0-9.-]*\\*?$"}},
             "config": config()?,
             "nodeSelector": {"type": "object", "additionalProperties": {"type": "string"}},
             "tolerations": {"type": "array", "items": {"type": "object"}},

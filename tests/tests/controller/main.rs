@@ -17,6 +17,7 @@ mod pages;
 mod protect;
 mod quiet;
 mod refused;
+mod restic;
 mod restore;
 mod run_now;
 mod settings;
