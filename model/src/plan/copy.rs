@@ -214,6 +214,7 @@ impl Request<'_> {
             zone,
             accept_empty: self.protection.is_some_and(|p| p.accept_empty),
             spc_no_relabeling: self.protection.is_some_and(|p| p.promoter.spc_no_relabeling),
+            secret: self.protection.and_then(|p| p.secrets.get(&destination.name).cloned()),
             options: self.protection.map(|p| p.options.clone()).unwrap_or_default(),
         };
         plan.ready.push((waiting, Box::new(copy)));
