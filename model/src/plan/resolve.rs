@@ -65,11 +65,12 @@ impl Ask<'_> {
                 self.repository(source_namespace, &point, destination)?;
                 // Another tenant has no say in how this one's Secret is used.
                 let own = protection.filter(|_| source_namespace == self.namespace);
+                let secret = own.as_ref().and_then(|p| p.secrets.get(destination).cloned());
                 let options = own.map(|p| p.options).unwrap_or_default();
                 return Ok(Found {
                     target: target.source(),
                     point,
-                    origin: Origin::Repository(Box::new(options)),
+                    origin: Origin::Repository { options: Box::new(options), secret },
                     spc_no_relabeling: false,
                 });
             }
@@ -137,7 +138,8 @@ impl Ask<'_> {
             ));
         };
         let ours = claim.ours.as_ref().filter(|o| o.instance == self.world.instance);
-        let own = ours.is_some_and(|o| matches!(o.component, Component::Promoter | Component::Disk));
+        let own =
+            ours.is_some_and(|o| matches!(o.component, Component::Promoter | Component::Disk | Component::Central));
         let promoter = from_our_snapshot(self.world, claim) && claim.from_snapshot.as_ref() == Some(&claim.id.name);
         if own || promoter {
             return no("it is a restore point or a BackupDisk itself");
