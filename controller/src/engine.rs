@@ -106,6 +106,8 @@ struct Engine {
     dirty: HashSet<String>,
     ready: BTreeMap<String, Vec<(Waiting, Box<Copy>)>>,
     admission_due: bool,
+    /// Whether snapshots changed, which carry the copies' results.
+    results: Due,
     /// The destinations that were down when admission was last decided.
     down: Breakers,
     wakes: BTreeMap<Timestamp, HashSet<String>>,
@@ -133,6 +135,7 @@ impl Engine {
             dirty: HashSet::new(),
             ready: BTreeMap::new(),
             admission_due: false,
+            results: Due(false),
             down: Breakers::new(),
             wakes: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -156,6 +159,7 @@ impl Engine {
         }
         self.admission_due |=
             matches!(change, Change::Job(_) | Change::Content(_) | Change::Pod(_) | Change::Config(_));
+        self.results.0 |= matches!(change, Change::Snapshot(_));
         let dirty = self.world.apply(change);
         self.dirty.extend(dirty);
         self.restores.0 |= plan::any_restore(&self.world) || !self.holders.is_idle();
@@ -218,6 +222,9 @@ impl Engine {
             return;
         }
         let now = Timestamp::now();
+        if std::mem::take(&mut self.results.0) {
+            self.admission_due |= self.world.down(now) != self.down;
+        }
         // What admission says may change what is told about a source, and nothing beyond that.
         while !self.dirty.is_empty() || self.admission_due {
             for uid in std::mem::take(&mut self.dirty) {

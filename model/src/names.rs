@@ -55,6 +55,8 @@ pub const SOURCE_NAMESPACE: &str = "backup-controller.io/source-namespace";
 pub const SOURCE_NAME: &str = "backup-controller.io/source-name";
 /// Annotation on a CronJob: a hash of what was applied, so that an unchanged one costs no write.
 pub const APPLIED: &str = "backup-controller.io/applied";
+/// On a CronJob that starts nothing by itself: how long after the end of the last run the next one starts.
+pub const AFTER: &str = "backup-controller.io/after";
 /// Annotation on a snapshot: the retention of its source when it was taken; the sweeper goes by it.
 pub const RETENTION_TAKEN: &str = "backup-controller.io/retention-taken";
 /// Annotation on a snapshot: its run's destinations, separated by commas.
@@ -321,6 +323,13 @@ pub fn run_now_mark(value: &str) -> String {
 pub fn run_now_job(source: &SourceId, value: &str) -> String {
     let readable = source.name.replace('.', "-");
     format!("now-{}-{}", cut(&readable, 40), hash(&format!("{}/{value}", source.seed()), 16))
+}
+
+/// The Job that starts so long after the run before it, which ended at that moment: a restart never starts two.
+#[must_use]
+pub fn after_job(source: &SourceId, ended: Timestamp) -> String {
+    let readable = source.name.replace('.', "-");
+    format!("after-{}-{}", cut(&readable, 38), hash(&format!("{}/{}", source.seed(), ended.as_second()), 16))
 }
 
 /// The Job that copies a run to a destination.

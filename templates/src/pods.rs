@@ -30,6 +30,8 @@ pub(crate) struct PodRules {
     pub(crate) mounts: Vec<Mount>,
     /// The Secret that it mounts at [`SECRET_DIR`]: this and no other, and never as a variable.
     pub(crate) secret: Option<String>,
+    /// A variable of its first container.
+    pub(crate) variable: Option<(&'static str, String)>,
     /// Its first container: image, program, arguments.
     pub(crate) image: String,
     pub(crate) command: &'static str,
@@ -306,6 +308,11 @@ fn program(rules: &PodRules, volumes: &[Volume<'_>], container: &At<'_>) -> Resu
     for field in ["terminationMessagePath", "terminationMessagePolicy"] {
         let (at, ours) = (container.get(field), if field.ends_with("Path") { "/dev/termination-log" } else { "File" });
         at.must(at.value.is_null() || at.text() == Some(ours), format!("\"{ours}\" or left out"))?;
+    }
+    if let Some((name, value)) = &rules.variable {
+        let list = container.get("env");
+        let there = list.items().any(|v| v.get("name").text() == Some(name) && v.get("value").text() == Some(value));
+        list.must(there, format!("{name} with the value {value}"))?;
     }
     let root = container.get("securityContext").get("readOnlyRootFilesystem");
     root.must(root.is_true(), "true")?;

@@ -109,7 +109,9 @@ const ALL: [&str; 8] = [
 #[tokio::test]
 async fn a_central_copy_is_made_out_of_the_tenants_reach_and_leaves_nothing() -> Result<()> {
     let scene = Scene::new().await?;
-    let controller = scene.controller(CONFIG).await?;
+    let setup = scene.setup(CONFIG).await?;
+    scene.guard(&setup.identity, "controller.yaml").await?;
+    let controller = scene.start(setup).await?;
     let copied = copied(&scene).await?;
 
     let content = copied.contents(&scene).await?;

@@ -2,6 +2,7 @@
 //!
 //! Each test has a [`Scene`] of its own on one control plane.
 
+mod after;
 mod central;
 mod classes;
 mod config;
@@ -17,6 +18,7 @@ mod pages;
 mod protect;
 mod quiet;
 mod refused;
+mod restic;
 mod restore;
 mod run_now;
 mod settings;
