@@ -219,7 +219,7 @@ impl Applier {
                 accept_empty: copy.accept_empty,
                 spc_no_relabeling: copy.spc_no_relabeling,
                 options: &copy.options,
-                secret: None,
+                secret: copy.secret.as_deref(),
             },
         )?;
         let change = self.create_job(&job).await?;

@@ -81,6 +81,8 @@ fn prune(args: &Args, result: &mut MaintainResult) -> Result<(), Failure> {
     result.pruned = plan.iter().filter(|d| d.verdict.deletes()).map(|d| d.run.clone()).collect();
     result.kept = kept(&ours, &result.pruned);
     result.bytes = remove_data(&restic)?;
+    // A copy may have ended while its lock was waited for.
+    result.kept = kept(&self::ours(args, &snapshots::list(&restic, &|| restic.stopped())?), &[]);
     Ok(())
 }
 

@@ -61,6 +61,18 @@ fn failure(restic: &Restic, ended: &Ended, errors: &Errors) -> Failure {
     Failure::last(Problem::new(Reason::RepositoryDamaged, format!("restic check: {text}{more}")))
 }
 
+/// restic's words with the first digits of each id, as restic itself shortens them elsewhere.
+fn short_ids(text: &str) -> String {
+    let is_id = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let words = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    words
+        .map(|word| {
+            let end = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            if is_id(end) { format!("{}{}", &end[..8], &word[end.len()..]) } else { word.to_owned() }
+        })
+        .collect()
+}
+
 /// What `check` finds wrong.
 #[derive(Debug, Default)]
 struct Errors {
@@ -82,7 +94,20 @@ impl Listener for Errors {
         self.outage |= matches!(Cause::of(message), Some(Cause::Unreachable | Cause::Credentials));
         self.count += 1;
         if self.named.len() < NAMED {
-            self.named.push(clip(message, PIECE));
+            self.named.push(clip(&short_ids(message), PIECE));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_leave_room_for_words() {
+        let id = "c5c8cd4d09d64c41ffae76435210f655374dbdbfda6a62adecac1cc51b6f1f05";
+        let text = format!("pack {id} contains 2 errors: [blob {id}: decrypting, pack id {id}]");
+        assert_eq!(short_ids(&text), "pack c5c8cd4d contains 2 errors: [blob c5c8cd4d: decrypting, pack id c5c8cd4d]");
+        assert_eq!(short_ids("é pack"), "é pack");
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
-use crate::place::{Job, Place, which};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::place::{Job, Place, wait_until, which};
 
 /// The PVC's UID.
 pub(crate) const UID: &str = "0b7cf2a8-7f2d-4f55-9a3e-2f4f1d1b7a10";
@@ -45,11 +47,28 @@ impl Repository {
         ended.complete().snapshot.unwrap_or_else(|| panic!("{ended:?}"))
     }
 
-    /// restic itself.
-    pub(crate) fn restic(&self, args: &[&str]) -> String {
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("restic");
         command.args(args).args(["--no-cache", "--json"]).env("RESTIC_PASSWORD", PASSWORD);
-        let done = command.env("RESTIC_REPOSITORY", &self.folder).output().unwrap();
+        command.env("RESTIC_REPOSITORY", &self.folder);
+        command
+    }
+
+    /// A prune that stands still, with its lock. Killed, it leaves it.
+    pub(crate) fn prune_that_hangs(&self) -> Child {
+        let child = self.command(&["prune"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_until("prune has its lock", || {
+            // While it is written it has a longer name.
+            let is_whole = |lock: fs::DirEntry| lock.file_name().len() == 64;
+            fs::read_dir(self.folder.join("locks")).is_ok_and(|locks| locks.flatten().any(is_whole))
+        });
+        kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
+        child
+    }
+
+    /// restic itself.
+    pub(crate) fn restic(&self, args: &[&str]) -> String {
+        let done = self.command(args).output().unwrap();
         assert!(done.status.success(), "{args:?}: {done:?}");
         String::from_utf8(done.stdout).unwrap()
     }

@@ -92,3 +92,17 @@ fn what_is_damaged_is_named_and_the_rest_is_restored() {
     let there = vault.list_volume().len();
     assert!(there > 30, "{there}");
 }
+
+/// F42: what a killed prune left does not keep anybody from his data for half an hour.
+#[test]
+fn a_lock_of_a_dead_process_is_removed_and_one_in_use_is_waited_for() {
+    let vault = Vault::copied("locked");
+    let mut prune = vault.repository.prune_that_hangs();
+    let ended = vault.restore(&["--lock-seconds=0"]).run();
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.message.contains("RepositoryLocked"), "{ended:?}");
+    prune.kill().unwrap();
+    prune.wait().unwrap();
+    vault.restore(&[]).run().whole();
+    same(&vault.list_original(), &vault.list_volume());
+}

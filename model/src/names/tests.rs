@@ -26,6 +26,7 @@ fn long_names_fit_and_never_meet() {
     let (a, b) = (source(&long, "1"), source(&other, "1"));
     assert!(cronjob(&a).len() <= 52 && copy_job(&a, &run, &"d".repeat(40)).len() <= 63);
     assert!(event(&a.name, Timestamp::MAX).len() <= 253);
+    assert!(after_job(&a, Timestamp::MAX).len() <= 63);
     assert!(maintain_job(&a, Task::Verify, &run, &"d".repeat(40)).len() <= 63);
     assert!(central("i", &a, &run, &"d".repeat(40)).len() <= 63);
     assert_ne!(central("i", &a, &run, "s3"), central("j", &a, &run, "s3"), "two installations in one cluster");

@@ -188,6 +188,8 @@ pub struct Copy {
     pub spc_no_relabeling: bool,
     /// What the source says of its copies in restic repositories.
     pub options: Options,
+    /// The Secret of a repository, if a group has one of its own.
+    pub secret: Option<String>,
 }
 
 /// Something to tell about a source, as an Event on it.
