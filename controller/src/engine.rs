@@ -12,6 +12,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use kube::Client;
 use model::Timestamp;
 use model::admit::{self, Admission, Waiting};
+use model::breaker::Breakers;
 use model::plan::{self, Action, Copy, Plan, Restores, Standing};
 use model::reason::Problem;
 use model::world::{Change, Seen, World};
@@ -37,6 +38,8 @@ const TELL_AFTER: u32 = 3;
 /// The step that writes the sweeper's CronJob.
 const SWEEP: &str = "sweep";
 
+/// The copies that wait for a destination that is down.
+const ADMISSION: &str = "admission";
 /// All restores.
 const RESTORES: &str = "restores";
 
@@ -103,6 +106,10 @@ struct Engine {
     dirty: HashSet<String>,
     ready: BTreeMap<String, Vec<(Waiting, Box<Copy>)>>,
     admission_due: bool,
+    /// Whether snapshots changed, which carry the copies' results.
+    results_changed: bool,
+    /// The destinations that were down when admission was last decided.
+    down: Breakers,
     wakes: BTreeMap<Timestamp, HashSet<String>>,
     queue: VecDeque<(String, Option<Action>)>,
     running: FuturesUnordered<LocalBoxFuture<'static, Ended>>,
@@ -128,6 +135,8 @@ impl Engine {
             dirty: HashSet::new(),
             ready: BTreeMap::new(),
             admission_due: false,
+            results_changed: false,
+            down: Breakers::new(),
             wakes: BTreeMap::new(),
             queue: VecDeque::new(),
             running: FuturesUnordered::new(),
@@ -149,6 +158,7 @@ impl Engine {
             self.sweep_due |= *name == templates::sweep_name(&self.world.instance);
         }
         self.admission_due |= matches!(change, Change::Job(_) | Change::Pod(_) | Change::Config(_));
+        self.results_changed |= matches!(change, Change::Snapshot(_));
         let dirty = self.world.apply(change);
         self.dirty.extend(dirty);
         self.restores.0 |= plan::any_restore(&self.world) || !self.holders.is_idle();
@@ -166,6 +176,8 @@ impl Engine {
                     self.sweep_due = true;
                 } else if uid == RESTORES {
                     self.restores.0 = true;
+                } else if uid == ADMISSION {
+                    self.admission_due = true;
                 } else {
                     // A copy that was refused is tried again by admission.
                     self.admission_due |= self.ready.contains_key(&uid);
@@ -209,6 +221,9 @@ impl Engine {
             return;
         }
         let now = Timestamp::now();
+        if std::mem::take(&mut self.results_changed) {
+            self.admission_due |= self.world.down(now) != self.down;
+        }
         // What admission says may change what is told about a source, and nothing beyond that.
         while !self.dirty.is_empty() || self.admission_due {
             for uid in std::mem::take(&mut self.dirty) {
@@ -331,21 +346,45 @@ impl Engine {
             }
         }
         let waits: Vec<Waiting> = waiting.iter().map(|(_, _, w, _)| w.clone()).collect();
-        let answers = admit::admit(&waits, &running, &self.world.config.limits);
+        let down = self.world.down(now);
+        let answers = admit::admit(&waits, &running, &self.world.config.limits, &down, now);
         let mut reasons = Vec::new();
+        // A source may have a copy that starts and one that waits: the wait is told.
+        let mut told: BTreeMap<String, Option<Problem>> = BTreeMap::new();
         for ((uid, key, _, copy), answer) in waiting.into_iter().zip(answers) {
+            let wait = told.entry(uid).or_default();
             match answer {
-                Admission::Start => {
-                    self.world.waits.remove(&uid);
-                    self.enqueue(key, Some(Action::StartCopy(copy)));
-                }
+                Admission::Start => self.enqueue(key, Some(Action::StartCopy(copy))),
                 Admission::Wait(problem) => {
                     reasons.push(problem.reason);
-                    self.waits_for(uid, problem);
+                    *wait = wait.take().or(Some(problem));
                 }
             }
         }
+        for (uid, wait) in told {
+            match wait {
+                Some(problem) => self.waits_for(uid, problem),
+                None => drop(self.world.waits.remove(&uid)),
+            }
+        }
         self.metrics(|m| m.waiting(reasons.iter()));
+        self.tell_down(down, now);
+    }
+
+    /// Says once that a destination is down, and once that it works again.
+    fn tell_down(&mut self, down: Breakers, now: Timestamp) {
+        for (key, open) in down.iter().filter(|(key, _)| !self.down.contains_key(*key)) {
+            let (reason, since) = (open.reason.as_str(), open.since);
+            tracing::warn!(destination = key, reason, %since, "it is down: one copy at a time tries");
+        }
+        for key in self.down.keys().filter(|key| !down.contains_key(*key)) {
+            tracing::info!(destination = key, "it works again");
+        }
+        if let Some(next) = down.values().map(|open| open.next).filter(|next| *next > now).min() {
+            self.wake_at(Some(next), ADMISSION);
+        }
+        self.metrics(|m| m.down(&down));
+        self.down = down;
     }
 
     fn waits_for(&mut self, uid: String, problem: Problem) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
+use model::breaker::Breakers;
 use model::names::{Run, SourceId};
 use model::plan::Standing;
 use model::reason::Reason;
@@ -37,6 +38,12 @@ struct Waits {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Down {
+    destination: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Volume {
     namespace: String,
     persistentvolumeclaim: String,
@@ -49,6 +56,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     sources: Family<State, Total>,
     waiting: Family<Waits, Total>,
+    down: Family<Down, Total>,
     steps: Family<Outcome, Counter>,
     copies: Family<Destination, Counter>,
     bytes: Family<Destination, Counter>,
@@ -71,6 +79,10 @@ impl Metrics {
         );
         let waiting = Family::<Waits, Total>::default();
         registry.register("copies_waiting", "Copies that wait, by reason", waiting.clone());
+        let down = Family::<Down, Total>::default();
+        let help =
+            "Namespaces in which copies to a destination fail for a fault of the destination; 1 for one that is shared";
+        registry.register("destinations_down", help, down.clone());
         let steps = Family::<Outcome, Counter>::default();
         registry.register("steps", "Steps taken against the API server, by kind and result", steps.clone());
         let copies = Family::<Destination, Counter>::default();
@@ -89,6 +101,7 @@ impl Metrics {
             registry,
             sources,
             waiting,
+            down,
             steps,
             copies,
             bytes,
@@ -157,6 +170,19 @@ impl Metrics {
         self.waiting.clear();
         for (reason, total) in totals {
             self.waiting.get_or_create(&Waits { reason: reason.as_str() }).set(total);
+        }
+    }
+
+    /// Which destinations are down. Namespaces are counted and not named: there may be many.
+    pub(crate) fn down(&self, down: &Breakers) {
+        let mut totals: BTreeMap<(&str, &'static str), i64> = BTreeMap::new();
+        for (key, open) in down {
+            let destination = key.split('/').next().unwrap_or(key);
+            *totals.entry((destination, open.reason.as_str())).or_default() += 1;
+        }
+        self.down.clear();
+        for ((destination, reason), total) in totals {
+            self.down.get_or_create(&Down { destination: destination.to_owned(), reason }).set(total);
         }
     }
 

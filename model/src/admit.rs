@@ -1,13 +1,14 @@
 //! Which waiting copies may start now.
 //!
-//! Limits per cluster, namespace, node and destination; one writer per disk; fair between namespaces, then
-//! oldest first. The state is what the objects say, so that a restart changes nothing, and the decision is
+//! Limits per cluster, namespace, node and destination; one writer per disk; one try at a time where a destination
+//! is down; fair between namespaces, then oldest first. The state is what the objects say, so that a restart changes nothing, and the decision is
 //! made in one place from one state, so that a limit of one admits one (F86).
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
+use crate::breaker::{Breakers, Open};
 use crate::config::Limits;
 use crate::names::{Run, SourceId};
 use crate::reason::{Problem, Reason};
@@ -23,6 +24,8 @@ pub struct Slot {
     pub disk: String,
     /// The node it runs on, or the only one it can run on, if that is known.
     pub node: Option<String>,
+    /// The breaker that it goes by ([`crate::breaker::key`]).
+    pub breaker: Option<String>,
 }
 
 /// A copy that waits.
@@ -54,6 +57,22 @@ struct Used {
     nodes: BTreeMap<String, u32>,
     destinations: BTreeMap<String, u32>,
     disks: BTreeMap<String, u32>,
+    /// Copies where a destination is down.
+    tries: BTreeMap<String, u32>,
+}
+
+/// What copies may not go beyond.
+struct Rules<'a> {
+    limits: &'a Limits,
+    down: &'a Breakers,
+    now: Timestamp,
+}
+
+impl<'a> Rules<'a> {
+    fn down(&self, slot: &'a Slot) -> Option<(&'a str, &'a Open)> {
+        let key = slot.breaker.as_deref()?;
+        self.down.get(key).map(|open| (key, open))
+    }
 }
 
 impl Used {
@@ -62,14 +81,23 @@ impl Used {
         *self.namespaces.entry(slot.namespace.clone()).or_default() += 1;
         *self.destinations.entry(slot.destination.clone()).or_default() += 1;
         *self.disks.entry(slot.disk.clone()).or_default() += 1;
+        if let Some(breaker) = &slot.breaker {
+            *self.tries.entry(breaker.clone()).or_default() += 1;
+        }
         if let Some(node) = &slot.node {
             *self.nodes.entry(node.clone()).or_default() += 1;
         }
     }
 
     /// What keeps a copy waiting; `None` if it may start.
-    fn obstacle(&self, slot: &Slot, limits: &Limits) -> Option<Obstacle> {
+    fn obstacle<'a>(&self, slot: &'a Slot, rules: &Rules<'a>) -> Option<Obstacle<'a>> {
+        let limits = rules.limits;
         let at = |map: &BTreeMap<String, u32>, key: &str| map.get(key).copied().unwrap_or(0);
+        if let Some((key, open)) = rules.down(slot)
+            && (rules.now < open.next || at(&self.tries, key) > 0)
+        {
+            return Some(Obstacle::Down(key, open));
+        }
         if at(&self.disks, &slot.disk) > 0 {
             return Some(Obstacle::Disk);
         }
@@ -84,12 +112,13 @@ impl Used {
 }
 
 /// What keeps a copy waiting. Put into words only once it is known to wait: thousands may.
-enum Obstacle {
+enum Obstacle<'a> {
     Disk,
+    Down(&'a str, &'a Open),
     Limit(&'static str, u32),
 }
 
-impl Obstacle {
+impl Obstacle<'_> {
     fn problem(&self, slot: &Slot, before: usize) -> Problem {
         match self {
             Self::Disk => {
@@ -97,6 +126,7 @@ impl Obstacle {
                     format!("the disk of {} takes one copy at a time; {before} wait before this one", slot.destination);
                 Problem::new(Reason::DiskBusy, message)
             }
+            Self::Down(key, open) => open.problem(key),
             Self::Limit(name, limit) => {
                 Problem::new(Reason::WaitingForSlot, format!("{limit} copies run at once: {name}"))
             }
@@ -104,9 +134,17 @@ impl Obstacle {
     }
 }
 
-/// Decides for every waiting copy; the answers come in the order of `waiting`.
+/// Decides for every waiting copy; the answers come in the order of `waiting`. `down` are the destinations that are
+/// down at the time `now`.
 #[must_use]
-pub fn admit(waiting: &[Waiting], running: &[Slot], limits: &Limits) -> Vec<Admission> {
+pub fn admit(
+    waiting: &[Waiting],
+    running: &[Slot],
+    limits: &Limits,
+    down: &Breakers,
+    now: Timestamp,
+) -> Vec<Admission> {
+    let rules = Rules { limits, down, now };
     let mut used = Used::default();
     for slot in running {
         used.add(slot);
@@ -118,7 +156,7 @@ pub fn admit(waiting: &[Waiting], running: &[Slot], limits: &Limits) -> Vec<Admi
         let next = open
             .iter()
             .copied()
-            .filter(|i| used.obstacle(&waiting[*i].slot, limits).is_none())
+            .filter(|i| used.obstacle(&waiting[*i].slot, &rules).is_none())
             .min_by_key(|i| used.namespaces.get(&waiting[*i].slot.namespace).copied().unwrap_or(0));
         let Some(index) = next else { break };
         used.add(&waiting[index].slot);
@@ -129,7 +167,7 @@ pub fn admit(waiting: &[Waiting], running: &[Slot], limits: &Limits) -> Vec<Admi
     for index in open {
         let slot = &waiting[index].slot;
         let before = ahead.entry(&slot.disk).or_default();
-        let obstacle = used.obstacle(slot, limits).unwrap_or(Obstacle::Limit("limits.cluster", limits.cluster));
+        let obstacle = used.obstacle(slot, &rules).unwrap_or(Obstacle::Limit("limits.cluster", limits.cluster));
         answers[index] = Admission::Wait(obstacle.problem(slot, *before));
         *before += 1;
     }

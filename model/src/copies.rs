@@ -111,6 +111,12 @@ fn undecided(r: &RunFacts<'_>, waits_for_consumer: bool, deadlines: &Deadlines, 
     Next::Wait(Problem::new(Reason::WaitingForPromoter, message), Some(until))
 }
 
+/// Whether a copy of a run has no result yet: its promoter is needed.
+#[must_use]
+pub fn awaited(snapshot: &Snapshot) -> bool {
+    snapshot.destinations.iter().any(|d| !snapshot.copies.contains_key(d))
+}
+
 /// How far a run got, as rotation sees it.
 #[must_use]
 pub fn point_state(snapshot: &Snapshot, deadlines: &Deadlines, now: Timestamp) -> PointState {

@@ -9,6 +9,9 @@ mod store;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
+
+use crate::breaker::{self, Breakers};
 use crate::config::Config;
 use crate::facts::{
     Claim, CronJob, Holder, Job, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot, SnapshotClass, StorageClass,
@@ -125,6 +128,8 @@ pub struct World {
     pub(crate) asking: BTreeSet<Key>,
     /// Volumes of disks that are lent for restores.
     pub(crate) grants: BTreeSet<String>,
+    /// What the copies' results say about destinations that can be down.
+    results: breaker::Results,
     /// By source: the last step that the API server refused, until one succeeds.
     pub faults: HashMap<String, Problem>,
     /// By who asks for a restore (its UID): what the API server refused, until that succeeds.
@@ -159,6 +164,7 @@ impl World {
             holders: HashMap::new(),
             asking: BTreeSet::new(),
             grants: BTreeSet::new(),
+            results: breaker::Results::default(),
             faults: HashMap::new(),
             restore_faults: HashMap::new(),
             waits: HashMap::new(),
@@ -224,6 +230,12 @@ impl World {
             let snapshot = self.snapshots.get(namespace, name)?;
             Some(SourceId { namespace: namespace.clone(), name: snapshot.claim.clone()?, uid: uid.to_owned() })
         })
+    }
+
+    /// The destinations that are down at the time `now`.
+    #[must_use]
+    pub fn down(&self, now: Timestamp) -> Breakers {
+        self.results.open(now)
     }
 
     /// The pods of a Job.

@@ -81,16 +81,10 @@ impl Templates {
         objects::snapshot_cronjob(self, install, config, source, protection, rotate)
     }
 
-    /// The Job that a value of `run-now` starts, to be created: made from a source's rendered CronJob as
-    /// `kubectl create job --from` makes it. The same value has the same name.
-    pub fn run_now_job(
-        &self,
-        cronjob: &Value,
-        cronjob_uid: &str,
-        source: &SourceId,
-        value: &str,
-    ) -> Result<Value, RenderError> {
-        objects::run_now_job(cronjob, cronjob_uid, source, value)
+    /// The Job of that name which starts one run, to be created: made from a source's rendered CronJob as
+    /// `kubectl create job --from` makes it.
+    pub fn run_job(&self, cronjob: &Value, cronjob_uid: &str, name: &str) -> Result<Value, RenderError> {
+        objects::run_job(cronjob, cronjob_uid, name)
     }
 
     /// The CronJob that rotates what vanished sources left, to be applied. It carries a hash of itself as

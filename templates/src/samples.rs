@@ -172,10 +172,12 @@ pub(crate) fn source() -> SourceId {
 pub(crate) fn protection(config: &Config) -> Protection {
     Protection {
         schedule: "17 3 * * *".to_owned(),
+        after: None,
         zone: Zone::utc(),
         starting_deadline: Span::hours(1),
         retention: config.defaults.retention.clone(),
         destinations: vec!["disk".to_owned(), "attic".to_owned()],
+        secrets: BTreeMap::new(),
         options: Options { exclude: vec!["*.tmp".to_owned()], ..Options::default() },
         snapshot_class: ("rbd-snapshots".to_owned(), ClassChoice::Only),
         promoter: PromoterShape {

@@ -68,7 +68,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     };
     let text = output::text(&volumes, &observed.gaps, args.output, look, !args.names.is_empty(), now)?;
     terminal::write(&text)?;
-    for note in output::notes(&volumes, &observed.gaps, observed.knows) {
+    let down = output::down(&observed.world.down(now), now);
+    for note in output::notes(&volumes, &observed.gaps, observed.knows).into_iter().chain(down) {
         eprintln!("kubectl-backup: {note}");
     }
     let missing: Vec<&String> = args.names.iter().filter(|name| !volumes.iter().any(|v| v.name == **name)).collect();

@@ -51,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID", value_parser = point::id)]
     pub(crate) snapshot: Option<String>,
     /// With --from restic: what the copy left out. Then entries that the snapshot does not have are not missed
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     pub(crate) exclude: Vec<String>,
     #[command(flatten)]
     pub(crate) restic: Option<Common>,

@@ -24,6 +24,7 @@ use crate::process::{allow_deep_trees, stop_flag};
 use crate::restore::console::shown;
 use crate::restore::{room, sides};
 use crate::rsync::Task;
+use crate::volume::is_mount;
 
 mod args;
 mod attributes;
@@ -124,14 +125,25 @@ impl Drill<'_> {
             .map_err(|why| Failure::again(Problem::new(reason, format!("{what} is not at {}: {why}", shown(path)))))
     }
 
+    /// The tree: where a volume is mounted, or in it.
+    fn tree(&self) -> Result<PathBuf, Failure> {
+        let tree = self.args.tree.as_deref().unwrap_or(Path::new(""));
+        let mount = tree.ancestors().find(|folder| folder.parent().is_some() && is_mount(folder).unwrap_or(false));
+        self.folder(mount.unwrap_or(tree), "the disk", Reason::RestorePointEmpty)?;
+        let there = sides::folder(tree, true);
+        there.map_err(|why| {
+            let text = format!("the run's tree is not at {}: {why}", shown(tree));
+            Failure::last(Problem::new(Reason::RestorePointEmpty, text))
+        })
+    }
+
     fn prove(&self, original: &Path, into: &Path) -> Result<Compared, Failure> {
         let nanoseconds = sides::keeps_nanoseconds(into).unwrap_or(true);
         let rules = Rules { owners: geteuid().is_root(), nanoseconds, ..self.rules() };
         let counts = |meta: &fs::Metadata| rules.sockets || !meta.file_type().is_socket();
         match self.args.from {
             From::Tree => {
-                let tree = self.args.tree.as_deref().unwrap_or(Path::new(""));
-                let tree = self.folder(tree, "the run's tree", Reason::RestorePointEmpty)?;
+                let tree = self.tree()?;
                 let counts = |_: &Path, meta: &fs::Metadata| counts(meta);
                 let choice = self.choose(original, into, &counts)?;
                 let left_out = tree::fetch(&tree, into, choice.as_ref(), nanoseconds, self.stop)?;

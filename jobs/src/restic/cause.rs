@@ -137,7 +137,7 @@ const WORDS: [(Cause, &[&str]); 12] = [
         Cause::Address,
         &[
             "parsing repository location failed",
-            "bucket name cannot be empty",
+            "bucket name cannot be",
             "bucket name contains invalid characters",
             "invalid backend",
         ],

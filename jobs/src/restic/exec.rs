@@ -13,14 +13,14 @@ use model::reason::{Problem, Reason};
 use super::args::Common;
 use super::cause::At;
 use super::heard::{Error, Heard};
-use super::secret::Secret;
+use super::secret::{Secret, leads_astray};
 use crate::child::{self, Ear};
 use crate::outcome::Failure;
 
 /// How long restic has to remove its lock after it was asked to end; a pod has 30 seconds in all.
 const GRACE: Duration = Duration::from_secs(20);
 /// How long restic itself waits for a lock before we look for stale ones again.
-const RETRY_LOCK: &str = "--retry-lock=1m";
+const RETRY_LOCK: Duration = Duration::from_secs(60);
 /// restic's code for a repository that is locked.
 const LOCKED: i32 = 11;
 /// restic's code for a password that does not fit.
@@ -71,7 +71,8 @@ impl Restic {
         let mut environment: Vec<(OsString, OsString)> = vec![("PATH".into(), child::path())];
         environment.extend(std::env::var_os("TMPDIR").map(|dir| ("TMPDIR".into(), dir)));
         environment.extend(secret.environment().map(|(key, value)| (key.into(), value.into())));
-        environment.extend(args.env.iter().map(|(key, value)| (key.into(), value.into())));
+        let more = args.env.iter().filter(|(key, _)| !leads_astray(key));
+        environment.extend(more.map(|(key, value)| (key.into(), value.into())));
         environment.push(("RESTIC_REPOSITORY".into(), (&repository).into()));
         // Also how often it says how far it is: every five seconds.
         environment.push(("RESTIC_PROGRESS_FPS".into(), "0.2".into()));
@@ -135,12 +136,22 @@ impl Restic {
     /// Runs a command that locks the repository. While it is locked, stale locks are looked for and removed: restic
     /// takes a lock for stale after 30 minutes, or if its process is known to be dead. Never one that is in use.
     pub(crate) fn run_locking(&self, args: &[OsString], listener: &mut impl Listener) -> Result<Ended, Failure> {
+        self.run_locking_unless(args, listener, &|| self.stopped())
+    }
+
+    /// The same, ended early when `stop` says so.
+    pub(crate) fn run_locking_unless(
+        &self,
+        args: &[OsString],
+        listener: &mut impl Listener,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Ended, Failure> {
         let end = Instant::now() + self.lock_wait;
         let mut args = args.to_vec();
         let mut waited = false;
         loop {
-            let ended = self.run(&args, listener)?;
-            if ended.code != Some(LOCKED) || self.stopped() || (waited && Instant::now() >= end) {
+            let ended = self.run_unless(&args, listener, stop)?;
+            if ended.code != Some(LOCKED) || stop() || (waited && Instant::now() >= end) {
                 return Ok(ended);
             }
             let locked = self.failure(&ended).problem;
@@ -150,7 +161,7 @@ impl Restic {
                 return Err(self.failure(&unlocked));
             }
             if !waited {
-                args.push(RETRY_LOCK.into());
+                args.push(format!("--retry-lock={}s", self.lock_wait.min(RETRY_LOCK).as_secs()).into());
                 waited = true;
             }
         }
@@ -195,7 +206,8 @@ impl Restic {
     fn command(&self, args: &[OsString]) -> Command {
         let mut command = Command::new("restic");
         // A password never stands on a command line, and nothing of our own environment leads restic astray.
-        command.args(args).args(&self.options).env_clear().envs(self.environment.iter().cloned());
+        // The options first: after `--` they would be names of files.
+        command.args(&self.options).args(args).env_clear().envs(self.environment.iter().cloned());
         command.env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
         command
     }

@@ -2,7 +2,8 @@
 //!
 //! [`args`] is what every verb is called with, [`secret`] reads the mounted Secret, [`exec`] runs restic, [`heard`]
 //! listens to it and [`cause`] knows what its words mean. [`snapshots`] is what a repository holds. The verbs stand
-//! on these: [`copy`], and [`restore`] with [`point`], which finds the snapshot that is meant.
+//! on these: [`copy`] (with [`init`] and [`report`]), [`prune`], [`verify`], and [`restore`] with [`point`], which finds
+//! the snapshot that is meant.
 
 use clap::Subcommand;
 
@@ -14,13 +15,16 @@ mod copy;
 pub(crate) mod exec;
 pub(crate) mod heard;
 mod init;
+mod maintain;
 pub(crate) mod pattern;
 pub(crate) mod point;
+mod prune;
 mod report;
 pub(crate) mod restore;
 mod secret;
 pub(crate) mod snapshots;
 pub(crate) mod troubles;
+mod verify;
 
 /// What `backup-job restic` is called with.
 #[derive(Debug, clap::Args)]
@@ -33,6 +37,10 @@ pub(crate) struct Args {
 enum Verb {
     /// Copies a promoter's files into the repository, which is made if it is not there
     Copy(copy::Args),
+    /// Forgets expired snapshots, and removes their data
+    Prune(prune::Args),
+    /// Reads and checks a part of the repository
+    Verify(verify::Args),
     Restore(restore::Args),
 }
 
@@ -47,6 +55,8 @@ impl Args {
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     match &args.verb {
         Verb::Copy(args) => copy::run(args),
+        Verb::Prune(args) => prune::run(args),
+        Verb::Verify(args) => verify::run(args),
         Verb::Restore(args) => restore::run(args, log),
     }
 }

@@ -115,7 +115,7 @@ impl Secret {
     pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
         let fits = |key: &str| {
             let restic = !key.starts_with("RESTIC_") || RESTIC_KEYS.contains(&key);
-            restic && !key.starts_with("LD_") && !NEVER.contains(&key)
+            restic && !leads_astray(key)
         };
         self.keys.iter().filter(move |(key, _)| fits(key)).map(|(key, value)| (key.as_str(), value.as_str()))
     }
@@ -145,6 +145,12 @@ impl Secret {
         }
         Ok(())
     }
+}
+
+/// Whether a variable may make another program of restic, or another repository, whoever sets it.
+pub(super) fn leads_astray(key: &str) -> bool {
+    let ours = key.starts_with("RESTIC_REPOSITORY") || key.starts_with("RESTIC_PASSWORD_");
+    ours || key.starts_with("LD_") || NEVER.contains(&key)
 }
 
 /// `s3:https://host//bucket/` is no bucket to restic: the slash that somebody's address ends in, and ours.

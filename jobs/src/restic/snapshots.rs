@@ -14,6 +14,8 @@ use crate::outcome::Failure;
 
 /// The tag of a snapshot in which entries are missing.
 pub(crate) const INCOMPLETE: &str = "incomplete";
+/// The tag by which people hold a snapshot with stock restic.
+pub(crate) const HOLD: &str = "hold";
 
 /// A snapshot of restic's, as `restic snapshots --json` lists it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -74,6 +76,11 @@ impl Snapshot {
     /// Whether entries are missing in it.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.tags.iter().any(|tag| tag == INCOMPLETE)
+    }
+
+    /// Whether somebody holds it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.tags.iter().any(|tag| tag == HOLD)
     }
 }
 

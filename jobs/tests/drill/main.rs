@@ -16,6 +16,9 @@ mod corpus;
 mod place;
 
 mod refused;
+#[allow(dead_code, reason = "of the tests of restores")]
+mod repository;
+mod restic;
 mod sample;
 mod scene;
 mod tree;

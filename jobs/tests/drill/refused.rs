@@ -46,11 +46,32 @@ fn volumes_that_are_not_mounted_are_not_compared() {
     assert_eq!((ended.code, ended.drilled().state), (Some(1), TaskState::Failed), "{ended:?}");
     assert!(ended.drilled().problem.unwrap().message.contains("no volume is mounted"), "{ended:?}");
     let gone = scene.place.path.join("gone");
-    for option in ["tree", "original", "scratch"] {
+    let message = scene.drill().instead(&format!("--tree={}", gone.display())).run().disproved("RestorePointEmpty");
+    assert!(message.contains("the run's tree is not at"), "{message}");
+    for option in ["original", "scratch"] {
         let ended = scene.drill().instead(&format!("--{option}={}", gone.display())).run();
         assert_eq!((ended.code, ended.drilled().files), (Some(1), 0), "{ended:?}");
         assert!(!gone.exists());
     }
+}
+
+/// As the drill's pod has them: the disk is one mount, with trees of many runs in it.
+#[test]
+fn a_tree_in_a_mounted_disk_is_compared() {
+    if !root("a tree in a mounted disk is compared") {
+        return;
+    }
+    let mut scene = Scene::copied("mounted");
+    let mut options = Vec::new();
+    for (option, folder) in [("original", "source"), ("scratch", "scratch"), ("tree", "disk")] {
+        let (from, at) = (scene.place.path.join(folder), scene.place.path.join(format!("mounted-{folder}")));
+        fs::create_dir(&at).unwrap();
+        scene.place.mount(&["--bind", from.to_str().unwrap()], &at);
+        let at = if option == "tree" { at.join(RUNS[0]) } else { at };
+        options.push(format!("--{option}={}", at.display()));
+    }
+    let job = scene.drill().without("--allow-unmounted");
+    options.iter().fold(job, |job, option| job.instead(option)).run().proven();
 }
 
 #[test]

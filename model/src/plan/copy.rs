@@ -6,9 +6,10 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{Action, Copy, Plan, disk, restore};
 use crate::admit::{Slot, Waiting};
+use crate::breaker;
 use crate::config::{Destination, Store};
 use crate::copies::{self, Next, RunFacts};
-use crate::facts::{Claim, Job, JobState, Pod, Snapshot};
+use crate::facts::{Claim, Job, JobState, Ours, Pod, Snapshot};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState};
@@ -182,17 +183,12 @@ impl Request<'_> {
         if namespace.is_none_or(|n| n.terminating) {
             return Err(Problem::new(Reason::NamespaceTerminating, "the namespace is being deleted"));
         }
-        if namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
-            let message = "the namespace enforces Pod Security restricted, which refuses a copy pod that keeps owners";
-            fail(Reason::PodSecurity, message.to_owned(), plan);
+        if !destination.is_central() && namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
+            fail(Reason::PodSecurity, restricted(destination), plan);
             return Ok(());
         }
-        let disk = disk::ready(world, destination, &self.source.namespace, now, plan)?;
-        if let Some(reader) = restore::reads(world, &self.source.namespace, &destination.name) {
-            return Err(Problem::new(Reason::DiskBusy, format!("{reader} reads the disk: restores come first")));
-        }
-        let nodes = match common_nodes(world, promoter, disk) {
-            Ok(nodes) => nodes,
+        let node = match self.place(promoter, destination, now, plan)? {
+            Ok(node) => node,
             Err(message) => {
                 fail(Reason::NodeConflict, message, plan);
                 return Ok(());
@@ -204,11 +200,12 @@ impl Request<'_> {
             source: self.source.clone(),
             run: view.run.clone(),
             since: promoter.created,
-            slot: slot(destination, &self.source.namespace, &self.source.uid, nodes),
+            slot: slot(destination, &self.source.namespace, &self.source.uid, node),
         };
         let policy = names::network_policy(&world.instance);
         let copy = Copy {
-            isolate: world.policies.get(&self.source.namespace, &policy).is_none(),
+            // What copies to a repository needs the network.
+            isolate: destination.restic().is_none() && world.policies.get(&self.source.namespace, &policy).is_none(),
             source: self.source,
             run: view.run.clone(),
             destination: destination.name.clone(),
@@ -222,6 +219,57 @@ impl Request<'_> {
         plan.ready.push((waiting, Box::new(copy)));
         Ok(())
     }
+
+    /// Whether what is written to can be reached, and the only node where the copy can run, if there is only one;
+    /// the inner error: there is none.
+    fn place(
+        &self,
+        promoter: &Claim,
+        destination: &Destination,
+        now: Timestamp,
+        plan: &mut Plan,
+    ) -> Result<Result<Option<String>, String>, Problem> {
+        let (world, namespace) = (self.world, &self.source.namespace);
+        match destination.store {
+            Store::Restic(_) if destination.is_central() => {
+                let message = format!("copies to {} run in the controller's namespace", destination.name);
+                Err(Problem::new(Reason::WaitingForPromoter, message))
+            }
+            Store::Restic(_) => {
+                online(world, namespace)?;
+                Ok(Ok(only_node(world, promoter)))
+            }
+            Store::Claim(_) | Store::HostPath(_) => {
+                let disk = disk::ready(world, destination, namespace, now, plan)?;
+                if let Some(reader) = restore::reads(world, namespace, &destination.name) {
+                    let message = format!("{reader} reads the disk: restores come first");
+                    return Err(Problem::new(Reason::DiskBusy, message));
+                }
+                Ok(common_nodes(world, promoter, disk))
+            }
+        }
+    }
+}
+
+fn restricted(destination: &Destination) -> String {
+    let refused = "the namespace enforces Pod Security restricted, which refuses a copy pod that";
+    match destination.restic() {
+        None => format!("{refused} keeps owners"),
+        Some(_) => format!("{refused} reads every file; a destination with runIn: controller needs no pod here"),
+    }
+}
+
+/// A `NetworkPolicy` that an earlier version made cuts pods off that need the network, and is not ours to change.
+pub(super) fn online(world: &World, namespace: &str) -> Result<(), Problem> {
+    let name = names::network_policy(&world.instance);
+    match world.policies.get(namespace, &name) {
+        Some(policy) if !policy.leaves_restic_out => {
+            let message =
+                format!("NetworkPolicy {namespace}/{name} was made by an earlier version: restic pods need it gone");
+            Err(Problem::new(Reason::NetworkClosed, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
@@ -231,7 +279,20 @@ fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<Stri
         Store::Claim(_) => format!("{}/{namespace}", destination.name),
         Store::Restic(_) => format!("{}/{namespace}/{uid}", destination.name),
     };
-    Slot { namespace: namespace.to_owned(), destination: destination.name.clone(), disk, node }
+    Slot {
+        namespace: namespace.to_owned(),
+        destination: destination.name.clone(),
+        disk,
+        node,
+        breaker: breaker::key(destination, namespace),
+    }
+}
+
+/// The node that can have the promoter, if it is the only one.
+fn only_node(world: &World, promoter: &Claim) -> Option<String> {
+    let terms = world.volumes.get("", promoter.volume.as_ref()?)?.nodes.as_ref()?;
+    let mut fit = world.nodes.iter().filter(|n| terms.iter().any(|term| term.matches(&n.labels)));
+    fit.next().filter(|_| fit.next().is_none()).map(|n| n.name.clone())
 }
 
 /// The node that can have both volumes, if it is the only one; an error if none can (F40).
@@ -259,13 +320,26 @@ pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Res
 pub fn running(world: &World) -> impl Iterator<Item = Slot> {
     world.jobs.iter().filter_map(|job| {
         let ours = job.ours.as_ref().filter(|o| o.instance == world.instance && o.component == Component::Copy)?;
-        if job.state != JobState::Active {
+        let destination = world.config.destination(ours.destination.as_deref()?)?;
+        // Until the result of a copy is known, it says nothing about a destination that may be down.
+        if job.state != JobState::Active && (destination.restic().is_none() || recorded(world, ours)) {
             return None;
         }
-        let destination = world.config.destination(ours.destination.as_deref()?)?;
         let node = world.pods_of(job).find_map(|p| p.node.clone());
-        Some(slot(destination, &job.namespace, &ours.source_uid, node))
+        let namespace = job.source_namespace.as_deref().unwrap_or(&job.namespace);
+        Some(slot(destination, namespace, &ours.source_uid, node))
     })
+}
+
+/// Whether a copy has its result, or nothing is left that it could be written on.
+fn recorded(world: &World, copy: &Ours) -> bool {
+    let Some(destination) = &copy.destination else { return true };
+    let mut snapshots = world
+        .belongings(&copy.source_uid)
+        .into_iter()
+        .flat_map(|b| &b.snapshots)
+        .filter_map(|(namespace, name)| world.snapshots.get(namespace, name));
+    !snapshots.any(|s| s.ours.as_ref().is_some_and(|o| o.run == copy.run) && !s.copies.contains_key(destination))
 }
 
 /// A copy Job that ended, or that never gets started: its result, and then its end.

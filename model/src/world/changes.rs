@@ -4,8 +4,22 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::store::{Observed, Replaced};
 use super::{Belongings, Change, Key, Seen, World};
+use crate::breaker::{self, Results};
+use crate::config::Config;
 use crate::facts::{Claim, CronJob, Job, Ours, Pod, Snapshot, Volume};
 use crate::names::Component;
+use crate::record::CopyResult;
+
+/// The results of a snapshot's copies to destinations that have a breaker.
+fn results<'a>(
+    config: &'a Config,
+    instance: &'a str,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = (String, &'a CopyResult)> {
+    let ours = snapshot.ours.as_ref().is_some_and(|o| o.instance == instance);
+    let copies = snapshot.copies.iter().filter(move |_| ours);
+    copies.filter_map(|(name, result)| Some((breaker::key(config.destination(name)?, &snapshot.namespace)?, result)))
+}
 
 impl World {
     /// Takes an observation in, and names the sources that it concerns.
@@ -14,6 +28,7 @@ impl World {
             Change::Claim(seen) => self.apply_claims(seen),
             Change::Snapshot(seen) => {
                 let replaced = self.snapshots.apply(seen);
+                self.weigh(&replaced);
                 self.reindex(
                     replaced,
                     |b| &mut b.snapshots,
@@ -91,7 +106,25 @@ impl World {
             }
             Change::Config(config) => {
                 self.config = config;
+                // Which destinations have a breaker, and who shares one, is the configuration's to say.
+                self.results = Results::default();
+                for snapshot in self.snapshots.iter() {
+                    results(&self.config, &self.instance, snapshot).for_each(|(k, r)| self.results.put(&k, r));
+                }
                 self.all_if(true)
+            }
+        }
+    }
+
+    /// What changed results say about their destinations.
+    fn weigh(&mut self, replaced: &Replaced<Snapshot>) {
+        for (old, new) in replaced {
+            for (key, result) in old.iter().flat_map(|s| results(&self.config, &self.instance, s)) {
+                self.results.take(&key, result);
+            }
+            let new = new.as_ref().and_then(|k| self.snapshots.items.get(k));
+            for (key, result) in new.into_iter().flat_map(|s| results(&self.config, &self.instance, s)) {
+                self.results.put(&key, result);
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Each test has a [`Scene`] of its own on one control plane.
 
+mod after;
 mod classes;
 mod config;
 mod copy;
@@ -16,6 +17,7 @@ mod pages;
 mod protect;
 mod quiet;
 mod refused;
+mod restic;
 mod restore;
 mod run_now;
 mod settings;

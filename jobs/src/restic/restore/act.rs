@@ -160,7 +160,8 @@ impl Writing<'_> {
         args.extend(options);
         args.push(self.point.folder(folder));
         hand.next();
-        let ended = self.restic.run_unless(&args, hand, &|| self.restic.stopped() || watch.borrow_mut().is_over())?;
+        let ended =
+            self.restic.run_locking_unless(&args, hand, &|| self.restic.stopped() || watch.borrow_mut().is_over())?;
         if ended.code == Some(0) {
             return Ok(());
         }

@@ -84,17 +84,7 @@ impl<'a> Planner<'a> {
 
     /// Takes an entry of the snapshot.
     pub(crate) fn entry(&mut self, entry: &Entry) {
-        let path = self.names.find(self.scope.target, &entry.path);
-        if is_ours(&path) && self.scope.names.is_none() {
-            return;
-        }
-        let named = self.scope.names.map(|names| names.iter().find(|name| path.starts_with(name)));
-        match named {
-            // A folder above a PATH.
-            Some(None) => return,
-            Some(Some(name)) => drop(self.found.insert(name.clone())),
-            None => {}
-        }
+        let Some(path) = self.path(entry) else { return };
         self.close(path.parent().unwrap_or(Path::new("")));
         if let (Some((folder, seen)), Some(name)) = (self.open.last_mut(), path.file_name())
             && Some(folder.as_path()) == path.parent()
@@ -107,6 +97,25 @@ impl<'a> Planner<'a> {
         if entry.is_dir() {
             self.open.push((path, HashSet::new()));
         }
+    }
+
+    /// Where an entry is in the volume; `None`: it is not restored.
+    fn path(&mut self, entry: &Entry) -> Option<PathBuf> {
+        let target = self.scope.target;
+        let Some(names) = self.scope.names else {
+            return Some(self.names.find(target, &entry.path)).filter(|path| !is_ours(path));
+        };
+        // What was named has its own bytes, whatever the listing makes of them.
+        let path = Path::new(entry.path.trim_start_matches('/'));
+        let (name, rest) = names.iter().find_map(|name| {
+            let rest = path.strip_prefix(listed(name.as_os_str())).ok()?;
+            Some((name, rest.to_str()?))
+        })?;
+        self.found.insert(name.clone());
+        if rest.is_empty() {
+            return Some(name.clone());
+        }
+        Some(name.join(self.names.find(&target.join(name), rest)))
     }
 
     /// The listing is at its end. Gives the names that have to be parted from their file.
