@@ -157,7 +157,8 @@ impl Engine {
         if let Change::CronJob(Seen::Gone((_, name), _)) = &change {
             self.sweep_due |= *name == templates::sweep_name(&self.world.instance);
         }
-        self.admission_due |= matches!(change, Change::Job(_) | Change::Pod(_) | Change::Config(_));
+        self.admission_due |=
+            matches!(change, Change::Job(_) | Change::Content(_) | Change::Pod(_) | Change::Config(_));
         self.results_changed |= matches!(change, Change::Snapshot(_));
         let dirty = self.world.apply(change);
         self.dirty.extend(dirty);

@@ -4,6 +4,7 @@
 //! not in it. Nothing here talks to anything.
 
 mod after;
+mod central;
 mod copy;
 mod cronjob;
 mod disk;
@@ -25,6 +26,7 @@ use crate::schedule::Zone;
 use crate::select::Protection;
 
 pub use after::{NextRun, next_run};
+pub use central::{Central, Part};
 pub use copy::running;
 pub use restore::{Asker, Lender, Origin, Promote, Restore, Restores, any as any_restore, restores};
 pub use source::{from_our_snapshot, plan, verdict};
@@ -56,8 +58,17 @@ pub enum Action {
     },
     /// Make a part of the way to a disk.
     MakeDisk(DiskStep, String, String),
-    /// Create a copy Job.
+    /// Create a copy Job, or what a central copy is made from.
     StartCopy(Box<Copy>),
+    /// Delete what a central copy was made from.
+    TakeAway {
+        /// Which part.
+        part: Part,
+        /// The object.
+        id: Identity,
+        /// The source's UID.
+        uid: String,
+    },
     /// Write a copy's result on its snapshot.
     Record {
         /// The snapshot's namespace.
@@ -165,6 +176,8 @@ pub struct Copy {
     pub destination: String,
     /// The promoter's name.
     pub promoter: String,
+    /// What a central copy needs before its Job: then that is made, and no Job yet.
+    pub central: Option<Box<Central>>,
     /// What prunes the destination; `None` prunes nothing.
     pub retention: Option<Retention>,
     /// The zone whose days the retention counts.
@@ -199,7 +212,11 @@ impl Action {
             Self::DeleteCronJob(id) => format!("cronjob-delete/{}", id.uid),
             Self::StartRun { job, .. } => format!("run/{job}"),
             Self::MakeDisk(step, destination, namespace) => format!("disk/{step:?}/{destination}/{namespace}"),
-            Self::StartCopy(copy) => format!("copy/{}/{}/{}", copy.source.uid, copy.run, copy.destination),
+            Self::StartCopy(copy) => {
+                let part = copy.central.as_ref().map(|c| format!("/{:?}", c.part)).unwrap_or_default();
+                format!("copy/{}/{}/{}{part}", copy.source.uid, copy.run, copy.destination)
+            }
+            Self::TakeAway { id, .. } => format!("take-away/{}", id.uid),
             Self::Record { snapshot, destination, .. } | Self::NoteLost { snapshot, destination, .. } => {
                 format!("record/{}/{destination}", snapshot.uid)
             }
@@ -229,6 +246,7 @@ impl Action {
             Self::StartRun { .. } => "StartRun",
             Self::MakeDisk(..) => "MakeDisk",
             Self::StartCopy(_) => "StartCopy",
+            Self::TakeAway { .. } => "TakeAway",
             Self::Record { .. } => "Record",
             Self::NoteLost { .. } => "NoteLost",
             Self::DeleteJob { .. } => "DeleteJob",
@@ -251,7 +269,7 @@ impl Action {
                 Some(&source.uid)
             }
             Self::StartCopy(copy) => Some(&copy.source.uid),
-            Self::Record { uid, .. } | Self::NoteLost { uid, .. } => Some(uid),
+            Self::Record { uid, .. } | Self::NoteLost { uid, .. } | Self::TakeAway { uid, .. } => Some(uid),
             // Restores are planned together, and no source's own.
             Self::DeleteCronJob(_)
             | Self::MakeDisk(..)
