@@ -81,11 +81,12 @@ impl Applier {
                 api::delete::<CronJob>(&self.client, &settings.install.namespace, id, false).await?;
                 Ok(Some(Change::CronJob(Seen::Gone((String::new(), id.name.clone()), id.uid.clone()))))
             }
-            Action::StartRun { source, protection, value, cronjob } => {
+            Action::StartRun { source, protection, job, cronjob } => {
                 let Settings { install, config, templates, .. } = settings;
                 let rendered =
                     templates.snapshot_cronjob(install, config, source, protection, !protection.unreadable)?;
-                let job = templates.run_now_job(&rendered, &cronjob.uid, source, value)?;
+                tracing::info!(namespace = source.namespace, pvc = source.name, job, "run started");
+                let job = templates.run_job(&rendered, &cronjob.uid, job)?;
                 self.create_job(&job).await.map(Some)
             }
             Action::MakeDisk(step, destination, namespace) => {

@@ -106,6 +106,8 @@ struct Engine {
     dirty: HashSet<String>,
     ready: BTreeMap<String, Vec<(Waiting, Action)>>,
     admission_due: bool,
+    /// Whether snapshots changed, which carry the copies' results.
+    results_changed: bool,
     /// The destinations that were down when admission was last decided.
     down: Breakers,
     wakes: BTreeMap<Timestamp, HashSet<String>>,
@@ -133,6 +135,7 @@ impl Engine {
             dirty: HashSet::new(),
             ready: BTreeMap::new(),
             admission_due: false,
+            results_changed: false,
             down: Breakers::new(),
             wakes: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -155,10 +158,9 @@ impl Engine {
             self.sweep_due |= *name == templates::sweep_name(&self.world.instance);
         }
         self.admission_due |= matches!(change, Change::Job(_) | Change::Pod(_) | Change::Config(_));
-        let results = matches!(change, Change::Snapshot(_));
+        self.results_changed |= matches!(change, Change::Snapshot(_));
         let dirty = self.world.apply(change);
         self.dirty.extend(dirty);
-        self.admission_due |= results && self.world.down(Timestamp::now()) != self.down;
         self.restores.0 |= plan::any_restore(&self.world) || !self.holders.is_idle();
     }
 
@@ -219,6 +221,9 @@ impl Engine {
             return;
         }
         let now = Timestamp::now();
+        if std::mem::take(&mut self.results_changed) {
+            self.admission_due |= self.world.down(now) != self.down;
+        }
         // What admission says may change what is told about a source, and nothing beyond that.
         while !self.dirty.is_empty() || self.admission_due {
             for uid in std::mem::take(&mut self.dirty) {

@@ -1,7 +1,7 @@
 //! What runs in pods: `backup-job`, one program for every step of a backup.
 //!
-//! `snapshot` and `sweep` talk to the API server. `copy`, `restore` and `keep` know no API: they move files, and
-//! leave a result that the controller reads. `idle` keeps a pod for `restore`.
+//! `snapshot` and `sweep` talk to the API server. `copy`, `restic`, `restore` and `keep` know no API: they move files,
+//! and leave a result that the controller reads. `idle` keeps a pod for `restore`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,16 +11,20 @@ use clap::{Parser, Subcommand};
 use crate::logging::Format;
 use crate::outcome::{Exit, Outcome, TerminationLog};
 
+mod child;
 mod copy;
+mod drill;
 mod idle;
 mod keep;
 mod links;
 mod logging;
 mod outcome;
 mod process;
+mod restic;
 mod restore;
 mod rsync;
 mod snapshot;
+mod stand_in;
 mod sweep;
 mod volume;
 
@@ -51,23 +55,34 @@ enum Step {
     Sweep(sweep::Args),
     /// Copies a promoter's files into a dated tree
     Copy(copy::Args),
+    /// Works on the restic repository of a source
+    Restic(restic::Args),
     /// Checks that a host's disk is mounted, and makes a namespace's folder on it
     Keep(keep::Args),
     Restore(restore::Args),
+    Drill(drill::Args),
     /// Does nothing until it is told to end: the main process of a restore pod
     Idle,
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    logging::start(&cli.log, cli.log_format, matches!(cli.step, Step::Restore(_)));
+    let command = std::env::var(templates::args::RESTORE_COMMAND).ok();
+    let cli = Cli::parse_from(stand_in::words(std::env::args_os(), command.as_deref()));
+    let restores = match &cli.step {
+        Step::Restore(_) => true,
+        Step::Restic(args) => args.is_restore(),
+        _ => false,
+    };
+    logging::start(&cli.log, cli.log_format, restores);
     let log = TerminationLog::new(cli.termination_log);
     let outcome = match cli.step {
         Step::Snapshot(args) => with_runtime(snapshot::run(args)),
         Step::Sweep(args) => with_runtime(sweep::run(args)),
         Step::Copy(args) => copy::run(&args, &log),
+        Step::Restic(args) => restic::run(&args, &log),
         Step::Keep(args) => keep::run(&args),
         Step::Restore(args) => restore::run(&args, &log),
+        Step::Drill(args) => drill::run(&args),
         Step::Idle => with_runtime(idle::run()),
     };
     outcome.finish(&log)

@@ -2,12 +2,14 @@
 //!
 //! Ten thousand volumes are held in memory at once, so a fact keeps a field only if something reads it.
 
+mod labels;
+mod nodes;
 mod restore;
 mod work;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass as ApiStorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
@@ -19,6 +21,8 @@ use crate::quantity;
 use crate::record::{CopyResult, LostCopy, RestoreRecord, Status};
 use crate::snapshot::{VolumeSnapshot, VolumeSnapshotClass as ApiSnapshotClass};
 
+pub use labels::Labels;
+pub use nodes::{Node, NodeRequirement, NodeTerm, node_terms};
 pub use restore::{Holder, RestorePod, Restorer};
 pub use work::{CronJob, Job, JobState, Pod};
 
@@ -93,6 +97,10 @@ fn namespace(meta: &ObjectMeta) -> String {
     meta.namespace.clone().unwrap_or_default()
 }
 
+fn labels(meta: &ObjectMeta) -> Labels {
+    meta.labels.as_ref().map(Labels::from).unwrap_or_default()
+}
+
 /// The annotations that are ours, and the one of Velero's that users bring along.
 fn settings(meta: &ObjectMeta) -> BTreeMap<String, String> {
     meta.annotations
@@ -150,6 +158,8 @@ pub struct Claim {
     pub from_snapshot: Option<String>,
     /// Our annotations.
     pub settings: BTreeMap<String, String>,
+    /// Its labels; of a volume of our own, none: it is in no group.
+    pub labels: Labels,
     /// The record of its backups.
     pub status: Option<Status>,
     /// What became of its `restore-from`.
@@ -211,6 +221,7 @@ impl From<&PersistentVolumeClaim> for Claim {
             capacity: bytes(actual).max(bytes(requested)),
             from_snapshot,
             settings: settings(meta),
+            labels: if Ours::read(meta).is_none() { labels(meta) } else { Labels::default() },
             status: meta.annotations.as_ref().and_then(|a| a.get(names::STATUS)).and_then(|t| Status::parse(t)),
             restored: meta
                 .annotations
@@ -335,76 +346,6 @@ impl From<&PersistentVolume> for Volume {
     }
 }
 
-/// One way to choose nodes: all of its requirements must match.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeTerm(pub Vec<NodeRequirement>);
-
-/// One requirement on a node's labels, as in Kubernetes' node selectors.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeRequirement {
-    /// The label.
-    pub key: String,
-    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
-    pub operator: String,
-    /// The values.
-    pub values: Vec<String>,
-}
-
-/// The terms of a node selector.
-#[must_use]
-pub fn node_terms(selector: &NodeSelector) -> Vec<NodeTerm> {
-    selector
-        .node_selector_terms
-        .iter()
-        .map(|term| {
-            NodeTerm(
-                term.match_expressions
-                    .iter()
-                    .flatten()
-                    .map(|r| NodeRequirement {
-                        key: r.key.clone(),
-                        operator: r.operator.clone(),
-                        values: r.values.clone().unwrap_or_default(),
-                    })
-                    .collect(),
-            )
-        })
-        .collect()
-}
-
-impl NodeTerm {
-    /// Whether a node with these labels matches. An operator that is not known matches: what cannot
-    /// be judged is left to the scheduler.
-    #[must_use]
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.0.iter().all(|r| {
-            let value = labels.get(&r.key);
-            match r.operator.as_str() {
-                "In" => value.is_some_and(|v| r.values.contains(v)),
-                "NotIn" => value.is_none_or(|v| !r.values.contains(v)),
-                "Exists" => value.is_some(),
-                "DoesNotExist" => value.is_none(),
-                _ => true,
-            }
-        })
-    }
-}
-
-/// A Node: its labels decide where volumes can be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// Its name.
-    pub name: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-}
-
-impl From<&ObjectMeta> for Node {
-    fn from(meta: &ObjectMeta) -> Self {
-        Self { name: meta.name.clone().unwrap_or_default(), labels: meta.labels.clone().unwrap_or_default() }
-    }
-}
-
 /// A Namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
@@ -414,6 +355,8 @@ pub struct Namespace {
     pub terminating: bool,
     /// Our annotations: settings for all of its PVCs.
     pub settings: BTreeMap<String, String>,
+    /// Its labels.
+    pub labels: Labels,
     /// Pod Security's level that it enforces, if it names one.
     pub enforces: Option<String>,
 }
@@ -424,6 +367,7 @@ impl From<&ObjectMeta> for Namespace {
             name: meta.name.clone().unwrap_or_default(),
             terminating: meta.deletion_timestamp.is_some(),
             settings: settings(meta),
+            labels: labels(meta),
             enforces: meta.labels.as_ref().and_then(|l| l.get("pod-security.kubernetes.io/enforce")).cloned(),
         }
     }

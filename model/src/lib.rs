@@ -13,6 +13,7 @@ pub mod config;
 pub mod copies;
 pub mod duration;
 pub mod facts;
+pub mod forget;
 pub mod hold;
 pub mod maintain;
 pub mod names;

@@ -55,6 +55,8 @@ pub const SOURCE_NAMESPACE: &str = "backup-controller.io/source-namespace";
 pub const SOURCE_NAME: &str = "backup-controller.io/source-name";
 /// Annotation on a CronJob: a hash of what was applied, so that an unchanged one costs no write.
 pub const APPLIED: &str = "backup-controller.io/applied";
+/// On a CronJob that starts nothing by itself: how long after the end of the last run the next one starts.
+pub const AFTER: &str = "backup-controller.io/after";
 /// Annotation on a snapshot: the retention of its source when it was taken; the sweeper goes by it.
 pub const RETENTION_TAKEN: &str = "backup-controller.io/retention-taken";
 /// Annotation on a snapshot: its run's destinations, separated by commas.
@@ -323,6 +325,13 @@ pub fn run_now_job(source: &SourceId, value: &str) -> String {
     format!("now-{}-{}", cut(&readable, 40), hash(&format!("{}/{value}", source.seed()), 16))
 }
 
+/// The Job that starts so long after the run before it, which ended at that moment: a restart never starts two.
+#[must_use]
+pub fn after_job(source: &SourceId, ended: Timestamp) -> String {
+    let readable = source.name.replace('.', "-");
+    format!("after-{}-{}", cut(&readable, 38), hash(&format!("{}/{}", source.seed(), ended.as_second()), 16))
+}
+
 /// The Job that copies a run to a destination.
 #[must_use]
 pub fn copy_job(source: &SourceId, run: &Run, destination: &str) -> String {
@@ -461,6 +470,7 @@ mod tests {
         assert!(cronjob(&a).len() <= 52 && copy_job(&a, &run, &"d".repeat(40)).len() <= 63);
         assert!(event(&a.name, Timestamp::MAX).len() <= 253);
         assert!(maintain_job(&a, Task::Verify, &run, &"d".repeat(40)).len() <= 63);
+        assert!(after_job(&a, Timestamp::MAX).len() <= 63);
         assert!(run_now_job(&a, "x").len() <= 63 && keeper_job("i", "d", &long).len() <= 63);
         assert_ne!(cronjob(&a), cronjob(&b));
         assert_ne!(copy_job(&a, &run, "disk"), copy_job(&b, &run, "disk"));

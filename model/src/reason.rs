@@ -32,7 +32,7 @@ macro_rules! reasons {
 
 reasons! {
     // Left alone by choice.
-    /// An annotation on the PVC or its Namespace says `enabled: false`.
+    /// An annotation on the PVC or its Namespace, or its group, says `enabled: false`.
     Disabled => "remove the annotation backup-controller.io/enabled, or set it to \"true\"",
     /// The configuration is opt-in and nothing opted in.
     NotOptedIn => "annotate the PVC or its Namespace with backup-controller.io/enabled=true",

@@ -158,7 +158,9 @@ impl Retention {
             .unwrap_or(Span::ZERO)
     }
 
-    fn kept_age(&self) -> Option<Span> {
+    /// The age up to which all is kept; `None` if only rules count.
+    #[must_use]
+    pub fn kept_age(&self) -> Option<Span> {
         match self.0 {
             Kind::Age(age) => Some(age),
             Kind::Rules { within, .. } => within,

@@ -209,16 +209,32 @@ pub fn keep_args(namespace: &str) -> Vec<String> {
     args.0
 }
 
-/// `backup-job restore`, in a Job: nobody is asked. A path may begin with a dash.
+/// What a restore in a Job adds to its command: nobody is asked. A path may begin with a dash.
 #[must_use]
-pub fn restore_args(delete: bool, path: Option<&str>) -> Vec<String> {
-    let mut args = Args::new("restore");
+pub fn unasked(command: Vec<String>, delete: bool, path: Option<&str>) -> Vec<String> {
+    let mut args = Args(command);
     args.flag("yes", true).flag("delete", delete);
     if let Some(path) = path {
         args.0.extend(["--".to_owned(), path.to_owned()]);
     }
     args.0
 }
+
+/// `backup-job restic restore`: one run, or one snapshot of the repository. In a restore pod a person adds the rest.
+#[must_use]
+pub fn restic_restore_args(repository: &Repository<'_>, run: &Run, snapshot: Option<&str>) -> Vec<String> {
+    let mut args = Args(restic_args("restore", repository));
+    match snapshot {
+        Some(id) => args.option("snapshot", id),
+        None => args.option("run", run),
+    };
+    args.option("target", SOURCE_DIR);
+    args.0
+}
+
+/// The variable of a restore pod that makes `backup-job restore` there another command: a list of words as JSON.
+/// What follows `restore` on the command line follows them.
+pub const RESTORE_COMMAND: &str = "BACKUP_RESTORE_COMMAND";
 
 /// A command line as it grows.
 struct Args(Vec<String>);

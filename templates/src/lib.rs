@@ -39,7 +39,7 @@ use serde_json::Value;
 
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
-pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestorePod};
+pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestoreFrom, RestorePod};
 pub use objects::sweep_name;
 pub use restic::Repository;
 
@@ -83,16 +83,10 @@ impl Templates {
         objects::snapshot_cronjob(self, install, config, source, protection, rotate)
     }
 
-    /// The Job that a value of `run-now` starts, to be created: made from a source's rendered CronJob as
-    /// `kubectl create job --from` makes it. The same value has the same name.
-    pub fn run_now_job(
-        &self,
-        cronjob: &Value,
-        cronjob_uid: &str,
-        source: &SourceId,
-        value: &str,
-    ) -> Result<Value, RenderError> {
-        objects::run_now_job(cronjob, cronjob_uid, source, value)
+    /// The Job of that name which starts one run, to be created: made from a source's rendered CronJob as
+    /// `kubectl create job --from` makes it.
+    pub fn run_job(&self, cronjob: &Value, cronjob_uid: &str, name: &str) -> Result<Value, RenderError> {
+        objects::run_job(cronjob, cronjob_uid, name)
     }
 
     /// The CronJob that rotates what vanished sources left, to be applied. It carries a hash of itself as

@@ -196,9 +196,9 @@ fn cronjob(
     }
 }
 
-/// Not suspended, and said so: what is left out of an applied object is not put back if somebody edits it.
-fn running(mut object: Value) -> Value {
-    object["spec"]["suspend"] = Value::Bool(false);
+/// Suspended or not, and said so: what is left out of an applied object is not put back if somebody edits it.
+fn suspended(mut object: Value, suspended: bool) -> Value {
+    object["spec"]["suspend"] = Value::Bool(suspended);
     object
 }
 
@@ -230,29 +230,29 @@ pub(crate) fn snapshot_cronjob(
     rotate: bool,
 ) -> Result<Value, RenderError> {
     let args = args::snapshot_args(install, config, source, protection, rotate);
+    let (schedule, suspend) = protection.cron();
+    let mut marks = Marks::new(&install.instance, Component::Snapshot).source(source);
+    if let Some(after) = protection.after {
+        marks.annotate(names::AFTER, &after.to_string());
+    }
     let mut order = cronjob(
         Template::Cronjob,
         install,
         config,
         names::cronjob(source),
-        Marks::new(&install.instance, Component::Snapshot).source(source),
+        marks,
         &args,
-        (&protection.schedule, protection.zone.name(), protection.starting_deadline.as_secs()),
+        (schedule, protection.zone.name(), protection.starting_deadline.as_secs()),
     );
     order.values.extend(values! {
         "templatesConfigMap": install.templates_config_map,
         "templatesDir": TEMPLATES_DIR,
         "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
     });
-    order.render(templates).map(running).map(with_hash)
+    order.render(templates).map(|object| suspended(object, suspend)).map(with_hash)
 }
 
-pub(crate) fn run_now_job(
-    cronjob: &Value,
-    cronjob_uid: &str,
-    source: &SourceId,
-    value: &str,
-) -> Result<Value, RenderError> {
+pub(crate) fn run_job(cronjob: &Value, cronjob_uid: &str, job: &str) -> Result<Value, RenderError> {
     let missing =
         |what: &str| fail(Template::Cronjob, Fault::Input(format!("no Job can be made from a CronJob without {what}")));
     let text = |pointer: &str| cronjob.pointer(pointer).and_then(Value::as_str);
@@ -267,7 +267,7 @@ pub(crate) fn run_now_job(
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": names::run_now_job(source, value),
+            "name": job,
             "namespace": namespace,
             "labels": metadata["labels"],
             "annotations": annotations,

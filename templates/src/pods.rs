@@ -32,6 +32,8 @@ pub(crate) struct PodRules {
     pub(crate) secret: Option<String>,
     /// The volume that is made for the pod and goes with it: this and no other.
     pub(crate) ephemeral: Option<Value>,
+    /// A variable of its first container.
+    pub(crate) variable: Option<(&'static str, String)>,
     /// Its first container: image, program, arguments.
     pub(crate) image: String,
     pub(crate) command: &'static str,
@@ -312,6 +314,11 @@ fn program(rules: &PodRules, volumes: &[Volume<'_>], container: &At<'_>) -> Resu
     for field in ["terminationMessagePath", "terminationMessagePolicy"] {
         let (at, ours) = (container.get(field), if field.ends_with("Path") { "/dev/termination-log" } else { "File" });
         at.must(at.value.is_null() || at.text() == Some(ours), format!("\"{ours}\" or left out"))?;
+    }
+    if let Some((name, value)) = &rules.variable {
+        let list = container.get("env");
+        let there = list.items().any(|v| v.get("name").text() == Some(name) && v.get("value").text() == Some(value));
+        list.must(there, format!("{name} with the value {value}"))?;
     }
     let root = container.get("securityContext").get("readOnlyRootFilesystem");
     root.must(root.is_true(), "true")?;

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{CopyJob, Grant, Install, Medium, Point, Promoter, RestorePod};
+use crate::{CopyJob, Grant, Install, Medium, Point, Promoter, Repository, RestoreFrom, RestorePod};
 
 /// Renders every template with samples.
 pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
@@ -60,35 +60,6 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         retention: &protection.retention,
         destinations: &protection.destinations,
     };
-    let restore = RestorePod {
-        namespace: &source.namespace,
-        name: "restore-mypvc",
-        request: "pvc=mypvc date=20181202",
-        status: "{}",
-        holders: "{}",
-        source: &source,
-        run: &run,
-        destination: None,
-        target: "mypvc",
-        claim: name,
-        folder: None,
-        node: None,
-        delete: false,
-        path: None,
-        spc_no_relabeling: false,
-    };
-    let folder = model::restore::tree_path(false, &source.namespace, &source.name, &source.uid, &run);
-    let from_disk = RestorePod {
-        name: "restore-mypvc-0123456789abcdef",
-        request: "pvc=mypvc date=20181202 from=disk delete=true path=etc",
-        destination: Some("disk"),
-        claim: "backup-disk",
-        folder: Some(&folder),
-        node: Some("node-2"),
-        delete: true,
-        path: Some("etc"),
-        ..restore
-    };
     let affinity = serde_json::Value::Null;
     let csi = serde_json::json!({"driver": "csi.example.com", "volumeHandle": "42"});
     let Store::HostPath(host_path) = &host.store else { return Ok(Vec::new()) };
@@ -102,15 +73,14 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
     };
     let on_host = grant(Medium::Host { path: &host_path.path, node_selector: &host_path.node_selector });
     let on_csi = grant(Medium::Csi { source: &csi, node_affinity: &affinity });
-    let mut objects = disks(templates, &install, &config)?;
-    objects.extend(tasks(templates, &install, &config)?);
-    objects.extend([
+    let mut all = restores(templates, &install, &config)?;
+    all.extend(disks(templates, &install, &config)?);
+    all.extend(tasks(templates, &install, &config)?);
+    all.extend([
         ("network-policy", templates.network_policy(&install, &source.namespace)?),
         ("grant-volume-host", templates.grant_volume(&on_host)?),
         ("grant-volume", templates.grant_volume(&on_csi)?),
         ("grant-claim", templates.grant_claim(&on_csi)?),
-        ("restore", templates.restore_deployment(&install, &config, &restore)?),
-        ("restore-job", templates.restore_job(&install, &config, &from_disk)?),
         ("cronjob", templates.snapshot_cronjob(&install, &config, &source, &protection, true)?),
         ("sweep", templates.sweep_cronjob(&install, &config)?),
         ("snapshot", templates.volume_snapshot(&point)?),
@@ -119,7 +89,7 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         ("copy-host", templates.copy_job(&install, &config, &copy(&host, true))?),
         ("copy-restic", templates.copy_job(&install, &config, &copy(&restic, false))?),
     ]);
-    Ok(objects)
+    Ok(all)
 }
 
 /// What a disk is made of.
@@ -174,6 +144,65 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
     ])
 }
 
+/// The pods that restore, from each kind of restore point.
+fn restores(
+    templates: &Templates,
+    install: &Install,
+    config: &Config,
+) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let (source, protection, restic) = (source(), protection(config), restic());
+    let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
+    let restore = RestorePod {
+        namespace: &source.namespace,
+        name: "restore-mypvc",
+        request: "pvc=mypvc date=20181202",
+        status: "{}",
+        holders: "{}",
+        source: &source,
+        run: &run,
+        destination: None,
+        target: "mypvc",
+        from: RestoreFrom::Claim { name: "mypvc-20181202", folder: None },
+        node: None,
+        delete: false,
+        path: None,
+        spc_no_relabeling: false,
+    };
+    let folder = model::restore::tree_path(false, &source.namespace, &source.name, &source.uid, &run);
+    let from_disk = RestorePod {
+        name: "restore-mypvc-0123456789abcdef",
+        request: "pvc=mypvc date=20181202 from=disk delete=true path=etc",
+        destination: Some("disk"),
+        from: RestoreFrom::Claim { name: "backup-disk", folder: Some(&folder) },
+        node: Some("node-2"),
+        delete: true,
+        path: Some("etc"),
+        ..restore
+    };
+    let repository = Repository::new(&install.namespace, &restic, &source, &protection.options, None);
+    let Some(repository) = &repository else { return Ok(Vec::new()) };
+    let restic_pod = RestorePod {
+        request: "pvc=mypvc date=20181202 from=s3",
+        destination: Some("s3"),
+        from: RestoreFrom::Repository { repository, snapshot: None },
+        ..restore
+    };
+    let restic_job = RestorePod {
+        name: "restore-mypvc-0123456789abcdef",
+        request: "pvc=mypvc snapshot=0123abcd from=s3 path=etc",
+        destination: Some("s3"),
+        from: RestoreFrom::Repository { repository, snapshot: Some("0123abcd") },
+        path: Some("etc"),
+        ..restore
+    };
+    Ok(vec![
+        ("restore", templates.restore_deployment(install, config, &restore)?),
+        ("restore-job", templates.restore_job(install, config, &from_disk)?),
+        ("restore-restic", templates.restore_deployment(install, config, &restic_pod)?),
+        ("restore-restic-job", templates.restore_job(install, config, &restic_job)?),
+    ])
+}
+
 pub(crate) fn install() -> Install {
     Install {
         instance: "backup".to_owned(),
@@ -197,10 +226,12 @@ pub(crate) fn source() -> SourceId {
 pub(crate) fn protection(config: &Config) -> Protection {
     Protection {
         schedule: "17 3 * * *".to_owned(),
+        after: None,
         zone: Zone::utc(),
         starting_deadline: Span::hours(1),
         retention: config.defaults.retention.clone(),
         destinations: vec!["disk".to_owned(), "attic".to_owned()],
+        secrets: BTreeMap::new(),
         options: Options { exclude: vec!["*.tmp".to_owned()], ..Options::default() },
         snapshot_class: ("rbd-snapshots".to_owned(), ClassChoice::Only),
         promoter: PromoterShape {

@@ -8,8 +8,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use model::config::{Config, Store};
+use model::duration::Span;
 use model::names::{self, Run, SourceId};
 use model::options::Options;
+use model::schedule::Schedule;
+use model::select::Protection;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -382,7 +385,7 @@ fn everything(
     };
     let cronjob = templates.snapshot_cronjob(install, &config, source, &protection, false).unwrap();
     BTreeMap::from([
-        ("run-now", templates.run_now_job(&cronjob, word, source, word).unwrap()),
+        ("run-now", templates.run_job(&cronjob, word, &names::run_now_job(source, word)).unwrap()),
         ("cronjob", cronjob),
         ("sweep", templates.sweep_cronjob(install, &config).unwrap()),
         ("copy", templates.copy_job(install, &config, &copy(&claim)).unwrap()),
@@ -558,23 +561,41 @@ fn the_hash_of_a_cronjob_follows_what_it_says_and_not_how_its_template_is_writte
 }
 
 #[test]
-fn a_run_now_job_is_the_cronjobs_as_kubectl_makes_it() {
+fn a_runs_job_is_the_cronjobs_as_kubectl_makes_it() {
     let config = Config::default();
     let (templates, source) = (Templates::embedded(), samples::source());
     let cronjob =
         templates.snapshot_cronjob(&samples::install(), &config, &source, &samples::protection(&config), true).unwrap();
-    let job = templates.run_now_job(&cronjob, "uid-1", &source, "please").unwrap();
+    let job = templates.run_job(&cronjob, "uid-1", "now-please").unwrap();
     assert_eq!(job["spec"], cronjob["spec"]["jobTemplate"]["spec"]);
     assert_eq!(job["metadata"]["labels"], cronjob["metadata"]["labels"]);
-    assert_eq!(job["metadata"]["name"], json!(names::run_now_job(&source, "please")));
+    assert_eq!(job["metadata"]["name"], "now-please");
     assert_eq!(job["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"], "manual");
     assert_eq!(
         job["metadata"]["ownerReferences"],
         json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": names::cronjob(&source), "uid": "uid-1", "controller": true}])
     );
-    assert_eq!(job, templates.run_now_job(&cronjob, "uid-1", &source, "please").unwrap());
-    let error = templates.run_now_job(&json!({"spec": {"jobTemplate": "x"}}), "u", &source, "v").unwrap_err();
+    assert_eq!(job, templates.run_job(&cronjob, "uid-1", "now-please").unwrap());
+    let error = templates.run_job(&json!({"spec": {"jobTemplate": "x"}}), "u", "v").unwrap_err();
     assert!(error.to_string().contains("without metadata.name"), "{error}");
+}
+
+/// Kubernetes starts nothing of it: suspended, with a schedule that never fires, should somebody end that.
+#[test]
+fn the_cronjob_of_runs_that_count_from_the_end_of_the_last_fires_never() {
+    let (config, source) = (Config::default(), samples::source());
+    let protection =
+        Protection { schedule: "@after 1d".to_owned(), after: Some(Span::days(1)), ..samples::protection(&config) };
+    let cronjob =
+        Templates::embedded().snapshot_cronjob(&samples::install(), &config, &source, &protection, true).unwrap();
+    assert_eq!(cronjob["spec"]["suspend"], true);
+    assert_eq!(cronjob["spec"]["schedule"], "0 0 30 2 *");
+    assert!(Schedule::parse("0 0 30 2 *", "").is_err(), "30 February");
+    assert_eq!(cronjob["metadata"]["annotations"][names::AFTER], "1d");
+    let clock = Templates::embedded()
+        .snapshot_cronjob(&samples::install(), &config, &source, &samples::protection(&config), true)
+        .unwrap();
+    assert_eq!((&clock["spec"]["suspend"], clock["metadata"]["annotations"].get(names::AFTER)), (&json!(false), None));
 }
 
 #[test]

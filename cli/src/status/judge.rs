@@ -135,7 +135,7 @@ impl Question<'_> {
         if let Some(timing) = &timing {
             volume.schedule = Some(timing.text.clone());
             volume.time_zone = Some(timing.zone.name().to_owned());
-            volume.next_run = timing.next(self.now);
+            volume.next_run = timing.next(world, claim, self.now);
             volume.suspended = timing.suspended;
         }
         if is_protected {
@@ -307,9 +307,12 @@ impl Question<'_> {
 
     /// What Kubernetes goes by is the CronJob; the settings say what it will be.
     fn timing(&self, cronjob: Option<&CronJob>, protection: Option<&Protection>) -> Option<Timing> {
-        if let Some(CronJob { spec: (schedule, zone, suspended), .. }) = cronjob {
+        if let Some(CronJob { spec: (schedule, zone, suspended), after, .. }) = cronjob {
             let zone = zone.as_ref().and_then(|z| z.parse().ok()).unwrap_or_default();
-            return Some(Timing::new(schedule, zone, *suspended));
+            return Some(match after {
+                Some(span) => Timing::after(*span, zone),
+                None => Timing::new(schedule, zone, *suspended),
+            });
         }
         if self.observed.knows.cronjobs {
             return None;
@@ -324,7 +327,7 @@ impl Question<'_> {
         let Deadlines { job, copy_start, copy, .. } = &self.observed.world.config.deadlines;
         let copying = if volume.copies.is_empty() { 0 } else { copy_start.as_secs() + copy.as_secs() };
         let patience = Span::from_secs(job.as_secs() + copying);
-        timing.due(after, patience.before(self.now))
+        timing.due(after, patience.before(self.now), patience)
     }
 
     /// The state, with what is to be said about it, the worst first.

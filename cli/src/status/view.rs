@@ -160,11 +160,12 @@ pub(crate) struct Volume {
     pub(crate) computed: bool,
     /// Since when it has been protected without a break.
     pub(crate) protected_since: Option<Timestamp>,
-    /// Five fields, `H` resolved.
+    /// Five fields, `H` resolved; or `@after` and a length of time.
     pub(crate) schedule: Option<String>,
     pub(crate) time_zone: Option<String>,
     pub(crate) retention: Option<String>,
     pub(crate) snapshot_class: Option<String>,
+    /// Nothing if there is none, or if it counts from the end of a run that is under way.
     pub(crate) next_run: Option<Timestamp>,
     /// Whether there will be no next run until somebody changes that.
     pub(crate) suspended: bool,

@@ -167,6 +167,37 @@ fn a_suspended_cronjob_is_told() {
     assert_eq!((volume.next_run, volume.suspended, reasons(&volume)), (None, true, vec!["Suspended"]));
 }
 
+/// Its CronJob is suspended on purpose, and the next run counts from the end of the last.
+#[test]
+fn a_run_after_the_end_of_the_last_one_is_told_with_its_time() {
+    let mut all = Objects::new();
+    let status = json!({"instance": "backup", "protectedSince": "2018-12-01T00:00:00Z", "good": "20181205T0317Z"});
+    all.source("shop", "data", &status);
+    all.cronjobs[0]["metadata"]["annotations"] = json!({"backup-controller.io/after": "1d"});
+    all.cronjobs[0]["spec"]["suspend"] = json!(true);
+    all.point("shop", "data", "20181205T0317Z", &json!({"disk": copied("Complete", "2018-12-05T04:00:00Z")}));
+    let volume = all.only("data");
+    assert_eq!((volume.state, volume.suspended, reasons(&volume)), (State::Protected, false, vec![]));
+    assert_eq!(volume.schedule.as_deref(), Some("@after 1d"));
+    assert_eq!(volume.next_run, Some("2018-12-06T04:00:00Z".parse().unwrap()));
+    assert_eq!(volume.missed_runs, Some(0));
+
+    // Its copy is being made: nobody knows yet.
+    all.snapshots.clear();
+    all.point("shop", "data", "20181205T0817Z", &json!({"disk": null}));
+    let volume = all.only("data");
+    assert_eq!((volume.next_run, volume.suspended), (None, false));
+
+    // A day, and what a run may take at most: two rounds and more have passed.
+    all.snapshots.clear();
+    let status = json!({"instance": "backup", "protectedSince": "2018-12-01T00:00:00Z", "good": "20181202T2200Z"});
+    let data = all.claims.iter_mut().find(|c| c["metadata"]["name"] == "data").unwrap();
+    data["metadata"]["annotations"]["backup-controller.io/status"] = json!(status.to_string());
+    all.point("shop", "data", "20181202T2200Z", &json!({"disk": copied("Complete", "2018-12-02T23:00:00Z")}));
+    let volume = all.only("data");
+    assert_eq!((volume.state, volume.missed_runs), (State::Overdue, Some(2)));
+}
+
 #[test]
 fn another_installations_objects_do_not_count() {
     let mut all = cluster();

@@ -113,7 +113,10 @@ impl Page {
         match volume.next_run {
             _ if volume.suspended => line("next run", "none: the CronJob is suspended".to_owned()),
             Some(next) => line("next run", format!("in {} ({next})", age::between(self.at, next))),
-            None => line("next run", "none is known".to_owned()),
+            None => match volume.schedule.as_ref().and_then(|s| s.strip_prefix("@after ")) {
+                Some(span) => line("next run", format!("{span} after the end of the one that is under way")),
+                None => line("next run", "none is known".to_owned()),
+            },
         }
         for (destination, copy) in &volume.copies {
             let newest = match (copy.state, &copy.run, copy.finished) {

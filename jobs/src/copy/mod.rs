@@ -25,7 +25,7 @@ mod layout;
 mod manifest;
 mod partial;
 mod prune;
-mod source;
+pub(crate) mod source;
 mod transfer;
 mod tree;
 
@@ -84,7 +84,8 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
     }
     refuse_strangers(&found, &args.run)?;
     let source = source::look(&args.source, args.allow_unmounted)?;
-    source::check_empty(source, args.accept_empty, &found.trees)?;
+    let counts = found.trees.iter().map(|tree| (&tree.run, tree.manifest.result.files));
+    source::check_empty(source, args.accept_empty, counts)?;
     tidy(&shelf, &mut found);
 
     let making = Making { args, shelf: &shelf, lock: &lock, source, trees: &found.trees, stop, started };

@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use model::names::Run;
 use model::reason::{Problem, Reason};
 
-use super::layout::Tree;
 use crate::outcome::Failure;
 use crate::volume::{LOST_AND_FOUND, is_empty_or_locked, is_mount};
 
@@ -45,44 +45,42 @@ pub(crate) fn look(path: &Path, allow_unmounted: bool) -> Result<Source, Failure
 }
 
 /// An empty source that was not empty before is not good unless somebody says that it is (law 6, F47): a
-/// lost mount, a failed restore and an emptied volume look the same from here.
-pub(crate) fn check_empty(source: Source, accepted: bool, trees: &[Tree]) -> Result<(), Failure> {
+/// lost mount, a failed restore and an emptied volume look the same from here. `copies`: the entries of each copy
+/// that there is, oldest first.
+pub(crate) fn check_empty<'a>(
+    source: Source,
+    accepted: bool,
+    copies: impl DoubleEndedIterator<Item = (&'a Run, u64)>,
+) -> Result<(), Failure> {
     if !source.empty || accepted {
         return Ok(());
     }
-    let Some(full) = trees.iter().rev().find(|t| t.manifest.result.files > 0) else { return Ok(()) };
-    let text = format!("the volume is empty, and had {} entries in run {}", full.manifest.result.files, full.run);
+    let Some((run, entries)) = copies.rev().find(|(_, entries)| *entries > 0) else { return Ok(()) };
+    let text = format!("the volume is empty, and had {entries} entries in run {run}");
     Err(Failure::last(Problem::new(Reason::SourceEmpty, text)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::copy::manifest::tests::manifest;
-    use model::record::CopyState;
-
-    fn trees(files: &[u64]) -> Vec<Tree> {
-        let tree = |(day, files): (usize, &u64)| {
-            let mut manifest = manifest(&format!("201812{:02}T0000Z", day + 1), CopyState::Complete);
-            manifest.result.files = *files;
-            Tree { run: manifest.run.clone(), manifest }
-        };
-        files.iter().enumerate().map(tree).collect()
+    fn check(source: Source, accepted: bool, before: &[u64]) -> Result<(), Failure> {
+        let runs: Vec<Run> = (1..=before.len()).map(|day| format!("201812{day:02}T0000Z").parse().unwrap()).collect();
+        check_empty(source, accepted, runs.iter().zip(before.iter().copied()))
     }
 
     /// F47.
     #[test]
     fn an_empty_source_is_good_only_if_it_always_was_or_is_accepted() {
         let empty = Source { empty: true, leave_lost_and_found: false };
-        assert!(check_empty(empty, false, &[]).is_ok(), "the first run of an empty volume");
-        assert!(check_empty(empty, false, &trees(&[0, 0])).is_ok(), "it always was");
-        assert!(check_empty(empty, true, &trees(&[5])).is_ok(), "accepted");
+        assert!(check(empty, false, &[]).is_ok(), "the first run of an empty volume");
+        assert!(check(empty, false, &[0, 0]).is_ok(), "it always was");
+        assert!(check(empty, true, &[5]).is_ok(), "accepted");
         for before in [&[5][..], &[5, 0], &[0, 5]] {
-            let failure = check_empty(empty, false, &trees(before)).unwrap_err();
+            let failure = check(empty, false, before).unwrap_err();
             assert_eq!(failure.problem.reason, Reason::SourceEmpty, "{before:?}");
         }
         let full = Source { empty: false, leave_lost_and_found: false };
-        assert!(check_empty(full, false, &trees(&[5])).is_ok());
+        assert!(check(full, false, &[5]).is_ok());
     }
 
     /// F48.

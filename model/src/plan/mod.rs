@@ -3,6 +3,7 @@
 //! A plan is made from the observed state alone and may be made at any time: what is done already is
 //! not in it. Nothing here talks to anything.
 
+mod after;
 mod copy;
 mod cronjob;
 mod disk;
@@ -26,10 +27,11 @@ use crate::retention::Retention;
 use crate::schedule::Zone;
 use crate::select::Protection;
 
+pub use after::{NextRun, next_run};
 pub use copy::running;
 pub use drill::Drill;
 pub use maintain::{Maintain, TaskEnd, Work, next_part};
-pub use restore::{Asker, Lender, Promote, Restore, Restores, any as any_restore, restores};
+pub use restore::{Asker, Lender, Origin, Promote, Restore, Restores, any as any_restore, restores};
 pub use source::{from_our_snapshot, plan, verdict};
 pub use status::proven;
 
@@ -53,8 +55,8 @@ pub enum Action {
         source: SourceId,
         /// What the run goes by.
         protection: Box<Protection>,
-        /// The value of `run-now`.
-        value: String,
+        /// The name of its Job: what starts the same run has the same.
+        job: String,
         /// The source's CronJob, which owns the Job.
         cronjob: Identity,
     },
@@ -205,7 +207,7 @@ impl Action {
         match self {
             Self::ApplyCronJob { source, .. } => format!("cronjob/{}", source.uid),
             Self::DeleteCronJob(id) => format!("cronjob-delete/{}", id.uid),
-            Self::StartRun { source, value, .. } => format!("run/{}/{value}", source.uid),
+            Self::StartRun { job, .. } => format!("run/{job}"),
             Self::MakeDisk(step, destination, namespace) => format!("disk/{step:?}/{destination}/{namespace}"),
             Self::StartCopy(copy) => format!("copy/{}/{}/{}", copy.source.uid, copy.run, copy.destination),
             Self::StartTask(task) => {

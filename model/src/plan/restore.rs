@@ -14,6 +14,7 @@ use super::resolve::{Ask, Found, Obstacle};
 use crate::duration::Span;
 use crate::facts::{Claim, Holder, Identity, Job, Restorer};
 use crate::names::{self, Component, Run, SourceId};
+use crate::options::Options;
 use crate::reason::{Problem, Reason};
 use crate::record::{HOLDERS_STALE, Holders, RestoreRecord, RestoreResult, RestoreState};
 use crate::restore::{Place, Request, RestorePoint};
@@ -62,12 +63,8 @@ pub struct Restore {
     pub target: SourceId,
     /// What it is written from.
     pub point: RestorePoint,
-    /// The PVC that has that.
-    pub claim: String,
-    /// The folder in that PVC; `None`: all of it.
-    pub folder: Option<String>,
-    /// Whose disk that is, if it is another namespace's: then the claim is to be made.
-    pub lender: Option<Lender>,
+    /// How its pod gets at that.
+    pub origin: Origin,
     /// Who holds the target now.
     pub holders: Holders,
     /// The node on which the target is held: a volume that only one node can have is mounted there, so that its holders
@@ -75,6 +72,27 @@ pub struct Restore {
     pub node: Option<String>,
     /// Whether the pod needs the `SELinux` type `spc_t` to read the restore point.
     pub spc_no_relabeling: bool,
+}
+
+/// How a restore's pod gets at its restore point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A PVC that is there.
+    Claim {
+        /// Its name.
+        name: String,
+        /// The folder in it; `None`: all of it.
+        folder: Option<String>,
+    },
+    /// A PVC that is made for this restore alone, and has its Job's name.
+    Lent {
+        /// Whose disk that is.
+        lender: Lender,
+        /// The folder in it.
+        folder: String,
+    },
+    /// A restic repository: with the Secret of the pod's namespace, and what the source says of its repositories.
+    Repository(Box<Options>),
 }
 
 /// Another namespace whose disk is read.
@@ -89,6 +107,22 @@ pub struct Lender {
 }
 
 impl Restore {
+    /// The PVC that was backed up.
+    #[must_use]
+    pub fn source(&self) -> SourceId {
+        SourceId {
+            namespace: self.request.namespace.as_ref().unwrap_or(&self.namespace).clone(),
+            name: self.request.pvc.clone(),
+            uid: self.point.uid.clone(),
+        }
+    }
+
+    /// The name of its Job.
+    #[must_use]
+    pub fn job(&self) -> String {
+        names::restore_job(&self.target, &self.text)
+    }
+
     /// What is written down when its pod is made.
     #[must_use]
     pub fn record(&self) -> RestoreRecord {
@@ -107,7 +141,9 @@ impl Restore {
 fn point_name(point: &RestorePoint) -> String {
     match &point.place {
         Place::Snapshot { name, .. } => name.clone(),
-        Place::Tree { destination } => format!("{destination}/{}", point.run),
+        Place::Tree { destination } | Place::Repository { destination, .. } => {
+            format!("{destination}/{}", point.run)
+        }
     }
 }
 
@@ -367,7 +403,7 @@ fn answer(
     let fault = world.restore_faults.get(asker.uid());
     let ask = Ask { world, asker: &asker, namespace, request: &request, now };
     match ask.resolve() {
-        Ok(Found { target, point, claim, folder, lender, spc_no_relabeling }) => {
+        Ok(Found { target, point, origin, spc_no_relabeling }) => {
             plan.namespaces.insert(namespace.to_owned());
             plan.hold(hold(world, namespace, Some(&point_name(&point)), now));
             // Until all pods of the namespace are known, nobody knows who holds the target.
@@ -377,21 +413,7 @@ fn answer(
             let holders = Holders { at: now, pods: holding(known.iter(), &target.name, "") };
             let text = text.to_owned();
             let namespace = namespace.to_owned();
-            let claim = claim.unwrap_or_else(|| names::restore_job(&target, &text));
-            Ok(Restore {
-                asker,
-                namespace,
-                request,
-                text,
-                target,
-                point,
-                claim,
-                folder,
-                lender,
-                holders,
-                node,
-                spc_no_relabeling,
-            })
+            Ok(Restore { asker, namespace, request, text, target, point, origin, holders, node, spc_no_relabeling })
         }
         Err(Obstacle::Refused(problem)) => Err(refused(problem)),
         Err(Obstacle::Waiting(problem)) => Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem))))),

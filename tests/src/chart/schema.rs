@@ -5,7 +5,8 @@ use model::config::EXAMPLE;
 use serde_json::{Map, Value, json};
 
 /// Maps whose keys are anybody's: names of classes, keys of labels and annotations, resources.
-const FREE: [&str; 5] = ["classes", "annotations", "nodeSelector", "requests", "limits"];
+const FREE: [&str; 8] =
+    ["classes", "annotations", "namespaceLabels", "pvcLabels", "secrets", "nodeSelector", "requests", "limits"];
 
 /// The chart's `values.schema.json`.
 pub(super) fn values() -> Result<Value> {

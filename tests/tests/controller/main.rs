@@ -2,6 +2,7 @@
 //!
 //! Each test has a [`Scene`] of its own on one control plane.
 
+mod after;
 mod classes;
 mod config;
 mod copy;

@@ -98,8 +98,8 @@ async fn of_two_destinations_one_that_refuses_does_not_stop_the_other() -> Resul
     let to_disk = scene.copy_of(&claim, RUN, "disk").await?;
     scene.finish(&to_disk, &kubelet::copied(CopyState::Complete, None)).await?;
     let status = scene.status_that("good", &claim, |s| s.good.is_some()).await?;
-    let states: Vec<_> = status.copies.iter().map(|(d, c)| (d.as_str(), c.state)).collect();
-    assert_eq!(states, [("disk", CopyState::Complete), ("s3", CopyState::Failed)]);
+    let ended: Vec<_> = status.copies.iter().map(|(d, c)| (d.as_str(), c.state)).collect();
+    assert_eq!(ended, [("disk", CopyState::Complete), ("s3", CopyState::Failed)]);
     let snapshot = scene.api::<VolumeSnapshot>(&scene.tenant).get(&snapshot.name_any()).await?;
     for destination in ["disk", "s3"] {
         assert!(snapshot.annotations().contains_key(&names::copy_key(destination)), "{destination}");

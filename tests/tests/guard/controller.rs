@@ -54,7 +54,8 @@ async fn a_run_for_the_asking_passes() -> Result<()> {
     cronjob["metadata"]["name"] = json!("backup-asking");
     stage.passes("its CronJob", Actor::Controller, Verb::Apply("backup-controller"), &cronjob).await?;
     let source = SourceId { namespace: stage.namespace.clone(), name: "mypvc".into(), uid: "u".into() };
-    let job = Templates::embedded().run_now_job(&cronjob, &stage.uid(&cronjob).await?, &source, "please")?;
+    let name = names::run_now_job(&source, "please");
+    let job = Templates::embedded().run_job(&cronjob, &stage.uid(&cronjob).await?, &name)?;
     stage.passes("a run for the asking", Actor::Controller, Verb::Create, &job).await
 }
 

@@ -1,0 +1,176 @@
+//! Another program that moves files: started, listened to line by line, and stopped in good time.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// How often a signal is looked for while the program says nothing.
+const TICK: Duration = Duration::from_millis(200);
+/// Longer lines are cut: no name is that long, even escaped.
+const LINE: usize = 20 * 1024;
+
+/// Who hears what a program says.
+pub(crate) trait Ear {
+    /// Takes a line of standard output.
+    fn out(&mut self, line: &str);
+    /// Takes a line of standard error.
+    fn error(&mut self, line: &str);
+    /// Whether the program is to end now. Asked after every line and [`TICK`].
+    fn stop(&mut self) -> bool;
+}
+
+/// Where programs are looked for.
+pub(crate) fn path() -> OsString {
+    std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())
+}
+
+/// Runs a program to its end, or until the ear wants it to stop: then it has `grace` to end by itself.
+pub(crate) fn run(command: &mut Command, grace: Duration, ear: &mut impl Ear) -> io::Result<ExitStatus> {
+    let mut child = spawn(command)?;
+    let (sender, said) = sync_channel(64);
+    if let Some(pipe) = child.stdout.take() {
+        let sender = sender.clone();
+        listen(pipe, move |line| send(&sender, Said::Out(line)))?;
+    }
+    errors(&mut child, sender)?;
+    attend(&mut child, &said, grace, ear)
+}
+
+/// The same for a program whose standard output is not lines: `read` makes something of it.
+pub(crate) fn run_reading<T: Send + 'static>(
+    command: &mut Command,
+    grace: Duration,
+    ear: &mut impl Ear,
+    read: impl FnOnce(ChildStdout) -> T + Send + 'static,
+) -> io::Result<(ExitStatus, Option<T>)> {
+    let mut child = spawn(command)?;
+    let (sender, said) = sync_channel(64);
+    let (give, take) = sync_channel(1);
+    if let Some(pipe) = child.stdout.take() {
+        // Holds the channel open until all is read.
+        let sender = sender.clone();
+        thread(move || {
+            let _ = give.send(read(pipe));
+            drop(sender);
+        })?;
+    }
+    errors(&mut child, sender)?;
+    let status = attend(&mut child, &said, grace, ear)?;
+    Ok((status, take.try_recv().ok()))
+}
+
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    // A program may be several processes: they get signals together.
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).spawn()
+}
+
+/// A line that a program said.
+enum Said {
+    Out(String),
+    Error(String),
+}
+
+fn errors(child: &mut Child, sender: SyncSender<Said>) -> io::Result<()> {
+    match child.stderr.take() {
+        Some(pipe) => listen(pipe, move |line| send(&sender, Said::Error(line))),
+        None => Ok(()),
+    }
+}
+
+fn attend(child: &mut Child, said: &Receiver<Said>, grace: Duration, ear: &mut impl Ear) -> io::Result<ExitStatus> {
+    let mut asked: Option<Instant> = None;
+    let mut ended = None;
+    loop {
+        match said.recv_timeout(TICK) {
+            Ok(Said::Out(line)) => ear.out(&line),
+            Ok(Said::Error(line)) => ear.error(&line),
+            Err(RecvTimeoutError::Disconnected) => break,
+            // A process that the program left behind may hold the pipes open for ever.
+            Err(RecvTimeoutError::Timeout) if ended.is_some() => break,
+            Err(RecvTimeoutError::Timeout) => ended = child.try_wait()?,
+        }
+        match asked {
+            None if ear.stop() => {
+                tracing::debug!("the program is told to stop");
+                signal(child, Signal::TERM);
+                asked = Some(Instant::now());
+            }
+            Some(at) if at.elapsed() > grace => signal(child, Signal::KILL),
+            _ => {}
+        }
+    }
+    child.wait()
+}
+
+fn signal(child: &Child, signal: Signal) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It may have ended by itself.
+        let _ = kill_process_group(group, signal);
+    }
+}
+
+fn send(sender: &SyncSender<Said>, said: Said) {
+    // Nobody listens any more once the program has ended.
+    let _ = sender.send(said);
+}
+
+fn listen(pipe: impl Read + Send + 'static, mut take: impl FnMut(String) + Send + 'static) -> io::Result<()> {
+    thread(move || {
+        if let Err(error) = lines(pipe, &mut take) {
+            tracing::warn!(%error, "cannot hear the program");
+        }
+    })
+}
+
+fn thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().stack_size(128 * 1024).spawn(work).map(drop)
+}
+
+/// Reads lines; progress may end in a carriage return. What is too long is cut, and what is not text replaced.
+fn lines(mut pipe: impl Read, take: &mut impl FnMut(String)) -> io::Result<()> {
+    let mut chunk = [0; 4096];
+    let mut line = Vec::new();
+    loop {
+        let n = match pipe.read(&mut chunk) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        for &byte in &chunk[..n] {
+            if byte != b'\n' && byte != b'\r' {
+                if line.len() < LINE {
+                    line.push(byte);
+                }
+            } else if !line.is_empty() {
+                take(String::from_utf8_lossy(&line).into_owned());
+                line.clear();
+            }
+        }
+        if n == 0 {
+            if !line.is_empty() {
+                take(String::from_utf8_lossy(&line).into_owned());
+            }
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_lines_whatever_is_in_them() {
+        let mut seen = Vec::new();
+        lines(&b" 1 0%\r 2 5%\rdone\n\n\xff\xfe x\nno end"[..], &mut |line| seen.push(line)).unwrap();
+        assert_eq!(seen, [" 1 0%", " 2 5%", "done", "\u{fffd}\u{fffd} x", "no end"]);
+        let mut longest = 0;
+        lines(&vec![b'x'; 3 * LINE][..], &mut |line| longest = line.len()).unwrap();
+        assert_eq!(longest, LINE);
+    }
+}

@@ -1,0 +1,316 @@
+//! `backup-job restic copy`: copies a promoter's files into the repository.
+//!
+//! In the ordinary case there are two restic processes side by side: the one that copies, and one that lists what
+//! was there before. Everything else comes after an exit code that asks for it: no repository, a lock, missing
+//! entries.
+//!
+//! A try that is killed leaves at most data that no snapshot names, a lock, or a snapshot of this run. The next
+//! try copies again in any case: where the snapshot is there, it finds every file unchanged, and what it
+//! says is its own verdict and no guess about another's.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use model::names::Run;
+use model::reason::{Problem, Reason};
+use model::record::{CopyResult, CopyState, termination_message};
+
+use super::args::Common;
+use super::exec::{Ended, Restic};
+use super::init::init;
+use super::report::Report;
+use super::snapshots::{self, INCOMPLETE, Snapshot};
+use crate::copy::source::{self, Source};
+use crate::outcome::{Exit, Failure, Outcome, now};
+use crate::process::stop_flag;
+use crate::volume::LOST_AND_FOUND;
+
+/// restic's code for a snapshot in which entries are missing.
+const UNREAD: i32 = 3;
+/// restic's code where there is no repository.
+const MISSING: i32 = 10;
+
+/// What `backup-job restic copy` is called with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// The run that is copied, such as 20181202T0000Z
+    #[arg(long)]
+    run: Run,
+    /// Where the promoter is mounted
+    #[arg(long, value_name = "DIR", default_value = "/source")]
+    source: PathBuf,
+    /// The volume is meant to be empty
+    #[arg(long)]
+    accept_empty: bool,
+    /// Makes no snapshot if nothing has changed
+    #[arg(long)]
+    skip_unchanged: bool,
+    /// How much restic compresses: auto, off, fastest, better, max
+    #[arg(long, value_name = "HOW")]
+    compression: Option<String>,
+    /// The size of the repository's files, in MiB
+    #[arg(long, value_name = "MIB")]
+    pack_size: Option<u32>,
+    /// What is left out; what begins with a slash does so at the volume's root
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
+    exclude: Vec<String>,
+    /// Takes any folder as the source, not only a mount
+    #[arg(long, hide = true)]
+    allow_unmounted: bool,
+}
+
+/// Runs the step.
+pub(crate) fn run(args: &Args) -> Outcome {
+    let started = Instant::now();
+    let (exit, mut result) = match copy(args) {
+        Ok(result) if result.state == CopyState::Complete => (Exit::Done, result),
+        Ok(result) => (Exit::Final, result),
+        Err(Failure { problem, exit }) => (exit, CopyResult::without_data(CopyState::Failed, &problem, now())),
+    };
+    result.seconds = started.elapsed().as_secs();
+    let message = termination_message(&result);
+    match exit {
+        Exit::Done => tracing::info!(run = %args.run, result = message, "copied"),
+        Exit::Again | Exit::Usage | Exit::Final => {
+            tracing::error!(run = %args.run, result = message, "not copied, or not wholly");
+        }
+    }
+    Outcome { exit, message }
+}
+
+fn copy(args: &Args) -> Result<CopyResult, Failure> {
+    let stop = stop_flag();
+    let restic = Restic::open(&args.common, Reason::CopyFailed, stop)?;
+    let source = source::look(&args.source, args.allow_unmounted)?;
+    tracing::info!(run = %args.run, destination = args.common.name, "copying");
+    let (copied, before) = beside(&restic, args, source)?;
+    Verdict { restic: &restic, args, source, before: &before }.of(&copied)
+}
+
+/// Copies, and lists what was there before at the same time.
+fn beside(restic: &Restic, args: &Args, source: Source) -> Result<(Copied, Vec<Snapshot>), Failure> {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let listing = scope.spawn(|| snapshots::list(restic, &|| restic.stopped() || over.load(Ordering::Relaxed)));
+        let join = || listing.join().unwrap_or_else(|_| Err(restic.unclear("the list of snapshots was not read")));
+        // Only an empty volume has to wait for what it held before.
+        if source.empty && !args.accept_empty {
+            let before = match join() {
+                Err(failure) if failure.problem.reason == Reason::RepositoryMissing => Vec::new(),
+                before => before?,
+            };
+            check_empty(args, source, &before)?;
+            return Ok((Copied::make(restic, args, source, args.skip_unchanged)?, before));
+        }
+        let copied = Copied::make(restic, args, source, args.skip_unchanged);
+        // A copy that failed has no use for the list.
+        over.store(copied.is_err(), Ordering::Relaxed);
+        let before = join();
+        let copied = copied?;
+        let before = match before {
+            _ if copied.first => Vec::new(),
+            Ok(before) => before,
+            // It was unlucky, or faster than the lock that the copy has waited for.
+            Err(_) => snapshots::list(restic, &|| restic.stopped())?,
+        };
+        Ok((copied, before))
+    })
+}
+
+fn check_empty(args: &Args, source: Source, before: &[Snapshot]) -> Result<(), Failure> {
+    let depth = depth(args);
+    // One without counts is old, and not known to have been empty.
+    let entries = |s: &Snapshot| s.summary.as_ref().map_or(1, |counts| counts.entries(depth));
+    let runs: Vec<(Run, u64)> = before.iter().filter_map(|s| Some((s.ours(&args.common)?, entries(s)))).collect();
+    source::check_empty(source, false, runs.iter().map(|(run, entries)| (run, *entries)))
+}
+
+/// How many of the folders that restic counts are not below the source: itself, and those above.
+fn depth(args: &Args) -> u64 {
+    let folders = args.source.components().filter(|part| matches!(part, std::path::Component::Normal(_))).count();
+    u64::try_from(folders).unwrap_or(1)
+}
+
+/// One call of `restic backup`, and what it said.
+struct Copied {
+    ended: Ended,
+    report: Report,
+    /// Whether the repository was made for it.
+    first: bool,
+}
+
+impl Copied {
+    fn make(restic: &Restic, args: &Args, source: Source, skip: bool) -> Result<Self, Failure> {
+        let words = backup(args, source, skip);
+        let mut report = Report::new(args.common.progress_seconds);
+        let mut ended = restic.run_locking(&words, &mut report)?;
+        let first = ended.code == Some(MISSING) && !restic.stopped();
+        if first {
+            let missing = restic.failure(&ended);
+            if missing.problem.reason != Reason::RepositoryMissing {
+                return Err(missing);
+            }
+            init(restic)?;
+            report = Report::new(args.common.progress_seconds);
+            ended = restic.run_locking(&words, &mut report)?;
+        }
+        match ended.code {
+            Some(0 | UNREAD) => Ok(Self { ended, report, first }),
+            _ => Err(restic.failure(&ended)),
+        }
+    }
+}
+
+/// The arguments of `restic backup`. There is no shell between us.
+fn backup(args: &Args, source: Source, skip: bool) -> Vec<OsString> {
+    let common = &args.common;
+    // A scan would walk the whole volume once more only to know the end of its progress.
+    let mut words: Vec<OsString> = vec!["backup".into(), "--no-scan".into()];
+    if skip {
+        words.push("--skip-if-unchanged".into());
+    }
+    // restic finds the snapshot before by host and path. The pod's own name would never be found again (F81).
+    words.extend(["--host".into(), (&common.namespace).into()]);
+    for tag in common.tags().into_iter().chain([format!("run={}", args.run)]) {
+        words.extend(["--tag".into(), tag.into()]);
+    }
+    words.extend(args.compression.iter().map(|how| format!("--compression={how}").into()));
+    words.extend(args.pack_size.iter().map(|mib| format!("--pack-size={mib}").into()));
+    let mut exclude = |pattern: OsString| {
+        let mut word = OsString::from("--exclude=");
+        word.push(pattern);
+        words.push(word);
+    };
+    if source.leave_lost_and_found {
+        exclude(args.source.join(LOST_AND_FOUND).into());
+    }
+    for pattern in &args.exclude {
+        exclude(at_root(&args.source.to_string_lossy(), pattern).into());
+    }
+    words.extend(["--".into(), (&args.source).into()]);
+    words
+}
+
+/// A pattern that begins with a slash means the volume's root, which people know, and not the pod's.
+fn at_root(source: &str, pattern: &str) -> String {
+    let (not, path) = pattern.strip_prefix('!').map_or(("", pattern), |path| ("!", path));
+    if path.starts_with('/') { format!("{not}{}{path}", source.trim_end_matches('/')) } else { pattern.to_owned() }
+}
+
+/// What follows from a copy.
+struct Verdict<'a> {
+    restic: &'a Restic,
+    args: &'a Args,
+    source: Source,
+    /// What was there before, oldest first.
+    before: &'a [Snapshot],
+}
+
+impl Verdict<'_> {
+    fn of(&self, copied: &Copied) -> Result<CopyResult, Failure> {
+        if copied.report.snapshot().is_some() {
+            return self.own(copied);
+        }
+        let complete = copied.ended.code == Some(0);
+        // Nothing has changed since the snapshot that restic compared with. Only one of ours that is as good may
+        // stand for this run; otherwise the run gets its own.
+        match self.parent() {
+            Some((parent, run)) if complete != parent.is_incomplete() => self.unchanged(copied, parent, &run),
+            // This very run's, made by a try that was killed before it said what was missing.
+            Some((parent, run)) if !complete && run == self.args.run => {
+                let id = self.mark(&parent.id)?;
+                Ok(CopyResult { snapshot: Some(id), ..self.result(copied)? })
+            }
+            _ => {
+                tracing::info!("nothing has changed since a snapshot that does not stand for this run: one is made");
+                self.own(&Copied::make(self.restic, self.args, self.source, false)?)
+            }
+        }
+    }
+
+    /// The run has a snapshot of its own.
+    fn own(&self, copied: &Copied) -> Result<CopyResult, Failure> {
+        let Some(id) = copied.report.snapshot() else {
+            return Err(self.restic.unclear("it ended well, and named no snapshot"));
+        };
+        let result = self.result(copied)?;
+        let id = if result.state == CopyState::Complete { id.to_owned() } else { self.mark(id)? };
+        Ok(CopyResult { snapshot: Some(id), kept: self.kept(Some(&self.args.run)), ..result })
+    }
+
+    /// An earlier snapshot stands for the run.
+    fn unchanged(&self, copied: &Copied, parent: &Snapshot, run: &Run) -> Result<CopyResult, Failure> {
+        tracing::info!(%run, "nothing has changed since");
+        let unchanged = *run != self.args.run;
+        Ok(CopyResult { snapshot: Some(parent.id.clone()), unchanged, ..self.result(copied)? })
+    }
+
+    fn result(&self, copied: &Copied) -> Result<CopyResult, Failure> {
+        let Some(counts) = copied.report.counts() else {
+            return Err(self.restic.unclear("it ended well, and said nothing of what it did"));
+        };
+        let complete = copied.ended.code == Some(0);
+        let files = counts.entries(depth(self.args));
+        let text = copied.report.missing();
+        // A source that cannot be read at all is no copy.
+        if !complete && files == 0 {
+            return Err(Failure::last(Problem::new(Reason::Unreadable, text)));
+        }
+        let state = if complete { CopyState::Complete } else { CopyState::Incomplete };
+        let problem = Problem::new(Reason::Unreadable, if complete { String::new() } else { text });
+        Ok(CopyResult {
+            reason: (!complete).then_some(Reason::Unreadable),
+            files,
+            bytes: counts.total_bytes_processed,
+            written: counts.data_added,
+            owners_kept: true,
+            kept: self.kept(None),
+            ..CopyResult::without_data(state, &problem, now())
+        })
+    }
+
+    /// The snapshot that restic has compared with: the newest of this host and path; and its run, if it is ours.
+    fn parent(&self) -> Option<(&Snapshot, Run)> {
+        let path = self.args.source.to_string_lossy();
+        let same = |s: &&Snapshot| s.hostname == self.args.common.namespace && s.paths == [path.as_ref()];
+        let parent = self.before.iter().rev().find(same)?;
+        Some((parent, parent.ours(&self.args.common)?))
+    }
+
+    /// Marks a snapshot as one in which entries are missing. It gets another id by that.
+    fn mark(&self, id: &str) -> Result<String, Failure> {
+        let words: Vec<OsString> = ["tag", "--add", INCOMPLETE, id].map(Into::into).into();
+        let mut new = id.to_owned();
+        let mut listener = |line: &str| {
+            if let Some(id) = Report::renamed(line) {
+                new = id;
+            }
+        };
+        // Also when we are asked to end now: unmarked it would look good.
+        let ended = self.restic.run_unless(&words, &mut listener, &|| false)?;
+        if ended.code == Some(0) { Ok(new) } else { Err(self.restic.failure(&ended)) }
+    }
+
+    fn kept(&self, own: Option<&Run>) -> Vec<Run> {
+        let before = self.before.iter().filter_map(|s| s.ours(&self.args.common));
+        snapshots::newest(before.chain(own.cloned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_with_a_slash_begins_at_the_volumes_root() {
+        assert_eq!(at_root("/source", "/cache"), "/source/cache");
+        assert_eq!(at_root("/source/", "!/cache/keep"), "!/source/cache/keep");
+        assert_eq!(at_root("/source", "*.tmp"), "*.tmp");
+        assert_eq!(at_root("/source", "!a/b"), "!a/b");
+    }
+}

@@ -1,0 +1,262 @@
+//! How restic is run: with its address and credentials in its environment alone, its words heard line by line, and
+//! its patience bounded.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use model::reason::{Problem, Reason};
+
+use super::args::Common;
+use super::cause::At;
+use super::heard::{Error, Heard};
+use super::secret::{Secret, leads_astray};
+use crate::child::{self, Ear};
+use crate::outcome::Failure;
+
+/// How long restic has to remove its lock after it was asked to end; a pod has 30 seconds in all.
+const GRACE: Duration = Duration::from_secs(20);
+/// How long restic itself waits for a lock before we look for stale ones again.
+const RETRY_LOCK: Duration = Duration::from_secs(60);
+/// restic's code for a repository that is locked.
+const LOCKED: i32 = 11;
+/// restic's code for a password that does not fit.
+const PASSWORD: i32 = 12;
+
+/// restic, with all that is the same in every call.
+#[derive(Clone)]
+pub(crate) struct Restic {
+    repository: String,
+    secret: Secret,
+    environment: Vec<(OsString, OsString)>,
+    options: Vec<OsString>,
+    patience: Duration,
+    lock_wait: Duration,
+    failed: Reason,
+    stop: Arc<AtomicBool>,
+}
+
+/// Who hears restic's own words. What concerns the repository was heard already.
+pub(crate) trait Listener {
+    /// Takes a line of standard output.
+    fn out(&mut self, line: &str);
+    /// Takes an error about one entry.
+    fn entry(&mut self, _error: &Error) {}
+}
+
+impl<F: FnMut(&str)> Listener for F {
+    fn out(&mut self, line: &str) {
+        self(line);
+    }
+}
+
+/// How restic ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its exit code; `None` if it was killed.
+    pub(crate) code: Option<i32>,
+    /// What it said on the way.
+    pub(crate) heard: Heard,
+}
+
+impl Restic {
+    /// Reads the Secret. `failed` is the reason of failures that have no other; `stop` ends whatever runs.
+    pub(crate) fn open(args: &Common, failed: Reason, stop: Arc<AtomicBool>) -> Result<Self, Failure> {
+        let secret = Secret::read(&args.secret, &args.secret_name)?;
+        let repository = secret.address(&args.repository)?;
+        secret.check_password()?;
+        let mut environment: Vec<(OsString, OsString)> = vec![("PATH".into(), child::path())];
+        environment.extend(std::env::var_os("TMPDIR").map(|dir| ("TMPDIR".into(), dir)));
+        environment.extend(secret.environment().map(|(key, value)| (key.into(), value.into())));
+        let more = args.env.iter().filter(|(key, _)| !leads_astray(key));
+        environment.extend(more.map(|(key, value)| (key.into(), value.into())));
+        environment.push(("RESTIC_REPOSITORY".into(), (&repository).into()));
+        // Also how often it says how far it is: every five seconds.
+        environment.push(("RESTIC_PROGRESS_FPS".into(), "0.2".into()));
+        Ok(Self {
+            options: options(args),
+            repository,
+            secret,
+            environment,
+            patience: args.patience_seconds,
+            lock_wait: args.lock_seconds,
+            failed,
+            stop,
+        })
+    }
+
+    /// The address, for words and for looking at a folder.
+    pub(crate) fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The Secret.
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// Whether somebody wants us to end.
+    pub(crate) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Runs restic to its end. It is ended early when we are.
+    pub(crate) fn run(&self, args: &[OsString], listener: &mut impl Listener) -> Result<Ended, Failure> {
+        self.run_unless(args, listener, &|| self.stopped())
+    }
+
+    /// The same, ended early when `stop` says so and not when we are to end.
+    pub(crate) fn run_unless(
+        &self,
+        args: &[OsString],
+        listener: &mut impl Listener,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Ended, Failure> {
+        let mut ear = Words { heard: Heard::new(self.patience), listener, stop };
+        let status = child::run(&mut self.command(args), GRACE, &mut ear).map_err(|error| self.no_start(&error))?;
+        Ok(Ended { code: status.code(), heard: ear.heard })
+    }
+
+    /// Runs restic and makes something of its standard output as a whole.
+    pub(crate) fn read<T: Send + 'static>(
+        &self,
+        args: &[OsString],
+        stop: &dyn Fn() -> bool,
+        read: impl FnOnce(ChildStdout) -> T + Send + 'static,
+    ) -> Result<(Ended, Option<T>), Failure> {
+        let mut ear = Words { heard: Heard::new(self.patience), listener: &mut |_: &str| {}, stop };
+        let (status, read) = child::run_reading(&mut self.command(args), GRACE, &mut ear, read)
+            .map_err(|error| self.no_start(&error))?;
+        Ok((Ended { code: status.code(), heard: ear.heard }, read))
+    }
+
+    /// Runs a command that locks the repository. While it is locked, stale locks are looked for and removed: restic
+    /// takes a lock for stale after 30 minutes, or if its process is known to be dead. Never one that is in use.
+    pub(crate) fn run_locking(&self, args: &[OsString], listener: &mut impl Listener) -> Result<Ended, Failure> {
+        self.run_locking_unless(args, listener, &|| self.stopped())
+    }
+
+    /// The same, ended early when `stop` says so.
+    pub(crate) fn run_locking_unless(
+        &self,
+        args: &[OsString],
+        listener: &mut impl Listener,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Ended, Failure> {
+        let end = Instant::now() + self.lock_wait;
+        let mut args = args.to_vec();
+        let mut waited = false;
+        loop {
+            let ended = self.run_unless(&args, listener, stop)?;
+            if ended.code != Some(LOCKED) || stop() || (waited && Instant::now() >= end) {
+                return Ok(ended);
+            }
+            let locked = self.failure(&ended).problem;
+            tracing::warn!("{}; waiting, and removing stale locks", locked.message);
+            let unlocked = self.run(&["unlock".into()], &mut |_: &str| {})?;
+            if unlocked.code != Some(0) {
+                return Err(self.failure(&unlocked));
+            }
+            if !waited {
+                args.push(format!("--retry-lock={}s", self.lock_wait.min(RETRY_LOCK).as_secs()).into());
+                waited = true;
+            }
+        }
+    }
+
+    /// Why restic ended as it did, for a code that is none of the caller's.
+    pub(crate) fn failure(&self, ended: &Ended) -> Failure {
+        if self.stopped() {
+            return Failure::again(Problem::new(self.failed, "it was stopped before its end"));
+        }
+        let at = At { repository: &self.repository, secret: self.secret.name() };
+        if ended.code == Some(PASSWORD) && self.is_foreign_folder() {
+            let text = format!("the folder {} has no keys of restic's: something else lies there", self.repository);
+            return Failure::last(Problem::new(Reason::NotARepository, text));
+        }
+        at.failure(ended.code, &ended.heard.last_words(), self.failed)
+    }
+
+    /// restic did what it was asked to do, and what it said is not understood.
+    pub(crate) fn unclear(&self, text: &str) -> Failure {
+        Failure::again(Problem::new(self.failed, format!("restic: {text}")))
+    }
+
+    /// Whether a repository in a folder has no keys: then no password is wrong.
+    fn is_foreign_folder(&self) -> bool {
+        self.folder().is_some_and(|folder| !folder.join("keys").is_dir())
+    }
+
+    /// Where the repository lies, if that is a folder here.
+    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
+        let path = self.repository.strip_prefix("local:").unwrap_or(&self.repository);
+        path.starts_with('/').then(|| path.as_ref())
+    }
+
+    /// The same restic without some variables; `None` if it has none of them.
+    pub(crate) fn without(&self, variables: &[&str]) -> Option<Self> {
+        let is = |name: &OsString| variables.iter().any(|variable| name == variable);
+        let environment: Vec<_> = self.environment.iter().filter(|(name, _)| !is(name)).cloned().collect();
+        (environment.len() < self.environment.len()).then(|| Self { environment, ..self.clone() })
+    }
+
+    fn command(&self, args: &[OsString]) -> Command {
+        let mut command = Command::new("restic");
+        // A password never stands on a command line, and nothing of our own environment leads restic astray.
+        // The options first: after `--` they would be names of files.
+        command.args(&self.options).args(args).env_clear().envs(self.environment.iter().cloned());
+        command.env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
+        command
+    }
+
+    fn no_start(&self, error: &io::Error) -> Failure {
+        let problem = |text: String| Problem::new(self.failed, text);
+        match error.kind() {
+            io::ErrorKind::NotFound => Failure::last(problem("there is no restic in this image".to_owned())),
+            _ => Failure::again(problem(format!("restic cannot be run: {error}"))),
+        }
+    }
+}
+
+/// The options that every call has.
+fn options(args: &Common) -> Vec<OsString> {
+    let mut options: Vec<OsString> = vec!["--json".into()];
+    match &args.cache {
+        Some(folder) => options.extend(["--cache-dir".into(), folder.into()]),
+        None => options.push("--no-cache".into()),
+    }
+    if let Some(ca) = args.ca.as_ref().filter(|ca| ca.exists()) {
+        options.extend(["--cacert".into(), ca.into()]);
+    }
+    for (option, limit) in [("--limit-upload", args.limit_upload), ("--limit-download", args.limit_download)] {
+        options.extend(limit.map(|kib| format!("{option}={kib}").into()));
+    }
+    options
+}
+
+/// The ear of every call: it hears what concerns the repository, and passes the rest on.
+struct Words<'a, L> {
+    heard: Heard,
+    listener: &'a mut L,
+    stop: &'a dyn Fn() -> bool,
+}
+
+impl<L: Listener> Ear for Words<'_, L> {
+    fn out(&mut self, line: &str) {
+        self.heard.contact();
+        self.listener.out(line);
+    }
+
+    fn error(&mut self, line: &str) {
+        if let Some(error) = self.heard.error(line, Instant::now()) {
+            self.listener.entry(&error);
+        }
+    }
+
+    fn stop(&mut self) -> bool {
+        (self.stop)() || self.heard.gives_up(Instant::now())
+    }
+}

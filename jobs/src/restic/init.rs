@@ -1,0 +1,110 @@
+//! How a repository is made: once, where there is none and nothing else either.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use model::reason::{Problem, Reason};
+
+use super::exec::Restic;
+use crate::outcome::Failure;
+
+/// With one of these set restic does not ask in which region a bucket is, and thus not whether there is one.
+const REGIONS: [&str; 2] = ["AWS_DEFAULT_REGION", "AWS_REGION"];
+/// The folders of a repository in a folder.
+const FOLDERS: [&str; 5] = ["data", "index", "keys", "locks", "snapshots"];
+
+/// Makes the repository, after restic has said that there is none (10).
+pub(crate) fn init(restic: &Restic) -> Result<(), Failure> {
+    restic.secret().check_new_password()?;
+    if let Some(folder) = restic.folder() {
+        check_folder(folder)?;
+    }
+    check_bucket(restic)?;
+    tracing::info!("there is no repository: one is made");
+    let ended = restic.run(&["init".into()], &mut |_: &str| {})?;
+    match ended.code {
+        Some(0) => Ok(()),
+        // Somebody else was faster.
+        _ if ended.heard.last_words().contains("config file already exists") => Ok(()),
+        _ => Err(restic.failure(&ended)),
+    }
+}
+
+/// Whether a folder is empty, or what an interrupted `init` leaves: folders, and a key that opens nothing yet. That
+/// key is removed, because restic makes no repository beside one.
+fn check_folder(folder: &Path) -> Result<(), Failure> {
+    let unreadable = |error: io::Error| {
+        let text = format!("the folder {} cannot be read: {error}", folder.display());
+        Failure::again(Problem::new(Reason::CopyFailed, text))
+    };
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(unreadable)?,
+    };
+    for entry in entries {
+        let name = entry.map_err(unreadable)?.file_name();
+        let left_over = FOLDERS.iter().any(|folder| name == *folder);
+        if !left_over || (name != "keys" && has_files(&folder.join(&name)).map_err(unreadable)?) {
+            let text = format!("the folder {} holds {} and no repository", folder.display(), name.display());
+            return Err(Failure::last(Problem::new(Reason::NotARepository, text)));
+        }
+    }
+    match fs::read_dir(folder.join("keys")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        keys => keys.and_then(|mut keys| keys.try_for_each(|key| fs::remove_file(key?.path()))).map_err(unreadable),
+    }
+}
+
+fn has_files(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() || has_files(&entry.path())? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// restic makes a bucket that is missing. A bucket has an owner, rules and a bill: it is not made by a slip of a name.
+fn check_bucket(restic: &Restic) -> Result<(), Failure> {
+    if !restic.repository().starts_with("s3:") {
+        return Ok(());
+    }
+    // Without a region restic has to ask for it, and hears that there is no bucket. With one, it has not asked.
+    let Some(asking) = restic.without(&REGIONS) else { return Ok(()) };
+    let ended = asking.run(&["snapshots".into(), "--no-lock".into()], &mut |_: &str| {})?;
+    if matches!(ended.code, Some(0 | 10)) {
+        return Ok(());
+    }
+    let failure = asking.failure(&ended);
+    // What else is wrong without the region was not wrong with it: the bucket has been seen.
+    if failure.problem.reason == Reason::BucketMissing { Err(failure) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_made_in_an_empty_folder_or_where_its_making_was_broken_off() {
+        let folder = std::env::temp_dir().join(format!("restic-init-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        assert_eq!(check_folder(&folder), Ok(()));
+        fs::create_dir_all(folder.join("keys")).unwrap();
+        fs::create_dir_all(folder.join("data/00")).unwrap();
+        fs::write(folder.join("keys/k"), "x").unwrap();
+        assert_eq!(check_folder(&folder), Ok(()));
+        assert!(!folder.join("keys/k").exists());
+        for stranger in ["photo.jpg", "data/00/pack", "snapshots/s"] {
+            fs::create_dir_all(folder.join(stranger).parent().unwrap()).unwrap();
+            fs::write(folder.join(stranger), "x").unwrap();
+            fs::write(folder.join("keys/k"), "x").unwrap();
+            let failure = check_folder(&folder).unwrap_err();
+            assert_eq!(failure.problem.reason, Reason::NotARepository);
+            assert!(folder.join(stranger).exists() && folder.join("keys/k").exists());
+            fs::remove_file(folder.join(stranger)).unwrap();
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,164 @@
+//! `backup-job restic prune`: forgets expired snapshots by our plan, and removes the data that nothing names any more.
+//!
+//! Both lock the repository for themselves: no copy runs beside them. What a try that was killed has not removed,
+//! the next one does: data is removed in every run, also if nothing was forgotten.
+
+use std::ffi::OsString;
+use std::time::Instant;
+
+use model::Timestamp;
+use model::forget::{self, Decision, Rules};
+use model::maintain::{MaintainResult, Task};
+use model::names::Run;
+use model::quantity;
+use model::reason::{Problem, Reason};
+use model::retention::Retention;
+use model::schedule::Zone;
+
+use super::args::Common;
+use super::exec::Restic;
+use super::maintain::ended;
+use super::snapshots::{self, Snapshot};
+use crate::outcome::{Failure, Outcome, now};
+use crate::process::stop_flag;
+
+/// What `backup-job restic prune` is called with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// The API server's time
+    #[arg(long, value_name = "TIME")]
+    now: Timestamp,
+    /// How long snapshots are kept
+    #[arg(long)]
+    retention: String,
+    /// The time zone whose days, weeks and months the retention counts
+    #[arg(long, default_value = "Etc/UTC")]
+    time_zone: String,
+    /// Good runs that stay whatever their age
+    #[arg(long, default_value_t = 1)]
+    min_keep: usize,
+    /// Incomplete runs newer than the newest good one that stay
+    #[arg(long, default_value_t = 3)]
+    max_unproven: usize,
+    /// Runs that may be forgotten at once
+    #[arg(long, default_value_t = 3)]
+    max_deletes: usize,
+    /// A run that is not forgotten
+    #[arg(long, value_name = "RUN")]
+    hold: Vec<Run>,
+}
+
+/// Runs the step.
+pub(crate) fn run(args: &Args) -> Outcome {
+    let started = Instant::now();
+    let mut result = MaintainResult::new(Task::Prune, now(), None);
+    let done = prune(args, &mut result);
+    ended(result, done, started)
+}
+
+/// Writes down what was done as it is done: a prune that fails has forgotten what it has forgotten.
+fn prune(args: &Args, result: &mut MaintainResult) -> Result<(), Failure> {
+    // Law 4: what cannot be read deletes nothing.
+    let invalid = |text: String| Failure::last(Problem::new(Reason::InvalidSetting, text));
+    let retention: Retention = args.retention.parse().map_err(|e| invalid(format!("nothing is pruned: {e}")))?;
+    let zone: Zone = args.time_zone.parse().map_err(|e| invalid(format!("nothing is pruned: {e}")))?;
+
+    let restic = Restic::open(&args.common, Reason::CopyFailed, stop_flag())?;
+    let ours = ours(args, &snapshots::list(&restic, &|| restic.stopped())?);
+    result.kept = kept(&ours, &[]);
+    let rules = Rules {
+        retention: &retention,
+        zone: &zone,
+        now: args.now,
+        min_keep: args.min_keep,
+        max_unproven: args.max_unproven,
+        max_deletes: args.max_deletes,
+    };
+    let plan = forget::plan(&ours, &rules);
+    forget(&restic, &plan)?;
+    result.pruned = plan.iter().filter(|d| d.verdict.deletes()).map(|d| d.run.clone()).collect();
+    result.kept = kept(&ours, &result.pruned);
+    result.bytes = remove_data(&restic)?;
+    // A copy may have ended while its lock was waited for.
+    result.kept = kept(&self::ours(args, &snapshots::list(&restic, &|| restic.stopped())?), &[]);
+    Ok(())
+}
+
+/// The snapshots that we made for the source. The others are no business of ours.
+fn ours(args: &Args, all: &[Snapshot]) -> Vec<forget::Snapshot> {
+    let of_ours = |s: &Snapshot| {
+        let run = s.ours(&args.common)?;
+        let held = s.is_held() || args.hold.contains(&run);
+        Some(forget::Snapshot { id: s.id.clone(), run, time: s.time, incomplete: s.is_incomplete(), held })
+    };
+    let ours: Vec<_> = all.iter().filter_map(of_ours).collect();
+    if ours.len() < all.len() {
+        tracing::info!("{} snapshots are not ours, and stay", all.len() - ours.len());
+    }
+    ours
+}
+
+fn kept(ours: &[forget::Snapshot], gone: &[Run]) -> Vec<Run> {
+    snapshots::newest(ours.iter().map(|s| s.run.clone()).filter(|run| !gone.contains(run)))
+}
+
+fn forget(restic: &Restic, plan: &[Decision]) -> Result<(), Failure> {
+    let mut words: Vec<OsString> = vec!["forget".into()];
+    for Decision { run, verdict, forget } in plan {
+        tracing::info!(%run, why = verdict.why(), "{}", if verdict.deletes() { "forgotten" } else { "kept" });
+        words.extend(forget.iter().map(OsString::from));
+    }
+    // Without ids restic would forget by rules of its own.
+    if words.len() == 1 {
+        return Ok(());
+    }
+    let ended = restic.run_locking(&words, &mut |_: &str| {})?;
+    if ended.code == Some(0) { Ok(()) } else { Err(restic.failure(&ended)) }
+}
+
+/// Removes the data that no snapshot names, and says how many bytes that were.
+fn remove_data(restic: &Restic) -> Result<u64, Failure> {
+    let mut freed = 0;
+    let mut listener = |line: &str| {
+        if let Some(bytes) = line.strip_prefix("total prune:").and_then(bytes) {
+            freed = bytes;
+        }
+    };
+    let ended = restic.run_locking(&["prune".into()], &mut listener)?;
+    if ended.code == Some(0) { Ok(freed) } else { Err(restic.failure(&ended)) }
+}
+
+/// The bytes of `12 blobs / 3.456 MiB`, as restic writes them for people.
+fn bytes(text: &str) -> Option<u64> {
+    let (_, size) = text.split_once('/')?;
+    let (number, unit) = size.trim().split_once(' ')?;
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let unit = match unit {
+        "B" => 1,
+        unit => quantity::parse(&format!("1{}", unit.strip_suffix('B')?)).ok()?,
+    };
+    let part: String = part.chars().chain("000".chars()).take(3).collect();
+    let thousandths = whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(part.parse().ok()?)?;
+    u64::try_from(u128::from(thousandths) * u128::from(unit) / 1000).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_freed_is_read_from_restics_words() {
+        for (text, wanted) in [
+            ("            0 blobs / 0 B", Some(0)),
+            ("           12 blobs / 981.500 KiB", Some(1_005_056)),
+            ("            3 blobs / 29.571 MiB", Some(31_007_440)),
+            ("            1 blobs / 1.5 GiB", Some(1_610_612_736)),
+            ("            1 blobs", None),
+            (" x / y z", None),
+        ] {
+            assert_eq!(bytes(text), wanted, "{text}");
+        }
+    }
+}

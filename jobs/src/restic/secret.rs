@@ -1,0 +1,248 @@
+//! The mounted Secret: what it gives to restic, and what the address takes from it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use model::reason::{Problem, Reason};
+
+use super::args::is_variable;
+use crate::outcome::Failure;
+
+/// The key of the repository's password.
+const PASSWORD: &str = "RESTIC_PASSWORD";
+/// The keys of restic's own that a Secret may set. The others are arguments of ours, or run programs.
+const RESTIC_KEYS: [&str; 3] = [PASSWORD, "RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD"];
+/// Variables that lead programs astray and are nobody's credentials.
+const NEVER: [&str; 5] = ["PATH", "HOME", "TMPDIR", "GODEBUG", "SSL_CERT_FILE"];
+/// The fewest characters of a new repository's password.
+const SHORTEST: usize = 12;
+/// Passwords of that length that everybody tries.
+const WELL_KNOWN: [&str; 16] = [
+    "123456789012",
+    "1234567890123",
+    "12345678901234567890",
+    "administrator",
+    "backup-password",
+    "changemechangeme",
+    "changeme1234",
+    "correct horse battery staple",
+    "correcthorsebatterystaple",
+    "letmeinletmein",
+    "my-super-secret-password",
+    "passw0rd1234",
+    "password1234",
+    "passwordpassword",
+    "qwertyuiop123",
+    "restic-password",
+];
+
+/// The keys of a Secret that are names of environment variables, with their values.
+#[derive(Clone)]
+pub(crate) struct Secret {
+    /// Its namespace and name, for words.
+    name: String,
+    keys: BTreeMap<String, String>,
+}
+
+impl Secret {
+    /// Reads the files of a mounted Secret. One that is not there has no keys.
+    pub(crate) fn read(folder: &Path, name: &str) -> Result<Self, Failure> {
+        let unreadable = |error: io::Error| {
+            Failure::again(Problem::new(Reason::SecretIncomplete, format!("the Secret {name} cannot be read: {error}")))
+        };
+        let mut keys = BTreeMap::new();
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            entries => Some(entries.map_err(unreadable)?),
+        };
+        for entry in entries.into_iter().flatten() {
+            let entry = entry.map_err(unreadable)?;
+            let Some(key) = entry.file_name().to_str().filter(|key| is_variable(key)).map(str::to_owned) else {
+                continue;
+            };
+            // The kubelet's own folders and links begin with two dots; what else is no file is none of its keys.
+            if !fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file()) {
+                continue;
+            }
+            let bytes = fs::read(entry.path()).map_err(unreadable)?;
+            let Ok(text) = String::from_utf8(bytes) else {
+                return Err(Failure::last(Problem::new(
+                    Reason::SecretIncomplete,
+                    format!("the key {key} of the Secret {name} is not text"),
+                )));
+            };
+            // `echo secret | base64` is how many are made.
+            keys.insert(key, text.trim_end_matches(['\n', '\r']).to_owned());
+        }
+        Ok(Self { name: name.to_owned(), keys })
+    }
+
+    /// Its namespace and name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn get(&self, key: &str) -> Result<&str, Failure> {
+        let value = self.keys.get(key).map(String::as_str).filter(|value| !value.trim().is_empty());
+        value.ok_or_else(|| {
+            let name = &self.name;
+            let text = if self.keys.is_empty() {
+                format!("the Secret {name} is not there, or empty: it must have the key {key}")
+            } else {
+                format!("the Secret {name} has no key {key}")
+            };
+            Failure::last(Problem::new(Reason::SecretIncomplete, text))
+        })
+    }
+
+    /// An address with its variables filled in, as restic understands it: with no slash too many.
+    pub(crate) fn address(&self, pattern: &str) -> Result<String, Failure> {
+        let mut address = String::new();
+        let mut rest = pattern;
+        while let Some((before, after)) = rest.split_once('{') {
+            let Some((key, after)) = after.split_once('}') else { break };
+            address.push_str(before);
+            address.push_str(self.get(key)?.trim());
+            rest = after;
+        }
+        address.push_str(rest);
+        Ok(without_double_slashes(&address))
+    }
+
+    /// What restic's environment gets from it.
+    pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fits = |key: &str| {
+            let restic = !key.starts_with("RESTIC_") || RESTIC_KEYS.contains(&key);
+            restic && !leads_astray(key)
+        };
+        self.keys.iter().filter(move |(key, _)| fits(key)).map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Without a password restic would ask a terminal for one.
+    pub(crate) fn check_password(&self) -> Result<(), Failure> {
+        self.get(PASSWORD).map(drop)
+    }
+
+    /// What a new repository asks of its password. It cannot be asked later: a password is not changed by a Secret.
+    pub(crate) fn check_new_password(&self) -> Result<(), Failure> {
+        let password = self.get(PASSWORD)?;
+        let name = &self.name;
+        let weak = |why: &str| {
+            let text = format!("no repository is made: {PASSWORD} of the Secret {name} {why}");
+            Err(Failure::last(Problem::new(Reason::WeakPassword, text)))
+        };
+        let length = password.chars().count();
+        if length < SHORTEST {
+            return weak(&format!("has {length} characters, and needs {SHORTEST}"));
+        }
+        let lower = password.to_lowercase();
+        let mut characters = lower.chars();
+        let first = characters.next();
+        if characters.all(|c| Some(c) == first) || WELL_KNOWN.contains(&lower.as_str()) {
+            return weak("is one that everybody tries");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a variable may make another program of restic, or another repository, whoever sets it.
+pub(super) fn leads_astray(key: &str) -> bool {
+    let ours = key.starts_with("RESTIC_REPOSITORY") || key.starts_with("RESTIC_PASSWORD_");
+    ours || key.starts_with("LD_") || NEVER.contains(&key)
+}
+
+/// `s3:https://host//bucket/` is no bucket to restic: the slash that somebody's address ends in, and ours.
+fn without_double_slashes(address: &str) -> String {
+    let (scheme, path) = match address.find("://") {
+        Some(at) => address.split_at(at + 3),
+        None => ("", address),
+    };
+    let mut text = scheme.to_owned();
+    for c in path.chars() {
+        if c != '/' || !text.ends_with('/') {
+            text.push(c);
+        }
+    }
+    while text.len() > scheme.len() + 1 && text.ends_with('/') {
+        text.pop();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(keys: &[(&str, &str)]) -> Secret {
+        let keys = keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Secret { name: "shop/backup-s3".to_owned(), keys }
+    }
+
+    #[test]
+    fn an_address_has_no_slash_too_many() {
+        for (repository, wanted) in [
+            ("s3:https://s3.example.org/bucket", "s3:https://s3.example.org/bucket/shop/data/u"),
+            ("s3:https://s3.example.org/bucket/", "s3:https://s3.example.org/bucket/shop/data/u"),
+            ("s3:https://s3.example.org//bucket//\n", "s3:https://s3.example.org/bucket/shop/data/u"),
+            ("s3:s3.amazonaws.com/bucket/", "s3:s3.amazonaws.com/bucket/shop/data/u"),
+            ("rest:http://user:word@host:8000/", "rest:http://user:word@host:8000/shop/data/u"),
+            ("/mnt/backups/", "/mnt/backups/shop/data/u"),
+            ("sftp:user@host:/srv", "sftp:user@host:/srv/shop/data/u"),
+        ] {
+            let secret = secret(&[("RESTIC_REPOSITORY", repository)]);
+            assert_eq!(secret.address("{RESTIC_REPOSITORY}/shop/data/u").unwrap(), wanted);
+        }
+        assert_eq!(secret(&[("A", "x"), ("B", "y")]).address("s3:{A}/{B}/u/").unwrap(), "s3:x/y/u");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let failure = secret(&[("A", "x")]).address("{RESTIC_REPOSITORY}/u").unwrap_err();
+        assert_eq!(failure.problem.reason, Reason::SecretIncomplete);
+        assert_eq!(failure.problem.message, "the Secret shop/backup-s3 has no key RESTIC_REPOSITORY");
+        let failure = secret(&[]).check_password().unwrap_err();
+        let text = "the Secret shop/backup-s3 is not there, or empty: it must have the key RESTIC_PASSWORD";
+        assert_eq!(failure.problem.message, text);
+        assert!(secret(&[("RESTIC_PASSWORD", " ")]).check_password().is_err());
+    }
+
+    #[test]
+    fn a_weak_password_makes_no_repository() {
+        for weak in ["short", "elevenchars", "Password1234", "aaaaaaaaaaaaaaaa", "éééééé"] {
+            let failure = secret(&[("RESTIC_PASSWORD", weak)]).check_new_password().unwrap_err();
+            assert_eq!(failure.problem.reason, Reason::WeakPassword, "{weak}");
+            assert!(!failure.problem.message.contains(weak), "a password is never repeated");
+        }
+        assert!(secret(&[("RESTIC_PASSWORD", "hf83-kd92-ab1")]).check_new_password().is_ok());
+    }
+
+    #[test]
+    fn a_secret_gives_restic_credentials_and_nothing_that_leads_it_astray() {
+        let keys = [
+            ("AWS_ACCESS_KEY_ID", "a"),
+            ("LD_PRELOAD", "x"),
+            ("PATH", "x"),
+            ("RESTIC_PASSWORD", "p"),
+            ("RESTIC_PASSWORD_COMMAND", "x"),
+            ("RESTIC_REPOSITORY", "x"),
+        ];
+        let secret = secret(&keys);
+        let given: Vec<&str> = secret.environment().map(|(key, _)| key).collect();
+        assert_eq!(given, ["AWS_ACCESS_KEY_ID", "RESTIC_PASSWORD"]);
+    }
+
+    #[test]
+    fn the_files_of_a_mounted_secret_are_its_keys() {
+        let folder = std::env::temp_dir().join(format!("secret-{}", std::process::id()));
+        fs::create_dir_all(folder.join("..data")).unwrap();
+        for (key, value) in [("RESTIC_PASSWORD", "word\n"), ("not-a-variable", "x")] {
+            fs::write(folder.join(key), value).unwrap();
+        }
+        let secret = Secret::read(&folder, "shop/s").unwrap();
+        assert_eq!(secret.keys.into_iter().collect::<Vec<_>>(), [("RESTIC_PASSWORD".to_owned(), "word".to_owned())]);
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(Secret::read(&folder, "shop/s").unwrap().keys.is_empty());
+    }
+}

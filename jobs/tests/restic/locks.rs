@@ -1,0 +1,45 @@
+//! Locks: those that are left behind are removed, those in use are waited for.
+
+use std::fs;
+
+use crate::interrupted::{kill, start};
+use crate::place::RUNS;
+use crate::scene::{Scene, done, failed, texts};
+
+/// F42: restic knows that the process is dead, since it was on this host.
+#[test]
+fn a_lock_that_is_left_behind_is_removed() {
+    let scene = Scene::new("lock-left");
+    scene.write("file", b"x");
+    scene.copy(RUNS[0]).run().complete();
+    scene.write_noise("noise", 6 << 20);
+    let (child, _) = start(&scene, scene.copy(RUNS[1]));
+    kill(child);
+    assert!(fs::read_dir(scene.inside("locks")).unwrap().next().is_some());
+    let ended = scene.prune("last=1").run();
+    done(&ended);
+    assert!(ended.output.contains("removing stale locks"), "{}", ended.output);
+    assert!(fs::read_dir(scene.inside("locks")).unwrap().next().is_none());
+}
+
+/// Prune beside copy: it waits, is told who holds the lock, and harms nobody.
+#[test]
+fn a_lock_in_use_is_waited_for_and_never_removed() {
+    let scene = Scene::new("lock-used");
+    scene.write("file", b"x");
+    scene.copy(RUNS[0]).run().complete();
+    scene.write_noise("noise", 3 << 20);
+    let (mut child, _) = start(&scene, scene.copy(RUNS[1]));
+    // A person's short wait, in place of the 35 minutes.
+    scene.fake_restic(r#"exec "$RESTIC" $(echo "$@" | sed s/retry-lock=1m/retry-lock=1s/)"#);
+    let message = failed(&scene.prune("last=1").arg("--lock-seconds=1").run(), 1, "RepositoryLocked");
+    assert!(message.contains("PID"), "{message}");
+    assert!(fs::read_dir(scene.inside("locks")).unwrap().next().is_some(), "the copy's lock is there");
+    scene.real_restic();
+    let pruned = scene.prune("last=1").run();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "the copy went on");
+    // What was planned before the copy ended touches nothing of it.
+    assert_eq!(texts(&done(&pruned).kept), [RUNS[1], RUNS[0]]);
+    scene.holds(&RUNS[..2]);
+    scene.has_the_volume_in("latest");
+}

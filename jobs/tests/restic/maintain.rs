@@ -1,0 +1,127 @@
+//! Forgetting, pruning and checking.
+
+use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::place::RUNS;
+use crate::scene::{Scene, done, failed, texts};
+
+/// A repository with a snapshot of each of the runs.
+fn filled(name: &str, runs: &[&str]) -> Scene {
+    let scene = Scene::new(name);
+    for run in runs {
+        scene.write_noise(&format!("noise-{run}"), 1 << 18);
+        scene.copy(run).run().complete();
+        fs::remove_file(scene.source().join(format!("noise-{run}"))).unwrap();
+    }
+    scene
+}
+
+#[test]
+fn what_expired_is_forgotten_and_its_data_removed() {
+    let scene = filled("prune", &RUNS[..4]);
+    let result = done(&scene.prune("last=2").run());
+    assert_eq!((texts(&result.pruned), texts(&result.kept)), (RUNS[..2].to_vec(), vec![RUNS[3], RUNS[2]]));
+    assert!(result.bytes > 2 << 18, "{result:?}");
+    scene.holds(&RUNS[2..4]);
+    assert!(scene.restic(&["check", "--read-data"]).status.success());
+    let again = done(&scene.prune("last=2").run());
+    assert!(again.pruned.is_empty() && again.bytes == 0, "{again:?}");
+}
+
+/// Laws 1 and 4, F77, F83.
+#[test]
+fn the_floor_the_holds_and_the_brake_hold_and_what_cannot_be_read_deletes_nothing() {
+    let scene = filled("floor", &RUNS[..4]);
+    for bad in ["", "last=0", "2 fortnights"] {
+        failed(&scene.prune(bad).run(), 3, "InvalidSetting");
+    }
+    scene.holds(&RUNS[..4]);
+    let held = scene.snapshots()[0]["id"].as_str().unwrap().to_owned();
+    assert!(scene.restic(&["tag", "--add", "hold", &held]).status.success());
+    let hold = format!("--hold={}", RUNS[1]);
+    assert!(done(&scene.prune("1h").args(&[&hold, "--max-deletes=1", "--min-keep=2"]).run()).pruned.is_empty());
+    let result = done(&scene.prune("1h").args(&[&hold, "--max-deletes=1"]).run());
+    // Nothing is younger than an hour: the newest stays as the floor.
+    assert_eq!(texts(&result.pruned), [RUNS[2]]);
+    scene.holds(&[&format!("{} hold", RUNS[0]), RUNS[1], RUNS[3]]);
+}
+
+/// F81: not by host and path, but by what we have made.
+#[test]
+fn snapshots_that_are_not_ours_are_not_counted_and_not_touched() {
+    let scene = filled("strangers", &RUNS[..2]);
+    let source = scene.source().display().to_string();
+    let run = format!("run={}", RUNS[0]);
+    for tags in [&["--tag", "by-hand"][..], &["--tag", "uid=another", "--tag", "source=shop/data", "--tag", &run], &[]]
+    {
+        scene.write_noise("by-hand", 1 << 16);
+        let words: Vec<&str> = ["backup", "--host", "shop", &source].into_iter().chain(tags.iter().copied()).collect();
+        assert!(scene.restic(&words).status.success());
+    }
+    let result = done(&scene.prune("last=1").run());
+    assert_eq!((texts(&result.pruned), texts(&result.kept)), (vec![RUNS[0]], vec![RUNS[1]]));
+    assert_eq!(scene.snapshots().len(), 4);
+    // Nor does an unchanged run rest on one of them: a person may remove it.
+    let copied = scene.copy(RUNS[2]).run().complete();
+    assert!(!copied.unchanged);
+    assert_eq!(texts(&copied.kept), [RUNS[2], RUNS[1]]);
+}
+
+#[test]
+fn a_check_reads_a_part_and_finds_a_flipped_byte() {
+    let scene = filled("check", &RUNS[..2]);
+    for part in ["1/2", "2/2"] {
+        assert_eq!(done(&scene.verify(part).run()).part.unwrap().to_string(), part);
+    }
+    flip(&largest(&scene.inside("data")));
+    let message = failed(&scene.verify("1/1").run(), 3, "RepositoryDamaged");
+    assert!(message.contains("pack ") && message.contains("ciphertext verification failed"), "{message}");
+}
+
+#[test]
+fn data_that_is_gone_is_damage_without_reading_it() {
+    let scene = filled("gone", &RUNS[..1]);
+    fs::remove_file(largest(&scene.inside("data"))).unwrap();
+    let message = failed(&scene.verify("1/30").run(), 3, "RepositoryDamaged");
+    assert!(message.contains("does not exist"), "{message}");
+}
+
+/// Only a copy makes a repository.
+#[test]
+fn maintenance_makes_no_repository() {
+    let scene = Scene::new("no-repository");
+    failed(&scene.prune("last=1").run(), 3, "RepositoryMissing");
+    failed(&scene.verify("1/30").run(), 3, "RepositoryMissing");
+    assert!(!scene.inside("").exists());
+}
+
+/// The largest file below a folder: a pack with data.
+fn largest(folder: &Path) -> PathBuf {
+    let mut folders = vec![folder.to_owned()];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let meta = entry.metadata().unwrap();
+            if meta.is_dir() {
+                folders.push(entry.path());
+            } else {
+                files.push((meta.len(), entry.path()));
+            }
+        }
+    }
+    files.into_iter().max().unwrap().1
+}
+
+/// Changes one byte, as a disk does.
+fn flip(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut file = fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(1000)).unwrap();
+    file.read_exact(&mut byte).unwrap();
+    file.seek(SeekFrom::Start(1000)).unwrap();
+    file.write_all(&[byte[0] ^ 1]).unwrap();
+}
