@@ -21,8 +21,8 @@ use model::world::{Change, Seen};
 use serde_json::{Value, json};
 use templates::{CopyJob, RenderError};
 
-use crate::restore;
 use crate::settings::Settings;
+use crate::{central, restore};
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ impl Refusal {
 /// What carries steps out.
 #[derive(Clone)]
 pub(crate) struct Applier {
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Applier {
@@ -93,8 +93,15 @@ impl Applier {
                 let destination = configured(settings, destination)?;
                 self.make_disk(settings, *step, destination, namespace).await.map(Some)
             }
-            Action::StartCopy(copy) => self.start_copy(settings, copy).await.map(Some),
+            Action::StartCopy(copy) => match &copy.central {
+                Some(part) => central::make(self, settings, copy, part).await.map(Some),
+                None => self.start_copy(settings, copy).await.map(Some),
+            },
             Action::StartTask(task) => self.start_task(settings, task).await.map(Some),
+            Action::TakeAway { part, id, .. } => {
+                central::take_away(&self.client, &settings.install.namespace, *part, id).await?;
+                Ok(None)
+            }
             Action::Record { namespace, snapshot, destination, result, .. } => {
                 let text = serde_json::to_string(result).unwrap_or_default();
                 self.mark_snapshot(namespace, snapshot, destination, &text).await.map(Some)
@@ -176,7 +183,7 @@ impl Applier {
     }
 
     /// Writes what became of a copy on its snapshot.
-    async fn mark_snapshot(
+    pub(crate) async fn mark_snapshot(
         &self,
         namespace: &str,
         snapshot: &Identity,

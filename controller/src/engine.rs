@@ -107,7 +107,7 @@ struct Engine {
     ready: BTreeMap<String, Vec<(Waiting, Action)>>,
     admission_due: bool,
     /// Whether snapshots changed, which carry the copies' results.
-    results_changed: bool,
+    results: Due,
     /// The destinations that were down when admission was last decided.
     down: Breakers,
     wakes: BTreeMap<Timestamp, HashSet<String>>,
@@ -135,7 +135,7 @@ impl Engine {
             dirty: HashSet::new(),
             ready: BTreeMap::new(),
             admission_due: false,
-            results_changed: false,
+            results: Due(false),
             down: Breakers::new(),
             wakes: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -157,8 +157,9 @@ impl Engine {
         if let Change::CronJob(Seen::Gone((_, name), _)) = &change {
             self.sweep_due |= *name == templates::sweep_name(&self.world.instance);
         }
-        self.admission_due |= matches!(change, Change::Job(_) | Change::Pod(_) | Change::Config(_));
-        self.results_changed |= matches!(change, Change::Snapshot(_));
+        self.admission_due |=
+            matches!(change, Change::Job(_) | Change::Content(_) | Change::Pod(_) | Change::Config(_));
+        self.results.0 |= matches!(change, Change::Snapshot(_));
         let dirty = self.world.apply(change);
         self.dirty.extend(dirty);
         self.restores.0 |= plan::any_restore(&self.world) || !self.holders.is_idle();
@@ -221,7 +222,7 @@ impl Engine {
             return;
         }
         let now = Timestamp::now();
-        if std::mem::take(&mut self.results_changed) {
+        if std::mem::take(&mut self.results.0) {
             self.admission_due |= self.world.down(now) != self.down;
         }
         // What admission says may change what is told about a source, and nothing beyond that.

@@ -2,6 +2,8 @@
 //!
 //! Ten thousand volumes are held in memory at once, so a fact keeps a field only if something reads it.
 
+mod central;
+mod classes;
 mod labels;
 mod nodes;
 mod restore;
@@ -10,7 +12,6 @@ mod work;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::api::storage::v1::StorageClass as ApiStorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
@@ -19,8 +20,10 @@ use crate::maintain::Task;
 use crate::names::{self, Component, Run, SourceId};
 use crate::quantity;
 use crate::record::{CopyResult, LostCopy, RestoreRecord, Status};
-use crate::snapshot::{VolumeSnapshot, VolumeSnapshotClass as ApiSnapshotClass};
+use crate::snapshot::VolumeSnapshot;
 
+pub use central::Content;
+pub use classes::{SnapshotClass, StorageClass};
 pub use labels::Labels;
 pub use nodes::{Node, NodeRequirement, NodeTerm, node_terms};
 pub use restore::{Holder, RestorePod, Restorer};
@@ -243,6 +246,8 @@ pub struct Snapshot {
     pub ours: Option<Ours>,
     /// The PVC it was made from: its lineage.
     pub claim: Option<String>,
+    /// The VolumeSnapshotContent that it is bound to.
+    pub content: Option<String>,
     /// When the object was created.
     pub created: Timestamp,
     /// Whether it is being deleted.
@@ -289,6 +294,7 @@ impl From<&VolumeSnapshot> for Snapshot {
             id: Identity::of(meta),
             ours: Ours::read(meta),
             claim: vs.spec.source.persistent_volume_claim_name.clone(),
+            content: status.and_then(|s| s.bound_volume_snapshot_content_name.clone()),
             created: created(meta),
             terminating: meta.deletion_timestamp.is_some(),
             ready: status.and_then(|s| s.ready_to_use).unwrap_or(false),
@@ -327,6 +333,8 @@ pub struct Volume {
     pub uid: String,
     /// The UID of its claim.
     pub claim_uid: Option<String>,
+    /// Namespace and name of its claim, if that is named as a central promoter is.
+    pub central: Option<Box<(String, String)>>,
     /// Our labels, if it has them.
     pub ours: Option<Box<Ours>>,
 }
@@ -341,6 +349,11 @@ impl From<&PersistentVolume> for Volume {
             retained: spec.and_then(|s| s.persistent_volume_reclaim_policy.as_deref()) == Some("Retain"),
             uid: pv.metadata.uid.clone().unwrap_or_default(),
             claim_uid: spec.and_then(|s| s.claim_ref.as_ref()).and_then(|c| c.uid.clone()),
+            central: spec
+                .and_then(|s| s.claim_ref.as_ref())
+                .and_then(|c| Some((c.namespace.clone()?, c.name.clone()?)))
+                .filter(|(_, name)| name.starts_with(names::CENTRAL_PREFIX))
+                .map(Box::new),
             ours: Ours::read(&pv.metadata).map(Box::new),
         }
     }
@@ -391,64 +404,6 @@ impl From<&ObjectMeta> for Policy {
             namespace: namespace(meta),
             name: meta.name.clone().unwrap_or_default(),
             leaves_restic_out: of.is_some_and(|of| of == names::DISK),
-        }
-    }
-}
-
-/// A StorageClass.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StorageClass {
-    /// Its name.
-    pub name: String,
-    /// The CSI driver (or another provisioner).
-    pub driver: String,
-    /// Whether volumes bind only when a pod needs them.
-    pub waits_for_consumer: bool,
-    /// Whether its volumes survive their claims.
-    pub retained: bool,
-    /// Whether it is the cluster's default.
-    pub default: bool,
-}
-
-impl From<&ApiStorageClass> for StorageClass {
-    fn from(class: &ApiStorageClass) -> Self {
-        Self {
-            name: class.metadata.name.clone().unwrap_or_default(),
-            driver: class.provisioner.clone(),
-            waits_for_consumer: class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"),
-            retained: class.reclaim_policy.as_deref() == Some("Retain"),
-            default: is_true(&class.metadata, "storageclass.kubernetes.io/is-default-class"),
-        }
-    }
-}
-
-fn is_true(meta: &ObjectMeta, annotation: &str) -> bool {
-    meta.annotations.as_ref().and_then(|a| a.get(annotation)).is_some_and(|v| v == "true")
-}
-
-/// A VolumeSnapshotClass.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SnapshotClass {
-    /// Its name.
-    pub name: String,
-    /// The CSI driver.
-    pub driver: String,
-    /// Whether it is marked as its driver's default.
-    pub default: bool,
-    /// Whether it carries Velero's key, as a label or an annotation.
-    pub velero: bool,
-}
-
-impl From<&ApiSnapshotClass> for SnapshotClass {
-    fn from(class: &ApiSnapshotClass) -> Self {
-        let has = |map: &Option<BTreeMap<String, String>>| {
-            map.as_ref().is_some_and(|m| m.contains_key(VELERO_SNAPSHOT_CLASS))
-        };
-        Self {
-            name: class.metadata.name.clone().unwrap_or_default(),
-            driver: class.driver.clone(),
-            default: is_true(&class.metadata, "snapshot.storage.kubernetes.io/is-default-class"),
-            velero: has(&class.metadata.labels) || has(&class.metadata.annotations),
         }
     }
 }

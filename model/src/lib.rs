@@ -14,6 +14,7 @@ pub mod copies;
 pub mod duration;
 pub mod facts;
 pub mod forget;
+pub mod handle;
 pub mod hold;
 pub mod maintain;
 pub mod names;

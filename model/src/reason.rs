@@ -175,8 +175,10 @@ reasons! {
     NetworkClosed => "delete the NetworkPolicy that the message names: the next copy to a disk makes it anew, and leaves restic out",
     /// Copies wait until the destination works again.
     DestinationDown => "nothing to do: one copy at a time tries, and all go on when it succeeds",
-    /// A Secret of the administrator's with copies in a tenant's namespace, or the other way round.
-    SecretElsewhere => "use runIn: controller with a Secret of the administrator's, runIn: source with the tenant's own",
+    /// A volume of the controller's own namespace, whose Secrets are for central copies only.
+    SecretElsewhere => "use runIn: controller for volumes of the controller's own namespace",
+    /// The snapshot's content is another snapshot's, or of another volume than the source's.
+    SnapshotForeign => "look who made the VolumeSnapshotContent that the message names; nothing of it was read",
     /// The snapshot was deleted before its central copy was made.
     SourceSnapshotLost => "nothing to do: the next run makes another",
     // A restore.

@@ -178,6 +178,7 @@ fn not_a_source(input: &Input<'_>) -> Option<Problem> {
     match claim.ours.as_ref().map(|o| o.component) {
         Some(Component::Promoter) => return own("the promoter of a snapshot"),
         Some(Component::Disk) => return own("a BackupDisk"),
+        Some(Component::Central) => return own("what a central copy is made from"),
         _ => {}
     }
     if input.from_our_snapshot && claim.from_snapshot.as_deref() == Some(claim.id.name.as_str()) {

@@ -14,8 +14,8 @@ use k8s_openapi::jiff::Timestamp;
 use crate::breaker::{self, Breakers};
 use crate::config::Config;
 use crate::facts::{
-    Claim, CronJob, Holder, Job, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot, SnapshotClass, StorageClass,
-    Volume,
+    Claim, Content, CronJob, Holder, Job, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot, SnapshotClass,
+    StorageClass, Volume,
 };
 use crate::names::SourceId;
 use crate::reason::Problem;
@@ -46,6 +46,8 @@ pub enum Seen<T> {
 pub enum Change {
     Claim(Seen<Claim>),
     Snapshot(Seen<Snapshot>),
+    /// A VolumeSnapshotContent of ours.
+    Content(Seen<Content>),
     Volume(Seen<Volume>),
     Job(Seen<Job>),
     Pod(Seen<Pod>),
@@ -79,6 +81,8 @@ pub struct Belongings {
     pub jobs: BTreeSet<Key>,
     /// Its CronJobs; one, unless somebody copied it.
     pub cronjobs: BTreeSet<Key>,
+    /// From what its central copies are made: the names that content, snapshot and PVC share.
+    pub central: BTreeSet<String>,
 }
 
 impl Belongings {
@@ -102,6 +106,8 @@ pub struct World {
     pub claims: Store<Claim>,
     /// Our VolumeSnapshots.
     pub snapshots: Store<Snapshot>,
+    /// Our `VolumeSnapshotContents`, of central copies.
+    pub contents: Store<Content>,
     /// PersistentVolumes.
     pub volumes: Store<Volume>,
     /// Our Jobs.
@@ -128,6 +134,8 @@ pub struct World {
     pub(crate) asking: BTreeSet<Key>,
     /// Volumes of disks that are lent for restores.
     pub(crate) grants: BTreeSet<String>,
+    /// By name of a central promoter in our namespace: its volume.
+    pub(crate) central_volumes: HashMap<String, String>,
     /// What the copies' results say about destinations that can be down.
     results: breaker::Results,
     /// By source: the last step that the API server refused, until one succeeds.
@@ -149,6 +157,7 @@ impl World {
             classes: Classes::default(),
             claims: Store::default(),
             snapshots: Store::default(),
+            contents: Store::default(),
             volumes: Store::default(),
             jobs: Store::default(),
             pods: Store::default(),
@@ -164,6 +173,7 @@ impl World {
             holders: HashMap::new(),
             asking: BTreeSet::new(),
             grants: BTreeSet::new(),
+            central_volumes: HashMap::new(),
             results: breaker::Results::default(),
             faults: HashMap::new(),
             restore_faults: HashMap::new(),
@@ -194,6 +204,7 @@ impl World {
             ("deployments", self.restorers.synced),
             ("the snapshot API", self.snapshot_api.is_some()),
             ("volumesnapshots", !with_api || self.snapshots.synced),
+            ("volumesnapshotcontents", !with_api || self.contents.synced),
             ("volumesnapshotclasses", !with_api || self.snapshot_classes.synced),
         ]
         .into_iter()

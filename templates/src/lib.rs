@@ -13,6 +13,7 @@
 //! [`Templates`] renders. [`args`] says what the pods are called with.
 
 pub mod args;
+mod central;
 mod check;
 mod engine;
 mod error;
@@ -32,11 +33,13 @@ mod yaml;
 use std::path::Path;
 
 use model::config::{Config, Destination};
+use model::handle::Handle;
 use model::names::SourceId;
 use model::plan::Maintain;
 use model::select::Protection;
 use serde_json::Value;
 
+pub use central::{Central, Shape};
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
 pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestoreFrom, RestorePod};
@@ -188,6 +191,21 @@ impl Templates {
     /// What keeps the pods of copies and restores in a namespace off the network, to be created.
     pub fn network_policy(&self, install: &Install, namespace: &str) -> Result<Value, RenderError> {
         network::policy(self, install, namespace)
+    }
+
+    /// The second content over a run's snapshot, to be created.
+    pub fn central_content(&self, central: &Central<'_>, handle: &Handle) -> Result<Value, RenderError> {
+        central.content(self, handle)
+    }
+
+    /// The VolumeSnapshot that names it, in the controller's namespace, to be created.
+    pub fn central_snapshot(&self, central: &Central<'_>) -> Result<Value, RenderError> {
+        central.snapshot(self)
+    }
+
+    /// The PVC made from that, to be created.
+    pub fn central_promoter(&self, central: &Central<'_>, shape: &Shape<'_>) -> Result<Value, RenderError> {
+        central.promoter(self, shape)
     }
 
     /// The snapshot of a run, to be created.

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use model::config::{
-    AccessMode, All, Claim, Compression, Config, Destination, HostPath, Restic, Sample, Scratch, Store,
+    AccessMode, All, Claim, Compression, Config, Destination, HostPath, Restic, RunIn, Sample, Scratch, Store,
 };
 use model::duration::Span;
+use model::handle::Handle;
 use model::maintain::{PARTS, Part};
 use model::names::{Run, SourceId};
 use model::options::Options;
@@ -17,10 +18,16 @@ use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{CopyJob, Grant, Install, Medium, Point, Promoter, Repository, RestoreFrom, RestorePod};
+use crate::{Central, CopyJob, Grant, Install, Medium, Point, Promoter, Repository, RestoreFrom, RestorePod, Shape};
 
 /// Renders every template with samples.
 pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let mut all = render_usual(templates)?;
+    all.extend(render_central(templates)?);
+    Ok(all)
+}
+
+fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
     let install = install();
     let config = Config::default();
     let source = source();
@@ -203,6 +210,44 @@ fn restores(
     ])
 }
 
+/// A central copy, and what it is made from.
+fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], RenderError> {
+    let (install, config, source, destination) = (install(), Config::default(), source(), central());
+    let (run, protection) = (Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default()), protection(&config));
+    let central = Central { install: &install, source: &source, run: &run, destination: &destination };
+    let name = model::names::central(&install.instance, &source, &run, &destination.name);
+    let copy = CopyJob {
+        source: &source,
+        run: &run,
+        destination: &destination,
+        promoter: &name,
+        retention: None,
+        zone: &protection.zone,
+        accept_empty: false,
+        spc_no_relabeling: false,
+        options: &protection.options,
+        secret: None,
+    };
+    let handle = Handle {
+        driver: "rbd.csi.example.com".to_owned(),
+        snapshot: "0001-pool-42".to_owned(),
+        class: Some("rbd-snapshots".to_owned()),
+        mode: Some("Filesystem".to_owned()),
+    };
+    let shape = Shape {
+        bytes: 10 << 30,
+        storage_class: &protection.promoter.storage_class,
+        read_only: true,
+        annotations: &protection.promoter.annotations,
+    };
+    Ok([
+        ("copy-central", templates.copy_job(&install, &config, &copy)?),
+        ("central-content", templates.central_content(&central, &handle)?),
+        ("central-snapshot", templates.central_snapshot(&central)?),
+        ("central-promoter", templates.central_promoter(&central, &shape)?),
+    ])
+}
+
 pub(crate) fn install() -> Install {
     Install {
         instance: "backup".to_owned(),
@@ -291,4 +336,13 @@ pub(crate) fn restic() -> Destination {
     };
     let store = Store::Restic(Box::new(restic));
     Destination { name: "s3".to_owned(), store, retention: None, checksum_every: 30, drill: None }
+}
+
+/// A restic destination whose copies run in the controller's namespace.
+pub(crate) fn central() -> Destination {
+    let mut destination = restic();
+    if let Store::Restic(restic) = &mut destination.store {
+        restic.run_in = RunIn::Controller;
+    }
+    Destination { name: "vault".to_owned(), ..destination }
 }

@@ -96,7 +96,10 @@ impl Question<'_> {
                 Verdict::Unprotected(problem, warnings) => (Judged::Left(problem), warnings),
             };
         }
-        let own = matches!(claim.ours.as_ref().map(|o| o.component), Some(Component::Promoter | Component::Disk));
+        let own = matches!(
+            claim.ours.as_ref().map(|o| o.component),
+            Some(Component::Promoter | Component::Disk | Component::Central)
+        );
         if own || (plan::from_our_snapshot(world, claim) && claim.from_snapshot.as_ref() == Some(&claim.id.name)) {
             return (Judged::Left(Problem::new(Reason::OwnVolume, "backups themselves need this PVC")), Vec::new());
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::ended::{self, Ended};
-use super::{Action, Copy, Plan, disk, restore};
+use super::{Action, Copy, Plan, central, disk, restore};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
 use crate::config::{Destination, Store};
@@ -66,15 +66,19 @@ pub(super) fn plan(
         end(world, uid, job, &runs, now, plan);
     }
     let destinations: BTreeSet<&String> = runs.iter().flat_map(|r| &r.snapshot.destinations).collect();
-    let mut waiting = None;
+    let mut waiting = central::take_away(world, uid, &runs, &jobs, now, plan);
     for destination in destinations {
         let copying = |run: &Run| jobs.iter().any(|j| is_for(j, run, destination));
         let facts: Vec<RunFacts<'_>> = runs
             .iter()
             .map(|r| RunFacts { run: r.run, snapshot: r.snapshot, promoter: r.promoter, copying: copying(r.run) })
             .collect();
-        let waits_for_consumer = runs.iter().rev().find_map(|r| r.promoter).is_some_and(|p| waits(world, p));
-        let next = copies::next(&facts, destination, waits_for_consumer, &world.config.deadlines, now);
+        let next = if world.config.destination(destination).is_some_and(Destination::is_central) {
+            copies::next_central(&facts, destination, &world.config.deadlines, now)
+        } else {
+            let waits_for_consumer = runs.iter().rev().find_map(|r| r.promoter).is_some_and(|p| waits(world, p));
+            copies::next(&facts, destination, waits_for_consumer, &world.config.deadlines, now)
+        };
         for (view, next) in runs.iter().zip(next) {
             let source = SourceId {
                 namespace: view.snapshot.namespace.clone(),
@@ -102,7 +106,7 @@ pub(super) fn plan(
     let (since, problem) = waiting?;
     // A wait that passes by itself at once is not worth a word; one that every run meets is told once.
     let grace = crate::duration::Span::from_secs(20).after(since);
-    if now < grace {
+    if now < grace && problem.reason != Reason::SourceSnapshotLost {
         plan.wake_at(Some(grace));
         let told = world.claim_of(uid).and_then(|c| c.status.as_ref()?.waiting.clone());
         return told.filter(|t| t.reason == problem.reason);
@@ -123,13 +127,20 @@ fn jobs<'a>(world: &'a World, uid: &str) -> Vec<&'a Job> {
             let (Some(run), Some(destination), Some(name)) = (&ours.run, &ours.destination, &job.source_name) else {
                 return false;
             };
-            let source = SourceId { namespace: job.namespace.clone(), name: name.clone(), uid: uid.to_owned() };
+            let namespace = source_namespace(world, job).to_owned();
+            let source = SourceId { namespace, name: name.clone(), uid: uid.to_owned() };
             job.id.name == names::copy_job(&source, run, destination)
         })
         .collect()
 }
 
-fn is_for(job: &Job, run: &Run, destination: &str) -> bool {
+/// The namespace of a copy's source. Only a Job of our own namespace may say that it is another one.
+fn source_namespace<'a>(world: &World, job: &'a Job) -> &'a str {
+    let told = job.source_namespace.as_ref().filter(|_| job.namespace == world.namespace);
+    told.unwrap_or(&job.namespace)
+}
+
+pub(super) fn is_for(job: &Job, run: &Run, destination: &str) -> bool {
     job.ours.as_ref().is_some_and(|o| o.run.as_ref() == Some(run) && o.destination.as_deref() == Some(destination))
 }
 
@@ -151,19 +162,18 @@ fn record(
 }
 
 /// What a copy that can start needs to be looked at.
-struct Request<'a> {
-    world: &'a World,
-    source: SourceId,
-    view: &'a RunView<'a>,
+pub(super) struct Request<'a> {
+    pub(super) world: &'a World,
+    pub(super) source: SourceId,
+    pub(super) view: &'a RunView<'a>,
     destination: &'a str,
-    protection: Option<&'a Protection>,
+    pub(super) protection: Option<&'a Protection>,
 }
 
 impl Request<'_> {
     /// Puts the copy among the ready ones, or says what is in its way.
     fn start(self, now: Timestamp, plan: &mut Plan) -> Result<(), Problem> {
         let (world, view) = (self.world, self.view);
-        let Some(promoter) = view.promoter else { return Ok(()) };
         let fail = |reason, message: String, plan: &mut Plan| {
             let problem = Problem::new(reason, message);
             plan.actions.push(record(
@@ -184,7 +194,20 @@ impl Request<'_> {
         if namespace.is_none_or(|n| n.terminating) {
             return Err(Problem::new(Reason::NamespaceTerminating, "the namespace is being deleted"));
         }
-        if !destination.is_central() && namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
+        if destination.is_central() {
+            let ended = central::start(&self, destination, now, plan)?;
+            if let Err(problem) = ended {
+                fail(problem.reason, problem.message, plan);
+            }
+            return Ok(());
+        }
+        let Some(promoter) = view.promoter else { return Ok(()) };
+        if destination.restic().is_some() && self.source.namespace == world.namespace {
+            let message = format!("{} would read a Secret of the controller's namespace", destination.name);
+            fail(Reason::SecretElsewhere, message, plan);
+            return Ok(());
+        }
+        if namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
             fail(Reason::PodSecurity, restricted(destination), plan);
             return Ok(());
         }
@@ -195,8 +218,6 @@ impl Request<'_> {
                 return Ok(());
             }
         };
-        let zone = self.protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone());
-        let taken = view.snapshot.retention.as_ref().and_then(|t| t.parse().ok());
         let waiting = Waiting {
             rank: Rank::Copy,
             source: self.source.clone(),
@@ -204,22 +225,30 @@ impl Request<'_> {
             since: promoter.created,
             slot: slot(destination, &self.source.namespace, &self.source.uid, node),
         };
-        let policy = names::network_policy(&world.instance);
-        let copy = Copy {
-            // What copies to a repository needs the network.
-            isolate: destination.restic().is_none() && world.policies.get(&self.source.namespace, &policy).is_none(),
-            source: self.source,
-            run: view.run.clone(),
-            destination: destination.name.clone(),
-            promoter: promoter.id.name.clone(),
-            retention: destination.retention.clone().or(taken),
-            zone,
-            accept_empty: self.protection.is_some_and(|p| p.accept_empty),
-            spc_no_relabeling: self.protection.is_some_and(|p| p.promoter.spc_no_relabeling),
-            options: self.protection.map(|p| p.options.clone()).unwrap_or_default(),
-        };
+        let copy = self.copy(destination, promoter.id.name.clone());
         plan.ready.push((waiting, Action::StartCopy(Box::new(copy))));
         Ok(())
+    }
+
+    /// The copy itself, of a promoter.
+    pub(super) fn copy(&self, destination: &Destination, promoter: String) -> Copy {
+        let (world, protection) = (self.world, self.protection);
+        let taken = self.view.snapshot.retention.as_ref().and_then(|t| t.parse().ok());
+        let policy = names::network_policy(&world.instance);
+        Copy {
+            // What copies to a repository needs the network.
+            isolate: destination.restic().is_none() && world.policies.get(&self.source.namespace, &policy).is_none(),
+            source: self.source.clone(),
+            run: self.view.run.clone(),
+            destination: destination.name.clone(),
+            promoter,
+            central: None,
+            retention: destination.retention.clone().or(taken),
+            zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
+            accept_empty: protection.is_some_and(|p| p.accept_empty),
+            spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling),
+            options: protection.map(|p| p.options.clone()).unwrap_or_default(),
+        }
     }
 
     /// Whether what is written to can be reached, and the only node where the copy can run, if there is only one;
@@ -233,10 +262,6 @@ impl Request<'_> {
     ) -> Result<Result<Option<String>, String>, Problem> {
         let (world, namespace) = (self.world, &self.source.namespace);
         match destination.store {
-            Store::Restic(_) if destination.is_central() => {
-                let message = format!("copies to {} run in the controller's namespace", destination.name);
-                Err(Problem::new(Reason::WaitingForPromoter, message))
-            }
             Store::Restic(_) => {
                 online(world, namespace)?;
                 Ok(Ok(only_node(world, promoter)))
@@ -320,7 +345,7 @@ pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Res
 
 /// What the copies and tasks that run now occupy.
 pub fn running(world: &World) -> impl Iterator<Item = Slot> {
-    world.jobs.iter().filter_map(|job| {
+    let jobs = world.jobs.iter().filter_map(|job| {
         let ours = job.ours.as_ref().filter(|o| o.instance == world.instance)?;
         let destination = world.config.destination(ours.destination.as_deref()?)?;
         let open = match ours.component {
@@ -333,13 +358,12 @@ pub fn running(world: &World) -> impl Iterator<Item = Slot> {
             return None;
         }
         let node = world.pods_of(job).find_map(|p| p.node.clone());
-        // What runs in our own namespace counts for the source's.
-        let namespace = job.source_namespace.as_deref().unwrap_or(&job.namespace);
-        let slot = slot(destination, namespace, &ours.source_uid, node);
+        let slot = slot(destination, source_namespace(world, job), &ours.source_uid, node);
         // A task says nothing about the destination: it takes no copy's try.
         let breaker = slot.breaker.clone().filter(|_| ours.component == Component::Copy);
         Some(Slot { breaker, ..slot })
-    })
+    });
+    jobs.chain(central::preparing(world))
 }
 
 /// Whether a copy has its result, or nothing is left that it could be written on.

@@ -4,6 +4,7 @@
 //! not in it. Nothing here talks to anything.
 
 mod after;
+mod central;
 mod copy;
 mod cronjob;
 mod disk;
@@ -28,6 +29,7 @@ use crate::schedule::Zone;
 use crate::select::Protection;
 
 pub use after::{NextRun, next_run};
+pub use central::{Central, Part};
 pub use copy::running;
 pub use drill::Drill;
 pub use maintain::{Maintain, TaskEnd, Work, next_part};
@@ -62,10 +64,19 @@ pub enum Action {
     },
     /// Make a part of the way to a disk.
     MakeDisk(DiskStep, String, String),
-    /// Create a copy Job.
+    /// Create a copy Job, or what a central copy is made from.
     StartCopy(Box<Copy>),
     /// Create the Job of a task.
     StartTask(Box<Maintain>),
+    /// Delete what a central copy was made from.
+    TakeAway {
+        /// Which part.
+        part: Part,
+        /// The object.
+        id: Identity,
+        /// The source's UID.
+        uid: String,
+    },
     /// Write a copy's result on its snapshot.
     Record {
         /// The snapshot's namespace.
@@ -175,6 +186,8 @@ pub struct Copy {
     pub destination: String,
     /// The promoter's name.
     pub promoter: String,
+    /// What a central copy needs before its Job: then that is made, and no Job yet.
+    pub central: Option<Box<Central>>,
     /// What prunes the destination; `None` prunes nothing.
     pub retention: Option<Retention>,
     /// The zone whose days the retention counts.
@@ -209,7 +222,11 @@ impl Action {
             Self::DeleteCronJob(id) => format!("cronjob-delete/{}", id.uid),
             Self::StartRun { job, .. } => format!("run/{job}"),
             Self::MakeDisk(step, destination, namespace) => format!("disk/{step:?}/{destination}/{namespace}"),
-            Self::StartCopy(copy) => format!("copy/{}/{}/{}", copy.source.uid, copy.run, copy.destination),
+            Self::StartCopy(copy) => {
+                let part = copy.central.as_ref().map(|c| format!("/{:?}", c.part)).unwrap_or_default();
+                format!("copy/{}/{}/{}{part}", copy.source.uid, copy.run, copy.destination)
+            }
+            Self::TakeAway { id, .. } => format!("take-away/{}", id.uid),
             Self::StartTask(task) => {
                 format!("{}/{}/{}/{}", task.task().as_str(), task.source.uid, task.due, task.destination)
             }
@@ -243,6 +260,7 @@ impl Action {
             Self::MakeDisk(..) => "MakeDisk",
             Self::StartCopy(_) => "StartCopy",
             Self::StartTask(_) => "StartTask",
+            Self::TakeAway { .. } => "TakeAway",
             Self::Record { .. } => "Record",
             Self::NoteLost { .. } => "NoteLost",
             Self::DeleteJob { .. } => "DeleteJob",
@@ -266,7 +284,7 @@ impl Action {
             }
             Self::StartCopy(copy) => Some(&copy.source.uid),
             Self::StartTask(task) => Some(&task.source.uid),
-            Self::Record { uid, .. } | Self::NoteLost { uid, .. } => Some(uid),
+            Self::Record { uid, .. } | Self::NoteLost { uid, .. } | Self::TakeAway { uid, .. } => Some(uid),
             // Restores are planned together, and no source's own.
             Self::DeleteCronJob(_)
             | Self::MakeDisk(..)

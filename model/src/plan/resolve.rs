@@ -137,7 +137,8 @@ impl Ask<'_> {
             ));
         };
         let ours = claim.ours.as_ref().filter(|o| o.instance == self.world.instance);
-        let own = ours.is_some_and(|o| matches!(o.component, Component::Promoter | Component::Disk));
+        let own =
+            ours.is_some_and(|o| matches!(o.component, Component::Promoter | Component::Disk | Component::Central));
         let promoter = from_our_snapshot(self.world, claim) && claim.from_snapshot.as_ref() == Some(&claim.id.name);
         if own || promoter {
             return no("it is a restore point or a BackupDisk itself");

@@ -217,7 +217,10 @@ fn notes(before: &Status, after: &Status, runs: &[RunView<'_>]) -> Vec<Note> {
     if let Some(problem) = &after.waiting
         && reason(&before.waiting) != Some(problem.reason)
     {
-        note(false, problem.reason.as_str(), "Copy", format!("the copy waits: {}", problem.message));
+        // What is lost is not waited for; it is told here because there is no snapshot left to record it on.
+        let lost = problem.reason == Reason::SourceSnapshotLost;
+        let what = if lost { "the copy ends" } else { "the copy waits" };
+        note(lost, problem.reason.as_str(), "Copy", format!("{what}: {}", problem.message));
     }
     if let Some(failure) = &after.failure
         && before.failure.as_ref().map(|f| (&f.run, f.problem.reason)) != Some((&failure.run, failure.problem.reason))
