@@ -97,6 +97,7 @@ impl Applier {
                 Some(part) => central::make(self, settings, copy, part).await.map(Some),
                 None => self.start_copy(settings, copy).await.map(Some),
             },
+            Action::StartTask(task) => self.start_task(settings, task).await.map(Some),
             Action::TakeAway { part, id, .. } => {
                 central::take_away(&self.client, &settings.install.namespace, *part, id).await?;
                 Ok(None)
