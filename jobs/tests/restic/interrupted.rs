@@ -80,7 +80,7 @@ fn an_incomplete_snapshot_of_a_killed_try_is_marked_by_the_next() {
     let scene = Scene::new("killed-incomplete");
     scene.write("file", b"x");
     scene.write("locked", b"x");
-    fs::set_permissions(scene.source().join("locked"), std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(scene.source().join("locked"), std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
     scene.fake_restic(
         r#""$RESTIC" "$@"; code=$?; case "$*" in *backup*) [ $code = 3 ] && kill -9 $PPID;; esac; exit $code"#,
     );
