@@ -47,9 +47,10 @@ $(CACHE)/tools/bin/cargo-deny:
 unit: mover-tools ## Unit and property tests
 	$(CARGO) test --quiet --workspace --exclude backup-controller-tests --exclude dev-cluster
 
-# The copy's tests run the real rsync.
+# The tests of copies run the real rsync and restic, and an S3 server.
 .PHONY: mover-tools
 mover-tools:
+	@$(DEV) tools >/dev/null
 	@for tool in rsync setfacl setfattr; do command -v $$tool >/dev/null && continue; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "==> rsync, acl and attr are installed"; \
@@ -92,7 +93,7 @@ image: binaries ## Build both images and import them on the nodes
 	@$(DEV) load-images
 
 .PHONY: binaries
-binaries: ## The static binaries of the images, into target/image
+binaries: ## The static binaries of the images with the pinned restic, into target/image
 	@$(DEV) binaries --profile $(PROFILE)
 
 .PHONY: chart

@@ -1,5 +1,6 @@
 //! Completion: scripts for shells, and the answers that kubectl's own completion asks for.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use kube::Api;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use model::facts::Ours;
+use model::restore::{self, Place, RestorePoint};
 
 use crate::args::{Cli, Cluster};
+use crate::observe::{self, Scope};
 use crate::{connect, terminal};
 
 /// How long a person waits for names.
@@ -72,7 +75,9 @@ pub(crate) async fn complete(args: &Words) -> anyhow::Result<ExitCode> {
     let mut lines = match next(&Cli::command(), before, last) {
         Next::Words(lines) => lines,
         // A cluster that does not answer completes nothing, and says nothing in the middle of a command line.
-        Next::Pvc => tokio::time::timeout(PATIENCE, pvcs(before)).await.ok().and_then(Result::ok).unwrap_or_default(),
+        Next::Pvc => asked(pvcs(before)).await,
+        Next::Place(pvc) => asked(restore_points(before, pvc, place_words)).await,
+        Next::Snapshot(pvc) => asked(restore_points(before, pvc, snapshot_words)).await,
     };
     lines.retain(|line| line.starts_with(last));
     lines.push(NO_FILES.to_owned());
@@ -80,16 +85,26 @@ pub(crate) async fn complete(args: &Words) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What the cluster answers; nothing if that takes too long.
+async fn asked(answer: impl Future<Output = anyhow::Result<Vec<String>>>) -> Vec<String> {
+    tokio::time::timeout(PATIENCE, answer).await.ok().and_then(Result::ok).unwrap_or_default()
+}
+
 /// What a word can be.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     Words(Vec<String>),
     Pvc,
+    /// From where the PVC can be restored.
+    Place(String),
+    /// A snapshot of it in a restic repository.
+    Snapshot(String),
 }
 
 fn next(root: &Command, before: &[String], last: &str) -> Next {
     let mut command = root;
     let mut expected: Option<&clap::Arg> = None;
+    let mut named: Option<&String> = None;
     for word in before {
         if expected.take().is_some() {
             continue;
@@ -98,9 +113,16 @@ fn next(root: &Command, before: &[String], last: &str) -> Next {
             expected = flag(root, command, word).filter(|arg| takes_value(arg) && !word.contains('='));
         } else if let Some(found) = command.find_subcommand(word) {
             command = found;
+        } else if named.is_none() {
+            named = Some(word);
         }
     }
     if let Some(arg) = expected {
+        match (arg.get_long(), named) {
+            (Some("from"), Some(pvc)) => return Next::Place(pvc.clone()),
+            (Some("snapshot"), Some(pvc)) => return Next::Snapshot(pvc.clone()),
+            _ => {}
+        }
         let values = arg.get_possible_values();
         return Next::Words(values.iter().map(|v| v.get_name().to_owned()).collect());
     }
@@ -144,6 +166,15 @@ fn takes_value(arg: &clap::Arg) -> bool {
 
 /// The PVCs of the namespace that the words name, without those that backups themselves need.
 async fn pvcs(before: &[String]) -> anyhow::Result<Vec<String>> {
+    let connection = connect::connect(&cluster(before)?).await?;
+    let api: Api<PartialObjectMeta<PersistentVolumeClaim>> = Api::namespaced(connection.client, &connection.namespace);
+    let listed = api::bounded(|| "list persistentvolumeclaims".to_owned(), api.list(&ListParams::default())).await?;
+    let users = listed.items.into_iter().filter(|pvc| Ours::read(&pvc.metadata).is_none());
+    Ok(users.filter_map(|pvc| pvc.metadata.name).collect())
+}
+
+/// Which cluster and namespace the words name.
+fn cluster(before: &[String]) -> anyhow::Result<Cluster> {
     /// What the words say of the cluster.
     #[derive(clap::Parser)]
     struct Said {
@@ -151,28 +182,63 @@ async fn pvcs(before: &[String]) -> anyhow::Result<Vec<String>> {
         cluster: Cluster,
     }
     // Only what names the cluster is looked at; the rest of the line may not be finished.
-    let cluster = ["-n", "--namespace", "--kubeconfig", "--context"];
+    let flags = ["-n", "--namespace", "--kubeconfig", "--context", "--backup-namespace", "--instance"];
     let mut words = vec!["kubectl-backup".to_owned()];
     let mut given = before.iter();
     while let Some(word) = given.next() {
-        if cluster.contains(&word.as_str()) {
+        if flags.contains(&word.as_str()) {
             words.push(word.clone());
             words.extend(given.next().cloned());
-        } else if cluster.iter().any(|flag| word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='))) {
+        } else if flags.iter().any(|flag| word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='))) {
             words.push(word.clone());
         }
     }
-    let connection = connect::connect(&Said::try_parse_from(words)?.cluster).await?;
-    let api: Api<PartialObjectMeta<PersistentVolumeClaim>> = Api::namespaced(connection.client, &connection.namespace);
-    let listed = api::bounded(|| "list persistentvolumeclaims".to_owned(), api.list(&ListParams::default())).await?;
-    let users = listed.items.into_iter().filter(|pvc| Ours::read(&pvc.metadata).is_none());
-    Ok(users.filter_map(|pvc| pvc.metadata.name).collect())
+    Ok(Said::try_parse_from(words)?.cluster)
+}
+
+/// What the restore points of a PVC say, newest first, each word once.
+async fn restore_points(
+    before: &[String],
+    pvc: String,
+    words: fn(&RestorePoint) -> Vec<String>,
+) -> anyhow::Result<Vec<String>> {
+    let cluster = cluster(before)?;
+    let connection = connect::connect(&cluster).await?;
+    let scope = Scope {
+        namespace: Some(connection.namespace.clone()),
+        names: vec![pvc.clone()],
+        selector: None,
+        backup_namespace: cluster.backup_namespace,
+        instance: cluster.instance,
+    };
+    let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
+    let points = restore::points(&observed.world, &connection.namespace, &pvc);
+    let mut seen = BTreeSet::new();
+    Ok(points.iter().flat_map(words).filter(|word| seen.insert(word.clone())).collect())
+}
+
+fn place_words(point: &RestorePoint) -> Vec<String> {
+    match &point.place {
+        Place::Snapshot { .. } => vec!["snapshot".to_owned()],
+        Place::Tree { destination } => vec!["disk".to_owned(), destination.clone()],
+        Place::Repository { destination, .. } => vec!["restic".to_owned(), destination.clone()],
+    }
+}
+
+/// The id, and after a tab the run.
+fn snapshot_words(point: &RestorePoint) -> Vec<String> {
+    match &point.place {
+        Place::Repository { snapshot: Some(id), destination } => {
+            vec![format!("{}\t{} at {destination}", restore::short(id), point.run)]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// What `--help` has below the flags.
 pub(crate) const HELP: &str = "\
 For `kubectl backup`, kubectl itself completes: it runs a program called kubectl_complete-backup, if there is one in
-the PATH. It completes verbs, flags and the names of PVCs:
+the PATH. It completes verbs, flags, the names of PVCs, and from where one can be restored:
 
   kubectl backup completion kubectl > ~/bin/kubectl_complete-backup && chmod +x ~/bin/kubectl_complete-backup
 
@@ -195,7 +261,7 @@ mod tests {
     fn lines(words: &[&str]) -> Vec<String> {
         match at(words) {
             Next::Words(lines) => lines,
-            Next::Pvc => panic!("PVCs"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -207,6 +273,11 @@ mod tests {
         for words in [&["list", ""][..], &["-n", "shop", "why", "da"], &["run", "-n=shop", "data", ""]] {
             assert_eq!(at(words), Next::Pvc, "{words:?}");
         }
+        let data = || "data".to_owned();
+        assert_eq!(at(&["restore", "data", "--date=20181202", "--from", ""]), Next::Place(data()));
+        assert_eq!(at(&["list", "-n", "shop", "data", "--from", "s"]), Next::Place(data()));
+        assert_eq!(at(&["restore", "data", "--snapshot", ""]), Next::Snapshot(data()));
+        assert_eq!(at(&["restore", "--snapshot", ""]), Next::Words(vec![]));
         assert!(lines(&["status", "--no"]).iter().any(|l| l.starts_with("--no-headers\t")));
         assert!(lines(&["list", "--"]).iter().any(|l| l.starts_with("--namespace\t")));
         assert_eq!(lines(&["status", "-o", ""]), ["table", "wide", "json", "yaml", "name"]);

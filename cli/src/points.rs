@@ -5,8 +5,9 @@ use model::copies::point_state;
 use model::facts::{Claim, Snapshot};
 use model::hold::Hold;
 use model::names::{self, Component, Run, label_value};
-use model::record::CopyState;
+use model::record::{CopyResult, CopyState};
 use model::restore::{self, From, Place, RestorePoint};
+use model::world::World;
 use serde::Serialize;
 
 use crate::observe::Observed;
@@ -24,6 +25,12 @@ pub(crate) struct Point {
     /// The destination, if it is a dated tree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) disk: Option<String>,
+    /// The destination, if it is in a restic repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repository: Option<String>,
+    /// The id of its snapshot there, if a record tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) restic_snapshot: Option<String>,
     /// How far the run got (Good, Unproven, Unrecorded), or how the copy ended (Complete, Incomplete); nothing if
     /// no record of the copy is left.
     pub(crate) state: Option<&'static str>,
@@ -47,15 +54,7 @@ pub(crate) struct Point {
 /// The restore points of the PVCs that have or had a name, newest first.
 pub(crate) fn points(observed: &Observed, namespace: &str, pvc: &str, from: &From, now: Timestamp) -> Vec<Point> {
     let points = restore::points(&observed.world, namespace, pvc);
-    points.into_iter().filter(|p| is_from(&p.place, from)).map(|p| row(observed, namespace, p, now)).collect()
-}
-
-fn is_from(place: &Place, from: &From) -> bool {
-    match (from, place) {
-        (From::Any, _) | (From::Snapshot, Place::Snapshot { .. }) | (From::Disk(None), Place::Tree { .. }) => true,
-        (From::Disk(Some(name)), Place::Tree { destination }) => name == destination,
-        _ => false,
-    }
+    points.into_iter().filter(|p| from.fits(&p.place)).map(|p| row(observed, namespace, p, now)).collect()
 }
 
 fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp) -> Point {
@@ -66,6 +65,8 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
         time: run.time(),
         snapshot: None,
         disk: None,
+        repository: None,
+        restic_snapshot: None,
         state: None,
         mount: None,
         held: false,
@@ -75,10 +76,6 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
         gone,
         run,
         uid,
-    };
-    let of_run = |s: &&Snapshot| {
-        let ours = s.ours.as_ref().filter(|o| o.instance == world.instance);
-        ours.is_some_and(|o| o.source_uid == row.uid && o.run.as_ref() == Some(&row.run))
     };
     match place {
         Place::Snapshot { name, promoter } => {
@@ -99,15 +96,7 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
             row.snapshot = Some(name);
         }
         Place::Tree { destination } => {
-            let snapshot = world.snapshots.within(namespace).find(of_run);
-            if let Some(copy) = snapshot.and_then(|s| s.copies.get(&destination)) {
-                row.state = match copy.state {
-                    CopyState::Complete => Some("Complete"),
-                    CopyState::Incomplete => Some("Incomplete"),
-                    CopyState::Failed | CopyState::Superseded => None,
-                };
-                (row.files, row.bytes) = (Some(copy.files), Some(copy.bytes));
-            }
+            row.recorded(copy_of(world, namespace, &row, &destination));
             let label = label_value(&destination);
             let is_disk = |c: &&Claim| {
                 let ours = c.ours.as_ref().filter(|o| o.component == Component::Disk);
@@ -116,8 +105,33 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
             row.mount = world.claims.within(namespace).find(is_disk).map(|c| c.id.name.clone());
             row.disk = Some(destination);
         }
+        Place::Repository { destination, snapshot } => {
+            row.recorded(copy_of(world, namespace, &row, &destination));
+            (row.repository, row.restic_snapshot) = (Some(destination), snapshot);
+        }
     }
     row
+}
+
+/// What is recorded about the copy of a restore point's run.
+fn copy_of<'a>(world: &'a World, namespace: &'a str, row: &Point, destination: &str) -> Option<&'a CopyResult> {
+    let of_run = |s: &&Snapshot| {
+        let ours = s.ours.as_ref().filter(|o| o.instance == world.instance);
+        ours.is_some_and(|o| o.source_uid == row.uid && o.run.as_ref() == Some(&row.run))
+    };
+    world.snapshots.within(namespace).find(of_run)?.copies.get(destination)
+}
+
+impl Point {
+    fn recorded(&mut self, copy: Option<&CopyResult>) {
+        let Some(copy) = copy else { return };
+        self.state = match copy.state {
+            CopyState::Complete => Some("Complete"),
+            CopyState::Incomplete => Some("Incomplete"),
+            CopyState::Failed | CopyState::Superseded => None,
+        };
+        (self.files, self.bytes) = (Some(copy.files), Some(copy.bytes));
+    }
 }
 
 /// What holds a restore point now: on the snapshot, or on its promoter.

@@ -67,11 +67,9 @@ fn keys(path: &str, value: &Value, found: &mut Vec<(String, Option<String>)>) {
     match value {
         // Maps whose keys are somebody else's.
         Value::Mapping(_)
-            if path.ends_with(".annotations")
-                || path.ends_with(".nodeSelector")
-                || path.ends_with(".environment")
-                || path.ends_with(".requests")
-                || path.ends_with(".limits") =>
+            if [".annotations", ".environment", "Labels", ".secrets", ".nodeSelector", ".requests", ".limits"]
+                .iter()
+                .any(|end| path.ends_with(end)) =>
         {
             found.push((path.to_owned(), None));
         }
@@ -89,7 +87,8 @@ fn keys(path: &str, value: &Value, found: &mut Vec<(String, Option<String>)>) {
             }
         }
         value => {
-            let example = ["classes", "destinations", "restores.grants"].iter().any(|list| path.starts_with(list));
+            let example =
+                ["groups", "classes", "destinations", "restores.grants"].iter().any(|list| path.starts_with(list));
             found.push((path.to_owned(), scalar(value).filter(|_| !example)));
         }
     }
@@ -113,6 +112,7 @@ fn every_key_of_the_configuration_is_explained_with_its_default() {
     let sections = [
         "selection",
         "defaults",
+        "groups",
         "bounds",
         "classes",
         "destinations",
@@ -289,7 +289,7 @@ fn the_grammars_of_the_pages_are_those_of_the_code() {
     let (schedules, retentions) = (written(schedules), written(retentions));
     assert!(schedules.len() > 5 && retentions.len() > 5);
     for text in schedules {
-        model::schedule::Schedule::parse(&text, "seed").unwrap_or_else(|e| panic!("{e}"));
+        model::schedule::Due::parse(&text, "seed").unwrap_or_else(|e| panic!("{e}"));
     }
     for text in retentions {
         text.parse::<model::retention::Retention>().unwrap_or_else(|e| panic!("{e}"));

@@ -12,7 +12,7 @@ use model::Timestamp;
 use model::config::Destination;
 use model::facts::{self, Identity};
 use model::names::{self, SourceId};
-use model::plan::{Action, Copy, DiskStep, Note};
+use model::plan::{Action, Copy, DiskStep, Maintain, Note};
 use model::reason::{Problem, Reason};
 use model::record::{LostCopy, Status, clip};
 use model::select::Protection;
@@ -21,8 +21,8 @@ use model::world::{Change, Seen};
 use serde_json::{Value, json};
 use templates::{CopyJob, RenderError};
 
-use crate::restore;
 use crate::settings::Settings;
+use crate::{central, restore};
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ impl Refusal {
 /// What carries steps out.
 #[derive(Clone)]
 pub(crate) struct Applier {
-    client: Client,
+    pub(crate) client: Client,
 }
 
 impl Applier {
@@ -81,18 +81,27 @@ impl Applier {
                 api::delete::<CronJob>(&self.client, &settings.install.namespace, id, false).await?;
                 Ok(Some(Change::CronJob(Seen::Gone((String::new(), id.name.clone()), id.uid.clone()))))
             }
-            Action::StartRun { source, protection, value, cronjob } => {
+            Action::StartRun { source, protection, job, cronjob } => {
                 let Settings { install, config, templates, .. } = settings;
                 let rendered =
                     templates.snapshot_cronjob(install, config, source, protection, !protection.unreadable)?;
-                let job = templates.run_now_job(&rendered, &cronjob.uid, source, value)?;
+                tracing::info!(namespace = source.namespace, pvc = source.name, job, "run started");
+                let job = templates.run_job(&rendered, &cronjob.uid, job)?;
                 self.create_job(&job).await.map(Some)
             }
             Action::MakeDisk(step, destination, namespace) => {
                 let destination = configured(settings, destination)?;
                 self.make_disk(settings, *step, destination, namespace).await.map(Some)
             }
-            Action::StartCopy(copy) => self.start_copy(settings, copy).await.map(Some),
+            Action::StartCopy(copy) => match &copy.central {
+                Some(part) => central::make(self, settings, copy, part).await.map(Some),
+                None => self.start_copy(settings, copy).await.map(Some),
+            },
+            Action::TakeAway { part, id, .. } => {
+                central::take_away(&self.client, &settings.install.namespace, *part, id).await?;
+                Ok(None)
+            }
+            Action::StartTask(task) => self.start_task(settings, task).await.map(Some),
             Action::Record { namespace, snapshot, destination, result, .. } => {
                 let text = serde_json::to_string(result).unwrap_or_default();
                 self.mark_snapshot(namespace, snapshot, destination, &text).await.map(Some)
@@ -105,7 +114,9 @@ impl Applier {
                 api::delete::<Job>(&self.client, namespace, id, false).await?;
                 Ok(None)
             }
-            Action::WriteStatus { source, status, notes } => self.write_status(source, status, notes).await.map(Some),
+            Action::WriteStatus { source, status, notes, .. } => {
+                self.write_status(source, status, notes).await.map(Some)
+            }
             restores => self.restore(restores, settings).await.map(Some),
         }
     }
@@ -172,7 +183,7 @@ impl Applier {
     }
 
     /// Writes what became of a copy on its snapshot.
-    async fn mark_snapshot(
+    pub(crate) async fn mark_snapshot(
         &self,
         namespace: &str,
         snapshot: &Identity,
@@ -195,8 +206,7 @@ impl Applier {
 
     async fn start_copy(&self, settings: &Settings, copy: &Copy) -> Result<Change, Refusal> {
         if copy.isolate {
-            let policy = settings.templates.network_policy(&settings.install, &copy.source.namespace)?;
-            api::ensure::<NetworkPolicy>(&self.client, &policy).await?;
+            self.isolate(settings, &copy.source.namespace).await?;
         }
         let job = settings.templates.copy_job(
             &settings.install,
@@ -210,6 +220,8 @@ impl Applier {
                 zone: &copy.zone,
                 accept_empty: copy.accept_empty,
                 spc_no_relabeling: copy.spc_no_relabeling,
+                options: &copy.options,
+                secret: copy.secret.as_deref(),
             },
         )?;
         let change = self.create_job(&job).await?;
@@ -219,6 +231,31 @@ impl Applier {
             run = %copy.run,
             destination = copy.destination,
             "copy started"
+        );
+        Ok(change)
+    }
+
+    /// Keeps the pods of a namespace that need no network off it.
+    async fn isolate(&self, settings: &Settings, namespace: &str) -> Result<(), Refusal> {
+        let policy = settings.templates.network_policy(&settings.install, namespace)?;
+        api::ensure::<NetworkPolicy>(&self.client, &policy).await?;
+        Ok(())
+    }
+
+    async fn start_task(&self, settings: &Settings, task: &Maintain) -> Result<Change, Refusal> {
+        if task.isolate {
+            self.isolate(settings, &task.source.namespace).await?;
+        }
+        let destination = configured(settings, &task.destination)?;
+        let job = settings.templates.maintain_job(&settings.install, &settings.config, destination, task)?;
+        let change = self.create_job(&job).await?;
+        tracing::info!(
+            namespace = task.source.namespace,
+            pvc = task.source.name,
+            task = task.task().as_str(),
+            due = %task.due,
+            destination = task.destination,
+            "task started"
         );
         Ok(change)
     }

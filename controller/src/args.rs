@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// The image of the pods that copy
     #[arg(long, env = "BACKUP_MOVER_IMAGE", value_name = "IMAGE")]
     pub(crate) mover_image: String,
+    /// The Secrets that the guard lets pods mount, with commas between them; a * at the end stands for anything
+    #[arg(long, env = "BACKUP_SECRETS", value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) secrets: Vec<String>,
     /// When nodes pull these images: Always, `IfNotPresent` or Never
     #[arg(long, env = "BACKUP_IMAGE_PULL_POLICY", default_value = "IfNotPresent", value_name = "POLICY")]
     pub(crate) image_pull_policy: String,

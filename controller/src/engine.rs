@@ -11,8 +11,9 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{FutureExt, future::LocalBoxFuture};
 use kube::Client;
 use model::Timestamp;
-use model::admit::{self, Admission, Waiting};
-use model::plan::{self, Action, Copy, Plan, Restores, Standing};
+use model::admit::{self, Admission, Rank, Waiting};
+use model::breaker::Breakers;
+use model::plan::{self, Action, Plan, Restores, Standing};
 use model::reason::Problem;
 use model::world::{Change, Seen, World};
 use tokio::signal::unix::{SignalKind, signal};
@@ -37,6 +38,8 @@ const TELL_AFTER: u32 = 3;
 /// The step that writes the sweeper's CronJob.
 const SWEEP: &str = "sweep";
 
+/// The copies that wait for a destination that is down.
+const ADMISSION: &str = "admission";
 /// All restores.
 const RESTORES: &str = "restores";
 
@@ -101,8 +104,12 @@ struct Engine {
     shown: Shown,
     steps: Steps,
     dirty: HashSet<String>,
-    ready: BTreeMap<String, Vec<(Waiting, Box<Copy>)>>,
+    ready: BTreeMap<String, Vec<(Waiting, Action)>>,
     admission_due: bool,
+    /// Whether snapshots changed, which carry the copies' results.
+    results: Due,
+    /// The destinations that were down when admission was last decided.
+    down: Breakers,
     wakes: BTreeMap<Timestamp, HashSet<String>>,
     queue: VecDeque<(String, Option<Action>)>,
     running: FuturesUnordered<LocalBoxFuture<'static, Ended>>,
@@ -128,6 +135,8 @@ impl Engine {
             dirty: HashSet::new(),
             ready: BTreeMap::new(),
             admission_due: false,
+            results: Due(false),
+            down: Breakers::new(),
             wakes: BTreeMap::new(),
             queue: VecDeque::new(),
             running: FuturesUnordered::new(),
@@ -148,7 +157,9 @@ impl Engine {
         if let Change::CronJob(Seen::Gone((_, name), _)) = &change {
             self.sweep_due |= *name == templates::sweep_name(&self.world.instance);
         }
-        self.admission_due |= matches!(change, Change::Job(_) | Change::Pod(_) | Change::Config(_));
+        self.admission_due |=
+            matches!(change, Change::Job(_) | Change::Content(_) | Change::Pod(_) | Change::Config(_));
+        self.results.0 |= matches!(change, Change::Snapshot(_));
         let dirty = self.world.apply(change);
         self.dirty.extend(dirty);
         self.restores.0 |= plan::any_restore(&self.world) || !self.holders.is_idle();
@@ -166,6 +177,8 @@ impl Engine {
                     self.sweep_due = true;
                 } else if uid == RESTORES {
                     self.restores.0 = true;
+                } else if uid == ADMISSION {
+                    self.admission_due = true;
                 } else {
                     // A copy that was refused is tried again by admission.
                     self.admission_due |= self.ready.contains_key(&uid);
@@ -209,6 +222,9 @@ impl Engine {
             return;
         }
         let now = Timestamp::now();
+        if std::mem::take(&mut self.results.0) {
+            self.admission_due |= self.world.down(now) != self.down;
+        }
         // What admission says may change what is told about a source, and nothing beyond that.
         while !self.dirty.is_empty() || self.admission_due {
             for uid in std::mem::take(&mut self.dirty) {
@@ -287,8 +303,10 @@ impl Engine {
                 Err(again) => self.wake_at(again, uid),
             }
         }
-        self.admission_due |= if ready.is_empty() {
+        if !ready.iter().any(|(waiting, _)| waiting.rank == Rank::Copy) {
             self.world.waits.remove(uid);
+        }
+        self.admission_due |= if ready.is_empty() {
             self.ready.remove(uid).is_some()
         } else {
             self.ready.insert(uid.to_owned(), ready.clone()).as_ref() != Some(&ready)
@@ -296,10 +314,9 @@ impl Engine {
     }
 
     /// A refusal is forgotten when the step is done, or nobody wants it any more.
-    fn forgive(&mut self, uid: &str, actions: &[Action], ready: &[(Waiting, Box<Copy>)]) {
+    fn forgive(&mut self, uid: &str, actions: &[Action], ready: &[(Waiting, Action)]) {
         let Some(key) = self.refused.get(uid) else { return };
-        let wanted = actions.iter().any(|a| a.key() == *key)
-            || ready.iter().any(|(_, copy)| Action::StartCopy(copy.clone()).key() == *key);
+        let wanted = actions.iter().chain(ready.iter().map(|(_, start)| start)).any(|a| a.key() == *key);
         if !wanted {
             self.refused.remove(uid);
             self.world.faults.remove(uid);
@@ -312,15 +329,15 @@ impl Engine {
         self.queue.push_back((key, action));
     }
 
-    /// Lets waiting copies start as far as the limits allow. Copies whose Job is being created count as running.
+    /// Lets waiting copies and tasks start as far as the limits allow. Those whose Job is being created count as running.
     fn admit(&mut self, now: Timestamp) {
         let mut running: Vec<_> = plan::running(&self.world).collect();
         let mut waiting = Vec::new();
-        for (uid, copies) in &self.ready {
-            for (wait, copy) in copies {
-                let key = Action::StartCopy(copy.clone()).key();
+        for (uid, ready) in &self.ready {
+            for (wait, start) in ready {
+                let key = start.key();
                 match self.steps.may_start(&key, now) {
-                    Ok(()) => waiting.push((uid.clone(), key, wait.clone(), copy.clone())),
+                    Ok(()) => waiting.push((uid.clone(), key, wait.clone(), start.clone())),
                     Err(_) if self.steps.is_running(&key) => running.push(wait.slot.clone()),
                     Err(again) => {
                         if let Some(again) = again {
@@ -331,21 +348,47 @@ impl Engine {
             }
         }
         let waits: Vec<Waiting> = waiting.iter().map(|(_, _, w, _)| w.clone()).collect();
-        let answers = admit::admit(&waits, &running, &self.world.config.limits);
+        let down = self.world.down(now);
+        let answers = admit::admit(&waits, &running, &self.world.config.limits, &down, now);
         let mut reasons = Vec::new();
-        for ((uid, key, _, copy), answer) in waiting.into_iter().zip(answers) {
-            match answer {
-                Admission::Start => {
-                    self.world.waits.remove(&uid);
-                    self.enqueue(key, Some(Action::StartCopy(copy)));
-                }
-                Admission::Wait(problem) => {
+        // A source may have a copy that starts and one that waits: the wait is told.
+        let mut told: BTreeMap<String, Option<Problem>> = BTreeMap::new();
+        for ((uid, key, wait, start), answer) in waiting.into_iter().zip(answers) {
+            // That a task comes later is not worth a word.
+            let told = (wait.rank == Rank::Copy).then(|| told.entry(uid).or_default());
+            match (answer, told) {
+                (Admission::Start, _) => self.enqueue(key, Some(start)),
+                (Admission::Wait(problem), Some(told)) => {
                     reasons.push(problem.reason);
-                    self.waits_for(uid, problem);
+                    *told = told.take().or(Some(problem));
                 }
+                (Admission::Wait(_), None) => {}
+            }
+        }
+        for (uid, wait) in told {
+            match wait {
+                Some(problem) => self.waits_for(uid, problem),
+                None => drop(self.world.waits.remove(&uid)),
             }
         }
         self.metrics(|m| m.waiting(reasons.iter()));
+        self.tell_down(down, now);
+    }
+
+    /// Says once that a destination is down, and once that it works again.
+    fn tell_down(&mut self, down: Breakers, now: Timestamp) {
+        for (key, open) in down.iter().filter(|(key, _)| !self.down.contains_key(*key)) {
+            let (reason, since) = (open.reason.as_str(), open.since);
+            tracing::warn!(destination = key, reason, %since, "it is down: one copy at a time tries");
+        }
+        for key in self.down.keys().filter(|key| !down.contains_key(*key)) {
+            tracing::info!(destination = key, "it works again");
+        }
+        if let Some(next) = down.values().map(|open| open.next).filter(|next| *next > now).min() {
+            self.wake_at(Some(next), ADMISSION);
+        }
+        self.metrics(|m| m.down(&down));
+        self.down = down;
     }
 
     fn waits_for(&mut self, uid: String, problem: Problem) {
@@ -392,7 +435,7 @@ impl Engine {
         // Whom it concerns: its source, or all that wanted it.
         let mut uids = self.shared.remove(&key).unwrap_or_default();
         uids.extend(action.as_ref().and_then(Action::uid).map(str::to_owned));
-        self.admission_due |= matches!(action, Some(Action::StartCopy(_)));
+        self.admission_due |= matches!(action, Some(Action::StartCopy(_) | Action::StartTask(_)));
         if let Some(action) = action.as_ref().filter(|a| a.restores()) {
             self.restores.0 = true;
             if let (Ok(_), Some(asker)) = (&result, action.asker()) {
@@ -404,8 +447,10 @@ impl Engine {
                 // What wrote the object that it is planned from shows at once; the rest needs a watch.
                 self.steps.done(&key, change.is_none(), now);
                 self.metrics(|m| m.step(name, "done"));
-                if let Some(Action::Record { destination, result, .. }) = &action {
-                    self.metrics(|m| m.copy(destination, result));
+                match &action {
+                    Some(Action::Record { destination, result, .. }) => self.metrics(|m| m.copy(destination, result)),
+                    Some(Action::WriteStatus { tasks, .. }) => self.metrics(|m| tasks.iter().for_each(|t| m.task(t))),
+                    _ => {}
                 }
                 if let Some(change) = change {
                     self.observe(change);

@@ -3,6 +3,7 @@
 mod admin;
 mod apply;
 mod args;
+mod central;
 mod engine;
 mod holders;
 mod metrics;

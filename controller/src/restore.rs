@@ -9,14 +9,14 @@ use model::config::Store;
 use model::facts::{self, Identity};
 use model::hold::Hold;
 use model::names;
-use model::plan::{Asker, Lender, Note, Promote, Restore};
+use model::plan::{Asker, Lender, Note, Origin, Promote, Restore};
 use model::record::{Holders, RestoreRecord, RestoreState};
-use model::restore::Place;
+use model::restore::{Place, RestorePoint};
 use model::snapshot::VolumeSnapshot;
 use model::world::{Change, Seen};
 use serde::Serialize;
 use serde_json::json;
-use templates::{Grant, Medium, Promoter, RestorePod};
+use templates::{Grant, Medium, Promoter, Repository, RestoreFrom, RestorePod};
 
 use crate::apply::{Refusal, annotation, configured, publish};
 use crate::settings::Settings;
@@ -52,7 +52,7 @@ fn text(value: &impl Serialize) -> String {
 /// Makes a restore pod of the Deployment that asks for one.
 pub(crate) async fn prepare(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
     let record = restore.record();
-    let mut object = with_pod(restore, &record, &restore.asker.id().name, |pod| {
+    let mut object = with_pod(settings, restore, &record, &restore.asker.id().name, |pod| {
         settings.templates.restore_deployment(&settings.install, &settings.config, pod)
     })?;
     // It must be there, and be this one: applying never creates.
@@ -65,12 +65,11 @@ pub(crate) async fn prepare(client: &Client, settings: &Settings, restore: &Rest
 
 /// Creates the Job that restores.
 pub(crate) async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
-    let name = names::restore_job(&restore.target, &restore.text);
-    let job = with_pod(restore, &restore.record(), &name, |pod| {
+    let job = with_pod(settings, restore, &restore.record(), &restore.job(), |pod| {
         settings.templates.restore_job(&settings.install, &settings.config, pod)
     })?;
     let made: Job = api::ensure(client, &job).await?;
-    if let Some(lender) = &restore.lender {
+    if let Origin::Lent { lender, .. } = &restore.origin {
         lend(client, settings, restore, lender, made.metadata.uid.as_deref().unwrap_or_default()).await?;
     }
     tracing::info!(namespace = restore.namespace, pvc = restore.target.name, request = restore.text, "restore started");
@@ -87,11 +86,7 @@ async fn lend(
     job: &str,
 ) -> Result<(), Refusal> {
     let destination = configured(settings, &lender.destination)?;
-    let source = names::SourceId {
-        namespace: lender.namespace.clone(),
-        name: restore.request.pvc.clone(),
-        uid: restore.point.uid.clone(),
-    };
+    let (source, name) = (restore.source(), restore.job());
     let (csi, affinity);
     let (size, medium) = match &destination.store {
         Store::HostPath(host) => {
@@ -109,11 +104,10 @@ async fn lend(
         Store::Restic(_) => return Ok(()),
     };
     let instance = &settings.install.instance;
-    let grant = Grant { instance, namespace: &restore.namespace, claim: &restore.claim, source: &source, size, medium };
+    let grant = Grant { instance, namespace: &restore.namespace, claim: &name, source: &source, size, medium };
     let volume = settings.templates.grant_volume(&grant)?;
     let mut claim = settings.templates.grant_claim(&grant)?;
-    claim["metadata"]["ownerReferences"] =
-        json!([{"apiVersion": "batch/v1", "kind": "Job", "name": restore.claim, "uid": job}]);
+    claim["metadata"]["ownerReferences"] = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job}]);
     api::ensure::<PersistentVolume>(client, &volume).await?;
     api::ensure::<PersistentVolumeClaim>(client, &claim).await?;
     Ok(())
@@ -126,15 +120,26 @@ pub(crate) async fn take_back(client: &Client, volume: &Identity) -> Result<Chan
 }
 
 fn with_pod<T>(
+    settings: &Settings,
     restore: &Restore,
     record: &RestoreRecord,
     name: &str,
     render: impl FnOnce(&RestorePod<'_>) -> Result<T, templates::RenderError>,
 ) -> Result<T, Refusal> {
-    let source = names::SourceId {
-        namespace: restore.lender.as_ref().map_or(&restore.namespace, |l| &l.namespace).clone(),
-        name: restore.request.pvc.clone(),
-        uid: restore.point.uid.clone(),
+    let (source, job) = (restore.source(), restore.job());
+    let repository;
+    let from = match &restore.origin {
+        Origin::Claim { name, folder } => RestoreFrom::Claim { name, folder: folder.as_deref() },
+        Origin::Lent { folder, .. } => RestoreFrom::Claim { name: &job, folder: Some(folder) },
+        Origin::Repository { options, secret } => {
+            let destination = configured(settings, restore.point.destination().unwrap_or_default())?;
+            let reached =
+                Repository::new(&settings.install.namespace, destination, &source, options, secret.as_deref());
+            let reached = reached.ok_or_else(|| Refusal::NoDestination(destination.name.clone()))?;
+            // The Secret is that of the pod's own namespace, also where the source is another's.
+            repository = Repository { namespace: &restore.namespace, ..reached };
+            RestoreFrom::Repository { repository: &repository, snapshot: restic_snapshot(&restore.point) }
+        }
     };
     Ok(render(&RestorePod {
         namespace: &restore.namespace,
@@ -144,18 +149,22 @@ fn with_pod<T>(
         holders: &text(&restore.holders),
         source: &source,
         run: &restore.point.run,
-        destination: match &restore.point.place {
-            Place::Tree { destination } => Some(destination),
-            Place::Snapshot { .. } => None,
-        },
+        destination: restore.point.destination(),
         target: &restore.target.name,
-        claim: &restore.claim,
-        folder: restore.folder.as_deref(),
+        from,
         node: restore.node.as_deref(),
         delete: restore.request.delete,
         path: restore.request.path.as_deref(),
         spc_no_relabeling: restore.spc_no_relabeling,
     })?)
+}
+
+/// The id of a snapshot in a restic repository, if a record told it.
+fn restic_snapshot(point: &RestorePoint) -> Option<&str> {
+    match &point.place {
+        Place::Repository { snapshot, .. } => snapshot.as_deref(),
+        Place::Snapshot { .. } | Place::Tree { .. } => None,
+    }
 }
 
 /// Writes what becomes of a restore on who asks for it.

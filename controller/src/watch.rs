@@ -17,7 +17,7 @@ use kube_runtime::utils::Backoff;
 use kube_runtime::watcher::{self, Config, Event, watcher};
 use model::facts;
 use model::names;
-use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass};
+use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use model::world::{Change, Key, Seen};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
@@ -48,6 +48,7 @@ pub(crate) fn all(client: &Client, instance: &str, namespace: &str) -> SelectAll
         metadata::<Namespace, _>(Api::all(api()), &everything, |m| facts::Namespace::from(m), Change::Namespace),
         metadata::<Node, _>(Api::all(api()), &everything, |m| facts::Node::from(m), Change::Node),
         snapshots(api(), &ours),
+        watch::<VolumeSnapshotContent, _>(Api::all(api()), &ours, |o| facts::Content::from(o), Change::Content),
         watch::<VolumeSnapshotClass, _>(
             Api::all(api()),
             &everything,

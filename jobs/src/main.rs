@@ -13,6 +13,7 @@ use crate::outcome::{Exit, Outcome, TerminationLog};
 
 mod child;
 mod copy;
+mod drill;
 mod idle;
 mod keep;
 mod links;
@@ -23,6 +24,7 @@ mod restic;
 mod restore;
 mod rsync;
 mod snapshot;
+mod stand_in;
 mod sweep;
 mod volume;
 
@@ -58,21 +60,29 @@ enum Step {
     /// Checks that a host's disk is mounted, and makes a namespace's folder on it
     Keep(keep::Args),
     Restore(restore::Args),
+    Drill(drill::Args),
     /// Does nothing until it is told to end: the main process of a restore pod
     Idle,
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    logging::start(&cli.log, cli.log_format, matches!(cli.step, Step::Restore(_)));
+    let command = std::env::var(templates::args::RESTORE_COMMAND).ok();
+    let cli = Cli::parse_from(stand_in::words(std::env::args_os(), command.as_deref()));
+    let restores = match &cli.step {
+        Step::Restore(_) => true,
+        Step::Restic(args) => args.is_restore(),
+        _ => false,
+    };
+    logging::start(&cli.log, cli.log_format, restores);
     let log = TerminationLog::new(cli.termination_log);
     let outcome = match cli.step {
         Step::Snapshot(args) => with_runtime(snapshot::run(args)),
         Step::Sweep(args) => with_runtime(sweep::run(args)),
         Step::Copy(args) => copy::run(&args, &log),
-        Step::Restic(args) => restic::run(&args),
+        Step::Restic(args) => restic::run(&args, &log),
         Step::Keep(args) => keep::run(&args),
         Step::Restore(args) => restore::run(&args, &log),
+        Step::Drill(args) => drill::run(&args),
         Step::Idle => with_runtime(idle::run()),
     };
     outcome.finish(&log)

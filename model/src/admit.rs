@@ -1,13 +1,15 @@
-//! Which waiting copies may start now.
+//! Which waiting copies and tasks may start now.
 //!
-//! Limits per cluster, namespace, node and destination; one writer per disk; fair between namespaces, then
-//! oldest first. The state is what the objects say, so that a restart changes nothing, and the decision is
-//! made in one place from one state, so that a limit of one admits one (F86).
+//! Limits per cluster, namespace, node and destination; one writer per disk or repository; one try at a time where a
+//! destination is down; copies before tasks; fair between namespaces, then oldest first. The state is what the objects
+//! say, so that a restart changes nothing, and the decision is made in one place from one state, so that a limit of one
+//! admits one (F86).
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
+use crate::breaker::{Breakers, Open};
 use crate::config::Limits;
 use crate::names::{Run, SourceId};
 use crate::reason::{Problem, Reason};
@@ -23,16 +25,29 @@ pub struct Slot {
     pub disk: String,
     /// The node it runs on, or the only one it can run on, if that is known.
     pub node: Option<String>,
+    /// The breaker that it goes by ([`crate::breaker::key`]).
+    pub breaker: Option<String>,
 }
 
-/// A copy that waits.
+/// What comes before what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// A copy.
+    Copy,
+    /// A task for copies that are there already.
+    Task,
+}
+
+/// A copy or task that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
+    /// Which of them.
+    pub rank: Rank,
     /// Its source.
     pub source: SourceId,
-    /// Its run.
+    /// Its run; of a task the minute for which it is due.
     pub run: Run,
-    /// Since when its promoter has been there.
+    /// Since when its promoter has been there, or it is due.
     pub since: Timestamp,
     /// What it would occupy.
     pub slot: Slot,
@@ -54,6 +69,22 @@ struct Used {
     nodes: BTreeMap<String, u32>,
     destinations: BTreeMap<String, u32>,
     disks: BTreeMap<String, u32>,
+    /// Copies where a destination is down.
+    tries: BTreeMap<String, u32>,
+}
+
+/// What copies may not go beyond.
+struct Rules<'a> {
+    limits: &'a Limits,
+    down: &'a Breakers,
+    now: Timestamp,
+}
+
+impl<'a> Rules<'a> {
+    fn down(&self, slot: &'a Slot) -> Option<(&'a str, &'a Open)> {
+        let key = slot.breaker.as_deref()?;
+        self.down.get(key).map(|open| (key, open))
+    }
 }
 
 impl Used {
@@ -62,14 +93,23 @@ impl Used {
         *self.namespaces.entry(slot.namespace.clone()).or_default() += 1;
         *self.destinations.entry(slot.destination.clone()).or_default() += 1;
         *self.disks.entry(slot.disk.clone()).or_default() += 1;
+        if let Some(breaker) = &slot.breaker {
+            *self.tries.entry(breaker.clone()).or_default() += 1;
+        }
         if let Some(node) = &slot.node {
             *self.nodes.entry(node.clone()).or_default() += 1;
         }
     }
 
-    /// What keeps a copy waiting; `None` if it may start.
-    fn obstacle(&self, slot: &Slot, limits: &Limits) -> Option<Obstacle> {
+    /// What keeps a copy or task waiting; `None` if it may start. Where a destination is down it is a copy that tries.
+    fn obstacle<'a>(&self, Waiting { slot, rank, .. }: &'a Waiting, rules: &Rules<'a>) -> Option<Obstacle<'a>> {
+        let limits = rules.limits;
         let at = |map: &BTreeMap<String, u32>, key: &str| map.get(key).copied().unwrap_or(0);
+        if let Some((key, open)) = rules.down(slot)
+            && (*rank == Rank::Task || rules.now < open.next || at(&self.tries, key) > 0)
+        {
+            return Some(Obstacle::Down(key, open));
+        }
         if at(&self.disks, &slot.disk) > 0 {
             return Some(Obstacle::Disk);
         }
@@ -84,12 +124,13 @@ impl Used {
 }
 
 /// What keeps a copy waiting. Put into words only once it is known to wait: thousands may.
-enum Obstacle {
+enum Obstacle<'a> {
     Disk,
+    Down(&'a str, &'a Open),
     Limit(&'static str, u32),
 }
 
-impl Obstacle {
+impl Obstacle<'_> {
     fn problem(&self, slot: &Slot, before: usize) -> Problem {
         match self {
             Self::Disk => {
@@ -97,6 +138,7 @@ impl Obstacle {
                     format!("the disk of {} takes one copy at a time; {before} wait before this one", slot.destination);
                 Problem::new(Reason::DiskBusy, message)
             }
+            Self::Down(key, open) => open.problem(key),
             Self::Limit(name, limit) => {
                 Problem::new(Reason::WaitingForSlot, format!("{limit} copies run at once: {name}"))
             }
@@ -104,22 +146,29 @@ impl Obstacle {
     }
 }
 
-/// Decides for every waiting copy; the answers come in the order of `waiting`.
+/// Decides for every waiting copy; the answers come in the order of `waiting`. `down` are the destinations that are
+/// down at the time `now`.
 #[must_use]
-pub fn admit(waiting: &[Waiting], running: &[Slot], limits: &Limits) -> Vec<Admission> {
+pub fn admit(
+    waiting: &[Waiting],
+    running: &[Slot],
+    limits: &Limits,
+    down: &Breakers,
+    now: Timestamp,
+) -> Vec<Admission> {
+    let rules = Rules { limits, down, now };
     let mut used = Used::default();
     for slot in running {
         used.add(slot);
     }
     let mut open: Vec<usize> = (0..waiting.len()).collect();
     open.sort_by(|a, b| age(&waiting[*a]).cmp(&age(&waiting[*b])));
-    // Each round starts the oldest copy of the namespace that has the fewest.
+    // Each round starts the oldest copy of the namespace that has the fewest; tasks when no copy can.
     while used.cluster < limits.cluster {
-        let next = open
-            .iter()
-            .copied()
-            .filter(|i| used.obstacle(&waiting[*i].slot, limits).is_none())
-            .min_by_key(|i| used.namespaces.get(&waiting[*i].slot.namespace).copied().unwrap_or(0));
+        let next =
+            open.iter().copied().filter(|i| used.obstacle(&waiting[*i], &rules).is_none()).min_by_key(|i| {
+                (waiting[*i].rank, used.namespaces.get(&waiting[*i].slot.namespace).copied().unwrap_or(0))
+            });
         let Some(index) = next else { break };
         used.add(&waiting[index].slot);
         open.retain(|i| *i != index);
@@ -129,13 +178,14 @@ pub fn admit(waiting: &[Waiting], running: &[Slot], limits: &Limits) -> Vec<Admi
     for index in open {
         let slot = &waiting[index].slot;
         let before = ahead.entry(&slot.disk).or_default();
-        let obstacle = used.obstacle(slot, limits).unwrap_or(Obstacle::Limit("limits.cluster", limits.cluster));
+        let obstacle =
+            used.obstacle(&waiting[index], &rules).unwrap_or(Obstacle::Limit("limits.cluster", limits.cluster));
         answers[index] = Admission::Wait(obstacle.problem(slot, *before));
         *before += 1;
     }
     answers
 }
 
-fn age(waiting: &Waiting) -> (Timestamp, &Run, &SourceId) {
-    (waiting.since, &waiting.run, &waiting.source)
+fn age(waiting: &Waiting) -> (Rank, Timestamp, &Run, &SourceId) {
+    (waiting.rank, waiting.since, &waiting.run, &waiting.source)
 }

@@ -8,6 +8,7 @@
 
 mod check;
 mod destination;
+mod groups;
 mod input;
 mod parse;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::schedule::Zone;
 pub use destination::{
     AccessMode, All, Claim, Compression, Destination, Drill, HostPath, Restic, RunIn, Sample, Scratch, Store, Times,
 };
+pub use groups::Group;
 pub use parse::{ConfigError, ConfigProblem};
 
 /// A full configuration with comments: the defaults, and examples of what has none.
@@ -34,8 +36,10 @@ pub const EXAMPLE: &str = include_str!("config/example.yaml");
 pub struct Config {
     /// Which PVCs are backed up.
     pub selection: Selection,
-    /// What holds for a source where neither its PVC nor its Namespace says otherwise.
+    /// What holds for a source where neither its PVC nor its Namespace nor a group says otherwise.
     pub defaults: Defaults,
+    /// Settings that some namespaces or PVCs share, between their annotations and the defaults. Default: none.
+    pub groups: Vec<Group>,
     /// How far PVCs and Namespaces may go from the defaults, and the floors and brakes of deletion.
     pub bounds: Bounds,
     /// How volumes of a class are snapshotted and promoted, by the name of the **source's**
@@ -102,9 +106,9 @@ impl Default for Selection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// `all`: each one, unless the annotation `enabled` of the PVC or Namespace is `false`.
+    /// `all`: each one, unless the annotation `enabled` of the PVC or Namespace, or its group, says `false`.
     All,
-    /// `opt-in`: only where the annotation `enabled` of the PVC or Namespace is `true`.
+    /// `opt-in`: only where the annotation `enabled` of the PVC or Namespace, or its group, says `true`.
     OptIn,
 }
 
@@ -161,12 +165,12 @@ pub fn glob(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|c| *c == '*')
 }
 
-/// What holds for a source where neither its PVC nor its Namespace has an annotation.
+/// What holds for a source where neither its PVC nor its Namespace has an annotation, nor a group says it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
 pub struct Defaults {
-    /// When: Kubernetes' five fields or a macro, with `H` for a time of the source's own
-    /// ([`crate::schedule::Schedule`]). Default: `H H(0-5) * * *`, once in each night. Kept as
+    /// When: Kubernetes' five fields or a macro, with `H` for a time of the source's own, or `@after 24h`, so long
+    /// after the last run ended ([`crate::schedule::Due`]). Default: `H H(0-5) * * *`, once in each night. Kept as
     /// text, since `H` needs the source.
     pub schedule: String,
     /// The zone of schedule, retention and the dates in names, by its IANA name. Default:

@@ -40,6 +40,24 @@ pub enum Next {
     Record(CopyState, Problem),
 }
 
+/// What a copy is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Feed {
+    /// The promoter, which may bind only when a pod needs it.
+    Promoter { waits_for_consumer: bool },
+    /// The snapshot itself: a central copy has a promoter of its own.
+    Snapshot,
+}
+
+impl Feed {
+    fn is_there(self, r: &RunFacts<'_>) -> bool {
+        match self {
+            Self::Promoter { waits_for_consumer } => promoted(r, waits_for_consumer),
+            Self::Snapshot => r.snapshot.ready && !r.snapshot.terminating,
+        }
+    }
+}
+
 /// Decides about each run of a source for one destination, in the order given.
 ///
 /// `waits_for_consumer` says whether the promoters' class binds only when a pod needs the volume: then an
@@ -52,12 +70,23 @@ pub fn next(
     deadlines: &Deadlines,
     now: Timestamp,
 ) -> Vec<Next> {
+    decide(runs, destination, Feed::Promoter { waits_for_consumer }, deadlines, now)
+}
+
+/// The same for a destination whose copies run in the controller's namespace: a run can be copied as soon as its
+/// snapshot is ready, whatever becomes of the promoter in the source's namespace.
+#[must_use]
+pub fn next_central(runs: &[RunFacts<'_>], destination: &str, deadlines: &Deadlines, now: Timestamp) -> Vec<Next> {
+    decide(runs, destination, Feed::Snapshot, deadlines, now)
+}
+
+fn decide(runs: &[RunFacts<'_>], destination: &str, feed: Feed, deadlines: &Deadlines, now: Timestamp) -> Vec<Next> {
     let wanted = |r: &RunFacts<'_>| r.snapshot.destinations.iter().any(|d| d == destination);
     // A newer run takes the place of an older one once it can be copied, or was; not if its copy failed.
     let has_data = |state| matches!(state, CopyState::Complete | CopyState::Incomplete);
     let counts = |r: &RunFacts<'_>| match r.snapshot.copies.get(destination) {
         Some(result) => has_data(result.state),
-        None => r.copying || promoted(r, waits_for_consumer),
+        None => r.copying || feed.is_there(r),
     };
     let newest = runs.iter().filter(|r| wanted(r) && counts(r)).map(|r| r.run).max();
     runs.iter()
@@ -72,9 +101,28 @@ pub fn next(
                 let problem = Problem::new(Reason::Superseded, format!("run {newest} is copied instead"));
                 return Next::Record(CopyState::Superseded, problem);
             }
-            undecided(r, waits_for_consumer, deadlines, now)
+            match feed {
+                Feed::Promoter { waits_for_consumer } => undecided(r, waits_for_consumer, deadlines, now),
+                Feed::Snapshot => of_snapshot(r, deadlines, now),
+            }
         })
         .collect()
+}
+
+fn of_snapshot(r: &RunFacts<'_>, deadlines: &Deadlines, now: Timestamp) -> Next {
+    if r.snapshot.terminating {
+        let message = "the snapshot was deleted before it was copied";
+        return Next::Record(CopyState::Failed, Problem::new(Reason::SourceSnapshotLost, message));
+    }
+    if r.snapshot.ready {
+        return Next::Copy;
+    }
+    let until = deadlines.snapshot_ready.after(r.snapshot.created);
+    if now < until {
+        return Next::Wait(Problem::new(Reason::WaitingForPromoter, "the snapshot is not ready yet"), Some(until));
+    }
+    let message = format!("VolumeSnapshot {} was not ready in {}", r.snapshot.id.name, deadlines.snapshot_ready);
+    Next::Record(CopyState::Failed, Problem::new(Reason::SnapshotNotReady, message))
 }
 
 fn promoted(r: &RunFacts<'_>, waits_for_consumer: bool) -> bool {
@@ -109,6 +157,12 @@ fn undecided(r: &RunFacts<'_>, waits_for_consumer: bool, deadlines: &Deadlines, 
     }
     let message = format!("PVC {} is not bound yet", promoter.id.name);
     Next::Wait(Problem::new(Reason::WaitingForPromoter, message), Some(until))
+}
+
+/// Whether a copy of a run has no result yet: its promoter is needed.
+#[must_use]
+pub fn awaited(snapshot: &Snapshot) -> bool {
+    snapshot.destinations.iter().any(|d| !snapshot.copies.contains_key(d))
 }
 
 /// How far a run got, as rotation sees it.

@@ -2,22 +2,30 @@
 //!
 //! Ten thousand volumes are held in memory at once, so a fact keeps a field only if something reads it.
 
+mod central;
+mod classes;
+mod labels;
+mod nodes;
 mod restore;
 mod work;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{NodeSelector, PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::api::storage::v1::StorageClass as ApiStorageClass;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::hold::Hold;
+use crate::maintain::Task;
 use crate::names::{self, Component, Run, SourceId};
 use crate::quantity;
 use crate::record::{CopyResult, LostCopy, RestoreRecord, Status};
-use crate::snapshot::{VolumeSnapshot, VolumeSnapshotClass as ApiSnapshotClass};
+use crate::snapshot::VolumeSnapshot;
 
+pub use central::Content;
+pub use classes::{SnapshotClass, StorageClass};
+pub use labels::Labels;
+pub use nodes::{Node, NodeRequirement, NodeTerm, node_terms};
 pub use restore::{Holder, RestorePod, Restorer};
 pub use work::{CronJob, Job, JobState, Pod};
 
@@ -36,6 +44,8 @@ pub struct Ours {
     pub run: Option<Run>,
     /// The destination, if the object belongs to one.
     pub destination: Option<String>,
+    /// The task, if the object is the Job of one.
+    pub task: Option<Task>,
 }
 
 impl Ours {
@@ -54,6 +64,7 @@ impl Ours {
             source_uid: text(names::SOURCE_UID).unwrap_or_default(),
             run: labels.get(names::RUN).and_then(|t| t.parse().ok()),
             destination: text(names::DESTINATION),
+            task: labels.get(names::TASK).and_then(|t| Task::parse(t)),
         })
     }
 }
@@ -87,6 +98,10 @@ fn created(meta: &ObjectMeta) -> Timestamp {
 
 fn namespace(meta: &ObjectMeta) -> String {
     meta.namespace.clone().unwrap_or_default()
+}
+
+fn labels(meta: &ObjectMeta) -> Labels {
+    meta.labels.as_ref().map(Labels::from).unwrap_or_default()
 }
 
 /// The annotations that are ours, and the one of Velero's that users bring along.
@@ -146,6 +161,8 @@ pub struct Claim {
     pub from_snapshot: Option<String>,
     /// Our annotations.
     pub settings: BTreeMap<String, String>,
+    /// Its labels; of a volume of our own, none: it is in no group.
+    pub labels: Labels,
     /// The record of its backups.
     pub status: Option<Status>,
     /// What became of its `restore-from`.
@@ -207,6 +224,7 @@ impl From<&PersistentVolumeClaim> for Claim {
             capacity: bytes(actual).max(bytes(requested)),
             from_snapshot,
             settings: settings(meta),
+            labels: if Ours::read(meta).is_none() { labels(meta) } else { Labels::default() },
             status: meta.annotations.as_ref().and_then(|a| a.get(names::STATUS)).and_then(|t| Status::parse(t)),
             restored: meta
                 .annotations
@@ -228,6 +246,8 @@ pub struct Snapshot {
     pub ours: Option<Ours>,
     /// The PVC it was made from: its lineage.
     pub claim: Option<String>,
+    /// The VolumeSnapshotContent that it is bound to.
+    pub content: Option<String>,
     /// When the object was created.
     pub created: Timestamp,
     /// Whether it is being deleted.
@@ -274,6 +294,7 @@ impl From<&VolumeSnapshot> for Snapshot {
             id: Identity::of(meta),
             ours: Ours::read(meta),
             claim: vs.spec.source.persistent_volume_claim_name.clone(),
+            content: status.and_then(|s| s.bound_volume_snapshot_content_name.clone()),
             created: created(meta),
             terminating: meta.deletion_timestamp.is_some(),
             ready: status.and_then(|s| s.ready_to_use).unwrap_or(false),
@@ -312,6 +333,8 @@ pub struct Volume {
     pub uid: String,
     /// The UID of its claim.
     pub claim_uid: Option<String>,
+    /// Namespace and name of its claim, if that is named as a central promoter is.
+    pub central: Option<Box<(String, String)>>,
     /// Our labels, if it has them.
     pub ours: Option<Box<Ours>>,
 }
@@ -326,78 +349,13 @@ impl From<&PersistentVolume> for Volume {
             retained: spec.and_then(|s| s.persistent_volume_reclaim_policy.as_deref()) == Some("Retain"),
             uid: pv.metadata.uid.clone().unwrap_or_default(),
             claim_uid: spec.and_then(|s| s.claim_ref.as_ref()).and_then(|c| c.uid.clone()),
+            central: spec
+                .and_then(|s| s.claim_ref.as_ref())
+                .and_then(|c| Some((c.namespace.clone()?, c.name.clone()?)))
+                .filter(|(_, name)| name.starts_with(names::CENTRAL_PREFIX))
+                .map(Box::new),
             ours: Ours::read(&pv.metadata).map(Box::new),
         }
-    }
-}
-
-/// One way to choose nodes: all of its requirements must match.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeTerm(pub Vec<NodeRequirement>);
-
-/// One requirement on a node's labels, as in Kubernetes' node selectors.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeRequirement {
-    /// The label.
-    pub key: String,
-    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
-    pub operator: String,
-    /// The values.
-    pub values: Vec<String>,
-}
-
-/// The terms of a node selector.
-#[must_use]
-pub fn node_terms(selector: &NodeSelector) -> Vec<NodeTerm> {
-    selector
-        .node_selector_terms
-        .iter()
-        .map(|term| {
-            NodeTerm(
-                term.match_expressions
-                    .iter()
-                    .flatten()
-                    .map(|r| NodeRequirement {
-                        key: r.key.clone(),
-                        operator: r.operator.clone(),
-                        values: r.values.clone().unwrap_or_default(),
-                    })
-                    .collect(),
-            )
-        })
-        .collect()
-}
-
-impl NodeTerm {
-    /// Whether a node with these labels matches. An operator that is not known matches: what cannot
-    /// be judged is left to the scheduler.
-    #[must_use]
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.0.iter().all(|r| {
-            let value = labels.get(&r.key);
-            match r.operator.as_str() {
-                "In" => value.is_some_and(|v| r.values.contains(v)),
-                "NotIn" => value.is_none_or(|v| !r.values.contains(v)),
-                "Exists" => value.is_some(),
-                "DoesNotExist" => value.is_none(),
-                _ => true,
-            }
-        })
-    }
-}
-
-/// A Node: its labels decide where volumes can be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// Its name.
-    pub name: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-}
-
-impl From<&ObjectMeta> for Node {
-    fn from(meta: &ObjectMeta) -> Self {
-        Self { name: meta.name.clone().unwrap_or_default(), labels: meta.labels.clone().unwrap_or_default() }
     }
 }
 
@@ -410,6 +368,8 @@ pub struct Namespace {
     pub terminating: bool,
     /// Our annotations: settings for all of its PVCs.
     pub settings: BTreeMap<String, String>,
+    /// Its labels.
+    pub labels: Labels,
     /// Pod Security's level that it enforces, if it names one.
     pub enforces: Option<String>,
 }
@@ -420,6 +380,7 @@ impl From<&ObjectMeta> for Namespace {
             name: meta.name.clone().unwrap_or_default(),
             terminating: meta.deletion_timestamp.is_some(),
             settings: settings(meta),
+            labels: labels(meta),
             enforces: meta.labels.as_ref().and_then(|l| l.get("pod-security.kubernetes.io/enforce")).cloned(),
         }
     }
@@ -432,68 +393,17 @@ pub struct Policy {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Whether it leaves the pods out that need the network.
+    pub leaves_restic_out: bool,
 }
 
 impl From<&ObjectMeta> for Policy {
     fn from(meta: &ObjectMeta) -> Self {
-        Self { namespace: namespace(meta), name: meta.name.clone().unwrap_or_default() }
-    }
-}
-
-/// A StorageClass.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StorageClass {
-    /// Its name.
-    pub name: String,
-    /// The CSI driver (or another provisioner).
-    pub driver: String,
-    /// Whether volumes bind only when a pod needs them.
-    pub waits_for_consumer: bool,
-    /// Whether its volumes survive their claims.
-    pub retained: bool,
-    /// Whether it is the cluster's default.
-    pub default: bool,
-}
-
-impl From<&ApiStorageClass> for StorageClass {
-    fn from(class: &ApiStorageClass) -> Self {
+        let of = meta.labels.as_ref().and_then(|l| l.get(names::DESTINATION_TYPE));
         Self {
-            name: class.metadata.name.clone().unwrap_or_default(),
-            driver: class.provisioner.clone(),
-            waits_for_consumer: class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"),
-            retained: class.reclaim_policy.as_deref() == Some("Retain"),
-            default: is_true(&class.metadata, "storageclass.kubernetes.io/is-default-class"),
-        }
-    }
-}
-
-fn is_true(meta: &ObjectMeta, annotation: &str) -> bool {
-    meta.annotations.as_ref().and_then(|a| a.get(annotation)).is_some_and(|v| v == "true")
-}
-
-/// A VolumeSnapshotClass.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SnapshotClass {
-    /// Its name.
-    pub name: String,
-    /// The CSI driver.
-    pub driver: String,
-    /// Whether it is marked as its driver's default.
-    pub default: bool,
-    /// Whether it carries Velero's key, as a label or an annotation.
-    pub velero: bool,
-}
-
-impl From<&ApiSnapshotClass> for SnapshotClass {
-    fn from(class: &ApiSnapshotClass) -> Self {
-        let has = |map: &Option<BTreeMap<String, String>>| {
-            map.as_ref().is_some_and(|m| m.contains_key(VELERO_SNAPSHOT_CLASS))
-        };
-        Self {
-            name: class.metadata.name.clone().unwrap_or_default(),
-            driver: class.driver.clone(),
-            default: is_true(&class.metadata, "snapshot.storage.kubernetes.io/is-default-class"),
-            velero: has(&class.metadata.labels) || has(&class.metadata.annotations),
+            namespace: namespace(meta),
+            name: meta.name.clone().unwrap_or_default(),
+            leaves_restic_out: of.is_some_and(|of| of == names::DISK),
         }
     }
 }

@@ -4,18 +4,21 @@
 //! argument, and what comes out is a plan with reasons. The crates that talk to the API server
 //! or touch files carry such plans out; they decide nothing.
 //!
-//! Data flows one way: [`facts`] and [`world`] (what was observed) -> [`select`], [`copies`], [`admit`],
-//! [`rotate`] (what follows from it) -> [`plan`] (what to do) -> [`record`] (what is written down about it).
+//! Data flows one way: [`facts`] and [`world`] (what was observed) -> [`select`], [`copies`],
+//! [`breaker`], [`admit`], [`rotate`] (what follows from it) -> [`plan`] (what to do) -> [`record`] (what is written down about it).
 
 pub mod admit;
+pub mod breaker;
 pub mod config;
 pub mod copies;
 pub mod duration;
 pub mod facts;
 pub mod forget;
+pub mod handle;
 pub mod hold;
 pub mod maintain;
 pub mod names;
+pub mod options;
 pub mod plan;
 pub mod quantity;
 pub mod reason;

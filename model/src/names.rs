@@ -39,8 +39,13 @@ pub const RUN: &str = "backup-controller.io/run";
 pub const COMPONENT: &str = "backup-controller.io/component";
 /// Label on copy Jobs: the destination.
 pub const DESTINATION: &str = "backup-controller.io/destination";
-/// Label on pods that need the network, and on their Jobs: the destination's type, `restic`.
+/// Label on pods that need the network, and on their Jobs: the destination's type, `restic`. On the `NetworkPolicy`
+/// that leaves them out: `disk`.
 pub const DESTINATION_TYPE: &str = "backup-controller.io/destination-type";
+/// The value of [`DESTINATION_TYPE`] for restic repositories.
+pub const RESTIC: &str = "restic";
+/// The value of [`DESTINATION_TYPE`] for disks.
+pub const DISK: &str = "disk";
 /// Label on Jobs that care for a destination: what they do, a [`crate::maintain::Task`].
 pub const TASK: &str = "backup-controller.io/task";
 
@@ -50,6 +55,8 @@ pub const SOURCE_NAMESPACE: &str = "backup-controller.io/source-namespace";
 pub const SOURCE_NAME: &str = "backup-controller.io/source-name";
 /// Annotation on a CronJob: a hash of what was applied, so that an unchanged one costs no write.
 pub const APPLIED: &str = "backup-controller.io/applied";
+/// On a CronJob that starts nothing by itself: how long after the end of the last run the next one starts.
+pub const AFTER: &str = "backup-controller.io/after";
 /// Annotation on a snapshot: the retention of its source when it was taken; the sweeper goes by it.
 pub const RETENTION_TAKEN: &str = "backup-controller.io/retention-taken";
 /// Annotation on a snapshot: its run's destinations, separated by commas.
@@ -65,6 +72,8 @@ pub const TIME_ZONE: &str = "backup-controller.io/time-zone";
 pub const RETENTION: &str = "backup-controller.io/retention";
 /// Annotation of users on a PVC or Namespace: destinations, separated by commas.
 pub const DESTINATION_SETTING: &str = "backup-controller.io/destination";
+/// Annotation of users on a PVC or Namespace: a [`crate::options::Options`], of copies in restic repositories.
+pub const COPY_OPTIONS: &str = "backup-controller.io/copy-options";
 /// Annotation of users on a PVC: the class that its snapshots are made with.
 pub const SNAPSHOT_CLASS: &str = "backup-controller.io/snapshot-class";
 /// Annotation of users on a PVC: a new value starts one run.
@@ -316,6 +325,13 @@ pub fn run_now_job(source: &SourceId, value: &str) -> String {
     format!("now-{}-{}", cut(&readable, 40), hash(&format!("{}/{value}", source.seed()), 16))
 }
 
+/// The Job that starts so long after the run before it, which ended at that moment: a restart never starts two.
+#[must_use]
+pub fn after_job(source: &SourceId, ended: Timestamp) -> String {
+    let readable = source.name.replace('.', "-");
+    format!("after-{}-{}", cut(&readable, 38), hash(&format!("{}/{}", source.seed(), ended.as_second()), 16))
+}
+
 /// The Job that copies a run to a destination.
 #[must_use]
 pub fn copy_job(source: &SourceId, run: &Run, destination: &str) -> String {
@@ -328,6 +344,19 @@ pub fn copy_job(source: &SourceId, run: &Run, destination: &str) -> String {
         cut(destination, 12),
         hash(&whole, 10)
     )
+}
+
+/// What the names of the objects begin with from which a central copy is made.
+pub const CENTRAL_PREFIX: &str = "central-";
+
+/// The name of the objects from which a central copy is made: content, snapshot and PVC. A content has no namespace,
+/// so the instance is in it.
+#[must_use]
+pub fn central(instance: &str, source: &SourceId, run: &Run, destination: &str) -> String {
+    let readable = source.name.replace('.', "-");
+    let whole = format!("{instance}/{}/{run}/{destination}", source.seed());
+    let run = run.as_str().to_ascii_lowercase();
+    format!("{CENTRAL_PREFIX}{}-{run}-{}-{}", cut(&readable, 16), cut(destination, 10), hash(&whole, 12))
 }
 
 /// The Job that does a task for a source at a destination, of the minute for which it was due.
@@ -426,63 +455,4 @@ pub fn restore_points(pvc: &str, run: &Run, zone: &Zone) -> [String; 3] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn source(name: &str, uid: &str) -> SourceId {
-        SourceId { namespace: "shop".into(), name: name.into(), uid: uid.into() }
-    }
-
-    #[test]
-    fn a_run_is_its_minute_in_utc_and_sorts_by_time() {
-        let run = Run::at("2018-12-02T00:00:59Z".parse().unwrap());
-        assert_eq!(run.as_str(), "20181202T0000Z");
-        assert_eq!(run.time(), "2018-12-02T00:00:00Z".parse::<Timestamp>().unwrap());
-        assert!(run < "20181202T0001Z".parse().unwrap());
-        for bad in ["", "20181202", "20181302T0000Z", "20181202t0000z", "20181202T0000Z/..", "2018-12-02T0Z"] {
-            assert!(bad.parse::<Run>().is_err(), "{bad}");
-        }
-    }
-
-    /// F58, F59: limits of the API, and two names that differ only after the cut.
-    #[test]
-    fn long_names_fit_and_never_meet() {
-        let long = "a".repeat(253);
-        let other = format!("{}b", "a".repeat(252));
-        let run: Run = "20181202T0000Z".parse().unwrap();
-        let (a, b) = (source(&long, "1"), source(&other, "1"));
-        assert!(cronjob(&a).len() <= 52 && copy_job(&a, &run, &"d".repeat(40)).len() <= 63);
-        assert!(event(&a.name, Timestamp::MAX).len() <= 253);
-        assert!(maintain_job(&a, Task::Verify, &run, &"d".repeat(40)).len() <= 63);
-        assert!(run_now_job(&a, "x").len() <= 63 && keeper_job("i", "d", &long).len() <= 63);
-        assert_ne!(cronjob(&a), cronjob(&b));
-        assert_ne!(copy_job(&a, &run, "disk"), copy_job(&b, &run, "disk"));
-        assert_ne!(label_value(&long), label_value(&other));
-        assert!(label_value(&long).len() <= 63);
-        for name in restore_points(&long, &run, &Zone::utc()) {
-            assert!(name.len() <= 253, "{name}");
-        }
-    }
-
-    /// F78.
-    #[test]
-    fn another_uid_is_another_source() {
-        assert_ne!(cronjob(&source("data", "1")), cronjob(&source("data", "2")));
-    }
-
-    #[test]
-    fn restore_points_carry_the_date_of_the_zone() {
-        let run = Run::at("2018-12-02T23:30:00Z".parse().unwrap());
-        let zone: Zone = "Europe/Amsterdam".parse().unwrap();
-        assert_eq!(
-            restore_points("mypvc", &run, &zone),
-            ["mypvc-20181203", "mypvc-20181203-0030", "mypvc-20181202t2330z"]
-        );
-    }
-
-    #[test]
-    fn a_cut_name_does_not_end_in_a_separator() {
-        assert_eq!(cut("abc-.def", 5), "abc");
-        assert_eq!(cut("abcdef", 3), "abc");
-    }
-}
+mod tests;

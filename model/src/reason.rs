@@ -32,7 +32,7 @@ macro_rules! reasons {
 
 reasons! {
     // Left alone by choice.
-    /// An annotation on the PVC or its Namespace says `enabled: false`.
+    /// An annotation on the PVC or its Namespace, or its group, says `enabled: false`.
     Disabled => "remove the annotation backup-controller.io/enabled, or set it to \"true\"",
     /// The configuration is opt-in and nothing opted in.
     NotOptedIn => "annotate the PVC or its Namespace with backup-controller.io/enabled=true",
@@ -171,10 +171,14 @@ reasons! {
     CertificateRefused => "renew the endpoint's certificate, or name its authority in `ca`",
     /// The destination has no room left.
     DestinationFull => "make room: raise the bucket's quota or lower the retention; nothing was deleted",
+    /// A `NetworkPolicy` of an earlier version cuts restic's pods off.
+    NetworkClosed => "delete the NetworkPolicy that the message names: the next copy to a disk makes it anew, and leaves restic out",
     /// Copies wait until the destination works again.
     DestinationDown => "nothing to do: one copy at a time tries, and all go on when it succeeds",
-    /// A Secret of the administrator's with copies in a tenant's namespace, or the other way round.
-    SecretElsewhere => "use runIn: controller with a Secret of the administrator's, runIn: source with the tenant's own",
+    /// A volume of the controller's own namespace, whose Secrets are for central copies only.
+    SecretElsewhere => "use runIn: controller for volumes of the controller's own namespace",
+    /// The snapshot's content is another snapshot's, or of another volume than the source's.
+    SnapshotForeign => "look who made the VolumeSnapshotContent that the message names; nothing of it was read",
     /// The snapshot was deleted before its central copy was made.
     SourceSnapshotLost => "nothing to do: the next run makes another",
     // A restore.
@@ -220,6 +224,24 @@ impl Reason {
                 | Self::NamespaceTerminating
                 | Self::SourceGone
                 | Self::Superseded
+        )
+    }
+}
+
+impl Reason {
+    /// Whether a copy that fails of it says that others to the same destination, with the same credentials, would
+    /// fail too.
+    #[must_use]
+    pub fn is_destinations_fault(self) -> bool {
+        matches!(
+            self,
+            Self::DestinationUnreachable
+                | Self::CredentialsRefused
+                | Self::BucketMissing
+                | Self::WrongRegion
+                | Self::CertificateRefused
+                | Self::DestinationFull
+                | Self::SecretIncomplete
         )
     }
 }

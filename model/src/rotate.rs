@@ -56,11 +56,14 @@ pub enum PointState {
 
 /// The PVC made from a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct PromoterPoint {
     /// Name, UID, version.
     pub id: Identity,
     /// A cheap view of its snapshot, or a full clone.
     pub read_only: bool,
+    /// Whether a copy of it has no result yet, though another one may have made its point good.
+    pub awaited: bool,
     /// Whether a user holds it.
     pub held: bool,
     /// Whether it is being deleted already.
@@ -315,7 +318,7 @@ fn promoter_verdict(
         return Verdict::keep("held by annotation");
     }
     let judged = rules.current.is_none_or(|current| point.run < *current);
-    if !judged || matches!(point.state, PointState::Unrecorded | PointState::Waiting) {
+    if !judged || promoter.awaited || matches!(point.state, PointState::Unrecorded | PointState::Waiting) {
         return Verdict::keep("its copy is not recorded yet");
     }
     match rules.promoters {

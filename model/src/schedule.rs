@@ -12,6 +12,7 @@
 //! copying: where the clock changes by other than an hour (Lord Howe, Troll) or at midnight
 //! (Beirut, Cairo, Havana, Santiago), it may miss or move a run on the day of the change.
 
+mod due;
 mod fields;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::duration::{Span, from_text, shown};
+pub use due::{Due, after, first, start};
 pub use fields::ScheduleError;
 use fields::{Fields, set, values};
 

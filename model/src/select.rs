@@ -1,18 +1,19 @@
 //! Which PVCs are sources, with which settings; and for each of the others, why not.
 //!
-//! A PVC's annotation overrides its Namespace's, which overrides the configuration, inside the
-//! administrator's bounds. A setting that cannot be read is reported, and never guessed at.
+//! A PVC's annotation overrides its Namespace's, which overrides the configuration: the group that the PVC belongs
+//! to, and then the defaults. Annotations stay inside the administrator's bounds. A setting that cannot be read is reported, and never guessed at.
 
 use std::collections::BTreeMap;
 
-use crate::config::{ClassRule, Config, Mode, PromoterRetention};
+use crate::config::{ClassRule, Config, Group, Mode, PromoterRetention};
 use crate::duration::Span;
 use crate::facts::{self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, VELERO_SNAPSHOT_CLASS, Volume};
 use crate::names::{self, Component};
+use crate::options::Options;
 use crate::reason::{Problem, Reason};
 use crate::record::clip;
 use crate::retention::Retention;
-use crate::schedule::{Schedule, Zone};
+use crate::schedule::{Due, Zone};
 
 /// The cluster's classes.
 #[derive(Debug, Clone, Default)]
@@ -46,8 +47,10 @@ pub struct Input<'a> {
 /// How a source is protected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Protection {
-    /// Five fields, `H` resolved.
+    /// Five fields, `H` resolved; or `@after` and a length of time.
     pub schedule: String,
+    /// How long after the end of the last run the next one starts, if that is what the schedule says.
+    pub after: Option<Span>,
     /// The schedule's zone.
     pub zone: Zone,
     /// Half of the schedule's shortest interval, one hour at most: how late a run may still start.
@@ -56,6 +59,11 @@ pub struct Protection {
     pub retention: Retention,
     /// Names of destinations, in the configuration's order.
     pub destinations: Vec<String>,
+    /// By destination: the Secret with its credentials, where the source's group names another one than the
+    /// destination does.
+    pub secrets: BTreeMap<String, String>,
+    /// What it says of its copies in restic repositories.
+    pub options: Options,
     /// The class of its snapshots, and the rule that chose it.
     pub snapshot_class: (String, ClassChoice),
     /// How promoters are made.
@@ -65,6 +73,18 @@ pub struct Protection {
     /// Whether a setting could not be read, so that a default stands in for it. A protection that is in
     /// force is then left as it is, and a new one rotates nothing (law 4).
     pub unreadable: bool,
+}
+
+/// A day that never comes.
+const NEVER: &str = "0 0 30 2 *";
+
+impl Protection {
+    /// What the CronJob says: its schedule, and whether it is suspended. One whose runs count from the end of the
+    /// last is, and fires at no time besides: the controller alone starts its runs.
+    #[must_use]
+    pub fn cron(&self) -> (&str, bool) {
+        if self.after.is_some() { (NEVER, true) } else { (&self.schedule, false) }
+    }
 }
 
 /// How a source's promoters are made.
@@ -158,6 +178,7 @@ fn not_a_source(input: &Input<'_>) -> Option<Problem> {
     match claim.ours.as_ref().map(|o| o.component) {
         Some(Component::Promoter) => return own("the promoter of a snapshot"),
         Some(Component::Disk) => return own("a BackupDisk"),
+        Some(Component::Central) => return own("what a central copy is made from"),
         _ => {}
     }
     if input.from_our_snapshot && claim.from_snapshot.as_deref() == Some(claim.id.name.as_str()) {
@@ -195,10 +216,16 @@ fn not_selected(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Option<Proble
     }
     let on_claim = read_enabled(&claim.settings, "the PVC", warnings);
     let on_namespace = read_enabled(&input.namespace.settings, "the Namespace", warnings);
-    match on_claim.or(on_namespace) {
+    let group = group(input);
+    match on_claim.or(on_namespace).or(group.and_then(|g| g.enabled)) {
         Some(false) => {
-            let place = if on_claim.is_some() { "the PVC" } else { "the Namespace" };
-            let message = format!("{} is \"false\" on {place}", names::ENABLED);
+            let message = match (on_claim, on_namespace, group) {
+                (None, None, Some(group)) => {
+                    format!("the group {} of the configuration says enabled: false", group.name)
+                }
+                (None, ..) => format!("{} is \"false\" on the Namespace", names::ENABLED),
+                (Some(_), ..) => format!("{} is \"false\" on the PVC", names::ENABLED),
+            };
             Some(Problem::new(Reason::Disabled, message))
         }
         None if config.selection.mode == Mode::OptIn => {
@@ -208,6 +235,10 @@ fn not_selected(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Option<Proble
         }
         _ => None,
     }
+}
+
+fn group<'a>(input: &Input<'a>) -> Option<&'a Group> {
+    input.config.group_of(input.claim, input.namespace)
 }
 
 /// A text other than true or false is reported and counts as not set (F73).
@@ -354,7 +385,7 @@ fn promoter_shape(input: &Input<'_>, driver: &str) -> Result<PromoterShape, Prob
         read_only: rule.is_some_and(|r| r.read_only),
         spc_no_relabeling: rule.is_some_and(|r| r.spc_no_relabeling),
         annotations: rule.map(|r| r.annotations.clone()).unwrap_or_default(),
-        retention: input.config.defaults.promoter_retention,
+        retention: group(input).and_then(|g| g.promoter_retention).unwrap_or(input.config.defaults.promoter_retention),
     })
 }
 
@@ -380,37 +411,50 @@ fn settings(
     warnings: &mut Vec<Problem>,
 ) -> Result<Protection, Problem> {
     let (defaults, bounds) = (&input.config.defaults, &input.config.bounds);
+    let group = group(input);
     let readable = warnings.len();
     let seed = input.claim.source().seed();
 
     let zone = setting(input, names::TIME_ZONE, warnings, |text| text.parse::<Zone>().map_err(|e| e.to_string()));
-    let schedule = match setting(input, names::SCHEDULE, warnings, |t| allowed_schedule(t, &seed, bounds.min_interval))
-    {
-        Some(schedule) => schedule,
-        None => Schedule::parse(&defaults.schedule, &seed)
-            .map_err(|why| Problem::new(Reason::InvalidSetting, format!("defaults.schedule: {why}")))?,
+    let due = match setting(input, names::SCHEDULE, warnings, |t| allowed_schedule(t, &seed, bounds.min_interval)) {
+        Some(due) => due,
+        None => configured_schedule(input, &seed)?,
     };
     let retention = setting(input, names::RETENTION, warnings, |text| {
         let read = text.parse::<Retention>().map_err(|e| e.to_string())?;
-        if read.longest(schedule.shortest_interval()) > bounds.max_retention {
+        if read.longest(due.shortest_interval()) > bounds.max_retention {
             return Err(format!("it keeps longer than bounds.maxRetention, {}", bounds.max_retention));
         }
         Ok(read)
     });
-    let half = schedule.shortest_interval().as_secs() / 2;
+    let half = due.shortest_interval().as_secs() / 2;
     let destinations = destinations(input, warnings);
+    let options = setting(input, names::COPY_OPTIONS, warnings, |t| t.parse::<Options>().map_err(|e| e.to_string()));
     let accept_empty = accept_empty(input, warnings);
+    let secrets = group.map(|g| &g.secrets).into_iter().flatten();
     Ok(Protection {
         starting_deadline: Span::from_secs(half.clamp(30, 3600)),
-        schedule: schedule.kubernetes().to_owned(),
-        zone: zone.unwrap_or_else(|| defaults.time_zone.clone()),
-        retention: retention.unwrap_or_else(|| defaults.retention.clone()),
+        schedule: due.text(),
+        after: due.after(),
+        zone: zone.or_else(|| group.and_then(|g| g.time_zone.clone())).unwrap_or_else(|| defaults.time_zone.clone()),
+        retention: retention
+            .or_else(|| group.and_then(|g| g.retention.clone()))
+            .unwrap_or_else(|| defaults.retention.clone()),
+        secrets: secrets.filter(|(d, _)| destinations.contains(d)).map(|(d, s)| (d.clone(), s.clone())).collect(),
         destinations,
+        options: options.unwrap_or_default(),
         unreadable: warnings.len() > readable,
         snapshot_class,
         promoter,
         accept_empty,
     })
+}
+
+/// What the group says, or the defaults.
+fn configured_schedule(input: &Input<'_>, seed: &str) -> Result<Due, Problem> {
+    let of_group = group(input).and_then(|g| Some((format!("groups ({})", g.name), g.schedule.as_ref()?)));
+    let (place, text) = of_group.unwrap_or_else(|| ("defaults".to_owned(), &input.config.defaults.schedule));
+    Due::parse(text, seed).map_err(|why| Problem::new(Reason::InvalidSetting, format!("{place}.schedule: {why}")))
 }
 
 /// Of the PVC alone: that a volume is meant to be empty is true of this one, not of a whole Namespace.
@@ -426,13 +470,13 @@ fn accept_empty(input: &Input<'_>, warnings: &mut Vec<Problem>) -> bool {
     }
 }
 
-fn allowed_schedule(text: &str, seed: &str, min_interval: Span) -> Result<Schedule, String> {
-    let schedule = Schedule::parse(text, seed).map_err(|e| e.to_string())?;
-    let shortest = schedule.shortest_interval();
+fn allowed_schedule(text: &str, seed: &str, min_interval: Span) -> Result<Due, String> {
+    let due = Due::parse(text, seed).map_err(|e| e.to_string())?;
+    let shortest = due.shortest_interval();
     if shortest < min_interval {
         return Err(format!("it fires after {shortest}, sooner than bounds.minInterval, {min_interval}"));
     }
-    Ok(schedule)
+    Ok(due)
 }
 
 /// The destinations that are in force; `none` chooses snapshots only.
@@ -450,5 +494,7 @@ fn destinations(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Vec<String> {
         Ok(allowed.iter().filter(|a| wanted.iter().any(|w| w == *a)).map(|a| (*a).to_owned()).collect())
     });
     warnings.iter_mut().skip(before).for_each(|w| w.reason = Reason::UnknownDestination);
-    chosen.unwrap_or_else(|| config.defaults.destinations.clone())
+    // As the configuration says it, which may name what a tenant may not choose.
+    let configured = || group(input).and_then(|g| g.destinations.clone());
+    chosen.or_else(configured).unwrap_or_else(|| config.defaults.destinations.clone())
 }

@@ -1,8 +1,8 @@
-//! The two types of `snapshot.storage.k8s.io/v1` that we use: external-snapshotter's API, in the fields we read.
+//! The types of `snapshot.storage.k8s.io/v1` that we use: external-snapshotter's API, in the fields we read.
 //!
 //! No crate with these types fits the versions of kube and k8s-openapi in use; these are small enough to keep.
 
-use k8s_openapi::api::core::v1::TypedLocalObjectReference;
+use k8s_openapi::api::core::v1::{ObjectReference, TypedLocalObjectReference};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,70 @@ pub struct VolumeSnapshotError {
     /// When.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
+}
+
+/// The driver's side of a snapshot: what a VolumeSnapshot is bound to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeSnapshotContent {
+    /// Name, labels and so on; it has no namespace.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// Of which snapshot, and of which VolumeSnapshot.
+    #[serde(default)]
+    pub spec: VolumeSnapshotContentSpec,
+    /// What the driver says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<VolumeSnapshotContentStatus>,
+}
+api_type!(VolumeSnapshotContent, "VolumeSnapshotContent", "volumesnapshotcontents", k8s_openapi::ClusterResourceScope);
+
+/// Of which snapshot, and of which VolumeSnapshot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeSnapshotContentSpec {
+    /// `Delete` or `Retain`: what becomes of the driver's snapshot when this object goes.
+    #[serde(default)]
+    pub deletion_policy: String,
+    /// The CSI driver.
+    #[serde(default)]
+    pub driver: String,
+    /// Exactly one of a volume, of which the snapshot was made, and a snapshot that was there.
+    #[serde(default)]
+    pub source: VolumeSnapshotContentSource,
+    /// `Filesystem` or `Block`, as the volume was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_volume_mode: Option<String>,
+    /// The class, which names the driver's Secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_snapshot_class_name: Option<String>,
+    /// The VolumeSnapshot that it belongs to.
+    #[serde(default)]
+    pub volume_snapshot_ref: ObjectReference,
+}
+
+/// Exactly one of the two; both are the driver's words.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeSnapshotContentSource {
+    /// The volume that the snapshot was made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_handle: Option<String>,
+    /// A snapshot that was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_handle: Option<String>,
+}
+
+/// What the driver says of its snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeSnapshotContentStatus {
+    /// The driver's name of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_handle: Option<String>,
+    /// Whether volumes can be made from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_to_use: Option<bool>,
 }
 
 /// How a driver's snapshots are made.

@@ -9,10 +9,13 @@ mod store;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
+
+use crate::breaker::{self, Breakers};
 use crate::config::Config;
 use crate::facts::{
-    Claim, CronJob, Holder, Job, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot, SnapshotClass, StorageClass,
-    Volume,
+    Claim, Content, CronJob, Holder, Job, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot, SnapshotClass,
+    StorageClass, Volume,
 };
 use crate::names::SourceId;
 use crate::reason::Problem;
@@ -43,6 +46,8 @@ pub enum Seen<T> {
 pub enum Change {
     Claim(Seen<Claim>),
     Snapshot(Seen<Snapshot>),
+    /// A VolumeSnapshotContent of ours.
+    Content(Seen<Content>),
     Volume(Seen<Volume>),
     Job(Seen<Job>),
     Pod(Seen<Pod>),
@@ -76,6 +81,8 @@ pub struct Belongings {
     pub jobs: BTreeSet<Key>,
     /// Its CronJobs; one, unless somebody copied it.
     pub cronjobs: BTreeSet<Key>,
+    /// From what its central copies are made: the names that content, snapshot and PVC share.
+    pub central: BTreeSet<String>,
 }
 
 impl Belongings {
@@ -99,6 +106,8 @@ pub struct World {
     pub claims: Store<Claim>,
     /// Our VolumeSnapshots.
     pub snapshots: Store<Snapshot>,
+    /// Our `VolumeSnapshotContents`, of central copies.
+    pub contents: Store<Content>,
     /// PersistentVolumes.
     pub volumes: Store<Volume>,
     /// Our Jobs.
@@ -125,6 +134,10 @@ pub struct World {
     pub(crate) asking: BTreeSet<Key>,
     /// Volumes of disks that are lent for restores.
     pub(crate) grants: BTreeSet<String>,
+    /// By name of a central promoter in our namespace: its volume.
+    pub(crate) central_volumes: HashMap<String, String>,
+    /// What the copies' results say about destinations that can be down.
+    results: breaker::Results,
     /// By source: the last step that the API server refused, until one succeeds.
     pub faults: HashMap<String, Problem>,
     /// By who asks for a restore (its UID): what the API server refused, until that succeeds.
@@ -144,6 +157,7 @@ impl World {
             classes: Classes::default(),
             claims: Store::default(),
             snapshots: Store::default(),
+            contents: Store::default(),
             volumes: Store::default(),
             jobs: Store::default(),
             pods: Store::default(),
@@ -159,6 +173,8 @@ impl World {
             holders: HashMap::new(),
             asking: BTreeSet::new(),
             grants: BTreeSet::new(),
+            central_volumes: HashMap::new(),
+            results: breaker::Results::default(),
             faults: HashMap::new(),
             restore_faults: HashMap::new(),
             waits: HashMap::new(),
@@ -188,6 +204,7 @@ impl World {
             ("deployments", self.restorers.synced),
             ("the snapshot API", self.snapshot_api.is_some()),
             ("volumesnapshots", !with_api || self.snapshots.synced),
+            ("volumesnapshotcontents", !with_api || self.contents.synced),
             ("volumesnapshotclasses", !with_api || self.snapshot_classes.synced),
         ]
         .into_iter()
@@ -224,6 +241,12 @@ impl World {
             let snapshot = self.snapshots.get(namespace, name)?;
             Some(SourceId { namespace: namespace.clone(), name: snapshot.claim.clone()?, uid: uid.to_owned() })
         })
+    }
+
+    /// The destinations that are down at the time `now`.
+    #[must_use]
+    pub fn down(&self, now: Timestamp) -> Breakers {
+        self.results.open(now)
     }
 
     /// The pods of a Job.

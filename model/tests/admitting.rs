@@ -6,7 +6,8 @@ mod fixtures;
 use std::collections::BTreeMap;
 
 use model::Timestamp;
-use model::admit::{Admission, Slot, Waiting, admit};
+use model::admit::{self, Admission, Rank, Slot, Waiting};
+use model::breaker::{Breakers, Open};
 use model::config::Limits;
 use model::duration::Span;
 use model::names::{Run, SourceId};
@@ -19,13 +20,19 @@ fn slot(namespace: &str, destination: &str, disk: &str, node: Option<&str>) -> S
         destination: destination.into(),
         disk: disk.into(),
         node: node.map(str::to_owned),
+        breaker: None,
     }
+}
+
+/// While every destination works.
+fn admit(waiting: &[Waiting], running: &[Slot], limits: &Limits) -> Vec<Admission> {
+    admit::admit(waiting, running, limits, &Breakers::new(), Timestamp::UNIX_EPOCH)
 }
 
 fn waiting(number: u64, slot: Slot) -> Waiting {
     let since = Span::minutes(number).after(Timestamp::UNIX_EPOCH);
     let source = SourceId { namespace: slot.namespace.clone(), name: format!("pvc-{number}"), uid: number.to_string() };
-    Waiting { source, run: Run::at(since), since, slot }
+    Waiting { rank: Rank::Copy, source, run: Run::at(since), since, slot }
 }
 
 fn limits(cluster: u32, namespace: u32, node: u32, destination: u32) -> Limits {
@@ -60,6 +67,32 @@ fn a_disk_takes_one_copy_at_a_time_and_says_how_many_wait() {
     assert_eq!(answers[0], Admission::Start);
     let Admission::Wait(last) = &answers[2] else { unreachable!("{answers:?}") };
     assert_eq!((last.reason, last.message.contains("1 wait before")), (Reason::DiskBusy, true), "{last}");
+}
+
+/// Three sources of which none can be copied: one try at a time, and everybody else as ever.
+#[test]
+fn where_a_destination_is_down_one_copy_at_a_time_tries_and_the_others_wait() {
+    let now = Span::hours(1).after(Timestamp::UNIX_EPOCH);
+    let to = |n: u64, destination: &str| {
+        let breaker = (destination == "s3").then(|| "s3".to_owned());
+        waiting(n, Slot { breaker, ..slot(&format!("ns{n}"), destination, &n.to_string(), None) })
+    };
+    let all = [to(0, "s3"), to(1, "s3"), to(2, "s3"), to(3, "disk")];
+    let open = |next| Open { reason: Reason::DestinationUnreachable, since: Timestamp::UNIX_EPOCH, next };
+    let down = |next| Breakers::from([("s3".to_owned(), open(next))]);
+    let admitted = |running: &[Slot], down: &Breakers| -> Vec<bool> {
+        let answers = admit::admit(&all, running, &limits(9, 9, 9, 9), down, now);
+        answers.iter().map(|a| *a == Admission::Start).collect()
+    };
+    assert_eq!(admitted(&[], &Breakers::new()), [true; 4]);
+    assert_eq!(admitted(&[], &down(Span::minutes(1).after(now))), [false, false, false, true], "before the pause ends");
+    assert_eq!(admitted(&[], &down(now)), [true, false, false, true]);
+    assert_eq!(admitted(std::slice::from_ref(&all[1].slot), &down(now)), [false, false, false, true], "one tries");
+    let answers = admit::admit(&all, &[], &limits(9, 9, 9, 9), &down(now), now);
+    let Admission::Wait(problem) = &answers[2] else { unreachable!("{answers:?}") };
+    assert_eq!(problem.reason, Reason::DestinationDown);
+    let said = "s3 fails since 1970-01-01T00:00:00Z (DestinationUnreachable); one copy at a time tries";
+    assert_eq!(problem.message, said);
 }
 
 prop_compose! {

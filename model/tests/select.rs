@@ -6,8 +6,9 @@ mod fixtures;
 use std::collections::BTreeMap;
 
 use fixtures::{claim, namespace, snapshot_class, storage_class, volume};
-use model::config::Config;
-use model::facts::{Claim, Namespace, Volume};
+use model::config::{Config, PromoterRetention};
+use model::duration::Span;
+use model::facts::{Claim, Labels, Namespace, Volume};
 use model::reason::Reason;
 use model::select::{ClassChoice, Classes, Input, Protection, Verdict, judge};
 
@@ -328,6 +329,93 @@ fn bounds_limit_what_tenants_choose_and_not_what_the_administrator_does() {
     assert_eq!(bounded.clone().on_claim("destination", "vault").protected().destinations, ["vault"]);
     assert_eq!(bounded.clone().on_claim("retention", "10d").protected().retention.to_string(), "10d");
     assert_eq!(bounded.on_claim("schedule", "0 */6 * * *").protected().schedule, "0 */6 * * *");
+}
+
+const GROUPS: &str = "defaults: {schedule: 0 1 * * *, timeZone: Europe/Berlin, retention: 1d, destinations: [disk]}
+groups:
+- {name: other, namespaces: [other-*]}
+- {name: gold, namespaces: [sho?], namespaceLabels: {tier: gold}, schedule: '@after 12h', retention: 9d,
+   destinations: [vault], timeZone: Asia/Tokyo, promoterRetention: keep, secrets: {vault: gold-vault, disk: gold-disk}}
+- {name: marked, pvcLabels: {backup: weekly, team: a}, schedule: 0 1 * * 0}
+- {name: rest, namespaces: ['*'], retention: 3d}
+";
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>())
+}
+
+#[test]
+fn the_first_group_that_fits_goes_before_the_defaults_and_after_annotations() {
+    let group = |c: &Case| c.config.group_of(&c.claim, &c.namespace).map(|g| g.name.clone());
+    let base = case().configured(GROUPS);
+    assert_eq!(group(&base).as_deref(), Some("rest"));
+    let rest = base.protected();
+    assert_eq!(
+        (rest.schedule.as_str(), rest.retention.to_string().as_str()),
+        ("0 1 * * *", "3d"),
+        "the rest is default"
+    );
+
+    let gold = base.clone().with(|c| c.namespace.labels = labels(&[("team", "x"), ("tier", "gold")]));
+    assert_eq!(group(&gold).as_deref(), Some("gold"));
+    let p = gold.protected();
+    assert_eq!((p.schedule.as_str(), p.after), ("@after 12h", Some(Span::hours(12))));
+    assert_eq!(
+        (p.retention.to_string().as_str(), p.zone.name(), p.destinations.join(" ").as_str()),
+        ("9d", "Asia/Tokyo", "vault")
+    );
+    assert_eq!(p.promoter.retention, PromoterRetention::Keep);
+    // Of destinations that it is not copied to it needs no credentials.
+    assert_eq!(p.secrets, BTreeMap::from([("vault".to_owned(), "gold-vault".to_owned())]));
+    let both = gold.clone().on_claim("destination", "disk,vault").protected();
+    assert_eq!(both.secrets.len(), 2);
+
+    let own =
+        gold.clone().on_namespace("schedule", "0 2 * * *").on_namespace("retention", "2d").on_claim("retention", "4d");
+    let p = own.protected();
+    assert_eq!((p.schedule.as_str(), p.after, p.retention.to_string().as_str()), ("0 2 * * *", None, "4d"));
+
+    // All of its labels, and the pattern too.
+    let elsewhere = gold.with(|c| c.claim.namespace = "attic".to_owned());
+    assert_eq!(group(&elsewhere).as_deref(), Some("rest"));
+    let half = base.clone().with(|c| c.claim.labels = labels(&[("backup", "weekly")]));
+    assert_eq!(group(&half).as_deref(), Some("rest"));
+    let marked = base.with(|c| c.claim.labels = labels(&[("backup", "weekly"), ("team", "a"), ("x", "y")]));
+    assert_eq!(group(&marked).as_deref(), Some("marked"));
+    assert_eq!(marked.protected().schedule, "0 1 * * 0");
+}
+
+/// New backups can start disabled, and be enabled one by one.
+#[test]
+fn a_group_enables_and_disables_where_no_annotation_does() {
+    let off = case().configured("groups: [{name: new, namespaces: [shop], enabled: false}]");
+    let Verdict::Unprotected(problem, _) = off.judge() else { panic!("the group is off") };
+    assert_eq!(problem.reason, Reason::Disabled);
+    assert!(problem.message.contains("group new"), "{problem}");
+    off.clone().on_claim("enabled", "true").protected();
+    off.clone().on_namespace("enabled", "true").protected();
+    assert_eq!(off.clone().on_namespace("enabled", "true").on_claim("enabled", "false").reason(), Reason::Disabled);
+    // What is neither true nor false counts as not set.
+    let Verdict::Unprotected(problem, warnings) = off.on_claim("enabled", "yes").judge() else { panic!("it is off") };
+    assert_eq!((problem.reason, warnings.len()), (Reason::Disabled, 1));
+
+    let on = case().configured("selection: {mode: opt-in}\ngroups: [{name: gold, namespaces: [shop], enabled: true}]");
+    on.protected();
+    assert_eq!(on.clone().on_claim("enabled", "false").reason(), Reason::Disabled);
+    assert_eq!(on.with(|c| c.claim.namespace = "attic".to_owned()).reason(), Reason::NotOptedIn);
+    let excluded =
+        "selection: {namespaces: {exclude: [shop]}}\ngroups: [{name: gold, namespaces: [shop], enabled: true}]";
+    assert_eq!(case().configured(excluded).reason(), Reason::NamespaceExcluded);
+}
+
+#[test]
+fn a_schedule_after_the_last_run_keeps_to_the_minimum_interval() {
+    let p = case().on_claim("schedule", "@after 24h").protected();
+    assert_eq!((p.schedule.as_str(), p.after, p.cron()), ("@after 1d", Some(Span::days(1)), ("0 0 30 2 *", true)));
+    let by_clock = case().on_claim("schedule", "0 3 * * *").protected();
+    assert_eq!((by_clock.after, by_clock.cron()), (None, ("0 3 * * *", false)));
+    let (p, warnings) = case().on_claim("schedule", "@after 59m").protection();
+    assert!(warnings[0].contains("bounds.minInterval") && p.unreadable && p.after.is_none(), "{warnings:?}");
 }
 
 /// That a volume is meant to be empty is true of one volume, not of a whole Namespace.

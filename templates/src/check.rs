@@ -7,7 +7,7 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use model::names;
-use model::snapshot::VolumeSnapshot;
+use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -138,6 +138,7 @@ fn fields(kind: &str, object: &Value) -> Result<(), Fault> {
         "PersistentVolumeClaim" => strictly::<PersistentVolumeClaim>(object),
         "PersistentVolume" => strictly::<PersistentVolume>(object),
         "VolumeSnapshot" => strictly::<VolumeSnapshot>(object),
+        "VolumeSnapshotContent" => strictly::<VolumeSnapshotContent>(object),
         other => Err(Fault::Input(format!("no object of the kind {other} is made"))),
     }
 }

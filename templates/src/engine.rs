@@ -50,6 +50,10 @@ files! {
     Promoter = "promoter.yaml.hbs",
     /// The Job that copies that.
     Copy = "copy.yaml.hbs",
+    /// The Job that copies that to a restic repository.
+    CopyRestic = "copy-restic.yaml.hbs",
+    /// The Job of a task for copies.
+    Maintain = "maintain.yaml.hbs",
     /// The PVC of a BackupDisk.
     DiskClaim = "disk-claim.yaml.hbs",
     /// The Job that readies a host's disk.
@@ -68,6 +72,10 @@ files! {
     GrantVolume = "grant-volume.yaml.hbs",
     /// The claim to it.
     GrantClaim = "grant-claim.yaml.hbs",
+    /// The second content of a central copy.
+    CentralContent = "central-content.yaml.hbs",
+    /// The VolumeSnapshot that names it.
+    CentralSnapshot = "central-snapshot.yaml.hbs",
 }
 
 fn empty() -> Templates {

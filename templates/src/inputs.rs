@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use model::config::Destination;
 use model::names::{Run, SourceId};
+use model::options::Options;
 use model::retention::Retention;
 use model::schedule::Zone;
 use serde::{Deserialize, Serialize};
+
+use crate::restic::Repository;
 
 /// What an installation is: the same for all objects that it creates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +53,10 @@ pub struct CopyJob<'a> {
     /// Whether the pod needs the `SELinux` type `spc_t` to read the promoter. Pod Security `baseline`
     /// refuses that type.
     pub spc_no_relabeling: bool,
+    /// What the source says of its copies in restic repositories.
+    pub options: &'a Options,
+    /// The Secret of a restic repository, if it is another one than the destination's.
+    pub secret: Option<&'a str>,
 }
 
 /// A pod that restores.
@@ -69,14 +76,12 @@ pub struct RestorePod<'a> {
     pub source: &'a SourceId,
     /// The run.
     pub run: &'a Run,
-    /// The destination, if it is a dated tree that is restored.
+    /// The destination, unless it is a snapshot that is restored.
     pub destination: Option<&'a str>,
     /// The PVC that is written.
     pub target: &'a str,
-    /// The PVC that has the restore point.
-    pub claim: &'a str,
-    /// The folder in that PVC; `None`: all of it.
-    pub folder: Option<&'a str>,
+    /// What it is written from.
+    pub from: RestoreFrom<'a>,
     /// The node that is preferred.
     pub node: Option<&'a str>,
     /// Whether what the restore point does not have is deleted. For Jobs: in a restore pod a person says so.
@@ -85,6 +90,25 @@ pub struct RestorePod<'a> {
     pub path: Option<&'a str>,
     /// Whether the pod needs the `SELinux` type `spc_t` to read the restore point.
     pub spc_no_relabeling: bool,
+}
+
+/// What a pod restores from.
+#[derive(Debug, Clone, Copy)]
+pub enum RestoreFrom<'a> {
+    /// A PVC.
+    Claim {
+        /// Its name.
+        name: &'a str,
+        /// The folder in it; `None`: all of it.
+        folder: Option<&'a str>,
+    },
+    /// A snapshot in a restic repository.
+    Repository {
+        /// The repository.
+        repository: &'a Repository<'a>,
+        /// The snapshot's id, or the beginning of it; `None`: the one of the run.
+        snapshot: Option<&'a str>,
+    },
 }
 
 /// What a namespace may restore from a disk that is not its own.

@@ -13,14 +13,17 @@
 //! [`Templates`] renders. [`args`] says what the pods are called with.
 
 pub mod args;
+mod central;
 mod check;
 mod engine;
 mod error;
 mod grant;
 mod inputs;
+mod maintain;
 mod network;
 mod objects;
 mod pods;
+mod restic;
 mod restore;
 mod samples;
 #[cfg(test)]
@@ -30,14 +33,18 @@ mod yaml;
 use std::path::Path;
 
 use model::config::{Config, Destination};
+use model::handle::Handle;
 use model::names::SourceId;
+use model::plan::Maintain;
 use model::select::Protection;
 use serde_json::Value;
 
+pub use central::{Central, Shape};
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
-pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestorePod};
+pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestoreFrom, RestorePod};
 pub use objects::sweep_name;
+pub use restic::Repository;
 
 /// Where a pod that creates objects finds the templates that replace the embedded ones: the mount of
 /// [`Install::templates_config_map`].
@@ -79,16 +86,10 @@ impl Templates {
         objects::snapshot_cronjob(self, install, config, source, protection, rotate)
     }
 
-    /// The Job that a value of `run-now` starts, to be created: made from a source's rendered CronJob as
-    /// `kubectl create job --from` makes it. The same value has the same name.
-    pub fn run_now_job(
-        &self,
-        cronjob: &Value,
-        cronjob_uid: &str,
-        source: &SourceId,
-        value: &str,
-    ) -> Result<Value, RenderError> {
-        objects::run_now_job(cronjob, cronjob_uid, source, value)
+    /// The Job of that name which starts one run, to be created: made from a source's rendered CronJob as
+    /// `kubectl create job --from` makes it.
+    pub fn run_job(&self, cronjob: &Value, cronjob_uid: &str, name: &str) -> Result<Value, RenderError> {
+        objects::run_job(cronjob, cronjob_uid, name)
     }
 
     /// The CronJob that rotates what vanished sources left, to be applied. It carries a hash of itself as
@@ -97,9 +98,21 @@ impl Templates {
         objects::sweep_cronjob(self, install, config)
     }
 
-    /// The Job that copies a promoter to a destination, in the source's namespace, to be created.
+    /// The Job that copies a promoter to a destination, to be created: in the source's namespace, or in the
+    /// controller's if the destination's copies run there.
     pub fn copy_job(&self, install: &Install, config: &Config, copy: &CopyJob<'_>) -> Result<Value, RenderError> {
         objects::copy_job(self, install, config, copy)
+    }
+
+    /// The Job of a task for a source's copies, in the source's namespace or the controller's, to be created.
+    pub fn maintain_job(
+        &self,
+        install: &Install,
+        config: &Config,
+        destination: &Destination,
+        task: &Maintain,
+    ) -> Result<Value, RenderError> {
+        maintain::job(self, install, config, destination, task)
     }
 
     /// The PVC of a tenant's namespace at a destination that is a claim, to be created. For a destination
@@ -178,6 +191,21 @@ impl Templates {
     /// What keeps the pods of copies and restores in a namespace off the network, to be created.
     pub fn network_policy(&self, install: &Install, namespace: &str) -> Result<Value, RenderError> {
         network::policy(self, install, namespace)
+    }
+
+    /// The second content over a run's snapshot, to be created.
+    pub fn central_content(&self, central: &Central<'_>, handle: &Handle) -> Result<Value, RenderError> {
+        central.content(self, handle)
+    }
+
+    /// The VolumeSnapshot that names it, in the controller's namespace, to be created.
+    pub fn central_snapshot(&self, central: &Central<'_>) -> Result<Value, RenderError> {
+        central.snapshot(self)
+    }
+
+    /// The PVC made from that, to be created.
+    pub fn central_promoter(&self, central: &Central<'_>, shape: &Shape<'_>) -> Result<Value, RenderError> {
+        central.promoter(self, shape)
     }
 
     /// The snapshot of a run, to be created.

@@ -1,4 +1,4 @@
-//! What keeps the pods of copies and restores off the network.
+//! What keeps the pods of copies and restores off the network, but those of restic.
 
 use model::names::{self, Component};
 use serde_json::{Value, json};
@@ -10,20 +10,23 @@ use crate::error::RenderError;
 use crate::objects::{Marks, Order, values};
 
 pub(crate) fn policy(templates: &Templates, install: &Install, namespace: &str) -> Result<Value, RenderError> {
+    let offline = [Component::Copy, Component::Restore, Component::Maintain].map(Component::as_str);
     let selector = json!({
         "matchLabels": {names::MANAGED_BY: names::MANAGER, names::INSTANCE: install.instance},
-        "matchExpressions": [{
-            "key": names::COMPONENT,
-            "operator": "In",
-            "values": [Component::Copy.as_str(), Component::Restore.as_str()],
-        }],
+        "matchExpressions": [
+            {"key": names::COMPONENT, "operator": "In", "values": offline},
+            // restic reaches its repository over the network.
+            {"key": names::DESTINATION_TYPE, "operator": "DoesNotExist"},
+        ],
     });
+    let mut marks = Marks::new(&install.instance, Component::Policy);
+    marks.label(names::DESTINATION_TYPE, names::DISK);
     Order {
         template: Template::NetworkPolicy,
         kind: ("networking.k8s.io/v1", "NetworkPolicy"),
         name: names::network_policy(&install.instance),
         namespace: Some(namespace.to_owned()),
-        marks: Marks::new(&install.instance, Component::Policy),
+        marks,
         values: values! {
             "podSelector": selector,
         },

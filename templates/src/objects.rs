@@ -14,7 +14,7 @@ use crate::check::{self, Expected, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
 use crate::pods::{Mount, PodRules};
-use crate::{CopyJob, Install, Point, Promoter, TEMPLATES_DIR};
+use crate::{CopyJob, Install, Point, Promoter, TEMPLATES_DIR, restic};
 
 /// What a copy may do as root: read and write whatever there is, and keep owners, modes, capabilities
 /// and devices. All of it is within Pod Security `baseline`.
@@ -65,8 +65,11 @@ impl Marks {
         self
     }
 
-    fn destination(mut self, destination: &Destination) -> Self {
+    pub(crate) fn destination(mut self, destination: &Destination) -> Self {
         self.label(names::DESTINATION, &names::label_value(&destination.name));
+        if destination.restic().is_some() {
+            self.label(names::DESTINATION_TYPE, names::RESTIC);
+        }
         self
     }
 }
@@ -110,7 +113,7 @@ impl Order {
     }
 }
 
-fn fail(template: Template, fault: Fault) -> RenderError {
+pub(crate) fn fail(template: Template, fault: Fault) -> RenderError {
     RenderError { template: template.file(), place: None, fault }
 }
 
@@ -193,9 +196,9 @@ fn cronjob(
     }
 }
 
-/// Not suspended, and said so: what is left out of an applied object is not put back if somebody edits it.
-fn running(mut object: Value) -> Value {
-    object["spec"]["suspend"] = Value::Bool(false);
+/// Suspended or not, and said so: what is left out of an applied object is not put back if somebody edits it.
+fn suspended(mut object: Value, suspended: bool) -> Value {
+    object["spec"]["suspend"] = Value::Bool(suspended);
     object
 }
 
@@ -227,29 +230,29 @@ pub(crate) fn snapshot_cronjob(
     rotate: bool,
 ) -> Result<Value, RenderError> {
     let args = args::snapshot_args(install, config, source, protection, rotate);
+    let (schedule, suspend) = protection.cron();
+    let mut marks = Marks::new(&install.instance, Component::Snapshot).source(source);
+    if let Some(after) = protection.after {
+        marks.annotate(names::AFTER, &after.to_string());
+    }
     let mut order = cronjob(
         Template::Cronjob,
         install,
         config,
         names::cronjob(source),
-        Marks::new(&install.instance, Component::Snapshot).source(source),
+        marks,
         &args,
-        (&protection.schedule, protection.zone.name(), protection.starting_deadline.as_secs()),
+        (schedule, protection.zone.name(), protection.starting_deadline.as_secs()),
     );
     order.values.extend(values! {
         "templatesConfigMap": install.templates_config_map,
         "templatesDir": TEMPLATES_DIR,
         "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
     });
-    order.render(templates).map(running).map(with_hash)
+    order.render(templates).map(|object| suspended(object, suspend)).map(with_hash)
 }
 
-pub(crate) fn run_now_job(
-    cronjob: &Value,
-    cronjob_uid: &str,
-    source: &SourceId,
-    value: &str,
-) -> Result<Value, RenderError> {
+pub(crate) fn run_job(cronjob: &Value, cronjob_uid: &str, job: &str) -> Result<Value, RenderError> {
     let missing =
         |what: &str| fail(Template::Cronjob, Fault::Input(format!("no Job can be made from a CronJob without {what}")));
     let text = |pointer: &str| cronjob.pointer(pointer).and_then(Value::as_str);
@@ -264,7 +267,7 @@ pub(crate) fn run_now_job(
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": names::run_now_job(source, value),
+            "name": job,
             "namespace": namespace,
             "labels": metadata["labels"],
             "annotations": annotations,
@@ -301,6 +304,9 @@ pub(crate) fn copy_job(
     copy: &CopyJob<'_>,
 ) -> Result<Value, RenderError> {
     let (source, destination) = (copy.source, copy.destination);
+    if destination.restic().is_some() {
+        return restic::copy_job(templates, install, config, copy);
+    }
     let disk = disk_claim_name(Template::Copy, destination)?;
     // A host's disk is reached through a volume that is the namespace's folder already.
     let host_disk = matches!(destination.store, Store::HostPath(_));
@@ -383,7 +389,7 @@ pub(crate) fn disk_claim(
 }
 
 /// The PVC of a destination that is a disk.
-fn disk_claim_name(template: Template, destination: &Destination) -> Result<String, RenderError> {
+pub(crate) fn disk_claim_name(template: Template, destination: &Destination) -> Result<String, RenderError> {
     names::disk_claim(destination)
         .ok_or_else(|| fail(template, Fault::Input(format!("the destination {} is no disk", destination.name))))
 }

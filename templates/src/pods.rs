@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::args::SECRET_DIR;
 use crate::check::{not_ours, path};
 use crate::error::Fault;
 
@@ -27,6 +28,12 @@ pub(crate) struct PodRules {
     pub(crate) host_path: Option<(String, &'static str)>,
     /// The PVCs that it mounts: these and no others.
     pub(crate) mounts: Vec<Mount>,
+    /// The Secret that it mounts at [`SECRET_DIR`]: this and no other, and never as a variable.
+    pub(crate) secret: Option<String>,
+    /// A variable of its first container.
+    pub(crate) variable: Option<(&'static str, String)>,
+    /// The volume that is made for the pod and goes with it: this and no other.
+    pub(crate) ephemeral: Option<Value>,
     /// Its first container: image, program, arguments.
     pub(crate) image: String,
     pub(crate) command: &'static str,
@@ -206,6 +213,7 @@ enum Volume<'a> {
     Harmless,
     Claim(&'a str, &'a Mount),
     Host(&'a str, &'static str),
+    Secret(&'a str),
 }
 
 fn volume<'a>(rules: &'a PodRules, volume: &At<'a>) -> Result<Volume<'a>, Fault> {
@@ -236,6 +244,21 @@ fn volume<'a>(rules: &'a PodRules, volume: &At<'a>) -> Result<Volume<'a>, Fault>
                     None => at.must_be_absent()?,
                 }
             }
+            "secret" => {
+                let Some(ours) = &rules.secret else {
+                    at.must_be_absent()?;
+                    continue;
+                };
+                let secret = at.get("secretName");
+                secret.must(secret.text() == Some(ours), format!("\"{ours}\""))?;
+                // The program says which Secret is missing; the kubelet would wait for it.
+                at.get("optional").must(at.get("optional").is_true(), "true")?;
+                return Ok(Volume::Secret(name));
+            }
+            "ephemeral" => match &rules.ephemeral {
+                Some(ours) => at.must(at.value == ours, ours.to_string())?,
+                None => at.must_be_absent()?,
+            },
             harmless if HARMLESS_VOLUMES.contains(&harmless) => {}
             _ => at.must(false, "left out")?,
         }
@@ -266,6 +289,11 @@ fn mounts(volumes: &[Volume<'_>], container: &At<'_>) -> Result<(), Fault> {
                     let propagation = mount.get("mountPropagation");
                     propagation.must(propagation.text() != Some("Bidirectional"), "\"HostToContainer\" or left out")?;
                 }
+                Volume::Secret(volume) if name.text() == Some(volume) => {
+                    let (path, read_only) = (mount.get("mountPath"), mount.get("readOnly"));
+                    path.must(path.text() == Some(SECRET_DIR), format!("\"{SECRET_DIR}\""))?;
+                    read_only.must(read_only.is_true(), "true")?;
+                }
                 _ => {}
             }
         }
@@ -287,6 +315,11 @@ fn program(rules: &PodRules, volumes: &[Volume<'_>], container: &At<'_>) -> Resu
         let (at, ours) = (container.get(field), if field.ends_with("Path") { "/dev/termination-log" } else { "File" });
         at.must(at.value.is_null() || at.text() == Some(ours), format!("\"{ours}\" or left out"))?;
     }
+    if let Some((name, value)) = &rules.variable {
+        let list = container.get("env");
+        let there = list.items().any(|v| v.get("name").text() == Some(name) && v.get("value").text() == Some(value));
+        list.must(there, format!("{name} with the value {value}"))?;
+    }
     let root = container.get("securityContext").get("readOnlyRootFilesystem");
     root.must(root.is_true(), "true")?;
     let list = container.get("volumeMounts");
@@ -298,6 +331,10 @@ fn program(rules: &PodRules, volumes: &[Volume<'_>], container: &At<'_>) -> Resu
     if let Some((folder, at)) = &rules.host_path {
         let there = volumes.iter().any(|v| matches!(v, Volume::Host(n, _) if mounted(n)));
         list.must(there, format!("the host's {folder} at {at}"))?;
+    }
+    if let Some(secret) = &rules.secret {
+        let there = volumes.iter().any(|v| matches!(v, Volume::Secret(n) if mounted(n)));
+        list.must(there, format!("the Secret {secret} at {SECRET_DIR}"))?;
     }
     Ok(())
 }

@@ -1,22 +1,28 @@
 //! Restore pods: of a Deployment that asks for one, or of a Job.
+//!
+//! Where the restore point is a PVC, it is mounted beside the volume that is written. Where it is in a restic
+//! repository, the pod has what reaches that instead.
 
 use model::config::Config;
 use model::names::{self, Component};
 use serde_json::{Map, Value, json};
 
 use crate::Install;
-use crate::RestorePod;
-use crate::args::{self, DESTINATION_DIR, SOURCE_DIR};
+use crate::args::{self, DESTINATION_DIR, RESTORE_COMMAND, SOURCE_DIR};
 use crate::check::Pin;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
 use crate::objects::{COPY_CAPABILITIES, Marks, Order, program, values};
 use crate::pods::{Mount, PodRules};
+use crate::{RestoreFrom, RestorePod};
 
 fn marks(install: &Install, pod: &RestorePod<'_>) -> Marks {
     let mut marks = Marks::new(&install.instance, Component::Restore).source(pod.source).run(pod.run);
     if let Some(destination) = pod.destination {
         marks.label(names::DESTINATION, &names::label_value(destination));
+    }
+    if matches!(pod.from, RestoreFrom::Repository { .. }) {
+        marks.label(names::DESTINATION_TYPE, names::RESTIC);
     }
     marks.annotate(names::RESTORE_FROM, pod.request);
     marks.annotate(names::RESTORE_STATUS, pod.status);
@@ -29,8 +35,10 @@ fn pod(install: &Install, config: &Config, pod: &RestorePod<'_>, args: &[String]
     let selinux = pod.spc_no_relabeling.then_some("spc_t");
     let mut values = values! {
         "target": pod.target,
-        "claim": pod.claim,
-        "subPath": pod.folder,
+        "claim": Value::Null,
+        "subPath": Value::Null,
+        "resticMounts": json!([]),
+        "resticVolumes": json!([]),
         "node": pod.node,
         "sourceDir": SOURCE_DIR,
         "destinationDir": DESTINATION_DIR,
@@ -43,18 +51,39 @@ fn pod(install: &Install, config: &Config, pod: &RestorePod<'_>, args: &[String]
         root: true,
         capabilities: COPY_CAPABILITIES,
         selinux_type: selinux,
-        mounts: vec![
-            Mount { claim: pod.target.to_owned(), path: SOURCE_DIR, sub_path: None, read_only: false },
-            Mount {
-                claim: pod.claim.to_owned(),
-                path: DESTINATION_DIR,
-                sub_path: pod.folder.map(str::to_owned),
-                read_only: true,
-            },
-        ],
+        mounts: vec![Mount { claim: pod.target.to_owned(), path: SOURCE_DIR, sub_path: None, read_only: false }],
         ..rules
     };
+    let rules = point(pod, &mut values, rules);
     (values, rules)
+}
+
+/// What the pod has of its restore point.
+fn point(pod: &RestorePod<'_>, values: &mut Map<String, Value>, mut rules: PodRules) -> PodRules {
+    match pod.from {
+        RestoreFrom::Claim { name, folder } => {
+            values.extend(values! {
+                "claim": name,
+                "subPath": folder,
+            });
+            rules.mounts.push(Mount {
+                claim: name.to_owned(),
+                path: DESTINATION_DIR,
+                sub_path: folder.map(str::to_owned),
+                read_only: true,
+            });
+            rules
+        }
+        RestoreFrom::Repository { repository, .. } => repository.pod(values, rules),
+    }
+}
+
+/// The command that restores.
+fn command(pod: &RestorePod<'_>) -> Vec<String> {
+    match pod.from {
+        RestoreFrom::Claim { .. } => vec!["restore".to_owned()],
+        RestoreFrom::Repository { repository, snapshot } => args::restic_restore_args(repository, pod.run, snapshot),
+    }
 }
 
 pub(crate) fn deployment(
@@ -63,7 +92,14 @@ pub(crate) fn deployment(
     config: &Config,
     restore: &RestorePod<'_>,
 ) -> Result<Value, RenderError> {
-    let (values, rules) = pod(install, config, restore, &["idle".to_owned()]);
+    let (mut values, mut rules) = pod(install, config, restore, &["idle".to_owned()]);
+    values.insert("restoreCommand".to_owned(), Value::Null);
+    if let RestoreFrom::Repository { .. } = restore.from {
+        // restore.sh is the tenant's, and calls `backup-job restore`, whatever there is to restore from.
+        let command = args::escape(&json!(command(restore)).to_string());
+        values.insert("restoreCommand".to_owned(), json!({"name": RESTORE_COMMAND, "value": command}));
+        rules.variable = Some((RESTORE_COMMAND, command));
+    }
     Order {
         template: Template::Restore,
         kind: ("apps/v1", "Deployment"),
@@ -88,7 +124,7 @@ pub(crate) fn job(
     config: &Config,
     restore: &RestorePod<'_>,
 ) -> Result<Value, RenderError> {
-    let args = args::restore_args(restore.delete, restore.path);
+    let args = args::unasked(command(restore), restore.delete, restore.path);
     let (mut values, rules) = pod(install, config, restore, &args);
     values.insert("backoffLimit".to_owned(), json!(config.retries.copy));
     values.insert("activeDeadlineSeconds".to_owned(), json!(config.deadlines.copy.as_secs()));

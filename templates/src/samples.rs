@@ -3,25 +3,37 @@
 
 use std::collections::BTreeMap;
 
-use model::config::{AccessMode, Claim, Config, Destination, HostPath, Store};
+use model::config::{
+    AccessMode, All, Claim, Compression, Config, Destination, HostPath, Restic, RunIn, Sample, Scratch, Store,
+};
 use model::duration::Span;
+use model::handle::Handle;
+use model::maintain::{PARTS, Part};
 use model::names::{Run, SourceId};
+use model::options::Options;
+use model::plan::{Drill, Maintain, Work};
 use model::schedule::Zone;
 use model::select::{ClassChoice, PromoterShape, Protection};
 use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{CopyJob, Grant, Install, Medium, Point, Promoter, RestorePod};
+use crate::{Central, CopyJob, Grant, Install, Medium, Point, Promoter, Repository, RestoreFrom, RestorePod, Shape};
 
 /// Renders every template with samples.
 pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let mut all = render_usual(templates)?;
+    all.extend(render_central(templates)?);
+    Ok(all)
+}
+
+fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
     let install = install();
     let config = Config::default();
     let source = source();
     let protection = protection(&config);
     let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
-    let (claim, host) = (claim(), host());
+    let (claim, host, restic) = (claim(), host(), restic());
     let copy = |destination, spc_no_relabeling| CopyJob {
         source: &source,
         run: &run,
@@ -31,6 +43,8 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         zone: &protection.zone,
         accept_empty: false,
         spc_no_relabeling,
+        options: &protection.options,
+        secret: None,
     };
     let name = "mypvc-20181202";
     let promoter = Promoter {
@@ -53,35 +67,6 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
         retention: &protection.retention,
         destinations: &protection.destinations,
     };
-    let restore = RestorePod {
-        namespace: &source.namespace,
-        name: "restore-mypvc",
-        request: "pvc=mypvc date=20181202",
-        status: "{}",
-        holders: "{}",
-        source: &source,
-        run: &run,
-        destination: None,
-        target: "mypvc",
-        claim: name,
-        folder: None,
-        node: None,
-        delete: false,
-        path: None,
-        spc_no_relabeling: false,
-    };
-    let folder = model::restore::tree_path(false, &source.namespace, &source.name, &source.uid, &run);
-    let from_disk = RestorePod {
-        name: "restore-mypvc-0123456789abcdef",
-        request: "pvc=mypvc date=20181202 from=disk delete=true path=etc",
-        destination: Some("disk"),
-        claim: "backup-disk",
-        folder: Some(&folder),
-        node: Some("node-2"),
-        delete: true,
-        path: Some("etc"),
-        ..restore
-    };
     let affinity = serde_json::Value::Null;
     let csi = serde_json::json!({"driver": "csi.example.com", "volumeHandle": "42"});
     let Store::HostPath(host_path) = &host.store else { return Ok(Vec::new()) };
@@ -95,23 +80,171 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
     };
     let on_host = grant(Medium::Host { path: &host_path.path, node_selector: &host_path.node_selector });
     let on_csi = grant(Medium::Csi { source: &csi, node_affinity: &affinity });
-    Ok(vec![
+    let mut all = restores(templates, &install, &config)?;
+    all.extend(disks(templates, &install, &config)?);
+    all.extend(tasks(templates, &install, &config)?);
+    all.extend([
         ("network-policy", templates.network_policy(&install, &source.namespace)?),
         ("grant-volume-host", templates.grant_volume(&on_host)?),
         ("grant-volume", templates.grant_volume(&on_csi)?),
         ("grant-claim", templates.grant_claim(&on_csi)?),
-        ("restore", templates.restore_deployment(&install, &config, &restore)?),
-        ("restore-job", templates.restore_job(&install, &config, &from_disk)?),
         ("cronjob", templates.snapshot_cronjob(&install, &config, &source, &protection, true)?),
         ("sweep", templates.sweep_cronjob(&install, &config)?),
         ("snapshot", templates.volume_snapshot(&point)?),
         ("promoter", templates.promoter(&promoter)?),
         ("copy", templates.copy_job(&install, &config, &copy(&claim, false))?),
         ("copy-host", templates.copy_job(&install, &config, &copy(&host, true))?),
-        ("disk-claim", templates.disk_claim(&install, &claim, &source.namespace)?),
-        ("keeper", templates.keeper_job(&install, &config, &host, &source.namespace)?),
-        ("disk-volume", templates.disk_volume(&install, &host, &source.namespace)?),
-        ("host-disk-claim", templates.host_disk_claim(&install, &host, &source.namespace)?),
+        ("copy-restic", templates.copy_job(&install, &config, &copy(&restic, false))?),
+    ]);
+    Ok(all)
+}
+
+/// The pods that restore, from each kind of restore point.
+fn restores(
+    templates: &Templates,
+    install: &Install,
+    config: &Config,
+) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let (source, protection, restic) = (source(), protection(config), restic());
+    let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
+    let restore = RestorePod {
+        namespace: &source.namespace,
+        name: "restore-mypvc",
+        request: "pvc=mypvc date=20181202",
+        status: "{}",
+        holders: "{}",
+        source: &source,
+        run: &run,
+        destination: None,
+        target: "mypvc",
+        from: RestoreFrom::Claim { name: "mypvc-20181202", folder: None },
+        node: None,
+        delete: false,
+        path: None,
+        spc_no_relabeling: false,
+    };
+    let folder = model::restore::tree_path(false, &source.namespace, &source.name, &source.uid, &run);
+    let from_disk = RestorePod {
+        name: "restore-mypvc-0123456789abcdef",
+        request: "pvc=mypvc date=20181202 from=disk delete=true path=etc",
+        destination: Some("disk"),
+        from: RestoreFrom::Claim { name: "backup-disk", folder: Some(&folder) },
+        node: Some("node-2"),
+        delete: true,
+        path: Some("etc"),
+        ..restore
+    };
+    let repository = Repository::new(&install.namespace, &restic, &source, &protection.options, None);
+    let Some(repository) = &repository else { return Ok(Vec::new()) };
+    let restic_pod = RestorePod {
+        request: "pvc=mypvc date=20181202 from=s3",
+        destination: Some("s3"),
+        from: RestoreFrom::Repository { repository, snapshot: None },
+        ..restore
+    };
+    let restic_job = RestorePod {
+        name: "restore-mypvc-0123456789abcdef",
+        request: "pvc=mypvc snapshot=0123abcd from=s3 path=etc",
+        destination: Some("s3"),
+        from: RestoreFrom::Repository { repository, snapshot: Some("0123abcd") },
+        path: Some("etc"),
+        ..restore
+    };
+    Ok(vec![
+        ("restore", templates.restore_deployment(install, config, &restore)?),
+        ("restore-job", templates.restore_job(install, config, &from_disk)?),
+        ("restore-restic", templates.restore_deployment(install, config, &restic_pod)?),
+        ("restore-restic-job", templates.restore_job(install, config, &restic_job)?),
+    ])
+}
+
+/// A central copy, and what it is made from.
+fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], RenderError> {
+    let (install, config, source, destination) = (install(), Config::default(), source(), central());
+    let (run, protection) = (Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default()), protection(&config));
+    let central = Central { install: &install, source: &source, run: &run, destination: &destination };
+    let name = model::names::central(&install.instance, &source, &run, &destination.name);
+    let copy = CopyJob {
+        source: &source,
+        run: &run,
+        destination: &destination,
+        promoter: &name,
+        retention: None,
+        zone: &protection.zone,
+        accept_empty: false,
+        spc_no_relabeling: false,
+        options: &protection.options,
+        secret: None,
+    };
+    let handle = Handle {
+        driver: "rbd.csi.example.com".to_owned(),
+        snapshot: "0001-pool-42".to_owned(),
+        class: Some("rbd-snapshots".to_owned()),
+        mode: Some("Filesystem".to_owned()),
+    };
+    let shape = Shape {
+        bytes: 10 << 30,
+        storage_class: &protection.promoter.storage_class,
+        read_only: true,
+        annotations: &protection.promoter.annotations,
+    };
+    Ok([
+        ("copy-central", templates.copy_job(&install, &config, &copy)?),
+        ("central-content", templates.central_content(&central, &handle)?),
+        ("central-snapshot", templates.central_snapshot(&central)?),
+        ("central-promoter", templates.central_promoter(&central, &shape)?),
+    ])
+}
+
+/// What a disk is made of.
+fn disks(templates: &Templates, install: &Install, config: &Config) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let (claim, host, namespace) = (claim(), host(), source().namespace);
+    Ok(vec![
+        ("disk-claim", templates.disk_claim(install, &claim, &namespace)?),
+        ("keeper", templates.keeper_job(install, config, &host, &namespace)?),
+        ("disk-volume", templates.disk_volume(install, &host, &namespace)?),
+        ("host-disk-claim", templates.host_disk_claim(install, &host, &namespace)?),
+    ])
+}
+
+/// The Jobs of tasks.
+fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let (source, protection, claim, restic) = (source(), protection(config), claim(), restic());
+    let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
+    let drill = Drill {
+        run: run.clone(),
+        snapshot: None,
+        promoter: "mypvc-20181202".to_owned(),
+        sample: Sample::Files(100),
+        scratch: Scratch::default(),
+        accept_empty: false,
+        spc_no_relabeling: false,
+    };
+    let own_volume = Scratch { size: "20Gi".to_owned(), storage_class: Some("fast".to_owned()) };
+    let from_restic = Drill {
+        snapshot: Some("0123456789abcdef".to_owned()),
+        sample: Sample::All(All::All),
+        scratch: own_volume,
+        spc_no_relabeling: true,
+        ..drill.clone()
+    };
+    let task = |destination: &Destination, work| {
+        let due = Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default());
+        let (source, options) = (source.clone(), protection.options.clone());
+        let task = Maintain { source, destination: destination.name.clone(), due, work, options, isolate: false };
+        templates.maintain_job(install, config, destination, &task)
+    };
+    let prune = Work::Prune {
+        retention: config.defaults.retention.clone(),
+        zone: protection.zone.clone(),
+        holds: vec![run.clone()],
+        max_deletes: 3,
+    };
+    Ok(vec![
+        ("maintain-prune", task(&restic, prune)?),
+        ("maintain-verify", task(&restic, Work::Verify(Part { number: 3, of: PARTS }))?),
+        ("maintain-drill", task(&restic, Work::Drill(from_restic))?),
+        ("maintain-drill-disk", task(&claim, Work::Drill(drill))?),
     ])
 }
 
@@ -138,10 +271,13 @@ pub(crate) fn source() -> SourceId {
 pub(crate) fn protection(config: &Config) -> Protection {
     Protection {
         schedule: "17 3 * * *".to_owned(),
+        after: None,
         zone: Zone::utc(),
         starting_deadline: Span::hours(1),
         retention: config.defaults.retention.clone(),
         destinations: vec!["disk".to_owned(), "attic".to_owned()],
+        secrets: BTreeMap::new(),
+        options: Options { exclude: vec!["*.tmp".to_owned()], ..Options::default() },
         snapshot_class: ("rbd-snapshots".to_owned(), ClassChoice::Only),
         promoter: PromoterShape {
             storage_class: "rbd-noload".to_owned(),
@@ -184,4 +320,29 @@ pub(crate) fn host() -> Destination {
         checksum_every: 30,
         drill: None,
     }
+}
+
+/// A restic destination with all that a pod can get.
+pub(crate) fn restic() -> Destination {
+    let restic = Restic {
+        ca: Some("s3-ca".to_owned()),
+        compression: Compression::Max,
+        pack_size: Some(32),
+        limit_upload: Some(1024),
+        limit_download: Some(2048),
+        environment: BTreeMap::from([("HTTPS_PROXY".to_owned(), "http://proxy:3128".to_owned())]),
+        cache: Some("1Gi".to_owned()),
+        ..Restic::named("backup-s3")
+    };
+    let store = Store::Restic(Box::new(restic));
+    Destination { name: "s3".to_owned(), store, retention: None, checksum_every: 30, drill: None }
+}
+
+/// A restic destination whose copies run in the controller's namespace.
+pub(crate) fn central() -> Destination {
+    let mut destination = restic();
+    if let Store::Restic(restic) = &mut destination.store {
+        restic.run_in = RunIn::Controller;
+    }
+    Destination { name: "vault".to_owned(), ..destination }
 }

@@ -8,7 +8,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use model::config::{Config, Store};
+use model::duration::Span;
 use model::names::{self, Run, SourceId};
+use model::options::Options;
+use model::schedule::Schedule;
+use model::select::Protection;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -216,11 +220,15 @@ fn fields_on_which_safety_rests_stay_as_they_are() {
 
 #[test]
 fn no_template_gives_a_pod_more_than_ours_may_have() {
-    use Template::{Copy, Cronjob, Keeper};
+    use Template::{Copy, CopyRestic, Cronjob, Keeper, Maintain};
     let spec = "      enableServiceLinks: false\n";
     let also = |line: &str| format!("{spec}      {line}\n");
     let volumes = "        - name: tmp\n          emptyDir: {}\n";
     let volume = |line: &str| format!("{volumes}        - {{name: more, {line}}}\n");
+    let more = "{{#each resticVolumes}}\n        - {{json this}}\n        {{/each}}";
+    let mounts = "{{#each resticMounts}}\n            - {{json this}}\n            {{/each}}";
+    let volumes_of_task = "{{#each volumes}}\n        - {{json this}}\n        {{/each}}";
+    let mounts_of_task = "{{#each mounts}}\n            - {{json this}}\n            {{/each}}";
     let side = |line: &str| format!("      containers:\n        - {{name: side, image: x, {line}}}\n");
     for (template, from, to, why) in [
         (Copy, spec, also("hostNetwork: true"), "spec.template.spec.hostNetwork must be false, and is true"),
@@ -276,6 +284,21 @@ fn no_template_gives_a_pod_more_than_ours_may_have() {
         (Copy, "{{json args}}", "[copy]".to_owned(), "containers[0].args must be "),
         (Copy, "terminationMessagePolicy: File", "terminationMessagePolicy: FallbackToLogsOnError".to_owned(), "terminationMessagePolicy must be \"File\""),
         (Copy, "imagePullPolicy", "ports: [{containerPort: 1, hostPort: 1}]\n          imagePullPolicy".to_owned(), "ports[0].hostPort must be left out"),
+        (CopyRestic, "{{json promoter}}", "backup-disk".to_owned(), "volumes[0].persistentVolumeClaim.claimName must be mypvc-20181202, and is \"backup-disk\""),
+        (CopyRestic, more, "- {name: more, secret: {secretName: a, optional: true}}".to_owned(), "volumes[1].secret.secretName must be \"backup-s3\", and is \"a\""),
+        (CopyRestic, more, "- {name: more, secret: {secretName: backup-s3}}".to_owned(), "volumes[1].secret.optional must be true, and is missing"),
+        (CopyRestic, more, "- {name: more, projected: {sources: [{secret: {name: backup-s3}}]}}".to_owned(), "volumes[1].projected must be left out"),
+        (CopyRestic, mounts, "- {name: secret, mountPath: /etc, readOnly: true}".to_owned(), "volumeMounts[1].mountPath must be \"/secret\""),
+        (CopyRestic, mounts, "- {name: secret, mountPath: /secret}".to_owned(), "volumeMounts[1].readOnly must be true, and is missing"),
+        (CopyRestic, mounts, String::new(), "volumeMounts must be the Secret backup-s3 at /secret, and is "),
+        (CopyRestic, "imagePullPolicy", "env: [{name: A, valueFrom: {secretKeyRef: {name: backup-s3, key: b}}}]\n          imagePullPolicy".to_owned(), "env[0].valueFrom.secretKeyRef must be left out"),
+        (CopyRestic, "{{json capabilities}}", "[CHOWN]".to_owned(), "capabilities.add[0] must be one of DAC_OVERRIDE, and is \"CHOWN\""),
+        (Maintain, volumes_of_task, "- {name: more, ephemeral: {volumeClaimTemplate: {spec: {}}}}".to_owned(), "volumes[0].ephemeral must be left out"),
+        (Maintain, volumes_of_task, "- {name: more, secret: {secretName: a, optional: true}}".to_owned(), "volumes[0].secret.secretName must be \"backup-s3\""),
+        (Maintain, volumes_of_task, "- {name: more, persistentVolumeClaim: {claimName: mypvc}}".to_owned(), "volumes[0].persistentVolumeClaim.claimName must be left out"),
+        (Maintain, mounts_of_task, "- {name: secret, mountPath: /secret, readOnly: true}\n            - {name: destination, mountPath: /destination}\n            - {name: source, mountPath: /source}".to_owned(), "volumeMounts[2].readOnly must be true"),
+        (Maintain, "{{json capabilities}}", "[CHOWN]".to_owned(), "capabilities.add[0] must be left out"),
+        (Maintain, "{{json args}}", "[restic, unlock]".to_owned(), "containers[0].args must be "),
         (Keeper, "{{json path}}", "/".to_owned(), "hostPath.path must be \"/mnt/attic\", and is \"/\""),
         (Keeper, "type: Directory", "type: DirectoryOrCreate".to_owned(), "hostPath.type must be \"Directory\""),
         (Keeper, "mountPath: {{json keeperDir}}", "mountPath: {{json keeperDir}}\n              mountPropagation: Bidirectional".to_owned(), "mountPropagation must be "),
@@ -306,9 +329,10 @@ fn everything(
     protection.snapshot_class.0 = word.to_owned();
     protection.promoter.storage_class = word.to_owned();
     protection.promoter.annotations = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
-    let (mut claim, mut host) = (samples::claim(), samples::host());
-    claim.name = word.to_owned();
-    host.name = word.to_owned();
+    let (mut claim, mut host, mut restic) = (samples::claim(), samples::host(), samples::restic());
+    for destination in [&mut claim, &mut host, &mut restic] {
+        destination.name = word.to_owned();
+    }
     if let Store::Claim(claim) = &mut claim.store {
         claim.name = word.to_owned();
         claim.storage_class = Some(word.to_owned());
@@ -319,6 +343,12 @@ fn everything(
         host.size = word.to_owned();
         host.node_selector = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
     }
+    if let Store::Restic(restic) = &mut restic.store {
+        restic.repository = format!("{word}/{{uid}}");
+        restic.ca = Some(word.to_owned());
+        restic.cache = Some(word.to_owned());
+    }
+    let options = Options { exclude: vec![word.to_owned()], ..Options::default() };
     // Another PVC than the disk's: a copy onto itself is refused.
     let copied = format!("p{word}");
     let copy = |destination| CopyJob {
@@ -330,6 +360,8 @@ fn everything(
         zone: &protection.zone,
         accept_empty: true,
         spc_no_relabeling: false,
+        options: &options,
+        secret: Some(word),
     };
     let point = Point {
         instance: &install.instance,
@@ -353,11 +385,12 @@ fn everything(
     };
     let cronjob = templates.snapshot_cronjob(install, &config, source, &protection, false).unwrap();
     BTreeMap::from([
-        ("run-now", templates.run_now_job(&cronjob, word, source, word).unwrap()),
+        ("run-now", templates.run_job(&cronjob, word, &names::run_now_job(source, word)).unwrap()),
         ("cronjob", cronjob),
         ("sweep", templates.sweep_cronjob(install, &config).unwrap()),
         ("copy", templates.copy_job(install, &config, &copy(&claim)).unwrap()),
         ("copy-host", templates.copy_job(install, &config, &copy(&host)).unwrap()),
+        ("copy-restic", templates.copy_job(install, &config, &copy(&restic)).unwrap()),
         ("disk-claim", templates.disk_claim(install, &claim, &source.namespace).unwrap()),
         ("keeper", templates.keeper_job(install, &config, &host, &source.namespace).unwrap()),
         ("disk-volume", templates.disk_volume(install, &host, &source.namespace).unwrap()),
@@ -400,6 +433,9 @@ fn carries(word: &str) {
         ("promoter", "/spec/storageClassName"),
         ("copy", "/metadata/labels/backup-controller.io~1source-uid"),
         ("copy", "/spec/template/spec/volumes/1/persistentVolumeClaim/claimName"),
+        ("copy-restic", "/spec/template/spec/volumes/1/secret/secretName"),
+        ("copy-restic", "/spec/template/spec/volumes/2/configMap/name"),
+        ("copy-restic", "/spec/template/spec/volumes/3/emptyDir/sizeLimit"),
         ("disk-claim", "/spec/resources/requests/storage"),
         ("disk-volume", "/spec/nodeAffinity/required/nodeSelectorTerms/0/matchExpressions/0/values/0"),
         ("keeper", "/metadata/annotations/backup-controller.io~1source-namespace"),
@@ -525,23 +561,41 @@ fn the_hash_of_a_cronjob_follows_what_it_says_and_not_how_its_template_is_writte
 }
 
 #[test]
-fn a_run_now_job_is_the_cronjobs_as_kubectl_makes_it() {
+fn a_runs_job_is_the_cronjobs_as_kubectl_makes_it() {
     let config = Config::default();
     let (templates, source) = (Templates::embedded(), samples::source());
     let cronjob =
         templates.snapshot_cronjob(&samples::install(), &config, &source, &samples::protection(&config), true).unwrap();
-    let job = templates.run_now_job(&cronjob, "uid-1", &source, "please").unwrap();
+    let job = templates.run_job(&cronjob, "uid-1", "now-please").unwrap();
     assert_eq!(job["spec"], cronjob["spec"]["jobTemplate"]["spec"]);
     assert_eq!(job["metadata"]["labels"], cronjob["metadata"]["labels"]);
-    assert_eq!(job["metadata"]["name"], json!(names::run_now_job(&source, "please")));
+    assert_eq!(job["metadata"]["name"], "now-please");
     assert_eq!(job["metadata"]["annotations"]["cronjob.kubernetes.io/instantiate"], "manual");
     assert_eq!(
         job["metadata"]["ownerReferences"],
         json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": names::cronjob(&source), "uid": "uid-1", "controller": true}])
     );
-    assert_eq!(job, templates.run_now_job(&cronjob, "uid-1", &source, "please").unwrap());
-    let error = templates.run_now_job(&json!({"spec": {"jobTemplate": "x"}}), "u", &source, "v").unwrap_err();
+    assert_eq!(job, templates.run_job(&cronjob, "uid-1", "now-please").unwrap());
+    let error = templates.run_job(&json!({"spec": {"jobTemplate": "x"}}), "u", "v").unwrap_err();
     assert!(error.to_string().contains("without metadata.name"), "{error}");
+}
+
+/// Kubernetes starts nothing of it: suspended, with a schedule that never fires, should somebody end that.
+#[test]
+fn the_cronjob_of_runs_that_count_from_the_end_of_the_last_fires_never() {
+    let (config, source) = (Config::default(), samples::source());
+    let protection =
+        Protection { schedule: "@after 1d".to_owned(), after: Some(Span::days(1)), ..samples::protection(&config) };
+    let cronjob =
+        Templates::embedded().snapshot_cronjob(&samples::install(), &config, &source, &protection, true).unwrap();
+    assert_eq!(cronjob["spec"]["suspend"], true);
+    assert_eq!(cronjob["spec"]["schedule"], "0 0 30 2 *");
+    assert!(Schedule::parse("0 0 30 2 *", "").is_err(), "30 February");
+    assert_eq!(cronjob["metadata"]["annotations"][names::AFTER], "1d");
+    let clock = Templates::embedded()
+        .snapshot_cronjob(&samples::install(), &config, &source, &samples::protection(&config), true)
+        .unwrap();
+    assert_eq!((&clock["spec"]["suspend"], clock["metadata"]["annotations"].get(names::AFTER)), (&json!(false), None));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use model::config::Config;
-use model::snapshot::VolumeSnapshot;
+use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use serde_json::{Value, json};
 use templates::{Point, Promoter, Templates};
 
@@ -201,6 +201,36 @@ impl Scene {
     /// The driver has made a snapshot.
     pub async fn make_ready(&self, snapshot: &VolumeSnapshot) -> Result<VolumeSnapshot> {
         self.snapshot_status(snapshot, json!({"readyToUse": true, "restoreSize": GIB.to_string()})).await
+    }
+
+    /// The driver has made a snapshot of a volume (its handle), with its content. A PVC's volume has the PVC's UID as
+    /// its handle.
+    pub async fn make_content(
+        &self,
+        snapshot: &VolumeSnapshot,
+        handle: &str,
+    ) -> Result<(VolumeSnapshot, VolumeSnapshotContent)> {
+        let (namespace, uid) = (snapshot.namespace().unwrap_or_default(), snapshot.uid().unwrap_or_default());
+        let name = format!("snapcontent-{uid}");
+        self.apply(&json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotContent",
+            "metadata": {"name": name},
+            "spec": {
+                "deletionPolicy": "Delete", "driver": self.driver(), "source": {"volumeHandle": handle},
+                "sourceVolumeMode": "Filesystem", "volumeSnapshotClassName": self.class("snap"),
+                "volumeSnapshotRef": {
+                    "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+                    "namespace": namespace, "name": snapshot.name_any(), "uid": uid,
+                },
+            },
+        }))
+        .await?;
+        let contents: Api<VolumeSnapshotContent> = Api::all(self.client.clone());
+        let status = Patch::Merge(json!({"status": {"readyToUse": true, "snapshotHandle": format!("handle-{uid}")}}));
+        let content = contents.patch_status(&name, &PatchParams::default(), &status).await?;
+        let size = GIB.to_string();
+        let status = json!({"readyToUse": true, "restoreSize": size, "boundVolumeSnapshotContentName": name});
+        Ok((self.snapshot_status(snapshot, status).await?, content))
     }
 
     /// The driver says something about a snapshot.

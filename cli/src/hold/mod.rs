@@ -121,7 +121,7 @@ fn find<'a>(observed: &'a Observed, namespace: &str, args: &Args) -> anyhow::Res
     let points = restore::points(world, namespace, &args.name);
     let point = restore::choose(&points, &request, live.map(|c| c.id.uid.as_str()), &zone)
         .map_err(|problem| anyhow!("{problem}\nWhat to do: {}", problem.reason.help()))?;
-    let Place::Snapshot { name, .. } = &point.place else { bail!("a tree on a disk cannot be held") };
+    let Place::Snapshot { name, .. } = &point.place else { bail!("a copy at a destination cannot be held so") };
     world.snapshots.get(namespace, name).with_context(|| format!("snapshot {name} is gone"))
 }
 
@@ -143,7 +143,7 @@ fn unknown(observed: &Observed, namespace: &str, name: &str) -> String {
     }
     let snapshots = points.iter().filter_map(|p| match &p.place {
         Place::Snapshot { name, .. } => Some(name.as_str()),
-        Place::Tree { .. } => None,
+        Place::Tree { .. } | Place::Repository { .. } => None,
     });
     let names: Vec<&str> = snapshots.take(8).collect();
     format!("{name} is a PVC: hold one of its restore points ({}), or add --date=YYYYMMDD", names.join(", "))

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// The PVC; one that is gone may have left restore points
     #[arg(value_name = "PVC")]
     name: Option<String>,
-    /// Only restore points of that kind: snapshot, disk or disk/NAME
+    /// Only restore points of that kind: snapshot, disk, restic, or the name of a destination
     #[arg(long, value_name = "KIND")]
     from: Option<From>,
     /// How it is shown
@@ -66,18 +66,9 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     };
     terminal::write(&output::text(&namespace, name, &points, args.output, look, now)?)?;
     if points.is_empty() {
-        eprintln!("PVC {name} has no restore point{}: kubectl backup why {name}", kind(args.from.as_ref()));
+        eprintln!("PVC {name} has no restore point{}: kubectl backup why {name}", from.words());
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn kind(from: Option<&From>) -> String {
-    match from {
-        None | Some(From::Any) => String::new(),
-        Some(From::Snapshot) => " that is a snapshot".to_owned(),
-        Some(From::Disk(None)) => " on a disk".to_owned(),
-        Some(From::Disk(Some(name))) => format!(" on disk {name}"),
-    }
 }
 
 /// The PVCs that have restore points, for who named none of them.
@@ -105,18 +96,20 @@ pub(crate) const HELP: &str = "\
 Columns:
   RUN         the run: its minute in UTC
   AGE         how long ago that was
-  WHERE       a snapshot in the namespace, or a dated tree on a disk
+  WHERE       a snapshot in the namespace, a dated tree on a disk, or a snapshot in a restic repository: the
+              destination, and the id as restore --snapshot takes it, if a record tells it
   STATE       snapshot: Good (ready, and copied completely somewhere if it has destinations), Unproven (every
-              copy failed or is incomplete), Unrecorded (a copy is not finished). disk: Complete or Incomplete;
+              copy failed or is incomplete), Unrecorded (a copy is not finished). Others: Complete or Incomplete;
               <unknown> once the snapshot that had the record is gone. All of them can be restored from
   MOUNTABLE   whether a PVC is there to look into it: the promoter, or the BackupDisk; -o wide names it.
-              A restore makes a promoter that is gone again
+              A restore makes a promoter that is gone again. A restic repository needs none
   HELD        until when it is not rotated: kubectl backup hold
   FILES, SIZE what was copied
 
 Examples:
   kubectl backup list data
   kubectl backup list data --from disk
+  kubectl backup list data --from s3
   kubectl backup list data -o name --from snapshot
 
 A PVC that was deleted keeps its restore points for a while: they are listed under its name, and -o wide tells by

@@ -1,5 +1,6 @@
 //! Restore points as text. Pure.
 
+use model::restore::short;
 use model::{Timestamp, quantity};
 use serde::Serialize;
 
@@ -64,10 +65,14 @@ fn columns(look: Look) -> Columns<Point> {
 
 /// Where a restore point is, in words.
 pub(crate) fn place(point: &Point) -> String {
-    match (&point.snapshot, &point.disk) {
-        (Some(name), _) => format!("snapshot {name}"),
-        (None, Some(name)) => format!("disk {name}"),
-        (None, None) => none(),
+    match (&point.snapshot, &point.disk, &point.repository) {
+        (Some(name), ..) => format!("snapshot {name}"),
+        (None, Some(name), _) => format!("disk {name}"),
+        (None, None, Some(name)) => match &point.restic_snapshot {
+            Some(id) => format!("restic {name} {}", short(id)),
+            None => format!("restic {name}"),
+        },
+        (None, None, None) => none(),
     }
 }
 

@@ -66,3 +66,39 @@ fn who_names_no_pvc_is_told_which_there_are() {
     assert_eq!(text, wanted);
     assert!(candidates(&Objects::new().observed(ALL), "shop").contains("no PVC in namespace shop has"));
 }
+
+#[test]
+fn a_restic_snapshot_stands_beside_the_others_with_its_id() {
+    let mut all = cluster();
+    all.config += "  - {name: s3, type: restic, secret: backup-s3}\n";
+    let mut copy = copied("Complete", "2018-12-05T04:00:00Z");
+    (copy["snapshot"], copy["kept"]) = (json!("0123abcd0123abcd"), json!(["20181130T0317Z", "20181202T0317Z"]));
+    all.point("shop", "data", "20181202T0317Z", &json!({"disk": null, "s3": copy.clone()}));
+    copy["unchanged"] = json!(true);
+    all.point("shop", "data", "20181203T0317Z", &json!({"s3": copy}));
+    let observed = all.observed(ALL);
+    let table = |from: &str| {
+        let points = points::points(&observed, "shop", "data", &from.parse().unwrap(), now());
+        output::text("shop", "data", &points, Output::Table, LOOK, now()).unwrap()
+    };
+    assert_eq!(
+        table("s3"),
+        "\
+RUN              AGE    WHERE                STATE       MOUNTABLE   FILES    SIZE     HELD
+20181203T0317Z   2d8h   restic s3 0123abcd   Complete    no          3043     1.2Mi    <none>
+20181202T0317Z   3d8h   restic s3 0123abcd   Complete    no          3043     1.2Mi    <none>
+20181130T0317Z   5d8h   restic s3            <unknown>   no          <none>   <none>   <none>
+"
+    );
+    assert_eq!(table("restic"), table("s3"));
+    let everything = shown_of(&all, Output::Json);
+    let of_s3: Vec<&Value> = everything.iter().filter(|p| p["repository"] == "s3").collect();
+    assert_eq!((of_s3.len(), &of_s3[1]["resticSnapshot"]), (3, &json!("0123abcd0123abcd")));
+    assert!(everything.iter().any(|p| p["disk"] == "disk") && everything.iter().any(|p| p["snapshot"].is_string()));
+}
+
+fn shown_of(all: &Objects, output: Output) -> Vec<Value> {
+    let points = points::points(&all.observed(ALL), "shop", "data", &From::Any, now());
+    let text = output::text("shop", "data", &points, output, LOOK, now()).unwrap();
+    serde_json::from_str::<Value>(&text).unwrap()["restorePoints"].as_array().unwrap().clone()
+}

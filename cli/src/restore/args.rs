@@ -20,9 +20,13 @@ pub(crate) struct Point {
     #[arg(value_name = "PVC", value_parser = object_name)]
     pub(crate) pvc: String,
     /// Which restore point: YYYYMMDD, YYYYMMDD-HHMM, a run such as 20181202T0000Z, or latest
-    #[arg(long, value_name = "DATE")]
-    pub(crate) date: When,
-    /// From where: snapshot, disk or disk/NAME [default: a snapshot if there is one, else a disk]
+    #[arg(long, value_name = "DATE", required_unless_present = "snapshot", conflicts_with = "snapshot")]
+    pub(crate) date: Option<When>,
+    /// Which snapshot of a restic repository: its id, or the beginning of it
+    #[arg(long, value_name = "ID", value_parser = snapshot)]
+    pub(crate) snapshot: Option<When>,
+    /// From where: snapshot, disk, restic, or the name of a destination [default: a snapshot if there is one, else a
+    /// disk, else a repository]
     #[arg(long, value_name = "WHERE", default_value = "", hide_default_value = true, value_parser = place)]
     pub(crate) from: From,
     /// The UID of a PVC that is gone, where several had this name
@@ -40,7 +44,7 @@ impl Point {
             namespace: None,
             pvc: self.pvc.clone(),
             uid: self.uid.clone(),
-            when: self.date.clone(),
+            when: self.date.as_ref().or(self.snapshot.as_ref()).cloned().unwrap_or(When::Latest),
             from: self.from.clone(),
             target: target.filter(|t| *t != self.pvc).map(str::to_owned),
             delete: false,
@@ -145,7 +149,11 @@ fn place(text: &str) -> Result<From, String> {
     if text.is_empty() {
         return Ok(From::Any);
     }
-    text.parse().map_err(|_| format!("'{text}' is not snapshot, disk or disk/NAME"))
+    text.parse().map_err(|_| format!("'{text}' is not snapshot, disk, restic or the name of a destination"))
+}
+
+fn snapshot(text: &str) -> Result<When, String> {
+    When::snapshot(text).map_err(|_| format!("'{text}' is not the beginning of an id: at least 8 of 0-9 and a-f"))
 }
 
 /// Names and UIDs: a request is one line of words, and these are two of them.
@@ -193,4 +201,5 @@ Exit codes:
 
 /// What follows the flags of `browse --help`.
 pub(crate) const BROWSE_HELP: &str = "\
-A shell in a pod that has the restore point at /destination, read-only. Its end takes the pod away.";
+A shell in a pod that has the restore point at /destination, read-only. Its end takes the pod away.
+What lies in a restic repository is not mounted: restore a PATH of it, or all of it to a new PVC.";

@@ -26,9 +26,11 @@ pub(crate) fn point(observed: &Observed, namespace: &str, request: &Request) -> 
     let uid = live.map(|c| c.id.uid.as_str());
     match restore::choose(&points, request, uid, &zone) {
         Ok(point) => Ok(Some(point.clone())),
-        // A date means another day in another zone; and a tree may be there that no record tells of any more.
+        // A date means another day in another zone; and a copy may be there that no record tells of any more.
         Err(_) if !sure && points.iter().any(|p| may_be_of(p, &request.when)) => Ok(None),
-        Err(_) if matches!((&request.when, &request.from), (When::Run(_), From::Disk(_))) => Ok(None),
+        Err(_) if matches!(request.when, When::Run(_)) && !matches!(request.from, From::Any | From::Snapshot) => {
+            Ok(None)
+        }
         Err(problem) => Err(with_uids(problem, &points, request)),
     }
 }
@@ -70,7 +72,7 @@ fn with_uids(mut problem: Problem, points: &[RestorePoint], request: &Request) -
 pub(crate) fn snapshot(point: Option<&RestorePoint>) -> Option<&str> {
     match &point?.place {
         Place::Snapshot { name, .. } => Some(name),
-        Place::Tree { .. } => None,
+        Place::Tree { .. } | Place::Repository { .. } => None,
     }
 }
 

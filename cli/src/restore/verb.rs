@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use model::Timestamp;
 use model::reason::Reason;
 use model::record::{RestoreResult, RestoreState};
-use model::restore::{Request, RestorePoint};
+use model::restore::{From, Place, Request, RestorePoint};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -219,6 +219,17 @@ pub(crate) async fn browse(session: &mut Session, args: &Browse) -> Result<Done,
     let deadline = Instant::now() + args.point.timeout.as_duration();
     let sight = sight(session, &args.point, args.to.as_deref()).await?;
     let name = args.to.as_deref().unwrap_or(&args.point.pvc);
+    let point = sight.point.as_ref();
+    if point.is_some_and(|p| matches!(p.place, Place::Repository { .. }))
+        || matches!(sight.request.from, From::Restic(_))
+    {
+        let text = format!(
+            "browse looks into snapshots and disks, a restic repository cannot be mounted: restore a PATH of it, or all \
+             of it to a new PVC: kubectl backup restore {} --to NEW …; or use restic ls",
+            args.point.pvc
+        );
+        return Err(Stop::Usage(text));
+    }
     if matches!(target::read(session, name).await?, Target::Gone) {
         let message =
             format!("PVC {name} is gone, and the pod mounts one beside the restore point: name any with --to");

@@ -11,10 +11,11 @@ use model::config::{Deadlines, Store};
 use model::copies::point_state;
 use model::duration::Span;
 use model::facts::{Claim, ClaimPhase, CronJob, JobState, Snapshot};
+use model::maintain::Task;
 use model::names::{self, Component, label_value};
 use model::plan::{self, Action};
 use model::reason::{Problem, Reason};
-use model::record::{CopyState, Status};
+use model::record::{CopyState, Status, TaskStatus};
 use model::rotate::PointState;
 use model::select::{Protection, Verdict};
 use model::world::Belongings;
@@ -95,7 +96,10 @@ impl Question<'_> {
                 Verdict::Unprotected(problem, warnings) => (Judged::Left(problem), warnings),
             };
         }
-        let own = matches!(claim.ours.as_ref().map(|o| o.component), Some(Component::Promoter | Component::Disk));
+        let own = matches!(
+            claim.ours.as_ref().map(|o| o.component),
+            Some(Component::Promoter | Component::Disk | Component::Central)
+        );
         if own || (plan::from_our_snapshot(world, claim) && claim.from_snapshot.as_ref() == Some(&claim.id.name)) {
             return (Judged::Left(Problem::new(Reason::OwnVolume, "backups themselves need this PVC")), Vec::new());
         }
@@ -134,7 +138,7 @@ impl Question<'_> {
         if let Some(timing) = &timing {
             volume.schedule = Some(timing.text.clone());
             volume.time_zone = Some(timing.zone.name().to_owned());
-            volume.next_run = timing.next(self.now);
+            volume.next_run = timing.next(world, claim, self.now);
             volume.suspended = timing.suspended;
         }
         if is_protected {
@@ -145,6 +149,10 @@ impl Question<'_> {
         volume.missed_runs = timing.as_ref().filter(|_| is_protected).and_then(|t| self.missed(t, &volume));
 
         self.state(judged, &status, cronjob.is_some(), gone, &mut volume);
+        if is_protected {
+            let failed = tasks(&volume);
+            volume.findings.extend(failed);
+        }
         volume.findings.extend(warnings.iter().map(Finding::of));
         volume.alarm = alarms(&volume, claim, self.now);
         volume
@@ -247,6 +255,9 @@ impl Question<'_> {
             view.files = Some(copy.files);
             view.bytes = Some(copy.bytes);
         }
+        for (destination, maintenance) in &status.maintenance {
+            volume.copies.entry(destination.clone()).or_default().maintenance = Some(maintenance.clone());
+        }
         let jobs = belongings.jobs.iter().filter_map(|(namespace, name)| world.jobs.get(namespace, name));
         for job in jobs.filter(|j| j.state == JobState::Active && !j.terminating) {
             let copying = job.ours.as_ref().filter(|o| o.component == Component::Copy);
@@ -299,9 +310,12 @@ impl Question<'_> {
 
     /// What Kubernetes goes by is the CronJob; the settings say what it will be.
     fn timing(&self, cronjob: Option<&CronJob>, protection: Option<&Protection>) -> Option<Timing> {
-        if let Some(CronJob { spec: (schedule, zone, suspended), .. }) = cronjob {
+        if let Some(CronJob { spec: (schedule, zone, suspended), after, .. }) = cronjob {
             let zone = zone.as_ref().and_then(|z| z.parse().ok()).unwrap_or_default();
-            return Some(Timing::new(schedule, zone, *suspended));
+            return Some(match after {
+                Some(span) => Timing::after(*span, zone),
+                None => Timing::new(schedule, zone, *suspended),
+            });
         }
         if self.observed.knows.cronjobs {
             return None;
@@ -316,7 +330,7 @@ impl Question<'_> {
         let Deadlines { job, copy_start, copy, .. } = &self.observed.world.config.deadlines;
         let copying = if volume.copies.is_empty() { 0 } else { copy_start.as_secs() + copy.as_secs() };
         let patience = Span::from_secs(job.as_secs() + copying);
-        timing.due(after, patience.before(self.now))
+        timing.due(after, patience.before(self.now), patience)
     }
 
     /// The state, with what is to be said about it, the worst first.
@@ -394,6 +408,7 @@ impl Question<'_> {
                         files: Some(copy.files),
                         bytes: Some(copy.bytes),
                         under_way: false,
+                        maintenance: None,
                     };
                 }
             }
@@ -406,6 +421,20 @@ impl Question<'_> {
         volume.findings.push(Finding::of(&Problem::new(Reason::SourceGone, message)));
         Some(volume)
     }
+}
+
+/// Tasks for its copies that failed.
+fn tasks(volume: &Volume) -> Vec<Finding> {
+    let finding = |destination: &str, task: Task, end: &TaskStatus| {
+        let problem = end.problem.as_ref()?;
+        let part = end.part.map(|p| format!(", part {p}")).unwrap_or_default();
+        let message = format!("{} of {destination}{part}: {}", task.as_str(), problem.message);
+        let problem = Problem::new(problem.reason, message);
+        Some(Finding { run: end.run.clone(), at: Some(end.finished), ..Finding::of(&problem) })
+    };
+    let failures =
+        volume.copies.iter().flat_map(|(name, copy)| copy.failures().into_iter().map(move |(t, e)| (name, t, e)));
+    failures.filter_map(|(name, task, end)| finding(name, task, end)).collect()
 }
 
 /// What can be told about a PVC on which the controller recorded nothing.
@@ -445,6 +474,11 @@ fn has_anything(volume: &Volume) -> bool {
 
 /// Whether a person has to look.
 fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
+    // A copy that is not what it must be is worse than one that is missing.
+    let spoilt = [Reason::RepositoryDamaged.as_str(), Reason::DrillDiffers.as_str()];
+    if volume.findings.iter().any(|f| spoilt.contains(&f.reason)) {
+        return true;
+    }
     match volume.state {
         State::Failing | State::Overdue => true,
         State::Unscheduled => CRONJOB_DUE.after(claim.created) < now,

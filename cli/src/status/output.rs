@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use model::Timestamp;
+use model::breaker::Breakers;
 use serde::Serialize;
 
 use super::columns;
 use super::view::{State, Volume};
+use crate::age;
 use crate::args::Output;
 use crate::observe::{Gap, Knows};
 use crate::table::Look;
@@ -97,4 +99,37 @@ pub(crate) fn notes(volumes: &[Volume], gaps: &[Gap], knows: Knows) -> Vec<Strin
         notes.push(format!("{alarms} of {} PVCs need attention: {}", volumes.len(), states.join(", ")));
     }
     notes
+}
+
+/// The lines for standard error about destinations that are down: what the snapshots that were read say.
+pub(crate) fn down(down: &Breakers, now: Timestamp) -> Vec<String> {
+    let line = |(key, open): (&String, &model::breaker::Open)| {
+        let age = age::between(open.since, now);
+        let next = if open.next > now {
+            format!("the next one tries in {}", age::between(now, open.next))
+        } else {
+            "one tries now".to_owned()
+        };
+        format!("copies to {key} fail for {age}: {}; the others wait, {next}", open.reason)
+    };
+    down.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::breaker::Open;
+    use model::reason::Reason;
+
+    #[test]
+    fn a_destination_that_is_down_is_told_with_its_next_try() {
+        let at = |minute: u64| model::duration::Span::minutes(minute).after(Timestamp::UNIX_EPOCH);
+        let open = Open { reason: Reason::CredentialsRefused, since: at(10), next: at(40) };
+        let breakers = Breakers::from([("s3/shop".to_owned(), open)]);
+        let before = "copies to s3/shop fail for 15m: CredentialsRefused; the others wait, the next one tries in 15m";
+        assert_eq!(down(&breakers, at(25)), [before]);
+        let after = "copies to s3/shop fail for 50m: CredentialsRefused; the others wait, one tries now";
+        assert_eq!(down(&breakers, at(60)), [after]);
+        assert!(down(&Breakers::new(), at(0)).is_empty());
+    }
 }

@@ -167,6 +167,37 @@ fn a_suspended_cronjob_is_told() {
     assert_eq!((volume.next_run, volume.suspended, reasons(&volume)), (None, true, vec!["Suspended"]));
 }
 
+/// Its CronJob is suspended on purpose, and the next run counts from the end of the last.
+#[test]
+fn a_run_after_the_end_of_the_last_one_is_told_with_its_time() {
+    let mut all = Objects::new();
+    let status = json!({"instance": "backup", "protectedSince": "2018-12-01T00:00:00Z", "good": "20181205T0317Z"});
+    all.source("shop", "data", &status);
+    all.cronjobs[0]["metadata"]["annotations"] = json!({"backup-controller.io/after": "1d"});
+    all.cronjobs[0]["spec"]["suspend"] = json!(true);
+    all.point("shop", "data", "20181205T0317Z", &json!({"disk": copied("Complete", "2018-12-05T04:00:00Z")}));
+    let volume = all.only("data");
+    assert_eq!((volume.state, volume.suspended, reasons(&volume)), (State::Protected, false, vec![]));
+    assert_eq!(volume.schedule.as_deref(), Some("@after 1d"));
+    assert_eq!(volume.next_run, Some("2018-12-06T04:00:00Z".parse().unwrap()));
+    assert_eq!(volume.missed_runs, Some(0));
+
+    // Its copy is being made: nobody knows yet.
+    all.snapshots.clear();
+    all.point("shop", "data", "20181205T0817Z", &json!({"disk": null}));
+    let volume = all.only("data");
+    assert_eq!((volume.next_run, volume.suspended), (None, false));
+
+    // A day, and what a run may take at most: two rounds and more have passed.
+    all.snapshots.clear();
+    let status = json!({"instance": "backup", "protectedSince": "2018-12-01T00:00:00Z", "good": "20181202T2200Z"});
+    let data = all.claims.iter_mut().find(|c| c["metadata"]["name"] == "data").unwrap();
+    data["metadata"]["annotations"]["backup-controller.io/status"] = json!(status.to_string());
+    all.point("shop", "data", "20181202T2200Z", &json!({"disk": copied("Complete", "2018-12-02T23:00:00Z")}));
+    let volume = all.only("data");
+    assert_eq!((volume.state, volume.missed_runs), (State::Overdue, Some(2)));
+}
+
 #[test]
 fn another_installations_objects_do_not_count() {
     let mut all = cluster();
@@ -235,4 +266,43 @@ fn each_word_of_ours_is_in_the_troubleshooting_page() {
         let explained = page.lines().any(|l| l.starts_with(&format!("| `{word}` |")) && l.contains(help));
         assert!(explained, "{word} is not in {path} with: {help}");
     }
+}
+
+#[test]
+fn a_copy_that_differs_alarms_and_a_proof_is_shown_with_its_age() {
+    let shown = |tasks: Value| {
+        let mut all = Objects::new();
+        let run = "20181205T0317Z";
+        let mut copies = copy_status(run, "Complete", "2018-12-05T03:29:00Z");
+        copies["bytes"] = json!(1);
+        let status = json!({
+            "protectedSince": SINCE, "snapshot": run, "good": run, "copies": {"disk": copies},
+            "maintenance": {"disk": tasks},
+        });
+        all.source("shop", "data", &status);
+        all.point("shop", "data", run, &json!({"disk": copied("Complete", "2018-12-05T03:29:00Z")}));
+        all.only("data")
+    };
+    let proof = json!({"due": "20181205T0600Z", "state": "Done", "finished": "2018-12-05T06:10:00Z", "files": 100});
+    let proven = shown(json!({"drill": proof, "proven": proof}));
+    assert_eq!((proven.state, proven.alarm, reasons(&proven)), (State::Protected, false, vec![]));
+    let look = crate::table::Look { namespaces: false, wide: true, headers: true, width: None };
+    let text =
+        |volume: Volume| status::output::text(&[volume], &[], crate::args::Output::Wide, look, false, now()).unwrap();
+    assert!(text(proven).contains(") proven "));
+
+    let failed = json!({
+        "due": "20181212T0600Z", "state": "Failed", "finished": "2018-12-05T07:10:00Z",
+        "problem": {"reason": "DrillDiffers", "message": "etc/app.conf differs"},
+    });
+    let differs = shown(json!({"drill": failed, "proven": proof}));
+    assert_eq!((differs.state, differs.alarm, reasons(&differs)), (State::Protected, true, vec!["DrillDiffers"]));
+    assert!(text(differs).contains("not proven"));
+
+    let locked = json!({
+        "due": "20181205T0230Z", "state": "Failed", "finished": "2018-12-05T02:31:00Z",
+        "problem": {"reason": "RepositoryLocked", "message": "host x"},
+    });
+    let locked = shown(json!({"prune": locked}));
+    assert_eq!((locked.alarm, reasons(&locked)), (false, vec!["RepositoryLocked"]));
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use model::plan;
 use model::reason::Reason;
 use model::{Timestamp, quantity};
 use serde::Serialize;
@@ -112,7 +113,10 @@ impl Page {
         match volume.next_run {
             _ if volume.suspended => line("next run", "none: the CronJob is suspended".to_owned()),
             Some(next) => line("next run", format!("in {} ({next})", age::between(self.at, next))),
-            None => line("next run", "none is known".to_owned()),
+            None => match volume.schedule.as_ref().and_then(|s| s.strip_prefix("@after ")) {
+                Some(span) => line("next run", format!("{span} after the end of the one that is under way")),
+                None => line("next run", "none is known".to_owned()),
+            },
         }
         for (destination, copy) in &volume.copies {
             let newest = match (copy.state, &copy.run, copy.finished) {
@@ -124,6 +128,10 @@ impl Page {
             };
             let under_way = if copy.under_way { "; one is being made" } else { "" };
             line(&format!("copy to {destination}"), format!("{newest}{under_way}"));
+            if let Some(proof) = copy.maintenance.as_ref().and_then(|m| m.proven.as_ref()) {
+                let run = proof.run.as_ref().map(|r| format!(", run {r}")).unwrap_or_default();
+                line("", format!("{}{run}, {} ago", plan::proven(proof), age::between(proof.finished, self.at)));
+            }
         }
         match &volume.restore_points {
             None => line("restore points", "you may not read them".to_owned()),

@@ -2,6 +2,7 @@
 
 use model::facts::Claim;
 use model::names;
+use model::options::Options;
 use model::plan;
 use model::reason::{Problem, Reason};
 use model::select::{Protection, Verdict};
@@ -32,31 +33,43 @@ pub(super) fn settings(observed: &Observed, claim: &Claim) -> Vec<Setting> {
 }
 
 fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, warnings: &[Problem]) -> Vec<Setting> {
-    let defaults = &observed.world.config.defaults;
-    let origin = |key: &str, default: String| origin(observed, claim, key, warnings).unwrap_or(default);
-    let default = |key: &str, text: &str| format!("the configuration: defaults.{key} ({text})");
-    let destinations = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    let Protection { schedule, zone, retention, snapshot_class: (class, choice), .. } = protection;
-    vec![
+    let config = &observed.world.config;
+    let defaults = &config.defaults;
+    let namespace = observed.world.namespaces.get("", &claim.namespace);
+    let group = namespace.and_then(|namespace| config.group_of(claim, namespace));
+    // An annotation, what the group says, or the default.
+    let from = |annotation: &str, key: &str, of_group: Option<String>, default: String| {
+        origin(observed, claim, annotation, warnings).unwrap_or_else(|| match (group, of_group) {
+            (Some(group), Some(text)) => format!("the configuration: {key} of the group {} ({text})", group.name),
+            _ => format!("the configuration: defaults.{key} ({default})"),
+        })
+    };
+    let schedule = group.and_then(|g| g.schedule.clone());
+    let zone = group.and_then(|g| g.time_zone.as_ref()).map(ToString::to_string);
+    let retention = group.and_then(|g| g.retention.as_ref()).map(ToString::to_string);
+    let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let destinations = group.and_then(|g| g.destinations.as_deref()).map(list);
+    let (class, choice) = &protection.snapshot_class;
+    let mut settings = vec![
         Setting {
             name: "schedule",
-            value: schedule.clone(),
-            from: origin(names::SCHEDULE, default("schedule", &defaults.schedule)),
+            value: protection.schedule.clone(),
+            from: from(names::SCHEDULE, "schedule", schedule, defaults.schedule.clone()),
         },
         Setting {
             name: "time zone",
-            value: zone.name().to_owned(),
-            from: origin(names::TIME_ZONE, default("timeZone", defaults.time_zone.name())),
+            value: protection.zone.name().to_owned(),
+            from: from(names::TIME_ZONE, "timeZone", zone, defaults.time_zone.to_string()),
         },
         Setting {
             name: "retention",
-            value: retention.to_string(),
-            from: origin(names::RETENTION, default("retention", &defaults.retention.to_string())),
+            value: protection.retention.to_string(),
+            from: from(names::RETENTION, "retention", retention, defaults.retention.to_string()),
         },
         Setting {
             name: "destinations",
-            value: destinations(&protection.destinations),
-            from: origin(names::DESTINATION_SETTING, default("destinations", &destinations(&defaults.destinations))),
+            value: list(&protection.destinations),
+            from: from(names::DESTINATION_SETTING, "destinations", destinations, list(&defaults.destinations)),
         },
         Setting { name: "snapshot class", value: class.clone(), from: choice.as_str().to_owned() },
         Setting {
@@ -64,7 +77,22 @@ fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, warning
             value: protection.promoter.storage_class.clone(),
             from: promoter_class(observed, claim, &protection.promoter.storage_class),
         },
-    ]
+    ];
+    if let Some((value, from)) = copy_options(observed, claim, protection) {
+        settings.push(Setting { name: "copy options", value, from });
+    }
+    settings
+}
+
+/// What it says of its copies in restic repositories, and where, if it says something.
+fn copy_options(observed: &Observed, claim: &Claim, protection: &Protection) -> Option<(String, String)> {
+    let namespace = observed.world.namespaces.get("", &claim.namespace);
+    let places = [(Some(&claim.settings), "the PVC"), (namespace.map(|n| &n.settings), "the Namespace")];
+    places.into_iter().find_map(|(settings, place)| {
+        let text = settings?.get(names::COPY_OPTIONS)?.trim();
+        let in_force = text.parse().is_ok_and(|options: Options| options == protection.options);
+        in_force.then(|| (text.to_owned(), format!("annotation {} on {place}", names::COPY_OPTIONS)))
+    })
 }
 
 /// What chose the class of promoters.
@@ -94,7 +122,9 @@ fn origin(observed: &Observed, claim: &Claim, key: &str, warnings: &[Problem]) -
 /// What decides that a PVC is not protected, in words.
 pub(super) fn decider(reason: Reason) -> &'static str {
     match reason {
-        Reason::Disabled => "the annotation backup-controller.io/enabled, on the PVC or its Namespace",
+        Reason::Disabled => {
+            "the annotation backup-controller.io/enabled on the PVC or its Namespace, or a group of the configuration"
+        }
         Reason::NotOptedIn => "selection.mode of the configuration, which is the administrator's",
         Reason::NamespaceExcluded => "selection.namespaces of the configuration, which is the administrator's",
         Reason::ClassExcluded => "selection.storageClasses of the configuration, which is the administrator's",

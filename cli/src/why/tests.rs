@@ -53,6 +53,33 @@ fn a_protected_pvc_says_what_is_in_force_and_where_it_comes_from() {
     }
 }
 
+#[test]
+fn a_setting_of_a_group_is_told_as_that_groups() {
+    let mut all = cluster();
+    all.config += "deadlines: {copy: 12h}\n\
+                   groups: [{name: gold, namespaceLabels: {tier: gold}, retention: 9d, schedule: '@after 12h'}]\n";
+    all.namespaces[0]["metadata"]["labels"] = json!({"tier": "gold"});
+    let data = all.claims.iter_mut().find(|c| c["metadata"]["name"] == "data").unwrap();
+    data["metadata"]["annotations"]["backup-controller.io/schedule"] = json!("@after 36h");
+    let name = model::names::cronjob(&source_id("shop", "data"));
+    let cronjob = all.cronjobs.iter_mut().find(|c| c["metadata"]["name"] == name.as_str()).unwrap();
+    cronjob["metadata"]["annotations"] = json!({"backup-controller.io/after": "36h"});
+    // Its copy is being made.
+    for snapshot in &mut all.snapshots {
+        snapshot["metadata"]["annotations"].as_object_mut().unwrap().remove("backup-controller.io/copy.disk");
+    }
+    let text = text(&all, "data");
+    for part in [
+        "@after 1d 12h",
+        "annotation backup-controller.io/schedule on the PVC (@after 36h)",
+        "the configuration: retention of the group gold (9d)",
+        "the configuration: defaults.timeZone (Etc/UTC)",
+        "next run         1d 12h after the end of the one that is under way",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
 /// Every reason for a PVC's being left alone is told with what decided it and what to do.
 #[test]
 fn a_pvc_that_is_left_alone_says_who_decided_it() {

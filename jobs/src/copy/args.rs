@@ -102,6 +102,8 @@ mod tests {
             zone: &zone,
             accept_empty: true,
             spc_no_relabeling: false,
+            options: &model::options::Options::default(),
+            secret: None,
         };
         let rendered = copy_args(&config, &copy);
         let words: Vec<&str> = rendered[1..].iter().map(String::as_str).collect();

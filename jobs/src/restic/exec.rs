@@ -20,7 +20,7 @@ use crate::outcome::Failure;
 /// How long restic has to remove its lock after it was asked to end; a pod has 30 seconds in all.
 const GRACE: Duration = Duration::from_secs(20);
 /// How long restic itself waits for a lock before we look for stale ones again.
-const RETRY_LOCK: &str = "--retry-lock=1m";
+const RETRY_LOCK: Duration = Duration::from_secs(60);
 /// restic's code for a repository that is locked.
 const LOCKED: i32 = 11;
 /// restic's code for a password that does not fit.
@@ -136,12 +136,22 @@ impl Restic {
     /// Runs a command that locks the repository. While it is locked, stale locks are looked for and removed: restic
     /// takes a lock for stale after 30 minutes, or if its process is known to be dead. Never one that is in use.
     pub(crate) fn run_locking(&self, args: &[OsString], listener: &mut impl Listener) -> Result<Ended, Failure> {
+        self.run_locking_unless(args, listener, &|| self.stopped())
+    }
+
+    /// The same, ended early when `stop` says so.
+    pub(crate) fn run_locking_unless(
+        &self,
+        args: &[OsString],
+        listener: &mut impl Listener,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Ended, Failure> {
         let end = Instant::now() + self.lock_wait;
         let mut args = args.to_vec();
         let mut waited = false;
         loop {
-            let ended = self.run(&args, listener)?;
-            if ended.code != Some(LOCKED) || self.stopped() || (waited && Instant::now() >= end) {
+            let ended = self.run_unless(&args, listener, stop)?;
+            if ended.code != Some(LOCKED) || stop() || (waited && Instant::now() >= end) {
                 return Ok(ended);
             }
             let locked = self.failure(&ended).problem;
@@ -151,7 +161,7 @@ impl Restic {
                 return Err(self.failure(&unlocked));
             }
             if !waited {
-                args.push(RETRY_LOCK.into());
+                args.push(format!("--retry-lock={}s", self.lock_wait.min(RETRY_LOCK).as_secs()).into());
                 waited = true;
             }
         }

@@ -2,23 +2,28 @@
 //!
 //! [`args`] is what every verb is called with, [`secret`] reads the mounted Secret, [`exec`] runs restic, [`heard`]
 //! listens to it and [`cause`] knows what its words mean. [`snapshots`] is what a repository holds. The verbs stand
-//! on these: [`copy`] (with [`init`] and [`report`]), [`prune`], [`verify`].
+//! on these: [`copy`] (with [`init`] and [`report`]), [`prune`], [`verify`], and [`restore`] with [`point`], which finds
+//! the snapshot that is meant.
 
 use clap::Subcommand;
 
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, TerminationLog};
 
-mod args;
+pub(crate) mod args;
 mod cause;
 mod copy;
-mod exec;
-mod heard;
+pub(crate) mod exec;
+pub(crate) mod heard;
 mod init;
 mod maintain;
+pub(crate) mod pattern;
+pub(crate) mod point;
 mod prune;
 mod report;
+pub(crate) mod restore;
 mod secret;
-mod snapshots;
+pub(crate) mod snapshots;
+pub(crate) mod troubles;
 mod verify;
 
 /// What `backup-job restic` is called with.
@@ -36,13 +41,22 @@ enum Verb {
     Prune(prune::Args),
     /// Reads and checks a part of the repository
     Verify(verify::Args),
+    Restore(restore::Args),
+}
+
+impl Args {
+    /// Whether a person may be looking on.
+    pub(crate) fn is_restore(&self) -> bool {
+        matches!(self.verb, Verb::Restore(_))
+    }
 }
 
 /// Runs the step.
-pub(crate) fn run(args: &Args) -> Outcome {
+pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     match &args.verb {
         Verb::Copy(args) => copy::run(args),
         Verb::Prune(args) => prune::run(args),
         Verb::Verify(args) => verify::run(args),
+        Verb::Restore(args) => restore::run(args, log),
     }
 }

@@ -53,7 +53,7 @@ impl Writing<'_> {
     /// out.
     pub(crate) fn run(&mut self, watch: Watch<'_>, done: &mut Done) -> Result<Option<String>, Failure> {
         let target = self.transfer.into;
-        let temp = Temp::make(self.transfer.from, target).map_err(|e| TASK.io("making a folder of ours", &e))?;
+        let temp = Temp::make(Some(self.transfer.from), target).map_err(|e| TASK.io("making a folder of ours", &e))?;
         if temp.crashed {
             tracing::warn!("the machine stopped during an earlier restore: contents are compared");
             self.transfer.checksum = true;

@@ -17,7 +17,6 @@ use crate::volume::LOST_AND_FOUND;
 /// restore point has are made as they were, also if they are newer in the volume. What it does not have stays, unless
 /// you say --delete. No other pod may have the volume mounted. A restore that broke off goes on if it is called again.
 #[derive(Debug, clap::Args)]
-#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[command(after_help = "Examples:
   backup-job restore --dry-run              what a restore of the whole volume would do
   backup-job restore                        the whole volume; asks first
@@ -28,6 +27,21 @@ use crate::volume::LOST_AND_FOUND;
 
 Exit codes: 0 done, 1 another try may help, 2 wrong command line, 3 refused or not wholly done: the text says why.")]
 pub(crate) struct Args {
+    /// How it is restored
+    #[command(flatten)]
+    pub(crate) how: How,
+    /// Where the volume is mounted: it is written
+    #[arg(long, value_name = "DIR", default_value = "/source")]
+    pub(crate) source: PathBuf,
+    /// Where the restore point is mounted: it is read
+    #[arg(long, value_name = "DIR", default_value = "/destination")]
+    pub(crate) destination: PathBuf,
+}
+
+/// How a restore goes about it, whatever the restore point is.
+#[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+pub(crate) struct How {
     /// Files or folders, relative to the volume's root [default: the whole volume]
     #[arg(value_name = "PATH", value_parser = OsStringValueParser::new().try_map(|text: OsString| relative(&text)))]
     pub(crate) paths: Vec<PathBuf>,
@@ -55,12 +69,6 @@ pub(crate) struct Args {
     /// What stands on standard output
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub(crate) output: Output,
-    /// Where the volume is mounted: it is written
-    #[arg(long, value_name = "DIR", default_value = "/source")]
-    pub(crate) source: PathBuf,
-    /// Where the restore point is mounted: it is read
-    #[arg(long, value_name = "DIR", default_value = "/destination")]
-    pub(crate) destination: PathBuf,
     /// Where the controller says which other pods have the volume
     #[arg(long, value_name = "FILE", default_value = "/etc/restore/holders")]
     pub(crate) holders: PathBuf,
@@ -104,7 +112,7 @@ fn relative(text: &OsStr) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-impl Args {
+impl How {
     /// The PATHs without those below others, sorted; `None`: the whole volume.
     pub(crate) fn scope(&self) -> Option<Vec<PathBuf>> {
         if self.paths.is_empty() || self.paths.iter().any(|path| path.as_os_str().is_empty()) {
@@ -139,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_path_is_below_the_volumes_root_however_it_is_written() {
-        let scope = |words: &[&str]| parse(words).unwrap().scope();
+        let scope = |words: &[&str]| parse(words).unwrap().how.scope();
         assert_eq!(scope(&["/a/./b//c/"]), Some(vec![PathBuf::from("a/b/c")]));
         assert_eq!(scope(&["--", "-rf", "a/b", "a", "a-b"]), Some(["-rf", "a", "a-b"].map(PathBuf::from).to_vec()));
         for whole in [&[][..], &["/"], &["."], &["a", "/"]] {
@@ -155,7 +163,8 @@ mod tests {
     fn the_origins_words_are_the_defaults() {
         let args = parse(&[]).unwrap();
         assert_eq!((args.source.to_str(), args.destination.to_str()), (Some("/source"), Some("/destination")));
-        assert_eq!((args.holders.to_str(), args.holders_wait.as_secs()), (Some("/etc/restore/holders"), 30));
-        assert!(!args.delete && !args.yes && !args.dry_run && !args.allow_unmounted);
+        assert_eq!((args.how.holders.to_str(), args.how.holders_wait.as_secs()), (Some("/etc/restore/holders"), 30));
+        let how = args.how;
+        assert!(!how.delete && !how.yes && !how.dry_run && !how.allow_unmounted);
     }
 }

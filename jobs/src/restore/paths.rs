@@ -3,7 +3,7 @@
 //! No link is followed on the way to a PATH, in neither volume: it could lead out of it, or to another place in it.
 
 use std::cmp::Reverse;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, FileType};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ fn look(path: &Path) -> io::Result<Option<FileType>> {
 }
 
 /// The folders above a path, the highest first, without the root.
-fn above(path: &Path) -> Vec<&Path> {
+pub(crate) fn above(path: &Path) -> Vec<&Path> {
     let mut parents: Vec<&Path> = path.ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()).collect();
     parents.reverse();
     parents
@@ -45,23 +45,24 @@ pub(crate) fn find(point: &Path, path: &Path) -> io::Result<Result<(), Problem>>
                 return Ok(Err(not_found(path, &what)));
             }
             Some(_) => return Ok(Err(not_found(path, &format!("{} is not a folder", shown(step))))),
-            None => return Ok(Err(missing(point, path, parent, step))),
+            None => return Ok(Err(missing(path, parent, step, names(&point.join(parent))))),
         }
     }
     Ok(match look(&point.join(path))? {
         Some(_) => Ok(()),
-        None => Err(missing(point, path, parent, path)),
+        None => Err(missing(path, parent, path, names(&point.join(parent)))),
     })
 }
 
-fn not_found(path: &Path, what: &str) -> Problem {
+/// That the restore point does not have a PATH.
+pub(crate) fn not_found(path: &Path, what: &str) -> Problem {
     Problem::new(Reason::PathNotFound, format!("the restore point has no {}: {what}", shown(path)))
 }
 
-/// `at` is the first step of `path` that is not there, `parent` the folder above it.
-fn missing(point: &Path, path: &Path, parent: &Path, at: &Path) -> Problem {
+/// `at` is the first step of `path` that is not there, `parent` the folder above it, and `names` what is in that.
+pub(crate) fn missing(path: &Path, parent: &Path, at: &Path, names: impl Iterator<Item = OsString>) -> Problem {
     let name = at.file_name().unwrap_or_default();
-    let names = similar(&point.join(parent), name);
+    let names = similar(names, name);
     let folder = if parent.as_os_str().is_empty() { "the root".to_owned() } else { shown(parent) };
     let what = match names.as_slice() {
         [] => format!("there is {folder}, and in it nothing with a name like {}", shown(Path::new(name))),
@@ -73,14 +74,16 @@ fn missing(point: &Path, path: &Path, parent: &Path, at: &Path) -> Problem {
     not_found(path, &what)
 }
 
-/// The names in a folder that are most like this one.
-fn similar(folder: &Path, name: &OsStr) -> Vec<std::ffi::OsString> {
+/// The names in a folder.
+fn names(folder: &Path) -> impl Iterator<Item = OsString> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name())
+}
+
+/// The names that are most like this one.
+fn similar(names: impl Iterator<Item = OsString>, name: &OsStr) -> Vec<OsString> {
     let wanted = name.to_string_lossy().to_lowercase();
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut scored: Vec<_> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name();
+    let mut scored: Vec<_> = names
+        .filter_map(|name| {
             likeness(&wanted, &name.to_string_lossy().to_lowercase()).map(|score| (Reverse(score), name))
         })
         .collect();

@@ -39,6 +39,14 @@ impl Need {
         self.inodes += u64::from(there.is_none());
     }
 
+    /// A file gets this size, in its place where one is there already.
+    pub(crate) fn changed(&mut self, size: u64, there: Option<&Metadata>) {
+        let size = size.next_multiple_of(SMALL).max(SMALL);
+        self.balance = self.balance.saturating_add(signed(size)).saturating_sub(there.map_or(0, taken));
+        self.peak = self.peak.max(self.balance);
+        self.inodes += u64::from(there.is_none());
+    }
+
     /// An entry is deleted.
     pub(crate) fn freed(&mut self, there: Option<&Metadata>) {
         self.deleted = self.deleted.saturating_add(there.map_or(0, taken));
@@ -80,6 +88,11 @@ pub(crate) fn look(target: &Path) -> io::Result<Room> {
 }
 
 impl Room {
+    /// The same without what a file system keeps for itself while it is written: for who plans to fill it.
+    pub(crate) fn with_reserve(self) -> Self {
+        Self { bytes: self.bytes - self.bytes / 20, inodes: self.inodes.map(|free| free - free / 20) }
+    }
+
     /// Whether everything in the restore point's file system would fit, and so whatever is restored of it.
     pub(crate) fn is_ample(&self, point: &Path) -> bool {
         let Ok(StatVfs { f_blocks, f_bfree, f_frsize, f_files, f_ffree, .. }) = statvfs(point) else { return false };

@@ -29,18 +29,14 @@ pub(crate) struct Sides {
 
 /// Looks at both.
 pub(crate) fn look(args: &Args) -> Result<Sides, Failure> {
-    let point = folder(&args.destination, args.allow_unmounted).map_err(|why| {
+    let point = folder(&args.destination, args.how.allow_unmounted).map_err(|why| {
         let text = format!("the restore point is not at {}: {why}", shown(&args.destination));
         Failure::last(Problem::new(Reason::RestorePointEmpty, text))
     })?;
-    let target = folder(&args.source, args.allow_unmounted).map_err(|why| not_ready(&args.source, &why))?;
+    let target = target(&args.source, args.how.allow_unmounted)?;
     let id = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
     if id(&point) == id(&target) {
         return Err(not_ready(&target, "it is the restore point itself"));
-    }
-    let flags = rustix::fs::statvfs(&target).map_err(|error| not_ready(&target, &error.to_string()))?.f_flag;
-    if flags.contains(StatVfsMountFlags::RDONLY) {
-        return Err(not_ready(&target, "it is mounted read-only"));
     }
     let (empty, found_things) = contents(&point).map_err(|error| {
         let text = format!("the restore point cannot be read: {error}");
@@ -53,13 +49,23 @@ pub(crate) fn look(args: &Args) -> Result<Sides, Failure> {
     Ok(Sides { point, target, found_things })
 }
 
+/// Looks at the volume that is to be written.
+pub(crate) fn target(path: &Path, allow_unmounted: bool) -> Result<PathBuf, Failure> {
+    let target = folder(path, allow_unmounted).map_err(|why| not_ready(path, &why))?;
+    let flags = rustix::fs::statvfs(&target).map_err(|error| not_ready(&target, &error.to_string()))?.f_flag;
+    if flags.contains(StatVfsMountFlags::RDONLY) {
+        return Err(not_ready(&target, "it is mounted read-only"));
+    }
+    Ok(target)
+}
+
 fn not_ready(target: &Path, why: &str) -> Failure {
     let text = format!("the volume that is to be written is not at {}: {why}", shown(target));
     Failure::last(Problem::new(Reason::TargetNotReady, text))
 }
 
 /// A folder where a volume is mounted. The error is for a sentence.
-fn folder(path: &Path, allow_unmounted: bool) -> Result<PathBuf, String> {
+pub(crate) fn folder(path: &Path, allow_unmounted: bool) -> Result<PathBuf, String> {
     let path = std::path::absolute(path).map_err(|error| error.to_string())?;
     let meta = fs::metadata(&path).map_err(|error| error.to_string())?;
     if !meta.is_dir() {

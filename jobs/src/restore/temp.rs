@@ -33,8 +33,8 @@ pub(crate) struct Temp {
 }
 
 impl Temp {
-    /// Makes the folder, and removes what an earlier restore left.
-    pub(crate) fn make(point: &Path, target: &Path) -> io::Result<Self> {
+    /// Makes the folder, and removes what an earlier restore left. `point`: where rsync's own files are known by.
+    pub(crate) fn make(point: Option<&Path>, target: &Path) -> io::Result<Self> {
         let meta = fs::metadata(target)?;
         let before = Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() };
         let outer = target.join(NAME);
@@ -70,7 +70,7 @@ pub(crate) fn is_left(target: &Path) -> bool {
 }
 
 /// Removes what an earlier restore left, and tells whether it is of another start of the machine.
-fn clear(point: &Path, target: &Path, outer: &Path) -> io::Result<bool> {
+fn clear(point: Option<&Path>, target: &Path, outer: &Path) -> io::Result<bool> {
     let made = match fs::symlink_metadata(outer) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
@@ -78,7 +78,9 @@ fn clear(point: &Path, target: &Path, outer: &Path) -> io::Result<bool> {
         Ok(meta) if !meta.is_dir() => return fs::remove_file(outer).map(|()| false),
         Ok(meta) => meta,
     };
-    sweep(point, target, &made)?;
+    if let Some(point) = point {
+        sweep(point, target, &made)?;
+    }
     let mut crashed = false;
     for entry in fs::read_dir(outer)? {
         crashed |= entry?.file_name() != OsStr::new(&this_boot());

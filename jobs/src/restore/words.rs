@@ -7,34 +7,39 @@ use model::quantity::human;
 use model::reason::{Problem, Reason};
 use model::record::{RestoreRecord, RestoreResult, RestoreState, clip};
 
+use super::SENTENCE;
 use super::console::shown;
 use super::plan::{NAMED, Plan};
 use super::room::Room;
-use super::{Ended, Restore, SENTENCE};
+use super::session::{Ended, Session};
 use crate::outcome::{Exit, Failure, now};
 
-impl Restore<'_> {
+impl Session<'_> {
     /// What is restored, from where to where.
-    pub(super) fn headline(&self) -> String {
-        let status = fs::read_to_string(&self.args.status).unwrap_or_default();
+    pub(crate) fn headline(&self, from: &str) -> String {
+        let status = fs::read_to_string(&self.how.status).unwrap_or_default();
         let record = serde_json::from_str::<RestoreRecord>(&status).ok();
         let (point, target) = record.map_or((None, None), |record| (record.point, record.target));
-        let name = |what: Option<String>, path: &Path| match what {
-            Some(name) => format!("{} ({})", shown(Path::new(&name)), shown(path)),
-            None => shown(path),
+        let name = |what: Option<String>, path: &str| match what {
+            Some(name) => format!("{} ({path})", shown(Path::new(&name))),
+            None => path.to_owned(),
         };
-        format!("From {} to {}:", name(point, &self.args.destination), name(target, &self.args.source))
+        format!("From {} to {}:", name(point, from), name(target, &shown(self.to)))
     }
 
     /// The plan in numbers.
-    pub(super) fn show(&self, plan: &Plan, room: Room) {
+    pub(super) fn show(&self, plan: &Plan, room: Room, sure: bool) {
         let say = |line: String| self.console.say(&line);
-        let told = plan.new + plan.changed + if self.args.delete { plan.extra } else { 0 };
-        if !self.args.itemize && told > NAMED {
+        let told = plan.new + plan.changed + if self.how.delete { plan.extra } else { 0 };
+        if !self.how.itemize && told > NAMED {
             say(format!("  and {} more; --itemize names all", told - NAMED));
         }
-        if plan.is_empty(self.args.delete) {
-            say("Nothing to do: what the restore point has is in the volume as it was.".to_owned());
+        if plan.is_empty(self.how.delete) {
+            say(if sure {
+                "Nothing to do: what the restore point has is in the volume as it was.".to_owned()
+            } else {
+                "Sizes, times, modes and owners are as they were. Attributes are set anew.".to_owned()
+            });
         } else {
             let (new, changed, newer) = (plan.new, plan.changed, plan.newer);
             say(format!("New: {new}. Changed: {changed}, of them newer in the volume: {newer}."));
@@ -48,7 +53,7 @@ impl Restore<'_> {
         }
         if plan.extra > 0 {
             let extra = plan.extra;
-            say(if self.args.delete {
+            say(if self.how.delete {
                 format!("DELETED: {extra}. The restore point does not have them.")
             } else {
                 format!("Not in the restore point: {extra}. They stay; --delete removes them.")
@@ -85,7 +90,7 @@ impl Restore<'_> {
             }
             Ok(Ended::Shown(plan)) => {
                 let shown = result(RestoreState::Ready, None);
-                let deleted = if self.args.delete { plan.extra } else { 0 };
+                let deleted = if self.how.delete { plan.extra } else { 0 };
                 (Exit::Done, RestoreResult { changed: plan.changes(), deleted, bytes: plan.bytes, ..shown })
             }
             Ok(Ended::Declined) => (Exit::Final, result(RestoreState::Refused, None)),

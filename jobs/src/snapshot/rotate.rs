@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Persis
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use model::Timestamp;
 use model::config::Deadlines;
-use model::copies::point_state;
+use model::copies::{awaited, point_state};
 use model::facts::{Claim, ClaimPhase, Identity, Snapshot, Volume};
 use model::names::Component;
 use model::reason::{Problem, Reason};
@@ -93,7 +93,7 @@ pub(crate) fn points(
                 state: point_state(snapshot, deadlines, now),
                 held: snapshot.held(now),
                 terminating: snapshot.terminating,
-                promoter: promoters.remove(name).map(|p| promoter_point(p, now)),
+                promoter: promoters.remove(name).map(|p| promoter_point(p, awaited(snapshot), now)),
             }),
             (why, _) => {
                 let why = why.unwrap_or_else(|| "it names no run".to_owned());
@@ -118,14 +118,15 @@ fn left_behind(promoter: &Claim, existing: &Existing, now: Timestamp) -> Option<
         state,
         held: promoter.held(now),
         terminating: promoter.terminating,
-        promoter: Some(promoter_point(promoter, now)),
+        promoter: Some(promoter_point(promoter, false, now)),
     })
 }
 
-fn promoter_point(promoter: &Claim, now: Timestamp) -> PromoterPoint {
+fn promoter_point(promoter: &Claim, awaited: bool, now: Timestamp) -> PromoterPoint {
     PromoterPoint {
         id: promoter.id.clone(),
         read_only: promoter.read_only,
+        awaited,
         held: promoter.held(now),
         terminating: promoter.terminating,
     }

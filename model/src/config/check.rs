@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::parse::Path;
 use super::{
-    Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Globs, HostPath, Limits, PodResources, Store,
+    Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Globs, HostPath, Limits, PodResources, Restic, Store,
 };
 use crate::duration::{Span, shown};
 use crate::names;
 use crate::quantity;
 use crate::retention::Retention;
-use crate::schedule::Schedule;
+use crate::schedule::Due;
 
 /// Beyond this a retry is a loop.
 const MOST_RETRIES: u32 = 100;
@@ -21,6 +21,13 @@ const MOST_NAME: usize = 40;
 const RESERVED_NAME: &str = "none";
 
 type Faults = Vec<(Path, String)>;
+
+/// The first fault of a restic destination: its key, and what is wrong.
+pub(super) fn restic_fault(restic: &Restic) -> Option<(String, String)> {
+    let mut faults = Faults::new();
+    restic::check(&Path::default(), restic, &mut faults);
+    faults.into_iter().next().map(|(path, fault)| (path.to_string(), fault))
+}
 
 /// All faults of the settings.
 pub(super) fn check(config: &Config) -> Faults {
@@ -35,6 +42,7 @@ pub(super) fn check(config: &Config) -> Faults {
         globs(&top("selection").key(key), list, &mut faults);
     }
     let interval = defaults(&top("defaults"), config, &mut faults);
+    groups(&top("groups"), config, &mut faults);
     bounds(&top("bounds"), config, &mut faults);
     for (name, rule) in &config.classes {
         class(&top("classes").key(name), name, rule, &mut faults);
@@ -84,30 +92,89 @@ fn patterns(path: &Path, patterns: &[String], faults: &mut Faults) {
 
 /// Returns the interval that rules of a retention count in.
 fn defaults(path: &Path, config: &Config, faults: &mut Faults) -> Span {
-    let Defaults { schedule, retention, destinations, .. } = &config.defaults;
+    let Defaults { schedule: text, retention, destinations, .. } = &config.defaults;
+    let interval = schedule(&path.key("schedule"), text, config, faults);
+    reach(&path.key("retention"), retention, interval, &config.bounds, faults);
+    chosen(&path.key("destinations"), destinations, config, faults);
+    interval
+}
+
+/// Returns its shortest interval.
+fn schedule(path: &Path, text: &str, config: &Config, faults: &mut Faults) -> Span {
     let shortest = config.bounds.min_interval;
     // Each source has its own times; what may be written is the same for all.
-    let interval = match Schedule::parse(schedule, "") {
-        Ok(schedule) => schedule.shortest_interval(),
+    let interval = match Due::parse(text, "") {
+        Ok(due) => due.shortest_interval(),
         Err(fault) => {
-            faults.push((path.key("schedule"), fault.to_string()));
+            faults.push((path.clone(), fault.to_string()));
             Span::days(1)
         }
     };
     if interval < shortest {
         let fault = format!("it fires again after {interval}, sooner than bounds.minInterval, {shortest}");
-        faults.push((path.key("schedule"), fault));
+        faults.push((path.clone(), fault));
     }
-    reach(&path.key("retention"), retention, interval, &config.bounds, faults);
+    interval
+}
+
+fn chosen(path: &Path, destinations: &[String], config: &Config, faults: &mut Faults) {
     let mut seen = BTreeSet::new();
     for (number, name) in destinations.iter().enumerate() {
         if config.destination(name).is_none() {
-            faults.push((path.key("destinations").item(number), unknown_destination(config, name)));
+            faults.push((path.item(number), unknown_destination(config, name)));
         } else if !seen.insert(name) {
-            faults.push((path.key("destinations").item(number), format!("{name} stands twice")));
+            faults.push((path.item(number), format!("{name} stands twice")));
         }
     }
-    interval
+}
+
+fn groups(path: &Path, config: &Config, faults: &mut Faults) {
+    let mut seen = BTreeSet::new();
+    for (number, group) in config.groups.iter().enumerate() {
+        let path = path.item(number);
+        let name = group.name.as_str();
+        if !is_label(name) || name.len() > MOST_NAME {
+            let fault = format!(
+                "{} cannot be the name of a group; write at most {MOST_NAME} of a-z, 0-9 and `-`, with a letter or \
+                 digit at both ends",
+                shown(name)
+            );
+            faults.push((path.key("name"), fault));
+        }
+        if !seen.insert(name) {
+            faults.push((path.key("name"), format!("two groups are named {name}")));
+        }
+        if group.namespaces.is_empty() && group.namespace_labels.is_empty() && group.pvc_labels.is_empty() {
+            let fault = "it chooses nothing; write namespaces, namespaceLabels or pvcLabels (what holds for all stands \
+                         in `defaults`)";
+            faults.push((path.clone(), fault.to_owned()));
+        }
+        patterns(&path.key("namespaces"), &group.namespaces, faults);
+        for (key, labels) in [("namespaceLabels", &group.namespace_labels), ("pvcLabels", &group.pvc_labels)] {
+            for (label, value) in labels.iter().filter(|(l, v)| !is_qualified(l) || !is_label_value(v)) {
+                let fault = format!("{}: {} is not a label", shown(label), shown(value));
+                faults.push((path.key(key).key(label), fault));
+            }
+        }
+        let text = group.schedule.as_ref();
+        let interval = text.map(|text| schedule(&path.key("schedule"), text, config, faults)).or_else(|| {
+            // A fault of the default one is told there.
+            Due::parse(&config.defaults.schedule, "").ok().map(|due| due.shortest_interval())
+        });
+        if let Some(retention) = &group.retention {
+            let interval = interval.unwrap_or(Span::days(1));
+            reach(&path.key("retention"), retention, interval, &config.bounds, faults);
+        }
+        chosen(&path.key("destinations"), group.destinations.as_deref().unwrap_or_default(), config, faults);
+        for (destination, secret) in &group.secrets {
+            let path = path.key("secrets").key(destination);
+            if config.destination(destination).is_none() {
+                faults.push((path, unknown_destination(config, destination)));
+            } else if !is_subdomain(secret) {
+                faults.push((path, format!("{} cannot be the name of a Secret", shown(secret))));
+            }
+        }
+    }
 }
 
 fn unknown_destination(config: &Config, name: &str) -> String {
@@ -223,6 +290,10 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
         }
         if let Some(drill) = &destination.drill {
             restic::drill(&path.key("drill"), drill, faults);
+            if destination.is_central() {
+                let fault = "copies with runIn: controller are not drilled yet; leave it out";
+                faults.push((path.key("drill"), fault.to_owned()));
+            }
         }
         if let Some(retention) = &destination.retention {
             reach(&path.key("retention"), retention, interval, &config.bounds, faults);

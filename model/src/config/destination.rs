@@ -162,6 +162,32 @@ impl Restic {
     /// Where a repository is, unless the configuration says otherwise.
     pub const REPOSITORY: &'static str = "{RESTIC_REPOSITORY}/{namespace}/{pvc}/{uid}";
 
+    /// A repository of which nothing is said but its Secret.
+    #[must_use]
+    pub fn named(secret: &str) -> Restic {
+        Restic {
+            repository: Restic::REPOSITORY.to_owned(),
+            secret: secret.to_owned(),
+            run_in: RunIn::default(),
+            ca: None,
+            compression: Compression::default(),
+            pack_size: None,
+            limit_upload: None,
+            limit_download: None,
+            exclude: Vec::new(),
+            environment: BTreeMap::new(),
+            cache: None,
+            skip_unchanged: true,
+            prune: Times::prune(),
+            verify: Times::verify(),
+        }
+    }
+
+    /// The first key that is not as it must be, and why.
+    pub(crate) fn fault(&self) -> Option<(String, String)> {
+        super::check::restic_fault(self)
+    }
+
     /// The repository's address for a source; what stands in it in capital letters is filled in from the Secret,
     /// where the Secret is.
     #[must_use]
@@ -202,6 +228,10 @@ pub enum Compression {
 }
 
 impl Compression {
+    /// All, from the usual one to the most.
+    pub const ALL: [Compression; 5] =
+        [Compression::Auto, Compression::Off, Compression::Fastest, Compression::Better, Compression::Max];
+
     /// As restic's `--compression` takes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

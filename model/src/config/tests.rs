@@ -30,6 +30,7 @@ fn an_empty_file_is_the_default_configuration() {
 fn the_example_states_the_defaults_and_shows_every_key() {
     let example = parse(EXAMPLE);
     let default = Config {
+        groups: example.groups.clone(),
         classes: example.classes.clone(),
         destinations: example.destinations.clone(),
         restores: Restores { grants: example.restores.grants.clone(), ..Restores::default() },
@@ -204,7 +205,17 @@ fn every_map_refuses_a_key_that_it_does_not_know() {
     assert!(maps.len() > 20, "{}", maps.len());
     for path in maps {
         // Maps whose keys are the user's own.
-        let own = ["classes", "annotations", "nodeSelector", "requests", "limits", "environment"];
+        let own = [
+            "classes",
+            "annotations",
+            "namespaceLabels",
+            "pvcLabels",
+            "secrets",
+            "nodeSelector",
+            "requests",
+            "limits",
+            "environment",
+        ];
         if path.last().is_some_and(|last| own.contains(&last.as_str())) && path != ["limits"] {
             continue;
         }
@@ -293,6 +304,45 @@ fn selections_and_defaults_that_make_no_sense_are_told_with_their_place() {
             &format!("defaults: {{destinations: [disk, disk]}}\n{}", disk(CLAIM)),
             "defaults.destinations[1]: disk stands twice",
         ),
+    ]);
+}
+
+#[test]
+fn groups_that_make_no_sense_are_told_with_their_place() {
+    let group = |keys: &str| format!("groups: [{{name: gold, namespaces: [shop], {keys}}}]\n{}", disk(CLAIM));
+    told(&[
+        ("groups:\n- {name: gold}\n", "line 2 column 3: groups[0]: it chooses nothing; write namespaces"),
+        ("groups: [{namespaces: [a]}]", "missing field `name`"),
+        ("groups: [{name: gold, namespaces: [a], kept: 2d}]", "unknown field `kept`"),
+        ("groups: [{name: gold, namespaces: [a], namespaces: [b]}]", "duplicate"),
+        ("groups: [{name: Gold, namespaces: [a]}]", "groups[0].name: \"Gold\" cannot be the name of a group"),
+        (
+            "groups:\n- {name: gold, namespaces: [a]}\n- {name: gold, namespaces: [b]}\n",
+            "line 3 column 10: groups[1].name: two groups are named gold",
+        ),
+        ("groups: [{name: gold, namespaces: ['']}]", "groups[0].namespaces[0]: \"\" matches no name"),
+        (
+            "groups: [{name: gold, namespaceLabels: {a b: c}}]",
+            "groups[0].namespaceLabels.a b: \"a b\": \"c\" is not a label",
+        ),
+        ("groups: [{name: gold, pvcLabels: {tier: -}}]", "groups[0].pvcLabels.tier: \"tier\": \"-\" is not a label"),
+        (&group("schedule: 0 3 * *"), "groups[0].schedule: \"0 3 * *\" is not a schedule: it needs five fields"),
+        (
+            &group("schedule: '@after 30m'"),
+            "groups[0].schedule: it fires again after 30m, sooner than bounds.minInterval, 1h",
+        ),
+        (&group("schedule: '@after'"), "groups[0].schedule: \"@after\" is not a schedule"),
+        (&group("timeZone: Mars"), "Mars"),
+        (
+            &group("retention: 401d"),
+            "groups[0].retention: 401d reaches back 401d, longer than bounds.maxRetention, 400d",
+        ),
+        // Its own schedule says how far its rules reach.
+        (&group("schedule: 0 3 * * 0, retention: last=60"), "groups[0].retention: last=60 reaches back 420d"),
+        (&group("destinations: [disk, other]"), "groups[0].destinations[1]: no destination \"other\""),
+        (&group("destinations: [disk, disk]"), "groups[0].destinations[1]: disk stands twice"),
+        (&group("secrets: {other: s}"), "groups[0].secrets.other: no destination \"other\""),
+        (&group("secrets: {disk: A_b}"), "groups[0].secrets.disk: \"A_b\" cannot be the name of a Secret"),
     ]);
 }
 
@@ -540,6 +590,7 @@ fn a_restic_destination_that_makes_no_sense_is_told() {
         (&restic("  secret: a\n  cache: ten\n"), "\"ten\" is not a quantity"),
         (&restic("  secret: a\n  prune: {schedule: sometimes}\n"), "destinations[0].prune.schedule"),
         (&restic("  secret: a\n  drill: {sample: 0}\n"), "0 files prove nothing"),
+        (&restic("  secret: a\n  runIn: controller\n  drill: {sample: all}\n"), "are not drilled yet"),
         (&restic("  secret: a\n  runIn: tenant\n"), "unknown variant `tenant`, expected `source` or `controller`"),
     ]);
 }

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Pod as ApiPod;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Identity, Ours, created, namespace};
+use crate::duration::Span;
 use crate::names;
 
 /// How a Job stands.
@@ -49,7 +50,7 @@ impl Job {
     /// Until when the message of a pod of a Job that ended may still be on its way.
     #[must_use]
     pub fn told_until(&self) -> Timestamp {
-        self.ended.map_or(Timestamp::UNIX_EPOCH, |ended| crate::duration::Span::from_secs(10).after(ended))
+        self.ended.map_or(Timestamp::UNIX_EPOCH, |ended| Span::from_secs(10).after(ended))
     }
 }
 
@@ -103,6 +104,8 @@ pub struct Pod {
     pub created: Timestamp,
     /// The node it runs on.
     pub node: Option<String>,
+    /// Whether our container runs, or ran. A pod that has a node may still hang there for its volumes.
+    pub started: bool,
     /// Our container's termination message and exit code.
     pub ended: Option<(i32, String)>,
     /// Why its container does not start: reason and message (F38).
@@ -125,6 +128,7 @@ impl From<&ApiPod> for Pod {
             job: label("batch.kubernetes.io/job-name").unwrap_or_default(),
             created: created(meta),
             node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
+            started: state.is_some_and(|s| s.running.is_some() || s.terminated.is_some()),
             ended: state
                 .and_then(|s| s.terminated.as_ref())
                 .map(|t| (t.exit_code, t.message.clone().unwrap_or_default())),
@@ -153,6 +157,8 @@ pub struct CronJob {
     pub applied: Option<String>,
     /// What somebody may have edited: schedule, time zone, suspended.
     pub spec: (String, Option<String>, bool),
+    /// How long after the end of the last run the next one starts, if that is what its schedule says.
+    pub after: Option<Span>,
     /// When it last fired.
     pub last: Option<Timestamp>,
     /// Whether it is being deleted.
@@ -171,6 +177,7 @@ impl From<&ApiCronJob> for CronJob {
                 spec.and_then(|s| s.time_zone.clone()),
                 spec.and_then(|s| s.suspend).unwrap_or(false),
             ),
+            after: meta.annotations.as_ref().and_then(|a| a.get(names::AFTER)).and_then(|t| t.parse().ok()),
             last: cronjob.status.as_ref().and_then(|s| s.last_schedule_time.as_ref()).map(|t| t.0),
             terminating: meta.deletion_timestamp.is_some(),
         }

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Action, Copy, Plan, disk, restore};
-use crate::admit::{Slot, Waiting};
+use super::ended::{self, Ended};
+use super::{Action, Copy, Plan, central, disk, restore};
+use crate::admit::{Rank, Slot, Waiting};
+use crate::breaker;
 use crate::config::{Destination, Store};
 use crate::copies::{self, Next, RunFacts};
-use crate::facts::{Claim, Job, JobState, Pod, Snapshot};
+use crate::facts::{Claim, Job, JobState, Ours, Snapshot};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState};
@@ -64,15 +66,19 @@ pub(super) fn plan(
         end(world, uid, job, &runs, now, plan);
     }
     let destinations: BTreeSet<&String> = runs.iter().flat_map(|r| &r.snapshot.destinations).collect();
-    let mut waiting = None;
+    let mut waiting = central::take_away(world, uid, &runs, &jobs, now, plan);
     for destination in destinations {
         let copying = |run: &Run| jobs.iter().any(|j| is_for(j, run, destination));
         let facts: Vec<RunFacts<'_>> = runs
             .iter()
             .map(|r| RunFacts { run: r.run, snapshot: r.snapshot, promoter: r.promoter, copying: copying(r.run) })
             .collect();
-        let waits_for_consumer = runs.iter().rev().find_map(|r| r.promoter).is_some_and(|p| waits(world, p));
-        let next = copies::next(&facts, destination, waits_for_consumer, &world.config.deadlines, now);
+        let next = if world.config.destination(destination).is_some_and(Destination::is_central) {
+            copies::next_central(&facts, destination, &world.config.deadlines, now)
+        } else {
+            let waits_for_consumer = runs.iter().rev().find_map(|r| r.promoter).is_some_and(|p| waits(world, p));
+            copies::next(&facts, destination, waits_for_consumer, &world.config.deadlines, now)
+        };
         for (view, next) in runs.iter().zip(next) {
             let source = SourceId {
                 namespace: view.snapshot.namespace.clone(),
@@ -100,7 +106,7 @@ pub(super) fn plan(
     let (since, problem) = waiting?;
     // A wait that passes by itself at once is not worth a word; one that every run meets is told once.
     let grace = crate::duration::Span::from_secs(20).after(since);
-    if now < grace {
+    if now < grace && problem.reason != Reason::SourceSnapshotLost {
         plan.wake_at(Some(grace));
         let told = world.claim_of(uid).and_then(|c| c.status.as_ref()?.waiting.clone());
         return told.filter(|t| t.reason == problem.reason);
@@ -121,13 +127,20 @@ fn jobs<'a>(world: &'a World, uid: &str) -> Vec<&'a Job> {
             let (Some(run), Some(destination), Some(name)) = (&ours.run, &ours.destination, &job.source_name) else {
                 return false;
             };
-            let source = SourceId { namespace: job.namespace.clone(), name: name.clone(), uid: uid.to_owned() };
+            let namespace = source_namespace(world, job).to_owned();
+            let source = SourceId { namespace, name: name.clone(), uid: uid.to_owned() };
             job.id.name == names::copy_job(&source, run, destination)
         })
         .collect()
 }
 
-fn is_for(job: &Job, run: &Run, destination: &str) -> bool {
+/// The namespace of a copy's source. Only a Job of our own namespace may say that it is another one.
+fn source_namespace<'a>(world: &World, job: &'a Job) -> &'a str {
+    let told = job.source_namespace.as_ref().filter(|_| job.namespace == world.namespace);
+    told.unwrap_or(&job.namespace)
+}
+
+pub(super) fn is_for(job: &Job, run: &Run, destination: &str) -> bool {
     job.ours.as_ref().is_some_and(|o| o.run.as_ref() == Some(run) && o.destination.as_deref() == Some(destination))
 }
 
@@ -149,19 +162,18 @@ fn record(
 }
 
 /// What a copy that can start needs to be looked at.
-struct Request<'a> {
-    world: &'a World,
-    source: SourceId,
-    view: &'a RunView<'a>,
+pub(super) struct Request<'a> {
+    pub(super) world: &'a World,
+    pub(super) source: SourceId,
+    pub(super) view: &'a RunView<'a>,
     destination: &'a str,
-    protection: Option<&'a Protection>,
+    pub(super) protection: Option<&'a Protection>,
 }
 
 impl Request<'_> {
     /// Puts the copy among the ready ones, or says what is in its way.
     fn start(self, now: Timestamp, plan: &mut Plan) -> Result<(), Problem> {
         let (world, view) = (self.world, self.view);
-        let Some(promoter) = view.promoter else { return Ok(()) };
         let fail = |reason, message: String, plan: &mut Plan| {
             let problem = Problem::new(reason, message);
             plan.actions.push(record(
@@ -182,55 +194,133 @@ impl Request<'_> {
         if namespace.is_none_or(|n| n.terminating) {
             return Err(Problem::new(Reason::NamespaceTerminating, "the namespace is being deleted"));
         }
-        if namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
-            let message = "the namespace enforces Pod Security restricted, which refuses a copy pod that keeps owners";
-            fail(Reason::PodSecurity, message.to_owned(), plan);
+        if destination.is_central() {
+            let ended = central::start(&self, destination, now, plan)?;
+            if let Err(problem) = ended {
+                fail(problem.reason, problem.message, plan);
+            }
             return Ok(());
         }
-        let disk = disk::ready(world, destination, &self.source.namespace, now, plan)?;
-        if let Some(reader) = restore::reads(world, &self.source.namespace, &destination.name) {
-            return Err(Problem::new(Reason::DiskBusy, format!("{reader} reads the disk: restores come first")));
+        let Some(promoter) = view.promoter else { return Ok(()) };
+        if destination.restic().is_some() && self.source.namespace == world.namespace {
+            let message = format!("{} would read a Secret of the controller's namespace", destination.name);
+            fail(Reason::SecretElsewhere, message, plan);
+            return Ok(());
         }
-        let nodes = match common_nodes(world, promoter, disk) {
-            Ok(nodes) => nodes,
+        if namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
+            fail(Reason::PodSecurity, restricted(destination), plan);
+            return Ok(());
+        }
+        let node = match self.place(promoter, destination, now, plan)? {
+            Ok(node) => node,
             Err(message) => {
                 fail(Reason::NodeConflict, message, plan);
                 return Ok(());
             }
         };
-        let zone = self.protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone());
-        let taken = view.snapshot.retention.as_ref().and_then(|t| t.parse().ok());
         let waiting = Waiting {
+            rank: Rank::Copy,
             source: self.source.clone(),
             run: view.run.clone(),
             since: promoter.created,
-            slot: slot(destination, &self.source.namespace, &self.source.uid, nodes),
+            slot: slot(destination, &self.source.namespace, &self.source.uid, node),
         };
-        let policy = names::network_policy(&world.instance);
-        let copy = Copy {
-            isolate: world.policies.get(&self.source.namespace, &policy).is_none(),
-            source: self.source,
-            run: view.run.clone(),
-            destination: destination.name.clone(),
-            promoter: promoter.id.name.clone(),
-            retention: destination.retention.clone().or(taken),
-            zone,
-            accept_empty: self.protection.is_some_and(|p| p.accept_empty),
-            spc_no_relabeling: self.protection.is_some_and(|p| p.promoter.spc_no_relabeling),
-        };
-        plan.ready.push((waiting, Box::new(copy)));
+        let copy = self.copy(destination, promoter.id.name.clone());
+        plan.ready.push((waiting, Action::StartCopy(Box::new(copy))));
         Ok(())
+    }
+
+    /// The copy itself, of a promoter.
+    pub(super) fn copy(&self, destination: &Destination, promoter: String) -> Copy {
+        let (world, protection) = (self.world, self.protection);
+        let taken = self.view.snapshot.retention.as_ref().and_then(|t| t.parse().ok());
+        let policy = names::network_policy(&world.instance);
+        Copy {
+            // What copies to a repository needs the network.
+            isolate: destination.restic().is_none() && world.policies.get(&self.source.namespace, &policy).is_none(),
+            source: self.source.clone(),
+            run: self.view.run.clone(),
+            destination: destination.name.clone(),
+            promoter,
+            central: None,
+            retention: destination.retention.clone().or(taken),
+            zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
+            accept_empty: protection.is_some_and(|p| p.accept_empty),
+            spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling),
+            secret: protection.and_then(|p| p.secrets.get(&destination.name).cloned()),
+            options: protection.map(|p| p.options.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Whether what is written to can be reached, and the only node where the copy can run, if there is only one;
+    /// the inner error: there is none.
+    fn place(
+        &self,
+        promoter: &Claim,
+        destination: &Destination,
+        now: Timestamp,
+        plan: &mut Plan,
+    ) -> Result<Result<Option<String>, String>, Problem> {
+        let (world, namespace) = (self.world, &self.source.namespace);
+        match destination.store {
+            Store::Restic(_) => {
+                online(world, namespace)?;
+                Ok(Ok(only_node(world, promoter)))
+            }
+            Store::Claim(_) | Store::HostPath(_) => {
+                let disk = disk::ready(world, destination, namespace, now, plan)?;
+                if let Some(reader) = restore::reads(world, namespace, &destination.name) {
+                    let message = format!("{reader} reads the disk: restores come first");
+                    return Err(Problem::new(Reason::DiskBusy, message));
+                }
+                Ok(common_nodes(world, promoter, disk))
+            }
+        }
     }
 }
 
-fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
+fn restricted(destination: &Destination) -> String {
+    let refused = "the namespace enforces Pod Security restricted, which refuses a copy pod that";
+    match destination.restic() {
+        None => format!("{refused} keeps owners"),
+        Some(_) => format!("{refused} reads every file; a destination with runIn: controller needs no pod here"),
+    }
+}
+
+/// A `NetworkPolicy` that an earlier version made cuts pods off that need the network, and is not ours to change.
+pub(super) fn online(world: &World, namespace: &str) -> Result<(), Problem> {
+    let name = names::network_policy(&world.instance);
+    match world.policies.get(namespace, &name) {
+        Some(policy) if !policy.leaves_restic_out => {
+            let message =
+                format!("NetworkPolicy {namespace}/{name} was made by an earlier version: restic pods need it gone");
+            Err(Problem::new(Reason::NetworkClosed, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
     // A host's disk is one, whatever the namespace; a PVC is one in each; a repository is one for each source.
     let disk = match destination.store {
         Store::HostPath(_) => destination.name.clone(),
         Store::Claim(_) => format!("{}/{namespace}", destination.name),
         Store::Restic(_) => format!("{}/{namespace}/{uid}", destination.name),
     };
-    Slot { namespace: namespace.to_owned(), destination: destination.name.clone(), disk, node }
+    Slot {
+        namespace: namespace.to_owned(),
+        destination: destination.name.clone(),
+        disk,
+        node,
+        breaker: breaker::key(destination, namespace),
+    }
+}
+
+/// The node that can have the promoter, if it is the only one.
+fn only_node(world: &World, promoter: &Claim) -> Option<String> {
+    let terms = world.volumes.get("", promoter.volume.as_ref()?)?.nodes.as_ref()?;
+    let mut fit = world.nodes.iter().filter(|n| terms.iter().any(|term| term.matches(&n.labels)));
+    fit.next().filter(|_| fit.next().is_none()).map(|n| n.name.clone())
 }
 
 /// The node that can have both volumes, if it is the only one; an error if none can (F40).
@@ -254,17 +344,38 @@ pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Res
     }
 }
 
-/// What the copies that run now occupy.
+/// What the copies and tasks that run now occupy.
 pub fn running(world: &World) -> impl Iterator<Item = Slot> {
-    world.jobs.iter().filter_map(|job| {
-        let ours = job.ours.as_ref().filter(|o| o.instance == world.instance && o.component == Component::Copy)?;
-        if job.state != JobState::Active {
+    let jobs = world.jobs.iter().filter_map(|job| {
+        let ours = job.ours.as_ref().filter(|o| o.instance == world.instance)?;
+        let destination = world.config.destination(ours.destination.as_deref()?)?;
+        let open = match ours.component {
+            // Until the result of a copy is known, it says nothing about a destination that may be down.
+            Component::Copy => destination.restic().is_some() && !recorded(world, ours),
+            Component::Maintain => false,
+            _ => return None,
+        };
+        if job.state != JobState::Active && !open {
             return None;
         }
-        let destination = world.config.destination(ours.destination.as_deref()?)?;
         let node = world.pods_of(job).find_map(|p| p.node.clone());
-        Some(slot(destination, &job.namespace, &ours.source_uid, node))
-    })
+        let slot = slot(destination, source_namespace(world, job), &ours.source_uid, node);
+        // A task says nothing about the destination: it takes no copy's try.
+        let breaker = slot.breaker.clone().filter(|_| ours.component == Component::Copy);
+        Some(Slot { breaker, ..slot })
+    });
+    jobs.chain(central::preparing(world))
+}
+
+/// Whether a copy has its result, or nothing is left that it could be written on.
+fn recorded(world: &World, copy: &Ours) -> bool {
+    let Some(destination) = &copy.destination else { return true };
+    let mut snapshots = world
+        .belongings(&copy.source_uid)
+        .into_iter()
+        .flat_map(|b| &b.snapshots)
+        .filter_map(|(namespace, name)| world.snapshots.get(namespace, name));
+    !snapshots.any(|s| s.ours.as_ref().is_some_and(|o| o.run == copy.run) && !s.copies.contains_key(destination))
 }
 
 /// A copy Job that ended, or that never gets started: its result, and then its end.
@@ -282,35 +393,13 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
     let Some(snapshot) = snapshot.filter(|s| !s.copies.contains_key(destination)) else {
         return delete(plan);
     };
-    let pods: Vec<&Pod> = world.pods_of(job).collect();
-    let told = pods
-        .iter()
-        .filter_map(|p| p.ended.as_ref())
-        .filter_map(|(_, text)| serde_json::from_str::<CopyResult>(text).ok())
-        .max_by_key(|r| r.finished);
-    let result = match (job.state, told) {
-        (JobState::Active, _) => {
-            let started = pods.iter().any(|p| p.node.is_some() && p.stuck.is_none());
-            // A try that is made anew, after a node was lost, has its own time to start.
-            let tried = pods.iter().map(|p| p.created).max().unwrap_or(job.created);
-            let until = world.config.deadlines.copy_start.after(tried);
-            if started {
-                return;
-            }
-            if now < until {
-                plan.wake_at(Some(until));
-                return;
-            }
-            CopyResult::without_data(CopyState::Failed, &not_started(&pods), now)
-        }
-        (_, Some(told)) => told,
-        // Jobs and pods come through two watches: the pod's end may be seen after its Job's.
-        (_, None) if now < job.told_until() => {
-            plan.wake_at(Some(job.told_until()));
-            return;
-        }
+    let failed = |problem: &Problem| CopyResult::without_data(CopyState::Failed, problem, now);
+    let result = match ended::ended::<CopyResult>(world, job, now) {
+        Ended::NotYet(again) => return plan.wake_at(again),
+        Ended::Told(told) => told,
+        Ended::Failed(problem) => failed(&problem),
         // The tree is there and the message is lost: another Job finds it, and tells again. But only one.
-        (JobState::Complete, None) => match snapshot.lost.get(destination) {
+        Ended::Silent => match snapshot.lost.get(destination) {
             None => {
                 plan.actions.push(Action::NoteLost {
                     namespace: snapshot.namespace.clone(),
@@ -324,14 +413,9 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
             Some(lost) if *lost == job.id.uid => return delete(plan),
             Some(_) => {
                 let message = "two Jobs ended well and left no result: does the template keep terminationMessagePath?";
-                CopyResult::without_data(CopyState::Failed, &Problem::new(Reason::JobFailed, message), now)
+                failed(&Problem::new(Reason::JobFailed, message))
             }
         },
-        (JobState::Failed, None) => {
-            let (why, message) = job.failure.clone().unwrap_or_default();
-            let reason = if why == "DeadlineExceeded" { Reason::DeadlineExceeded } else { Reason::JobFailed };
-            CopyResult::without_data(CopyState::Failed, &Problem::new(reason, message), now)
-        }
     };
     plan.actions.push(Action::Record {
         namespace: snapshot.namespace.clone(),
@@ -340,19 +424,4 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
         destination: destination.clone(),
         result: Box::new(result),
     });
-}
-
-/// Why no pod of a Job runs (F38, F39, F40).
-pub(super) fn not_started(pods: &[&Pod]) -> Problem {
-    for pod in pods {
-        if let Some((why, message)) = &pod.stuck {
-            return Problem::new(Reason::PodNotStarted, format!("pod {}: {why}: {message}", pod.name));
-        }
-        if let Some(message) = &pod.unschedulable {
-            let conflict = message.contains("volume node affinity conflict");
-            let reason = if conflict { Reason::NodeConflict } else { Reason::PodNotStarted };
-            return Problem::new(reason, format!("pod {}: {message}", pod.name));
-        }
-    }
-    Problem::new(Reason::PodNotStarted, "the Job made no pod that runs: look at the Job's events")
 }

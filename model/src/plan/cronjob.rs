@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Action, Plan};
+use super::{Action, Plan, after};
 use crate::facts::{Claim, CronJob};
 use crate::names;
 use crate::select::{Protection, Verdict};
@@ -35,6 +35,7 @@ pub(super) fn plan(
         (Some(claim), Some(Verdict::Protected(protection, _))) => {
             apply(world, claim, protection, existing, install, plan);
             run_now(world, claim, protection, existing, now, plan);
+            after::plan(world, claim, protection, existing, now, plan);
         }
         // What somebody chose ends the schedule. What is merely broken leaves it: the reason may pass,
         // and a run that cannot be made says so itself.
@@ -62,9 +63,11 @@ fn apply(
         config.bounds, config.deadlines, config.retries, config.resources.job
     );
     let fingerprint = names::hash(&whole, 16);
+    let (schedule, suspended) = protection.cron();
     let in_force = existing.is_some_and(|c| {
         c.applied.as_ref() == Some(&fingerprint)
-            && c.spec == (protection.schedule.clone(), Some(protection.zone.name().to_owned()), false)
+            && c.spec == (schedule.to_owned(), Some(protection.zone.name().to_owned()), suspended)
+            && c.after == protection.after
     });
     if !in_force {
         plan.actions.push(Action::ApplyCronJob {
@@ -88,7 +91,8 @@ fn run_now(
     let done = claim.status.as_ref().and_then(|s| s.run_now.as_ref());
     let (Some(cronjob), true) = (existing, done != Some(&names::run_now_mark(value))) else { return };
     // Started, and not recorded yet.
-    if world.jobs.get(&world.namespace, &names::run_now_job(&claim.source(), value)).is_some() {
+    let job = names::run_now_job(&claim.source(), value);
+    if world.jobs.get(&world.namespace, &job).is_some() {
         return;
     }
     let newest = super::copy::runs(world, &claim.id.uid).last().map(|r| r.run.time());
@@ -100,7 +104,7 @@ fn run_now(
     plan.actions.push(Action::StartRun {
         source: claim.source(),
         protection: Box::new(protection.clone()),
-        value: value.clone(),
+        job,
         cronjob: cronjob.id.clone(),
     });
 }

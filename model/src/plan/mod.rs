@@ -3,9 +3,14 @@
 //! A plan is made from the observed state alone and may be made at any time: what is done already is
 //! not in it. Nothing here talks to anything.
 
+mod after;
+mod central;
 mod copy;
 mod cronjob;
 mod disk;
+mod drill;
+mod ended;
+mod maintain;
 mod resolve;
 mod restore;
 mod source;
@@ -16,15 +21,21 @@ use k8s_openapi::jiff::Timestamp;
 use crate::admit::Waiting;
 use crate::facts::Identity;
 use crate::names::{Run, SourceId};
+use crate::options::Options;
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, HOLDERS_STALE, Holders, RestoreRecord, Status};
 use crate::retention::Retention;
 use crate::schedule::Zone;
 use crate::select::Protection;
 
+pub use after::{NextRun, next_run};
+pub use central::{Central, Part};
 pub use copy::running;
-pub use restore::{Asker, Lender, Promote, Restore, Restores, any as any_restore, restores};
+pub use drill::Drill;
+pub use maintain::{Maintain, TaskEnd, Work, next_part};
+pub use restore::{Asker, Lender, Origin, Promote, Restore, Restores, any as any_restore, restores};
 pub use source::{from_our_snapshot, plan, verdict};
+pub use status::proven;
 
 /// One step. Doing it twice is the same as doing it once.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,15 +57,26 @@ pub enum Action {
         source: SourceId,
         /// What the run goes by.
         protection: Box<Protection>,
-        /// The value of `run-now`.
-        value: String,
+        /// The name of its Job: what starts the same run has the same.
+        job: String,
         /// The source's CronJob, which owns the Job.
         cronjob: Identity,
     },
     /// Make a part of the way to a disk.
     MakeDisk(DiskStep, String, String),
-    /// Create a copy Job.
+    /// Create a copy Job, or what a central copy is made from.
     StartCopy(Box<Copy>),
+    /// Delete what a central copy was made from.
+    TakeAway {
+        /// Which part.
+        part: Part,
+        /// The object.
+        id: Identity,
+        /// The source's UID.
+        uid: String,
+    },
+    /// Create the Job of a task.
+    StartTask(Box<Maintain>),
     /// Write a copy's result on its snapshot.
     Record {
         /// The snapshot's namespace.
@@ -133,6 +155,8 @@ pub enum Action {
         status: Box<Status>,
         /// What changed.
         notes: Vec<Note>,
+        /// The tasks whose end is new in it.
+        tasks: Vec<TaskEnd>,
     },
 }
 
@@ -162,6 +186,8 @@ pub struct Copy {
     pub destination: String,
     /// The promoter's name.
     pub promoter: String,
+    /// What a central copy needs before its Job: then that is made, and no Job yet.
+    pub central: Option<Box<Central>>,
     /// What prunes the destination; `None` prunes nothing.
     pub retention: Option<Retention>,
     /// The zone whose days the retention counts.
@@ -170,6 +196,10 @@ pub struct Copy {
     pub accept_empty: bool,
     /// Whether the pod needs the `SELinux` type `spc_t`.
     pub spc_no_relabeling: bool,
+    /// What the source says of its copies in restic repositories.
+    pub options: Options,
+    /// The Secret of a repository, if a group has one of its own.
+    pub secret: Option<String>,
 }
 
 /// Something to tell about a source, as an Event on it.
@@ -192,9 +222,16 @@ impl Action {
         match self {
             Self::ApplyCronJob { source, .. } => format!("cronjob/{}", source.uid),
             Self::DeleteCronJob(id) => format!("cronjob-delete/{}", id.uid),
-            Self::StartRun { source, value, .. } => format!("run/{}/{value}", source.uid),
+            Self::StartRun { job, .. } => format!("run/{job}"),
             Self::MakeDisk(step, destination, namespace) => format!("disk/{step:?}/{destination}/{namespace}"),
-            Self::StartCopy(copy) => format!("copy/{}/{}/{}", copy.source.uid, copy.run, copy.destination),
+            Self::StartCopy(copy) => {
+                let part = copy.central.as_ref().map(|c| format!("/{:?}", c.part)).unwrap_or_default();
+                format!("copy/{}/{}/{}{part}", copy.source.uid, copy.run, copy.destination)
+            }
+            Self::TakeAway { id, .. } => format!("take-away/{}", id.uid),
+            Self::StartTask(task) => {
+                format!("{}/{}/{}/{}", task.task().as_str(), task.source.uid, task.due, task.destination)
+            }
             Self::Record { snapshot, destination, .. } | Self::NoteLost { snapshot, destination, .. } => {
                 format!("record/{}/{destination}", snapshot.uid)
             }
@@ -224,6 +261,8 @@ impl Action {
             Self::StartRun { .. } => "StartRun",
             Self::MakeDisk(..) => "MakeDisk",
             Self::StartCopy(_) => "StartCopy",
+            Self::TakeAway { .. } => "TakeAway",
+            Self::StartTask(_) => "StartTask",
             Self::Record { .. } => "Record",
             Self::NoteLost { .. } => "NoteLost",
             Self::DeleteJob { .. } => "DeleteJob",
@@ -246,7 +285,8 @@ impl Action {
                 Some(&source.uid)
             }
             Self::StartCopy(copy) => Some(&copy.source.uid),
-            Self::Record { uid, .. } | Self::NoteLost { uid, .. } => Some(uid),
+            Self::StartTask(task) => Some(&task.source.uid),
+            Self::Record { uid, .. } | Self::NoteLost { uid, .. } | Self::TakeAway { uid, .. } => Some(uid),
             // Restores are planned together, and no source's own.
             Self::DeleteCronJob(_)
             | Self::MakeDisk(..)
@@ -265,7 +305,7 @@ impl Action {
     #[must_use]
     pub fn asker(&self) -> Option<&str> {
         match self {
-            Self::Promote(promote) => Some(&promote.asker),
+            Self::Promote(promote) => promote.asker.as_deref(),
             Self::PrepareRestore(restore) | Self::StartRestore(restore) => Some(restore.asker.uid()),
             _ => None,
         }
@@ -296,12 +336,23 @@ pub fn status_key(uid: &str) -> String {
 /// Where a source stands, for the totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// It is protected; the newest good run and the newest failure, if there are.
-    Protected(Option<Run>, Option<Reason>),
+    /// It is protected; the newest good run and the newest failure, if there are; what its drills say.
+    Protected(Option<Run>, Option<Reason>, Vec<Proof>),
     /// It is not.
     Unprotected(Reason),
     /// The source is gone, its restore points are not.
     Vanished,
+}
+
+/// What the drills of a source at a destination say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The destination.
+    pub destination: String,
+    /// When a copy there was last proven to be restorable.
+    pub proven: Option<Timestamp>,
+    /// Whether the newest drill failed.
+    pub failed: bool,
 }
 
 /// What to do about one source.
@@ -309,8 +360,8 @@ pub enum Standing {
 pub struct Plan {
     /// Steps that can be taken at once.
     pub actions: Vec<Action>,
-    /// Copies that may start as soon as they are admitted.
-    pub ready: Vec<(Waiting, Box<Copy>)>,
+    /// Copies and tasks that may start as soon as they are admitted, as the steps that start them.
+    pub ready: Vec<(Waiting, Action)>,
     /// When to look again, if nothing happens before.
     pub wake: Option<Timestamp>,
     /// Where the source stands.

@@ -3,10 +3,11 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::copy;
-use super::restore::{Asker, Lender, Promote};
+use super::restore::{Asker, Lender, Origin, Promote};
 use super::source::{from_our_snapshot, verdict};
 use crate::config::{AccessMode, Destination, Store};
-use crate::facts::{Claim, ClaimPhase, JobState};
+use crate::facts::{Claim, ClaimPhase, Job, JobState};
+use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::restore::{self, From, Place, Request, RestorePoint, When};
@@ -27,10 +28,7 @@ pub(super) struct Ask<'a> {
 pub(super) struct Found {
     pub(super) target: SourceId,
     pub(super) point: RestorePoint,
-    /// `None`: one that is made for the restore.
-    pub(super) claim: Option<String>,
-    pub(super) folder: Option<String>,
-    pub(super) lender: Option<Lender>,
+    pub(super) origin: Origin,
     pub(super) spc_no_relabeling: bool,
 }
 
@@ -63,6 +61,19 @@ impl Ask<'_> {
             Place::Tree { destination } if source_namespace != self.namespace => {
                 return self.lent(source_namespace, target, point.clone(), destination);
             }
+            Place::Repository { destination, .. } => {
+                self.repository(source_namespace, &point, destination)?;
+                // Another tenant has no say in how this one's Secret is used.
+                let own = protection.filter(|_| source_namespace == self.namespace);
+                let secret = own.as_ref().and_then(|p| p.secrets.get(destination).cloned());
+                let options = own.map(|p| p.options).unwrap_or_default();
+                return Ok(Found {
+                    target: target.source(),
+                    point,
+                    origin: Origin::Repository { options: Box::new(options), secret },
+                    spc_no_relabeling: false,
+                });
+            }
             Place::Snapshot { name, promoter } => {
                 (self.promoter(&point, name, promoter.as_deref(), target, protection.as_ref())?, None)
             }
@@ -79,9 +90,7 @@ impl Ask<'_> {
         }
         Ok(Found {
             target: target.source(),
-            claim: Some(claim.id.name.clone()),
-            folder,
-            lender: None,
+            origin: Origin::Claim { name: claim.id.name.clone(), folder },
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling)
                 && matches!(point.place, Place::Snapshot { .. }),
             point,
@@ -129,7 +138,8 @@ impl Ask<'_> {
             ));
         };
         let ours = claim.ours.as_ref().filter(|o| o.instance == self.world.instance);
-        let own = ours.is_some_and(|o| matches!(o.component, Component::Promoter | Component::Disk));
+        let own =
+            ours.is_some_and(|o| matches!(o.component, Component::Promoter | Component::Disk | Component::Central));
         let promoter = from_our_snapshot(self.world, claim) && claim.from_snapshot.as_ref() == Some(&claim.id.name);
         if own || promoter {
             return no("it is a restore point or a BackupDisk itself");
@@ -168,31 +178,40 @@ impl Ask<'_> {
         let zone: &Zone = protection.map_or(&world.config.defaults.time_zone, |p| &p.zone);
         let mut points = restore::points(world, namespace, &request.pvc);
         // A snapshot is mounted in its own namespace alone.
-        points.retain(|p| namespace == self.namespace || matches!(p.place, Place::Tree { .. }));
+        points.retain(|p| namespace == self.namespace || !matches!(p.place, Place::Snapshot { .. }));
         let point = match restore::choose(&points, request, live, zone) {
             Ok(point) => point.clone(),
             Err(problem) => self.untold(live).ok_or(Obstacle::Refused(problem))?,
         };
-        let earlier = Some(point.uid.as_str()) != live && matches!(point.place, Place::Tree { .. });
+        let earlier = Some(point.uid.as_str()) != live && !matches!(point.place, Place::Snapshot { .. });
         let granted = world.config.restores.grants(namespace, &request.pvc, self.namespace);
-        // In his own namespace a tenant can mount the disk himself. What we do in his place goes by the grant.
+        // In his own namespace a tenant can mount the disk himself, and has the Secret. What we do in his place goes by the grant.
         if earlier && matches!(self.asker, Asker::Claim(_)) && !granted {
-            let message = format!("the trees of an earlier PVC {} (UID {}) need a grant", request.pvc, point.uid);
+            let message = format!("the copies of an earlier PVC {} (UID {}) need a grant", request.pvc, point.uid);
             return refused(Reason::NotGranted, message);
         }
         Ok(point)
     }
 
-    /// A tree that no record tells of any more, if the request says exactly which one it is.
+    /// A copy that no record tells of any more, if the request says exactly which one it is.
     fn untold(&self, live: Option<&str>) -> Option<RestorePoint> {
-        let (When::Run(run), From::Disk(name)) = (&self.request.when, &self.request.from) else { return None };
-        let destination = match (name, self.world.config.destinations.as_slice()) {
-            (Some(name), _) => name,
-            (None, [only]) => &only.name,
-            _ => return None,
+        let When::Run(run) = &self.request.when else { return None };
+        let fits = |destination: &&Destination| match &self.request.from {
+            From::Disk(name) => destination.restic().is_none() && name.as_ref().is_none_or(|n| *n == destination.name),
+            From::Restic(name) => {
+                destination.restic().is_some() && name.as_ref().is_none_or(|n| *n == destination.name)
+            }
+            From::Destination(name) => *name == destination.name,
+            From::Any | From::Snapshot => false,
+        };
+        let mut meant = self.world.config.destinations.iter().filter(fits);
+        let (Some(meant), None) = (meant.next(), meant.next()) else { return None };
+        let destination = meant.name.clone();
+        let place = match meant.store {
+            Store::Restic(_) => Place::Repository { destination, snapshot: None },
+            Store::Claim(_) | Store::HostPath(_) => Place::Tree { destination },
         };
         let uid = self.request.uid.as_deref().or(live)?.to_owned();
-        let place = Place::Tree { destination: destination.clone() };
         Some(RestorePoint { uid, run: run.clone(), place })
     }
 
@@ -248,7 +267,7 @@ impl Ask<'_> {
         let source =
             SourceId { namespace: self.namespace.to_owned(), name: self.request.pvc.clone(), uid: point.uid.clone() };
         Err(Obstacle::Promote(Box::new(Promote {
-            asker: self.asker.uid().to_owned(),
+            asker: Some(self.asker.uid().to_owned()),
             source,
             run: point.run.clone(),
             snapshot: snapshot.to_owned(),
@@ -271,6 +290,35 @@ impl Ask<'_> {
                 annotations: std::collections::BTreeMap::new(),
                 retention: self.world.config.defaults.promoter_retention,
             }),
+        }
+    }
+
+    /// Whether a snapshot in a restic repository can be read: by a pod in this namespace, with this namespace's
+    /// Secret, while nobody has the repository to himself.
+    fn repository(&self, namespace: &str, point: &RestorePoint, destination: &str) -> Result<(), Obstacle> {
+        let Some(configured) = self.world.config.destination(destination) else {
+            return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
+        };
+        if configured.restic().is_none() {
+            let message = format!("destination {destination} is a disk, it has no restic repository");
+            return refused(Reason::NoRestorePoint, message);
+        }
+        if configured.is_central() {
+            let message = format!(
+                "what lies at {destination} is read with the administrator's Secret, which no pod of namespace {} has",
+                self.namespace
+            );
+            return refused(Reason::NotGranted, message);
+        }
+        // Copies and other restores share the repository; prune and verify lock everybody else out.
+        let alone = |job: &&Job| {
+            let ours = job.ours.as_ref().filter(|o| o.component == Component::Maintain && o.source_uid == point.uid);
+            let here = ours.is_some_and(|o| o.destination.as_deref() == Some(&names::label_value(destination)));
+            here && job.state == JobState::Active && !job.id.name.starts_with(Task::Drill.as_str())
+        };
+        match self.world.jobs.within(namespace).find(alone) {
+            Some(job) => waiting(Reason::RepositoryLocked, format!("{} has the repository to itself", job.id.name)),
+            None => Ok(()),
         }
     }
 
@@ -321,18 +369,12 @@ impl Ask<'_> {
         let Some(volume) = disk.volume.clone() else {
             return refused(Reason::DiskNotReady, format!("the disk of namespace {namespace} has no volume"));
         };
-        let lender = Some(Lender { namespace: namespace.to_owned(), destination: destination.to_owned(), volume });
-        Ok(Found {
-            target: target.source(),
-            point,
-            claim: None,
-            folder: Some(folder),
-            lender,
-            spc_no_relabeling: false,
-        })
+        let lender = Lender { namespace: namespace.to_owned(), destination: destination.to_owned(), volume };
+        let origin = Origin::Lent { lender, folder };
+        Ok(Found { target: target.source(), point, origin, spc_no_relabeling: false })
     }
 
-    /// A copy that has to end first: it may be on another node, or prune what is restored.
+    /// A copy or drill that has to end first: it may be on another node, and a copy prunes.
     fn copying(&self, destination: &Destination, disk: &Claim, uid: &str) -> Option<String> {
         let shared = matches!(&destination.store, Store::Claim(c) if c.access_mode == AccessMode::ReadWriteMany);
         self.world
@@ -340,7 +382,8 @@ impl Ask<'_> {
             .within(&disk.namespace)
             .filter(|j| j.state == JobState::Active && j.mounts.contains(&disk.id.name))
             .filter(|j| {
-                j.ours.as_ref().is_some_and(|o| o.component == Component::Copy && (!shared || o.source_uid == uid))
+                let there = |c| matches!(c, Component::Copy | Component::Maintain);
+                j.ours.as_ref().is_some_and(|o| there(o.component) && (!shared || o.source_uid == uid))
             })
             .map(|j| j.id.name.clone())
             .next()

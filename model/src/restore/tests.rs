@@ -1,3 +1,5 @@
+mod repositories;
+
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -7,7 +9,7 @@ use super::*;
 use crate::config::Config;
 use crate::facts::{Claim, Snapshot};
 use crate::snapshot::VolumeSnapshot;
-use crate::world::{Change, Seen};
+use crate::world::{Change, Seen, World};
 
 fn read(text: &str) -> Request {
     text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
@@ -20,6 +22,9 @@ fn a_request_says_the_same_when_it_is_written_and_read_again() {
         "pvc=shop/data uid=0a-1 date=20181202-1830 from=disk/vault target=other delete=true path=etc/a b.conf",
         "pvc=data date=20181202T0000Z from=disk",
         "pvc=data date=latest from=snapshot path=x=y",
+        "pvc=data date=latest from=restic",
+        "pvc=data date=20181202 from=restic/s3",
+        "pvc=data uid=0a-1 snapshot=0123abcd from=s3 path=etc",
     ] {
         assert_eq!(read(text).to_string(), text);
     }
@@ -50,7 +55,12 @@ fn what_is_no_request_is_refused_with_what_is_wrong() {
         ("pvc=data pvc=other date=20181202", "pvc stands twice"),
         ("pvc=data date=20181202 colour=red", "there is no key colour"),
         ("pvc=data date=20181202 red", "'red' has no '='"),
-        ("pvc=data date=20181202 from=tape", "from=tape is not"),
+        ("pvc=data date=20181202 from=tape/s3", "from=tape/s3 is not"),
+        ("pvc=data date=20181202 from=S3", "from=S3 is not a name"),
+        ("pvc=data snapshot=0123abc", "snapshot=0123abc is not the id"),
+        ("pvc=data snapshot=0123abcg", "is not the id"),
+        ("pvc=data snapshot=", "date is missing"),
+        ("pvc=data date=20181202 snapshot=0123abcd", "leave one out"),
         ("pvc=data date=20181202 delete=yes", "delete=yes is not"),
         ("pvc=data date=20181202 path=../../etc", "not a path below"),
         ("pvc=data date=20181202 path=/", "not a path below"),
@@ -123,7 +133,7 @@ fn restore_points_are_the_ready_snapshots_and_the_trees_that_were_kept() {
     );
     let promoter = |p: &RestorePoint| match &p.place {
         Place::Snapshot { promoter, .. } => promoter.clone(),
-        Place::Tree { .. } => None,
+        Place::Tree { .. } | Place::Repository { .. } => None,
     };
     assert_eq!((promoter(&points[0]), promoter(&points[2])), (Some("data-20181202".into()), None));
     assert!(super::points(&world, "shop", "other").is_empty() && super::points(&world, "else", "data").is_empty());

@@ -147,11 +147,12 @@ pub(super) fn values(bits: u64) -> impl Iterator<Item = u32> {
 fn unknown_macro(text: &str) -> String {
     if text.starts_with("@every") {
         return "`@every` counts from the last run, so that the next one cannot be told from the setting and all \
-                volumes start together; write fields, as in `H H/6 * * *` for every six hours"
+                volumes start together; write fields, as in `H H/6 * * *` for every six hours, or @after 24h for so \
+                long after each run ended"
             .to_owned();
     }
     let known: Vec<&str> = MACROS.iter().map(|(name, _)| *name).collect();
-    format!("the macros are {} (in small letters)", known.join(", "))
+    format!("the macros are {} and @after with a length of time (in small letters)", known.join(", "))
 }
 
 struct Field {
@@ -326,6 +327,12 @@ fn stepped(from: u32, to: u32, step: u32) -> u64 {
 /// A number below `below` that seed, field and place decide, and that no release may change:
 /// it would move every run of every volume.
 fn hash(seed: &str, field: &str, index: usize, below: u32) -> u32 {
+    // The bias of a remainder below 60 of 64 bits is nothing.
+    u32::try_from(drawn(seed, field, index) % u64::from(below.max(1))).unwrap_or(0)
+}
+
+/// The same without a bound.
+pub(super) fn drawn(seed: &str, field: &str, index: usize) -> u64 {
     let digest = Sha256::new()
         .chain_update(seed)
         .chain_update([0])
@@ -333,7 +340,5 @@ fn hash(seed: &str, field: &str, index: usize, below: u32) -> u32 {
         .chain_update([0])
         .chain_update(index.to_string())
         .finalize();
-    // The bias of a remainder below 60 of 64 bits is nothing.
-    let number = digest.iter().take(8).fold(0u64, |n, byte| (n << 8) | u64::from(*byte));
-    u32::try_from(number % u64::from(below.max(1))).unwrap_or(0)
+    digest.iter().take(8).fold(0u64, |n, byte| (n << 8) | u64::from(*byte))
 }

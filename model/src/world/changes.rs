@@ -4,26 +4,35 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::store::{Observed, Replaced};
 use super::{Belongings, Change, Key, Seen, World};
-use crate::facts::{Claim, CronJob, Job, Ours, Pod, Snapshot, Volume};
+use crate::breaker::{self, Results};
+use crate::config::Config;
+use crate::facts::{Claim, Content, CronJob, Job, Ours, Pod, Snapshot, Volume};
 use crate::names::Component;
+use crate::record::CopyResult;
+
+/// The results of a snapshot's copies to destinations that have a breaker.
+fn results<'a>(
+    config: &'a Config,
+    instance: &'a str,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = (String, &'a CopyResult)> {
+    let ours = snapshot.ours.as_ref().is_some_and(|o| o.instance == instance);
+    let copies = snapshot.copies.iter().filter(move |_| ours);
+    copies.filter_map(|(name, result)| Some((breaker::key(config.destination(name)?, &snapshot.namespace)?, result)))
+}
+
+/// The labels of a snapshot that is a restore point: those of central copies are none, wherever they are.
+fn point(snapshot: &Snapshot) -> Option<&Ours> {
+    snapshot.ours.as_ref().filter(|o| o.component != Component::Central)
+}
 
 impl World {
     /// Takes an observation in, and names the sources that it concerns.
     pub fn apply(&mut self, change: Change) -> HashSet<String> {
         match change {
             Change::Claim(seen) => self.apply_claims(seen),
-            Change::Snapshot(seen) => {
-                let replaced = self.snapshots.apply(seen);
-                self.reindex(
-                    replaced,
-                    |b| &mut b.snapshots,
-                    |w, k| {
-                        let ours = w.snapshots.items.get(k)?.ours.as_ref();
-                        w.ours(ours).map(|o| o.source_uid.clone())
-                    },
-                    |s: &Snapshot| s.ours.as_ref(),
-                )
-            }
+            Change::Snapshot(seen) => self.apply_snapshots(seen),
+            Change::Content(seen) => self.apply_contents(seen),
             Change::Job(seen) => self.apply_jobs(seen),
             Change::CronJob(seen) => {
                 // All are in one namespace, so their keys go without it.
@@ -91,9 +100,58 @@ impl World {
             }
             Change::Config(config) => {
                 self.config = config;
+                // Which destinations have a breaker, and who shares one, is the configuration's to say.
+                self.results = Results::default();
+                for snapshot in self.snapshots.iter() {
+                    results(&self.config, &self.instance, snapshot).for_each(|(k, r)| self.results.put(&k, r));
+                }
                 self.all_if(true)
             }
         }
+    }
+
+    /// What changed results say about their destinations.
+    fn weigh(&mut self, replaced: &Replaced<Snapshot>) {
+        for (old, new) in replaced {
+            for (key, result) in old.iter().flat_map(|s| results(&self.config, &self.instance, s)) {
+                self.results.take(&key, result);
+            }
+            let new = new.as_ref().and_then(|k| self.snapshots.items.get(k));
+            for (key, result) in new.into_iter().flat_map(|s| results(&self.config, &self.instance, s)) {
+                self.results.put(&key, result);
+            }
+        }
+    }
+
+    fn apply_snapshots(&mut self, seen: Seen<Snapshot>) -> HashSet<String> {
+        let replaced = self.snapshots.apply(seen);
+        self.weigh(&replaced);
+        let both = |(old, new): &(Option<Snapshot>, Option<Key>)| {
+            let new = new.as_ref().and_then(|k| self.snapshots.items.get(k));
+            [old.as_ref(), new].map(|s| s.and_then(|s| self.central(s.ours.as_ref(), &s.key())))
+        };
+        let central: Vec<(String, String)> = replaced.iter().flat_map(both).flatten().collect();
+        let mut dirty = self.index_central(central);
+        dirty.extend(self.reindex(
+            replaced,
+            |b| &mut b.snapshots,
+            |w, k| w.ours(point(w.snapshots.items.get(k)?)).map(|o| o.source_uid.clone()),
+            |s: &Snapshot| point(s),
+        ));
+        self.forget_empty(&dirty);
+        dirty
+    }
+
+    fn apply_contents(&mut self, seen: Seen<Content>) -> HashSet<String> {
+        let replaced = self.contents.apply(seen);
+        let both = |(old, new): &(Option<Content>, Option<Key>)| {
+            let new = new.as_ref().and_then(|k| self.contents.items.get(k));
+            [old.as_ref(), new].map(|c| c.and_then(|c| self.central(c.ours.as_ref(), &c.key())))
+        };
+        let central: Vec<(String, String)> = replaced.iter().flat_map(both).flatten().collect();
+        let dirty = self.index_central(central);
+        self.forget_empty(&dirty);
+        dirty
     }
 
     /// The API counts as there once its classes are known too: when it appears, no volume is told in between
@@ -123,11 +181,21 @@ impl World {
 
     fn apply_volumes(&mut self, seen: Seen<Volume>) -> HashSet<String> {
         let replaced = self.volumes.apply(seen);
+        let mut waiting: Vec<String> = Vec::new();
         for (old, new) in &replaced {
             if let Some(old) = old {
                 self.grants.remove(&old.name);
             }
             let volume = new.as_ref().and_then(|k| self.volumes.items.get(k));
+            let central = |v: &Volume| v.central.as_ref().filter(|c| c.0 == self.namespace).map(|c| c.1.clone());
+            let (before, after) = (old.as_ref().and_then(central), volume.and_then(central));
+            if let Some(claim) = &before {
+                self.central_volumes.remove(claim);
+            }
+            if let (Some(claim), Some(volume)) = (&after, volume) {
+                self.central_volumes.insert(claim.clone(), volume.name.clone());
+            }
+            waiting.extend([before, after].into_iter().flatten());
             let ours = volume.and_then(|v| Some((v, self.ours(v.ours.as_deref())?)));
             if let Some((volume, _)) = ours.filter(|(_, o)| o.component == Component::Grant) {
                 self.grants.insert(volume.name.clone());
@@ -139,7 +207,10 @@ impl World {
             [old.as_ref(), new].map(|v| v.and_then(|v| v.claim_uid.clone()))
         };
         let claims = replaced.iter().flat_map(both).flatten();
-        let claims: HashSet<String> = claims.filter(|u| self.subjects.contains_key(u)).collect();
+        let mut claims: HashSet<String> = claims.filter(|u| self.subjects.contains_key(u)).collect();
+        // Who made a central promoter waits for the end of its volume.
+        let contents = waiting.iter().filter_map(|name| self.contents.get("", name)?.ours.as_ref());
+        claims.extend(contents.map(|o| o.source_uid.clone()).filter(|u| self.subjects.contains_key(u)));
         // A disk that was given free is awaited by whoever copies to it: rare, so all may look.
         let freed = replaced.iter().any(|(old, new)| {
             let Some(old) = old else { return false };
@@ -222,6 +293,9 @@ impl World {
                 HashSet::from([uid])
             }
             Some((Component::Disk, _)) => self.sources_in(&claim.namespace),
+            Some((Component::Central, uid)) if claim.namespace == self.namespace => {
+                self.index_central(vec![(uid, claim.id.name.clone())])
+            }
             _ => {
                 let uid = claim.id.uid.clone();
                 let entry = self.subjects.entry(uid.clone()).or_default();
@@ -233,6 +307,31 @@ impl World {
                 HashSet::from([uid])
             }
         }
+    }
+
+    /// The source and the name of an object from which a central copy is made. They are in our own namespace, or in
+    /// none: what says so elsewhere is none of ours.
+    fn central(&self, ours: Option<&Ours>, key: &Key) -> Option<(String, String)> {
+        let ours = self.ours(ours).filter(|o| o.component == Component::Central && !o.source_uid.is_empty())?;
+        (key.0.is_empty() || key.0 == self.namespace).then(|| (ours.source_uid.clone(), key.1.clone()))
+    }
+
+    /// Content, snapshot and PVC share their name: it is known as long as one of them is there.
+    fn index_central(&mut self, parts: Vec<(String, String)>) -> HashSet<String> {
+        for part in &parts {
+            let (uid, name) = part;
+            let is = |ours: Option<&Ours>| self.central(ours, &(String::new(), name.clone())).as_ref() == Some(part);
+            let there = self.contents.get("", name).is_some_and(|c| is(c.ours.as_ref()))
+                || self.snapshots.get(&self.namespace, name).is_some_and(|s| is(s.ours.as_ref()))
+                || self.claims.get(&self.namespace, name).is_some_and(|c| is(c.ours.as_ref()));
+            let names = &mut self.subjects.entry(uid.clone()).or_default().central;
+            if there {
+                names.insert(name.clone());
+            } else {
+                names.remove(name);
+            }
+        }
+        parts.into_iter().map(|(uid, _)| uid).collect()
     }
 
     fn index(&mut self, uid: &str, key: &Key, there: bool, set: impl Fn(&mut Belongings) -> &mut BTreeSet<Key>) {

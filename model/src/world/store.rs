@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use super::{Key, Seen};
 use crate::facts::{
-    Claim, CronJob, Holder, Identity, Job, Namespace, Node, Pod, Policy, Restorer, Snapshot, SnapshotClass,
+    Claim, Content, CronJob, Holder, Identity, Job, Namespace, Node, Pod, Policy, Restorer, Snapshot, SnapshotClass,
     StorageClass, Volume,
 };
 
@@ -41,6 +41,7 @@ observed! {
     Claim: |c| &c.namespace, |c| &c.id.name, |c| version(&c.id);
     Snapshot: |s| &s.namespace, |s| &s.id.name, |s| version(&s.id);
     Job: |j| &j.namespace, |j| &j.id.name, |j| version(&j.id);
+    Content: |_| "", |c| &c.id.name, |c| version(&c.id);
     Restorer: |r| &r.namespace, |r| &r.id.name, |r| version(&r.id);
     Holder: |h| &h.namespace, |h| &h.id.name, |h| version(&h.id);
     CronJob: |_| "", |c| &c.id.name, |c| version(&c.id);

@@ -10,7 +10,9 @@ use model::restore::Request;
 use serde_json::{Value, json};
 
 use super::install::{documents, install};
+use super::refused;
 use crate::check::strictly;
+use crate::engine::Template;
 use crate::{RESTORE_TEMPLATE, samples, yaml};
 
 fn template() -> Value {
@@ -96,4 +98,16 @@ fn whoever_logs_in_may_find_the_template_and_nothing_else() {
     assert_eq!(documents[0]["rules"], rules);
     assert_eq!(documents[1]["subjects"][0]["name"], "system:authenticated");
     assert_eq!(documents[1]["roleRef"]["name"], documents[0]["metadata"]["name"]);
+}
+
+/// `restore.sh` calls `backup-job restore`, whatever there is to restore from.
+#[test]
+fn a_restore_pod_of_a_repository_has_the_secret_and_the_command_that_reads_it() {
+    let error = refused(Template::Restore, "            - {{json restoreCommand}}\n", "");
+    assert!(error.contains("env must be BACKUP_RESTORE_COMMAND with the value [\"restic\",\"restore\""), "{error}");
+    for template in [Template::Restore, Template::RestoreJob] {
+        let error =
+            refused(template, "        {{#each resticVolumes}}\n        - {{json this}}\n        {{/each}}\n", "");
+        assert!(error.contains("the Secret backup-s3 at /secret"), "{error}");
+    }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::audit::{self, AuditedRequest};
 use crate::kubectl::Kubectl;
+use crate::s3::S3;
 
 /// The default folder of `dev-cluster up`; `DEV_CLUSTER_DIR` names another.
 pub const DEFAULT_DIR: &str = "/var/tmp/backup-controller-dev";
@@ -44,6 +45,14 @@ impl Cluster {
     #[must_use]
     pub fn is_dev(&self) -> bool {
         self.dev
+    }
+
+    /// The dev cluster's S3 server.
+    pub fn s3(&self) -> Result<S3> {
+        if !self.dev {
+            bail!("only the dev cluster has an S3 server of its own");
+        }
+        S3::read(&self.dir)
     }
 
     /// Every request since the start, oldest first. Needs a dev cluster that was started with `--audit`.

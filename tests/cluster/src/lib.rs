@@ -42,6 +42,8 @@ mod parts;
 mod plane;
 mod ports;
 pub mod progress;
+mod s3;
+mod tools;
 
 pub use audit::AuditedRequest;
 pub use building::ensure_built;
@@ -49,3 +51,5 @@ pub use cluster::{Cluster, DEFAULT_DIR};
 pub use control_plane::{ControlPlane, Options};
 pub use kubectl::Kubectl;
 pub use parts::{Part, cache_dir};
+pub use s3::S3;
+pub use tools::link_tools;

@@ -55,6 +55,8 @@ enum Verb {
         #[arg(long)]
         control_plane: bool,
     },
+    /// Build restic and an S3 server for tests that need no cluster, and print the folder they are in.
+    Tools,
     /// Build the images from the Containerfile and import them on every node.
     LoadImages {
         /// The folder with the static binaries.
@@ -102,9 +104,13 @@ fn run(command: Command) -> Result<ExitCode> {
         Verb::Env => {
             println!("export KUBECONFIG='{}'", settings.kubeconfig().display());
             println!("export PATH='{}':\"$PATH\"", settings.dir.join("bin").display());
+            for (name, value) in settings.s3().iter().flat_map(dev_cluster::S3::environment) {
+                println!("export {name}='{value}'");
+            }
         }
         Verb::Kubectl => println!("{}", settings.kubectl_path().display()),
         Verb::Build { control_plane } => full::build(control_plane)?,
+        Verb::Tools => println!("{}", dev_cluster::link_tools()?.display()),
         Verb::LoadImages { binaries } => full::load_images(&settings, &binaries)?,
         Verb::Binaries { profile, into } => full::binaries(&profile, &into)?,
     }

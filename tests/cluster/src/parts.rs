@@ -23,12 +23,13 @@ pub enum Part {
     Crds,
     /// helm, which no cluster needs: the chart's tests do.
     Helm,
+    /// The restic of the mover image.
+    Restic,
+    /// An S3 server for tests: versitygw.
+    S3,
 }
 
 impl Part {
-    /// Every part of a full cluster.
-    pub const ALL: [Self; 4] = [Self::ControlPlane, Self::Node, Self::Storage, Self::Crds];
-
     /// The name that people see, and that the cache folder begins with.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -38,6 +39,8 @@ impl Part {
             Self::Storage => "storage",
             Self::Crds => "snapshot-crds",
             Self::Helm => "helm",
+            Self::Restic => "restic",
+            Self::S3 => "s3",
         }
     }
 
@@ -62,18 +65,22 @@ impl Part {
                 "./pause",
             ],
             Self::Helm => &["helm.sh/helm/v3/cmd/helm"],
+            Self::Restic => &["github.com/restic/restic/cmd/restic"],
+            Self::S3 => &["github.com/versity/versitygw/cmd/versitygw"],
             Self::Crds => &[],
         }
     }
 
     /// The folder of its Go module.
     pub(crate) fn module(self) -> PathBuf {
-        let module = match self {
-            Self::ControlPlane | Self::Node => "kubernetes",
-            Self::Storage | Self::Crds => "storage",
-            Self::Helm => "helm",
-        };
-        source_dir().join("go").join(module)
+        source_dir().join(match self {
+            Self::ControlPlane | Self::Node => "go/kubernetes",
+            Self::Storage | Self::Crds => "go/storage",
+            Self::Helm => "go/helm",
+            // What is shipped is pinned beside the program that runs it.
+            Self::Restic => "../../jobs/restic",
+            Self::S3 => "go/s3",
+        })
     }
 
     /// Roughly what a build from nothing needs on disk, in GiB (module cache, build cache and result).
@@ -81,7 +88,7 @@ impl Part {
         match self {
             Self::ControlPlane => 6,
             Self::Node | Self::Storage => 2,
-            Self::Crds | Self::Helm => 1,
+            Self::Crds | Self::Helm | Self::Restic | Self::S3 => 1,
         }
     }
 
@@ -103,7 +110,7 @@ impl Part {
                     [(package, "k8sVersionMajor", major.to_owned()), (package, "k8sVersionMinor", minor.to_owned())]
                 })
                 .collect(),
-            Self::Storage | Self::Crds => Vec::new(),
+            Self::Storage | Self::Crds | Self::Restic | Self::S3 => Vec::new(),
         };
         let mut flags = "-s -w".to_owned();
         for (package, name, value) in set {
@@ -120,7 +127,7 @@ impl Part {
         let local: &[&str] = match self {
             Self::ControlPlane => &["make-keys"],
             Self::Storage => &["csi-driver", "pause"],
-            Self::Node | Self::Crds | Self::Helm => &[],
+            Self::Node | Self::Crds | Self::Helm | Self::Restic | Self::S3 => &[],
         };
         hash_file(&module.join("go.mod"), &mut hash)?;
         hash_file(&module.join("go.sum"), &mut hash)?;

@@ -38,13 +38,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn new(user: &str, group: &'static str) -> Result<Self> {
-        let mut bytes = [0_u8; 24];
-        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-        let token = bytes.iter().fold(String::new(), |mut token, byte| {
-            let _ = write!(token, "{byte:02x}");
-            token
-        });
-        Ok(Self { user: user.to_owned(), group, token })
+        Ok(Self { user: user.to_owned(), group, token: random_hex(24)? })
     }
 
     pub(crate) fn administrator(user: &str) -> Result<Self> {
@@ -206,6 +200,16 @@ impl Plane {
             ],
         )
     }
+}
+
+/// Something that nobody guesses: this many bytes, as hexadecimal digits.
+pub(crate) fn random_hex(bytes: usize) -> Result<String> {
+    let mut random = vec![0_u8; bytes];
+    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    Ok(random.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
 }
 
 /// Writes a file that only its owner can read.

@@ -5,7 +5,8 @@ use model::config::EXAMPLE;
 use serde_json::{Map, Value, json};
 
 /// Maps whose keys are anybody's: names of classes, keys of labels and annotations, resources.
-const FREE: [&str; 5] = ["classes", "annotations", "nodeSelector", "requests", "limits"];
+const FREE: [&str; 8] =
+    ["classes", "annotations", "namespaceLabels", "pvcLabels", "secrets", "nodeSelector", "requests", "limits"];
 
 /// The chart's `values.schema.json`.
 pub(super) fn values() -> Result<Value> {
@@ -22,7 +23,7 @@ pub(super) fn values() -> Result<Value> {
         "title": "backup-controller",
         "type": "object",
         "additionalProperties": false,
-        "required": ["instance", "images", "config", "hostDisks", "openshift", "namespace"],
+        "required": ["instance", "images", "secrets", "config", "hostDisks", "openshift", "namespace"],
         "properties": {
             "global": {"type": "object"},
             "instance": {"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"},
@@ -33,6 +34,7 @@ pub(super) fn values() -> Result<Value> {
                     "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
                 },
             },
+            "secrets": {"type": "array", "items": {"type": "string", "pattern": "^[a-z0-9][a-z0-9.-]*\\*?$"}},
             "config": config()?,
             "nodeSelector": {"type": "object", "additionalProperties": {"type": "string"}},
             "tolerations": {"type": "array", "items": {"type": "object"}},

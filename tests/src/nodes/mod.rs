@@ -3,6 +3,7 @@
 
 pub mod ansible;
 mod compare;
+pub mod leftovers;
 mod restore;
 pub mod wait;
 

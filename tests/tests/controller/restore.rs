@@ -1,6 +1,8 @@
 //! Restores: a Deployment that asks becomes a restore pod, a PVC that asks gets a Job, and nobody's volume is
 //! written behind his back.
 
+mod repository;
+
 use anyhow::Result;
 use backup_controller_tests::{Controller, NewClaim, Scene, kubelet, source};
 use k8s_openapi::api::apps::v1::Deployment;

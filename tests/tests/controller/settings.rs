@@ -126,6 +126,44 @@ async fn settings_of_the_pvc_go_over_those_of_its_namespace() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_namespace_that_gets_a_label_brings_its_pvcs_into_a_group() -> Result<()> {
+    let scene = Scene::new().await?;
+    let config = "groups:
+  - {name: marked, pvcLabels: {example.com/backup: weekly}, schedule: 7 5 * * 0}
+  - {name: gold, namespaceLabels: {example.com/tier: gold}, schedule: 7 5 * * *, retention: 9days}
+  - {name: off, namespaceLabels: {example.com/tier: none}, enabled: false}";
+    let _controller = scene.controller(config).await?;
+    let plain = scene.bound(&scene.tenant, NewClaim::new("plain")).await?;
+    let own = scene.bound(&scene.tenant, NewClaim::new("own").annotate(names::RETENTION, "3days")).await?;
+    let on = scene.bound(&scene.tenant, NewClaim::new("on").annotate(names::ENABLED, "true")).await?;
+    for claim in [&plain, &on] {
+        scene.cronjob_that("the defaults", claim, |c| has_arg(c, "--retention=2d")).await?;
+    }
+    let namespaces = kube::Api::<k8s_openapi::api::core::v1::Namespace>::all(scene.client.clone());
+    let label = async |tier: &str| {
+        let patch = serde_json::json!({"metadata": {"labels": {"example.com/tier": tier}}});
+        namespaces.patch(&scene.tenant, &kube::api::PatchParams::default(), &kube::api::Patch::Merge(&patch)).await
+    };
+    label("gold").await?;
+    let fifth = |c: &k8s_openapi::api::batch::v1::CronJob| c.spec.as_ref().is_some_and(|s| s.schedule == "7 5 * * *");
+    scene.cronjob_that("the group's", &plain, |c| has_arg(c, "--retention=9d") && fifth(c)).await?;
+    scene.cronjob_that("its own", &own, |c| has_arg(c, "--retention=3d") && fifth(c)).await?;
+    // The first group that fits counts.
+    let pvcs = scene.api::<PersistentVolumeClaim>(&scene.tenant);
+    let patch = serde_json::json!({"metadata": {"labels": {"example.com/backup": "weekly"}}});
+    pvcs.patch("plain", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(&patch)).await?;
+    let sunday = |c: &k8s_openapi::api::batch::v1::CronJob| c.spec.as_ref().is_some_and(|s| s.schedule == "7 5 * * 0");
+    scene.cronjob_that("of its own label", &plain, |c| has_arg(c, "--retention=2d") && sunday(c)).await?;
+    // New backups can start disabled, and be enabled one by one.
+    let cronjob = scene.cronjob_of(&own).await?;
+    label("none").await?;
+    scene.gone(&cronjob).await?;
+    scene.status_that("off", &own, |s| s.unprotected.as_ref().is_some_and(|p| p.message.contains("group off"))).await?;
+    scene.cronjob_that("enabled", &on, |c| has_arg(c, "--retention=2d") && !fifth(c)).await?;
+    Ok(())
+}
+
 /// F76, law 4: what was in force stays in force.
 #[tokio::test]
 async fn a_setting_that_cannot_be_read_is_told_and_changes_nothing() -> Result<()> {

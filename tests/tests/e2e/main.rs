@@ -17,12 +17,16 @@ use std::sync::OnceLock;
 use backup_controller_tests::nodes;
 use dev_cluster::{Cluster, Kubectl};
 
-/// The cluster with the controller installed, once for all tests.
+/// The cluster with the controller installed and nothing of an earlier run, once for all tests.
 fn cluster() -> &'static Kubectl {
     static CLUSTER: OnceLock<Kubectl> = OnceLock::new();
     CLUSTER.get_or_init(|| {
         let cluster = Cluster::existing().expect("a cluster: make e2e starts one");
         nodes::install(cluster.kubectl(), "e2e").expect("the controller is installed");
+        // In a cluster of somebody's own, namespaces of such names may be somebody's own.
+        if cluster.is_dev() {
+            nodes::leftovers::remove(cluster.kubectl(), "e2e-").expect("what a killed run left goes");
+        }
         cluster.kubectl().clone()
     })
 }

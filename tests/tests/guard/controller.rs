@@ -54,7 +54,8 @@ async fn a_run_for_the_asking_passes() -> Result<()> {
     cronjob["metadata"]["name"] = json!("backup-asking");
     stage.passes("its CronJob", Actor::Controller, Verb::Apply("backup-controller"), &cronjob).await?;
     let source = SourceId { namespace: stage.namespace.clone(), name: "mypvc".into(), uid: "u".into() };
-    let job = Templates::embedded().run_now_job(&cronjob, &stage.uid(&cronjob).await?, &source, "please")?;
+    let name = names::run_now_job(&source, "please");
+    let job = Templates::embedded().run_job(&cronjob, &stage.uid(&cronjob).await?, &name)?;
     stage.passes("a run for the asking", Actor::Controller, Verb::Create, &job).await
 }
 
@@ -121,13 +122,14 @@ async fn it_creates_changes_and_deletes_nothing_but_its_own() -> Result<()> {
     let me = Actor::AlmightyController;
     let source = stage.claim("mypvc");
     stage.has(&source).await?;
-    stage.refused("a PVC goes", me, Verb::Delete, &source, USELESS).await?;
+    stage.refused("a PVC goes", me, Verb::Delete, &source, UNLABELLED).await?;
+    let words = "makes and deletes for central copies are in its own namespace";
     let snapshot = stage.fixture("snapshot")?;
     stage.passes("the job's snapshot", Actor::Job, Verb::Create, &snapshot).await?;
-    stage.refused("a snapshot goes", me, Verb::Delete, &snapshot, USELESS).await?;
+    stage.refused("a snapshot goes", me, Verb::Delete, &snapshot, words).await?;
     let disk = stage.fixture("disk-claim")?;
     stage.passes("a BackupDisk", me, Verb::Create, &disk).await?;
-    stage.refused("a BackupDisk goes", me, Verb::Delete, &disk, USELESS).await?;
+    stage.refused("a BackupDisk goes", me, Verb::Delete, &disk, words).await?;
 
     let words = "the PersistentVolumeClaims that the backup controller creates are BackupDisks and promoters";
     let mut promoter = stage.fixture("promoter")?;

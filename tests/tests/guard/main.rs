@@ -5,6 +5,7 @@
 //! The objects are those that the templates make (`templates/fixtures`).
 #![allow(missing_docs, unreachable_pub)]
 
+mod central;
 mod controller;
 mod job;
 mod labels;

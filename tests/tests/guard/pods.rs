@@ -8,6 +8,7 @@ use crate::stage::{Actor, Stage, UNLABELLED, Verb};
 const IMAGES: &str = "pods run the images of this installation";
 const TOKEN: &str = "pods have no token, but those of snapshots";
 const VOLUMES: &str = "pods mount PersistentVolumeClaims and what holds no secret";
+const NAMED: &str = "pods mount no Secrets but those that BACKUP_SECRETS of its Deployment names: backup-s3,";
 const PRIVILEGES: &str = "pods are not privileged and share nothing with their host";
 const SECRETS: &str = "pods read no Secret";
 const HOME: &str = "CronJobs are in its own namespace";
@@ -98,6 +99,52 @@ async fn only_pods_of_our_form_are_started() -> Result<()> {
     ] {
         let mut object = object.clone();
         *object.pointer_mut(pointer).context("no such field")? = value;
+        stage.refused(what, me, Verb::Create, &object, words).await?;
+    }
+    Ok(())
+}
+
+/// Credentials are mounted where a repository is reached, by the names that the administrator gives, and nowhere else.
+#[tokio::test]
+async fn only_pods_of_restic_destinations_mount_secrets_and_only_those_that_are_named() -> Result<()> {
+    let stage = Stage::new("secrets").await?;
+    let me = Actor::AlmightyController;
+    let mut copy = stage.fixture("copy-restic")?;
+    copy["metadata"]["name"] = json!("x");
+    stage.passes("as it is", me, Verb::Try, &copy).await?;
+    let (name, place) = ("/spec/template/spec/volumes/1/secret/secretName", "/metadata");
+    let label = |key: &str| format!("{place}/labels/backup-controller.io~1{key}");
+    let set = |pointer: &str, value: Value| -> Result<Value> {
+        let mut object = copy.clone();
+        *object.pointer_mut(pointer).context("no such field")? = value;
+        Ok(object)
+    };
+    stage.passes("a group's", me, Verb::Try, &set(name, json!("backup-s3-gold"))?).await?;
+    stage.passes("a task's", me, Verb::Try, &set(&label("component"), json!("maintain"))?).await?;
+    for (what, object, words) in [
+        ("another Secret", set(name, json!("db-password"))?, NAMED),
+        ("one that begins alike", set(name, json!("backup-s3x"))?, NAMED),
+        ("for a disk", set(&label("destination-type"), json!("disk"))?, VOLUMES),
+        ("for a keeper", set(&label("component"), json!("keeper"))?, VOLUMES),
+        (
+            "also as a variable",
+            with(
+                &copy,
+                "containers/0/env",
+                json!([{"name": "A", "valueFrom": {"secretKeyRef": {"name": "backup-s3", "key": "k"}}}]),
+            )?,
+            SECRETS,
+        ),
+        (
+            "in a projected volume",
+            with(
+                &copy,
+                "volumes/-",
+                json!({"name": "h", "projected": {"sources": [{"secret": {"name": "backup-s3"}}]}}),
+            )?,
+            VOLUMES,
+        ),
+    ] {
         stage.refused(what, me, Verb::Create, &object, words).await?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 mod asking;
 mod cluster;
 mod new;
+mod repository;
 mod scaling;
 mod words;
 

@@ -25,7 +25,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("mkfs.ext4", "e2fsprogs"),
     ("ip", "iproute2"),
     ("mount", "mount"),
+    ("losetup", "mount"),
     ("setsid", "util-linux"),
+    ("openssl", "openssl"),
 ];
 
 /// What building images needs beside that.

@@ -12,13 +12,16 @@ use super::host::{self, run, run_long};
 use super::leftovers::unmount_below;
 use super::node::PAUSE_IMAGE;
 use super::{Bins, Settings};
-use crate::parts::{cache_dir, source_dir};
+use crate::building::ensure_built;
+use crate::parts::{Part, cache_dir, source_dir};
 use crate::progress::{Step, say};
 
 /// The release of Debian below the images.
 const SUITE: &str = "trixie";
 /// The programs that the images hold; each is a package of the workspace.
 const PROGRAMS: [&str; 2] = ["backup-controller", "backup-job"];
+/// What the mover runs, in the version that is pinned with it.
+const RESTIC: &str = "restic";
 /// In no image, but beside them: what people run.
 const PLUGIN: &str = "kubectl-backup";
 
@@ -69,7 +72,7 @@ const LEFT_OUT: &[&str] = &["doc", "info", "locale", "man"];
 
 /// What the Containerfile would install itself where a registry is at hand.
 const MOVER: Base =
-    Base { name: "mover", packages: &["rsync", "restic", "ca-certificates", "openssh-client"], left_out: LEFT_OUT };
+    Base { name: "mover", packages: &["rsync", "ca-certificates", "openssh-client"], left_out: LEFT_OUT };
 /// For applications of the demo and of tests: its own files are what they back up, so nothing is left out.
 const TOOLS: Base = Base { name: "tools", packages: &["acl", "attr", "libcap2-bin", "perl", "tzdata"], left_out: &[] };
 
@@ -210,7 +213,7 @@ pub fn load_images(settings: &Settings, binaries: &Path) -> Result<()> {
         bail!("no cluster in {}; start it first: dev-cluster up", settings.dir.display());
     }
     Daemons::new(&settings.dir).check()?;
-    for program in PROGRAMS {
+    for program in PROGRAMS.iter().chain([&RESTIC]) {
         if !binaries.join(program).is_file() {
             bail!("{} has no {program}; build it first: dev-cluster binaries", binaries.display());
         }
@@ -240,7 +243,7 @@ fn write_context(context: &Path, binaries: &Path) -> Result<()> {
     }
     fs::create_dir_all(context.join("target/image"))?;
     fs::copy(workspace().join("Containerfile"), context.join("Containerfile"))?;
-    for program in PROGRAMS {
+    for program in PROGRAMS.iter().chain([&RESTIC]) {
         fs::copy(binaries.join(program), context.join("target/image").join(program))?;
     }
     Ok(())
@@ -311,16 +314,24 @@ pub fn binaries(profile: &str, into: &Path) -> Result<()> {
         let Some(executable) = message["executable"].as_str().map(Path::new) else { continue };
         let name = executable.file_name().context("a program without a name")?;
         if PROGRAMS.iter().chain([&PLUGIN]).any(|program| name == *program) {
-            // By a new name first: the old one may be in use.
-            let partial = into.join(format!("{}.new", name.display()));
-            fs::copy(executable, &partial)?;
-            fs::rename(partial, into.join(name))?;
+            replace(executable, &into.join(name))?;
             copied += 1;
         }
     }
     if copied != PROGRAMS.len() + 1 {
         bail!("cargo built {copied} of the {} programs", PROGRAMS.len() + 1);
     }
-    say(&format!("static binaries are in {}", into.display()));
+    let restic = into.join(RESTIC);
+    replace(&ensure_built(Part::Restic)?.join(RESTIC), &restic)?;
+    let version = run(&restic.display().to_string(), &["version"])?;
+    say(&format!("static binaries are in {}, with {}", into.display(), version.trim()));
+    Ok(())
+}
+
+/// Copies by a new name first: the old file may be in use.
+fn replace(from: &Path, to: &Path) -> Result<()> {
+    let partial = to.with_added_extension("new");
+    fs::copy(from, &partial).with_context(|| format!("cannot copy {}", from.display()))?;
+    fs::rename(partial, to)?;
     Ok(())
 }

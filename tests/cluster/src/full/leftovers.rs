@@ -56,7 +56,7 @@ fn remove_group(group: &Path) -> bool {
 }
 
 /// What we start, and what containerd starts for us.
-const OURS: [&str; 14] = [
+const OURS: [&str; 15] = [
     "containerd",
     "containerd-shim-runc-v2",
     "csi-attacher",
@@ -71,6 +71,7 @@ const OURS: [&str; 14] = [
     "kubelet",
     "snapshot-controller",
     "make-keys",
+    "versitygw",
 ];
 
 /// Kills processes of this folder that nobody knows of any more: shims that did not end with their
@@ -104,6 +105,19 @@ fn is_of(pid: i32, dir: &str) -> bool {
     let command = String::from_utf8_lossy(&command);
     let program = command.split('\0').next().unwrap_or_default();
     OURS.contains(&program.rsplit('/').next().unwrap_or_default()) && command.contains(dir)
+}
+
+/// Detaches the devices of volumes: of images in this folder, and the kubelets' own of those devices. What is
+/// still mounted goes when it is unmounted.
+pub(crate) fn detach_images(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir("/sys/block")? {
+        let name = entry?.file_name();
+        let image = Path::new("/sys/block").join(&name).join("loop/backing_file");
+        if fs::read_to_string(image).is_ok_and(|image| Path::new(image.trim_end()).starts_with(dir)) {
+            output("losetup", &["--detach", &Path::new("/dev").join(name).display().to_string()])?;
+        }
+    }
+    Ok(())
 }
 
 /// Unmounts everything below a folder, innermost first.

@@ -6,6 +6,7 @@ mod images;
 mod leftovers;
 mod network;
 mod node;
+mod s3;
 mod storage;
 
 use std::fmt::Write as _;
@@ -24,6 +25,7 @@ use crate::kubectl::Kubectl;
 use crate::parts::{Part, cache_dir};
 use crate::plane::{Identity, Plane};
 use crate::progress::{Step, say};
+use crate::s3::S3;
 
 pub use self::images::{binaries, load_images};
 
@@ -36,7 +38,8 @@ const MARK: &str = "dev-cluster.json";
 pub struct Settings {
     /// The folder of everything; `down` removes it.
     pub dir: PathBuf,
-    /// The first port. The API server has this one, etcd the next two, node n has ten from `10 * n` on.
+    /// The first port. The API server has this one, etcd the next two, the S3 server the two after those,
+    /// node n has ten from `10 * n` on.
     pub port_base: u16,
     /// The size of the storage's (sparse) file, in GiB.
     pub pool_gib: u64,
@@ -57,6 +60,11 @@ impl Settings {
     #[must_use]
     pub fn kubectl_path(&self) -> PathBuf {
         self.dir.join("bin/kubectl")
+    }
+
+    /// The cluster's S3 server. An error if there is none.
+    pub fn s3(&self) -> Result<S3> {
+        S3::read(&self.dir)
     }
 
     fn kubectl(&self) -> Kubectl {
@@ -87,6 +95,7 @@ struct Bins {
     node: PathBuf,
     storage: PathBuf,
     crds: PathBuf,
+    s3: PathBuf,
 }
 
 /// Builds every part that is not in the cache.
@@ -97,6 +106,8 @@ pub fn build(control_plane_only: bool) -> Result<()> {
     if !control_plane_only {
         ensure_built(Part::Node)?;
         ensure_built(Part::Storage)?;
+        ensure_built(Part::S3)?;
+        ensure_built(Part::Restic)?;
     }
     say(&format!("built parts are in {}", cache_dir()?.join("parts").display()));
     Ok(())
@@ -122,6 +133,7 @@ pub fn up(settings: &Settings) -> Result<()> {
         node: ensure_built(Part::Node)?,
         storage: ensure_built(Part::Storage)?,
         crds: ensure_built(Part::Crds)?,
+        s3: ensure_built(Part::S3)?,
     };
     network::check_free()?;
     create_dir(settings)?;
@@ -220,6 +232,7 @@ fn start(settings: &Settings, bins: &Bins, plane: &Plane, daemons: &Daemons) -> 
     let kubectl = settings.kubectl();
     kubectl.wait_ready(limit, alive)?;
     say("the control plane is ready");
+    start_s3(settings, bins, daemons)?;
 
     kubectl.run(&["create", "-f", &bins.crds.display().to_string()])?;
     kubectl.run(&["wait", "--for=condition=Established", "--timeout=30s", "-f", &bins.crds.display().to_string()])?;
@@ -255,6 +268,17 @@ fn start(settings: &Settings, bins: &Bins, plane: &Plane, daemons: &Daemons) -> 
     }
     kubectl.run(&["wait", "--for=create", "--timeout=60s", "-n", "default", "serviceaccount/default"])?;
     alive()
+}
+
+fn start_s3(settings: &Settings, bins: &Bins, daemons: &Daemons) -> Result<()> {
+    for server in s3::servers(settings, bins, &s3::prepare(settings)?) {
+        daemons.start(server.name, &server)?;
+    }
+    for port in settings.s3_ports() {
+        let listens = || Ok(std::net::TcpStream::connect((network::node_address(1), port)).is_ok());
+        wait_for(Duration::from_secs(30), "the S3 server", listens, || daemons.check())?;
+    }
+    Ok(())
 }
 
 fn wait_for(
@@ -315,6 +339,7 @@ pub fn down(settings: &Settings) -> Result<()> {
     daemons.stop(Signal::TERM, is_runtime)?;
     leftovers::end_unknown(dir);
     leftovers::remove_cgroups(NODES)?;
+    leftovers::detach_images(dir)?;
     leftovers::unmount_below(dir)?;
     leftovers::remove_network_results(NODES);
     network::remove(NODES)?;

@@ -60,13 +60,11 @@ func (c *controller) CreateVolume(_ context.Context, request *csi.CreateVolumeRe
 	parameters := request.Parameters
 	local := parameters["kind"] == "local"
 	readOnly := true
+	image, format := wantsImage(request.VolumeCapabilities[0])
 	for _, capability := range request.VolumeCapabilities {
 		mode := capability.GetAccessMode().GetMode()
-		if capability.GetBlock() != nil {
-			return nil, invalid("block volumes are not supported")
-		}
-		if local && mode == csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER {
-			return nil, invalid("ReadWriteMany needs the class `shared`")
+		if (local || image) && mode == csi.VolumeCapability_AccessMode_MULTI_NODE_MULTI_WRITER {
+			return nil, invalid("ReadWriteMany needs the class `shared`, and files")
 		}
 		readOnly = readOnly && readers(mode)
 	}
@@ -86,27 +84,25 @@ func (c *controller) CreateVolume(_ context.Context, request *csi.CreateVolumeRe
 		return nil, status.Error(codes.Aborted, "this class makes its volumes late")
 	}
 
-	var from, source string
-	if content := request.VolumeContentSource; content.GetSnapshot() != nil {
-		source = content.GetSnapshot().SnapshotId
-		if _, err := c.pool.load("snapshots", source); err != nil {
-			return nil, status.Errorf(codes.NotFound, "no snapshot %q", source)
-		}
-		from = c.pool.path("snapshots", source)
-	} else if content.GetVolume() != nil {
-		source = content.GetVolume().VolumeId
-		if _, err := c.pool.load("volumes", source); err != nil {
-			return nil, status.Errorf(codes.NotFound, "no volume %q", source)
-		}
-		from = c.pool.path("volumes", source)
+	source, from, err := c.source(request.VolumeContentSource)
+	if err != nil {
+		return nil, err
 	}
-	size := max(request.GetCapacityRange().GetRequiredBytes(), 1)
+	if from != "" && source.Image != image {
+		return nil, invalid("%q and what is asked for are not both images", source.ID)
+	}
+	size := max(request.GetCapacityRange().GetRequiredBytes(), source.Size, 1)
 	entry, err := c.pool.load("volumes", request.Name)
 	if err != nil {
-		if err := c.pool.create("volumes", request.Name, from, readOnly && from != ""); err != nil {
+		if image {
+			err = c.pool.createImage("volumes", request.Name, from, size, format)
+		} else {
+			err = c.pool.create("volumes", request.Name, from, readOnly && from != "")
+		}
+		if err != nil {
 			return nil, internal(err)
 		}
-		entry = &record{ID: request.Name, Source: source, Size: size, Created: time.Now()}
+		entry = &record{ID: request.Name, Source: source.ID, Size: size, Created: time.Now(), Image: image}
 		if err := c.pool.store("volumes", entry); err != nil {
 			return nil, internal(err)
 		}
@@ -125,6 +121,24 @@ func (c *controller) CreateVolume(_ context.Context, request *csi.CreateVolumeRe
 		}
 	}
 	return &csi.CreateVolumeResponse{Volume: volume}, nil
+}
+
+// source finds what a volume is made from: nothing, if its path is empty.
+func (c *controller) source(content *csi.VolumeContentSource) (record, string, error) {
+	kind, id := "", ""
+	switch {
+	case content.GetSnapshot() != nil:
+		kind, id = "snapshots", content.GetSnapshot().SnapshotId
+	case content.GetVolume() != nil:
+		kind, id = "volumes", content.GetVolume().VolumeId
+	default:
+		return record{}, "", nil
+	}
+	entry, err := c.pool.load(kind, id)
+	if err != nil {
+		return record{}, "", status.Errorf(codes.NotFound, "%s: no %q", kind, id)
+	}
+	return *entry, c.pool.path(kind, id), nil
 }
 
 func readers(mode csi.VolumeCapability_AccessMode_Mode) bool {
@@ -181,11 +195,19 @@ func (c *controller) CreateSnapshot(_ context.Context, request *csi.CreateSnapsh
 	if err != nil {
 		return nil, status.Errorf(codes.NotFound, "no volume %q", request.SourceVolumeId)
 	}
-	if err := c.pool.create("snapshots", request.Name, c.pool.path("volumes", volume.ID), true); err != nil {
+	if from := c.pool.path("volumes", volume.ID); volume.Image {
+		err = c.pool.createImage("snapshots", request.Name, from, volume.Size, "")
+	} else {
+		err = c.pool.create("snapshots", request.Name, from, true)
+	}
+	if err != nil {
 		return nil, internal(err)
 	}
 	now := time.Now()
-	entry := &record{ID: request.Name, Source: volume.ID, Size: volume.Size, Created: now, Ready: now.Add(wanted.delay), Never: wanted.never}
+	entry := &record{
+		ID: request.Name, Source: volume.ID, Size: volume.Size, Created: now, Image: volume.Image,
+		Ready: now.Add(wanted.delay), Never: wanted.never,
+	}
 	if err := c.pool.store("snapshots", entry); err != nil {
 		return nil, internal(err)
 	}

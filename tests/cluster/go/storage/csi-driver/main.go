@@ -1,6 +1,6 @@
 // csi-driver is the dev cluster's storage: one btrfs file system that every node of this machine
 // reaches. A volume is a subvolume, a snapshot a read-only subvolume snapshot, which is atomic under
-// writes and costs nothing.
+// writes and costs nothing. Raw devices and ext4 are image files (image.go).
 package main
 
 import (
@@ -127,6 +127,8 @@ func (r *register) NotifyRegistrationStatus(_ context.Context, result *registrat
 	return &registration.RegistrationStatusResponse{}, nil
 }
 
-func invalid(format string, args ...any) error { return status.Errorf(codes.InvalidArgument, format, args...) }
+func invalid(format string, args ...any) error {
+	return status.Errorf(codes.InvalidArgument, format, args...)
+}
 
 func internal(err error) error { return status.Error(codes.Internal, err.Error()) }

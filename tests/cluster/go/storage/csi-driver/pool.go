@@ -3,9 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -15,7 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// pool is the file system: volumes/ and snapshots/ with a subvolume and a record (<id>.json) each.
+// pool is the file system: volumes/ and snapshots/ with a subvolume or an image, and a record (<id>.json), each.
 type pool struct{ dir string }
 
 // record is what is known of a volume or a snapshot beside its bytes.
@@ -26,6 +24,7 @@ type record struct {
 	Created time.Time `json:"created"`
 	Ready   time.Time `json:"ready"`
 	Never   bool      `json:"never,omitempty"`
+	Image   bool      `json:"image,omitempty"`
 }
 
 // Names come from the sidecars ("pvc-<uid>", "snapshot-<uid>") and become file names.
@@ -78,13 +77,15 @@ func (p pool) remove(kind, id string) error {
 		return nil
 	}
 	path := p.path(kind, id)
-	if _, err := os.Stat(path); err == nil {
+	if stat, err := os.Stat(path); err == nil && stat.IsDir() {
 		if err := btrfs("subvolume", "delete", path); err != nil {
 			return err
 		}
 	}
-	if err := os.Remove(path + ".json"); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	for _, file := range []string{path, path + ".new", path + ".json"} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
 }
@@ -104,12 +105,7 @@ func (p pool) list(kind string) ([]*record, error) {
 	return all, nil
 }
 
-func btrfs(args ...string) error {
-	if output, err := exec.Command("btrfs", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("btrfs %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(output)))
-	}
-	return nil
-}
+func btrfs(args ...string) error { return command("btrfs", args...) }
 
 // fault is what a class asks for, for tests: `fail: TEXT`, `never: "true"`, `delay: 30s`.
 type fault struct {

@@ -1,0 +1,106 @@
+//! Making what a central copy is made from, and taking it away.
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::{Api, Client};
+use model::Timestamp;
+use model::facts::{self, Identity};
+use model::handle::{self, Handle, Lineage};
+use model::plan::{Central, Copy, Part};
+use model::reason::{Problem, Reason};
+use model::record::{CopyResult, CopyState};
+use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
+use model::world::{Change, Seen};
+use templates::Shape;
+
+use crate::apply::{Applier, Refusal, configured};
+use crate::settings::Settings;
+
+/// Makes one part.
+pub(crate) async fn make(
+    applier: &Applier,
+    settings: &Settings,
+    copy: &Copy,
+    part: &Central,
+) -> Result<Change, Refusal> {
+    let Settings { install, templates, .. } = settings;
+    let client = &applier.client;
+    let destination = configured(settings, &copy.destination)?;
+    let central = templates::Central { install, source: &copy.source, run: &copy.run, destination };
+    let change = match part.part {
+        Part::Content => match handle(client, copy, part).await? {
+            Ok(handle) => {
+                let object = templates.central_content(&central, &handle)?;
+                let made: VolumeSnapshotContent = api::ensure(client, &object).await?;
+                Change::Content(Seen::Put(facts::Content::from(&made)))
+            }
+            // It is final, and only who looked at the content knows it.
+            Err(problem) => {
+                let result = CopyResult::without_data(CopyState::Failed, &problem, Timestamp::now());
+                let text = serde_json::to_string(&result).unwrap_or_default();
+                let namespace = &copy.source.namespace;
+                return applier.mark_snapshot(namespace, &part.snapshot, &copy.destination, &text).await;
+            }
+        },
+        Part::Snapshot => {
+            let made: VolumeSnapshot = api::ensure(client, &templates.central_snapshot(&central)?).await?;
+            Change::Snapshot(Seen::Put(facts::Snapshot::from(&made)))
+        }
+        Part::Promoter => {
+            let shape = Shape {
+                bytes: part.bytes,
+                storage_class: &part.storage_class,
+                read_only: part.read_only,
+                annotations: &part.annotations,
+            };
+            let made: PersistentVolumeClaim =
+                api::ensure(client, &templates.central_promoter(&central, &shape)?).await?;
+            Change::Claim(Seen::Put(facts::Claim::from(&made)))
+        }
+    };
+    tracing::info!(
+        namespace = copy.source.namespace,
+        pvc = copy.source.name,
+        run = %copy.run,
+        destination = copy.destination,
+        part = ?part.part,
+        name = part.name,
+        "central copy prepared"
+    );
+    Ok(change)
+}
+
+/// The handle of the source's snapshot, from the content that is bound to it and to nothing else. The inner error
+/// is why there will be no copy.
+async fn handle(client: &Client, copy: &Copy, part: &Central) -> Result<Result<Handle, Problem>, Refusal> {
+    let volume = match &part.volume {
+        Some(name) => {
+            let api: Api<PersistentVolume> = Api::all(client.clone());
+            let found = api::bounded(|| format!("get persistentvolumes {name}"), api.get_opt(name)).await?;
+            found.and_then(|v| v.spec?.csi)
+        }
+        None => None,
+    };
+    let api: Api<VolumeSnapshotContent> = Api::all(client.clone());
+    let what = || format!("get volumesnapshotcontents {}", part.content);
+    let Some(content) = api::bounded(what, api.get_opt(&part.content)).await? else {
+        let message = format!("VolumeSnapshotContent {} of {} is gone", part.content, part.snapshot.name);
+        return Ok(Err(Problem::new(Reason::SourceSnapshotLost, message)));
+    };
+    let lineage = Lineage {
+        source: &copy.source,
+        snapshot: &part.snapshot.name,
+        uid: &part.snapshot.uid,
+        volume: volume.as_ref().map(|v| (v.driver.as_str(), v.volume_handle.as_str())),
+    };
+    Ok(handle::take(&content, lineage))
+}
+
+/// Deletes one part. The content is retained, so the snapshot stays as it is.
+pub(crate) async fn take_away(client: &Client, home: &str, part: Part, id: &Identity) -> Result<(), Refusal> {
+    match part {
+        Part::Content => api::delete::<VolumeSnapshotContent>(client, "", id, false).await?,
+        Part::Snapshot => api::delete::<VolumeSnapshot>(client, home, id, false).await?,
+        Part::Promoter => api::delete::<PersistentVolumeClaim>(client, home, id, false).await?,
+    };
+    Ok(())
+}

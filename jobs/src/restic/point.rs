@@ -1,0 +1,133 @@
+//! Which snapshot of a repository is meant, and that it is the source's own.
+
+use std::path::PathBuf;
+
+use model::names::Run;
+use model::reason::{Problem, Reason};
+
+use super::args::Common;
+use super::snapshots::Snapshot;
+
+/// How many runs are named where one is not there.
+const NAMED: usize = 5;
+/// The fewest digits of an id that name a snapshot.
+const SHORTEST: usize = 8;
+
+/// Which restore point is asked for.
+#[derive(Debug, Clone, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Which {
+    /// The snapshot: its id in the repository, or the first 8 digits of it or more
+    #[arg(long, value_name = "ID", value_parser = id)]
+    pub(crate) snapshot: Option<String>,
+    /// The run: its snapshot is found by its tags
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<Run>,
+}
+
+/// Reads an id of restic's.
+pub(crate) fn id(text: &str) -> Result<String, String> {
+    let is_id = (SHORTEST..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_id {
+        return Err("it is no id: 8 to 64 hexadecimal digits. There is no 'latest': say which".to_owned());
+    }
+    Ok(text.to_lowercase())
+}
+
+/// A restore point in a repository.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Point {
+    /// The snapshot's id.
+    pub(crate) id: String,
+    /// Its run.
+    pub(crate) run: Option<Run>,
+    /// The folder in it that was the volume.
+    pub(crate) root: PathBuf,
+    /// Whether entries are missing in it.
+    pub(crate) incomplete: bool,
+}
+
+impl Point {
+    /// restic's way to name a folder of it, relative to the volume's root.
+    pub(crate) fn folder(&self, below: &std::path::Path) -> std::ffi::OsString {
+        let mut text = std::ffi::OsString::from(format!("{}:", self.id));
+        text.push(self.root.join(below));
+        text
+    }
+
+    /// What people call it.
+    pub(crate) fn name(&self) -> String {
+        let short = self.id.get(..SHORTEST).unwrap_or(&self.id);
+        match &self.run {
+            Some(run) => format!("snapshot {short} of run {run}"),
+            None => format!("snapshot {short}"),
+        }
+    }
+}
+
+/// Finds it. Another source's is refused, whatever the repository holds.
+pub(crate) fn choose(snapshots: &[Snapshot], which: &Which, args: &Common) -> Result<Point, Problem> {
+    let snapshot = match (&which.snapshot, &which.run) {
+        (Some(id), _) => by_id(snapshots, id, &args.uid)?,
+        (None, Some(run)) => by_run(snapshots, run, args)?,
+        (None, None) => return Err(Problem::new(Reason::NoRestorePoint, "neither a snapshot nor a run is named")),
+    };
+    let [root] = snapshot.paths.as_slice() else {
+        let text = format!("snapshot {} has {} folders, and a volume is one", snapshot.id, snapshot.paths.len());
+        return Err(Problem::new(Reason::NoRestorePoint, text));
+    };
+    Ok(Point {
+        id: snapshot.id.clone(),
+        run: tag(snapshot, "run=").and_then(|run| run.parse().ok()),
+        root: PathBuf::from(root),
+        incomplete: snapshot.is_incomplete(),
+    })
+}
+
+fn by_id<'a>(snapshots: &'a [Snapshot], id: &str, uid: &str) -> Result<&'a Snapshot, Problem> {
+    let mut fits = snapshots.iter().filter(|snapshot| snapshot.id.starts_with(id));
+    let (first, second) = (fits.next(), fits.next());
+    let Some(snapshot) = first else {
+        let text = format!("the repository has no snapshot {id}, among {}", snapshots.len());
+        return Err(Problem::new(Reason::NoRestorePoint, text));
+    };
+    if second.is_some() {
+        let text = format!("several snapshots begin with {id}: say more of it");
+        return Err(Problem::new(Reason::AmbiguousRestorePoint, text));
+    }
+    match tag(snapshot, "uid=") {
+        Some(own) if own == uid => Ok(snapshot),
+        own => {
+            let own = own.map_or_else(|| "it does not say of which".to_owned(), |own| format!("it is of {own}"));
+            let text = format!("snapshot {id} is not of the PVC with the UID {uid}: {own}");
+            Err(Problem::new(Reason::NotGranted, text))
+        }
+    }
+}
+
+/// The last one that is whole; else the last one.
+fn by_run<'a>(snapshots: &'a [Snapshot], run: &Run, args: &Common) -> Result<&'a Snapshot, Problem> {
+    let ours = || snapshots.iter().filter(|snapshot| tag(snapshot, "uid=") == Some(&args.uid));
+    let of_run = || ours().filter(|snapshot| tag(snapshot, "run=") == Some(run.as_str()));
+    let whole = of_run().filter(|snapshot| !snapshot.is_incomplete()).max_by_key(|snapshot| snapshot.time);
+    whole.or_else(|| of_run().max_by_key(|snapshot| snapshot.time)).ok_or_else(|| {
+        let mut runs: Vec<&str> = ours().filter_map(|snapshot| tag(snapshot, "run=")).collect();
+        runs.sort_unstable();
+        runs.dedup();
+        let newest: Vec<&str> = runs.iter().rev().take(NAMED).copied().collect();
+        let there = match newest.as_slice() {
+            [] => "none of any run".to_owned(),
+            newest => format!("the newest are of {}", newest.join(", ")),
+        };
+        let text = format!(
+            "the repository has no snapshot of run {run} of the PVC with the UID {}: {there}. A run that found nothing \
+             changed has the snapshot of an earlier one",
+            args.uid
+        );
+        Problem::new(Reason::NoRestorePoint, text)
+    })
+}
+
+fn tag<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a str> {
+    snapshot.tags.iter().find_map(|tag| tag.strip_prefix(name))
+}

@@ -1,0 +1,246 @@
+//! The writing, by restic: the same call again goes on where it was broken off.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::ChildStdout;
+
+use model::quantity::human;
+use model::reason::{Problem, Reason};
+use serde::Deserialize;
+
+use super::LEFT_OUT;
+use super::node::{Node, Tree};
+use crate::outcome::Failure;
+use crate::restic::exec::{Listener, Restic};
+use crate::restic::heard::Error;
+use crate::restic::pattern;
+use crate::restic::point::Point;
+use crate::restic::troubles::Troubles;
+use crate::restore::act::Done;
+use crate::restore::console::{Console, shown};
+use crate::restore::holders::Watch;
+use crate::restore::temp::{self, Temp};
+use crate::restore::{TASK, parting};
+use crate::volume::LOST_AND_FOUND;
+
+/// What is written.
+pub(crate) struct Writing<'a> {
+    pub(crate) restic: &'a Restic,
+    pub(crate) point: &'a Point,
+    /// The volume.
+    pub(crate) target: &'a Path,
+    /// The entries that are restored; `None`: all.
+    pub(crate) names: Option<&'a [PathBuf]>,
+    /// Folders above them that the volume does not have.
+    pub(crate) parents: &'a [PathBuf],
+    /// Names that are parted from their file.
+    pub(crate) parted: &'a [PathBuf],
+    /// Folders of the volume that give way to something else.
+    pub(crate) blocked: &'a [PathBuf],
+    /// Whether what the snapshot does not have is deleted.
+    pub(crate) delete: bool,
+    /// Whether contents are compared.
+    pub(crate) checksum: bool,
+    /// Whether progress is told.
+    pub(crate) progress: bool,
+    /// Entries that are changed, entries that are deleted, and bytes that are written, as planned.
+    pub(crate) planned: (u64, u64, u64),
+}
+
+impl Writing<'_> {
+    /// Writes. Gives what was done, also if it ends early; the text is about entries that were left out.
+    pub(crate) fn run(&mut self, watch: Watch<'_>) -> (Done, Result<Option<String>, Failure>) {
+        let mut hand = Hand { progress: self.progress, planned: self.planned, ..Hand::default() };
+        let ended = self.write(watch, &mut hand);
+        let done = match &ended {
+            Ok(_) => Done { changed: self.planned.0, deleted: self.planned.1, bytes: hand.bytes() },
+            Err(_) => Done { changed: hand.last.files_restored, deleted: 0, bytes: hand.bytes() },
+        };
+        (done, ended)
+    }
+
+    fn write(&mut self, watch: Watch<'_>, hand: &mut Hand) -> Result<Option<String>, Failure> {
+        let target = self.target;
+        // Read first: without them nothing is begun.
+        let root = match self.names {
+            None => self.node(Path::new(""))?,
+            Some(_) => None,
+        };
+        let parents: Vec<Option<Node>> =
+            self.parents.iter().map(|parent| self.node(parent)).collect::<Result<_, _>>()?;
+        let temp = Temp::make(None, target).map_err(|e| TASK.io("making a folder of ours", &e))?;
+        if temp.crashed {
+            tracing::warn!("the machine stopped during an earlier restore: contents are compared");
+            self.checksum = true;
+        }
+        let ended = self.prepare(&temp).and_then(|()| self.call_all(watch, hand));
+        let synced = File::open(target).and_then(|root| Ok(rustix::fs::syncfs(&root)?));
+        let tidied = temp.end(None);
+        let left_out = ended?;
+        synced.map_err(|e| TASK.io("writing to the disk", &e))?;
+        tidied.map_err(|e| TASK.io("removing the folder of ours", &e))?;
+        // From below, each after what is in it.
+        let folders = self.parents.iter().map(PathBuf::as_path).zip(parents).rev().chain([(Path::new(""), root)]);
+        for (folder, node) in folders {
+            if let Some(node) = node {
+                let path = if folder.as_os_str().is_empty() { target.to_owned() } else { target.join(folder) };
+                node.apply(&path).map_err(|e| TASK.io("setting a folder's owner, mode and time", &e))?;
+            }
+        }
+        Ok(left_out)
+    }
+
+    fn prepare(&self, temp: &Temp) -> Result<(), Failure> {
+        parting::part(self.target, self.parted, &temp.path()).map_err(|e| TASK.io("parting files", &e))?;
+        for folder in self.blocked {
+            fs::remove_dir_all(self.target.join(folder)).map_err(|e| TASK.io("deleting what stands in the way", &e))?;
+        }
+        for parent in self.parents {
+            fs::create_dir(self.target.join(parent)).map_err(|e| TASK.io("making a folder", &e))?;
+        }
+        Ok(())
+    }
+
+    /// What the snapshot knows of a folder.
+    fn node(&self, folder: &Path) -> Result<Option<Node>, Failure> {
+        let whole = self.point.root.join(folder);
+        let (Some(parent), Some(name)) = (whole.parent(), whole.file_name()) else { return Ok(None) };
+        let mut of = OsString::from(format!("{}:", self.point.id));
+        of.push(parent);
+        let args = ["cat".into(), "--no-lock".into(), "tree".into(), of];
+        let read = |pipe: ChildStdout| serde_json::from_reader::<_, Tree>(BufReader::new(pipe));
+        let (ended, tree) = self.restic.read(&args, &|| self.restic.stopped(), read)?;
+        match (ended.code, tree) {
+            (Some(0), Some(Ok(tree))) => Ok(tree.folder(std::os::unix::ffi::OsStrExt::as_bytes(name)).cloned()),
+            (Some(0), Some(Err(error))) => {
+                let text = format!("what restic tells of {} cannot be read: {error}", shown(&whole));
+                Err(Failure::last(Problem::new(Reason::RestoreFailed, text)))
+            }
+            _ => Err(self.restic.failure(&ended)),
+        }
+    }
+
+    /// Calls restic for the whole volume, or for the PATHs of each folder: so the folder itself is left as it is.
+    fn call_all(&self, watch: Watch<'_>, hand: &mut Hand) -> Result<Option<String>, Failure> {
+        let watch = RefCell::new(watch);
+        let Some(names) = self.names else {
+            let ours = [LOST_AND_FOUND, temp::NAME].map(|name| format!("--exclude=/{name}").into());
+            return self.call(Path::new(""), ours.into(), &watch, hand).map(|()| hand.troubles.left_out(&TASK));
+        };
+        let mut folders: BTreeMap<&Path, Vec<OsString>> = BTreeMap::new();
+        for name in names {
+            let (Some(parent), Some(last)) = (name.parent(), name.file_name()) else { continue };
+            let mut option = OsString::from("--include=");
+            option.push(pattern::of(Path::new(last)));
+            folders.entry(parent).or_default().push(option);
+        }
+        for (folder, options) in folders {
+            self.call(folder, options, &watch, hand)?;
+        }
+        Ok(hand.troubles.left_out(&TASK))
+    }
+
+    fn call(
+        &self,
+        folder: &Path,
+        options: Vec<OsString>,
+        watch: &RefCell<Watch<'_>>,
+        hand: &mut Hand,
+    ) -> Result<(), Failure> {
+        let mut into = OsString::from("--target=");
+        into.push(self.target.join(folder));
+        let mut args = vec!["restore".into(), into, "--sparse".into()];
+        args.push(if self.checksum { "--overwrite=always" } else { "--overwrite=if-changed" }.into());
+        args.extend(self.delete.then(|| "--delete".into()));
+        args.extend(LEFT_OUT.iter().map(|attribute| format!("--exclude-xattr={attribute}").into()));
+        args.extend(options);
+        args.push(self.point.folder(folder));
+        hand.next();
+        let ended =
+            self.restic.run_locking_unless(&args, hand, &|| self.restic.stopped() || watch.borrow_mut().is_over())?;
+        if ended.code == Some(0) {
+            return Ok(());
+        }
+        if let Some(problem) = watch.borrow().problem() {
+            return Err(Failure::last(problem.clone()));
+        }
+        if self.restic.stopped() {
+            return Err(Failure::again(Problem::new(TASK.failed, TASK.stopped)));
+        }
+        if let Some(failure) = hand.troubles.failure(&TASK) {
+            return Err(failure);
+        }
+        // What restic says of entries is told of them; all else ended it.
+        if ended.code == Some(1) && hand.troubles.left_out(&TASK).is_some() && hand.last.is_summary() {
+            return Ok(());
+        }
+        Err(self.restic.failure(&ended))
+    }
+}
+
+/// What restic says of how far it is, and at its end.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    message_type: String,
+    files_restored: u64,
+    bytes_restored: u64,
+}
+
+impl Said {
+    fn is_summary(&self) -> bool {
+        self.message_type == "summary"
+    }
+}
+
+/// Hears restic.
+#[derive(Debug, Default)]
+struct Hand {
+    progress: bool,
+    planned: (u64, u64, u64),
+    last: Said,
+    /// Bytes of the calls before this one.
+    before: u64,
+    troubles: Troubles,
+}
+
+impl Hand {
+    fn bytes(&self) -> u64 {
+        self.before + self.last.bytes_restored
+    }
+
+    /// Another call begins.
+    fn next(&mut self) {
+        self.before = self.bytes();
+        self.last = Said::default();
+    }
+}
+
+impl Listener for Hand {
+    fn out(&mut self, line: &str) {
+        let Ok(said) = serde_json::from_str::<Said>(line) else { return };
+        if !said.is_summary() && said.message_type != "status" {
+            return;
+        }
+        self.last = said;
+        if self.progress && !self.last.is_summary() {
+            let (entries, _, size) = self.planned;
+            let bytes = self.bytes();
+            let percent = bytes.saturating_mul(100).checked_div(size).unwrap_or(100).min(100);
+            let files = self.last.files_restored;
+            Console::progress(&format!(
+                "{files} of {entries} entries, {} of {}, {percent}%",
+                human(bytes),
+                human(size)
+            ));
+        }
+    }
+
+    fn entry(&mut self, error: &Error) {
+        self.troubles.take(error);
+    }
+}

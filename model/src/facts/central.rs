@@ -1,0 +1,39 @@
+//! What central copies are made from, beside what all runs have.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Identity, Ours, created};
+use crate::names;
+use crate::snapshot::VolumeSnapshotContent;
+
+/// A VolumeSnapshotContent of ours: the second one over a source's snapshot, for a central copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// Name, UID, version.
+    pub id: Identity,
+    /// Our labels, if it has them.
+    pub ours: Option<Ours>,
+    /// The namespace of its source.
+    pub source_namespace: Option<String>,
+    /// The full name of its source.
+    pub source_name: Option<String>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+}
+
+impl From<&VolumeSnapshotContent> for Content {
+    fn from(content: &VolumeSnapshotContent) -> Self {
+        let meta = &content.metadata;
+        let annotation = |key: &str| meta.annotations.as_ref().and_then(|a| a.get(key)).cloned();
+        Self {
+            id: Identity::of(meta),
+            ours: Ours::read(meta),
+            source_namespace: annotation(names::SOURCE_NAMESPACE),
+            source_name: annotation(names::SOURCE_NAME),
+            created: created(meta),
+            terminating: meta.deletion_timestamp.is_some(),
+        }
+    }
+}

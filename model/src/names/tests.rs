@@ -1,0 +1,61 @@
+//! Names: limits, and that no two meet.
+
+use super::*;
+
+fn source(name: &str, uid: &str) -> SourceId {
+    SourceId { namespace: "shop".into(), name: name.into(), uid: uid.into() }
+}
+
+#[test]
+fn a_run_is_its_minute_in_utc_and_sorts_by_time() {
+    let run = Run::at("2018-12-02T00:00:59Z".parse().unwrap());
+    assert_eq!(run.as_str(), "20181202T0000Z");
+    assert_eq!(run.time(), "2018-12-02T00:00:00Z".parse::<Timestamp>().unwrap());
+    assert!(run < "20181202T0001Z".parse().unwrap());
+    for bad in ["", "20181202", "20181302T0000Z", "20181202t0000z", "20181202T0000Z/..", "2018-12-02T0Z"] {
+        assert!(bad.parse::<Run>().is_err(), "{bad}");
+    }
+}
+
+/// F58, F59: limits of the API, and two names that differ only after the cut.
+#[test]
+fn long_names_fit_and_never_meet() {
+    let long = "a".repeat(253);
+    let other = format!("{}b", "a".repeat(252));
+    let run: Run = "20181202T0000Z".parse().unwrap();
+    let (a, b) = (source(&long, "1"), source(&other, "1"));
+    assert!(cronjob(&a).len() <= 52 && copy_job(&a, &run, &"d".repeat(40)).len() <= 63);
+    assert!(event(&a.name, Timestamp::MAX).len() <= 253);
+    assert!(after_job(&a, Timestamp::MAX).len() <= 63);
+    assert!(maintain_job(&a, Task::Verify, &run, &"d".repeat(40)).len() <= 63);
+    assert!(central("i", &a, &run, &"d".repeat(40)).len() <= 63);
+    assert_ne!(central("i", &a, &run, "s3"), central("j", &a, &run, "s3"), "two installations in one cluster");
+    assert!(after_job(&a, Timestamp::MAX).len() <= 63);
+    assert!(run_now_job(&a, "x").len() <= 63 && keeper_job("i", "d", &long).len() <= 63);
+    assert_ne!(cronjob(&a), cronjob(&b));
+    assert_ne!(copy_job(&a, &run, "disk"), copy_job(&b, &run, "disk"));
+    assert_ne!(label_value(&long), label_value(&other));
+    assert!(label_value(&long).len() <= 63);
+    for name in restore_points(&long, &run, &Zone::utc()) {
+        assert!(name.len() <= 253, "{name}");
+    }
+}
+
+/// F78.
+#[test]
+fn another_uid_is_another_source() {
+    assert_ne!(cronjob(&source("data", "1")), cronjob(&source("data", "2")));
+}
+
+#[test]
+fn restore_points_carry_the_date_of_the_zone() {
+    let run = Run::at("2018-12-02T23:30:00Z".parse().unwrap());
+    let zone: Zone = "Europe/Amsterdam".parse().unwrap();
+    assert_eq!(restore_points("mypvc", &run, &zone), ["mypvc-20181203", "mypvc-20181203-0030", "mypvc-20181202t2330z"]);
+}
+
+#[test]
+fn a_cut_name_does_not_end_in_a_separator() {
+    assert_eq!(cut("abc-.def", 5), "abc");
+    assert_eq!(cut("abcdef", 3), "abc");
+}

@@ -1,0 +1,169 @@
+//! What a source says of its own copies in restic repositories: one annotation, words of `key=value`.
+//!
+//! A word takes the place of the destination's key of that name; what no word names is the destination's. How a
+//! repository of the administrator's is reached, its environment and its authority, is the administrator's to say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use crate::config::{Compression, Restic, RunIn};
+
+/// A source's own options.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `exclude=PATTERN`, any number of times; empty: the destination's.
+    pub exclude: Vec<String>,
+    /// `compression=WORD`.
+    pub compression: Option<Compression>,
+    /// `pack-size=MIB`.
+    pub pack_size: Option<u32>,
+    /// `limit-upload=KIB`, a second.
+    pub limit_upload: Option<u32>,
+    /// `limit-download=KIB`, a second.
+    pub limit_download: Option<u32>,
+    /// `cache=QUANTITY`.
+    pub cache: Option<String>,
+    /// `ca=NAME`: a `ConfigMap` of the source's namespace.
+    pub ca: Option<String>,
+    /// `env.NAME=VALUE`, any number of times.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A text that says no options.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}; options are such as 'exclude=*.tmp compression=off limit-upload=1024'")]
+pub struct OptionsError(String);
+
+const KEYS: &str = "exclude, compression, pack-size, limit-upload, limit-download, cache, ca, env.NAME";
+
+impl FromStr for Options {
+    type Err = OptionsError;
+
+    /// Words have no blanks in them; an empty value counts as left out.
+    fn from_str(text: &str) -> Result<Self, OptionsError> {
+        let (mut options, mut seen) = (Self::default(), BTreeSet::new());
+        for word in text.split_whitespace() {
+            let (key, value) = word.split_once('=').ok_or_else(|| OptionsError(format!("'{word}' has no '='")))?;
+            if key != "exclude" && !seen.insert(key) {
+                return Err(OptionsError(format!("{key} stands twice")));
+            }
+            if !value.is_empty() {
+                options.read(key, value)?;
+            }
+        }
+        // What restic and Kubernetes take is said once, by the configuration's own check.
+        match options.over(&Restic::named("any")).fault() {
+            Some((key, fault)) => Err(OptionsError(format!("{key}: {fault}"))),
+            None => Ok(options),
+        }
+    }
+}
+
+impl Options {
+    fn read(&mut self, key: &str, value: &str) -> Result<(), OptionsError> {
+        let number =
+            || value.parse::<u32>().map(Some).map_err(|_| OptionsError(format!("{key}={value} is not a whole number")));
+        match key {
+            "exclude" => self.exclude.push(value.to_owned()),
+            "compression" => self.compression = Some(compression(value)?),
+            "pack-size" => self.pack_size = number()?,
+            "limit-upload" => self.limit_upload = number()?,
+            "limit-download" => self.limit_download = number()?,
+            "cache" => self.cache = Some(value.to_owned()),
+            "ca" => self.ca = Some(value.to_owned()),
+            _ => match key.strip_prefix("env.") {
+                Some(name) => drop(self.environment.insert(name.to_owned(), value.to_owned())),
+                None => return Err(OptionsError(format!("there is no key {key}: there are {KEYS}"))),
+            },
+        }
+        Ok(())
+    }
+
+    /// A destination as it is for this source.
+    #[must_use]
+    pub fn over(&self, restic: &Restic) -> Restic {
+        let mut restic = restic.clone();
+        if !self.exclude.is_empty() {
+            restic.exclude.clone_from(&self.exclude);
+        }
+        restic.compression = self.compression.unwrap_or(restic.compression);
+        restic.pack_size = self.pack_size.or(restic.pack_size);
+        restic.limit_upload = self.limit_upload.or(restic.limit_upload);
+        restic.limit_download = self.limit_download.or(restic.limit_download);
+        restic.cache = self.cache.clone().or(restic.cache);
+        if restic.run_in == RunIn::Source {
+            restic.ca = self.ca.clone().or(restic.ca);
+            restic.environment.extend(self.environment.clone());
+        }
+        restic
+    }
+}
+
+fn compression(value: &str) -> Result<Compression, OptionsError> {
+    let words = || Compression::ALL.map(Compression::as_str).join(", ");
+    let found = Compression::ALL.into_iter().find(|c| c.as_str() == value);
+    found.ok_or_else(|| OptionsError(format!("compression={value} is none of {}", words())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Options {
+        text.parse().unwrap()
+    }
+
+    fn fault(text: &str) -> String {
+        text.parse::<Options>().expect_err(text).to_string()
+    }
+
+    #[test]
+    fn what_a_source_says_takes_the_place_of_what_the_destination_says_and_no_more() {
+        let mut destination = Restic::named("s3");
+        destination.exclude = vec!["*.bak".to_owned()];
+        destination.limit_upload = Some(7);
+        destination.environment = BTreeMap::from([("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())]);
+        assert_eq!(Options::default().over(&destination), destination);
+        let options =
+            read("exclude=*.tmp exclude=/cache compression=off pack-size=64 cache=1Gi ca=own env.A=3 env.C=4=5");
+        let restic = options.over(&destination);
+        assert_eq!(restic.exclude, ["*.tmp", "/cache"]);
+        assert_eq!((restic.compression, restic.pack_size, restic.limit_upload), (Compression::Off, Some(64), Some(7)));
+        assert_eq!((restic.cache.as_deref(), restic.ca.as_deref()), (Some("1Gi"), Some("own")));
+        let environment = [("A", "3"), ("B", "2"), ("C", "4=5")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(restic.environment, BTreeMap::from(environment));
+    }
+
+    /// The administrator's credentials go where the administrator says, whatever a tenant writes.
+    #[test]
+    fn a_tenant_does_not_say_how_the_administrators_repository_is_reached() {
+        let mut destination = Restic::named("s3");
+        destination.run_in = RunIn::Controller;
+        let restic = read("ca=own env.HTTPS_PROXY=http://mine exclude=*.tmp").over(&destination);
+        assert_eq!((&restic.ca, restic.environment.len()), (&None, 0));
+        assert_eq!(restic.exclude, ["*.tmp"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_shown_with_what_can() {
+        for (text, part) in [
+            ("off", "'off' has no '='"),
+            ("compresion=off", "there is no key compresion: there are exclude, compression, "),
+            ("compression=gzip", "compression=gzip is none of auto, off, fastest, better, max"),
+            ("pack-size=16 pack-size=16", "pack-size stands twice"),
+            ("pack-size=1Gi", "pack-size=1Gi is not a whole number"),
+            ("pack-size=1", "packSize: 1 is not allowed; allowed are 4 to 128"),
+            ("limit-upload=0", "limitUpload: "),
+            ("cache=viel", "cache: "),
+            ("ca=Own", "ca: \"Own\" cannot be the name of an object"),
+            ("env.path=x", "environment.path: "),
+            ("env.RESTIC_REPOSITORY=x", "environment.RESTIC_REPOSITORY: "),
+            ("env.RESTIC_PASSWORD_COMMAND=x", "environment.RESTIC_PASSWORD_COMMAND: "),
+        ] {
+            let fault = fault(text);
+            assert!(fault.starts_with(part), "{text}: {fault}");
+            assert!(fault.ends_with("compression=off limit-upload=1024'"), "{fault}");
+        }
+        assert_eq!(read("  exclude= compression="), Options::default());
+    }
+}

@@ -1,0 +1,309 @@
+//! Central copies: the snapshot is reached once more from the controller's namespace, and copied there.
+//!
+//! A second content over the same snapshot, a VolumeSnapshot that names it, a PVC from that, the Job; and taken away
+//! in the reverse order. Each step follows from what is there, so whoever comes after a crash goes on.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::copy::{Request, RunView, is_for, online, runs, slot};
+use super::{Action, Copy, Plan};
+use crate::admit::{Rank, Slot, Waiting};
+use crate::config::{Deadlines, Destination};
+use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Ours, Snapshot};
+use crate::names::{self, Component, SourceId};
+use crate::reason::{Problem, Reason};
+use crate::world::World;
+
+/// What a central copy is made from, in the order in which it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The second VolumeSnapshotContent.
+    Content,
+    /// The VolumeSnapshot that names it.
+    Snapshot,
+    /// The PVC made from that.
+    Promoter,
+}
+
+/// A part that is made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Central {
+    /// Which one.
+    pub part: Part,
+    /// The name that all parts have.
+    pub name: String,
+    /// The source's VolumeSnapshot.
+    pub snapshot: Identity,
+    /// The content that it is bound to.
+    pub content: String,
+    /// The source's PersistentVolume, if the source is still there.
+    pub volume: Option<String>,
+    /// The promoter's size.
+    pub bytes: u64,
+    /// Its StorageClass.
+    pub storage_class: String,
+    /// ReadOnlyMany instead of ReadWriteOnce.
+    pub read_only: bool,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What of a central copy is there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Parts<'a> {
+    content: Option<&'a Content>,
+    snapshot: Option<&'a Snapshot>,
+    promoter: Option<&'a Claim>,
+    volume: Option<&'a String>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(world: &'a World, name: &str) -> Self {
+        let ours = |ours: &Option<Ours>| {
+            ours.as_ref().is_some_and(|o| o.instance == world.instance && o.component == Component::Central)
+        };
+        Self {
+            content: world.contents.get("", name).filter(|c| ours(&c.ours)),
+            snapshot: world.snapshots.get(&world.namespace, name).filter(|s| ours(&s.ours)),
+            promoter: world.claims.get(&world.namespace, name).filter(|c| ours(&c.ours)),
+            volume: world.central_volumes.get(name),
+        }
+    }
+
+    /// The labels of any of them: all have the same.
+    fn ours(&self) -> Option<&'a Ours> {
+        let content = self.content.and_then(|c| c.ours.as_ref());
+        let snapshot = || self.snapshot.and_then(|s| s.ours.as_ref());
+        content.or_else(snapshot).or_else(|| self.promoter.and_then(|p| p.ours.as_ref()))
+    }
+
+    /// Since when the oldest of them has been there.
+    fn since(&self) -> Option<Timestamp> {
+        let content = self.content.map(|c| c.created);
+        content.or_else(|| self.snapshot.map(|s| s.created)).or_else(|| self.promoter.map(|p| p.created))
+    }
+
+    fn terminating(&self) -> bool {
+        self.content.is_some_and(|c| c.terminating)
+            || self.snapshot.is_some_and(|s| s.terminating)
+            || self.promoter.is_some_and(|p| p.terminating)
+    }
+}
+
+/// What comes next on the way to a copy.
+#[derive(Debug, PartialEq)]
+enum Step {
+    Make(Part),
+    /// Look again at the time.
+    Wait(Problem, Timestamp),
+    Copy,
+}
+
+/// The next step; an error ends the copy.
+fn next(parts: &Parts<'_>, waits_for_consumer: bool, deadlines: &Deadlines, now: Timestamp) -> Result<Step, Problem> {
+    let lost = |what: &str| Err(Problem::new(Reason::PromoterLost, what.to_owned()));
+    if parts.terminating() {
+        return lost("somebody deletes what the central copy is made from");
+    }
+    if parts.content.is_none() {
+        return Ok(Step::Make(Part::Content));
+    }
+    let Some(snapshot) = parts.snapshot else { return Ok(Step::Make(Part::Snapshot)) };
+    if !snapshot.ready && parts.promoter.is_none() {
+        let until = deadlines.snapshot_ready.after(snapshot.created);
+        let name = &snapshot.id.name;
+        if now < until {
+            let message = format!("VolumeSnapshot {name} in the controller's namespace is not ready yet");
+            return Ok(Step::Wait(Problem::new(Reason::WaitingForPromoter, message), until));
+        }
+        let why = snapshot.error.as_ref().map(|e| format!(": {e}")).unwrap_or_default();
+        let within = deadlines.snapshot_ready;
+        let message = format!("VolumeSnapshot {name} in the controller's namespace was not ready in {within}{why}");
+        return Err(Problem::new(Reason::SnapshotNotReady, message));
+    }
+    let Some(promoter) = parts.promoter else { return Ok(Step::Make(Part::Promoter)) };
+    match promoter.phase {
+        ClaimPhase::Lost => lost("the central promoter lost its volume before it was copied"),
+        ClaimPhase::Bound => Ok(Step::Copy),
+        ClaimPhase::Pending if waits_for_consumer => Ok(Step::Copy),
+        ClaimPhase::Pending => {
+            let until = deadlines.promoter_bound.after(promoter.created);
+            let name = &promoter.id.name;
+            if now < until {
+                let message = format!("PVC {name} in the controller's namespace is not bound yet");
+                return Ok(Step::Wait(Problem::new(Reason::WaitingForPromoter, message), until));
+            }
+            let within = deadlines.promoter_bound;
+            let message = format!("PVC {name} in the controller's namespace did not bind in {within}");
+            Err(Problem::new(Reason::PromoterNotBound, message))
+        }
+    }
+}
+
+/// How the promoter has to be: as the source's own ones are.
+struct Shape {
+    class: String,
+    read_only: bool,
+    annotations: BTreeMap<String, String>,
+}
+
+impl Shape {
+    fn of(request: &Request<'_>) -> Result<Self, Problem> {
+        if let Some(protection) = request.protection {
+            let promoter = &protection.promoter;
+            let (class, annotations) = (promoter.storage_class.clone(), promoter.annotations.clone());
+            return Ok(Self { class, read_only: promoter.read_only, annotations });
+        }
+        // The source is gone, or not protected any more: its last promoter tells.
+        let told = request.view.promoter.and_then(|p| Some((p.class.clone()?, p.read_only)));
+        let Some((class, read_only)) = told else {
+            let message = "the source and its promoter are gone: nothing says of which StorageClass a PVC has to be";
+            return Err(Problem::new(Reason::WrongStorageClass, message));
+        };
+        Ok(Self { class, read_only, annotations: BTreeMap::new() })
+    }
+}
+
+/// Takes the next step of a central copy.
+///
+/// # Errors
+/// The outer one is what is waited for; the inner one is why there will be no copy.
+pub(super) fn start(
+    request: &Request<'_>,
+    destination: &Destination,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Result<Result<(), Problem>, Problem> {
+    let (world, source, view) = (request.world, &request.source, request.view);
+    let name = names::central(&world.instance, source, view.run, &destination.name);
+    let shape = match Shape::of(request) {
+        Ok(shape) => shape,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let class = world.classes.storage.get(&shape.class);
+    if class.is_some_and(|c| c.retained) {
+        let message = format!("StorageClass {} would keep the volume of each central copy", shape.class);
+        return Ok(Err(Problem::new(Reason::VolumeRetained, message)));
+    }
+    let Some(content) = view.snapshot.content.clone() else {
+        let message = "the snapshot is bound to no VolumeSnapshotContent";
+        return Ok(Err(Problem::new(Reason::SourceSnapshotLost, message)));
+    };
+    let parts = Parts::of(world, &name);
+    let step = match next(&parts, class.is_some_and(|c| c.waits_for_consumer), &world.config.deadlines, now) {
+        Ok(step) => step,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    online(world, &world.namespace)?;
+    let copy = request.copy(destination, name.clone());
+    let live = world.claim_of(&source.uid);
+    let capacity = |claim: Option<&Claim>| claim.map_or(0, |c| c.capacity);
+    let make = |part| {
+        let central = Central {
+            part,
+            name,
+            snapshot: view.snapshot.id.clone(),
+            content,
+            volume: live.and_then(|c| c.volume.clone()),
+            bytes: view.snapshot.restore_size.max(capacity(live)).max(capacity(view.promoter)),
+            storage_class: shape.class,
+            read_only: shape.read_only,
+            annotations: shape.annotations,
+        };
+        Box::new(Copy { central: Some(Box::new(central)), ..copy.clone() })
+    };
+    match step {
+        Step::Wait(problem, until) => {
+            plan.wake_at(Some(until));
+            return Err(problem);
+        }
+        // The first part takes the slot; the others follow in it.
+        Step::Make(Part::Content) => {
+            let slot = slot(destination, &source.namespace, &source.uid, None);
+            let (source, run) = (source.clone(), view.run.clone());
+            let waiting = Waiting { rank: Rank::Copy, source, run, since: view.snapshot.created, slot };
+            plan.ready.push((waiting, Action::StartCopy(make(Part::Content))));
+        }
+        Step::Make(part) => plan.actions.push(Action::StartCopy(make(part))),
+        Step::Copy => plan.actions.push(Action::StartCopy(Box::new(copy))),
+    }
+    Ok(Ok(()))
+}
+
+/// Takes away what central copies of a source left that ended, or that nobody wants any more. What it waits for too
+/// long comes back, with the time since which that is so.
+pub(super) fn take_away(
+    world: &World,
+    uid: &str,
+    runs: &[RunView<'_>],
+    jobs: &[&Job],
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Option<(Timestamp, Problem)> {
+    let mut waiting = None;
+    for name in world.belongings(uid).into_iter().flat_map(|b| &b.central) {
+        let parts = Parts::of(world, name);
+        let Some((run, destination)) = parts.ours().and_then(|o| Some((o.run.as_ref()?, o.destination.as_ref()?)))
+        else {
+            continue;
+        };
+        let snapshot = runs.iter().find(|r| r.run == run).map(|r| r.snapshot);
+        let result = snapshot.and_then(|s| s.copies.get(destination));
+        let central = world.config.destination(destination).is_some_and(Destination::is_central);
+        if central && snapshot.is_some() && result.is_none() {
+            continue;
+        }
+        if snapshot.is_none() {
+            let message = format!("run {run} to {destination}: its snapshot was deleted before the copy had ended");
+            waiting = parts.since().map(|since| (since, Problem::new(Reason::SourceSnapshotLost, message)));
+        }
+        // The Job goes first: it reads the promoter.
+        if jobs.iter().any(|j| j.namespace == world.namespace && is_for(j, run, destination)) {
+            continue;
+        }
+        plan.actions.extend(last(&parts).map(|(part, id)| Action::TakeAway { part, id, uid: uid.to_owned() }));
+        if let Some(result) = result {
+            let until = world.config.deadlines.promoter_bound.after(result.finished);
+            if now < until {
+                plan.wake_at(Some(until));
+            } else {
+                let message = format!("{name}, from which run {run} was copied, does not go: look at its events");
+                waiting = Some((result.finished, Problem::new(Reason::InUse, message)));
+            }
+        }
+    }
+    waiting
+}
+
+/// The part that is deleted next. Each waits until the one before is gone: a volume may need its snapshot.
+fn last(parts: &Parts<'_>) -> Option<(Part, Identity)> {
+    let (part, id, going) = match parts {
+        Parts { promoter: Some(claim), .. } => (Part::Promoter, &claim.id, claim.terminating),
+        Parts { volume: Some(_), .. } => return None,
+        Parts { snapshot: Some(snapshot), .. } => (Part::Snapshot, &snapshot.id, snapshot.terminating),
+        Parts { content, .. } => content.map(|c| (Part::Content, &c.id, c.terminating))?,
+    };
+    (!going).then(|| (part, id.clone()))
+}
+
+/// What central copies occupy that have begun and have no Job yet.
+pub(super) fn preparing(world: &World) -> impl Iterator<Item = Slot> {
+    world.contents.iter().filter_map(|content| {
+        let ours = content.ours.as_ref();
+        let ours = ours.filter(|o| o.instance == world.instance && o.component == Component::Central)?;
+        let (run, name) = (ours.run.as_ref()?, ours.destination.as_deref()?);
+        let destination = world.config.destination(name).filter(|d| d.is_central())?;
+        let source = SourceId {
+            namespace: content.source_namespace.clone()?,
+            name: content.source_name.clone()?,
+            uid: ours.source_uid.clone(),
+        };
+        if content.terminating || world.jobs.get(&world.namespace, &names::copy_job(&source, run, name)).is_some() {
+            return None;
+        }
+        let open = |r: &RunView<'_>| r.run == run && !r.snapshot.copies.contains_key(name);
+        runs(world, &source.uid).iter().any(open).then(|| slot(destination, &source.namespace, &source.uid, None))
+    })
+}

@@ -1,0 +1,122 @@
+//! What there is to restore from, as the records tell it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Place, RestorePoint};
+use crate::facts::{Ours, Snapshot};
+use crate::names::Run;
+use crate::record::{CopyResult, CopyState, KEPT};
+use crate::world::World;
+
+/// The restore points of the PVCs that have or had a name, newest first; a snapshot before the copies of its run, and
+/// of those the trees before the repositories.
+#[must_use]
+pub fn points(world: &World, namespace: &str, pvc: &str) -> Vec<RestorePoint> {
+    let ours = world.snapshots.within(namespace).filter(|s| s.claim.as_deref() == Some(pvc) && !s.terminating);
+    let ours: Vec<(&Snapshot, &Ours)> =
+        ours.filter_map(|s| Some((s, s.ours.as_ref().filter(|o| o.instance == world.instance)?))).collect();
+    let mut points = Vec::new();
+    let mut shelves: BTreeMap<(&str, &str), Shelf<'_>> = BTreeMap::new();
+    for (snapshot, ours) in &ours {
+        let Some(run) = &ours.run else { continue };
+        if snapshot.ready {
+            points.push(RestorePoint {
+                uid: ours.source_uid.clone(),
+                run: run.clone(),
+                place: mounted(world, namespace, snapshot),
+            });
+        }
+        for (destination, result) in &snapshot.copies {
+            if matches!(result.state, CopyState::Complete | CopyState::Incomplete) {
+                shelves
+                    .entry((ours.source_uid.as_str(), destination.as_str()))
+                    .or_default()
+                    .results
+                    .push((run, result));
+            }
+        }
+    }
+    // What a prune left, and when.
+    let live = world.claims.get(namespace, pvc);
+    for (destination, done) in live.and_then(|c| c.status.as_ref()).iter().flat_map(|s| &s.maintenance) {
+        let (Some(live), Some(prune)) = (live, done.prune.as_ref().filter(|_| !done.kept.is_empty())) else { continue };
+        let shelf = shelves.entry((live.id.uid.as_str(), destination.as_str())).or_default();
+        shelf.pruned = Some((prune.finished, &done.kept));
+    }
+    for ((uid, destination), shelf) in shelves {
+        let repository = is_repository(world, destination, &shelf);
+        points.extend(shelf.runs().into_iter().map(|(run, snapshot)| {
+            let destination = destination.to_owned();
+            let place =
+                if repository { Place::Repository { destination, snapshot } } else { Place::Tree { destination } };
+            RestorePoint { uid: uid.to_owned(), run: run.clone(), place }
+        }));
+    }
+    points.sort_by(|a, b| {
+        b.run.cmp(&a.run).then_with(|| a.kind().cmp(&b.kind())).then_with(|| a.to_string().cmp(&b.to_string()))
+    });
+    points.dedup();
+    points
+}
+
+/// A snapshot, with its promoter if that is there.
+fn mounted(world: &World, namespace: &str, snapshot: &Snapshot) -> Place {
+    let name = &snapshot.id.name;
+    let promoter = world.claims.get(namespace, name);
+    let promoter = promoter.filter(|c| c.from_snapshot.as_ref() == Some(name) && !c.terminating);
+    Place::Snapshot { name: name.clone(), promoter: promoter.map(|c| c.id.name.clone()) }
+}
+
+/// Whether a destination is a restic repository. Who may not read the configuration sees it by the copies: only those
+/// in a repository have a restic snapshot, and only repositories are pruned by Jobs of their own.
+fn is_repository(world: &World, destination: &str, shelf: &Shelf<'_>) -> bool {
+    world.config.destination(destination).map_or_else(
+        || shelf.pruned.is_some() || shelf.results.iter().any(|(_, result)| result.snapshot.is_some()),
+        |configured| configured.restic().is_some(),
+    )
+}
+
+/// What the records tell of one source's copies at one destination.
+#[derive(Default)]
+struct Shelf<'a> {
+    /// The results of copies.
+    results: Vec<(&'a Run, &'a CopyResult)>,
+    /// When it was pruned, and what was there then.
+    pruned: Option<(Timestamp, &'a Vec<Run>)>,
+}
+
+impl<'a> Shelf<'a> {
+    /// What is there, as the newest record says; empty: none says it.
+    fn kept(&self) -> &'a [Run] {
+        let newest = self.results.iter().map(|(_, result)| *result).max_by_key(|result| result.finished);
+        match (newest, self.pruned) {
+            (Some(result), Some((at, kept))) if result.finished <= at => kept,
+            (None, Some((_, kept))) => kept,
+            (Some(result), _) => &result.kept,
+            (None, None) => &[],
+        }
+    }
+
+    /// The runs that can be restored, each with the id of its restic snapshot, if a record tells it.
+    fn runs(&self) -> BTreeMap<&'a Run, Option<String>> {
+        let kept = self.kept();
+        // A list that is full was cut.
+        let holds = |run: &Run| kept.contains(run) || (kept.len() >= KEPT && kept.iter().all(|k| run < k));
+        // An unchanged run has its data in the snapshot of an earlier one, and is there as long as that is.
+        let shared = |result: &CopyResult| {
+            let first = |(_, r): &&(&Run, &CopyResult)| !r.unchanged && r.snapshot == result.snapshot;
+            result.unchanged && self.results.iter().find(first).is_none_or(|(run, _)| holds(run))
+        };
+        let mut runs: BTreeMap<&Run, Option<String>> = kept.iter().map(|run| (run, None)).collect();
+        for (run, result) in &self.results {
+            // Programs of old did not name what they kept.
+            let told = if kept.is_empty() { result.kept.is_empty() } else { kept.contains(run) };
+            if told || shared(result) {
+                runs.insert(run, result.snapshot.clone());
+            }
+        }
+        runs
+    }
+}

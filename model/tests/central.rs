@@ -1,0 +1,277 @@
+//! Central copies, step by step: a small cluster does what the plans say, and whatever is lost in between, the next
+//! plan goes on. What is made from a source in our own namespace is never taken for the source's own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod fixtures;
+#[path = "fixtures/central.rs"]
+mod storage;
+
+use std::sync::Arc;
+
+use fixtures::{claim, snapshot};
+use model::config::{Config, Limits};
+use model::plan::{self, Action, Part};
+use model::reason::Reason;
+use model::record::{CopyResult, CopyState};
+use model::world::{Change, Seen, World};
+use storage::{Cluster, failed, labels, minute, name, run};
+
+const ALL: [&str; 9] = [
+    "Content",
+    "Snapshot",
+    "Promoter",
+    "Job",
+    "record Complete None",
+    "no Job",
+    "no Promoter",
+    "no Snapshot",
+    "no Content",
+];
+
+/// The namespace enforces `restricted`, and the source's own promoter was never made.
+#[test]
+fn the_parts_are_made_in_order_and_taken_away_in_the_reverse_order() {
+    let mut cluster = Cluster::new();
+    assert_eq!(run(&mut cluster, minute(1)), ALL);
+    assert!(cluster.is_clean() && cluster.record.is_some());
+    assert_eq!(run(&mut cluster, minute(2)), [] as [&str; 0], "and never again");
+}
+
+/// Each prefix of the way, on the way there and back: another controller goes on from what is there. In the tests
+/// above it does so at each step, as the plan is made from nothing but the objects; here the steps before are lost.
+#[test]
+fn whatever_is_there_the_next_controller_goes_on() {
+    let record =
+        || Some(serde_json::to_string(&CopyResult { state: CopyState::Complete, reason: None, ..failed() }).unwrap());
+    let there = [
+        (Cluster { content: true, ..Cluster::new() }, 1),
+        (Cluster { content: true, central_snapshot: Some(false), ..Cluster::new() }, 2),
+        (Cluster { content: true, central_snapshot: Some(true), ..Cluster::new() }, 2),
+        (Cluster { content: true, central_snapshot: Some(true), promoter: Some("Pending"), ..Cluster::new() }, 3),
+        (
+            Cluster {
+                content: true,
+                central_snapshot: Some(true),
+                promoter: Some("Bound"),
+                volume: true,
+                ..Cluster::new()
+            },
+            3,
+        ),
+    ];
+    for (mut cluster, done) in there {
+        let was = cluster.clone();
+        assert_eq!(run(&mut cluster, minute(1)), ALL[done..], "{was:?}");
+        assert!(cluster.is_clean());
+    }
+    let whole = Cluster {
+        content: true,
+        central_snapshot: Some(true),
+        promoter: Some("Bound"),
+        volume: true,
+        job: Some("Complete"),
+        ..Cluster::new()
+    };
+    let there = [
+        (whole.clone(), 4),
+        (Cluster { record: record(), ..whole.clone() }, 5),
+        (Cluster { record: record(), job: None, ..whole.clone() }, 6),
+        (Cluster { record: record(), job: None, promoter: None, ..whole.clone() }, 7),
+        (Cluster { record: record(), job: None, promoter: None, volume: false, ..whole.clone() }, 7),
+        (
+            Cluster {
+                record: record(),
+                job: None,
+                promoter: None,
+                volume: false,
+                central_snapshot: None,
+                ..whole.clone()
+            },
+            8,
+        ),
+    ];
+    for (mut cluster, done) in there {
+        let was = cluster.clone();
+        assert_eq!(run(&mut cluster, minute(1)), ALL[done..], "{was:?}");
+        assert!(cluster.is_clean());
+    }
+}
+
+/// Its volume may need the snapshot, and the Job reads the volume.
+#[test]
+fn nothing_goes_before_what_needs_it_is_gone() {
+    let record = Some(serde_json::to_string(&failed()).unwrap());
+    let whole = Cluster {
+        content: true,
+        central_snapshot: Some(true),
+        promoter: Some("Bound"),
+        volume: true,
+        job: Some("Active"),
+        record,
+        ..Cluster::new()
+    };
+    assert_eq!(whole.clone().turn(minute(6)), ["no Job"]);
+    let mut released = Cluster { job: None, promoter: None, ..whole };
+    assert_eq!(released.turn(minute(6)), [] as [&str; 0]);
+    // And it is told, once it lasts.
+    let told = |now| {
+        let plan = released.plan(now);
+        let status = plan.actions.into_iter().find_map(|a| match a {
+            Action::WriteStatus { status, .. } => status.waiting,
+            _ => None,
+        });
+        status.map(|p| p.reason)
+    };
+    assert_eq!((told(minute(6)), told(minute(600))), (None, Some(Reason::InUse)));
+}
+
+#[test]
+fn a_class_that_waits_for_its_consumer_gets_its_job_while_the_claim_is_pending() {
+    let pending = Cluster { content: true, central_snapshot: Some(true), promoter: Some("Pending"), ..Cluster::new() };
+    assert_eq!(Cluster { class: "late", ..pending.clone() }.turn(minute(1)), ["Job"]);
+    assert_eq!(pending.clone().turn(minute(1)), [] as [&str; 0]);
+}
+
+/// Law 5.
+#[test]
+fn every_wait_ends_and_says_why() {
+    let snapshot = Cluster { content: true, central_snapshot: Some(false), ..Cluster::new() };
+    let promoter = Cluster { central_snapshot: Some(true), promoter: Some("Pending"), ..snapshot.clone() };
+    let lost = Cluster { promoter: Some("Lost"), ..promoter.clone() };
+    for (mut cluster, now, why) in [
+        (snapshot, 600, "SnapshotNotReady"),
+        (promoter, 600, "PromoterNotBound"),
+        (lost, 1, "PromoterLost"),
+        (Cluster { class: "keep", ..Cluster::new() }, 1, "VolumeRetained"),
+        (Cluster { snapshot_goes: true, ..Cluster::new() }, 1, "SourceSnapshotLost"),
+        (Cluster { source_gone: true, ..Cluster::new() }, 1, "WrongStorageClass"),
+    ] {
+        let early = cluster.clone().turn(minute(1));
+        assert!(now == 1 || early.is_empty(), "{early:?}");
+        assert_eq!(cluster.turn(minute(now)), [format!("record Failed Some({why})")]);
+        run(&mut cluster, minute(now));
+        assert!(cluster.is_clean(), "{why}: {cluster:?}");
+    }
+}
+
+/// There is nothing left to record it on.
+#[test]
+fn a_snapshot_that_is_gone_is_told_on_the_source_and_all_is_taken_away() {
+    let mut cluster = Cluster {
+        snapshot: false,
+        content: true,
+        central_snapshot: Some(true),
+        promoter: Some("Bound"),
+        volume: true,
+        job: Some("Active"),
+        ..Cluster::new()
+    };
+    let plan = cluster.plan(minute(1));
+    let notes: Vec<_> = plan
+        .actions
+        .iter()
+        .filter_map(|a| if let Action::WriteStatus { notes, .. } = a { Some(notes) } else { None })
+        .flatten()
+        .collect();
+    assert!(notes.iter().any(|n| n.warning && n.reason == "SourceSnapshotLost"), "{notes:?}");
+    assert_eq!(run(&mut cluster, minute(1)), ["no Job", "no Promoter", "no Snapshot", "no Content"]);
+    assert!(cluster.is_clean());
+}
+
+/// From its first part on, a copy has its slot, in its source's namespace and on its own repository.
+#[test]
+fn a_copy_that_is_prepared_counts_as_running_once() {
+    let slots = |cluster: &Cluster| plan::running(&cluster.world()).collect::<Vec<_>>();
+    let content = Cluster { content: true, ..Cluster::new() };
+    let with_job =
+        Cluster { central_snapshot: Some(true), promoter: Some("Bound"), job: Some("Active"), ..content.clone() };
+    for cluster in [&content, &with_job] {
+        let running = slots(cluster);
+        assert_eq!(running.len(), 1, "{running:?}");
+        assert_eq!((running[0].namespace.as_str(), running[0].disk.as_str()), ("shop", "vault/shop/u1"));
+    }
+    assert_eq!(slots(&Cluster::new()), []);
+    let record = Some(serde_json::to_string(&failed()).unwrap());
+    assert_eq!(slots(&Cluster { record, ..content.clone() }), [], "what is taken away takes no slot");
+    // The first part waits to be admitted; what follows does not.
+    assert_eq!((Cluster::new().plan(minute(1)).ready.len(), content.plan(minute(1)).ready.len()), (1, 0));
+    let full = Limits { cluster: 0, ..Limits::default() };
+    let ready: Vec<_> = Cluster::new().plan(minute(1)).ready.into_iter().map(|(w, _)| w).collect();
+    assert!(matches!(
+        model::admit::admit(&ready, &[], &full, &std::collections::BTreeMap::default(), minute(1))[..],
+        [model::admit::Admission::Wait(_)]
+    ));
+}
+
+/// What lies in our own namespace has the source's labels, and is none of what the source has.
+#[test]
+fn what_a_central_copy_is_made_from_is_no_restore_point_no_source_and_no_run() {
+    let cluster = Cluster {
+        content: true,
+        central_snapshot: Some(true),
+        promoter: Some("Bound"),
+        volume: true,
+        ..Cluster::new()
+    };
+    for source_gone in [false, true] {
+        let world = Cluster { source_gone, ..cluster.clone() }.world();
+        let belongings = world.belongings("u1").unwrap();
+        assert_eq!(belongings.snapshots.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>(), ["shop"]);
+        assert!(belongings.promoters.is_empty() && belongings.central.contains(&name()));
+        assert!(world.belongings("p2").is_none(), "its PVC is no source");
+        assert_eq!(world.source_of("u1").unwrap().namespace, "shop");
+    }
+    let world = Cluster { snapshot: false, source_gone: true, ..cluster }.world();
+    assert_eq!(world.source_of("u1"), None, "nor does it tell where a source was");
+    let plan = plan::plan(&world, "u1", minute(1), "");
+    assert!(plan.ready.is_empty());
+    assert!(matches!(plan.actions[..], [Action::TakeAway { part: Part::Promoter, .. }]), "{:?}", plan.actions);
+}
+
+/// A tenant who forges the labels in his own namespace gets nothing deleted, nothing hidden and nothing copied.
+#[test]
+fn what_says_in_a_tenants_namespace_that_it_is_central_is_not() {
+    let mut world = Cluster::new().world();
+    let labels = labels("central");
+    let text = format!("metadata: {{name: {}, namespace: shop, uid: x, labels: {labels}}}", name());
+    world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+    world.apply(Change::Claim(Seen::Put(claim(&text.replace("uid: x", "uid: y")))));
+    assert!(world.belongings("u1").unwrap().central.is_empty());
+    let plan = plan::plan(&world, "u1", minute(1), "");
+    assert!(!plan.actions.iter().any(|a| matches!(a, Action::TakeAway { .. })));
+    assert_eq!(plan.ready.len(), 1);
+}
+
+/// A Secret of the controller's own namespace is for central copies alone.
+#[test]
+fn a_volume_of_the_controllers_namespace_is_not_copied_with_its_secrets_otherwise() {
+    let mut world = Cluster::new().world();
+    let config =
+        Config::parse("destinations: [{name: vault, type: restic, secret: s3}]\ndefaults: {destinations: [vault]}");
+    world.apply(Change::Config(Arc::new(config.unwrap())));
+    let refused = |world: &World, uid: &str| {
+        plan::plan(world, uid, minute(1), "").actions.into_iter().find_map(|a| match a {
+            Action::Record { result, .. } => result.reason,
+            _ => None,
+        })
+    };
+    let labels = labels("snapshot").replace("u1", "u9");
+    for text in [
+        "metadata: {name: data, namespace: backup, uid: u9}\nspec: {storageClassName: fast}\nstatus: {phase: Bound}"
+            .to_owned(),
+        format!(
+            "metadata: {{name: data-1, namespace: backup, uid: p9, labels: {}}}\nspec: {{storageClassName: fast, \
+             dataSource: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: data-1}}}}\nstatus: {{phase: Bound}}",
+            labels.replace("snapshot", "promoter")
+        ),
+    ] {
+        world.apply(Change::Claim(Seen::Put(claim(&text))));
+    }
+    let text = format!(
+        "metadata: {{name: data-1, namespace: backup, uid: s9, labels: {labels}, \
+         annotations: {{backup-controller.io/destinations-taken: vault}}}}\n\
+         spec: {{source: {{persistentVolumeClaimName: data}}}}\nstatus: {{readyToUse: true}}"
+    );
+    world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+    assert_eq!(refused(&world, "u9"), Some(Reason::SecretElsewhere));
+}

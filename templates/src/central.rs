@@ -1,0 +1,133 @@
+//! What a central copy is made from, in the controller's namespace: content, snapshot and PVC of one name.
+
+use std::collections::BTreeMap;
+
+use model::handle::Handle;
+use model::names::{self, Component, Run, SourceId};
+use model::quantity;
+use serde_json::{Value, json};
+
+use crate::Install;
+use crate::check::Pin;
+use crate::engine::{Template, Templates};
+use crate::error::RenderError;
+use crate::objects::{Marks, Order, values};
+use model::config::Destination;
+
+/// One central copy.
+#[derive(Debug, Clone, Copy)]
+pub struct Central<'a> {
+    /// The installation.
+    pub install: &'a Install,
+    /// The source.
+    pub source: &'a SourceId,
+    /// The run.
+    pub run: &'a Run,
+    /// Where the copy goes.
+    pub destination: &'a Destination,
+}
+
+/// How the PVC of a central copy is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'a> {
+    /// Its size.
+    pub bytes: u64,
+    /// The `StorageClass`.
+    pub storage_class: &'a str,
+    /// `ReadOnlyMany` instead of `ReadWriteOnce`.
+    pub read_only: bool,
+    /// Annotations for the PVC.
+    pub annotations: &'a BTreeMap<String, String>,
+}
+
+impl Central<'_> {
+    fn name(&self) -> String {
+        names::central(&self.install.instance, self.source, self.run, &self.destination.name)
+    }
+
+    fn marks(&self) -> Marks {
+        let marks = Marks::new(&self.install.instance, Component::Central);
+        marks.source(self.source).run(self.run).destination(self.destination)
+    }
+
+    /// The content, over the driver's snapshot.
+    pub(crate) fn content(&self, templates: &Templates, handle: &Handle) -> Result<Value, RenderError> {
+        let (name, home) = (self.name(), &self.install.namespace);
+        Order {
+            template: Template::CentralContent,
+            kind: ("snapshot.storage.k8s.io/v1", "VolumeSnapshotContent"),
+            name: name.clone(),
+            namespace: None,
+            marks: self.marks(),
+            values: values! {
+                "home": home,
+                "driver": handle.driver,
+                "class": handle.class,
+                "mode": handle.mode,
+                "handle": handle.snapshot,
+            },
+            pins: vec![
+                Pin::exactly("/spec/deletionPolicy", "Retain"),
+                Pin::exactly("/spec/driver", handle.driver.as_str()),
+                Pin::exactly("/spec/source", json!({"snapshotHandle": handle.snapshot})),
+                Pin::exactly("/spec/volumeSnapshotRef", json!({"namespace": home, "name": name})),
+            ],
+            pod: None,
+        }
+        .render(templates)
+    }
+
+    /// The snapshot that names the content.
+    pub(crate) fn snapshot(&self, templates: &Templates) -> Result<Value, RenderError> {
+        let name = self.name();
+        Order {
+            template: Template::CentralSnapshot,
+            kind: ("snapshot.storage.k8s.io/v1", "VolumeSnapshot"),
+            name: name.clone(),
+            namespace: Some(self.install.namespace.clone()),
+            marks: self.marks(),
+            values: values! {},
+            pins: vec![Pin::exactly("/spec/source", json!({"volumeSnapshotContentName": name}))],
+            pod: None,
+        }
+        .render(templates)
+    }
+
+    /// The PVC made from the snapshot, by the same template as in the source's namespace.
+    pub(crate) fn promoter(&self, templates: &Templates, shape: &Shape<'_>) -> Result<Value, RenderError> {
+        let (name, source) = (self.name(), self.source);
+        let mut marks = self.marks();
+        for (key, value) in shape.annotations.iter().filter(|(key, _)| !key.starts_with(names::PREFIX)) {
+            marks.annotate(key, value);
+        }
+        let access_mode = if shape.read_only { "ReadOnlyMany" } else { "ReadWriteOnce" };
+        let size = quantity::text(shape.bytes);
+        Order {
+            template: Template::Promoter,
+            kind: ("v1", "PersistentVolumeClaim"),
+            name: name.clone(),
+            namespace: Some(self.install.namespace.clone()),
+            marks,
+            values: values! {
+                "instance": self.install.instance,
+                "run": self.run.as_str(),
+                "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
+                "storageClass": shape.storage_class,
+                "accessModes": [access_mode],
+                "size": size,
+                "snapshot": name,
+            },
+            pins: vec![
+                Pin::exactly("/spec/dataSource", json!(model::snapshot::reference(&name))),
+                Pin::absent("/spec/dataSourceRef"),
+                Pin::absent("/spec/volumeName"),
+                Pin::exactly("/spec/storageClassName", shape.storage_class),
+                Pin::exactly("/spec/accessModes", json!([access_mode])),
+                Pin::exactly("/spec/resources/requests/storage", size),
+                Pin::at_most("/spec/volumeMode", "Filesystem"),
+            ],
+            pod: None,
+        }
+        .render(templates)
+    }
+}

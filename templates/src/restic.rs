@@ -1,0 +1,140 @@
+//! What every pod of a restic destination has in common: how it reaches its repository.
+//!
+//! Credentials are files of the one Secret that the destination names, and never variables of the container: what
+//! describes a pod shows none of them. A Secret or authority that is not there does not keep the pod from starting;
+//! the program says what is missing.
+
+use model::config::{Config, Destination, Restic, RunIn};
+use model::names::{self, Component, SourceId};
+use model::options::Options;
+use serde_json::{Map, Value, json};
+
+use crate::args::{self, CA_DIR, CACHE_DIR, SECRET_DIR, SOURCE_DIR};
+use crate::check::Pin;
+use crate::engine::{Template, Templates};
+use crate::error::{Fault, RenderError};
+use crate::objects::{Marks, Order, fail, program, values};
+use crate::pods::{Mount, PodRules};
+use crate::{CopyJob, Install};
+
+/// To read every file, whoever owns it. It is within Pod Security `baseline`.
+const READ_CAPABILITIES: &[&str] = &["DAC_OVERRIDE"];
+
+/// A source's repository at a destination, as a pod reaches it.
+#[derive(Debug, Clone)]
+pub struct Repository<'a> {
+    /// The destination's name.
+    pub destination: &'a str,
+    /// The source.
+    pub source: &'a SourceId,
+    /// Where the pod runs, and the Secret is.
+    pub namespace: &'a str,
+    /// The Secret.
+    pub secret: &'a str,
+    /// The destination, as it is for this source.
+    pub restic: Restic,
+}
+
+impl<'a> Repository<'a> {
+    /// The repository of a source; `None` if the destination is no restic destination. `home` is the controller's
+    /// namespace, `secret` one that takes the place of the destination's.
+    #[must_use]
+    pub fn new(
+        home: &'a str,
+        destination: &'a Destination,
+        source: &'a SourceId,
+        options: &Options,
+        secret: Option<&'a str>,
+    ) -> Option<Self> {
+        let restic = destination.restic()?;
+        Some(Self {
+            destination: &destination.name,
+            source,
+            namespace: match restic.run_in {
+                RunIn::Source => &source.namespace,
+                RunIn::Controller => home,
+            },
+            secret: secret.unwrap_or(&restic.secret),
+            restic: options.over(restic),
+        })
+    }
+
+    /// The volumes of its pods, and where they are mounted: a template writes them out one by one, as
+    /// `resticVolumes` and `resticMounts`.
+    pub(crate) fn volumes(&self) -> Vec<(Value, Value)> {
+        let volume = |name: &str, kind: &str, what: Value, path: &str, read_only: bool| {
+            let mut mount = json!({"name": name, "mountPath": path});
+            if read_only {
+                mount["readOnly"] = json!(true);
+            }
+            (json!({"name": name, kind: what}), mount)
+        };
+        // Root's alone to read: 0400.
+        let secret = json!({"secretName": self.secret, "optional": true, "defaultMode": 0o400});
+        let mut volumes = vec![volume("secret", "secret", secret, SECRET_DIR, true)];
+        if let Some(ca) = &self.restic.ca {
+            let ca = json!({"name": ca, "optional": true});
+            volumes.push(volume("ca", "configMap", ca, CA_DIR, true));
+        }
+        if let Some(size) = &self.restic.cache {
+            volumes.push(volume("cache", "emptyDir", json!({"sizeLimit": size}), CACHE_DIR, false));
+        }
+        // The files of the repository, until they are sent.
+        volumes.push(volume("tmp", "emptyDir", json!({}), "/tmp", false));
+        volumes
+    }
+
+    /// Puts what a pod needs for its repository among a template's values and its rules.
+    pub(crate) fn pod(&self, values: &mut Map<String, Value>, rules: PodRules) -> PodRules {
+        let (volumes, mounts): (Vec<Value>, Vec<Value>) = self.volumes().into_iter().unzip();
+        values.extend(values! {
+            "resticVolumes": volumes,
+            "resticMounts": mounts,
+        });
+        PodRules { secret: Some(self.secret.to_owned()), ..rules }
+    }
+}
+
+pub(crate) fn copy_job(
+    templates: &Templates,
+    install: &Install,
+    config: &Config,
+    copy: &CopyJob<'_>,
+) -> Result<Value, RenderError> {
+    let (source, destination) = (copy.source, copy.destination);
+    let repository = Repository::new(&install.namespace, destination, source, copy.options, copy.secret)
+        .ok_or_else(|| fail(Template::CopyRestic, Fault::Input(format!("{} is no repository", destination.name))))?;
+    let selinux = copy.spc_no_relabeling.then_some("spc_t");
+    let mut values = values! {
+        "backoffLimit": config.retries.copy,
+        "activeDeadlineSeconds": config.deadlines.copy.as_secs(),
+        "promoter": copy.promoter,
+        "sourceDir": SOURCE_DIR,
+        "capabilities": READ_CAPABILITIES,
+        "selinuxType": selinux,
+        "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
+        "destination": destination.name,
+        "run": copy.run.as_str(),
+    };
+    let args = args::restic_copy_args(copy, &repository);
+    let pod = program(&mut values, install, &install.mover_image, &args, &config.resources.copy);
+    let pod = repository.pod(&mut values, pod);
+    Order {
+        template: Template::CopyRestic,
+        kind: ("batch/v1", "Job"),
+        name: names::copy_job(source, copy.run, &destination.name),
+        namespace: Some(repository.namespace.to_owned()),
+        marks: Marks::new(&install.instance, Component::Copy).source(source).run(copy.run).destination(destination),
+        values,
+        pins: Pin::job("/spec"),
+        pod: Some(PodRules {
+            pointer: "/spec/template",
+            root: true,
+            capabilities: READ_CAPABILITIES,
+            selinux_type: selinux,
+            mounts: vec![Mount { claim: copy.promoter.to_owned(), path: SOURCE_DIR, sub_path: None, read_only: true }],
+            ..pod
+        }),
+    }
+    .render(templates)
+}
