@@ -98,8 +98,7 @@ impl clap::Args for Repository {
 
 impl FromArgMatches for Repository {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let is_restic = matches.get_one("from") == Some(&From::Restic);
-        is_restic.then(|| Common::from_arg_matches(matches)).transpose().map(Self)
+        matches.contains_id("repository").then(|| Common::from_arg_matches(matches)).transpose().map(Self)
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
