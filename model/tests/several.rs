@@ -155,7 +155,15 @@ fn a_group_has_a_secret_of_its_own_for_a_destination() {
     let mut scene = Scene::new();
     scene.run("data-1", 0, "disk,s3", &[]);
     let secrets = |scene: &Scene| -> Vec<Option<String>> {
-        scene.plan(1).ready.into_iter().map(|(_, copy)| copy.secret).collect()
+        scene
+            .plan(1)
+            .ready
+            .into_iter()
+            .filter_map(|(_, action)| match action {
+                model::plan::Action::StartCopy(copy) => Some(copy.secret),
+                _ => None,
+            })
+            .collect()
     };
     assert_eq!(secrets(&scene), [None, None], "the destination's");
     let gold = "groups: [{name: gold, namespaces: [shop], secrets: {s3: backup-s3-gold}}]";

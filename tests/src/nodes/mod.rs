@@ -85,7 +85,7 @@ impl App {
     }
 
     /// Creates the application in a namespace that is there.
-    fn fill(kubectl: &Kubectl, namespace: &str, class: &str) -> Result<Self> {
+    pub fn fill(kubectl: &Kubectl, namespace: &str, class: &str) -> Result<Self> {
         let app = Self::existing(kubectl, namespace);
         // The copy pods fit this level; a tenant's namespace should not need to allow more.
         kubectl.run(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=baseline"])?;
