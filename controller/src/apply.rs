@@ -102,6 +102,7 @@ impl Applier {
                 central::take_away(&self.client, &settings.install.namespace, *part, id).await?;
                 Ok(None)
             }
+            Action::StartTask(task) => self.start_task(settings, task).await.map(Some),
             Action::Record { namespace, snapshot, destination, result, .. } => {
                 let text = serde_json::to_string(result).unwrap_or_default();
                 self.mark_snapshot(namespace, snapshot, destination, &text).await.map(Some)
@@ -221,7 +222,7 @@ impl Applier {
                 accept_empty: copy.accept_empty,
                 spc_no_relabeling: copy.spc_no_relabeling,
                 options: &copy.options,
-                secret: None,
+                secret: copy.secret.as_deref(),
             },
         )?;
         let change = self.create_job(&job).await?;

@@ -131,9 +131,10 @@ fn with_pod<T>(
     let from = match &restore.origin {
         Origin::Claim { name, folder } => RestoreFrom::Claim { name, folder: folder.as_deref() },
         Origin::Lent { folder, .. } => RestoreFrom::Claim { name: &job, folder: Some(folder) },
-        Origin::Repository(options) => {
+        Origin::Repository { options, secret } => {
             let destination = configured(settings, restore.point.destination().unwrap_or_default())?;
-            let reached = Repository::new(&settings.install.namespace, destination, &source, options, None);
+            let reached =
+                Repository::new(&settings.install.namespace, destination, &source, options, secret.as_deref());
             let reached = reached.ok_or_else(|| Refusal::NoDestination(destination.name.clone()))?;
             // The Secret is that of the pod's own namespace, also where the source is another's.
             repository = Repository { namespace: &restore.namespace, ..reached };

@@ -111,13 +111,14 @@ impl Source {
     }
 }
 
-/// The destinations whose Secret the guard lets no pod mount.
+/// The destinations whose Secret, or a group's Secret for them, the guard lets no pod mount.
 fn unguarded<'a>(config: &'a Config, allowed: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
     let fits = |secret: &str| {
         allowed.iter().any(|name| name.strip_suffix('*').map_or(name == secret, |start| secret.starts_with(start)))
     };
-    let of = config.destinations.iter().filter_map(|d| Some((d.name.as_str(), d.restic()?.secret.as_str())));
-    of.filter(move |(_, secret)| !allowed.is_empty() && !fits(secret))
+    let own = config.destinations.iter().filter_map(|d| Some((d.name.as_str(), d.restic()?.secret.as_str())));
+    let of_groups = config.groups.iter().flat_map(|g| &g.secrets).map(|(d, secret)| (d.as_str(), secret.as_str()));
+    own.chain(of_groups).filter(move |(_, secret)| !allowed.is_empty() && !fits(secret))
 }
 
 #[cfg(test)]
@@ -126,15 +127,18 @@ mod tests {
 
     #[test]
     fn a_secret_that_the_guard_does_not_know_is_told() {
-        let text = "destinations: [{name: a, type: restic, secret: backup-s3}, {name: b, type: restic, secret: other}]";
+        let text = "
+            destinations: [{name: a, type: restic, secret: backup-s3}, {name: b, type: restic, secret: other}]
+            groups: [{name: gold, namespaces: [shop], secrets: {a: gold-s3}}]
+        ";
         let config = Config::parse(text).unwrap();
         let of = |allowed: &[&str]| {
             let allowed: Vec<String> = allowed.iter().map(|a| (*a).to_owned()).collect();
             unguarded(&config, &allowed).map(|(destination, _)| destination.to_owned()).collect::<Vec<_>>()
         };
-        assert_eq!(of(&["backup-s3", "backup-s3-*"]), ["b"]);
-        assert_eq!(of(&["backup-*", "oth*"]), Vec::<String>::new());
-        assert_eq!(of(&["x"]), ["a", "b"]);
+        assert_eq!(of(&["backup-s3", "backup-s3-*"]), ["b", "a"]);
+        assert_eq!(of(&["backup-*", "oth*", "gold-s3"]), Vec::<String>::new());
+        assert_eq!(of(&["x"]), ["a", "b", "a"]);
         assert_eq!(of(&[]), Vec::<String>::new(), "by hand, without a guard that is known");
     }
 }

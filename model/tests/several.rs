@@ -150,6 +150,19 @@ fn a_repository_needs_no_disk_and_no_policy_and_each_destination_has_its_own_cop
     assert_eq!(scene.admitted(1), ["s3 starts"]);
 }
 
+#[test]
+fn a_group_has_a_secret_of_its_own_for_a_destination() {
+    let mut scene = Scene::new();
+    scene.run("data-1", 0, "disk,s3", &[]);
+    let secrets = |scene: &Scene| -> Vec<Option<String>> {
+        scene.plan(1).ready.into_iter().map(|(_, copy)| copy.secret).collect()
+    };
+    assert_eq!(secrets(&scene), [None, None], "the destination's");
+    let gold = "groups: [{name: gold, namespaces: [shop], secrets: {s3: backup-s3-gold}}]";
+    scene.world.apply(Change::Config(Arc::new(Config::parse(&format!("{CONFIG}{gold}")).unwrap())));
+    assert_eq!(secrets(&scene), [None, Some("backup-s3-gold".to_owned())]);
+}
+
 /// 3-2-1: what is down neither stops the other, nor makes the run bad, nor costs it its own chance.
 #[test]
 fn a_destination_that_is_down_does_not_stop_the_other() {

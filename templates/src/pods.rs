@@ -30,10 +30,10 @@ pub(crate) struct PodRules {
     pub(crate) mounts: Vec<Mount>,
     /// The Secret that it mounts at [`SECRET_DIR`]: this and no other, and never as a variable.
     pub(crate) secret: Option<String>,
-    /// The volume that is made for the pod and goes with it: this and no other.
-    pub(crate) ephemeral: Option<Value>,
     /// A variable of its first container.
     pub(crate) variable: Option<(&'static str, String)>,
+    /// The volume that is made for the pod and goes with it: this and no other.
+    pub(crate) ephemeral: Option<Value>,
     /// Its first container: image, program, arguments.
     pub(crate) image: String,
     pub(crate) command: &'static str,

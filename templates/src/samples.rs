@@ -99,58 +99,6 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     Ok(all)
 }
 
-/// What a disk is made of.
-fn disks(templates: &Templates, install: &Install, config: &Config) -> Result<Vec<(&'static str, Value)>, RenderError> {
-    let (claim, host, namespace) = (claim(), host(), source().namespace);
-    Ok(vec![
-        ("disk-claim", templates.disk_claim(install, &claim, &namespace)?),
-        ("keeper", templates.keeper_job(install, config, &host, &namespace)?),
-        ("disk-volume", templates.disk_volume(install, &host, &namespace)?),
-        ("host-disk-claim", templates.host_disk_claim(install, &host, &namespace)?),
-    ])
-}
-
-/// The Jobs of tasks.
-fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Vec<(&'static str, Value)>, RenderError> {
-    let (source, protection, claim, restic) = (source(), protection(config), claim(), restic());
-    let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
-    let drill = Drill {
-        run: run.clone(),
-        snapshot: None,
-        promoter: "mypvc-20181202".to_owned(),
-        sample: Sample::Files(100),
-        scratch: Scratch::default(),
-        accept_empty: false,
-        spc_no_relabeling: false,
-    };
-    let own_volume = Scratch { size: "20Gi".to_owned(), storage_class: Some("fast".to_owned()) };
-    let from_restic = Drill {
-        snapshot: Some("0123456789abcdef".to_owned()),
-        sample: Sample::All(All::All),
-        scratch: own_volume,
-        spc_no_relabeling: true,
-        ..drill.clone()
-    };
-    let task = |destination: &Destination, work| {
-        let due = Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default());
-        let (source, options) = (source.clone(), protection.options.clone());
-        let task = Maintain { source, destination: destination.name.clone(), due, work, options, isolate: false };
-        templates.maintain_job(install, config, destination, &task)
-    };
-    let prune = Work::Prune {
-        retention: config.defaults.retention.clone(),
-        zone: protection.zone.clone(),
-        holds: vec![run.clone()],
-        max_deletes: 3,
-    };
-    Ok(vec![
-        ("maintain-prune", task(&restic, prune)?),
-        ("maintain-verify", task(&restic, Work::Verify(Part { number: 3, of: PARTS }))?),
-        ("maintain-drill", task(&restic, Work::Drill(from_restic))?),
-        ("maintain-drill-disk", task(&claim, Work::Drill(drill))?),
-    ])
-}
-
 /// The pods that restore, from each kind of restore point.
 fn restores(
     templates: &Templates,
@@ -245,6 +193,58 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         ("central-content", templates.central_content(&central, &handle)?),
         ("central-snapshot", templates.central_snapshot(&central)?),
         ("central-promoter", templates.central_promoter(&central, &shape)?),
+    ])
+}
+
+/// What a disk is made of.
+fn disks(templates: &Templates, install: &Install, config: &Config) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let (claim, host, namespace) = (claim(), host(), source().namespace);
+    Ok(vec![
+        ("disk-claim", templates.disk_claim(install, &claim, &namespace)?),
+        ("keeper", templates.keeper_job(install, config, &host, &namespace)?),
+        ("disk-volume", templates.disk_volume(install, &host, &namespace)?),
+        ("host-disk-claim", templates.host_disk_claim(install, &host, &namespace)?),
+    ])
+}
+
+/// The Jobs of tasks.
+fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let (source, protection, claim, restic) = (source(), protection(config), claim(), restic());
+    let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
+    let drill = Drill {
+        run: run.clone(),
+        snapshot: None,
+        promoter: "mypvc-20181202".to_owned(),
+        sample: Sample::Files(100),
+        scratch: Scratch::default(),
+        accept_empty: false,
+        spc_no_relabeling: false,
+    };
+    let own_volume = Scratch { size: "20Gi".to_owned(), storage_class: Some("fast".to_owned()) };
+    let from_restic = Drill {
+        snapshot: Some("0123456789abcdef".to_owned()),
+        sample: Sample::All(All::All),
+        scratch: own_volume,
+        spc_no_relabeling: true,
+        ..drill.clone()
+    };
+    let task = |destination: &Destination, work| {
+        let due = Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default());
+        let (source, options) = (source.clone(), protection.options.clone());
+        let task = Maintain { source, destination: destination.name.clone(), due, work, options, isolate: false };
+        templates.maintain_job(install, config, destination, &task)
+    };
+    let prune = Work::Prune {
+        retention: config.defaults.retention.clone(),
+        zone: protection.zone.clone(),
+        holds: vec![run.clone()],
+        max_deletes: 3,
+    };
+    Ok(vec![
+        ("maintain-prune", task(&restic, prune)?),
+        ("maintain-verify", task(&restic, Work::Verify(Part { number: 3, of: PARTS }))?),
+        ("maintain-drill", task(&restic, Work::Drill(from_restic))?),
+        ("maintain-drill-disk", task(&claim, Work::Drill(drill))?),
     ])
 }
 

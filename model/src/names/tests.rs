@@ -30,6 +30,7 @@ fn long_names_fit_and_never_meet() {
     assert!(maintain_job(&a, Task::Verify, &run, &"d".repeat(40)).len() <= 63);
     assert!(central("i", &a, &run, &"d".repeat(40)).len() <= 63);
     assert_ne!(central("i", &a, &run, "s3"), central("j", &a, &run, "s3"), "two installations in one cluster");
+    assert!(after_job(&a, Timestamp::MAX).len() <= 63);
     assert!(run_now_job(&a, "x").len() <= 63 && keeper_job("i", "d", &long).len() <= 63);
     assert_ne!(cronjob(&a), cronjob(&b));
     assert_ne!(copy_job(&a, &run, "disk"), copy_job(&b, &run, "disk"));

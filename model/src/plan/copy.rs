@@ -247,6 +247,7 @@ impl Request<'_> {
             zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
             accept_empty: protection.is_some_and(|p| p.accept_empty),
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling),
+            secret: protection.and_then(|p| p.secrets.get(&destination.name).cloned()),
             options: protection.map(|p| p.options.clone()).unwrap_or_default(),
         }
     }

@@ -66,8 +66,6 @@ pub enum Action {
     MakeDisk(DiskStep, String, String),
     /// Create a copy Job, or what a central copy is made from.
     StartCopy(Box<Copy>),
-    /// Create the Job of a task.
-    StartTask(Box<Maintain>),
     /// Delete what a central copy was made from.
     TakeAway {
         /// Which part.
@@ -77,6 +75,8 @@ pub enum Action {
         /// The source's UID.
         uid: String,
     },
+    /// Create the Job of a task.
+    StartTask(Box<Maintain>),
     /// Write a copy's result on its snapshot.
     Record {
         /// The snapshot's namespace.
@@ -198,6 +198,8 @@ pub struct Copy {
     pub spc_no_relabeling: bool,
     /// What the source says of its copies in restic repositories.
     pub options: Options,
+    /// The Secret of a repository, if a group has one of its own.
+    pub secret: Option<String>,
 }
 
 /// Something to tell about a source, as an Event on it.
@@ -259,8 +261,8 @@ impl Action {
             Self::StartRun { .. } => "StartRun",
             Self::MakeDisk(..) => "MakeDisk",
             Self::StartCopy(_) => "StartCopy",
-            Self::StartTask(_) => "StartTask",
             Self::TakeAway { .. } => "TakeAway",
+            Self::StartTask(_) => "StartTask",
             Self::Record { .. } => "Record",
             Self::NoteLost { .. } => "NoteLost",
             Self::DeleteJob { .. } => "DeleteJob",

@@ -65,11 +65,12 @@ impl Ask<'_> {
                 self.repository(source_namespace, &point, destination)?;
                 // Another tenant has no say in how this one's Secret is used.
                 let own = protection.filter(|_| source_namespace == self.namespace);
+                let secret = own.as_ref().and_then(|p| p.secrets.get(destination).cloned());
                 let options = own.map(|p| p.options).unwrap_or_default();
                 return Ok(Found {
                     target: target.source(),
                     point,
-                    origin: Origin::Repository(Box::new(options)),
+                    origin: Origin::Repository { options: Box::new(options), secret },
                     spc_no_relabeling: false,
                 });
             }

@@ -92,7 +92,12 @@ pub enum Origin {
         folder: String,
     },
     /// A restic repository: with the Secret of the pod's namespace, and what the source says of its repositories.
-    Repository(Box<Options>),
+    Repository {
+        /// What the source says of its copies.
+        options: Box<Options>,
+        /// The Secret, if a group has one of its own.
+        secret: Option<String>,
+    },
 }
 
 /// Another namespace whose disk is read.

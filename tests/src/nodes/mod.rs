@@ -4,6 +4,7 @@
 pub mod ansible;
 mod compare;
 pub mod leftovers;
+mod restic;
 mod restore;
 pub mod wait;
 
@@ -15,6 +16,7 @@ use dev_cluster::Kubectl;
 use serde_json::Value;
 
 pub use compare::{Comparison, Tree};
+pub use restic::{Keys, Stock};
 pub use restore::{Said, Tenant, restore_template};
 use wait::wait_for;
 

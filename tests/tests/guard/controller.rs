@@ -122,13 +122,14 @@ async fn it_creates_changes_and_deletes_nothing_but_its_own() -> Result<()> {
     let me = Actor::AlmightyController;
     let source = stage.claim("mypvc");
     stage.has(&source).await?;
-    stage.refused("a PVC goes", me, Verb::Delete, &source, USELESS).await?;
+    stage.refused("a PVC goes", me, Verb::Delete, &source, UNLABELLED).await?;
+    let words = "makes and deletes for central copies are in its own namespace";
     let snapshot = stage.fixture("snapshot")?;
     stage.passes("the job's snapshot", Actor::Job, Verb::Create, &snapshot).await?;
-    stage.refused("a snapshot goes", me, Verb::Delete, &snapshot, USELESS).await?;
+    stage.refused("a snapshot goes", me, Verb::Delete, &snapshot, words).await?;
     let disk = stage.fixture("disk-claim")?;
     stage.passes("a BackupDisk", me, Verb::Create, &disk).await?;
-    stage.refused("a BackupDisk goes", me, Verb::Delete, &disk, USELESS).await?;
+    stage.refused("a BackupDisk goes", me, Verb::Delete, &disk, words).await?;
 
     let words = "the PersistentVolumeClaims that the backup controller creates are BackupDisks and promoters";
     let mut promoter = stage.fixture("promoter")?;
