@@ -102,7 +102,6 @@ impl Applier {
                 central::take_away(&self.client, &settings.install.namespace, *part, id).await?;
                 Ok(None)
             }
-            Action::StartTask(task) => self.start_task(settings, task).await.map(Some),
             Action::Record { namespace, snapshot, destination, result, .. } => {
                 let text = serde_json::to_string(result).unwrap_or_default();
                 self.mark_snapshot(namespace, snapshot, destination, &text).await.map(Some)
