@@ -60,14 +60,24 @@ fn help_names_the_verbs_the_flags_and_the_exit_codes() {
 #[test]
 fn help_of_restore_says_what_it_does_and_how_it_ends() {
     let text = out(&run(&["restore", "--help"]));
-    assert!(text.contains("Usage: kubectl backup restore [OPTIONS] --date <DATE> <PVC> [PATH]..."), "{text}");
-    for word in
-        ["--to", "--from", "--scale", "--dry-run", "--delete", "-y, --yes", "--uid", "Exit codes:", "  130, 143"]
-    {
+    assert!(text.contains("Usage: kubectl backup restore [OPTIONS] <PVC> [PATH]..."), "{text}");
+    for word in [
+        "--to",
+        "--date",
+        "--snapshot",
+        "--from",
+        "--scale",
+        "--dry-run",
+        "--delete",
+        "-y, --yes",
+        "--uid",
+        "Exit codes:",
+        "  130, 143",
+    ] {
         assert!(text.contains(word), "{word} is not in\n{text}");
     }
     let text = out(&run(&["browse", "--help"]));
-    assert!(text.contains("Usage: kubectl backup browse [OPTIONS] --date <DATE> <PVC>"), "{text}");
+    assert!(text.contains("Usage: kubectl backup browse [OPTIONS] <PVC>"), "{text}");
 }
 
 /// Nothing is asked of a cluster that has nobody to answer.
@@ -98,7 +108,10 @@ fn a_wrong_command_line_is_2_and_says_what_is_wrong() {
         (&["status", "data", "-l", "a=b"], "cannot be used with"),
         (&["status", "-o", "xml"], "[possible values: table, wide, json, yaml, name]"),
         (&["status", "--missed=0"], "0 is not in 1..=100"),
-        (&["list", "data", "--from", "tape"], "from=tape is not snapshot, disk or disk/NAME"),
+        (
+            &["list", "data", "--from", "tape/s3"],
+            "from=tape/s3 is not snapshot, disk, restic or the name of a destination",
+        ),
         (&["hold", "data", "--date", "yesterday"], "date=yesterday is none: YYYYMMDD"),
         (&["hold", "p", "--for", "7"], "is not a length of time"),
         (&["hold", "p", "--for", "7d", "--release"], "cannot be used with"),

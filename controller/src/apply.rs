@@ -12,7 +12,7 @@ use model::Timestamp;
 use model::config::Destination;
 use model::facts::{self, Identity};
 use model::names::{self, SourceId};
-use model::plan::{Action, Copy, DiskStep, Note};
+use model::plan::{Action, Copy, DiskStep, Maintain, Note};
 use model::reason::{Problem, Reason};
 use model::record::{LostCopy, Status, clip};
 use model::select::Protection;
@@ -97,6 +97,7 @@ impl Applier {
                 Some(part) => central::make(self, settings, copy, part).await.map(Some),
                 None => self.start_copy(settings, copy).await.map(Some),
             },
+            Action::StartTask(task) => self.start_task(settings, task).await.map(Some),
             Action::TakeAway { part, id, .. } => {
                 central::take_away(&self.client, &settings.install.namespace, *part, id).await?;
                 Ok(None)
@@ -113,7 +114,9 @@ impl Applier {
                 api::delete::<Job>(&self.client, namespace, id, false).await?;
                 Ok(None)
             }
-            Action::WriteStatus { source, status, notes } => self.write_status(source, status, notes).await.map(Some),
+            Action::WriteStatus { source, status, notes, .. } => {
+                self.write_status(source, status, notes).await.map(Some)
+            }
             restores => self.restore(restores, settings).await.map(Some),
         }
     }
@@ -203,8 +206,7 @@ impl Applier {
 
     async fn start_copy(&self, settings: &Settings, copy: &Copy) -> Result<Change, Refusal> {
         if copy.isolate {
-            let policy = settings.templates.network_policy(&settings.install, &copy.source.namespace)?;
-            api::ensure::<NetworkPolicy>(&self.client, &policy).await?;
+            self.isolate(settings, &copy.source.namespace).await?;
         }
         let job = settings.templates.copy_job(
             &settings.install,
@@ -229,6 +231,31 @@ impl Applier {
             run = %copy.run,
             destination = copy.destination,
             "copy started"
+        );
+        Ok(change)
+    }
+
+    /// Keeps the pods of a namespace that need no network off it.
+    async fn isolate(&self, settings: &Settings, namespace: &str) -> Result<(), Refusal> {
+        let policy = settings.templates.network_policy(&settings.install, namespace)?;
+        api::ensure::<NetworkPolicy>(&self.client, &policy).await?;
+        Ok(())
+    }
+
+    async fn start_task(&self, settings: &Settings, task: &Maintain) -> Result<Change, Refusal> {
+        if task.isolate {
+            self.isolate(settings, &task.source.namespace).await?;
+        }
+        let destination = configured(settings, &task.destination)?;
+        let job = settings.templates.maintain_job(&settings.install, &settings.config, destination, task)?;
+        let change = self.create_job(&job).await?;
+        tracing::info!(
+            namespace = task.source.namespace,
+            pvc = task.source.name,
+            task = task.task().as_str(),
+            due = %task.due,
+            destination = task.destination,
+            "task started"
         );
         Ok(change)
     }

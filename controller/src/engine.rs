@@ -11,9 +11,9 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{FutureExt, future::LocalBoxFuture};
 use kube::Client;
 use model::Timestamp;
-use model::admit::{self, Admission, Waiting};
+use model::admit::{self, Admission, Rank, Waiting};
 use model::breaker::Breakers;
-use model::plan::{self, Action, Copy, Plan, Restores, Standing};
+use model::plan::{self, Action, Plan, Restores, Standing};
 use model::reason::Problem;
 use model::world::{Change, Seen, World};
 use tokio::signal::unix::{SignalKind, signal};
@@ -104,7 +104,7 @@ struct Engine {
     shown: Shown,
     steps: Steps,
     dirty: HashSet<String>,
-    ready: BTreeMap<String, Vec<(Waiting, Box<Copy>)>>,
+    ready: BTreeMap<String, Vec<(Waiting, Action)>>,
     admission_due: bool,
     /// Whether snapshots changed, which carry the copies' results.
     results: Due,
@@ -303,8 +303,10 @@ impl Engine {
                 Err(again) => self.wake_at(again, uid),
             }
         }
-        self.admission_due |= if ready.is_empty() {
+        if !ready.iter().any(|(waiting, _)| waiting.rank == Rank::Copy) {
             self.world.waits.remove(uid);
+        }
+        self.admission_due |= if ready.is_empty() {
             self.ready.remove(uid).is_some()
         } else {
             self.ready.insert(uid.to_owned(), ready.clone()).as_ref() != Some(&ready)
@@ -312,10 +314,9 @@ impl Engine {
     }
 
     /// A refusal is forgotten when the step is done, or nobody wants it any more.
-    fn forgive(&mut self, uid: &str, actions: &[Action], ready: &[(Waiting, Box<Copy>)]) {
+    fn forgive(&mut self, uid: &str, actions: &[Action], ready: &[(Waiting, Action)]) {
         let Some(key) = self.refused.get(uid) else { return };
-        let wanted = actions.iter().any(|a| a.key() == *key)
-            || ready.iter().any(|(_, copy)| Action::StartCopy(copy.clone()).key() == *key);
+        let wanted = actions.iter().chain(ready.iter().map(|(_, start)| start)).any(|a| a.key() == *key);
         if !wanted {
             self.refused.remove(uid);
             self.world.faults.remove(uid);
@@ -328,15 +329,15 @@ impl Engine {
         self.queue.push_back((key, action));
     }
 
-    /// Lets waiting copies start as far as the limits allow. Copies whose Job is being created count as running.
+    /// Lets waiting copies and tasks start as far as the limits allow. Those whose Job is being created count as running.
     fn admit(&mut self, now: Timestamp) {
         let mut running: Vec<_> = plan::running(&self.world).collect();
         let mut waiting = Vec::new();
-        for (uid, copies) in &self.ready {
-            for (wait, copy) in copies {
-                let key = Action::StartCopy(copy.clone()).key();
+        for (uid, ready) in &self.ready {
+            for (wait, start) in ready {
+                let key = start.key();
                 match self.steps.may_start(&key, now) {
-                    Ok(()) => waiting.push((uid.clone(), key, wait.clone(), copy.clone())),
+                    Ok(()) => waiting.push((uid.clone(), key, wait.clone(), start.clone())),
                     Err(_) if self.steps.is_running(&key) => running.push(wait.slot.clone()),
                     Err(again) => {
                         if let Some(again) = again {
@@ -352,14 +353,16 @@ impl Engine {
         let mut reasons = Vec::new();
         // A source may have a copy that starts and one that waits: the wait is told.
         let mut told: BTreeMap<String, Option<Problem>> = BTreeMap::new();
-        for ((uid, key, _, copy), answer) in waiting.into_iter().zip(answers) {
-            let wait = told.entry(uid).or_default();
-            match answer {
-                Admission::Start => self.enqueue(key, Some(Action::StartCopy(copy))),
-                Admission::Wait(problem) => {
+        for ((uid, key, wait, start), answer) in waiting.into_iter().zip(answers) {
+            // That a task comes later is not worth a word.
+            let told = (wait.rank == Rank::Copy).then(|| told.entry(uid).or_default());
+            match (answer, told) {
+                (Admission::Start, _) => self.enqueue(key, Some(start)),
+                (Admission::Wait(problem), Some(told)) => {
                     reasons.push(problem.reason);
-                    *wait = wait.take().or(Some(problem));
+                    *told = told.take().or(Some(problem));
                 }
+                (Admission::Wait(_), None) => {}
             }
         }
         for (uid, wait) in told {
@@ -432,7 +435,7 @@ impl Engine {
         // Whom it concerns: its source, or all that wanted it.
         let mut uids = self.shared.remove(&key).unwrap_or_default();
         uids.extend(action.as_ref().and_then(Action::uid).map(str::to_owned));
-        self.admission_due |= matches!(action, Some(Action::StartCopy(_)));
+        self.admission_due |= matches!(action, Some(Action::StartCopy(_) | Action::StartTask(_)));
         if let Some(action) = action.as_ref().filter(|a| a.restores()) {
             self.restores.0 = true;
             if let (Ok(_), Some(asker)) = (&result, action.asker()) {
@@ -444,8 +447,10 @@ impl Engine {
                 // What wrote the object that it is planned from shows at once; the rest needs a watch.
                 self.steps.done(&key, change.is_none(), now);
                 self.metrics(|m| m.step(name, "done"));
-                if let Some(Action::Record { destination, result, .. }) = &action {
-                    self.metrics(|m| m.copy(destination, result));
+                match &action {
+                    Some(Action::Record { destination, result, .. }) => self.metrics(|m| m.copy(destination, result)),
+                    Some(Action::WriteStatus { tasks, .. }) => self.metrics(|m| tasks.iter().for_each(|t| m.task(t))),
+                    _ => {}
                 }
                 if let Some(change) = change {
                     self.observe(change);

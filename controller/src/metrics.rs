@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
+use model::Timestamp;
 use model::breaker::Breakers;
-use model::names::{Run, SourceId};
-use model::plan::Standing;
+use model::maintain::TaskState;
+use model::names::SourceId;
+use model::plan::{Proof, Standing, TaskEnd};
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState};
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -30,6 +32,27 @@ struct Outcome {
 struct Destination {
     destination: String,
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    destination: String,
+    task: &'static str,
+    result: &'static str,
+}
+
+/// Of sources whose copies are drilled.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Proven {
+    destination: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VolumeAt {
+    namespace: String,
+    persistentvolumeclaim: String,
+    destination: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,7 +83,10 @@ pub(crate) struct Metrics {
     steps: Family<Outcome, Counter>,
     copies: Family<Destination, Counter>,
     bytes: Family<Destination, Counter>,
+    tasks: Family<Ended, Counter>,
+    proofs: Family<Proven, Total>,
     last_good: Family<Volume, Gauge<f64, AtomicU64>>,
+    last_proven: Family<VolumeAt, Gauge<f64, AtomicU64>>,
     config_valid: Total,
     synced: Total,
     standings: HashMap<String, (Standing, Option<Volume>)>,
@@ -90,9 +116,18 @@ impl Metrics {
         let bytes = Family::<Destination, Counter>::default();
         let help = "Bytes that copies wrote; what was hard-linked is not in it";
         registry.register_with_unit("copies_written", help, Unit::Bytes, bytes.clone());
+        let tasks = Family::<Ended, Counter>::default();
+        registry.register("tasks", "Prunes, verifies and drills recorded, by destination and result", tasks.clone());
+        let proofs = Family::<Proven, Total>::default();
+        let help =
+            "Sources whose copies are drilled, by destination and what the newest drill says: proven, failed, none";
+        registry.register("drilled_sources", help, proofs.clone());
         let last_good = Family::<Volume, Gauge<f64, AtomicU64>>::default();
         let help = "When a source's newest good run was, in seconds since 1970; only with metrics.perVolume";
         registry.register_with_unit("last_good_timestamp", help, Unit::Seconds, last_good.clone());
+        let last_proven = Family::<VolumeAt, Gauge<f64, AtomicU64>>::default();
+        let help = "When a drill last proved a source's copy, in seconds since 1970; only with metrics.perVolume";
+        registry.register_with_unit("last_proven_timestamp", help, Unit::Seconds, last_proven.clone());
         let config_valid = Total::default();
         registry.register("config_valid", "1 if the newest configuration file is in force", config_valid.clone());
         let synced = Total::default();
@@ -105,7 +140,10 @@ impl Metrics {
             steps,
             copies,
             bytes,
+            tasks,
+            proofs,
             last_good,
+            last_proven,
             config_valid,
             synced,
             standings: HashMap::new(),
@@ -122,6 +160,7 @@ impl Metrics {
     pub(crate) fn per_volume(&mut self, on: bool) {
         if self.per_volume && !on {
             self.last_good.clear();
+            self.last_proven.clear();
         }
         self.per_volume = on;
     }
@@ -149,14 +188,28 @@ impl Metrics {
             if gauge.dec() <= 1 {
                 self.sources.remove(&state(&standing));
             }
+            for proof in proofs(&standing) {
+                if self.proofs.get_or_create(&proven(proof)).dec() <= 1 {
+                    self.proofs.remove(&proven(proof));
+                }
+                if let Some(volume) = &volume {
+                    self.last_proven.remove(&volume.at(&proof.destination));
+                }
+            }
             if let Some(volume) = volume {
                 self.last_good.remove(&volume);
             }
         }
         if let Some((standing, volume)) = new {
             self.sources.get_or_create(&state(&standing)).inc();
-            if let (Standing::Protected(Some(run), _), Some(volume)) = (standing, volume) {
-                self.last_good.get_or_create(&volume).set(seconds(&run));
+            for proof in proofs(&standing) {
+                self.proofs.get_or_create(&proven(proof)).inc();
+                if let (Some(volume), Some(at)) = (&volume, proof.proven) {
+                    self.last_proven.get_or_create(&volume.at(&proof.destination)).set(seconds(at));
+                }
+            }
+            if let (Standing::Protected(Some(run), ..), Some(volume)) = (standing, volume) {
+                self.last_good.get_or_create(&volume).set(seconds(run.time()));
             }
         }
     }
@@ -204,6 +257,15 @@ impl Metrics {
         self.bytes.get_or_create(&labels).inc_by(result.written);
     }
 
+    /// The end of a task was recorded.
+    pub(crate) fn task(&self, TaskEnd { destination, task, status, .. }: &TaskEnd) {
+        let result = match (status.state, &status.problem) {
+            (TaskState::Done, _) => "Done",
+            (TaskState::Failed, problem) => problem.as_ref().map_or("Failed", |p| p.reason.as_str()),
+        };
+        self.tasks.get_or_create(&Ended { destination: destination.clone(), task: task.as_str(), result }).inc();
+    }
+
     /// The text that Prometheus reads.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         let mut out = String::new();
@@ -212,17 +274,43 @@ impl Metrics {
     }
 }
 
+impl Volume {
+    fn at(&self, destination: &str) -> VolumeAt {
+        VolumeAt {
+            namespace: self.namespace.clone(),
+            persistentvolumeclaim: self.persistentvolumeclaim.clone(),
+            destination: destination.to_owned(),
+        }
+    }
+}
+
 fn state(standing: &Standing) -> State {
     match standing {
-        Standing::Protected(_, failure) => State { state: "protected", reason: failure.map_or("", Reason::as_str) },
+        Standing::Protected(_, failure, _) => State { state: "protected", reason: failure.map_or("", Reason::as_str) },
         Standing::Unprotected(reason) => State { state: "unprotected", reason: reason.as_str() },
         Standing::Vanished => State { state: "vanished", reason: "" },
     }
 }
 
+fn proofs(standing: &Standing) -> &[Proof] {
+    match standing {
+        Standing::Protected(.., proofs) => proofs,
+        Standing::Unprotected(_) | Standing::Vanished => &[],
+    }
+}
+
+fn proven(proof: &Proof) -> Proven {
+    let state = match (proof.failed, proof.proven) {
+        (true, _) => "failed",
+        (false, Some(_)) => "proven",
+        (false, None) => "none",
+    };
+    Proven { destination: proof.destination.clone(), state }
+}
+
 #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are far below what a double holds exactly")]
-fn seconds(run: &Run) -> f64 {
-    run.time().as_second() as f64
+fn seconds(at: Timestamp) -> f64 {
+    at.as_second() as f64
 }
 
 #[cfg(test)]
@@ -230,7 +318,7 @@ mod tests {
     use super::*;
 
     fn protected(run: &str) -> Standing {
-        Standing::Protected(Some(run.parse().unwrap()), None)
+        Standing::Protected(Some(run.parse().unwrap()), None, Vec::new())
     }
 
     /// F80.
@@ -246,6 +334,30 @@ mod tests {
         metrics.standing("1", Some(&source), None);
         let text = metrics.text().unwrap();
         assert!(!text.contains("protected") && !text.contains(r#""shop""#), "{text}");
+    }
+
+    /// F80 again; and a source that is proven at one destination may not be at another.
+    #[test]
+    fn sources_count_as_proven_failed_or_none_at_each_destination() {
+        let mut metrics = Metrics::new();
+        metrics.per_volume(true);
+        let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "1".into() };
+        let at = Timestamp::from_second(1_544_313_600).ok();
+        let proof = |destination: &str, proven, failed| Proof { destination: destination.into(), proven, failed };
+        let drilled = |proofs| Standing::Protected(None, None, proofs);
+        metrics.standing("1", Some(&source), Some(&drilled(vec![proof("s3", at, false), proof("disk", at, true)])));
+        metrics.standing("2", None, Some(&drilled(vec![proof("s3", None, false)])));
+        let text = metrics.text().unwrap();
+        for (destination, state) in [("s3", "proven"), ("disk", "failed"), ("s3", "none")] {
+            let line = format!(r#"drilled_sources{{destination="{destination}",state="{state}"}} 1"#);
+            assert!(text.contains(&line), "{line}: {text}");
+        }
+        let newest = r#"last_proven_timestamp_seconds{namespace="shop",persistentvolumeclaim="data",destination="s3"} 1544313600"#;
+        assert!(text.contains(newest), "{text}");
+        metrics.standing("1", None, None);
+        metrics.standing("2", None, None);
+        let text = metrics.text().unwrap();
+        assert!(!text.contains("sources{destination") && !text.contains("timestamp_seconds{"), "{text}");
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Which waiting copies may start now.
+//! Which waiting copies and tasks may start now.
 //!
-//! Limits per cluster, namespace, node and destination; one writer per disk; one try at a time where a destination
-//! is down; fair between namespaces, then oldest first. The state is what the objects say, so that a restart changes nothing, and the decision is
-//! made in one place from one state, so that a limit of one admits one (F86).
+//! Limits per cluster, namespace, node and destination; one writer per disk or repository; one try at a time where a
+//! destination is down; copies before tasks; fair between namespaces, then oldest first. The state is what the objects
+//! say, so that a restart changes nothing, and the decision is made in one place from one state, so that a limit of one
+//! admits one (F86).
 
 use std::collections::BTreeMap;
 
@@ -28,14 +29,25 @@ pub struct Slot {
     pub breaker: Option<String>,
 }
 
-/// A copy that waits.
+/// What comes before what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// A copy.
+    Copy,
+    /// A task for copies that are there already.
+    Task,
+}
+
+/// A copy or task that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
+    /// Which of them.
+    pub rank: Rank,
     /// Its source.
     pub source: SourceId,
-    /// Its run.
+    /// Its run; of a task the minute for which it is due.
     pub run: Run,
-    /// Since when its promoter has been there.
+    /// Since when its promoter has been there, or it is due.
     pub since: Timestamp,
     /// What it would occupy.
     pub slot: Slot,
@@ -89,12 +101,12 @@ impl Used {
         }
     }
 
-    /// What keeps a copy waiting; `None` if it may start.
-    fn obstacle<'a>(&self, slot: &'a Slot, rules: &Rules<'a>) -> Option<Obstacle<'a>> {
+    /// What keeps a copy or task waiting; `None` if it may start. Where a destination is down it is a copy that tries.
+    fn obstacle<'a>(&self, Waiting { slot, rank, .. }: &'a Waiting, rules: &Rules<'a>) -> Option<Obstacle<'a>> {
         let limits = rules.limits;
         let at = |map: &BTreeMap<String, u32>, key: &str| map.get(key).copied().unwrap_or(0);
         if let Some((key, open)) = rules.down(slot)
-            && (rules.now < open.next || at(&self.tries, key) > 0)
+            && (*rank == Rank::Task || rules.now < open.next || at(&self.tries, key) > 0)
         {
             return Some(Obstacle::Down(key, open));
         }
@@ -151,13 +163,12 @@ pub fn admit(
     }
     let mut open: Vec<usize> = (0..waiting.len()).collect();
     open.sort_by(|a, b| age(&waiting[*a]).cmp(&age(&waiting[*b])));
-    // Each round starts the oldest copy of the namespace that has the fewest.
+    // Each round starts the oldest copy of the namespace that has the fewest; tasks when no copy can.
     while used.cluster < limits.cluster {
-        let next = open
-            .iter()
-            .copied()
-            .filter(|i| used.obstacle(&waiting[*i].slot, &rules).is_none())
-            .min_by_key(|i| used.namespaces.get(&waiting[*i].slot.namespace).copied().unwrap_or(0));
+        let next =
+            open.iter().copied().filter(|i| used.obstacle(&waiting[*i], &rules).is_none()).min_by_key(|i| {
+                (waiting[*i].rank, used.namespaces.get(&waiting[*i].slot.namespace).copied().unwrap_or(0))
+            });
         let Some(index) = next else { break };
         used.add(&waiting[index].slot);
         open.retain(|i| *i != index);
@@ -167,13 +178,14 @@ pub fn admit(
     for index in open {
         let slot = &waiting[index].slot;
         let before = ahead.entry(&slot.disk).or_default();
-        let obstacle = used.obstacle(slot, &rules).unwrap_or(Obstacle::Limit("limits.cluster", limits.cluster));
+        let obstacle =
+            used.obstacle(&waiting[index], &rules).unwrap_or(Obstacle::Limit("limits.cluster", limits.cluster));
         answers[index] = Admission::Wait(obstacle.problem(slot, *before));
         *before += 1;
     }
     answers
 }
 
-fn age(waiting: &Waiting) -> (Timestamp, &Run, &SourceId) {
-    (waiting.since, &waiting.run, &waiting.source)
+fn age(waiting: &Waiting) -> (Rank, Timestamp, &Run, &SourceId) {
+    (waiting.rank, waiting.since, &waiting.run, &waiting.source)
 }

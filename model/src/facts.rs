@@ -16,6 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::hold::Hold;
+use crate::maintain::Task;
 use crate::names::{self, Component, Run, SourceId};
 use crate::quantity;
 use crate::record::{CopyResult, LostCopy, RestoreRecord, Status};
@@ -43,6 +44,8 @@ pub struct Ours {
     pub run: Option<Run>,
     /// The destination, if the object belongs to one.
     pub destination: Option<String>,
+    /// The task, if the object is the Job of one.
+    pub task: Option<Task>,
 }
 
 impl Ours {
@@ -61,6 +64,7 @@ impl Ours {
             source_uid: text(names::SOURCE_UID).unwrap_or_default(),
             run: labels.get(names::RUN).and_then(|t| t.parse().ok()),
             destination: text(names::DESTINATION),
+            task: labels.get(names::TASK).and_then(|t| Task::parse(t)),
         })
     }
 }

@@ -187,7 +187,7 @@ reasons! {
     /// There is no restore point of that date.
     NoRestorePoint => "choose one of those that the message names: kubectl backup list PVC",
     /// Several restore points fit.
-    AmbiguousRestorePoint => "choose by time or by run: date=YYYYMMDD-HHMM, date=20181202T0000Z",
+    AmbiguousRestorePoint => "choose by time, run or destination: date=YYYYMMDD-HHMM, date=20181202T0000Z, from=NAME",
     /// What is asked for needs a grant of the administrator.
     NotGranted => "ask the administrator for a line in restores.grants of the configuration",
     /// The PVC that is to be written is not there or not bound.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::maintain::{Part, TaskState};
+use crate::maintain::{Part, Task, TaskState};
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
 
@@ -322,6 +322,9 @@ pub struct CopyStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Maintenance {
+    /// When the first copy there was recorded: no task is due before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// The newest prune.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<TaskStatus>,
@@ -334,9 +337,33 @@ pub struct Maintenance {
     /// The newest drill that found every byte as it was: the copy is proven to be restorable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven: Option<TaskStatus>,
+    /// The newest verify that found damage, until the same part is clean: then all parts were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<TaskStatus>,
     /// The newest runs in the repository after the newest prune, if that is newer than every copy's result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Run>,
+}
+
+impl Maintenance {
+    /// The newest end of a task.
+    #[must_use]
+    pub fn newest(&self, task: Task) -> Option<&TaskStatus> {
+        match task {
+            Task::Prune => self.prune.as_ref(),
+            Task::Verify => self.verify.as_ref(),
+            Task::Drill => self.drill.as_ref(),
+        }
+    }
+
+    /// The same, to be written.
+    pub fn newest_mut(&mut self, task: Task) -> &mut Option<TaskStatus> {
+        match task {
+            Task::Prune => &mut self.prune,
+            Task::Verify => &mut self.verify,
+            Task::Drill => &mut self.drill,
+        }
+    }
 }
 
 /// How a task ended, in a [`Maintenance`].
@@ -364,6 +391,9 @@ pub struct TaskStatus {
     /// Of a drill: the bytes that were compared.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub bytes: u64,
+    /// Of a drill: whether the whole volume was compared and not a sample.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]

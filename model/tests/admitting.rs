@@ -6,7 +6,7 @@ mod fixtures;
 use std::collections::BTreeMap;
 
 use model::Timestamp;
-use model::admit::{self, Admission, Slot, Waiting};
+use model::admit::{self, Admission, Rank, Slot, Waiting};
 use model::breaker::{Breakers, Open};
 use model::config::Limits;
 use model::duration::Span;
@@ -32,7 +32,7 @@ fn admit(waiting: &[Waiting], running: &[Slot], limits: &Limits) -> Vec<Admissio
 fn waiting(number: u64, slot: Slot) -> Waiting {
     let since = Span::minutes(number).after(Timestamp::UNIX_EPOCH);
     let source = SourceId { namespace: slot.namespace.clone(), name: format!("pvc-{number}"), uid: number.to_string() };
-    Waiting { source, run: Run::at(since), since, slot }
+    Waiting { rank: Rank::Copy, source, run: Run::at(since), since, slot }
 }
 
 fn limits(cluster: u32, namespace: u32, node: u32, destination: u32) -> Limits {

@@ -134,8 +134,14 @@ fn a_repository_needs_no_disk_and_no_policy_and_each_destination_has_its_own_cop
     let mut scene = Scene::new();
     scene.run("data-1", 0, "disk,s3", &[]);
     let plan = scene.plan(1);
-    let ready: Vec<(&str, bool, &str)> =
-        plan.ready.iter().map(|(w, c)| (c.destination.as_str(), c.isolate, w.slot.disk.as_str())).collect();
+    let ready: Vec<(&str, bool, &str)> = plan
+        .ready
+        .iter()
+        .map(|(w, start)| {
+            let Action::StartCopy(copy) = start else { panic!("{start:?}") };
+            (copy.destination.as_str(), copy.isolate, w.slot.disk.as_str())
+        })
+        .collect();
     assert_eq!(ready, [("disk", true, "disk/shop"), ("s3", false, &*format!("s3/shop/{UID}"))]);
     assert!(records(&plan).is_empty());
     // Without the disk the repository is not kept waiting.
@@ -149,7 +155,15 @@ fn a_group_has_a_secret_of_its_own_for_a_destination() {
     let mut scene = Scene::new();
     scene.run("data-1", 0, "disk,s3", &[]);
     let secrets = |scene: &Scene| -> Vec<Option<String>> {
-        scene.plan(1).ready.into_iter().map(|(_, copy)| copy.secret).collect()
+        scene
+            .plan(1)
+            .ready
+            .into_iter()
+            .filter_map(|(_, action)| match action {
+                model::plan::Action::StartCopy(copy) => Some(copy.secret),
+                _ => None,
+            })
+            .collect()
     };
     assert_eq!(secrets(&scene), [None, None], "the destination's");
     let gold = "groups: [{name: gold, namespaces: [shop], secrets: {s3: backup-s3-gold}}]";

@@ -4,7 +4,11 @@
 //! is what the program gets; in a pod's spec it stands as [`escape`] writes it.
 
 use model::config::{Bounds, Config, PromoterRetention};
+use model::maintain::Part;
 use model::names::{Run, SourceId};
+use model::plan::Drill;
+use model::retention::Retention;
+use model::schedule::Zone;
 use model::select::Protection;
 
 use crate::restic::Repository;
@@ -24,6 +28,9 @@ pub const SECRET_DIR: &str = "/secret";
 pub const CA_DIR: &str = "/ca";
 /// Where restic has its cache.
 pub const CACHE_DIR: &str = "/cache";
+
+/// Where a drill's pod has room to restore to.
+pub const SCRATCH_DIR: &str = "/scratch";
 
 /// Kubernetes replaces `$(NAME)` in a container's arguments by the variable's value. Each `$` is doubled,
 /// which it makes one again.
@@ -116,24 +123,9 @@ pub fn copy_args(config: &Config, copy: &CopyJob<'_>) -> Vec<String> {
 /// `backup-job restic <verb>`: how a repository is reached. What the verb wants itself comes after it.
 #[must_use]
 pub fn restic_args(verb: &str, repository: &Repository<'_>) -> Vec<String> {
-    let (restic, source) = (&repository.restic, repository.source);
     let mut args = Args::new("restic");
     args.0.push(verb.to_owned());
-    args.option("name", repository.destination)
-        .option("repository", restic.address(source))
-        .option("secret", SECRET_DIR)
-        .option("secret-name", format!("{}/{}", repository.namespace, repository.secret));
-    if restic.ca.is_some() {
-        args.option("ca", format!("{CA_DIR}/ca.crt"));
-    }
-    if restic.cache.is_some() {
-        args.option("cache", CACHE_DIR);
-    }
-    for (name, value) in &restic.environment {
-        args.option("env", format!("{name}={value}"));
-    }
-    args.maybe("limit-upload", restic.limit_upload).maybe("limit-download", restic.limit_download);
-    args.option("namespace", &source.namespace).option("pvc", &source.name).option("uid", &source.uid);
+    args.repository(repository);
     args.0
 }
 
@@ -151,6 +143,61 @@ pub fn restic_copy_args(copy: &CopyJob<'_>, repository: &Repository<'_>) -> Vec<
     for pattern in &restic.exclude {
         args.option("exclude", pattern);
     }
+    args.0
+}
+
+/// `backup-job restic prune`: forgets what the retention lets go, and removes its data. It is as late as it is due: a
+/// task that had to wait forgets no more for that.
+#[must_use]
+pub fn restic_prune_args(
+    config: &Config,
+    repository: &Repository<'_>,
+    due: &Run,
+    (retention, zone, holds, max_deletes): (&Retention, &Zone, &[Run], u32),
+) -> Vec<String> {
+    let bounds = &config.bounds;
+    let mut args = Args(restic_args("prune", repository));
+    args.option("now", due.time())
+        .option("retention", retention)
+        .option("time-zone", zone.name())
+        .option("min-keep", bounds.min_keep)
+        .option("max-unproven", bounds.max_unproven)
+        .option("max-deletes", max_deletes);
+    for run in holds {
+        args.option("hold", run);
+    }
+    args.0
+}
+
+/// `backup-job restic verify`: reads and checks a part of a repository.
+#[must_use]
+pub fn restic_verify_args(repository: &Repository<'_>, part: Part) -> Vec<String> {
+    let mut args = Args(restic_args("verify", repository));
+    args.option("subset", part);
+    args.0
+}
+
+/// `backup-job drill`: restores a copy, or a sample of it, and compares it with its snapshot. Without a repository the
+/// copy is a tree in the source's own part of a disk.
+#[must_use]
+pub fn drill_args(repository: Option<&Repository<'_>>, source: &SourceId, due: &Run, drill: &Drill) -> Vec<String> {
+    let mut args = Args::new("drill");
+    match repository {
+        Some(repository) => {
+            args.option("from", "restic").repository(repository).maybe("snapshot", drill.snapshot.as_ref());
+            for pattern in &repository.restic.exclude {
+                args.option("exclude", pattern);
+            }
+        }
+        None => drop(args.option("from", "tree").option("tree", format!("{DESTINATION_DIR}/{}", drill.run))),
+    }
+    args.option("run", &drill.run)
+        .option("original", SOURCE_DIR)
+        .option("scratch", SCRATCH_DIR)
+        .option("sample", drill.sample)
+        .option("seed", format!("{}/{due}", source.uid))
+        .option("now", due.time())
+        .flag("accept-empty", drill.accept_empty);
     args.0
 }
 
@@ -214,6 +261,26 @@ impl Args {
             self.0.push(format!("--{name}"));
         }
         self
+    }
+
+    /// How a repository is reached.
+    fn repository(&mut self, repository: &Repository<'_>) -> &mut Self {
+        let (restic, source) = (&repository.restic, repository.source);
+        self.option("name", repository.destination)
+            .option("repository", restic.address(source))
+            .option("secret", SECRET_DIR)
+            .option("secret-name", format!("{}/{}", repository.namespace, repository.secret));
+        if restic.ca.is_some() {
+            self.option("ca", format!("{CA_DIR}/ca.crt"));
+        }
+        if restic.cache.is_some() {
+            self.option("cache", CACHE_DIR);
+        }
+        for (name, value) in &restic.environment {
+            self.option("env", format!("{name}={value}"));
+        }
+        self.maybe("limit-upload", restic.limit_upload).maybe("limit-download", restic.limit_download);
+        self.option("namespace", &source.namespace).option("pvc", &source.name).option("uid", &source.uid)
     }
 
     /// What rotation may do at most.

@@ -52,6 +52,8 @@ files! {
     Copy = "copy.yaml.hbs",
     /// The Job that copies that to a restic repository.
     CopyRestic = "copy-restic.yaml.hbs",
+    /// The Job of a task for copies.
+    Maintain = "maintain.yaml.hbs",
     /// The PVC of a BackupDisk.
     DiskClaim = "disk-claim.yaml.hbs",
     /// The Job that readies a host's disk.

@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod grant;
 mod inputs;
+mod maintain;
 mod network;
 mod objects;
 mod pods;
@@ -34,6 +35,7 @@ use std::path::Path;
 use model::config::{Config, Destination};
 use model::handle::Handle;
 use model::names::SourceId;
+use model::plan::Maintain;
 use model::select::Protection;
 use serde_json::Value;
 
@@ -100,6 +102,17 @@ impl Templates {
     /// controller's if the destination's copies run there.
     pub fn copy_job(&self, install: &Install, config: &Config, copy: &CopyJob<'_>) -> Result<Value, RenderError> {
         objects::copy_job(self, install, config, copy)
+    }
+
+    /// The Job of a task for a source's copies, in the source's namespace or the controller's, to be created.
+    pub fn maintain_job(
+        &self,
+        install: &Install,
+        config: &Config,
+        destination: &Destination,
+        task: &Maintain,
+    ) -> Result<Value, RenderError> {
+        maintain::job(self, install, config, destination, task)
     }
 
     /// The PVC of a tenant's namespace at a destination that is a claim, to be created. For a destination

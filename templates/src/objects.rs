@@ -389,7 +389,7 @@ pub(crate) fn disk_claim(
 }
 
 /// The PVC of a destination that is a disk.
-fn disk_claim_name(template: Template, destination: &Destination) -> Result<String, RenderError> {
+pub(crate) fn disk_claim_name(template: Template, destination: &Destination) -> Result<String, RenderError> {
     names::disk_claim(destination)
         .ok_or_else(|| fail(template, Fault::Input(format!("the destination {} is no disk", destination.name))))
 }

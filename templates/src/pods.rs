@@ -32,6 +32,8 @@ pub(crate) struct PodRules {
     pub(crate) secret: Option<String>,
     /// A variable of its first container.
     pub(crate) variable: Option<(&'static str, String)>,
+    /// The volume that is made for the pod and goes with it: this and no other.
+    pub(crate) ephemeral: Option<Value>,
     /// Its first container: image, program, arguments.
     pub(crate) image: String,
     pub(crate) command: &'static str,
@@ -253,6 +255,10 @@ fn volume<'a>(rules: &'a PodRules, volume: &At<'a>) -> Result<Volume<'a>, Fault>
                 at.get("optional").must(at.get("optional").is_true(), "true")?;
                 return Ok(Volume::Secret(name));
             }
+            "ephemeral" => match &rules.ephemeral {
+                Some(ours) => at.must(at.value == ours, ours.to_string())?,
+                None => at.must_be_absent()?,
+            },
             harmless if HARMLESS_VOLUMES.contains(&harmless) => {}
             _ => at.must(false, "left out")?,
         }

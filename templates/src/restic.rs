@@ -61,7 +61,7 @@ impl<'a> Repository<'a> {
 
     /// The volumes of its pods, and where they are mounted: a template writes them out one by one, as
     /// `resticVolumes` and `resticMounts`.
-    fn volumes(&self) -> Vec<(Value, Value)> {
+    pub(crate) fn volumes(&self) -> Vec<(Value, Value)> {
         let volume = |name: &str, kind: &str, what: Value, path: &str, read_only: bool| {
             let mut mount = json!({"name": name, "mountPath": path});
             if read_only {

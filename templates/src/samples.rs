@@ -3,11 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use model::config::{AccessMode, Claim, Compression, Config, Destination, HostPath, Restic, RunIn, Store};
+use model::config::{
+    AccessMode, All, Claim, Compression, Config, Destination, HostPath, Restic, RunIn, Sample, Scratch, Store,
+};
 use model::duration::Span;
 use model::handle::Handle;
+use model::maintain::{PARTS, Part};
 use model::names::{Run, SourceId};
 use model::options::Options;
+use model::plan::{Drill, Maintain, Work};
 use model::schedule::Zone;
 use model::select::{ClassChoice, PromoterShape, Protection};
 use serde_json::Value;
@@ -77,6 +81,8 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     let on_host = grant(Medium::Host { path: &host_path.path, node_selector: &host_path.node_selector });
     let on_csi = grant(Medium::Csi { source: &csi, node_affinity: &affinity });
     let mut all = restores(templates, &install, &config)?;
+    all.extend(disks(templates, &install, &config)?);
+    all.extend(tasks(templates, &install, &config)?);
     all.extend([
         ("network-policy", templates.network_policy(&install, &source.namespace)?),
         ("grant-volume-host", templates.grant_volume(&on_host)?),
@@ -89,10 +95,6 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         ("copy", templates.copy_job(&install, &config, &copy(&claim, false))?),
         ("copy-host", templates.copy_job(&install, &config, &copy(&host, true))?),
         ("copy-restic", templates.copy_job(&install, &config, &copy(&restic, false))?),
-        ("disk-claim", templates.disk_claim(&install, &claim, &source.namespace)?),
-        ("keeper", templates.keeper_job(&install, &config, &host, &source.namespace)?),
-        ("disk-volume", templates.disk_volume(&install, &host, &source.namespace)?),
-        ("host-disk-claim", templates.host_disk_claim(&install, &host, &source.namespace)?),
     ]);
     Ok(all)
 }
@@ -191,6 +193,58 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         ("central-content", templates.central_content(&central, &handle)?),
         ("central-snapshot", templates.central_snapshot(&central)?),
         ("central-promoter", templates.central_promoter(&central, &shape)?),
+    ])
+}
+
+/// What a disk is made of.
+fn disks(templates: &Templates, install: &Install, config: &Config) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let (claim, host, namespace) = (claim(), host(), source().namespace);
+    Ok(vec![
+        ("disk-claim", templates.disk_claim(install, &claim, &namespace)?),
+        ("keeper", templates.keeper_job(install, config, &host, &namespace)?),
+        ("disk-volume", templates.disk_volume(install, &host, &namespace)?),
+        ("host-disk-claim", templates.host_disk_claim(install, &host, &namespace)?),
+    ])
+}
+
+/// The Jobs of tasks.
+fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let (source, protection, claim, restic) = (source(), protection(config), claim(), restic());
+    let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
+    let drill = Drill {
+        run: run.clone(),
+        snapshot: None,
+        promoter: "mypvc-20181202".to_owned(),
+        sample: Sample::Files(100),
+        scratch: Scratch::default(),
+        accept_empty: false,
+        spc_no_relabeling: false,
+    };
+    let own_volume = Scratch { size: "20Gi".to_owned(), storage_class: Some("fast".to_owned()) };
+    let from_restic = Drill {
+        snapshot: Some("0123456789abcdef".to_owned()),
+        sample: Sample::All(All::All),
+        scratch: own_volume,
+        spc_no_relabeling: true,
+        ..drill.clone()
+    };
+    let task = |destination: &Destination, work| {
+        let due = Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default());
+        let (source, options) = (source.clone(), protection.options.clone());
+        let task = Maintain { source, destination: destination.name.clone(), due, work, options, isolate: false };
+        templates.maintain_job(install, config, destination, &task)
+    };
+    let prune = Work::Prune {
+        retention: config.defaults.retention.clone(),
+        zone: protection.zone.clone(),
+        holds: vec![run.clone()],
+        max_deletes: 3,
+    };
+    Ok(vec![
+        ("maintain-prune", task(&restic, prune)?),
+        ("maintain-verify", task(&restic, Work::Verify(Part { number: 3, of: PARTS }))?),
+        ("maintain-drill", task(&restic, Work::Drill(from_restic))?),
+        ("maintain-drill-disk", task(&claim, Work::Drill(drill))?),
     ])
 }
 

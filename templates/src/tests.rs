@@ -220,13 +220,15 @@ fn fields_on_which_safety_rests_stay_as_they_are() {
 
 #[test]
 fn no_template_gives_a_pod_more_than_ours_may_have() {
-    use Template::{Copy, CopyRestic, Cronjob, Keeper};
+    use Template::{Copy, CopyRestic, Cronjob, Keeper, Maintain};
     let spec = "      enableServiceLinks: false\n";
     let also = |line: &str| format!("{spec}      {line}\n");
     let volumes = "        - name: tmp\n          emptyDir: {}\n";
     let volume = |line: &str| format!("{volumes}        - {{name: more, {line}}}\n");
     let more = "{{#each resticVolumes}}\n        - {{json this}}\n        {{/each}}";
     let mounts = "{{#each resticMounts}}\n            - {{json this}}\n            {{/each}}";
+    let volumes_of_task = "{{#each volumes}}\n        - {{json this}}\n        {{/each}}";
+    let mounts_of_task = "{{#each mounts}}\n            - {{json this}}\n            {{/each}}";
     let side = |line: &str| format!("      containers:\n        - {{name: side, image: x, {line}}}\n");
     for (template, from, to, why) in [
         (Copy, spec, also("hostNetwork: true"), "spec.template.spec.hostNetwork must be false, and is true"),
@@ -291,6 +293,12 @@ fn no_template_gives_a_pod_more_than_ours_may_have() {
         (CopyRestic, mounts, String::new(), "volumeMounts must be the Secret backup-s3 at /secret, and is "),
         (CopyRestic, "imagePullPolicy", "env: [{name: A, valueFrom: {secretKeyRef: {name: backup-s3, key: b}}}]\n          imagePullPolicy".to_owned(), "env[0].valueFrom.secretKeyRef must be left out"),
         (CopyRestic, "{{json capabilities}}", "[CHOWN]".to_owned(), "capabilities.add[0] must be one of DAC_OVERRIDE, and is \"CHOWN\""),
+        (Maintain, volumes_of_task, "- {name: more, ephemeral: {volumeClaimTemplate: {spec: {}}}}".to_owned(), "volumes[0].ephemeral must be left out"),
+        (Maintain, volumes_of_task, "- {name: more, secret: {secretName: a, optional: true}}".to_owned(), "volumes[0].secret.secretName must be \"backup-s3\""),
+        (Maintain, volumes_of_task, "- {name: more, persistentVolumeClaim: {claimName: mypvc}}".to_owned(), "volumes[0].persistentVolumeClaim.claimName must be left out"),
+        (Maintain, mounts_of_task, "- {name: secret, mountPath: /secret, readOnly: true}\n            - {name: destination, mountPath: /destination}\n            - {name: source, mountPath: /source}".to_owned(), "volumeMounts[2].readOnly must be true"),
+        (Maintain, "{{json capabilities}}", "[CHOWN]".to_owned(), "capabilities.add[0] must be left out"),
+        (Maintain, "{{json args}}", "[restic, unlock]".to_owned(), "containers[0].args must be "),
         (Keeper, "{{json path}}", "/".to_owned(), "hostPath.path must be \"/mnt/attic\", and is \"/\""),
         (Keeper, "type: Directory", "type: DirectoryOrCreate".to_owned(), "hostPath.type must be \"Directory\""),
         (Keeper, "mountPath: {{json keeperDir}}", "mountPath: {{json keeperDir}}\n              mountPropagation: Bidirectional".to_owned(), "mountPropagation must be "),

@@ -64,6 +64,12 @@ impl Scene {
         self.pod_status(pod, "Pending", &json!({"waiting": {"reason": reason, "message": message}})).await
     }
 
+    /// The pod's container runs.
+    pub async fn run_pod(&self, pod: &Pod) -> Result<()> {
+        let now = model::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        self.pod_status(pod, "Running", &json!({"running": {"startedAt": now}})).await
+    }
+
     async fn pod_status(&self, pod: &Pod, phase: &str, state: &Value) -> Result<()> {
         let pods: Api<Pod> = self.api(&pod.namespace().unwrap_or_default());
         let container = pod.spec.as_ref().and_then(|s| s.containers.first()).map(|c| c.name.clone());

@@ -1,6 +1,7 @@
 //! PVCs as text: the columns of their table, and what is said about single ones below it. Pure.
 
 use model::Timestamp;
+use model::maintain::TaskState;
 
 use super::view::{CopyView, RunAt, Volume};
 use crate::age;
@@ -61,12 +62,17 @@ fn copy(view: &CopyView, now: Timestamp) -> String {
         let age = view.finished.map(|at| format!(" ({})", age::between(at, now))).unwrap_or_default();
         format!("{state:?}{age}")
     });
-    match (ended, view.under_way) {
-        (Some(ended), true) => format!("{ended} Copying"),
-        (Some(ended), false) => ended,
-        (None, true) => "Copying".to_owned(),
-        (None, false) => none(),
-    }
+    let under_way = view.under_way.then(|| "Copying".to_owned());
+    let words: Vec<String> = [ended, under_way, proof(view, now)].into_iter().flatten().collect();
+    if words.is_empty() { none() } else { words.join(" ") }
+}
+
+/// What its drills say, if there are any.
+fn proof(view: &CopyView, now: Timestamp) -> Option<String> {
+    let maintenance = view.maintenance.as_ref()?;
+    let failed = maintenance.drill.as_ref().is_some_and(|d| d.state == TaskState::Failed);
+    let proven = maintenance.proven.as_ref().map(|p| format!("proven {}", age::between(p.finished, now)));
+    if failed { Some("not proven".to_owned()) } else { proven }
 }
 
 fn outside(volume: &Volume) -> &'static str {

@@ -11,10 +11,11 @@ use model::config::{Deadlines, Store};
 use model::copies::point_state;
 use model::duration::Span;
 use model::facts::{Claim, ClaimPhase, CronJob, JobState, Snapshot};
+use model::maintain::Task;
 use model::names::{self, Component, label_value};
 use model::plan::{self, Action};
 use model::reason::{Problem, Reason};
-use model::record::{CopyState, Status};
+use model::record::{CopyState, Status, TaskStatus};
 use model::rotate::PointState;
 use model::select::{Protection, Verdict};
 use model::world::Belongings;
@@ -148,6 +149,10 @@ impl Question<'_> {
         volume.missed_runs = timing.as_ref().filter(|_| is_protected).and_then(|t| self.missed(t, &volume));
 
         self.state(judged, &status, cronjob.is_some(), gone, &mut volume);
+        if is_protected {
+            let failed = tasks(&volume);
+            volume.findings.extend(failed);
+        }
         volume.findings.extend(warnings.iter().map(Finding::of));
         volume.alarm = alarms(&volume, claim, self.now);
         volume
@@ -249,6 +254,9 @@ impl Question<'_> {
             view.finished = Some(copy.finished);
             view.files = Some(copy.files);
             view.bytes = Some(copy.bytes);
+        }
+        for (destination, maintenance) in &status.maintenance {
+            volume.copies.entry(destination.clone()).or_default().maintenance = Some(maintenance.clone());
         }
         let jobs = belongings.jobs.iter().filter_map(|(namespace, name)| world.jobs.get(namespace, name));
         for job in jobs.filter(|j| j.state == JobState::Active && !j.terminating) {
@@ -400,6 +408,7 @@ impl Question<'_> {
                         files: Some(copy.files),
                         bytes: Some(copy.bytes),
                         under_way: false,
+                        maintenance: None,
                     };
                 }
             }
@@ -412,6 +421,20 @@ impl Question<'_> {
         volume.findings.push(Finding::of(&Problem::new(Reason::SourceGone, message)));
         Some(volume)
     }
+}
+
+/// Tasks for its copies that failed.
+fn tasks(volume: &Volume) -> Vec<Finding> {
+    let finding = |destination: &str, task: Task, end: &TaskStatus| {
+        let problem = end.problem.as_ref()?;
+        let part = end.part.map(|p| format!(", part {p}")).unwrap_or_default();
+        let message = format!("{} of {destination}{part}: {}", task.as_str(), problem.message);
+        let problem = Problem::new(problem.reason, message);
+        Some(Finding { run: end.run.clone(), at: Some(end.finished), ..Finding::of(&problem) })
+    };
+    let failures =
+        volume.copies.iter().flat_map(|(name, copy)| copy.failures().into_iter().map(move |(t, e)| (name, t, e)));
+    failures.filter_map(|(name, task, end)| finding(name, task, end)).collect()
 }
 
 /// What can be told about a PVC on which the controller recorded nothing.
@@ -451,6 +474,11 @@ fn has_anything(volume: &Volume) -> bool {
 
 /// Whether a person has to look.
 fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
+    // A copy that is not what it must be is worse than one that is missing.
+    let spoilt = [Reason::RepositoryDamaged.as_str(), Reason::DrillDiffers.as_str()];
+    if volume.findings.iter().any(|f| spoilt.contains(&f.reason)) {
+        return true;
+    }
     match volume.state {
         State::Failing | State::Overdue => true,
         State::Unscheduled => CRONJOB_DUE.after(claim.created) < now,

@@ -93,7 +93,7 @@ Columns:
   STATE      how the PVC stands, see below
   SINCE      for how long it has been protected without a break
   SNAPSHOT   age of the newest restore point in its namespace
-  COPY       for each destination, how the newest copy ended and when
+  COPY       for each destination, how the newest copy ended and when; with drills, when one last proved it
   OUTSIDE    whether a copy outlives the namespace; 'no' means that every restore point is lost with it
   NEXT RUN   time until the next snapshot
   REASON     why not, the newest failure, or what it waits for
@@ -111,6 +111,8 @@ States:
   Vanished     the PVC is gone; restore points of it are left
   Unknown      you may not read what tells, and the controller recorded nothing on it
 
+A copy that was found to be damaged, or to differ from its snapshot (RepositoryDamaged, DrillDiffers), counts as *
+whatever the state is.
 A PVC that is not bound has no data yet: it is Unprotected and does not count.
 PVCs that backups themselves need (restore points, BackupDisks) are shown only by name.
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use model::Timestamp;
+use model::maintain::{Task, TaskState};
 use model::names::Run;
 use model::reason::Problem;
-use model::record::CopyState;
+use model::record::{CopyState, Maintenance, TaskStatus};
 use serde::Serialize;
 
 /// How a PVC stands.
@@ -109,6 +110,20 @@ pub(crate) struct CopyView {
     pub(crate) bytes: Option<u64>,
     /// Whether another is being made now.
     pub(crate) under_way: bool,
+    /// What was done for the copies there: the newest prune, verify and drill, and the newest proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) maintenance: Option<Maintenance>,
+}
+
+impl CopyView {
+    /// The newest end of each task that failed, and damage that is not repaired.
+    pub(crate) fn failures(&self) -> Vec<(Task, &TaskStatus)> {
+        let Some(maintenance) = &self.maintenance else { return Vec::new() };
+        let newest = Task::ALL.into_iter().filter_map(|task| Some((task, maintenance.newest(task)?)));
+        let failed =
+            newest.filter(|(_, end)| end.state == TaskState::Failed && maintenance.damage.as_ref() != Some(*end));
+        maintenance.damage.iter().map(|damage| (Task::Verify, damage)).chain(failed).collect()
+    }
 }
 
 /// A restore point in the PVC's namespace.

@@ -267,3 +267,42 @@ fn each_word_of_ours_is_in_the_troubleshooting_page() {
         assert!(explained, "{word} is not in {path} with: {help}");
     }
 }
+
+#[test]
+fn a_copy_that_differs_alarms_and_a_proof_is_shown_with_its_age() {
+    let shown = |tasks: Value| {
+        let mut all = Objects::new();
+        let run = "20181205T0317Z";
+        let mut copies = copy_status(run, "Complete", "2018-12-05T03:29:00Z");
+        copies["bytes"] = json!(1);
+        let status = json!({
+            "protectedSince": SINCE, "snapshot": run, "good": run, "copies": {"disk": copies},
+            "maintenance": {"disk": tasks},
+        });
+        all.source("shop", "data", &status);
+        all.point("shop", "data", run, &json!({"disk": copied("Complete", "2018-12-05T03:29:00Z")}));
+        all.only("data")
+    };
+    let proof = json!({"due": "20181205T0600Z", "state": "Done", "finished": "2018-12-05T06:10:00Z", "files": 100});
+    let proven = shown(json!({"drill": proof, "proven": proof}));
+    assert_eq!((proven.state, proven.alarm, reasons(&proven)), (State::Protected, false, vec![]));
+    let look = crate::table::Look { namespaces: false, wide: true, headers: true, width: None };
+    let text =
+        |volume: Volume| status::output::text(&[volume], &[], crate::args::Output::Wide, look, false, now()).unwrap();
+    assert!(text(proven).contains(") proven "));
+
+    let failed = json!({
+        "due": "20181212T0600Z", "state": "Failed", "finished": "2018-12-05T07:10:00Z",
+        "problem": {"reason": "DrillDiffers", "message": "etc/app.conf differs"},
+    });
+    let differs = shown(json!({"drill": failed, "proven": proof}));
+    assert_eq!((differs.state, differs.alarm, reasons(&differs)), (State::Protected, true, vec!["DrillDiffers"]));
+    assert!(text(differs).contains("not proven"));
+
+    let locked = json!({
+        "due": "20181205T0230Z", "state": "Failed", "finished": "2018-12-05T02:31:00Z",
+        "problem": {"reason": "RepositoryLocked", "message": "host x"},
+    });
+    let locked = shown(json!({"prune": locked}));
+    assert_eq!((locked.alarm, reasons(&locked)), (false, vec!["RepositoryLocked"]));
+}

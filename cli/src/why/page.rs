@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use model::plan;
 use model::reason::Reason;
 use model::{Timestamp, quantity};
 use serde::Serialize;
@@ -127,6 +128,10 @@ impl Page {
             };
             let under_way = if copy.under_way { "; one is being made" } else { "" };
             line(&format!("copy to {destination}"), format!("{newest}{under_way}"));
+            if let Some(proof) = copy.maintenance.as_ref().and_then(|m| m.proven.as_ref()) {
+                let run = proof.run.as_ref().map(|r| format!(", run {r}")).unwrap_or_default();
+                line("", format!("{}{run}, {} ago", plan::proven(proof), age::between(proof.finished, self.at)));
+            }
         }
         match &volume.restore_points {
             None => line("restore points", "you may not read them".to_owned()),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use clap::{Arg, ArgMatches, Command, FromArgMatches, ValueEnum};
 use model::Timestamp;
 use model::names::Run;
 
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     pub(crate) exclude: Vec<String>,
     #[command(flatten)]
-    pub(crate) restic: Option<Common>,
+    pub(crate) repository: Repository,
     /// What the sample is drawn by: the same text draws the same files [default: the time of --now, or the run]
     #[arg(long, value_name = "TEXT")]
     pub(crate) seed: Option<String>,
@@ -76,6 +76,35 @@ pub(crate) enum From {
     Tree,
     /// In a restic repository.
     Restic,
+}
+
+/// Where the repository is, with --from restic: then all that is said of one must be there.
+#[derive(Debug)]
+pub(crate) struct Repository(pub(crate) Option<Common>);
+
+/// What every call for a repository has to say.
+const REQUIRED: [&str; 6] = ["name", "repository", "secret_name", "namespace", "pvc", "uid"];
+
+impl clap::Args for Repository {
+    fn augment_args(command: Command) -> Command {
+        let required = |arg: Arg| arg.required(false).required_if_eq("from", "restic");
+        REQUIRED.into_iter().fold(Common::augment_args(command), |command, id| command.mut_arg(id, required))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Repository {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        matches.contains_id("repository").then(|| Common::from_arg_matches(matches)).transpose().map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 impl Args {

@@ -128,8 +128,11 @@ impl Drill<'_> {
     /// The tree: where a volume is mounted, or in it.
     fn tree(&self) -> Result<PathBuf, Failure> {
         let tree = self.args.tree.as_deref().unwrap_or(Path::new(""));
-        let mount = tree.ancestors().find(|folder| folder.parent().is_some() && is_mount(folder).unwrap_or(false));
-        self.folder(mount.unwrap_or(tree), "the disk", Reason::RestorePointEmpty)?;
+        let mounted = |folder: &Path| folder.parent().is_some() && is_mount(folder).unwrap_or(false);
+        if !self.args.allow_unmounted && !tree.ancestors().any(mounted) {
+            let text = format!("no disk is mounted at {} or above", shown(tree));
+            return Err(Failure::again(Problem::new(Reason::RestorePointEmpty, text)));
+        }
         let there = sides::folder(tree, true);
         there.map_err(|why| {
             let text = format!("the run's tree is not at {}: {why}", shown(tree));

@@ -46,7 +46,7 @@ fn short(path: &str) -> u64 {
 impl Source {
     /// Finds the snapshot.
     pub(crate) fn open(args: &Args, stop: &Arc<AtomicBool>) -> Result<Self, Failure> {
-        let Some(common) = &args.restic else {
+        let Some(common) = &args.repository.0 else {
             let text = "--from restic needs --repository and all else that says where the repository is";
             return Err(Failure { problem: Problem::new(Reason::InvalidRequest, text), exit: Exit::Usage });
         };

@@ -92,6 +92,10 @@ impl Heard {
                 return None;
             }
             let message = said.error.map_or(said.message, |error| error.message);
+            // `check` says so of its requests too.
+            if said.item.is_none() && self.request(&message, now) {
+                return None;
+            }
             let error = Error { item: said.item.filter(|item| !item.is_empty()), message: shown(&message) };
             match &error.item {
                 Some(item) => self.log(&format!("{item}: {}", error.message)),
@@ -99,16 +103,24 @@ impl Heard {
             }
             return Some(error);
         }
-        if line.contains("operation successful after") {
-            self.trouble = None;
-        } else if let Some((_, why)) = line.split_once("returned error, retrying after ") {
-            self.trouble(why, now);
-            self.log(line);
-        } else if !line.is_empty() {
+        if !self.request(line, now) && !line.is_empty() {
             self.plain.get_or_insert_with(|| clip(line, LINE));
             self.log(line);
         }
         None
+    }
+
+    /// Whether a text is about one request that is tried again.
+    fn request(&mut self, text: &str, now: Instant) -> bool {
+        if text.contains("operation successful after") {
+            self.trouble = None;
+        } else if let Some((_, why)) = text.split_once("returned error, retrying after ") {
+            self.trouble(why, now);
+            self.log(text);
+        } else {
+            return false;
+        }
+        true
     }
 
     fn trouble(&mut self, why: &str, now: Instant) {
@@ -220,6 +232,9 @@ mod tests {
         assert_eq!(error.message, "open /source/bad: permission denied");
         let error = heard.error(r#"{"message_type":"error","message":"\nThe repository is damaged\n"}"#, now).unwrap();
         assert_eq!((error.item, error.message.as_str()), (None, "The repository is damaged"));
+        let retry =
+            r#"{"message_type":"error","message":"Stat(\u003cconfig/\u003e) returned error, retrying after 1s: x"}"#;
+        assert_eq!(heard.error(retry, now), None, "as `check` says it");
         heard.error("unable to open cache", now);
         assert_eq!(heard.last_words(), "unable to open cache");
         heard.error(r#"{"message_type":"exit_error","code":1,"message":"Fatal: x"}"#, now);

@@ -85,7 +85,7 @@ pub(crate) fn choose(snapshots: &[Snapshot], which: &Which, args: &Common) -> Re
 }
 
 fn by_id<'a>(snapshots: &'a [Snapshot], id: &str, uid: &str) -> Result<&'a Snapshot, Problem> {
-    let mut fits = snapshots.iter().filter(|snapshot| snapshot.id.starts_with(id));
+    let mut fits = snapshots.iter().filter(|snapshot| snapshot.is_called(id));
     let (first, second) = (fits.next(), fits.next());
     let Some(snapshot) = first else {
         let text = format!("the repository has no snapshot {id}, among {}", snapshots.len());

@@ -22,6 +22,9 @@ pub(crate) const HOLD: &str = "hold";
 pub(crate) struct Snapshot {
     /// Its whole id.
     pub(crate) id: String,
+    /// The id that it had before it was tagged: restic gives another one with each tag.
+    #[serde(default)]
+    pub(crate) original: Option<String>,
     /// When it was begun, by the clock of the node that made it.
     pub(crate) time: Timestamp,
     /// Of ours, the source's namespace.
@@ -71,6 +74,11 @@ impl Snapshot {
             return None;
         }
         self.tags.iter().find_map(|tag| tag.strip_prefix("run=")?.parse().ok())
+    }
+
+    /// Whether it has an id that begins so, or had it when it was made.
+    pub(crate) fn is_called(&self, id: &str) -> bool {
+        self.id.starts_with(id) || self.original.as_ref().is_some_and(|original| original.starts_with(id))
     }
 
     /// Whether entries are missing in it.

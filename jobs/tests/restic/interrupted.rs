@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Child;
 
 use model::record::CopyState;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 
 use crate::copy::BLIND;
 use crate::place::{Job, RUNS, has, root, wait_until};
@@ -26,10 +26,12 @@ pub(crate) fn kill(mut child: Child) {
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
     let groups: Vec<Pid> = children.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect();
     kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
-    for group in groups {
-        let _ = kill_process_group(group, Signal::KILL);
+    for group in &groups {
+        let _ = kill_process_group(*group, Signal::KILL);
     }
     child.wait().unwrap();
+    // As long as somebody has not taken leave of them, they count as alive.
+    wait_until("they are gone", || groups.iter().all(|group| test_kill_process(*group).is_err()));
 }
 
 /// F42.
@@ -45,6 +47,8 @@ fn a_killed_copy_is_no_snapshot_and_the_next_try_is_complete() {
     assert!(fs::read_dir(scene.inside("locks")).unwrap().next().is_some(), "its lock is left behind");
     let result = scene.copy(RUNS[1]).run().complete();
     scene.holds(&RUNS[..2]);
+    // A copy shares the repository with others: it has not looked for stale locks, and a person's check does.
+    assert!(scene.restic(&["unlock"]).status.success());
     scene.has_the_volume_in(&result.snapshot.unwrap());
 }
 
@@ -76,7 +80,7 @@ fn an_incomplete_snapshot_of_a_killed_try_is_marked_by_the_next() {
     let scene = Scene::new("killed-incomplete");
     scene.write("file", b"x");
     scene.write("locked", b"x");
-    fs::set_permissions(scene.source().join("locked"), std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(scene.source().join("locked"), std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
     scene.fake_restic(
         r#""$RESTIC" "$@"; code=$?; case "$*" in *backup*) [ $code = 3 ] && kill -9 $PPID;; esac; exit $code"#,
     );

@@ -16,10 +16,29 @@ fn a_lock_that_is_left_behind_is_removed() {
     let (child, _) = start(&scene, scene.copy(RUNS[1]));
     kill(child);
     assert!(fs::read_dir(scene.inside("locks")).unwrap().next().is_some());
-    let ended = scene.prune("last=1").run();
+    done(&scene.prune("last=1").run());
+    scene.copy(RUNS[1]).run().complete();
+}
+
+/// Of another host's lock restic cannot know that its process is dead: it is removed once it is stale, and never by
+/// force.
+#[test]
+fn a_locked_repository_is_looked_at_for_stale_locks_and_tried_again() {
+    let scene = Scene::new("lock-stale");
+    scene.write("file", b"x");
+    scene.copy(RUNS[0]).run().complete();
+    let [calls, once] = ["calls", "once"].map(|name| scene.place.path.join(name).display().to_string());
+    scene.fake_restic(&format!(
+        r#"echo "$@" >> {calls}
+        case "$*" in *check*) [ -e {once} ] || {{ touch {once}; echo '{{"message_type":"exit_error","code":11,"message":"repository is already locked by PID 7 on other"}}' >&2; exit 11; }};; esac
+        exec "$RESTIC" "$@""#
+    ));
+    let ended = scene.verify("1/1").run();
     done(&ended);
-    assert!(ended.output.contains("removing stale locks"), "{}", ended.output);
-    assert!(fs::read_dir(scene.inside("locks")).unwrap().next().is_none());
+    assert!(ended.output.contains("locked by PID 7 on other"), "{}", ended.output);
+    let calls = fs::read_to_string(calls).unwrap();
+    let verbs: Vec<&str> = calls.lines().map(|line| line.trim_start_matches("--json --no-cache ")).collect();
+    assert_eq!(verbs, ["check --read-data-subset=1/1", "unlock", "check --read-data-subset=1/1 --retry-lock=1m"]);
 }
 
 /// Prune beside copy: it waits, is told who holds the lock, and harms nobody.

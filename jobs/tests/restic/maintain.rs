@@ -39,8 +39,8 @@ fn the_floor_the_holds_and_the_brake_hold_and_what_cannot_be_read_deletes_nothin
         failed(&scene.prune(bad).run(), 3, "InvalidSetting");
     }
     scene.holds(&RUNS[..4]);
-    let held = scene.snapshots()[0]["id"].as_str().unwrap().to_owned();
-    assert!(scene.restic(&["tag", "--add", "hold", &held]).status.success());
+    let first = scene.snapshots()[0]["id"].as_str().unwrap().to_owned();
+    assert!(scene.restic(&["tag", "--add", "hold", &first]).status.success());
     let hold = format!("--hold={}", RUNS[1]);
     assert!(done(&scene.prune("1h").args(&[&hold, "--max-deletes=1", "--min-keep=2"]).run()).pruned.is_empty());
     let result = done(&scene.prune("1h").args(&[&hold, "--max-deletes=1"]).run());

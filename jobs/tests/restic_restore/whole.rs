@@ -204,3 +204,14 @@ fn a_dry_run_tells_what_would_be_done_and_writes_nothing() {
     }
     assert!(ended.stdout.trim_start().starts_with('{'), "{ended:?}");
 }
+
+/// restic gives a snapshot another id with each tag, and records have the first.
+#[test]
+fn a_snapshot_that_was_held_since_is_found_by_the_id_that_its_copy_told() {
+    let vault = Vault::copied("tagged");
+    let id = vault.copy();
+    vault.repository.restic(&["tag", "--add", "hold", &id]);
+    assert!(!vault.repository.restic(&["snapshots"]).contains(&format!("\"id\":\"{id}\"")), "it has another now");
+    vault.bare(&["--yes", &format!("--snapshot={id}")]).run().whole();
+    same(&vault.list_original(), &vault.list_volume());
+}

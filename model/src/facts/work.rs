@@ -104,6 +104,8 @@ pub struct Pod {
     pub created: Timestamp,
     /// The node it runs on.
     pub node: Option<String>,
+    /// Whether our container runs, or ran. A pod that has a node may still hang there for its volumes.
+    pub started: bool,
     /// Our container's termination message and exit code.
     pub ended: Option<(i32, String)>,
     /// Why its container does not start: reason and message (F38).
@@ -126,6 +128,7 @@ impl From<&ApiPod> for Pod {
             job: label("batch.kubernetes.io/job-name").unwrap_or_default(),
             created: created(meta),
             node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
+            started: state.is_some_and(|s| s.running.is_some() || s.terminated.is_some()),
             ended: state
                 .and_then(|s| s.terminated.as_ref())
                 .map(|t| (t.exit_code, t.message.clone().unwrap_or_default())),

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{Request, RunView, is_for, online, runs, slot};
 use super::{Action, Copy, Plan};
-use crate::admit::{Slot, Waiting};
+use crate::admit::{Rank, Slot, Waiting};
 use crate::config::{Deadlines, Destination};
 use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Ours, Snapshot};
 use crate::names::{self, Component, SourceId};
@@ -223,7 +223,8 @@ pub(super) fn start(
         Step::Make(Part::Content) => {
             let slot = slot(destination, &source.namespace, &source.uid, None);
             let (source, run) = (source.clone(), view.run.clone());
-            plan.ready.push((Waiting { source, run, since: view.snapshot.created, slot }, make(Part::Content)));
+            let waiting = Waiting { rank: Rank::Copy, source, run, since: view.snapshot.created, slot };
+            plan.ready.push((waiting, Action::StartCopy(make(Part::Content))));
         }
         Step::Make(part) => plan.actions.push(Action::StartCopy(make(part))),
         Step::Copy => plan.actions.push(Action::StartCopy(Box::new(copy))),

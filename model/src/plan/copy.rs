@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::ended::{self, Ended};
 use super::{Action, Copy, Plan, central, disk, restore};
-use crate::admit::{Slot, Waiting};
+use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
 use crate::config::{Destination, Store};
 use crate::copies::{self, Next, RunFacts};
-use crate::facts::{Claim, Job, JobState, Ours, Pod, Snapshot};
+use crate::facts::{Claim, Job, JobState, Ours, Snapshot};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState};
@@ -218,12 +219,14 @@ impl Request<'_> {
             }
         };
         let waiting = Waiting {
+            rank: Rank::Copy,
             source: self.source.clone(),
             run: view.run.clone(),
             since: promoter.created,
             slot: slot(destination, &self.source.namespace, &self.source.uid, node),
         };
-        plan.ready.push((waiting, Box::new(self.copy(destination, promoter.id.name.clone()))));
+        let copy = self.copy(destination, promoter.id.name.clone());
+        plan.ready.push((waiting, Action::StartCopy(Box::new(copy))));
         Ok(())
     }
 
@@ -341,17 +344,25 @@ pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Res
     }
 }
 
-/// What the copies that run now occupy.
+/// What the copies and tasks that run now occupy.
 pub fn running(world: &World) -> impl Iterator<Item = Slot> {
     let jobs = world.jobs.iter().filter_map(|job| {
-        let ours = job.ours.as_ref().filter(|o| o.instance == world.instance && o.component == Component::Copy)?;
+        let ours = job.ours.as_ref().filter(|o| o.instance == world.instance)?;
         let destination = world.config.destination(ours.destination.as_deref()?)?;
-        // Until the result of a copy is known, it says nothing about a destination that may be down.
-        if job.state != JobState::Active && (destination.restic().is_none() || recorded(world, ours)) {
+        let open = match ours.component {
+            // Until the result of a copy is known, it says nothing about a destination that may be down.
+            Component::Copy => destination.restic().is_some() && !recorded(world, ours),
+            Component::Maintain => false,
+            _ => return None,
+        };
+        if job.state != JobState::Active && !open {
             return None;
         }
         let node = world.pods_of(job).find_map(|p| p.node.clone());
-        Some(slot(destination, source_namespace(world, job), &ours.source_uid, node))
+        let slot = slot(destination, source_namespace(world, job), &ours.source_uid, node);
+        // A task says nothing about the destination: it takes no copy's try.
+        let breaker = slot.breaker.clone().filter(|_| ours.component == Component::Copy);
+        Some(Slot { breaker, ..slot })
     });
     jobs.chain(central::preparing(world))
 }
@@ -382,35 +393,13 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
     let Some(snapshot) = snapshot.filter(|s| !s.copies.contains_key(destination)) else {
         return delete(plan);
     };
-    let pods: Vec<&Pod> = world.pods_of(job).collect();
-    let told = pods
-        .iter()
-        .filter_map(|p| p.ended.as_ref())
-        .filter_map(|(_, text)| serde_json::from_str::<CopyResult>(text).ok())
-        .max_by_key(|r| r.finished);
-    let result = match (job.state, told) {
-        (JobState::Active, _) => {
-            let started = pods.iter().any(|p| p.node.is_some() && p.stuck.is_none());
-            // A try that is made anew, after a node was lost, has its own time to start.
-            let tried = pods.iter().map(|p| p.created).max().unwrap_or(job.created);
-            let until = world.config.deadlines.copy_start.after(tried);
-            if started {
-                return;
-            }
-            if now < until {
-                plan.wake_at(Some(until));
-                return;
-            }
-            CopyResult::without_data(CopyState::Failed, &not_started(&pods), now)
-        }
-        (_, Some(told)) => told,
-        // Jobs and pods come through two watches: the pod's end may be seen after its Job's.
-        (_, None) if now < job.told_until() => {
-            plan.wake_at(Some(job.told_until()));
-            return;
-        }
+    let failed = |problem: &Problem| CopyResult::without_data(CopyState::Failed, problem, now);
+    let result = match ended::ended::<CopyResult>(world, job, now) {
+        Ended::NotYet(again) => return plan.wake_at(again),
+        Ended::Told(told) => told,
+        Ended::Failed(problem) => failed(&problem),
         // The tree is there and the message is lost: another Job finds it, and tells again. But only one.
-        (JobState::Complete, None) => match snapshot.lost.get(destination) {
+        Ended::Silent => match snapshot.lost.get(destination) {
             None => {
                 plan.actions.push(Action::NoteLost {
                     namespace: snapshot.namespace.clone(),
@@ -424,14 +413,9 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
             Some(lost) if *lost == job.id.uid => return delete(plan),
             Some(_) => {
                 let message = "two Jobs ended well and left no result: does the template keep terminationMessagePath?";
-                CopyResult::without_data(CopyState::Failed, &Problem::new(Reason::JobFailed, message), now)
+                failed(&Problem::new(Reason::JobFailed, message))
             }
         },
-        (JobState::Failed, None) => {
-            let (why, message) = job.failure.clone().unwrap_or_default();
-            let reason = if why == "DeadlineExceeded" { Reason::DeadlineExceeded } else { Reason::JobFailed };
-            CopyResult::without_data(CopyState::Failed, &Problem::new(reason, message), now)
-        }
     };
     plan.actions.push(Action::Record {
         namespace: snapshot.namespace.clone(),
@@ -440,19 +424,4 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
         destination: destination.clone(),
         result: Box::new(result),
     });
-}
-
-/// Why no pod of a Job runs (F38, F39, F40).
-pub(super) fn not_started(pods: &[&Pod]) -> Problem {
-    for pod in pods {
-        if let Some((why, message)) = &pod.stuck {
-            return Problem::new(Reason::PodNotStarted, format!("pod {}: {why}: {message}", pod.name));
-        }
-        if let Some(message) = &pod.unschedulable {
-            let conflict = message.contains("volume node affinity conflict");
-            let reason = if conflict { Reason::NodeConflict } else { Reason::PodNotStarted };
-            return Problem::new(reason, format!("pod {}: {message}", pod.name));
-        }
-    }
-    Problem::new(Reason::PodNotStarted, "the Job made no pod that runs: look at the Job's events")
 }

@@ -8,6 +8,9 @@ mod central;
 mod copy;
 mod cronjob;
 mod disk;
+mod drill;
+mod ended;
+mod maintain;
 mod resolve;
 mod restore;
 mod source;
@@ -28,8 +31,11 @@ use crate::select::Protection;
 pub use after::{NextRun, next_run};
 pub use central::{Central, Part};
 pub use copy::running;
+pub use drill::Drill;
+pub use maintain::{Maintain, TaskEnd, Work, next_part};
 pub use restore::{Asker, Lender, Origin, Promote, Restore, Restores, any as any_restore, restores};
 pub use source::{from_our_snapshot, plan, verdict};
+pub use status::proven;
 
 /// One step. Doing it twice is the same as doing it once.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +75,8 @@ pub enum Action {
         /// The source's UID.
         uid: String,
     },
+    /// Create the Job of a task.
+    StartTask(Box<Maintain>),
     /// Write a copy's result on its snapshot.
     Record {
         /// The snapshot's namespace.
@@ -147,6 +155,8 @@ pub enum Action {
         status: Box<Status>,
         /// What changed.
         notes: Vec<Note>,
+        /// The tasks whose end is new in it.
+        tasks: Vec<TaskEnd>,
     },
 }
 
@@ -219,6 +229,9 @@ impl Action {
                 format!("copy/{}/{}/{}{part}", copy.source.uid, copy.run, copy.destination)
             }
             Self::TakeAway { id, .. } => format!("take-away/{}", id.uid),
+            Self::StartTask(task) => {
+                format!("{}/{}/{}/{}", task.task().as_str(), task.source.uid, task.due, task.destination)
+            }
             Self::Record { snapshot, destination, .. } | Self::NoteLost { snapshot, destination, .. } => {
                 format!("record/{}/{destination}", snapshot.uid)
             }
@@ -249,6 +262,7 @@ impl Action {
             Self::MakeDisk(..) => "MakeDisk",
             Self::StartCopy(_) => "StartCopy",
             Self::TakeAway { .. } => "TakeAway",
+            Self::StartTask(_) => "StartTask",
             Self::Record { .. } => "Record",
             Self::NoteLost { .. } => "NoteLost",
             Self::DeleteJob { .. } => "DeleteJob",
@@ -271,6 +285,7 @@ impl Action {
                 Some(&source.uid)
             }
             Self::StartCopy(copy) => Some(&copy.source.uid),
+            Self::StartTask(task) => Some(&task.source.uid),
             Self::Record { uid, .. } | Self::NoteLost { uid, .. } | Self::TakeAway { uid, .. } => Some(uid),
             // Restores are planned together, and no source's own.
             Self::DeleteCronJob(_)
@@ -290,7 +305,7 @@ impl Action {
     #[must_use]
     pub fn asker(&self) -> Option<&str> {
         match self {
-            Self::Promote(promote) => Some(&promote.asker),
+            Self::Promote(promote) => promote.asker.as_deref(),
             Self::PrepareRestore(restore) | Self::StartRestore(restore) => Some(restore.asker.uid()),
             _ => None,
         }
@@ -321,12 +336,23 @@ pub fn status_key(uid: &str) -> String {
 /// Where a source stands, for the totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// It is protected; the newest good run and the newest failure, if there are.
-    Protected(Option<Run>, Option<Reason>),
+    /// It is protected; the newest good run and the newest failure, if there are; what its drills say.
+    Protected(Option<Run>, Option<Reason>, Vec<Proof>),
     /// It is not.
     Unprotected(Reason),
     /// The source is gone, its restore points are not.
     Vanished,
+}
+
+/// What the drills of a source at a destination say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The destination.
+    pub destination: String,
+    /// When a copy there was last proven to be restorable.
+    pub proven: Option<Timestamp>,
+    /// Whether the newest drill failed.
+    pub failed: bool,
 }
 
 /// What to do about one source.
@@ -334,8 +360,8 @@ pub enum Standing {
 pub struct Plan {
     /// Steps that can be taken at once.
     pub actions: Vec<Action>,
-    /// Copies that may start as soon as they are admitted.
-    pub ready: Vec<(Waiting, Box<Copy>)>,
+    /// Copies and tasks that may start as soon as they are admitted, as the steps that start them.
+    pub ready: Vec<(Waiting, Action)>,
     /// When to look again, if nothing happens before.
     pub wake: Option<Timestamp>,
     /// Where the source stands.

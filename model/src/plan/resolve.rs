@@ -267,7 +267,7 @@ impl Ask<'_> {
         let source =
             SourceId { namespace: self.namespace.to_owned(), name: self.request.pvc.clone(), uid: point.uid.clone() };
         Err(Obstacle::Promote(Box::new(Promote {
-            asker: self.asker.uid().to_owned(),
+            asker: Some(self.asker.uid().to_owned()),
             source,
             run: point.run.clone(),
             snapshot: snapshot.to_owned(),
@@ -374,7 +374,7 @@ impl Ask<'_> {
         Ok(Found { target: target.source(), point, origin, spc_no_relabeling: false })
     }
 
-    /// A copy that has to end first: it may be on another node, or prune what is restored.
+    /// A copy or drill that has to end first: it may be on another node, and a copy prunes.
     fn copying(&self, destination: &Destination, disk: &Claim, uid: &str) -> Option<String> {
         let shared = matches!(&destination.store, Store::Claim(c) if c.access_mode == AccessMode::ReadWriteMany);
         self.world
@@ -382,7 +382,8 @@ impl Ask<'_> {
             .within(&disk.namespace)
             .filter(|j| j.state == JobState::Active && j.mounts.contains(&disk.id.name))
             .filter(|j| {
-                j.ours.as_ref().is_some_and(|o| o.component == Component::Copy && (!shared || o.source_uid == uid))
+                let there = |c| matches!(c, Component::Copy | Component::Maintain);
+                j.ours.as_ref().is_some_and(|o| there(o.component) && (!shared || o.source_uid == uid))
             })
             .map(|j| j.id.name.clone())
             .next()

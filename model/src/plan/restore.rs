@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::Action;
+use super::ended::{self, Ended};
 use super::resolve::{Ask, Found, Obstacle};
-use super::{Action, copy};
 use crate::duration::Span;
-use crate::facts::{Claim, Holder, Identity, Job, JobState, Pod, Restorer};
+use crate::facts::{Claim, Holder, Identity, Job, Restorer};
 use crate::names::{self, Component, Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
@@ -154,8 +155,8 @@ fn point_name(point: &RestorePoint) -> String {
 /// A promoter that is made again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Promote {
-    /// The UID of who asks for the restore.
-    pub asker: String,
+    /// The UID of who asks for the restore; none does if it is for a drill.
+    pub asker: Option<String>,
     /// The source of its snapshot.
     pub source: SourceId,
     /// The run.
@@ -186,6 +187,11 @@ pub struct Restores {
 impl Restores {
     fn wake_at(&mut self, at: Timestamp) {
         self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
+    }
+
+    fn hold(&mut self, hold: Hold) {
+        self.actions.extend(hold.step);
+        hold.again.into_iter().for_each(|at| self.wake_at(at));
     }
 }
 
@@ -290,7 +296,7 @@ fn deployment(world: &World, restorer: &Restorer, now: Timestamp, plan: &mut Res
 
 /// A restore pod that is there: its restore point stays, and it does not stay for ever.
 fn keep(world: &World, restorer: &Restorer, status: &RestoreRecord, now: Timestamp, plan: &mut Restores) {
-    hold(world, &restorer.namespace, status.point.as_deref(), now, plan);
+    plan.hold(hold(world, &restorer.namespace, status.point.as_deref(), now));
     let max_age = &world.config.restores.max_age;
     let pods = world.holders.get(&restorer.namespace).into_iter().flat_map(crate::world::Store::iter);
     let of_this = pods.filter(|p| !p.ended && is_of(&p.id.name, &restorer.id.name));
@@ -345,8 +351,8 @@ fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut Restores) 
     }
     plan.namespaces.insert(claim.namespace.clone());
     if let (Some(job), Some(status)) = (job, status.filter(|s| s.state == RestoreState::Ready)) {
-        hold(world, &claim.namespace, status.point.as_deref(), now, plan);
-        if let Some((state, problem, result)) = ended(world, job, now, plan) {
+        plan.hold(hold(world, &claim.namespace, status.point.as_deref(), now));
+        if let Some((state, problem, result)) = outcome(world, job, now, plan) {
             write(RestoreRecord { state, problem, result, ..status.clone() }, plan);
         }
         return;
@@ -365,43 +371,23 @@ fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut Restores) 
 }
 
 /// How a restore Job ended; nothing while it has not.
-fn ended(
+fn outcome(
     world: &World,
     job: &Job,
     now: Timestamp,
     plan: &mut Restores,
 ) -> Option<(RestoreState, Option<Problem>, Option<RestoreResult>)> {
-    let pods: Vec<&Pod> = world.pods_of(job).collect();
-    let told = pods
-        .iter()
-        .filter_map(|p| p.ended.as_ref())
-        .filter_map(|(_, text)| serde_json::from_str::<RestoreResult>(text).ok())
-        .max_by_key(|r| r.finished);
-    let failed = |reason, message: String| Some((RestoreState::Failed, Some(Problem::new(reason, message)), None));
-    match (job.state, told) {
-        (JobState::Active, _) => {
-            if pods.iter().any(|p| p.node.is_some() && p.stuck.is_none()) {
-                return None;
+    let failed = |problem| Some((RestoreState::Failed, Some(problem), None));
+    match ended::ended::<RestoreResult>(world, job, now) {
+        Ended::NotYet(again) => {
+            if let Some(again) = again {
+                plan.wake_at(again);
             }
-            let tried = pods.iter().map(|p| p.created).max().unwrap_or(job.created);
-            let until = world.config.deadlines.copy_start.after(tried);
-            if now < until {
-                plan.wake_at(until);
-                return None;
-            }
-            let problem = copy::not_started(&pods);
-            failed(problem.reason, problem.message)
-        }
-        (_, Some(told)) => Some((told.state, told.problem.clone(), Some(told))),
-        (_, None) if now < job.told_until() => {
-            plan.wake_at(job.told_until());
             None
         }
-        (_, None) => {
-            let (why, message) = job.failure.clone().unwrap_or_default();
-            let reason = if why == "DeadlineExceeded" { Reason::DeadlineExceeded } else { Reason::JobFailed };
-            failed(reason, if message.is_empty() { "the Job ended and left no result".to_owned() } else { message })
-        }
+        Ended::Told(told) => Some((told.state, told.problem.clone(), Some(told))),
+        Ended::Silent => failed(Problem::new(Reason::JobFailed, "the Job ended and left no result")),
+        Ended::Failed(problem) => failed(problem),
     }
 }
 
@@ -424,7 +410,7 @@ fn answer(
     match ask.resolve() {
         Ok(Found { target, point, origin, spc_no_relabeling }) => {
             plan.namespaces.insert(namespace.to_owned());
-            hold(world, namespace, Some(&point_name(&point)), now, plan);
+            plan.hold(hold(world, namespace, Some(&point_name(&point)), now));
             // Until all pods of the namespace are known, nobody knows who holds the target.
             let known = world.holders.get(namespace).filter(|s| s.synced()).ok_or(None)?;
             let of_target = |p: &&Holder| !p.ended && p.claims.contains(&target.name);
@@ -437,7 +423,7 @@ fn answer(
         Err(Obstacle::Refused(problem)) => Err(refused(problem)),
         Err(Obstacle::Waiting(problem)) => Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem))))),
         Err(Obstacle::Promote(promote)) => {
-            hold(world, namespace, Some(&promote.snapshot), now, plan);
+            plan.hold(hold(world, namespace, Some(&promote.snapshot), now));
             let message = format!("the promoter of {} is made again", promote.snapshot);
             plan.actions.push(Action::Promote(promote));
             let problem = fault.cloned().unwrap_or_else(|| Problem::new(Reason::WaitingForPromoter, message));
@@ -446,20 +432,32 @@ fn answer(
     }
 }
 
-/// Sees that a snapshot is not rotated under a restore. Trees need no hold: copies, which prune, wait.
-fn hold(world: &World, namespace: &str, point: Option<&str>, now: Timestamp, plan: &mut Restores) {
-    let Some(snapshot) = point.and_then(|name| world.snapshots.get(namespace, name)) else { return };
+/// What keeps a snapshot from being rotated: the step that holds it, and when to look again.
+#[derive(Default)]
+pub(super) struct Hold {
+    step: Option<Action>,
+    again: Option<Timestamp>,
+}
+
+impl Hold {
+    pub(super) fn add_to(self, plan: &mut super::Plan) {
+        plan.actions.extend(self.step);
+        plan.wake_at(self.again);
+    }
+}
+
+/// Sees that a snapshot is not rotated under who reads it. Trees need no hold: copies, which prune, wait.
+pub(super) fn hold(world: &World, namespace: &str, point: Option<&str>, now: Timestamp) -> Hold {
+    let Some(snapshot) = point.and_then(|name| world.snapshots.get(namespace, name)) else { return Hold::default() };
     let half = Span::from_secs(HOLD / 2).after(now);
     if let Some(hold) = snapshot.hold.filter(|h| h.holds(half)) {
-        if let Some(until) = hold.until {
-            plan.wake_at(
-                Timestamp::from_second(until.as_second() - i64::try_from(HOLD / 2).unwrap_or(0)).unwrap_or(until),
-            );
-        }
-        return;
+        let half = i64::try_from(HOLD / 2).unwrap_or(0);
+        let again = |until: Timestamp| Timestamp::from_second(until.as_second() - half).unwrap_or(until);
+        return Hold { step: None, again: hold.until.map(again) };
     }
     let until = Span::from_secs(HOLD).after(now);
-    plan.actions.push(Action::Hold { namespace: namespace.to_owned(), snapshot: snapshot.id.clone(), until });
+    let step = Action::Hold { namespace: namespace.to_owned(), snapshot: snapshot.id.clone(), until };
+    Hold { step: Some(step), again: None }
 }
 
 /// The pods that mount a PVC and have not ended, but one.

@@ -2,10 +2,12 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Plan, Standing, copy, cronjob, status};
+use super::{Plan, Proof, Standing, copy, cronjob, maintain, status};
 use crate::facts::{Claim, Namespace};
+use crate::maintain::TaskState;
 use crate::reason::{Problem, Reason};
-use crate::select::{self, Input, Verdict};
+use crate::record::Status;
+use crate::select::{self, Input, Protection, Verdict};
 use crate::world::World;
 
 /// Judges a PVC by the state of the cluster.
@@ -54,15 +56,35 @@ pub fn plan(world: &World, uid: &str, now: Timestamp, install: &str) -> Plan {
     let waiting = copy::plan(world, uid, protection, now, &mut plan);
     match (claim, &verdict) {
         (Some(claim), Some(verdict)) => {
-            let record = status::next(world, claim, verdict, waiting, now, &mut plan);
+            let tasks = maintain::plan(world, claim, protection, now, &mut plan);
+            let news = status::News { waiting, tasks };
+            let record = status::next(world, claim, verdict, news, now, &mut plan);
             plan.standing = match verdict {
-                Verdict::Protected(..) => {
-                    Standing::Protected(record.good.clone(), record.failure.as_ref().map(|f| f.problem.reason))
+                Verdict::Protected(protection, _) => {
+                    let failure = record.failure.as_ref().map(|f| f.problem.reason);
+                    Standing::Protected(record.good.clone(), failure, proofs(world, protection, &record))
                 }
                 Verdict::Unprotected(problem, _) => Standing::Unprotected(problem.reason),
             };
         }
-        _ => plan.standing = Standing::Vanished,
+        _ => maintain::clear(world, uid, &mut plan),
     }
     plan
+}
+
+/// What the drills of a protected source say, at each destination that has them.
+fn proofs(world: &World, protection: &Protection, record: &Status) -> Vec<Proof> {
+    let configured = protection.destinations.iter().filter_map(|name| world.config.destination(name));
+    let drilled = configured.filter(|d| d.drill.is_some());
+    drilled
+        .map(|destination| {
+            let maintenance = record.maintenance.get(&destination.name);
+            let newest = maintenance.and_then(|m| m.drill.as_ref());
+            Proof {
+                destination: destination.name.clone(),
+                proven: maintenance.and_then(|m| m.proven.as_ref()).map(|p| p.finished),
+                failed: newest.is_some_and(|n| n.state == TaskState::Failed),
+            }
+        })
+        .collect()
 }

@@ -3,23 +3,32 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{RunView, runs};
-use super::{Action, Note, Plan};
+use super::{Action, Note, Plan, TaskEnd, maintain};
 use crate::copies::point_state;
 use crate::facts::{Claim, JobState};
+use crate::maintain::Task;
 use crate::names::{self, Component, Run};
 use crate::quantity;
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyState, CopyStatus, Failure, SnapshotResult, Status};
+use crate::record::{CopyState, CopyStatus, Failure, SnapshotResult, Status, TaskStatus};
 use crate::rotate::PointState;
 use crate::select::Verdict;
 use crate::world::World;
+
+/// What a plan found out, for the record.
+pub(super) struct News {
+    /// What the newest copy waits for.
+    pub(super) waiting: Option<Problem>,
+    /// The tasks that ended.
+    pub(super) tasks: Vec<TaskEnd>,
+}
 
 /// The record as it should be; the step that writes it is in the plan if it differs from the one that stands.
 pub(super) fn next(
     world: &World,
     claim: &Claim,
     verdict: &Verdict,
-    waiting: Option<Problem>,
+    News { waiting, tasks }: News,
     now: Timestamp,
     plan: &mut Plan,
 ) -> Status {
@@ -41,6 +50,7 @@ pub(super) fn next(
         }
     }
     progress(world, &runs, now, &mut status);
+    maintain::record(world, &mut status, &tasks);
     status.failure = failure(world, claim, &runs, now, &status, plan);
     // A wait is told once; what is ahead of it may change without a word.
     status.waiting = match (before.waiting.clone(), waiting) {
@@ -69,8 +79,9 @@ pub(super) fn next(
     if worth_telling && !own && old.as_ref() != Some(&status) {
         plan.actions.push(Action::WriteStatus {
             source: claim.source(),
-            notes: notes(&before, &status, &runs),
+            notes: notes(&before, &status, &runs).into_iter().chain(tasks.iter().filter_map(task_note)).collect(),
             status: Box::new(status.clone()),
+            tasks,
         });
     }
     status
@@ -243,4 +254,28 @@ fn notes(before: &Status, after: &Status, runs: &[RunView<'_>]) -> Vec<Note> {
         note(false, "BackupComplete", "Backup", parts.join("; "));
     }
     notes
+}
+
+/// The end of a task, in words. That a prune or a verify found nothing is as it should be, and no word is lost.
+fn task_note(end: &TaskEnd) -> Option<Note> {
+    let TaskEnd { destination, task, status, .. } = end;
+    let (action, of) = match task {
+        Task::Prune => ("Prune", String::new()),
+        Task::Verify => ("Verify", status.part.map(|p| format!(", part {p}")).unwrap_or_default()),
+        Task::Drill => ("Drill", status.run.as_ref().map(|r| format!(", run {r}")).unwrap_or_default()),
+    };
+    if let Some(problem) = &status.problem {
+        let text = format!("{} of {destination}{of}: {}; {}", task.as_str(), problem.message, problem.reason.help());
+        return Some(Note { warning: true, reason: problem.reason.as_str(), action, text });
+    }
+    let proof = (*task == Task::Drill).then(|| format!("{destination}{of}: {}", proven(status)));
+    proof.map(|text| Note { warning: false, reason: "Proven", action, text })
+}
+
+/// What a drill proved: `restorable, proven on 2018-12-09: 100 files, 4.2 GiB`.
+#[must_use]
+pub fn proven(drill: &TaskStatus) -> String {
+    let (day, size) = (drill.finished.strftime("%Y-%m-%d"), quantity::human(drill.bytes));
+    let whole = if drill.whole { ", all there is" } else { "" };
+    format!("restorable, proven on {day}: {} files, {size}{whole}", drill.files)
 }

@@ -55,6 +55,16 @@ impl Cluster {
         S3::read(&self.dir)
     }
 
+    /// Where the dev cluster's storage keeps a bound volume of files on this machine.
+    pub fn volume_path(&self, namespace: &str, claim: &str) -> Result<PathBuf> {
+        if !self.dev {
+            bail!("only the dev cluster's volumes are on this machine");
+        }
+        let volume = self.kubectl.run(&["-n", namespace, "get", "pvc", claim, "-o", "jsonpath={.spec.volumeName}"])?;
+        let handle = self.kubectl.run(&["get", "pv", &volume, "-o", "jsonpath={.spec.csi.volumeHandle}"])?;
+        Ok(self.dir.join("pool/volumes").join(handle))
+    }
+
     /// Every request since the start, oldest first. Needs a dev cluster that was started with `--audit`.
     pub fn audit_log(&self) -> Result<Vec<AuditedRequest>> {
         if !self.dev {

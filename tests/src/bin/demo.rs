@@ -1,5 +1,6 @@
 //! The demo: the controller is installed with its playbook, a real volume is backed up on a real cluster, on its
-//! schedule, every restore point of it is compared with the snapshot, byte by byte, and what gets lost is restored.
+//! schedule, to a disk and to S3, every restore point of it is compared with the snapshot, byte by byte, a drill proves
+//! that the copy in S3 can be restored, and what gets lost is restored.
 //!
 //! It expects the cluster and the images to be there (`make demo` sees to that) and leaves both running.
 
@@ -8,7 +9,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use backup_controller_tests::nodes::{self, App, Comparison, Tree};
+use backup_controller_tests::nodes::{self, App, BACKUP_DEADLINE, Comparison, Keys, Tree, wait::wait_for};
 use dev_cluster::Cluster;
 
 const NAMESPACE: &str = "demo";
@@ -41,13 +42,19 @@ fn run() -> Result<()> {
     step("what an earlier demo left is removed", || {
         kubectl.run(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"])
     })?;
-    let app = step("an application fills its volume with files, and goes on writing", || {
-        App::create(kubectl, NAMESPACE, "shared")
-    })?;
+    let keys = Keys::of(&cluster.s3()?, NAMESPACE);
+    let app =
+        step("a tenant has the keys of a bucket in a Secret; his application fills its volume, and goes on", || {
+            kubectl.run(&["create", "namespace", NAMESPACE])?;
+            kubectl.run(&["annotate", "namespace", NAMESPACE, "backup-controller.io/destination=disk,s3"])?;
+            App::existing(kubectl, NAMESPACE).secret("backup-s3", &keys)?;
+            App::fill(kubectl, NAMESPACE, "shared")
+        })?;
     println!("    {} entries", app.sh("find /data | wc -l")?.trim());
 
-    let run = step("its schedule (every minute, for the demo) comes round: snapshot, promoter, copy", || {
+    let run = step("its schedule (every minute, for the demo) comes round: snapshot, promoter, copies", || {
         let run = app.good_run(None)?;
+        app.copied(&run, &["disk", "s3"])?;
         // One is enough to look at: the volume's own annotation overrides the schedule from here on.
         app.annotate("backup-controller.io/schedule=H H * * *")?;
         Ok(run)
@@ -57,11 +64,20 @@ fn run() -> Result<()> {
 
     let disk = Tree { claim: "backup-disk".into(), path: format!("{NAMESPACE}/data/{}/{run}", app.uid()?) };
     let promoter = Tree::volume(&point);
-    let (by_promoter, by_disk) = step("every restore point is compared with the snapshot, byte by byte", || {
-        let truth = app.truth(&point)?;
-        let promoter = app.compare("compare-promoter", &truth, &promoter)?;
-        Ok((promoter, app.compare("compare-disk", &truth, &disk)?))
+    let stock = app.stock_restic(&keys)?;
+    let restored = step("restic as it comes, without us, restores the repository into a new volume", || {
+        app.restored_by(&stock, &cluster, "by-restic")
     })?;
+    let [by_promoter, by_disk, by_restic] =
+        step("every restore point is compared with the snapshot, byte by byte", || {
+            let truth = app.truth(&point)?;
+            let compare = |name: &str, tree: &Tree| app.compare(name, &truth, tree);
+            Ok([
+                compare("compare-promoter", &promoter)?,
+                compare("compare-disk", &disk)?,
+                compare("compare-restic", &restored)?,
+            ])
+        })?;
 
     let now: u64 = app.sh("tail -n 1 /data/ticker")?.split(' ').next().unwrap_or("0").parse()?;
     println!(
@@ -71,10 +87,14 @@ fn run() -> Result<()> {
     let equal = [
         row("promoter", &format!("pvc/{point}"), &by_promoter),
         row("BackupDisk", &format!("pvc/{} {run}", disk.claim), &by_disk),
+        row("restic, S3", &format!("s3 {run}"), &by_restic),
     ];
     if equal.contains(&false) {
-        bail!("a restore point differs from its snapshot:\n{}\n{}", by_promoter.differences, by_disk.differences);
+        let found = [by_promoter, by_disk, by_restic].map(|found| found.differences).join("\n");
+        bail!("a restore point differs from its snapshot:\n{found}");
     }
+    println!();
+    prove(&app, &run)?;
     lose_and_restore(&app, kubectl.kubeconfig(), &run)?;
     println!();
     backup(kubectl.kubeconfig(), &["status"])?;
@@ -87,6 +107,26 @@ fn row(kind: &str, point: &str, found: &Comparison) -> bool {
     let result = if found.equal() { "bytes equal" } else { "DIFFERENT" };
     println!("{kind:<12} {point:<28} {:>8} {:>12}  {result}", found.entries, found.bytes);
     found.equal()
+}
+
+/// The copy in S3 is restored to scratch by a drill, on its own schedule, and compared there.
+fn prove(app: &App, run: &str) -> Result<()> {
+    let proven = step("a drill (every minute, for the demo) restores some of the copy in S3 and compares it", || {
+        wait_for(
+            "a drill that finds no difference",
+            BACKUP_DEADLINE,
+            || app.seen(),
+            || {
+                let proven = app.status()?["maintenance"]["s3"]["proven"].take();
+                Ok((proven["run"] == run).then_some(proven))
+            },
+        )
+    })?;
+    println!(
+        "    restorable, proven at {}: {} entries, {} bytes",
+        proven["finished"], proven["files"], proven["bytes"]
+    );
+    Ok(())
 }
 
 /// A folder is lost, and comes back with one command while the application is down for a moment.

@@ -74,7 +74,7 @@ pub fn dev_images() -> Value {
     json!({"IMAGE": "localhost/backup-controller:dev", "MOVER_IMAGE": "localhost/backup-mover:dev"})
 }
 
-/// The demo's settings: those of `tests/install/dev`.
+/// The demo's settings: those of `tests/install/dev`, and a repository that is drilled as soon as it has something.
 #[must_use]
 pub fn demo_settings() -> Value {
     let logs = json!({
@@ -95,6 +95,15 @@ pub fn demo_settings() -> Value {
             "selection": {"mode": "opt-in"},
             "bounds": {"minInterval": "1m"},
             "classes": {"shared": {"readOnly": true}},
+            "destinations": [
+                {"name": "disk", "type": "disk", "claim": {"size": "5Gi", "storageClass": "shared-retain"}},
+                {
+                    "name": "s3",
+                    "type": "restic",
+                    "secret": "backup-s3",
+                    "drill": {"schedule": "* * * * *", "sample": 1000},
+                },
+            ],
         },
         "KEEP_CONFIG": false,
         "PATCHES": [{"patch": logs.to_string()}],

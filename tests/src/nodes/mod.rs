@@ -4,6 +4,7 @@
 pub mod ansible;
 mod compare;
 pub mod leftovers;
+mod restic;
 mod restore;
 pub mod wait;
 
@@ -15,6 +16,7 @@ use dev_cluster::Kubectl;
 use serde_json::Value;
 
 pub use compare::{Comparison, Tree};
+pub use restic::{Keys, Stock};
 pub use restore::{Said, Tenant, restore_template};
 use wait::wait_for;
 
@@ -83,7 +85,7 @@ impl App {
     }
 
     /// Creates the application in a namespace that is there.
-    fn fill(kubectl: &Kubectl, namespace: &str, class: &str) -> Result<Self> {
+    pub fn fill(kubectl: &Kubectl, namespace: &str, class: &str) -> Result<Self> {
         let app = Self::existing(kubectl, namespace);
         // The copy pods fit this level; a tenant's namespace should not need to allow more.
         kubectl.run(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=baseline"])?;

@@ -104,14 +104,19 @@ impl App {
         let named = if destinations.is_empty() { "none".to_owned() } else { destinations.join(",") };
         self.annotate(&format!("backup-controller.io/destination={named}"))?;
         let run = self.run_now("test")?;
-        let copied = |status: &Value| destinations.iter().all(|d| status["copies"][d]["run"] == run.as_str());
+        self.copied(&run, destinations)?;
+        Ok(run)
+    }
+
+    /// Waits until a run is copied to all of these destinations.
+    pub fn copied(&self, run: &str, destinations: &[&str]) -> Result<()> {
+        let copied = |status: &Value| destinations.iter().all(|d| status["copies"][d]["run"] == run);
         wait_for(
             "a copy at every destination",
             BACKUP_DEADLINE,
             || self.seen(),
             || Ok(copied(&self.status()?).then_some(())),
-        )?;
-        Ok(run)
+        )
     }
 
     /// As [`App::truth`], in another namespace than the snapshot's.

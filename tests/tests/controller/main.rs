@@ -14,6 +14,7 @@ mod killed;
 mod life;
 mod limits;
 mod lineage;
+mod maintain;
 mod pages;
 mod protect;
 mod quiet;
@@ -26,7 +27,7 @@ mod templates;
 
 use anyhow::Result;
 use backup_controller_tests::{Controller, NewClaim, Scene};
-use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use model::snapshot::VolumeSnapshot;
 
@@ -75,4 +76,10 @@ fn args(cronjob: &CronJob) -> Vec<String> {
 /// Whether a CronJob's program gets an argument.
 fn has_arg(cronjob: &CronJob, arg: &str) -> bool {
     args(cronjob).iter().any(|a| a == arg)
+}
+
+/// Whether a Job's program gets an argument.
+fn has_task_arg(job: &Job, arg: &str) -> bool {
+    let pod = job.spec.as_ref().and_then(|s| s.template.spec.as_ref());
+    pod.and_then(|p| p.containers[0].args.as_ref()).is_some_and(|args| args.iter().any(|a| a == arg))
 }

@@ -75,6 +75,24 @@ async fn a_copy_that_does_not_start_fails_at_its_deadline_and_its_job_goes() -> 
     Ok(())
 }
 
+/// F38: a volume that cannot be mounted. The pod has its node, and the kubelet says no more than that.
+#[tokio::test]
+async fn a_copy_that_hangs_for_its_volumes_fails_at_the_same_deadline() -> Result<()> {
+    let scene = Scene::new().await?;
+    let _controller = with_disk(&scene, "deadlines: {copyStart: 4s}").await?;
+    let (claim, ..) = source_with_run(&scene, "data", RUN).await?;
+    bind_disk(&scene).await?;
+    let job = scene.copy_of(&claim, RUN, "disk").await?;
+    let pod = scene.pod_of(&job).await?;
+    scene.place_pod(&pod, "node-1").await?;
+    scene.hold_pod(&pod, "ContainerCreating", "").await?;
+    let status = scene.status_that("PodNotStarted", &claim, failed(Reason::PodNotStarted)).await?;
+    let message = status.failure.map(|f| f.problem.message).unwrap_or_default();
+    assert!(message.contains("node-1") && message.contains("volumes"), "{message}");
+    scene.gone(&job).await?;
+    Ok(())
+}
+
 /// The opposite: a pod that runs is never taken for one that does not start, however long it runs.
 #[tokio::test]
 async fn a_copy_that_runs_is_not_ended_by_the_deadline_of_its_start() -> Result<()> {
@@ -85,6 +103,7 @@ async fn a_copy_that_runs_is_not_ended_by_the_deadline_of_its_start() -> Result<
     let job = scene.copy_of(&claim, RUN, "disk").await?;
     let pod = scene.pod_of(&job).await?;
     scene.place_pod(&pod, "node-1").await?;
+    scene.run_pod(&pod).await?;
     // Another copy, whose pod does not start, passes the same deadline later.
     let other = scene.namespace("other").await?;
     let marker = scene.bound(&other, NewClaim::new("marker")).await?;

@@ -9,6 +9,7 @@ mod ansible;
 mod backup;
 mod disks;
 mod life;
+mod restic;
 mod restore;
 mod restore_from;
 

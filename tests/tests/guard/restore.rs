@@ -9,6 +9,7 @@ use crate::stage::{Actor, OTHERS, Stage, Verb};
 const ASKS: &str = "the Deployments that the backup controller changes are those that ask for a restore";
 const IMAGES: &str = "pods run the images of this installation";
 const VOLUMES: &str = "pods mount PersistentVolumeClaims and what holds no secret";
+const NAMED: &str = "pods mount no Secrets but those that BACKUP_SECRETS of its Deployment names: backup-s3,";
 const TOKEN: &str = "pods have no token";
 const PRIVILEGES: &str = "pods are not privileged";
 
@@ -72,6 +73,31 @@ async fn a_deployment_that_asks_is_answered_and_filled() -> Result<()> {
     stage.passes("a restore Job", me, Verb::Create, &job).await?;
     stage.passes("a recorded Job goes", me, Verb::Delete, &job).await?;
     stage.passes("a promoter is made again", me, Verb::Create, &stage.fixture("promoter")?).await
+}
+
+/// With the Secret of the destination, as it is called in this installation, and no other.
+#[tokio::test]
+async fn who_restores_from_a_repository_mounts_its_secret() -> Result<()> {
+    let stage = Stage::new("restore-secret").await?;
+    let asks = asking(&stage, "restore-mypvc");
+    stage.has(&asks).await?;
+    let (pod, job) = (stage.fixture("restore-restic")?, stage.fixture("restore-restic-job")?);
+    let apply = || Verb::Apply("backup-controller/restore");
+    stage.passes("a restore Job", Actor::Controller, Verb::Create, &job).await?;
+    stage.passes("the pod", Actor::Controller, apply(), &pod).await?;
+    let mut stop = annotation(&asks, names::RESTORE_STATUS, "{}");
+    stop["spec"] = json!({"replicas": 0});
+    stage.passes("its end", Actor::Controller, Verb::Apply("backup-controller/restore-status"), &stop).await?;
+    for (verb, object) in [(apply(), &pod), (Verb::Create, &job)] {
+        let mut other = object.clone();
+        let place = "/spec/template/spec/volumes/1/secret/secretName";
+        *other.pointer_mut(place).context("no Secret")? = json!("db-password");
+        if other["kind"] == "Job" {
+            other["metadata"]["name"] = json!("restore-other");
+        }
+        stage.refused("another Secret", Actor::AlmightyController, verb, &other, NAMED).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -101,6 +101,7 @@ fn pruned(world: &mut World, at: &str, kept: &[&str]) {
         run: None,
         files: 0,
         bytes: 0,
+        whole: false,
     };
     let kept = kept.iter().map(|run| run.parse().unwrap()).collect();
     let done = Maintenance { prune: Some(prune), kept, ..Maintenance::default() };

@@ -1,0 +1,104 @@
+//! How a Job of ours ended: what its pods told, or what there is to say if they told nothing.
+//!
+//! The same for copies, restores and tasks; what follows from it is each one's own.
+
+use k8s_openapi::jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use crate::facts::{Job, JobState, Pod};
+use crate::maintain::MaintainResult;
+use crate::reason::{Problem, Reason};
+use crate::record::{CopyResult, RestoreResult};
+use crate::world::World;
+
+/// The termination message of a pod.
+pub(super) trait Told: DeserializeOwned {
+    /// When the pod ended: of several tries the last one counts.
+    fn finished(&self) -> Timestamp;
+}
+
+impl Told for CopyResult {
+    fn finished(&self) -> Timestamp {
+        self.finished
+    }
+}
+
+impl Told for RestoreResult {
+    fn finished(&self) -> Timestamp {
+        self.finished
+    }
+}
+
+impl Told for MaintainResult {
+    fn finished(&self) -> Timestamp {
+        self.finished
+    }
+}
+
+/// How a Job stands.
+#[derive(Debug)]
+pub(super) enum Ended<T> {
+    /// It runs, or its message is on its way: look again at that time, if nothing happens before.
+    NotYet(Option<Timestamp>),
+    /// Its last pod with something to say said this.
+    Told(T),
+    /// It ended well, and what it said is lost.
+    Silent,
+    /// It failed without a word, or never ran: this is why.
+    Failed(Problem),
+}
+
+/// How a Job stands at the time `now`.
+pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<T> {
+    let pods: Vec<&Pod> = world.pods_of(job).collect();
+    let told = pods
+        .iter()
+        .filter_map(|p| p.ended.as_ref())
+        .filter_map(|(_, text)| serde_json::from_str::<T>(text).ok())
+        .max_by_key(T::finished);
+    match (job.state, told) {
+        (JobState::Active, _) => match starts_until(world, job, &pods) {
+            Some(until) if now >= until => Ended::Failed(not_started(&pods)),
+            until => Ended::NotYet(until),
+        },
+        (_, Some(told)) => Ended::Told(told),
+        // Jobs and pods come through two watches: the pod's end may be seen after its Job's.
+        (_, None) if now < job.told_until() => Ended::NotYet(Some(job.told_until())),
+        (JobState::Complete, None) => Ended::Silent,
+        (JobState::Failed, None) => {
+            let (why, message) = job.failure.clone().unwrap_or_default();
+            let reason = if why == "DeadlineExceeded" { Reason::DeadlineExceeded } else { Reason::JobFailed };
+            let message = if message.is_empty() { "the Job ended and left no result".to_owned() } else { message };
+            Ended::Failed(Problem::new(reason, message))
+        }
+    }
+}
+
+/// Until when the newest pod has to run; `None` if it does, or did. Each try has its own time to start.
+fn starts_until(world: &World, job: &Job, pods: &[&Pod]) -> Option<Timestamp> {
+    let newest = pods.iter().max_by_key(|p| p.created);
+    match newest {
+        Some(pod) if pod.started => None,
+        _ => Some(world.config.deadlines.copy_start.after(newest.map_or(job.created, |p| p.created))),
+    }
+}
+
+/// Why no pod of a Job runs (F38, F39, F40).
+fn not_started(pods: &[&Pod]) -> Problem {
+    for pod in pods.iter().filter(|p| !p.started) {
+        if let Some((why, message)) = &pod.stuck {
+            return Problem::new(Reason::PodNotStarted, format!("pod {}: {why}: {message}", pod.name));
+        }
+        if let Some(message) = &pod.unschedulable {
+            let conflict = message.contains("volume node affinity conflict");
+            let reason = if conflict { Reason::NodeConflict } else { Reason::PodNotStarted };
+            return Problem::new(reason, format!("pod {}: {message}", pod.name));
+        }
+        if let Some(node) = &pod.node {
+            let message =
+                format!("pod {}: node {node} does not start its container: can it mount the volumes?", pod.name);
+            return Problem::new(Reason::PodNotStarted, message);
+        }
+    }
+    Problem::new(Reason::PodNotStarted, "the Job made no pod that runs: look at the Job's events")
+}

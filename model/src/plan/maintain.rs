@@ -1,0 +1,397 @@
+//! A source's tasks at its destinations: prune, verify, drill. Which is due, what it needs, how it ended.
+//!
+//! A task is due at the newest minute of its schedule that has passed since it was last done, and not before the first
+//! copy: what was missed is done once. One that has to wait is done later. There is never more than one Job of a task:
+//! it bears the minute in its name, and goes once its end is in the source's record.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::ended::{self, Ended};
+use super::{Action, Plan, copy, drill, restore};
+use crate::admit::{Rank, Waiting};
+use crate::config::{Destination, Times};
+use crate::facts::{Claim, Job, JobState};
+use crate::maintain::{MaintainResult, PARTS, Part, Task, TaskState};
+use crate::names::{self, Component, Run, SourceId};
+use crate::options::Options;
+use crate::reason::{Problem, Reason};
+use crate::record::{CopyState, Maintenance, Status, TaskStatus, clip};
+use crate::retention::Retention;
+use crate::schedule::{Schedule, Zone};
+use crate::select::Protection;
+use crate::world::World;
+
+/// More runs than there are between two prunes.
+const MOST_RUNS: u32 = 1000;
+
+/// A task that can be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Maintain {
+    /// The source.
+    pub source: SourceId,
+    /// The destination's name.
+    pub destination: String,
+    /// The minute for which it is due.
+    pub due: Run,
+    /// What is done.
+    pub work: Work,
+    /// What the source says of its copies in restic repositories.
+    pub options: Options,
+    /// Whether its pod needs no network, and its namespace has no `NetworkPolicy` yet that says so.
+    pub isolate: bool,
+}
+
+/// What a task does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Forgets what the retention lets go, and removes its data.
+    Prune {
+        /// What is kept.
+        retention: Retention,
+        /// The zone whose days that counts.
+        zone: Zone,
+        /// Runs that stay, because somebody holds them.
+        holds: Vec<Run>,
+        /// How many go at most: what each run since the last prune may delete.
+        max_deletes: u32,
+    },
+    /// Reads a part of the repository.
+    Verify(Part),
+    /// Restores a run and compares it with its snapshot.
+    Drill(drill::Drill),
+}
+
+impl Maintain {
+    /// Which task it is.
+    #[must_use]
+    pub fn task(&self) -> Task {
+        match self.work {
+            Work::Prune { .. } => Task::Prune,
+            Work::Verify(_) => Task::Verify,
+            Work::Drill(_) => Task::Drill,
+        }
+    }
+}
+
+/// The end of a task, for the source's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskEnd {
+    /// Where.
+    pub destination: String,
+    /// Which.
+    pub task: Task,
+    /// How it ended.
+    pub status: TaskStatus,
+    /// Of a prune: the newest runs that are left.
+    pub kept: Vec<Run>,
+}
+
+/// Plans the tasks of a source. Those that ended come back, for the record.
+pub(super) fn plan(
+    world: &World,
+    claim: &Claim,
+    protection: Option<&Protection>,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Vec<TaskEnd> {
+    let status = claim.status.as_ref();
+    let others = status.is_some_and(|s| !s.instance.is_empty() && s.instance != world.instance);
+    let source = Source { world, claim, status, protection: protection.filter(|_| !others), now };
+    let jobs = jobs(world, &claim.id.uid);
+    let mut ends: Vec<TaskEnd> = jobs.iter().filter_map(|(task, job)| source.end(*task, job, plan)).collect();
+    let Some(protection) = source.protection else { return ends };
+    let destinations = protection.destinations.iter().filter_map(|name| world.config.destination(name));
+    for destination in destinations {
+        for (task, schedule) in schedules(destination) {
+            let is_this = |(t, j): &(Task, &Job)| *t == task && destination_of(j) == Some(&destination.name);
+            if jobs.iter().any(is_this) {
+                continue;
+            }
+            let Some(due) = source.due(task, destination, schedule, protection, plan) else { continue };
+            let end = |problem: Problem| source.failed(task, &destination.name, &due, &problem);
+            ends.extend(source.start(task, destination, &due, protection, plan).err().map(end));
+        }
+    }
+    ends
+}
+
+/// A source that is gone has no record: the Jobs of its tasks go when they have ended.
+pub(super) fn clear(world: &World, uid: &str, plan: &mut Plan) {
+    for (_, job) in jobs(world, uid).into_iter().filter(|(_, job)| job.state != JobState::Active) {
+        delete(job, plan);
+    }
+}
+
+/// The Jobs of a source's tasks that bear the name that only they can have.
+fn jobs<'a>(world: &'a World, uid: &str) -> Vec<(Task, &'a Job)> {
+    let keys = world.belongings(uid).into_iter().flat_map(|b| &b.jobs);
+    keys.filter_map(|(namespace, name)| world.jobs.get(namespace, name))
+        .filter_map(|job| {
+            let ours = job.ours.as_ref().filter(|o| o.component == Component::Maintain)?;
+            let (task, due, destination) = (ours.task?, ours.run.as_ref()?, ours.destination.as_ref()?);
+            let (namespace, name) = (job.source_namespace.clone()?, job.source_name.clone()?);
+            let source = SourceId { namespace, name, uid: uid.to_owned() };
+            (job.id.name == names::maintain_job(&source, task, due, destination)).then_some((task, job))
+        })
+        .collect()
+}
+
+fn delete(job: &Job, plan: &mut Plan) {
+    if !job.terminating {
+        plan.actions.push(Action::DeleteJob { namespace: job.namespace.clone(), id: job.id.clone() });
+    }
+}
+
+/// When the tasks of a destination are due.
+fn schedules(destination: &Destination) -> impl Iterator<Item = (Task, &str)> {
+    let restic = destination.restic();
+    // The source's own promoter is not where central copies are made; a drill of those takes more than this.
+    let drill = destination.drill.as_ref().filter(|_| !destination.is_central());
+    let prune = restic.map(|r| (Task::Prune, r.prune.schedule.as_str()));
+    let verify = restic.map(|r| (Task::Verify, r.verify.schedule.as_str()));
+    let all = [prune, verify, drill.map(|d| (Task::Drill, d.schedule.as_str()))];
+    all.into_iter().flatten().filter(|(_, schedule)| *schedule != Times::NEVER)
+}
+
+fn destination_of(job: &Job) -> Option<&String> {
+    job.ours.as_ref()?.destination.as_ref()
+}
+
+/// The part that is verified next: after one that was read the one after it, whatever was found in it; one that could
+/// not be read comes again.
+#[must_use]
+pub fn next_part(before: Option<&TaskStatus>) -> Part {
+    let first = Part { number: 1, of: PARTS };
+    let Some((status, part)) = before.and_then(|b| Some((b, b.part?))) else { return first };
+    if part.of != PARTS {
+        return first;
+    }
+    if status.state == TaskState::Done || found_damage(status) { part.next() } else { part }
+}
+
+/// Whether a task read what it was to read, and found it damaged.
+fn found_damage(status: &TaskStatus) -> bool {
+    status.problem.as_ref().is_some_and(|p| p.reason == Reason::RepositoryDamaged)
+}
+
+/// Puts the ends of tasks into a record; and what follows from its copies.
+pub(super) fn record(world: &World, status: &mut Status, ends: &[TaskEnd]) {
+    let cared_for = |name: &String| world.config.destination(name).is_some_and(|d| schedules(d).next().is_some());
+    let copied = status.copies.iter().filter(|(name, c)| c.state == CopyState::Complete && cared_for(name));
+    for (destination, copy) in copied {
+        let maintenance = status.maintenance.entry(destination.clone()).or_default();
+        maintenance.since.get_or_insert(copy.finished);
+    }
+    for TaskEnd { destination, task, status: end, kept } in ends {
+        let maintenance = status.maintenance.entry(destination.clone()).or_default();
+        if *task == Task::Prune && end.state == TaskState::Done {
+            maintenance.kept.clone_from(kept);
+        }
+        if *task == Task::Drill && end.state == TaskState::Done {
+            maintenance.proven = Some(end.clone());
+        }
+        if *task == Task::Verify {
+            let clean = maintenance.damage.as_ref().is_some_and(|d| d.part == end.part && end.state == TaskState::Done);
+            if found_damage(end) {
+                maintenance.damage = Some(end.clone());
+            } else if clean {
+                // Each part since was clean, or it would stand here: the whole repository is.
+                maintenance.damage = None;
+            }
+        }
+        *maintenance.newest_mut(*task) = Some(end.clone());
+    }
+    for (destination, maintenance) in &mut status.maintenance {
+        let pruned = maintenance.prune.as_ref().map(|p| p.finished);
+        if status.copies.get(destination).is_some_and(|c| Some(c.finished) > pruned) {
+            maintenance.kept.clear();
+        }
+    }
+}
+
+/// What a source's tasks are planned from.
+struct Source<'a> {
+    world: &'a World,
+    claim: &'a Claim,
+    status: Option<&'a Status>,
+    /// `None`: it is not ours to protect, nothing new is started.
+    protection: Option<&'a Protection>,
+    now: Timestamp,
+}
+
+impl<'a> Source<'a> {
+    fn maintenance(&self, destination: &str) -> Option<&'a Maintenance> {
+        self.status?.maintenance.get(destination)
+    }
+
+    /// A Job that ended: its end for the record; once that stands there, the Job goes.
+    fn end(&self, task: Task, job: &Job, plan: &mut Plan) -> Option<TaskEnd> {
+        let ours = job.ours.as_ref()?;
+        let (due, destination) = (ours.run.as_ref()?, ours.destination.as_ref()?);
+        let newest = self.maintenance(destination).and_then(|m| m.newest(task));
+        let recorded = newest.is_some_and(|n| n.due >= *due);
+        // Of a source that is not protected any more there is no record; what runs comes to its end.
+        let useless = self.protection.is_none() && job.state != JobState::Active;
+        if recorded || useless {
+            delete(job, plan);
+            return None;
+        }
+        self.protection?;
+        let failed = |problem: &Problem| Some(self.failed(task, destination, due, problem));
+        match ended::ended::<MaintainResult>(self.world, job, self.now) {
+            Ended::NotYet(again) => {
+                plan.wake_at(again);
+                drill::hold(self.world, job, self.now, plan);
+                None
+            }
+            Ended::Told(told) => Some(self.told(destination, due, told, task)),
+            Ended::Silent => {
+                let message = "the Job ended well and left no result: does the template keep terminationMessagePath?";
+                failed(&Problem::new(Reason::JobFailed, message))
+            }
+            Ended::Failed(problem) => failed(&problem),
+        }
+    }
+
+    fn told(&self, destination: &str, due: &Run, told: MaintainResult, task: Task) -> TaskEnd {
+        let problem = told.problem.map(|p| Problem::new(p.reason, clip(&p.message, 512)));
+        let status = TaskStatus {
+            due: due.clone(),
+            state: told.state,
+            finished: told.finished,
+            problem,
+            part: told.part.or_else(|| self.part(task, destination)),
+            run: told.run,
+            files: told.files,
+            bytes: if task == Task::Drill { told.bytes } else { 0 },
+            whole: told.whole,
+        };
+        TaskEnd { destination: destination.to_owned(), task, status, kept: told.kept }
+    }
+
+    /// A task that failed without a word of its own.
+    fn failed(&self, task: Task, destination: &str, due: &Run, problem: &Problem) -> TaskEnd {
+        let result = MaintainResult::new(task, self.now, Some(problem.clone()));
+        self.told(destination, due, result, task)
+    }
+
+    fn part(&self, task: Task, destination: &str) -> Option<Part> {
+        let newest = self.maintenance(destination).and_then(|m| m.verify.as_ref());
+        (task == Task::Verify).then(|| next_part(newest))
+    }
+
+    /// The minute for which a task is due; if it is not, the source is looked at again when it is.
+    fn due(
+        &self,
+        task: Task,
+        destination: &Destination,
+        schedule: &str,
+        protection: &Protection,
+        plan: &mut Plan,
+    ) -> Option<Run> {
+        let maintenance = self.maintenance(&destination.name)?;
+        // Nothing is due before there is a copy.
+        let since = maintenance.since?;
+        let done = maintenance.newest(task).map_or(since, |newest| newest.due.time().max(since));
+        // Each task and destination has its own time. The configuration was checked when it was read.
+        let seed = format!("{}/{}/{}", self.claim.source().seed(), task.as_str(), destination.name);
+        let schedule = Schedule::parse(schedule, &seed).ok()?;
+        let next = schedule.next_after(done, &protection.zone)?;
+        if next > self.now {
+            plan.wake_at(Some(next));
+            return None;
+        }
+        // Of all that was missed, the newest.
+        schedule.previous_at_or_before(self.now, &protection.zone).map(Run::at)
+    }
+
+    /// Puts a task that is due among the ready ones, unless it has to wait. An error is its end.
+    fn start(
+        &self,
+        task: Task,
+        destination: &Destination,
+        due: &Run,
+        protection: &Protection,
+        plan: &mut Plan,
+    ) -> Result<(), Problem> {
+        let (world, source) = (self.world, self.claim.source());
+        let namespace = world.namespaces.get("", &source.namespace);
+        // Restores come first: what they read is left alone.
+        let read = restore::reads(world, &source.namespace, &destination.name).is_some();
+        // The copies say so.
+        let cut_off = destination.restic().is_some()
+            && !destination.is_central()
+            && copy::online(world, &source.namespace).is_err();
+        if namespace.is_none_or(|n| n.terminating) || read || cut_off {
+            return Ok(());
+        }
+        // A restic pod reads its Secret as root, a drill's keeps owners.
+        let strict = namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted");
+        if strict && !destination.is_central() {
+            let message = "the namespace enforces Pod Security restricted, which refuses a pod that runs as root";
+            return Err(Problem::new(Reason::PodSecurity, message));
+        }
+        let (work, node) = match task {
+            Task::Prune => match self.prune(destination, due, protection) {
+                Some(work) => (work, None),
+                None => return Ok(()),
+            },
+            Task::Verify => match self.part(task, &destination.name) {
+                Some(part) => (Work::Verify(part), None),
+                None => return Ok(()),
+            },
+            Task::Drill => {
+                let ask = drill::Ask { world, claim: self.claim, destination, protection, due, now: self.now };
+                match ask.resolve(plan)? {
+                    Some((drill, node)) => (Work::Drill(drill), node),
+                    None => return Ok(()),
+                }
+            }
+        };
+        let policy = names::network_policy(&world.instance);
+        let local = destination.restic().is_none();
+        let slot = copy::slot(destination, &source.namespace, &source.uid, node);
+        let waiting = Waiting { rank: Rank::Task, source: source.clone(), run: due.clone(), since: due.time(), slot };
+        let maintain = Maintain {
+            isolate: local && world.policies.get(&source.namespace, &policy).is_none(),
+            source,
+            destination: destination.name.clone(),
+            due: due.clone(),
+            work,
+            options: protection.options.clone(),
+        };
+        plan.ready.push((waiting, Action::StartTask(Box::new(maintain))));
+        Ok(())
+    }
+
+    /// A prune goes by what the source says now; what cannot be read deletes nothing (law 4).
+    fn prune(&self, destination: &Destination, due: &Run, protection: &Protection) -> Option<Work> {
+        if protection.unreadable {
+            return None;
+        }
+        let retention = destination.retention.clone().unwrap_or_else(|| protection.retention.clone());
+        let runs = copy::runs(self.world, &self.claim.id.uid);
+        let held = runs.iter().filter(|r| r.snapshot.held(self.now) || r.promoter.is_some_and(|p| p.held(self.now)));
+        let mut holds: Vec<Run> = held.map(|r| r.run.clone()).collect();
+        holds.dedup();
+        let runs = self.runs_since_prune(destination, due, protection);
+        let max_deletes = self.world.config.bounds.max_deletes_per_run.saturating_mul(runs);
+        Some(Work::Prune { retention, zone: protection.zone.clone(), holds, max_deletes })
+    }
+
+    /// How many runs were due since the last prune, at least one: a brake for one run would let the copies of an hourly
+    /// schedule pile up in a repository that is pruned each night.
+    fn runs_since_prune(&self, destination: &Destination, due: &Run, protection: &Protection) -> u32 {
+        let maintenance = self.maintenance(&destination.name);
+        let before = maintenance.and_then(|m| m.prune.as_ref().map(|p| p.due.time()).or(m.since));
+        let Ok(schedule) = Schedule::parse(&protection.schedule, "") else { return 1 };
+        let (mut at, mut runs) = (before.unwrap_or_else(|| due.time()), 0);
+        while let Some(next) = schedule.next_after(at, &protection.zone).filter(|n| *n <= due.time()) {
+            (at, runs) = (next, runs + 1);
+            if runs == MOST_RUNS {
+                break;
+            }
+        }
+        runs.max(1)
+    }
+}

@@ -1,0 +1,138 @@
+//! The Jobs of tasks for copies: prune, verify, drill.
+
+use model::config::{Config, Destination, Scratch, Store};
+use model::names::{self, Component};
+use model::plan::{Drill, Maintain, Work};
+use serde_json::{Value, json};
+
+use crate::Install;
+use crate::args::{self, DESTINATION_DIR, SCRATCH_DIR, SOURCE_DIR};
+use crate::check::Pin;
+use crate::engine::{Template, Templates};
+use crate::error::{Fault, RenderError};
+use crate::objects::{COPY_CAPABILITIES, Marks, Order, disk_claim_name, fail, program, values};
+use crate::pods::{Mount, PodRules};
+use crate::restic::Repository;
+
+/// How often a task is tried again: its time comes again soon.
+const RETRIES: u32 = 2;
+
+/// The volumes of a pod with their mounts, and the rules that follow from them.
+#[derive(Default)]
+struct Volumes {
+    all: Vec<Value>,
+    mounts: Vec<Value>,
+    claims: Vec<Mount>,
+    ephemeral: Option<Value>,
+}
+
+impl Volumes {
+    /// A PVC that is read and not written.
+    fn read(&mut self, name: &str, claim: String, path: &'static str, sub_path: Option<String>) {
+        self.all.push(json!({"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": true}}));
+        let mut mount = json!({"name": name, "mountPath": path, "readOnly": true});
+        if let Some(sub_path) = &sub_path {
+            mount["subPath"] = json!(sub_path);
+        }
+        self.mounts.push(mount);
+        self.claims.push(Mount { claim, path, sub_path, read_only: true });
+    }
+
+    /// Room to restore to. A volume that is made for it is nobody's source.
+    fn scratch(&mut self, scratch: &Scratch) {
+        let volume = match &scratch.storage_class {
+            None => json!({"name": "scratch", "emptyDir": {"sizeLimit": scratch.size}}),
+            Some(class) => {
+                let ephemeral = json!({"volumeClaimTemplate": {
+                    "metadata": {"annotations": {names::ENABLED: "false"}},
+                    "spec": {
+                        "accessModes": ["ReadWriteOnce"],
+                        "storageClassName": class,
+                        "resources": {"requests": {"storage": scratch.size}},
+                    },
+                }});
+                self.ephemeral = Some(ephemeral.clone());
+                json!({"name": "scratch", "ephemeral": ephemeral})
+            }
+        };
+        self.all.push(volume);
+        self.mounts.push(json!({"name": "scratch", "mountPath": SCRATCH_DIR}));
+    }
+
+    fn drill(&mut self, drill: &Drill) {
+        self.read("source", drill.promoter.clone(), SOURCE_DIR, None);
+        self.scratch(&drill.scratch);
+    }
+}
+
+pub(crate) fn job(
+    templates: &Templates,
+    install: &Install,
+    config: &Config,
+    destination: &Destination,
+    task: &Maintain,
+) -> Result<Value, RenderError> {
+    let source = &task.source;
+    let repository = Repository::new(&install.namespace, destination, source, &task.options, None);
+    let mut volumes = Volumes::default();
+    if let Some(repository) = &repository {
+        (volumes.all, volumes.mounts) = repository.volumes().into_iter().unzip();
+    } else {
+        let disk = disk_claim_name(Template::Maintain, destination)?;
+        let host_disk = matches!(destination.store, Store::HostPath(_));
+        let shelf = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
+        volumes.read("destination", disk, DESTINATION_DIR, Some(shelf));
+        volumes.all.push(json!({"name": "tmp", "emptyDir": {}}));
+        volumes.mounts.push(json!({"name": "tmp", "mountPath": "/tmp"}));
+    }
+    let (args, capabilities, selinux): (_, &[&str], _) = match (&task.work, &repository) {
+        (Work::Prune { retention, zone, holds, max_deletes }, Some(repository)) => {
+            (args::restic_prune_args(config, repository, &task.due, (retention, zone, holds, *max_deletes)), &[], None)
+        }
+        (Work::Verify(part), Some(repository)) => (args::restic_verify_args(repository, *part), &[], None),
+        (Work::Drill(drill), repository) => {
+            volumes.drill(drill);
+            let args = args::drill_args(repository.as_ref(), source, &task.due, drill);
+            (args, COPY_CAPABILITIES, drill.spc_no_relabeling.then_some("spc_t"))
+        }
+        (Work::Prune { .. } | Work::Verify(_), None) => {
+            return Err(fail(Template::Maintain, Fault::Input(format!("{} is no repository", destination.name))));
+        }
+    };
+    let mut values = values! {
+        "backoffLimit": RETRIES,
+        "activeDeadlineSeconds": config.deadlines.copy.as_secs(),
+        "capabilities": capabilities,
+        "selinuxType": selinux,
+        "volumes": volumes.all,
+        "mounts": volumes.mounts,
+        "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
+        "destination": destination.name,
+        "task": task.task().as_str(),
+        "due": task.due.as_str(),
+    };
+    let pod = program(&mut values, install, &install.mover_image, &args, &config.resources.copy);
+    let mut marks = Marks::new(&install.instance, Component::Maintain).source(source).run(&task.due);
+    marks.label(names::TASK, task.task().as_str());
+    let namespace = repository.as_ref().map_or(source.namespace.as_str(), |r| r.namespace);
+    Order {
+        template: Template::Maintain,
+        kind: ("batch/v1", "Job"),
+        name: names::maintain_job(source, task.task(), &task.due, &destination.name),
+        namespace: Some(namespace.to_owned()),
+        marks: marks.destination(destination),
+        values,
+        pins: Pin::job("/spec"),
+        pod: Some(PodRules {
+            pointer: "/spec/template",
+            root: true,
+            capabilities,
+            selinux_type: selinux,
+            mounts: volumes.claims,
+            secret: repository.as_ref().map(|r| r.secret.to_owned()),
+            ephemeral: volumes.ephemeral,
+            ..pod
+        }),
+    }
+    .render(templates)
+}

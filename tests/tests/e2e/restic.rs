@@ -1,0 +1,107 @@
+//! Copies in restic repositories on an S3 server.
+
+use backup_controller_tests::nodes::{App, BACKUP_DEADLINE, Keys, wait::wait_for};
+use dev_cluster::Cluster;
+
+use crate::cluster;
+
+/// The application in a namespace of its own, with the keys to its own folder of the server.
+fn open(namespace: &str) -> (App, Keys) {
+    let app = App::create_quiet(cluster(), namespace, "shared").unwrap();
+    let keys = Keys::of(&Cluster::existing().unwrap().s3().unwrap(), namespace);
+    app.secret("backup-s3", &keys).unwrap();
+    (app, keys)
+}
+
+/// A repository is restic's own: what it restores by itself, without us, is the snapshot. A run in which nothing changed
+/// has that of the run before.
+#[test]
+#[ignore = "needs the two-node cluster: make e2e"]
+fn stock_restic_restores_every_byte_of_a_copy() {
+    let (app, keys) = open("e2e-restic");
+    let run = app.back_up(&["s3"]).unwrap();
+    let truth = app.truth(&app.restore_point(&run).unwrap()).unwrap();
+    let stock = app.stock_restic(&keys).unwrap();
+    stock.run(&["check", "--read-data"]).unwrap();
+    let snapshots = stock.snapshots().unwrap();
+    assert_eq!(snapshots.len(), 1, "{snapshots:?}");
+    let tags = snapshots[0]["tags"].to_string();
+    for tag in [format!("run={run}"), format!("uid={}", app.uid().unwrap()), "source=e2e-restic/data".to_owned()] {
+        assert!(tags.contains(&tag), "no {tag} in {tags}");
+    }
+
+    let restored = app.restored_by(&stock, &Cluster::existing().unwrap(), "restored").unwrap();
+    let found = app.compare("compare", &truth, &restored).unwrap();
+    assert!(found.equal() && found.entries > 5000, "restic's own restore differs:\n{}", found.differences);
+
+    app.scale(0).unwrap();
+    app.back_up(&["s3"]).unwrap();
+    let before = stock.snapshots().unwrap().len();
+    app.back_up(&["s3"]).unwrap();
+    assert_eq!(stock.snapshots().unwrap().len(), before, "nothing had changed");
+    app.delete().unwrap();
+}
+
+/// Each destination has a Job and a record of its own.
+#[test]
+#[ignore = "needs the two-node cluster: make e2e"]
+fn a_destination_that_is_down_does_not_stop_the_others() {
+    let (app, keys) = open("e2e-down");
+    // Nobody listens there.
+    let repository = "s3:http://10.97.0.1:9/backups/e2e-down".to_owned();
+    app.secret("backup-s3-away", &Keys { repository, ..keys.clone() }).unwrap();
+    app.annotate("backup-controller.io/destination=away,disk,s3").unwrap();
+    app.annotate("backup-controller.io/run-now=first").unwrap();
+    let seen = || app.seen();
+    let run = wait_for("a copy on the disk and in the repository", BACKUP_DEADLINE, seen, || {
+        let copies = &app.status()?["copies"];
+        let run = copies["s3"]["run"].as_str().filter(|_| copies["disk"]["run"] == copies["s3"]["run"]);
+        Ok(run.map(str::to_owned))
+    })
+    .unwrap();
+    let pods = ["get", "pods", "-l", "backup-controller.io/destination=away", "-o"];
+    let said = "jsonpath={.items[*].status.containerStatuses[0].state.terminated.message}";
+    wait_for("the third destination tells why not", BACKUP_DEADLINE, seen, || {
+        let said = app.kubectl(&[&pods[..], &[said]].concat())?;
+        Ok(said.contains("DestinationUnreachable").then_some(()))
+    })
+    .unwrap();
+    let status = app.status().unwrap();
+    assert_ne!(status["copies"]["away"]["run"], run.as_str(), "{status}");
+    assert_eq!(app.stock_restic(&keys).unwrap().snapshots().unwrap().len(), 1);
+    app.delete().unwrap();
+}
+
+/// A key that is refused is told at once, tried no more, and harms nothing that is there; with the right one it goes on.
+#[test]
+#[ignore = "needs the two-node cluster: make e2e"]
+fn a_refused_key_harms_no_earlier_backup() {
+    let (app, keys) = open("e2e-key");
+    let first = app.back_up(&["s3"]).unwrap();
+    let stock = app.stock_restic(&keys).unwrap();
+
+    app.secret("backup-s3", &Keys { secret_key: "of-somebody-else".to_owned(), ..keys.clone() }).unwrap();
+    app.annotate("backup-controller.io/run-now=refused").unwrap();
+    let failure = wait_for(
+        "the failure is recorded",
+        BACKUP_DEADLINE,
+        || app.seen(),
+        || {
+            let status = app.status()?;
+            Ok(status.get("failure").cloned())
+        },
+    )
+    .unwrap();
+    assert_eq!(failure["reason"], "CredentialsRefused", "{failure}");
+    let message = failure["message"].as_str().unwrap();
+    assert!(message.contains("backup-s3") && !message.contains("of-somebody-else"), "{message}");
+    assert_eq!(app.status().unwrap()["good"], first.as_str());
+    assert_eq!(stock.snapshots().unwrap().len(), 1);
+    stock.run(&["check", "--read-data"]).unwrap();
+
+    app.secret("backup-s3", &keys).unwrap();
+    let next = app.run_now("again").unwrap();
+    assert!(next > first);
+    assert_eq!(stock.snapshots().unwrap().len(), 2);
+    app.delete().unwrap();
+}
