@@ -142,16 +142,19 @@ fn no_role_reads_secrets_or_gives_itself_rights() {
 #[test]
 fn each_account_deletes_only_what_is_its_to_delete() {
     let objects = objects(&install());
-    let deletes = |role: &str| -> BTreeSet<String> {
-        rights(&objects, role).into_iter().filter(|(_, verb)| verb == "delete").map(|(resource, _)| resource).collect()
+    let deletes = |kind: &str, role: &str| -> BTreeSet<String> {
+        let of_kind: Vec<Value> = objects.iter().filter(|o| o["kind"] == kind).cloned().collect();
+        rights(&of_kind, role).into_iter().filter(|(_, verb)| verb == "delete").map(|(resource, _)| resource).collect()
     };
-    // Of volumes those that were lent for a restore, which the guard sees to; their data stay.
-    let its = ["cronjobs", "jobs", "persistentvolumes"].map(str::to_owned);
-    assert_eq!(deletes("backup-controller"), BTreeSet::from(its));
-    assert_eq!(
-        deletes("backup-job"),
-        BTreeSet::from(["persistentvolumeclaims".to_owned(), "volumesnapshots".to_owned()])
-    );
+    let these = |resources: &[&str]| resources.iter().map(|r| (*r).to_owned()).collect::<BTreeSet<String>>();
+    // Of volumes those that were lent for a restore, and of contents those of central copies: the guard sees to it, and
+    // their data stay.
+    let everywhere = these(&["jobs", "persistentvolumes", "volumesnapshotcontents"]);
+    assert_eq!(deletes("ClusterRole", "backup-controller"), everywhere);
+    // In its own namespace alone.
+    let at_home = these(&["cronjobs", "persistentvolumeclaims", "volumesnapshots"]);
+    assert_eq!(deletes("Role", "backup-controller"), at_home);
+    assert_eq!(deletes("ClusterRole", "backup-job"), these(&["persistentvolumeclaims", "volumesnapshots"]));
     assert!(rights(&objects, "backup-job").iter().all(|(_, verb)| verb != "patch"));
 }
 
