@@ -38,7 +38,7 @@ fn a_locked_repository_is_looked_at_for_stale_locks_and_tried_again() {
     assert!(ended.output.contains("locked by PID 7 on other"), "{}", ended.output);
     let calls = fs::read_to_string(calls).unwrap();
     let verbs: Vec<&str> = calls.lines().map(|line| line.trim_start_matches("--json --no-cache ")).collect();
-    assert_eq!(verbs, ["check --read-data-subset=1/1", "unlock", "check --read-data-subset=1/1 --retry-lock=1m"]);
+    assert_eq!(verbs, ["check --read-data-subset=1/1", "unlock", "check --read-data-subset=1/1 --retry-lock=60s"]);
 }
 
 /// Prune beside copy: it waits, is told who holds the lock, and harms nobody.
