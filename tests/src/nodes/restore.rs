@@ -103,7 +103,8 @@ impl App {
     pub fn back_up(&self, destinations: &[&str]) -> Result<String> {
         let named = if destinations.is_empty() { "none".to_owned() } else { destinations.join(",") };
         self.annotate(&format!("backup-controller.io/destination={named}"))?;
-        let run = self.run_now("test")?;
+        // A value that was there starts nothing.
+        let run = self.run_now(&format!("test-{}", model::Timestamp::now().as_millisecond()))?;
         self.copied(&run, destinations)?;
         Ok(run)
     }

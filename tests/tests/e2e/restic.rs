@@ -1,6 +1,6 @@
 //! Copies in restic repositories on an S3 server.
 
-use backup_controller_tests::nodes::{App, BACKUP_DEADLINE, Keys, wait::wait_for};
+use backup_controller_tests::nodes::{App, BACKUP_DEADLINE, Keys, Tree, wait::wait_for};
 use dev_cluster::Cluster;
 
 use crate::cluster;
@@ -39,6 +39,98 @@ fn stock_restic_restores_every_byte_of_a_copy() {
     let before = stock.snapshots().unwrap().len();
     app.back_up(&["s3"]).unwrap();
     assert_eq!(stock.snapshots().unwrap().len(), before, "nothing had changed");
+    app.delete().unwrap();
+}
+
+/// The other way round, and without restic on anybody's machine: into a new volume, by the annotation.
+#[test]
+#[ignore = "needs the two-node cluster: make e2e"]
+fn a_volume_comes_back_from_a_repository_when_its_source_is_gone() {
+    let (app, _) = open("e2e-s3-back");
+    let run = app.back_up(&["s3"]).unwrap();
+    let truth = app.truth(&app.restore_point(&run).unwrap()).unwrap();
+    app.scale(0).unwrap();
+    app.kubectl(&["delete", "pvc/data", "--timeout=60s"]).unwrap();
+    app.claim("again", Some(&format!("pvc=data date={run} from=s3"))).unwrap();
+    let ended = ["Complete", "Incomplete", "Refused", "Failed"];
+    let record = app.restore_status("pvc/again", &ended).unwrap();
+    assert_eq!(record["state"], "Complete", "{record}");
+    let found = app.compare("compare", &truth, &Tree::volume("again")).unwrap();
+    assert!(found.equal() && found.entries > 5000, "it differs:\n{}", found.differences);
+    app.delete().unwrap();
+}
+
+/// F42: wherever the copy is killed, the next try has every byte, and no lock stays.
+#[test]
+#[ignore = "needs the two-node cluster: make e2e"]
+fn a_copy_that_is_killed_goes_on_and_is_whole() {
+    let (app, keys) = open("e2e-killed");
+    app.annotate("backup-controller.io/destination=s3").unwrap();
+    app.annotate("backup-controller.io/run-now=killed").unwrap();
+    let pods = ["get", "pods", "-l", "backup-controller.io/component=copy", "-o"];
+    for _ in 0..2 {
+        let running = "jsonpath={.items[?(@.status.phase=='Running')].metadata.name}";
+        let pod = wait_for(
+            "a copy that runs",
+            BACKUP_DEADLINE,
+            || app.seen(),
+            || {
+                let name = app.kubectl(&[&pods[..], &[running]].concat())?;
+                Ok(name.split(' ').next().filter(|name| !name.is_empty()).map(str::to_owned))
+            },
+        )
+        .unwrap();
+        // Gone in the middle, like a node that lost its power: it has no time to say a word or to take its lock away.
+        app.kubectl(&["delete", "pod", &pod, "--grace-period=0", "--force"]).unwrap();
+    }
+    let run = app.good_run(None).unwrap();
+    let truth = app.truth(&app.restore_point(&run).unwrap()).unwrap();
+    let stock = app.stock_restic(&keys).unwrap();
+    stock.run(&["check", "--read-data"]).unwrap();
+    let restored = app.restored_by(&stock, &Cluster::existing().unwrap(), "restored").unwrap();
+    let found = app.compare("compare", &truth, &restored).unwrap();
+    assert!(found.equal() && found.entries > 5000, "it differs:\n{}", found.differences);
+    app.delete().unwrap();
+}
+
+/// A tenant whose namespace refuses every pod that is not restricted: the administrator's copy is made out of his reach,
+/// from the same snapshot, and nothing of it stays.
+#[test]
+#[ignore = "needs the two-node cluster: make e2e"]
+fn a_central_copy_leaves_nothing_in_the_tenants_namespace_and_is_whole() {
+    let home = App::existing(cluster(), "backup");
+    let keys = Keys::of(&Cluster::existing().unwrap().s3().unwrap(), "e2e-central");
+    home.secret("backup-s3-central", &keys).unwrap();
+    let app = App::create_quiet(cluster(), "e2e-central", "shared").unwrap();
+    cluster()
+        .run(&["label", "namespace", "e2e-central", "--overwrite", "pod-security.kubernetes.io/enforce=restricted"])
+        .unwrap();
+    let run = app.back_up(&["central"]).unwrap();
+    let jobs = app.kubectl(&["get", "jobs,secrets,pvc", "-o", "name"]).unwrap();
+    assert!(!jobs.contains("job.batch") && !jobs.contains("secret/"), "{jobs}");
+    let left = ["get", "jobs,pvc,volumesnapshots", "-l", "backup-controller.io/destination=central", "-o", "name"];
+    let contents = ["get", "volumesnapshotcontents", "-l", "backup-controller.io/component=central", "-o", "name"];
+    wait_for(
+        "nothing of it is left",
+        BACKUP_DEADLINE,
+        || home.seen(),
+        || {
+            let left = home.kubectl(&left)? + &cluster().run(&contents)?;
+            Ok(left.trim().is_empty().then_some(()))
+        },
+    )
+    .unwrap();
+
+    // The comparison's pods are ours and not his.
+    cluster()
+        .run(&["label", "namespace", "e2e-central", "--overwrite", "pod-security.kubernetes.io/enforce=baseline"])
+        .unwrap();
+    let truth = app.truth(&app.restore_point(&run).unwrap()).unwrap();
+    let stock = app.stock_restic(&keys).unwrap();
+    let restored = app.restored_by(&stock, &Cluster::existing().unwrap(), "restored").unwrap();
+    let found = app.compare("compare", &truth, &restored).unwrap();
+    assert!(found.equal() && found.entries > 5000, "it differs:\n{}", found.differences);
+    home.kubectl(&["delete", "secret/backup-s3-central"]).unwrap();
     app.delete().unwrap();
 }
 
