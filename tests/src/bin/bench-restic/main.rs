@@ -3,7 +3,7 @@
 //! a number.
 //!
 //! The two are run in pairs, in an order that is shuffled. Each has repositories of its own, made before and not
-//! measured, so that both find the same in them. All lies in one folder, which is removed at the end.
+//! measured, so that both find the same in them; both are copies of one. All lies in one folder, which is removed at the end.
 
 mod files;
 mod pair;
