@@ -41,6 +41,7 @@ impl Report {
         let goal = MILLISECONDS + 10.0 * bare;
         let [ours_most, bare_most] = [|p: &Pair| p.ours.memory, |p: &Pair| p.bare.memory]
             .map(|of| mebibytes(pairs.iter().map(of).max().unwrap_or(0)));
+        eprintln!("    ours {ours:.3} s, bare {bare:.3} s, difference {difference:+.0} ms");
         self.0.push([
             set.to_owned(),
             store.name.to_owned(),
