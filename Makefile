@@ -109,3 +109,9 @@ bench-job: ## Sizes, times, memory and requests of one run
 .PHONY: bench-restore
 bench-restore: cluster image ## Times of a restore on the two nodes, beside bare rsync
 	@$(CARGO) run --quiet --package backup-controller-tests --bin bench-restore
+
+.PHONY: bench-restic
+bench-restic: mover-tools ## A copy to restic beside bare restic (root, 9 GiB; less: BENCH='--large-mib 512')
+	@echo "==> what is shipped is built (profile dist: minutes, when something changed)"
+	@$(DEV) binaries --profile dist --into target/dist-image
+	@BACKUP_BINARIES=$(CURDIR)/target/dist-image $(CARGO) run --quiet --package backup-controller-tests --bin bench-restic -- $(BENCH)

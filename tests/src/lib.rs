@@ -29,6 +29,7 @@
 pub mod binaries;
 pub mod chart;
 mod controller;
+pub mod figures;
 mod http;
 mod identity;
 pub mod kubelet;

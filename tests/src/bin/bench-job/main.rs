@@ -8,14 +8,12 @@ mod memory;
 mod run;
 mod sizes;
 mod speed;
-mod table;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use backup_controller_tests::Scene;
-
-use table::Table;
+use backup_controller_tests::figures::Table;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -1,12 +1,11 @@
 //! What a process occupies, as the kernel tells it.
 
 use anyhow::{Context as _, Result};
+use backup_controller_tests::figures::{Table, mebibytes, resident};
 use backup_controller_tests::{Controller, NewClaim, Scene};
 use dev_cluster::AuditedRequest;
 use futures::future::try_join_all;
 use std::time::{Duration, Instant};
-
-use crate::table::Table;
 
 /// How many PVCs the controller protects.
 pub(crate) const CLAIMS: usize = 100;
@@ -62,14 +61,4 @@ pub(crate) async fn settle(scene: &Scene, user: &str) -> Result<()> {
 /// A watch is recorded when it begins and when it ends: once is enough.
 pub(crate) fn counts(request: &AuditedRequest) -> bool {
     request.verb != "watch" || request.stage == "ResponseStarted"
-}
-
-/// A line of `/proc/<pid>/status`, in KiB; nothing when the process has ended.
-pub(crate) fn resident(pid: u32, key: &str) -> Option<u32> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':')?.trim().strip_suffix(" kB")?.parse().ok())
-}
-
-pub(crate) fn mebibytes(kibibytes: u32) -> f64 {
-    f64::from(kibibytes) / 1024.0
 }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use backup_controller_tests::figures::{Table, mebibytes, resident};
 use backup_controller_tests::{Controller, Identity, NewClaim, Scene, binaries, kubelet};
 use dev_cluster::AuditedRequest;
 use futures::StreamExt as _;
@@ -21,8 +22,7 @@ use model::record::CopyState;
 use model::snapshot::VolumeSnapshot;
 use serde_json::{Value, json};
 
-use crate::memory::{counts, mebibytes, resident, settle};
-use crate::table::Table;
+use crate::memory::{counts, settle};
 
 /// A source whose runs are started by hand.
 pub(crate) struct Source {

@@ -5,8 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use backup_controller_tests::binaries;
-
-use crate::table::Table;
+use backup_controller_tests::figures::Table;
 
 /// The binaries, and the layers that they are in the images.
 pub(crate) fn measure(table: &mut Table) -> Result<()> {

@@ -4,11 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use backup_controller_tests::Scene;
+use backup_controller_tests::figures::{Table, median};
 use model::Timestamp;
 use model::names::Run;
 
 use crate::run::Source;
-use crate::table::Table;
 
 /// How often.
 pub(crate) const RUNS: u64 = 15;
@@ -36,22 +36,16 @@ pub(crate) async fn measure(table: &mut Table, scene: &Scene, source: &Source) -
         made.push(milliseconds(begun, &create.reached)?);
         answered.push(milliseconds(create.received.parse()?, &create.reached)?);
     }
-    let median = sort(&mut made);
-    table.judge("backup-job snapshot, exec to VolumeSnapshot: median", median, 60.0, "ms", false);
+    let middle = median(&mut made);
+    table.judge("backup-job snapshot, exec to VolumeSnapshot: median", middle, 60.0, "ms", false);
     let (least, most) = (made.first().copied().unwrap_or(0.0), made.last().copied().unwrap_or(0.0));
     table.tell(&format!("  least and most of {RUNS}"), format!("{least:.1} to {most:.1} ms"));
-    table.tell("  until the API server has the first request: median", format!("{:.1} ms", sort(&mut asked)));
-    table.tell("  the API server's time for the create alone: median", format!("{:.1} ms", sort(&mut answered)));
+    table.tell("  until the API server has the first request: median", format!("{:.1} ms", median(&mut asked)));
+    table.tell("  the API server's time for the create alone: median", format!("{:.1} ms", median(&mut answered)));
     Ok(())
 }
 
 fn milliseconds(from: Timestamp, to: &str) -> Result<f64> {
     let to: Timestamp = to.parse().with_context(|| format!("the audit log has the time {to:?}"))?;
     Ok(to.duration_since(from).as_secs_f64() * 1000.0)
-}
-
-/// Sorts, and returns the median.
-fn sort(times: &mut [f64]) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(0.0)
 }

@@ -4,17 +4,14 @@
 //! It expects the cluster and the images to be there (`make bench-restore` sees to that).
 
 mod one_file;
-#[path = "../bench-job/table.rs"]
-mod table;
 mod whole;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
+use backup_controller_tests::figures::Table;
 use backup_controller_tests::nodes::{self, App};
 use dev_cluster::Cluster;
-
-use table::Table;
 
 const NAMESPACE: &str = "bench-restore";
 
@@ -49,10 +46,4 @@ async fn measure() -> Result<()> {
     whole::measure(&mut table, &app)?;
     print!("{table}");
     app.delete()
-}
-
-/// Sorts, and returns the median.
-fn median(times: &mut [f64]) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(0.0)
 }

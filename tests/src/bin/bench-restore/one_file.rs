@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use backup_controller_tests::figures::{Table, median};
 use backup_controller_tests::nodes::{App, project, wait::wait_for};
 use dev_cluster::Kubectl;
 use futures::StreamExt as _;
@@ -17,9 +18,6 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use model::names;
-
-use crate::median;
-use crate::table::Table;
 
 /// How often.
 pub(crate) const TIMES: usize = 5;

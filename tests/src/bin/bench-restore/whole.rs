@@ -3,10 +3,8 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
+use backup_controller_tests::figures::{Table, median};
 use backup_controller_tests::nodes::{App, restore_template};
-
-use crate::median;
-use crate::table::Table;
 
 /// How often both.
 pub(crate) const PAIRS: usize = 3;
