@@ -76,6 +76,8 @@ impl Restic {
         environment.push(("RESTIC_REPOSITORY".into(), (&repository).into()));
         // Also how often it says how far it is: every five seconds.
         environment.push(("RESTIC_PROGRESS_FPS".into(), "0.2".into()));
+        // Each promoter is another device: restic would write every folder anew, and nothing would ever be unchanged.
+        environment.push(("RESTIC_FEATURES".into(), "device-id-for-hardlinks=true".into()));
         Ok(Self {
             options: options(args),
             repository,
