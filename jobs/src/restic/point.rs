@@ -105,12 +105,11 @@ fn by_id<'a>(snapshots: &'a [Snapshot], id: &str, uid: &str) -> Result<&'a Snaps
     }
 }
 
-/// The last one that is whole; else the last one.
+/// The last one: of several of a run it is the verdict, also where snapshots are forgotten.
 fn by_run<'a>(snapshots: &'a [Snapshot], run: &Run, args: &Common) -> Result<&'a Snapshot, Problem> {
     let ours = || snapshots.iter().filter(|snapshot| tag(snapshot, "uid=") == Some(&args.uid));
-    let of_run = || ours().filter(|snapshot| tag(snapshot, "run=") == Some(run.as_str()));
-    let whole = of_run().filter(|snapshot| !snapshot.is_incomplete()).max_by_key(|snapshot| snapshot.time);
-    whole.or_else(|| of_run().max_by_key(|snapshot| snapshot.time)).ok_or_else(|| {
+    let of_run = ours().filter(|snapshot| tag(snapshot, "run=") == Some(run.as_str()));
+    of_run.max_by_key(|snapshot| (snapshot.time, &snapshot.id)).ok_or_else(|| {
         let mut runs: Vec<&str> = ours().filter_map(|snapshot| tag(snapshot, "run=")).collect();
         runs.sort_unstable();
         runs.dedup();

@@ -21,7 +21,7 @@ fn a_snapshot_of_a_clock_that_is_ahead_does_not_stand_for_an_unchanged_run() {
     // Of another node, and with other content.
     let ahead = "--time='2099-01-01 00:00:00' --exclude=other";
     scene.fake_restic(&format!(
-        r#"case "$*" in *backup*) exec "$RESTIC" backup --json {} {ahead} /mnt;; esac; exec "$RESTIC" "$@""#,
+        r#"case "$*" in *backup*) exec "$RESTIC" backup --json --no-cache {} {ahead} /mnt;; esac; exec "$RESTIC" "$@""#,
         tags(RUNS[1])
     ));
     scene.copy(RUNS[1]).run();
@@ -50,7 +50,7 @@ fn an_unchanged_run_that_has_waited_names_what_was_copied_meanwhile() {
         *backup*) [ -e {once} ] || {{
             while [ ! -e {listed} ]; do sleep 0.1; done
             touch {once}
-            "$RESTIC" backup --quiet {} /mnt >&2
+            "$RESTIC" backup --quiet --no-cache {} /mnt >&2
             echo '{{"message_type":"exit_error","code":11,"message":"repository is already locked by PID 7 on other"}}' >&2
             exit 11
         }};;
