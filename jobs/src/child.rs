@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 /// How often a signal is looked for while the program says nothing.
 const TICK: Duration = Duration::from_millis(200);
+/// How long the reader may need after the program's end.
+const READ: Duration = Duration::from_secs(10);
 /// Longer lines are cut: no name is that long, even escaped.
 const LINE: usize = 20 * 1024;
 
@@ -62,7 +64,8 @@ pub(crate) fn run_reading<T: Send + 'static>(
     }
     errors(&mut child, sender)?;
     let status = attend(&mut child, &said, grace, ear)?;
-    Ok((status, take.try_recv().ok()))
+    // All was said; what is made of it may need a moment. A process that was left behind may hold the pipe open.
+    Ok((status, take.recv_timeout(READ).ok()))
 }
 
 fn spawn(command: &mut Command) -> io::Result<Child> {
@@ -163,6 +166,29 @@ fn lines(mut pipe: impl Read, take: &mut impl FnMut(String)) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    struct Deaf;
+
+    impl Ear for Deaf {
+        fn out(&mut self, _line: &str) {}
+        fn error(&mut self, _line: &str) {}
+        fn stop(&mut self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn what_a_program_said_is_waited_for_until_it_is_read() {
+        let slow = |mut pipe: ChildStdout| {
+            let mut text = String::new();
+            pipe.read_to_string(&mut text).unwrap();
+            thread::sleep(5 * TICK);
+            text
+        };
+        let (status, text) = run_reading(Command::new("echo").arg("said"), TICK, &mut Deaf, slow).unwrap();
+        assert!(status.success());
+        assert_eq!(text.as_deref(), Some("said\n"));
+    }
 
     #[test]
     fn lines_are_lines_whatever_is_in_them() {

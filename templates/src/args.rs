@@ -7,6 +7,7 @@ use model::config::{Bounds, Config, PromoterRetention};
 use model::maintain::Part;
 use model::names::{Run, SourceId};
 use model::plan::Drill;
+use model::quantity;
 use model::retention::Retention;
 use model::schedule::Zone;
 use model::select::Protection;
@@ -194,6 +195,8 @@ pub fn drill_args(repository: Option<&Repository<'_>>, source: &SourceId, due: &
     args.option("run", &drill.run)
         .option("original", SOURCE_DIR)
         .option("scratch", SCRATCH_DIR)
+        // On a node's own disk a pod sees all that is free, and is evicted at its limit.
+        .maybe("room", quantity::parse(&drill.scratch.size).ok().as_ref())
         .option("sample", drill.sample)
         .option("seed", format!("{}/{due}", source.uid))
         .option("now", due.time())

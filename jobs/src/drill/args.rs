@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Where there is room to restore to; it is written
     #[arg(long, value_name = "DIR", default_value = "/scratch")]
     pub(crate) scratch: PathBuf,
+    /// How much of --scratch may be filled, where its file system has more than that [default: all that is free]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) room: Option<u64>,
     /// How much is restored: all, or a number of files
     #[arg(long, value_name = "all|N", default_value = "100")]
     pub(crate) sample: Sample,

@@ -189,7 +189,10 @@ impl Drill<'_> {
 
     /// What is restored; `None`: everything.
     fn choose(&self, original: &Path, into: &Path, counts: &Counts<'_>) -> Result<Option<Choice>, Failure> {
-        let room = room::look(into).map_err(|error| TASK.io("looking for room", &error))?.with_reserve();
+        let mut room = room::look(into).map_err(|error| TASK.io("looking for room", &error))?;
+        // A node's own disk has more room than the pod may fill.
+        room.bytes = room.bytes.min(self.args.room.unwrap_or(u64::MAX));
+        let room = room.with_reserve();
         let choice = match self.args.sample {
             Sample::All => {
                 let entries = sample::measure(original, room, counts).map_err(|error| unreadable(&error))?;

@@ -222,9 +222,9 @@ impl At<'_> {
             (Some(10), Some(cause @ Cause::Bucket)) => cause.failure(&at, said),
             (Some(10), _) => last(Reason::RepositoryMissing, format!("there is no repository at {repository}")),
             (Some(11), _) => {
-                let holder = said.split_once("locked by ").map_or(said, |(_, holder)| holder);
-                let holder = clip(&one_line(holder.split("storage ID").next().unwrap_or(holder)), PIECE);
-                let text = format!("the repository is locked by {holder}");
+                let how = said.split_once("already locked ").map_or(said, |(_, how)| how);
+                let how = clip(&one_line(how.split("storage ID").next().unwrap_or(how)), PIECE);
+                let text = format!("the repository is locked {how}");
                 Failure::again(Problem::new(Reason::RepositoryLocked, text))
             }
             (Some(12), _) => {
@@ -248,7 +248,8 @@ fn one_line(text: &str) -> String {
     text.trim_start_matches("Fatal: ").to_owned()
 }
 
-/// The same without what stands before an `@` in an address: a user and a password.
+/// The same without what may be secret in an address: what stands before an `@`, a user and a password; and what
+/// follows a `?`, which may be a signature.
 pub(crate) fn shown(text: &str) -> String {
     let text = one_line(text);
     let mut shown = String::new();
@@ -256,8 +257,11 @@ pub(crate) fn shown(text: &str) -> String {
     while let Some((before, after)) = rest.split_once("://") {
         shown.push_str(before);
         shown.push_str("://");
-        let host = after.find(['/', ' ', '"']).unwrap_or(after.len());
-        rest = after[..host].rfind('@').map_or(after, |at| &after[at + 1..]);
+        let (address, after) = after.split_at(after.find([' ', '"']).unwrap_or(after.len()));
+        let host = address.find('/').unwrap_or(address.len());
+        let address = address[..host].rfind('@').map_or(address, |at| &address[at + 1..]);
+        shown.push_str(address.split('?').next().unwrap_or(address));
+        rest = after;
     }
     shown + rest
 }
@@ -379,11 +383,18 @@ mod tests {
         let wanted = "the repository is locked by PID 702 on vm by root (UID 0, GID 0) lock was created at 2026-11-21 \
                       17:46:40 (3.8s ago)";
         assert_eq!(text, wanted);
+        let alone = "repository is already locked exclusively by PID 7 on vm";
+        assert_eq!(of(11, alone).2, "the repository is locked exclusively by PID 7 on vm");
         assert_eq!(AT.failure(None, "", Reason::CopyFailed).exit, Exit::Again);
     }
 
     #[test]
-    fn a_password_in_an_address_is_not_repeated() {
+    fn a_password_or_a_signature_in_an_address_is_not_repeated() {
+        assert_eq!(
+            shown("Put \"https://a.blob.core.windows.net/c/x?sv=1&sig=s%3D\": eof, why? https://h?sig=s http://i/j"),
+            "Put \"https://a.blob.core.windows.net/c/x\": eof, why? https://h http://i/j"
+        );
+        assert_eq!(shown("https://h/x?sig=\"s://t"), "https://h/x\"s://t");
         assert_eq!(shown("rest:https://user:p@ss@host/x and http://h/y@z"), "rest:https://host/x and http://h/y@z");
         assert_eq!(shown("Fatal: Fatal: two\nlines"), "two lines");
     }

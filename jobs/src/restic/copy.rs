@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use model::Timestamp;
 use model::names::Run;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, termination_message};
@@ -112,7 +113,9 @@ fn beside(restic: &Restic, args: &Args, source: Source) -> Result<(Copied, Vec<S
                 before => before?,
             };
             check_empty(args, source, &before)?;
-            return Ok((Copied::make(restic, args, source, args.skip_unchanged)?, before));
+            let copied = Copied::make(restic, args, source, args.skip_unchanged)?;
+            let before = if copied.ended.waited { snapshots::list(restic, &|| restic.stopped())? } else { before };
+            return Ok((copied, before));
         }
         let copied = Copied::make(restic, args, source, args.skip_unchanged);
         // A copy that failed has no use for the list.
@@ -121,9 +124,9 @@ fn beside(restic: &Restic, args: &Args, source: Source) -> Result<(Copied, Vec<S
         let copied = copied?;
         let before = match before {
             _ if copied.first => Vec::new(),
-            Ok(before) => before,
-            // It was unlucky, or faster than the lock that the copy has waited for.
-            Err(_) => snapshots::list(restic, &|| restic.stopped())?,
+            Ok(before) if !copied.ended.waited => before,
+            // It was unlucky, or is older than what others did while the copy waited for their lock.
+            _ => snapshots::list(restic, &|| restic.stopped())?,
         };
         Ok((copied, before))
     })
@@ -235,7 +238,7 @@ impl Verdict<'_> {
         let complete = copied.ended.code == Some(0);
         // Nothing has changed since the snapshot that restic compared with. Only one of ours that is as good may
         // stand for this run; otherwise the run gets its own.
-        match self.parent() {
+        match self.parent(copied.ended.started) {
             Some((parent, run)) if complete != parent.is_incomplete() => self.unchanged(copied, parent, &run),
             // This very run's, made by a try that was killed before it said what was missing.
             Some((parent, run)) if !complete && run == self.args.run => {
@@ -254,9 +257,9 @@ impl Verdict<'_> {
         let Some(id) = copied.report.snapshot() else {
             return Err(self.restic.unclear("it ended well, and named no snapshot"));
         };
-        let result = self.result(copied)?;
-        let id = if result.state == CopyState::Complete { id.to_owned() } else { self.mark(id)? };
-        Ok(CopyResult { snapshot: Some(id), kept: self.kept(Some(&self.args.run)), ..result })
+        // Before anything is said of it: unmarked it looks good, also if the copy failed.
+        let id = if copied.ended.code == Some(0) { id.to_owned() } else { self.mark(id)? };
+        Ok(CopyResult { snapshot: Some(id), kept: self.kept(Some(&self.args.run)), ..self.result(copied)? })
     }
 
     /// An earlier snapshot stands for the run.
@@ -290,10 +293,12 @@ impl Verdict<'_> {
         })
     }
 
-    /// The snapshot that restic has compared with: the newest of this host and path; and its run, if it is ours.
-    fn parent(&self) -> Option<(&Snapshot, Run)> {
+    /// The snapshot that restic has compared with: the newest of this host and path that is not newer than its own
+    /// start; and its run, if it is ours.
+    fn parent(&self, started: Timestamp) -> Option<(&Snapshot, Run)> {
         let path = self.args.source.to_string_lossy();
-        let same = |s: &&Snapshot| s.hostname == self.args.common.namespace && s.paths == [path.as_ref()];
+        let same =
+            |s: &&Snapshot| s.time <= started && s.hostname == self.args.common.namespace && s.paths == [path.as_ref()];
         let parent = self.before.iter().rev().find(same)?;
         Some((parent, parent.ours(&self.args.common)?))
     }
@@ -307,8 +312,8 @@ impl Verdict<'_> {
                 new = id;
             }
         };
-        // Also when we are asked to end now: unmarked it would look good.
-        let ended = self.restic.run_unless(&words, &mut listener, &|| false)?;
+        // Also when we are asked to end now, and when another has the lock: unmarked it would look good.
+        let ended = self.restic.run_locking_unless(&words, &mut listener, &|| false)?;
         if ended.code == Some(0) { Ok(new) } else { Err(self.restic.failure(&ended)) }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use model::Timestamp;
 use model::reason::{Problem, Reason};
 
 use super::args::Common;
@@ -60,6 +61,10 @@ pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     /// What it said on the way.
     pub(crate) heard: Heard,
+    /// The moment before it was started, by this node's clock; of several calls, the last.
+    pub(crate) started: Timestamp,
+    /// Whether the repository was locked by others at first.
+    pub(crate) waited: bool,
 }
 
 impl Restic {
@@ -117,9 +122,10 @@ impl Restic {
         listener: &mut impl Listener,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ended, Failure> {
+        let started = Timestamp::now();
         let mut ear = Words { heard: Heard::new(self.patience), listener, stop };
         let status = child::run(&mut self.command(args), GRACE, &mut ear).map_err(|error| self.no_start(&error))?;
-        Ok(Ended { code: status.code(), heard: ear.heard })
+        Ok(Ended { code: status.code(), heard: ear.heard, started, waited: false })
     }
 
     /// Runs restic and makes something of its standard output as a whole.
@@ -129,10 +135,11 @@ impl Restic {
         stop: &dyn Fn() -> bool,
         read: impl FnOnce(ChildStdout) -> T + Send + 'static,
     ) -> Result<(Ended, Option<T>), Failure> {
+        let started = Timestamp::now();
         let mut ear = Words { heard: Heard::new(self.patience), listener: &mut |_: &str| {}, stop };
         let (status, read) = child::run_reading(&mut self.command(args), GRACE, &mut ear, read)
             .map_err(|error| self.no_start(&error))?;
-        Ok((Ended { code: status.code(), heard: ear.heard }, read))
+        Ok((Ended { code: status.code(), heard: ear.heard, started, waited: false }, read))
     }
 
     /// Runs a command that locks the repository. While it is locked, stale locks are looked for and removed: restic
@@ -152,18 +159,19 @@ impl Restic {
         let mut args = args.to_vec();
         let mut waited = false;
         loop {
-            let ended = self.run_unless(&args, listener, stop)?;
+            let ended = Ended { waited, ..self.run_unless(&args, listener, stop)? };
             if ended.code != Some(LOCKED) || stop() || (waited && Instant::now() >= end) {
                 return Ok(ended);
             }
             let locked = self.failure(&ended).problem;
             tracing::warn!("{}; waiting, and removing stale locks", locked.message);
-            let unlocked = self.run(&["unlock".into()], &mut |_: &str| {})?;
+            let unlocked = self.run_unless(&["unlock".into()], &mut |_: &str| {}, stop)?;
             if unlocked.code != Some(0) {
                 return Err(self.failure(&unlocked));
             }
             if !waited {
-                args.push(format!("--retry-lock={}s", self.lock_wait.min(RETRY_LOCK).as_secs()).into());
+                // After the verb: behind `--` it would be the name of a file.
+                args.insert(1, format!("--retry-lock={}s", self.lock_wait.min(RETRY_LOCK).as_secs()).into());
                 waited = true;
             }
         }

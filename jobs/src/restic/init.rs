@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use model::reason::{Problem, Reason};
 
@@ -11,6 +12,8 @@ use crate::outcome::Failure;
 
 /// With one of these set restic does not ask in which region a bucket is, and thus not whether there is one.
 const REGIONS: [&str; 2] = ["AWS_DEFAULT_REGION", "AWS_REGION"];
+/// How old a key is that nobody is making a repository with any more.
+const BROKEN_OFF: Duration = Duration::from_secs(5 * 60);
 /// The folders of a repository in a folder.
 const FOLDERS: [&str; 5] = ["data", "index", "keys", "locks", "snapshots"];
 
@@ -32,7 +35,7 @@ pub(crate) fn init(restic: &Restic) -> Result<(), Failure> {
 }
 
 /// Whether a folder is empty, or what an interrupted `init` leaves: folders, and a key that opens nothing yet. That
-/// key is removed, because restic makes no repository beside one.
+/// key is removed, because restic makes no repository beside one; but not another's who is at it now.
 fn check_folder(folder: &Path) -> Result<(), Failure> {
     let unreadable = |error: io::Error| {
         let text = format!("the folder {} cannot be read: {error}", folder.display());
@@ -50,10 +53,19 @@ fn check_folder(folder: &Path) -> Result<(), Failure> {
             return Err(Failure::last(Problem::new(Reason::NotARepository, text)));
         }
     }
-    match fs::read_dir(folder.join("keys")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        keys => keys.and_then(|mut keys| keys.try_for_each(|key| fs::remove_file(key?.path()))).map_err(unreadable),
+    let keys = match fs::read_dir(folder.join("keys")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        keys => keys.and_then(Iterator::collect::<io::Result<Vec<_>>>).map_err(unreadable)?,
+    };
+    for key in &keys {
+        let written = key.metadata().and_then(|meta| meta.modified()).map_err(unreadable)?;
+        if written.elapsed().is_ok_and(|age| age >= BROKEN_OFF) {
+            continue;
+        }
+        let text = format!("in the folder {} another makes a repository, or did until just now", folder.display());
+        return Err(Failure::again(Problem::new(Reason::RepositoryLocked, text)));
     }
+    keys.iter().try_for_each(|key| fs::remove_file(key.path())).map_err(unreadable)
 }
 
 fn has_files(path: &Path) -> io::Result<bool> {
@@ -85,6 +97,27 @@ fn check_bucket(restic: &Restic) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Exit;
+
+    #[test]
+    fn a_repository_that_another_is_making_is_left_alone() {
+        let folder = std::env::temp_dir().join(format!("restic-init-now-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("keys")).unwrap();
+        old(&folder.join("keys/a"));
+        fs::write(folder.join("keys/b"), "x").unwrap();
+        let failure = check_folder(&folder).unwrap_err();
+        assert_eq!((failure.problem.reason, failure.exit), (Reason::RepositoryLocked, Exit::Again));
+        assert!(folder.join("keys/a").exists() && folder.join("keys/b").exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// A key of a quarter of an hour ago.
+    fn old(path: &Path) {
+        fs::write(path, "x").unwrap();
+        let time = std::time::SystemTime::now() - 3 * BROKEN_OFF;
+        fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
 
     #[test]
     fn a_repository_is_made_in_an_empty_folder_or_where_its_making_was_broken_off() {
@@ -93,13 +126,13 @@ mod tests {
         assert_eq!(check_folder(&folder), Ok(()));
         fs::create_dir_all(folder.join("keys")).unwrap();
         fs::create_dir_all(folder.join("data/00")).unwrap();
-        fs::write(folder.join("keys/k"), "x").unwrap();
+        old(&folder.join("keys/k"));
         assert_eq!(check_folder(&folder), Ok(()));
         assert!(!folder.join("keys/k").exists());
         for stranger in ["photo.jpg", "data/00/pack", "snapshots/s"] {
             fs::create_dir_all(folder.join(stranger).parent().unwrap()).unwrap();
             fs::write(folder.join(stranger), "x").unwrap();
-            fs::write(folder.join("keys/k"), "x").unwrap();
+            old(&folder.join("keys/k"));
             let failure = check_folder(&folder).unwrap_err();
             assert_eq!(failure.problem.reason, Reason::NotARepository);
             assert!(folder.join(stranger).exists() && folder.join("keys/k").exists());

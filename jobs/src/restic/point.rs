@@ -105,12 +105,11 @@ fn by_id<'a>(snapshots: &'a [Snapshot], id: &str, uid: &str) -> Result<&'a Snaps
     }
 }
 
-/// The last one that is whole; else the last one.
+/// The last one: of several of a run it is the verdict, also where snapshots are forgotten.
 fn by_run<'a>(snapshots: &'a [Snapshot], run: &Run, args: &Common) -> Result<&'a Snapshot, Problem> {
     let ours = || snapshots.iter().filter(|snapshot| tag(snapshot, "uid=") == Some(&args.uid));
-    let of_run = || ours().filter(|snapshot| tag(snapshot, "run=") == Some(run.as_str()));
-    let whole = of_run().filter(|snapshot| !snapshot.is_incomplete()).max_by_key(|snapshot| snapshot.time);
-    whole.or_else(|| of_run().max_by_key(|snapshot| snapshot.time)).ok_or_else(|| {
+    let of_run = ours().filter(|snapshot| tag(snapshot, "run=") == Some(run.as_str()));
+    of_run.max_by_key(|snapshot| (snapshot.time, &snapshot.id)).ok_or_else(|| {
         let mut runs: Vec<&str> = ours().filter_map(|snapshot| tag(snapshot, "run=")).collect();
         runs.sort_unstable();
         runs.dedup();
@@ -130,4 +129,36 @@ fn by_run<'a>(snapshots: &'a [Snapshot], run: &Run, args: &Common) -> Result<&'a
 
 fn tag<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a str> {
     snapshot.tags.iter().find_map(|tag| tag.strip_prefix(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        which: Which,
+    }
+
+    #[test]
+    fn the_last_try_of_a_run_is_the_one_that_is_meant() {
+        let snapshot = |id: &str, minute: u32, more: &[&str]| -> Snapshot {
+            let tags: Vec<&str> = ["uid=u", "run=20181201T0000Z"].iter().chain(more).copied().collect();
+            let time = format!("2018-12-01T00:{minute:02}:00Z");
+            serde_json::from_value(serde_json::json!({"id": id, "time": time, "paths": ["/source"], "tags": tags}))
+                .unwrap()
+        };
+        let words = "x --name=s3 --repository=/r --secret-name=n/s --namespace=n --pvc=p --uid=u --run=20181201T0000Z";
+        let Cli { common, which } = Cli::parse_from(words.split(' '));
+        let mut all = vec![snapshot("c", 5, &["incomplete"]), snapshot("a", 0, &[]), snapshot("b", 5, &[])];
+        let point = choose(&all, &which, &common).unwrap();
+        assert_eq!((point.id.as_str(), point.incomplete), ("c", true));
+        all.push(snapshot("0", 6, &[]));
+        assert_eq!(choose(&all, &which, &common).unwrap().id, "0");
+    }
 }

@@ -18,6 +18,7 @@ use model::schedule::Zone;
 use super::args::Common;
 use super::exec::Restic;
 use super::maintain::ended;
+use super::point;
 use super::snapshots::{self, Snapshot};
 use crate::outcome::{Failure, Outcome, now};
 use crate::process::stop_flag;
@@ -45,9 +46,18 @@ pub(crate) struct Args {
     /// Runs that may be forgotten at once
     #[arg(long, default_value_t = 3)]
     max_deletes: usize,
+    /// The run after which the last prune forgot: for each snapshot since then, so many runs may be forgotten
+    #[arg(long, value_name = "RUN")]
+    since: Option<Run>,
     /// A run that is not forgotten
     #[arg(long, value_name = "RUN")]
     hold: Vec<Run>,
+    /// A snapshot that is not forgotten: a run that changed nothing, and is held, has its data there
+    #[arg(long, value_name = "ID", value_parser = point::id)]
+    hold_snapshot: Vec<String>,
+    /// A run whose record says that it is not complete, whatever its snapshot says
+    #[arg(long, value_name = "RUN")]
+    incomplete: Vec<Run>,
 }
 
 /// Runs the step.
@@ -74,24 +84,38 @@ fn prune(args: &Args, result: &mut MaintainResult) -> Result<(), Failure> {
         now: args.now,
         min_keep: args.min_keep,
         max_unproven: args.max_unproven,
-        max_deletes: args.max_deletes,
+        max_deletes: max_deletes(args, &ours),
     };
     let plan = forget::plan(&ours, &rules);
     forget(&restic, &plan)?;
     result.pruned = plan.iter().filter(|d| d.verdict.deletes()).map(|d| d.run.clone()).collect();
     result.kept = kept(&ours, &result.pruned);
-    result.bytes = remove_data(&restic)?;
-    // A copy may have ended while its lock was waited for.
-    result.kept = kept(&self::ours(args, &snapshots::list(&restic, &|| restic.stopped())?), &[]);
-    Ok(())
+    let removed = remove_data(&restic);
+    // A copy may have ended while its lock was waited for. And a snapshot that somebody has tagged meanwhile has
+    // another id: it stays.
+    let there = snapshots::list(&restic, &|| restic.stopped()).map(|all| self::ours(args, &all));
+    if let Ok(there) = &there {
+        result.kept = kept(there, &[]);
+        result.pruned.retain(|run| !there.iter().any(|s| s.run == *run));
+    }
+    result.bytes = removed?;
+    there.map(drop)
+}
+
+/// The brake: so many for every snapshot that was made since the last time.
+fn max_deletes(args: &Args, ours: &[forget::Snapshot]) -> usize {
+    let Some(since) = &args.since else { return args.max_deletes };
+    let made = ours.iter().filter(|s| s.run > *since).count();
+    args.max_deletes.saturating_mul(made.max(1))
 }
 
 /// The snapshots that we made for the source. The others are no business of ours.
 fn ours(args: &Args, all: &[Snapshot]) -> Vec<forget::Snapshot> {
     let of_ours = |s: &Snapshot| {
         let run = s.ours(&args.common)?;
-        let held = s.is_held() || args.hold.contains(&run);
-        Some(forget::Snapshot { id: s.id.clone(), run, time: s.time, incomplete: s.is_incomplete(), held })
+        let held = s.is_held() || args.hold.contains(&run) || args.hold_snapshot.iter().any(|id| s.is_called(id));
+        let incomplete = s.is_incomplete() || args.incomplete.contains(&run);
+        Some(forget::Snapshot { id: s.id.clone(), run, time: s.time, incomplete, held })
     };
     let ours: Vec<_> = all.iter().filter_map(of_ours).collect();
     if ours.len() < all.len() {

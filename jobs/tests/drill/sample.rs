@@ -59,6 +59,24 @@ fn without_a_seed_the_time_that_it_was_due_draws() {
     assert_ne!(names(&["--now=2018-12-04T00:00:00Z"]), monday);
 }
 
+/// Room on a node's own disk is not all that the disk has: a pod that fills more of it is thrown out.
+#[test]
+fn no_more_is_restored_than_the_drill_may_fill() {
+    let scene = Scene::new("may-fill");
+    for i in 0..40 {
+        scene.place.write(&format!("folder/file-{i}"), &"x".repeat(100 << 10));
+    }
+    scene.copy();
+    let room = format!("--room={}", 2 << 20);
+    let ended = scene.sample("40").arg(&room).run();
+    let result = ended.proven();
+    assert!((10..=20).contains(&result.files), "{result:?}");
+    assert!(ended.output.contains("more were drawn, for which the scratch volume has no room"), "{ended:?}");
+    scene.drill().arg(&room).run().disproved("TargetTooSmall");
+    scene.is_tidy();
+    scene.drill().arg(&format!("--room={}", 1_u64 << 40)).run().proven();
+}
+
 /// A sample gives way to the room that there is; everything does not.
 #[test]
 fn a_sample_is_what_there_is_room_for_and_all_refuses() {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use model::record::CopyState;
 
 use crate::place::{RUNS, has, root};
-use crate::scene::{Scene, texts};
+use crate::scene::{Scene, done, texts};
 
 #[test]
 fn a_copy_is_a_snapshot_that_stock_restic_restores() {
@@ -101,6 +101,51 @@ fn an_incomplete_copy_is_kept_marked_and_never_good() {
     assert_ne!(result.snapshot.as_ref(), Some(&ids[0]));
     assert_eq!(texts(&result.kept), [RUNS[2], RUNS[0]]);
     scene.has_the_volume_in(&result.snapshot.unwrap());
+}
+
+/// Laws 1 and 6: a failed copy is a snapshot too, as soon as restic has made one.
+#[test]
+fn a_copy_of_which_nothing_could_be_read_is_marked_and_takes_no_good_ones_place() {
+    let claim = "a copy of which nothing could be read never counts as good";
+    if !root(claim) || !has("setpriv", claim) {
+        return;
+    }
+    let scene = Scene::new("nothing-read");
+    scene.write("locked", b"x");
+    scene.copy(RUNS[0]).run().complete();
+    lock_up(&scene, 0);
+    for run in &RUNS[1..3] {
+        scene.copy_by(run, &BLIND).run().failed(3, "Unreadable");
+    }
+    scene.holds(&[RUNS[0], &format!("{} incomplete", RUNS[1])]);
+    assert!(!done(&scene.prune("last=1").run()).pruned.iter().any(|run| run.as_str() == RUNS[0]));
+    lock_up(&scene, 0o644);
+    scene.has_the_volume_in(scene.snapshots()[0]["id"].as_str().unwrap());
+}
+
+/// Law 6: restic marks with a lock of its own, and the pod may be told to end meanwhile.
+#[test]
+fn an_incomplete_copy_is_marked_though_another_has_the_lock_and_the_pod_ends() {
+    let claim = "an incomplete copy is marked though the repository is locked";
+    if !root(claim) || !has("setpriv", claim) {
+        return;
+    }
+    let scene = Scene::new("mark-locked");
+    scene.write("file", b"x");
+    scene.write("locked", b"x");
+    lock_up(&scene, 0);
+    let once = scene.place.path.join("once").display().to_string();
+    scene.fake_restic(&format!(
+        r#"case "$*" in
+        *tag*--add*) [ -e {once} ] || {{ touch {once}; kill -TERM $PPID; echo '{{"message_type":"exit_error","code":11,"message":"repository is already locked by PID 7 on other"}}' >&2; exit 11; }};;
+        *unlock*) sleep 1;;
+        esac
+        exec "$RESTIC" "$@""#
+    ));
+    let ended = scene.copy_by(RUNS[0], &BLIND).run();
+    scene.real_restic();
+    scene.holds(&[&format!("{} incomplete", RUNS[0])]);
+    assert_eq!((ended.code, ended.result().state), (Some(3), CopyState::Incomplete), "{ended:?}");
 }
 
 /// F47, F48, law 6.

@@ -7,7 +7,7 @@ use model::record::CopyState;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 
 use crate::copy::BLIND;
-use crate::place::{Job, RUNS, has, root, wait_until};
+use crate::place::{Job, RUNS, has, root, set_time, wait_until};
 use crate::scene::Scene;
 
 /// Starts a copy that takes long, and waits until it writes.
@@ -121,7 +121,11 @@ fn a_repository_whose_making_was_broken_off_is_made_again() {
         fs::remove_dir_all(scene.inside(folder)).unwrap();
         fs::create_dir(scene.inside(folder)).unwrap();
     }
-    assert_eq!(fs::read_dir(scene.inside("keys")).unwrap().count(), 1);
+    let keys: Vec<_> = fs::read_dir(scene.inside("keys")).unwrap().map(|key| key.unwrap().path()).collect();
+    assert_eq!(keys.len(), 1);
+    // Another may be at it right now.
+    scene.copy(RUNS[1]).run().failed(1, "RepositoryLocked");
+    set_time(&keys[0], 1_500_000_000);
     let result = scene.copy(RUNS[1]).run().complete();
     scene.has_the_volume_in(&result.snapshot.unwrap());
 }

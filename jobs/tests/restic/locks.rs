@@ -1,9 +1,10 @@
 //! Locks: those that are left behind are removed, those in use are waited for.
 
 use std::fs;
+use std::process::Stdio;
 
 use crate::interrupted::{kill, start};
-use crate::place::RUNS;
+use crate::place::{RUNS, wait_until};
 use crate::scene::{Scene, done, failed, texts};
 
 /// F42: restic knows that the process is dead, since it was on this host.
@@ -38,7 +39,7 @@ fn a_locked_repository_is_looked_at_for_stale_locks_and_tried_again() {
     assert!(ended.output.contains("locked by PID 7 on other"), "{}", ended.output);
     let calls = fs::read_to_string(calls).unwrap();
     let verbs: Vec<&str> = calls.lines().map(|line| line.trim_start_matches("--json --no-cache ")).collect();
-    assert_eq!(verbs, ["check --read-data-subset=1/1", "unlock", "check --read-data-subset=1/1 --retry-lock=60s"]);
+    assert_eq!(verbs, ["check --read-data-subset=1/1", "unlock", "check --retry-lock=60s --read-data-subset=1/1"]);
 }
 
 /// Prune beside copy: it waits, is told who holds the lock, and harms nobody.
@@ -61,4 +62,25 @@ fn a_lock_in_use_is_waited_for_and_never_removed() {
     assert_eq!(texts(&done(&pruned).kept), [RUNS[1], RUNS[0]]);
     scene.holds(&RUNS[..2]);
     scene.has_the_volume_in("latest");
+}
+
+/// A check has the repository for itself: the copy waits for it, and copies nothing but the volume.
+#[test]
+fn a_copy_that_waits_for_a_lock_is_complete() {
+    let scene = Scene::new("lock-copy");
+    scene.write_noise("noise", 6 << 20);
+    scene.copy(RUNS[0]).run().complete();
+    scene.write("new", b"x");
+    let mut check = scene.stock(&["check", "--read-data", "--limit-download=100"]);
+    let mut check = check.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the check has its lock", || fs::read_dir(scene.inside("locks")).unwrap().next().is_some());
+    // It is over once the copy has met it.
+    scene.fake_restic(&format!(r#"case "$*" in *unlock*) kill -INT {};; esac; exec "$RESTIC" "$@""#, check.id()));
+    let ended = scene.copy(RUNS[1]).run();
+    check.wait().unwrap();
+    assert!(ended.output.contains("the repository is locked exclusively by PID"), "{}", ended.output);
+    let result = ended.complete();
+    assert_eq!((result.files, texts(&result.kept)), (2, vec![RUNS[1], RUNS[0]]));
+    scene.real_restic();
+    scene.has_the_volume_in(&result.snapshot.unwrap());
 }

@@ -20,3 +20,4 @@ mod refused;
 mod s3;
 mod scene;
 mod server;
+mod unchanged;

@@ -49,6 +49,54 @@ fn the_floor_the_holds_and_the_brake_hold_and_what_cannot_be_read_deletes_nothin
     scene.holds(&[&format!("{} hold", RUNS[0]), RUNS[1], RUNS[3]]);
 }
 
+/// F77: the hold of a run that changed nothing is one of the snapshot that has its data.
+#[test]
+fn a_snapshot_that_is_held_by_its_id_stays() {
+    let scene = filled("hold-id", &RUNS[..3]);
+    let id = scene.snapshots()[0]["id"].as_str().unwrap().to_owned();
+    let result = done(&scene.prune("last=1").arg(&format!("--hold-snapshot={}", &id[..8])).run());
+    assert_eq!(texts(&result.pruned), [RUNS[1]]);
+    // Also by the id that it had before it was tagged.
+    assert!(scene.restic(&["tag", "--add", "mine", &id]).status.success());
+    assert!(done(&scene.prune("last=1").arg(&format!("--hold-snapshot={id}")).run()).pruned.is_empty());
+    assert_eq!(texts(&done(&scene.prune("last=1").run()).pruned), [RUNS[0]]);
+}
+
+/// Law 1: the record's word counts too; a good run is not forgotten for one that is not.
+#[test]
+fn a_run_whose_record_says_incomplete_takes_no_good_ones_place() {
+    let scene = filled("record", &RUNS[..3]);
+    let incomplete: Vec<String> = RUNS[1..3].iter().map(|run| format!("--incomplete={run}")).collect();
+    let incomplete: Vec<&str> = incomplete.iter().map(String::as_str).collect();
+    assert!(done(&scene.prune("last=1").args(&incomplete).run()).pruned.is_empty());
+    scene.holds(&RUNS[..3]);
+    assert_eq!(texts(&done(&scene.prune("last=1").run()).pruned), RUNS[..2]);
+}
+
+/// F83: as many for each snapshot that came since; and never less than for one.
+#[test]
+fn the_brake_counts_the_snapshots_since_the_last_prune() {
+    let scene = filled("since", &RUNS[..5]);
+    for (since, pruned) in [(RUNS[4], &RUNS[..1]), (RUNS[2], &RUNS[1..3])] {
+        let result = done(&scene.prune("last=1").args(&["--max-deletes=1", &format!("--since={since}")]).run());
+        assert_eq!(texts(&result.pruned), pruned, "{since}");
+    }
+}
+
+/// restic gives a snapshot another id with each tag.
+#[test]
+fn what_somebody_tagged_meanwhile_stays_and_is_not_told_as_pruned() {
+    let scene = filled("tagged", &RUNS[..3]);
+    let id = scene.snapshots()[0]["id"].as_str().unwrap().to_owned();
+    scene.fake_restic(&format!(
+        r#"case "$*" in *forget*) "$RESTIC" --no-cache tag --add hold {id} >&2;; esac; exec "$RESTIC" "$@""#
+    ));
+    let result = done(&scene.prune("last=1").run());
+    scene.real_restic();
+    assert_eq!((texts(&result.pruned), texts(&result.kept)), (vec![RUNS[1]], vec![RUNS[2], RUNS[0]]));
+    scene.holds(&[&format!("{} hold", RUNS[0]), RUNS[2]]);
+}
+
 /// F81: not by host and path, but by what we have made.
 #[test]
 fn snapshots_that_are_not_ours_are_not_counted_and_not_touched() {

@@ -104,3 +104,27 @@ fn nothing_is_written_through_a_link_in_the_volume() {
     assert!(message.contains("a symbolic link"), "{message}");
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 }
+
+/// A folder of the snapshot that is a link in the volume is replaced; what lies behind the link is nobody's business.
+#[test]
+fn nothing_is_deleted_through_a_link_in_the_volume() {
+    let vault = Vault::new("behind");
+    vault.scene.place.write("d/x", "a file");
+    vault.scene.place.write("d/y", "a file");
+    vault.copy();
+    for path in [&["d"][..], &[]] {
+        let _ = fs::remove_dir_all(vault.volume("d"));
+        put(&vault.volume("other/x/precious"), "precious", 1);
+        put(&vault.volume("other/y"), "precious", 1);
+        fs::hard_link(vault.volume("other/y"), vault.volume("twin")).unwrap();
+        symlink("other", vault.volume("d")).unwrap();
+        let before = list(&vault.volume("other"));
+        // With the whole volume, `other` itself is not in the snapshot.
+        let delete: &[&str] = if path.is_empty() { &[] } else { &["--delete"] };
+        let result = vault.restore(delete).args(path).run().whole();
+        assert_eq!(result.changed, 3, "the folder and two files");
+        same(&before, &list(&vault.volume("other")));
+        same(&list(&vault.original("d")), &list(&vault.volume("d")));
+        fs::remove_file(vault.volume("twin")).unwrap();
+    }
+}

@@ -46,11 +46,20 @@ pub(crate) struct Planner<'a> {
     /// Which of the PATHs the snapshot has.
     pub(crate) found: HashSet<PathBuf>,
     names: Names,
-    /// The folders above the next entry, with the names that the snapshot has in them.
-    open: Vec<(PathBuf, HashSet<String>)>,
+    /// The folders above the next entry.
+    open: Vec<Folder>,
     /// Files with several names in the snapshot need room once.
     counted: HashSet<u64>,
     shared: HashMap<u64, Shared>,
+}
+
+/// A folder of the snapshot.
+struct Folder {
+    path: PathBuf,
+    /// The names that the snapshot has in it.
+    seen: HashSet<String>,
+    /// Whether it is one in the volume, too. Where it is a link there, what lies behind it is not below this path.
+    real: bool,
 }
 
 /// A file of the volume with several names.
@@ -77,7 +86,7 @@ impl<'a> Planner<'a> {
             shared: HashMap::new(),
         };
         if planner.scope.names.is_none() {
-            planner.open.push((PathBuf::new(), HashSet::new()));
+            planner.open.push(Folder { path: PathBuf::new(), seen: HashSet::new(), real: true });
         }
         planner
     }
@@ -86,16 +95,19 @@ impl<'a> Planner<'a> {
     pub(crate) fn entry(&mut self, entry: &Entry) {
         let Some(path) = self.path(entry) else { return };
         self.close(path.parent().unwrap_or(Path::new("")));
-        if let (Some((folder, seen)), Some(name)) = (self.open.last_mut(), path.file_name())
-            && Some(folder.as_path()) == path.parent()
+        if let (Some(folder), Some(name)) = (self.open.last_mut(), path.file_name())
+            && Some(folder.path.as_path()) == path.parent()
         {
-            seen.insert(listed(name));
+            folder.seen.insert(listed(name));
         }
         self.entries += 1;
-        let there = fs::symlink_metadata(self.scope.target.join(&path)).ok();
+        // Nobody opens the folders above a PATH: that no link is among them was looked at before.
+        let above = self.open.last().is_none_or(|folder| folder.real);
+        let there = above.then(|| fs::symlink_metadata(self.scope.target.join(&path)).ok()).flatten();
         self.judge(&path, entry, there.as_ref());
         if entry.is_dir() {
-            self.open.push((path, HashSet::new()));
+            let real = there.is_some_and(|there| there.is_dir());
+            self.open.push(Folder { path, seen: HashSet::new(), real });
         }
     }
 
@@ -120,8 +132,8 @@ impl<'a> Planner<'a> {
 
     /// The listing is at its end. Gives the names that have to be parted from their file.
     pub(crate) fn end(&mut self) -> Vec<PathBuf> {
-        while let Some((folder, seen)) = self.open.pop() {
-            self.extra(&folder, &seen);
+        while let Some(folder) = self.open.pop() {
+            self.extra(&folder);
         }
         let mut parted = Vec::new();
         for shared in self.shared.values() {
@@ -137,10 +149,8 @@ impl<'a> Planner<'a> {
 
     /// Leaves the folders that the next entry is not in.
     fn close(&mut self, parent: &Path) {
-        while self.open.last().is_some_and(|(folder, _)| !parent.starts_with(folder)) {
-            if let Some((folder, seen)) = self.open.pop() {
-                self.extra(&folder, &seen);
-            }
+        while let Some(folder) = self.open.pop_if(|folder| !parent.starts_with(&folder.path)) {
+            self.extra(&folder);
         }
     }
 
@@ -231,14 +241,13 @@ impl<'a> Planner<'a> {
     }
 
     /// What a folder of the volume has and the snapshot has not, with all that is in it.
-    fn extra(&mut self, folder: &Path, seen: &HashSet<String>) {
-        let whole = self.scope.target.join(folder);
-        if !fs::symlink_metadata(&whole).is_ok_and(|meta| meta.is_dir()) {
+    fn extra(&mut self, folder: &Folder) {
+        if !folder.real {
             return;
         }
-        for entry in fs::read_dir(&whole).into_iter().flatten().flatten() {
-            let path = folder.join(entry.file_name());
-            if seen.contains(&listed(&entry.file_name())) || is_ours(&path) {
+        for entry in fs::read_dir(self.scope.target.join(&folder.path)).into_iter().flatten().flatten() {
+            let path = folder.path.join(entry.file_name());
+            if folder.seen.contains(&listed(&entry.file_name())) || is_ours(&path) {
                 continue;
             }
             if let Ok(meta) = entry.metadata() {
