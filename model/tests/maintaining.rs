@@ -388,6 +388,31 @@ fn a_prune_goes_by_the_destinations_retention_and_leaves_what_is_held() {
     assert_eq!(max_deletes, 12);
 }
 
+/// Laws 1 and 3: what a damaged repository still has may be all that is left.
+#[test]
+fn nothing_is_forgotten_where_a_verify_found_damage_or_a_drill_a_difference() {
+    for (task, at, due, reason) in [
+        (Task::Verify, "2026-11-21T05:00:00Z", "20261121T0500Z", Reason::RepositoryDamaged),
+        (Task::Drill, "2026-11-22T06:00:00Z", "20261122T0600Z", Reason::DrillDiffers),
+    ] {
+        let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
+        cluster.at("2026-11-21T02:30:00Z");
+        cluster.done(Task::Prune, "20261121T0230Z", &ok(Task::Prune));
+        cluster.at(at);
+        cluster.done(task, due, &bad(task, reason));
+        let plan = cluster.at("2026-11-23T02:30:00Z");
+        assert!(tasks(&plan).iter().all(|t| !t.starts_with("prune")), "{plan:?}");
+        let told = format!("! RepositoryDamaged prune of s3: nothing is forgotten: the {}", task.as_str());
+        assert!(notes(&plan).iter().any(|n| n.starts_with(&told)), "{:?}", notes(&plan));
+        // The next one that finds nothing wrong ends that: of a verify, of the same part.
+        let part = cluster.s3().damage.as_ref().and_then(|d| d.part);
+        cluster.at(if task == Task::Drill { "2026-11-29T06:00:00Z" } else { "2026-11-23T05:00:00Z" });
+        let due = if task == Task::Drill { "20261129T0600Z" } else { "20261123T0500Z" };
+        cluster.done(task, due, &MaintainResult { part, ..ok(task) });
+        assert!(tasks(&cluster.at("2026-11-30T02:30:00Z")).contains(&"prune 20261130T0230Z".to_owned()));
+    }
+}
+
 #[test]
 fn what_is_left_after_a_prune_is_recorded_until_a_copy_says_it_anew() {
     let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));

@@ -332,7 +332,7 @@ impl<'a> Source<'a> {
             return Err(Problem::new(Reason::PodSecurity, message));
         }
         let (work, node) = match task {
-            Task::Prune => match self.prune(destination, due, protection) {
+            Task::Prune => match self.prune(destination, due, protection)? {
                 Some(work) => (work, None),
                 None => return Ok(()),
             },
@@ -365,10 +365,11 @@ impl<'a> Source<'a> {
     }
 
     /// A prune goes by what the source says now; what cannot be read deletes nothing (law 4).
-    fn prune(&self, destination: &Destination, due: &Run, protection: &Protection) -> Option<Work> {
+    fn prune(&self, destination: &Destination, due: &Run, protection: &Protection) -> Result<Option<Work>, Problem> {
         if protection.unreadable {
-            return None;
+            return Ok(None);
         }
+        self.sound(&destination.name)?;
         let retention = destination.retention.clone().unwrap_or_else(|| protection.retention.clone());
         let runs = copy::runs(self.world, &self.claim.id.uid);
         let held = runs.iter().filter(|r| r.snapshot.held(self.now) || r.promoter.is_some_and(|p| p.held(self.now)));
@@ -376,7 +377,21 @@ impl<'a> Source<'a> {
         holds.dedup();
         let runs = self.runs_since_prune(destination, due, protection);
         let max_deletes = self.world.config.bounds.max_deletes_per_run.saturating_mul(runs);
-        Some(Work::Prune { retention, zone: protection.zone.clone(), holds, max_deletes })
+        Ok(Some(Work::Prune { retention, zone: protection.zone.clone(), holds, max_deletes }))
+    }
+
+    /// What a damaged repository still has may be all that is left (laws 1 and 3).
+    fn sound(&self, destination: &str) -> Result<(), Problem> {
+        let Some(maintenance) = self.maintenance(destination) else { return Ok(()) };
+        let differs = |d: &&TaskStatus| d.problem.as_ref().is_some_and(|p| p.reason == Reason::DrillDiffers);
+        let found = if let Some(damage) = &maintenance.damage {
+            format!("the verify of {} found damage", damage.finished)
+        } else if let Some(drill) = maintenance.drill.as_ref().filter(differs) {
+            format!("the drill of {} found differences", drill.finished)
+        } else {
+            return Ok(());
+        };
+        Err(Problem::new(Reason::RepositoryDamaged, format!("nothing is forgotten: {found}")))
     }
 
     /// How many runs were due since the last prune, at least one: a brake for one run would let the copies of an hourly
