@@ -414,6 +414,15 @@ fn nothing_is_forgotten_where_a_verify_found_damage_or_a_drill_a_difference() {
 }
 
 #[test]
+fn a_task_uses_the_secret_that_its_group_names() {
+    let group = "groups: [{name: gold, namespaces: [shop], destinations: [s3], secrets: {s3: gold-s3}}]";
+    let mut cluster = Cluster::new(&format!("{S3}{DRILL}\n{group}"));
+    let plan = cluster.at("2026-11-22T06:00:00Z");
+    let secrets: Vec<_> = started(&plan).map(|m| m.secret.as_deref()).collect();
+    assert_eq!(secrets, [Some("gold-s3"); 3]);
+}
+
+#[test]
 fn what_is_left_after_a_prune_is_recorded_until_a_copy_says_it_anew() {
     let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
     cluster.at("2026-11-21T02:30:00Z");

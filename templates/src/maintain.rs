@@ -73,7 +73,7 @@ pub(crate) fn job(
     task: &Maintain,
 ) -> Result<Value, RenderError> {
     let source = &task.source;
-    let repository = Repository::new(&install.namespace, destination, source, &task.options, None);
+    let repository = Repository::new(&install.namespace, destination, source, &task.options, task.secret.as_deref());
     let mut volumes = Volumes::default();
     if let Some(repository) = &repository {
         (volumes.all, volumes.mounts) = repository.volumes().into_iter().unzip();

@@ -231,7 +231,8 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
     let task = |destination: &Destination, work| {
         let due = Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default());
         let (source, options) = (source.clone(), protection.options.clone());
-        let task = Maintain { source, destination: destination.name.clone(), due, work, options, isolate: false };
+        let (destination_name, secret) = (destination.name.clone(), None);
+        let task = Maintain { source, destination: destination_name, due, work, options, secret, isolate: false };
         templates.maintain_job(install, config, destination, &task)
     };
     let prune = Work::Prune {

@@ -37,6 +37,8 @@ pub struct Maintain {
     pub work: Work,
     /// What the source says of its copies in restic repositories.
     pub options: Options,
+    /// The Secret of a repository, if a group has one of its own.
+    pub secret: Option<String>,
     /// Whether its pod needs no network, and its namespace has no `NetworkPolicy` yet that says so.
     pub isolate: bool,
 }
@@ -359,6 +361,7 @@ impl<'a> Source<'a> {
             due: due.clone(),
             work,
             options: protection.options.clone(),
+            secret: protection.secrets.get(&destination.name).cloned(),
         };
         plan.ready.push((waiting, Action::StartTask(Box::new(maintain))));
         Ok(())
