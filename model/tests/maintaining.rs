@@ -14,7 +14,7 @@ use model::duration::Span;
 use model::facts::{Job, Pod};
 use model::maintain::{MaintainResult, PARTS, Part, Task, TaskState};
 use model::names::{self, Run, SourceId};
-use model::plan::{self, Action, Maintain, Plan, Work, next_part};
+use model::plan::{self, Action, Maintain, Plan, Prune, Work, next_part};
 use model::reason::{Problem, Reason};
 use model::record::{Maintenance, Status, TaskStatus};
 use model::world::{Change, Seen, World};
@@ -220,6 +220,12 @@ fn started(plan: &Plan) -> impl Iterator<Item = &Maintain> {
     })
 }
 
+fn pruned(plan: &Plan) -> Prune {
+    let mut prunes =
+        started(plan).filter_map(|m| if let Work::Prune(prune) = &m.work { Some(prune.clone()) } else { None });
+    prunes.next().unwrap()
+}
+
 fn notes(plan: &Plan) -> Vec<String> {
     let notes = plan.actions.iter().filter_map(|a| match a {
         Action::WriteStatus { notes, .. } => Some(notes),
@@ -376,16 +382,45 @@ fn a_task_that_runs_occupies_its_repository() {
 fn a_prune_goes_by_the_destinations_retention_and_leaves_what_is_held() {
     let mut cluster = Cluster::new(&format!("{S3}, retention: 30days}}"));
     cluster.snapshot("2026-11-20T01:00:00Z", "Complete", true, r#"{"backup-controller.io/hold": "keep it"}"#);
-    let plan = cluster.at("2026-11-21T02:30:00Z");
-    let Some(Work::Prune { retention, holds, max_deletes, .. }) = started(&plan).map(|m| m.work.clone()).next() else {
-        panic!("{plan:?}")
+    let prune = pruned(&cluster.at("2026-11-21T02:30:00Z"));
+    assert_eq!(prune.retention.to_string(), "30d");
+    assert_eq!(prune.holds.iter().map(Run::as_str).collect::<Vec<_>>(), ["20261120T0100Z"]);
+    assert_eq!((prune.since, prune.hold_snapshots.len()), (None, 0));
+}
+
+/// What a prune may forget is counted in the repository, in what is newer than the last prune: a clock that is days
+/// ahead lets no more go than one that is right.
+#[test]
+fn a_prune_tells_when_the_last_one_was_due_whatever_the_clock_said() {
+    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
+    cluster.at("2026-11-21T02:30:00Z");
+    cluster.done(Task::Prune, "20261121T0230Z", &ok(Task::Prune));
+    let since = |plan: &Plan| pruned(plan).since.map(|run| run.to_string());
+    assert_eq!(since(&cluster.at("2026-11-24T12:00:00Z")).as_deref(), Some("20261121T0230Z"));
+}
+
+/// Somebody holds a run that changed nothing: its data is the snapshot of an earlier run. And what a copy that broke
+/// off left in the repository is no restore point, whatever its tags say.
+#[test]
+fn a_prune_leaves_the_data_of_held_runs_and_knows_what_is_not_whole() {
+    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
+    let unchanged = |id: &str| {
+        let at = "2026-11-20T01:00:00Z";
+        json!({"state": "Complete", "finished": at, "files": 1, "bytes": 1, "unchanged": true, "snapshot": id})
+            .to_string()
     };
-    assert_eq!((retention.to_string().as_str(), max_deletes), ("30d", 3));
-    assert_eq!(holds.iter().map(Run::as_str).collect::<Vec<_>>(), ["20261120T0100Z"]);
-    // Nobody was there for four nights: what their runs would have let go may go.
-    let plan = cluster.at("2026-11-24T12:00:00Z");
-    let Some(Work::Prune { max_deletes, .. }) = started(&plan).map(|m| m.work.clone()).next() else { panic!() };
-    assert_eq!(max_deletes, 12);
+    let held = json!({names::HOLD: "keep it", names::copy_key("s3"): unchanged("abc")}).to_string();
+    cluster.snapshot("2026-11-20T01:00:00Z", "Complete", true, &held);
+    let free = json!({names::copy_key("s3"): unchanged("def")}).to_string();
+    cluster.snapshot("2026-11-20T02:00:00Z", "Complete", true, &free);
+    for (at, state) in [("03", "Incomplete"), ("04", "Failed"), ("05", "Superseded")] {
+        cluster.snapshot(&format!("2026-11-20T{at}:00:00Z"), state, true, "{}");
+    }
+    let prune = pruned(&cluster.at("2026-11-21T02:30:00Z"));
+    assert_eq!(prune.hold_snapshots, ["abc"]);
+    assert_eq!(prune.holds.iter().map(Run::as_str).collect::<Vec<_>>(), ["20261120T0100Z"]);
+    let incomplete: Vec<&str> = prune.incomplete.iter().map(Run::as_str).collect();
+    assert_eq!(incomplete, ["20261120T0300Z", "20261120T0400Z"]);
 }
 
 /// Laws 1 and 3: what a damaged repository still has may be all that is left.

@@ -6,8 +6,9 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::copy::{self, RunView};
 use super::ended::{self, Ended};
-use super::{Action, Plan, copy, drill, restore};
+use super::{Action, Plan, drill, restore};
 use crate::admit::{Rank, Waiting};
 use crate::config::{Destination, Times};
 use crate::facts::{Claim, Job, JobState};
@@ -15,14 +16,11 @@ use crate::maintain::{MaintainResult, PARTS, Part, Task, TaskState};
 use crate::names::{self, Component, Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyState, Maintenance, Status, TaskStatus, clip};
+use crate::record::{CopyResult, CopyState, Maintenance, Status, TaskStatus, clip};
 use crate::retention::Retention;
 use crate::schedule::{Schedule, Zone};
 use crate::select::Protection;
 use crate::world::World;
-
-/// More runs than there are between two prunes.
-const MOST_RUNS: u32 = 1000;
 
 /// A task that can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,20 +45,29 @@ pub struct Maintain {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
     /// Forgets what the retention lets go, and removes its data.
-    Prune {
-        /// What is kept.
-        retention: Retention,
-        /// The zone whose days that counts.
-        zone: Zone,
-        /// Runs that stay, because somebody holds them.
-        holds: Vec<Run>,
-        /// How many go at most: what each run since the last prune may delete.
-        max_deletes: u32,
-    },
+    Prune(Prune),
     /// Reads a part of the repository.
     Verify(Part),
     /// Restores a run and compares it with its snapshot.
     Drill(drill::Drill),
+}
+
+/// What a prune goes by. How many snapshots it forgets at most is the configuration's `bounds.maxDeletesPerRun` for each
+/// snapshot that was made since the last prune: that is counted in the repository, and not by a clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prune {
+    /// What is kept.
+    pub retention: Retention,
+    /// The zone whose days that counts.
+    pub zone: Zone,
+    /// The minute for which the last prune was due.
+    pub since: Option<Run>,
+    /// Runs that stay, because somebody holds them.
+    pub holds: Vec<Run>,
+    /// The ids of snapshots that stay, because a held run changed nothing and has its data in an earlier one.
+    pub hold_snapshots: Vec<String>,
+    /// Runs whose copy is recorded as incomplete or failed: what they left does not count as good.
+    pub incomplete: Vec<Run>,
 }
 
 impl Maintain {
@@ -68,7 +75,7 @@ impl Maintain {
     #[must_use]
     pub fn task(&self) -> Task {
         match self.work {
-            Work::Prune { .. } => Task::Prune,
+            Work::Prune(_) => Task::Prune,
             Work::Verify(_) => Task::Verify,
             Work::Drill(_) => Task::Drill,
         }
@@ -375,12 +382,24 @@ impl<'a> Source<'a> {
         self.sound(&destination.name)?;
         let retention = destination.retention.clone().unwrap_or_else(|| protection.retention.clone());
         let runs = copy::runs(self.world, &self.claim.id.uid);
-        let held = runs.iter().filter(|r| r.snapshot.held(self.now) || r.promoter.is_some_and(|p| p.held(self.now)));
-        let mut holds: Vec<Run> = held.map(|r| r.run.clone()).collect();
+        let copied = |r: &&RunView<'a>| r.snapshot.copies.get(&destination.name);
+        let held = |r: &RunView<'_>| r.snapshot.held(self.now) || r.promoter.is_some_and(|p| p.held(self.now));
+        let (held, mut holds): (Vec<&RunView<'_>>, Vec<Run>) =
+            runs.iter().filter(|r| held(r)).map(|r| (r, r.run.clone())).unzip();
         holds.dedup();
-        let runs = self.runs_since_prune(destination, due, protection);
-        let max_deletes = self.world.config.bounds.max_deletes_per_run.saturating_mul(runs);
-        Ok(Some(Work::Prune { retention, zone: protection.zone.clone(), holds, max_deletes }))
+        let unchanged = held.iter().filter_map(&copied).filter(|c| c.unchanged);
+        let poor = |c: &CopyResult| matches!(c.state, CopyState::Incomplete | CopyState::Failed);
+        let incomplete = runs.iter().filter(|r| copied(r).is_some_and(poor)).map(|r| r.run.clone());
+        let last = self.maintenance(&destination.name).and_then(|m| m.prune.as_ref());
+        Ok(Some(Work::Prune(Prune {
+            retention,
+            zone: protection.zone.clone(),
+            // One that a clock had ahead is not before what came after it.
+            since: last.map(|p| p.due.clone().min(due.clone())),
+            holds,
+            hold_snapshots: unchanged.filter_map(|c| c.snapshot.clone()).collect(),
+            incomplete: incomplete.collect(),
+        })))
     }
 
     /// What a damaged repository still has may be all that is left (laws 1 and 3).
@@ -395,21 +414,5 @@ impl<'a> Source<'a> {
             return Ok(());
         };
         Err(Problem::new(Reason::RepositoryDamaged, format!("nothing is forgotten: {found}")))
-    }
-
-    /// How many runs were due since the last prune, at least one: a brake for one run would let the copies of an hourly
-    /// schedule pile up in a repository that is pruned each night.
-    fn runs_since_prune(&self, destination: &Destination, due: &Run, protection: &Protection) -> u32 {
-        let maintenance = self.maintenance(&destination.name);
-        let before = maintenance.and_then(|m| m.prune.as_ref().map(|p| p.due.time()).or(m.since));
-        let Ok(schedule) = Schedule::parse(&protection.schedule, "") else { return 1 };
-        let (mut at, mut runs) = (before.unwrap_or_else(|| due.time()), 0);
-        while let Some(next) = schedule.next_after(at, &protection.zone).filter(|n| *n <= due.time()) {
-            (at, runs) = (next, runs + 1);
-            if runs == MOST_RUNS {
-                break;
-            }
-        }
-        runs.max(1)
     }
 }
