@@ -65,6 +65,7 @@ pub(super) fn plan(
     for job in &jobs {
         end(world, uid, job, &runs, now, plan);
     }
+    // Our job checked them against the bounds when it took the run, and the guard lets nobody else write them.
     let destinations: BTreeSet<&String> = runs.iter().flat_map(|r| &r.snapshot.destinations).collect();
     let mut waiting = central::take_away(world, uid, &runs, &jobs, now, plan);
     for destination in destinations {
