@@ -457,6 +457,63 @@ fn a_task_uses_the_secret_that_its_group_names() {
     assert_eq!(secrets, [Some("gold-s3"); 3]);
 }
 
+/// Nobody knows any more in whose bucket the copies of this source lie.
+#[test]
+fn a_copy_of_a_source_that_is_gone_or_not_protected_goes_into_no_other_bucket() {
+    let group = "groups: [{name: gold, namespaces: [shop], destinations: [s3], secrets: {s3: gold-s3}}]";
+    for (settings, expected) in [(group, Some(Reason::SecretElsewhere)), ("selection: {mode: all}", None)] {
+        let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}\n{settings}"));
+        cluster.run("2026-11-20T11:30:00Z", "none yet");
+        let copies = |plan: &Plan| -> Vec<Option<String>> {
+            let copies =
+                plan.ready.iter().filter_map(|(_, a)| if let Action::StartCopy(c) = a { Some(c) } else { None });
+            copies.map(|c| c.secret.clone()).collect()
+        };
+        assert_eq!(copies(&cluster.plan()), [expected.map(|_| "gold-s3".to_owned())]);
+        let text = format!(
+            "metadata: {{name: data, namespace: shop, uid: '{UID}', annotations: {{{}: 'false'}}}}\n\
+             spec: {{storageClassName: fast, volumeName: pv}}\nstatus: {{phase: Bound}}",
+            names::ENABLED
+        );
+        cluster.world.apply(Change::Claim(Seen::Put(claim(&text))));
+        assert_eq!(copies(&cluster.plan()), [expected.map(|_| "gold-s3".to_owned())], "its group is known");
+        let gone = Seen::Gone(("shop".to_owned(), "data".to_owned()), UID.to_owned());
+        cluster.world.apply(Change::Claim(gone));
+        let plan = cluster.plan();
+        let recorded =
+            plan.actions.iter().find_map(|a| if let Action::Record { result, .. } = a { result.reason } else { None });
+        assert_eq!((recorded, copies(&plan).len()), (expected, usize::from(expected.is_none())), "{plan:?}");
+    }
+}
+
+/// The runs that are there were taken for a destination that the source does not name any more.
+#[test]
+fn a_copy_uses_its_groups_secret_until_its_last_run_is_copied() {
+    let group = "{name: gold, namespaces: [shop], destinations: [], secrets: {s3: gold-s3}}";
+    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}\ngroups: [{group}]"));
+    cluster.run("2026-11-20T11:30:00Z", "none yet");
+    let plan = cluster.plan();
+    let mut copies = plan.ready.iter().filter_map(|(_, a)| if let Action::StartCopy(c) = a { Some(c) } else { None });
+    assert_eq!(copies.next().unwrap().secret.as_deref(), Some("gold-s3"));
+}
+
+/// A node's clock was ahead for an hour: what was done in the future was not done.
+#[test]
+fn tasks_go_on_when_a_clock_that_was_ahead_is_right_again() {
+    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
+    cluster.at("2027-11-21T02:30:00Z");
+    cluster.done(Task::Prune, "20271121T0230Z", &ok(Task::Prune));
+    assert!(tasks(&cluster.at("2026-11-21T02:30:00Z")).contains(&"prune 20261121T0230Z".to_owned()));
+    cluster.done(Task::Prune, "20261121T0230Z", &ok(Task::Prune));
+    assert_eq!(cluster.s3().prune.as_ref().map(|p| p.due.as_str()), Some("20261121T0230Z"));
+    assert!(tasks(&cluster.plan()).iter().all(|t| !t.starts_with("prune")));
+    // And a first copy that was made in the future is one all the same.
+    let mut cluster = Cluster::without_copies(&format!("{S3}{NO_DRILL}"));
+    cluster.run("2027-11-20T11:00:00Z", "Complete");
+    cluster.look();
+    assert!(tasks(&cluster.at("2026-11-21T02:30:00Z")).contains(&"prune 20261121T0230Z".to_owned()));
+}
+
 #[test]
 fn what_is_left_after_a_prune_is_recorded_until_a_copy_says_it_anew() {
     let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
@@ -548,10 +605,27 @@ fn a_promoter_that_is_gone_is_made_again_for_a_drill_and_held() {
     cluster.look();
     let plan = cluster.at("2026-11-22T06:00:00Z");
     assert!(tasks(&plan).iter().all(|t| !t.starts_with("drill")), "{plan:?}");
-    let promoted =
-        plan.actions.iter().any(|a| matches!(a, Action::Promote(p) if p.snapshot == name && p.asker.is_none()));
-    let held = plan.actions.iter().any(|a| matches!(a, Action::Hold { snapshot, .. } if snapshot.name == name));
-    assert!(promoted && held, "{plan:?}");
+    // Each is admitted as the drill itself is: thousands are due at once, and a clone is not free.
+    let drills = |plan: &Plan| {
+        let drills = plan.ready.iter().filter(|(_, a)| matches!(a, Action::Promote(_) | Action::Hold { .. }));
+        drills.cloned().collect::<Vec<_>>()
+    };
+    let at_once = plan.actions.iter().any(|a| matches!(a, Action::Promote(_) | Action::Hold { .. }));
+    let held = drills(&plan);
+    assert!(!at_once && matches!(&held[..], [(_, Action::Hold { snapshot, .. })] if snapshot.name == name), "{plan:?}");
+    let hold = format!(r#"{{"{}": "until=2026-11-22T12:00:00Z"}}"#, names::HOLD);
+    cluster.snapshot("2026-11-20T00:00:00Z", "Complete", true, &hold);
+    let promoted = drills(&cluster.plan());
+    assert!(
+        matches!(&promoted[..], [(_, Action::Promote(p))] if p.snapshot == name && p.asker.is_none()),
+        "{promoted:?}"
+    );
+    let waiting: Vec<Waiting> = held.into_iter().chain(promoted).map(|(waiting, _)| waiting).collect();
+    assert!(waiting.iter().all(|w| w.rank == Rank::Task && w.slot.disk == format!("s3/shop/{UID}")));
+    let open = Open { reason: Reason::DestinationUnreachable, since: cluster.now, next: cluster.now };
+    let down: Breakers = [(waiting[0].slot.breaker.clone().unwrap(), open)].into();
+    let answers = admit::admit(&waiting, &[], &Limits::default(), &down, cluster.now);
+    assert!(answers.iter().all(|a| matches!(a, Admission::Wait(_))), "none while the destination is down");
 }
 
 #[test]

@@ -238,7 +238,8 @@ impl<'a> Source<'a> {
         let ours = job.ours.as_ref()?;
         let (due, destination) = (ours.run.as_ref()?, ours.destination.as_ref()?);
         let newest = self.maintenance(destination).and_then(|m| m.newest(task));
-        let recorded = newest.is_some_and(|n| n.due >= *due);
+        // One that is later than now was due by a clock that was ahead: it says nothing of those before it.
+        let recorded = newest.is_some_and(|n| n.due == *due || (n.due > *due && n.due.time() <= self.now));
         // Of a source that is not protected any more there is no record; what runs comes to its end.
         let useless = self.protection.is_none() && job.state != JobState::Active;
         if recorded || useless {
@@ -301,13 +302,15 @@ impl<'a> Source<'a> {
         let maintenance = self.maintenance(&destination.name)?;
         // Nothing is due before there is a copy.
         let since = maintenance.since?;
-        let done = maintenance.newest(task).map_or(since, |newest| newest.due.time().max(since));
+        // By a clock that was ahead nothing was done: it is made good now.
+        let done = [Some(since), maintenance.newest(task).map(|newest| newest.due.time())];
+        let done = done.into_iter().flatten().filter(|t| *t <= self.now).max();
         // Each task and destination has its own time. The configuration was checked when it was read.
         let seed = format!("{}/{}/{}", self.claim.source().seed(), task.as_str(), destination.name);
         let schedule = Schedule::parse(schedule, &seed).ok()?;
-        let next = schedule.next_after(done, &protection.zone)?;
-        if next > self.now {
-            plan.wake_at(Some(next));
+        let next = done.and_then(|done| schedule.next_after(done, &protection.zone));
+        if next.is_some_and(|next| next > self.now) {
+            plan.wake_at(next);
             return None;
         }
         // Of all that was missed, the newest.
@@ -352,15 +355,18 @@ impl<'a> Source<'a> {
             Task::Drill => {
                 let ask = drill::Ask { world, claim: self.claim, destination, protection, due, now: self.now };
                 match ask.resolve(plan)? {
-                    Some((drill, node)) => (Work::Drill(drill), node),
-                    None => return Ok(()),
+                    drill::Step::Wait => return Ok(()),
+                    drill::Step::First(action) => {
+                        plan.ready.push((self.waiting(destination, due, None), action));
+                        return Ok(());
+                    }
+                    drill::Step::Start(drill, node) => (Work::Drill(drill), node),
                 }
             }
         };
         let policy = names::network_policy(&world.instance);
         let local = destination.restic().is_none();
-        let slot = copy::slot(destination, &source.namespace, &source.uid, node);
-        let waiting = Waiting { rank: Rank::Task, source: source.clone(), run: due.clone(), since: due.time(), slot };
+        let waiting = self.waiting(destination, due, node);
         let maintain = Maintain {
             isolate: local && world.policies.get(&source.namespace, &policy).is_none(),
             source,
@@ -372,6 +378,12 @@ impl<'a> Source<'a> {
         };
         plan.ready.push((waiting, Action::StartTask(Box::new(maintain))));
         Ok(())
+    }
+
+    fn waiting(&self, destination: &Destination, due: &Run, node: Option<String>) -> Waiting {
+        let source = self.claim.source();
+        let slot = copy::slot(destination, &source.namespace, &source.uid, node);
+        Waiting { rank: Rank::Task, source, run: due.clone(), since: due.time(), slot }
     }
 
     /// A prune goes by what the source says now; what cannot be read deletes nothing (law 4).
