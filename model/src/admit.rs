@@ -140,7 +140,7 @@ impl Obstacle<'_> {
             }
             Self::Down(key, open) => open.problem(key),
             Self::Limit(name, limit) => {
-                Problem::new(Reason::WaitingForSlot, format!("{limit} copies run at once: {name}"))
+                Problem::new(Reason::WaitingForSlot, format!("{limit} copies and tasks run at once: {name}"))
             }
         }
     }

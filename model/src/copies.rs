@@ -1,7 +1,7 @@
 //! What becomes of a source's runs: which one is copied next, which are superseded, which are lost.
 //!
 //! If several runs of a source wait for the same destination, the newest is copied. A run that is being
-//! copied already is left alone. A result is final: no Job is made twice for a run and destination that has one.
+//! copied already, or whose central copy has begun, is left alone. A result is final: no Job is made twice for a run and destination that has one.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -23,6 +23,9 @@ pub struct RunFacts<'a> {
     pub promoter: Option<&'a Claim>,
     /// Whether a copy Job of it to the destination in question exists.
     pub copying: bool,
+    /// Whether something is made for its central copy already: where that takes longer than it is from run to run,
+    /// none would ever be copied if each took the place of the one before.
+    pub begun: bool,
 }
 
 /// What to do about one run and one destination.
@@ -97,7 +100,7 @@ fn decide(runs: &[RunFacts<'_>], destination: &str, feed: Feed, deadlines: &Dead
             if r.copying {
                 return Next::Copying;
             }
-            if let Some(newest) = newest.filter(|n| *n > r.run) {
+            if let Some(newest) = newest.filter(|n| *n > r.run && !r.begun) {
                 let problem = Problem::new(Reason::Superseded, format!("run {newest} is copied instead"));
                 return Next::Record(CopyState::Superseded, problem);
             }

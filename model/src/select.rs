@@ -431,7 +431,6 @@ fn settings(
     let destinations = destinations(input, warnings);
     let options = setting(input, names::COPY_OPTIONS, warnings, |t| t.parse::<Options>().map_err(|e| e.to_string()));
     let accept_empty = accept_empty(input, warnings);
-    let secrets = group.map(|g| &g.secrets).into_iter().flatten();
     Ok(Protection {
         starting_deadline: Span::from_secs(half.clamp(30, 3600)),
         schedule: due.text(),
@@ -440,7 +439,8 @@ fn settings(
         retention: retention
             .or_else(|| group.and_then(|g| g.retention.clone()))
             .unwrap_or_else(|| defaults.retention.clone()),
-        secrets: secrets.filter(|(d, _)| destinations.contains(d)).map(|(d, s)| (d.clone(), s.clone())).collect(),
+        // Of all destinations: a run may have been taken for one that is not chosen any more.
+        secrets: group.map(|g| g.secrets.clone()).unwrap_or_default(),
         destinations,
         options: options.unwrap_or_default(),
         unreadable: warnings.len() > readable,

@@ -203,6 +203,39 @@ fn a_copy_that_is_prepared_counts_as_running_once() {
     ));
 }
 
+/// Where the parts of a copy take longer than it is from run to run, none would ever be copied.
+#[test]
+fn a_copy_that_has_begun_is_not_superseded_and_the_newer_run_waits() {
+    let newer = |world: &mut World| {
+        let text = format!(
+            "metadata: {{name: data-2, namespace: shop, uid: s9, creationTimestamp: '{}', labels: {}, \
+             annotations: {{backup-controller.io/destinations-taken: vault}}}}\n\
+             spec: {{source: {{persistentVolumeClaimName: data}}}}\n\
+             status: {{readyToUse: true, restoreSize: 1Gi, boundVolumeSnapshotContentName: snapcontent-2}}",
+            minute(5),
+            labels("snapshot").replace("T0000Z", "T0005Z")
+        );
+        world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+    };
+    let planned = |cluster: &Cluster| {
+        let mut world = cluster.world();
+        newer(&mut world);
+        let plan = plan::plan(&world, "u1", minute(6), "");
+        let superseded = plan.actions.iter().any(|a| matches!(a, Action::Record { .. }));
+        let ready: Vec<_> = plan.ready.into_iter().map(|(waiting, _)| waiting).collect();
+        assert_eq!(ready.iter().map(|w| w.run.as_str()).collect::<Vec<_>>(), ["20261120T0005Z"]);
+        let running: Vec<_> = plan::running(&world).collect();
+        let none = std::collections::BTreeMap::default();
+        let answer = model::admit::admit(&ready, &running, &Limits::default(), &none, minute(6));
+        (superseded, answer == [model::admit::Admission::Start])
+    };
+    assert_eq!(planned(&Cluster::new()), (true, true));
+    let mut begun = Cluster { content: true, ..Cluster::new() };
+    assert_eq!(planned(&begun), (false, false));
+    begun = Cluster { central_snapshot: Some(true), promoter: Some("Pending"), ..begun };
+    assert_eq!(planned(&begun), (false, false));
+}
+
 /// What lies in our own namespace has the source's labels, and is none of what the source has.
 #[test]
 fn what_a_central_copy_is_made_from_is_no_restore_point_no_source_and_no_run() {

@@ -73,6 +73,7 @@ fn decide(cases: &[Case], waits_for_consumer: bool, now: Timestamp) -> Vec<Next>
             snapshot,
             promoter: promoter.as_ref(),
             copying: *copying,
+            begun: false,
         })
         .collect();
     next(&runs, "disk", waits_for_consumer, &Deadlines::default(), now)

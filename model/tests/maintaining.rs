@@ -14,7 +14,7 @@ use model::duration::Span;
 use model::facts::{Job, Pod};
 use model::maintain::{MaintainResult, PARTS, Part, Task, TaskState};
 use model::names::{self, Run, SourceId};
-use model::plan::{self, Action, Maintain, Plan, Work, next_part};
+use model::plan::{self, Action, Maintain, Plan, Prune, Work, next_part};
 use model::reason::{Problem, Reason};
 use model::record::{Maintenance, Status, TaskStatus};
 use model::world::{Change, Seen, World};
@@ -220,6 +220,12 @@ fn started(plan: &Plan) -> impl Iterator<Item = &Maintain> {
     })
 }
 
+fn pruned(plan: &Plan) -> Prune {
+    let mut prunes =
+        started(plan).filter_map(|m| if let Work::Prune(prune) = &m.work { Some(prune.clone()) } else { None });
+    prunes.next().unwrap()
+}
+
 fn notes(plan: &Plan) -> Vec<String> {
     let notes = plan.actions.iter().filter_map(|a| match a {
         Action::WriteStatus { notes, .. } => Some(notes),
@@ -376,16 +382,136 @@ fn a_task_that_runs_occupies_its_repository() {
 fn a_prune_goes_by_the_destinations_retention_and_leaves_what_is_held() {
     let mut cluster = Cluster::new(&format!("{S3}, retention: 30days}}"));
     cluster.snapshot("2026-11-20T01:00:00Z", "Complete", true, r#"{"backup-controller.io/hold": "keep it"}"#);
-    let plan = cluster.at("2026-11-21T02:30:00Z");
-    let Some(Work::Prune { retention, holds, max_deletes, .. }) = started(&plan).map(|m| m.work.clone()).next() else {
-        panic!("{plan:?}")
+    let prune = pruned(&cluster.at("2026-11-21T02:30:00Z"));
+    assert_eq!(prune.retention.to_string(), "30d");
+    assert_eq!(prune.holds.iter().map(Run::as_str).collect::<Vec<_>>(), ["20261120T0100Z"]);
+    assert_eq!((prune.since, prune.hold_snapshots.len()), (None, 0));
+}
+
+/// What a prune may forget is counted in the repository, in what is newer than the last prune: a clock that is days
+/// ahead lets no more go than one that is right.
+#[test]
+fn a_prune_tells_when_the_last_one_was_due_whatever_the_clock_said() {
+    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
+    cluster.at("2026-11-21T02:30:00Z");
+    cluster.done(Task::Prune, "20261121T0230Z", &ok(Task::Prune));
+    let since = |plan: &Plan| pruned(plan).since.map(|run| run.to_string());
+    assert_eq!(since(&cluster.at("2026-11-24T12:00:00Z")).as_deref(), Some("20261121T0230Z"));
+}
+
+/// Somebody holds a run that changed nothing: its data is the snapshot of an earlier run. And what a copy that broke
+/// off left in the repository is no restore point, whatever its tags say.
+#[test]
+fn a_prune_leaves_the_data_of_held_runs_and_knows_what_is_not_whole() {
+    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
+    let unchanged = |id: &str| {
+        let at = "2026-11-20T01:00:00Z";
+        json!({"state": "Complete", "finished": at, "files": 1, "bytes": 1, "unchanged": true, "snapshot": id})
+            .to_string()
     };
-    assert_eq!((retention.to_string().as_str(), max_deletes), ("30d", 3));
-    assert_eq!(holds.iter().map(Run::as_str).collect::<Vec<_>>(), ["20261120T0100Z"]);
-    // Nobody was there for four nights: what their runs would have let go may go.
-    let plan = cluster.at("2026-11-24T12:00:00Z");
-    let Some(Work::Prune { max_deletes, .. }) = started(&plan).map(|m| m.work.clone()).next() else { panic!() };
-    assert_eq!(max_deletes, 12);
+    let held = json!({names::HOLD: "keep it", names::copy_key("s3"): unchanged("abc")}).to_string();
+    cluster.snapshot("2026-11-20T01:00:00Z", "Complete", true, &held);
+    let free = json!({names::copy_key("s3"): unchanged("def")}).to_string();
+    cluster.snapshot("2026-11-20T02:00:00Z", "Complete", true, &free);
+    for (at, state) in [("03", "Incomplete"), ("04", "Failed"), ("05", "Superseded")] {
+        cluster.snapshot(&format!("2026-11-20T{at}:00:00Z"), state, true, "{}");
+    }
+    let prune = pruned(&cluster.at("2026-11-21T02:30:00Z"));
+    assert_eq!(prune.hold_snapshots, ["abc"]);
+    assert_eq!(prune.holds.iter().map(Run::as_str).collect::<Vec<_>>(), ["20261120T0100Z"]);
+    let incomplete: Vec<&str> = prune.incomplete.iter().map(Run::as_str).collect();
+    assert_eq!(incomplete, ["20261120T0300Z", "20261120T0400Z"]);
+}
+
+/// Laws 1 and 3: what a damaged repository still has may be all that is left.
+#[test]
+fn nothing_is_forgotten_where_a_verify_found_damage_or_a_drill_a_difference() {
+    for (task, at, due, reason) in [
+        (Task::Verify, "2026-11-21T05:00:00Z", "20261121T0500Z", Reason::RepositoryDamaged),
+        (Task::Drill, "2026-11-22T06:00:00Z", "20261122T0600Z", Reason::DrillDiffers),
+    ] {
+        let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
+        cluster.at("2026-11-21T02:30:00Z");
+        cluster.done(Task::Prune, "20261121T0230Z", &ok(Task::Prune));
+        cluster.at(at);
+        cluster.done(task, due, &bad(task, reason));
+        let plan = cluster.at("2026-11-23T02:30:00Z");
+        assert!(tasks(&plan).iter().all(|t| !t.starts_with("prune")), "{plan:?}");
+        let told = format!("! RepositoryDamaged prune of s3: nothing is forgotten: the {}", task.as_str());
+        assert!(notes(&plan).iter().any(|n| n.starts_with(&told)), "{:?}", notes(&plan));
+        // The next one that finds nothing wrong ends that: of a verify, of the same part.
+        let part = cluster.s3().damage.as_ref().and_then(|d| d.part);
+        cluster.at(if task == Task::Drill { "2026-11-29T06:00:00Z" } else { "2026-11-23T05:00:00Z" });
+        let due = if task == Task::Drill { "20261129T0600Z" } else { "20261123T0500Z" };
+        cluster.done(task, due, &MaintainResult { part, ..ok(task) });
+        assert!(tasks(&cluster.at("2026-11-30T02:30:00Z")).contains(&"prune 20261130T0230Z".to_owned()));
+    }
+}
+
+#[test]
+fn a_task_uses_the_secret_that_its_group_names() {
+    let group = "groups: [{name: gold, namespaces: [shop], destinations: [s3], secrets: {s3: gold-s3}}]";
+    let mut cluster = Cluster::new(&format!("{S3}{DRILL}\n{group}"));
+    let plan = cluster.at("2026-11-22T06:00:00Z");
+    let secrets: Vec<_> = started(&plan).map(|m| m.secret.as_deref()).collect();
+    assert_eq!(secrets, [Some("gold-s3"); 3]);
+}
+
+/// Nobody knows any more in whose bucket the copies of this source lie.
+#[test]
+fn a_copy_of_a_source_that_is_gone_or_not_protected_goes_into_no_other_bucket() {
+    let group = "groups: [{name: gold, namespaces: [shop], destinations: [s3], secrets: {s3: gold-s3}}]";
+    for (settings, expected) in [(group, Some(Reason::SecretElsewhere)), ("selection: {mode: all}", None)] {
+        let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}\n{settings}"));
+        cluster.run("2026-11-20T11:30:00Z", "none yet");
+        let copies = |plan: &Plan| -> Vec<Option<String>> {
+            let copies =
+                plan.ready.iter().filter_map(|(_, a)| if let Action::StartCopy(c) = a { Some(c) } else { None });
+            copies.map(|c| c.secret.clone()).collect()
+        };
+        assert_eq!(copies(&cluster.plan()), [expected.map(|_| "gold-s3".to_owned())]);
+        let text = format!(
+            "metadata: {{name: data, namespace: shop, uid: '{UID}', annotations: {{{}: 'false'}}}}\n\
+             spec: {{storageClassName: fast, volumeName: pv}}\nstatus: {{phase: Bound}}",
+            names::ENABLED
+        );
+        cluster.world.apply(Change::Claim(Seen::Put(claim(&text))));
+        assert_eq!(copies(&cluster.plan()), [expected.map(|_| "gold-s3".to_owned())], "its group is known");
+        let gone = Seen::Gone(("shop".to_owned(), "data".to_owned()), UID.to_owned());
+        cluster.world.apply(Change::Claim(gone));
+        let plan = cluster.plan();
+        let recorded =
+            plan.actions.iter().find_map(|a| if let Action::Record { result, .. } = a { result.reason } else { None });
+        assert_eq!((recorded, copies(&plan).len()), (expected, usize::from(expected.is_none())), "{plan:?}");
+    }
+}
+
+/// The runs that are there were taken for a destination that the source does not name any more.
+#[test]
+fn a_copy_uses_its_groups_secret_until_its_last_run_is_copied() {
+    let group = "{name: gold, namespaces: [shop], destinations: [], secrets: {s3: gold-s3}}";
+    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}\ngroups: [{group}]"));
+    cluster.run("2026-11-20T11:30:00Z", "none yet");
+    let plan = cluster.plan();
+    let mut copies = plan.ready.iter().filter_map(|(_, a)| if let Action::StartCopy(c) = a { Some(c) } else { None });
+    assert_eq!(copies.next().unwrap().secret.as_deref(), Some("gold-s3"));
+}
+
+/// A node's clock was ahead for an hour: what was done in the future was not done.
+#[test]
+fn tasks_go_on_when_a_clock_that_was_ahead_is_right_again() {
+    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
+    cluster.at("2027-11-21T02:30:00Z");
+    cluster.done(Task::Prune, "20271121T0230Z", &ok(Task::Prune));
+    assert!(tasks(&cluster.at("2026-11-21T02:30:00Z")).contains(&"prune 20261121T0230Z".to_owned()));
+    cluster.done(Task::Prune, "20261121T0230Z", &ok(Task::Prune));
+    assert_eq!(cluster.s3().prune.as_ref().map(|p| p.due.as_str()), Some("20261121T0230Z"));
+    assert!(tasks(&cluster.plan()).iter().all(|t| !t.starts_with("prune")));
+    // And a first copy that was made in the future is one all the same.
+    let mut cluster = Cluster::without_copies(&format!("{S3}{NO_DRILL}"));
+    cluster.run("2027-11-20T11:00:00Z", "Complete");
+    cluster.look();
+    assert!(tasks(&cluster.at("2026-11-21T02:30:00Z")).contains(&"prune 20261121T0230Z".to_owned()));
 }
 
 #[test]
@@ -479,10 +605,27 @@ fn a_promoter_that_is_gone_is_made_again_for_a_drill_and_held() {
     cluster.look();
     let plan = cluster.at("2026-11-22T06:00:00Z");
     assert!(tasks(&plan).iter().all(|t| !t.starts_with("drill")), "{plan:?}");
-    let promoted =
-        plan.actions.iter().any(|a| matches!(a, Action::Promote(p) if p.snapshot == name && p.asker.is_none()));
-    let held = plan.actions.iter().any(|a| matches!(a, Action::Hold { snapshot, .. } if snapshot.name == name));
-    assert!(promoted && held, "{plan:?}");
+    // Each is admitted as the drill itself is: thousands are due at once, and a clone is not free.
+    let drills = |plan: &Plan| {
+        let drills = plan.ready.iter().filter(|(_, a)| matches!(a, Action::Promote(_) | Action::Hold { .. }));
+        drills.cloned().collect::<Vec<_>>()
+    };
+    let at_once = plan.actions.iter().any(|a| matches!(a, Action::Promote(_) | Action::Hold { .. }));
+    let held = drills(&plan);
+    assert!(!at_once && matches!(&held[..], [(_, Action::Hold { snapshot, .. })] if snapshot.name == name), "{plan:?}");
+    let hold = format!(r#"{{"{}": "until=2026-11-22T12:00:00Z"}}"#, names::HOLD);
+    cluster.snapshot("2026-11-20T00:00:00Z", "Complete", true, &hold);
+    let promoted = drills(&cluster.plan());
+    assert!(
+        matches!(&promoted[..], [(_, Action::Promote(p))] if p.snapshot == name && p.asker.is_none()),
+        "{promoted:?}"
+    );
+    let waiting: Vec<Waiting> = held.into_iter().chain(promoted).map(|(waiting, _)| waiting).collect();
+    assert!(waiting.iter().all(|w| w.rank == Rank::Task && w.slot.disk == format!("s3/shop/{UID}")));
+    let open = Open { reason: Reason::DestinationUnreachable, since: cluster.now, next: cluster.now };
+    let down: Breakers = [(waiting[0].slot.breaker.clone().unwrap(), open)].into();
+    let answers = admit::admit(&waiting, &[], &Limits::default(), &down, cluster.now);
+    assert!(answers.iter().all(|a| matches!(a, Admission::Wait(_))), "none while the destination is down");
 }
 
 #[test]

@@ -365,10 +365,8 @@ fn the_first_group_that_fits_goes_before_the_defaults_and_after_annotations() {
         ("9d", "Asia/Tokyo", "vault")
     );
     assert_eq!(p.promoter.retention, PromoterRetention::Keep);
-    // Of destinations that it is not copied to it needs no credentials.
-    assert_eq!(p.secrets, BTreeMap::from([("vault".to_owned(), "gold-vault".to_owned())]));
-    let both = gold.clone().on_claim("destination", "disk,vault").protected();
-    assert_eq!(both.secrets.len(), 2);
+    // Of destinations that it is not copied to any more too: an earlier run may be on its way there.
+    assert_eq!(p.secrets.len(), 2);
 
     let own =
         gold.clone().on_namespace("schedule", "0 2 * * *").on_namespace("retention", "2d").on_claim("retention", "4d");

@@ -6,10 +6,8 @@
 use model::config::{Bounds, Config, PromoterRetention};
 use model::maintain::Part;
 use model::names::{Run, SourceId};
-use model::plan::Drill;
+use model::plan::{Drill, Prune};
 use model::quantity;
-use model::retention::Retention;
-use model::schedule::Zone;
 use model::select::Protection;
 
 use crate::restic::Repository;
@@ -150,22 +148,24 @@ pub fn restic_copy_args(copy: &CopyJob<'_>, repository: &Repository<'_>) -> Vec<
 /// `backup-job restic prune`: forgets what the retention lets go, and removes its data. It is as late as it is due: a
 /// task that had to wait forgets no more for that.
 #[must_use]
-pub fn restic_prune_args(
-    config: &Config,
-    repository: &Repository<'_>,
-    due: &Run,
-    (retention, zone, holds, max_deletes): (&Retention, &Zone, &[Run], u32),
-) -> Vec<String> {
+pub fn restic_prune_args(config: &Config, repository: &Repository<'_>, due: &Run, prune: &Prune) -> Vec<String> {
     let bounds = &config.bounds;
     let mut args = Args(restic_args("prune", repository));
     args.option("now", due.time())
-        .option("retention", retention)
-        .option("time-zone", zone.name())
+        .option("retention", &prune.retention)
+        .option("time-zone", prune.zone.name())
         .option("min-keep", bounds.min_keep)
         .option("max-unproven", bounds.max_unproven)
-        .option("max-deletes", max_deletes);
-    for run in holds {
+        .option("max-deletes", bounds.max_deletes_per_run)
+        .maybe("since", prune.since.as_ref());
+    for run in &prune.holds {
         args.option("hold", run);
+    }
+    for id in &prune.hold_snapshots {
+        args.option("hold-snapshot", id);
+    }
+    for run in &prune.incomplete {
+        args.option("incomplete", run);
     }
     args.0
 }

@@ -73,7 +73,7 @@ pub(crate) fn job(
     task: &Maintain,
 ) -> Result<Value, RenderError> {
     let source = &task.source;
-    let repository = Repository::new(&install.namespace, destination, source, &task.options, None);
+    let repository = Repository::new(&install.namespace, destination, source, &task.options, task.secret.as_deref());
     let mut volumes = Volumes::default();
     if let Some(repository) = &repository {
         (volumes.all, volumes.mounts) = repository.volumes().into_iter().unzip();
@@ -86,8 +86,8 @@ pub(crate) fn job(
         volumes.mounts.push(json!({"name": "tmp", "mountPath": "/tmp"}));
     }
     let (args, capabilities, selinux): (_, &[&str], _) = match (&task.work, &repository) {
-        (Work::Prune { retention, zone, holds, max_deletes }, Some(repository)) => {
-            (args::restic_prune_args(config, repository, &task.due, (retention, zone, holds, *max_deletes)), &[], None)
+        (Work::Prune(prune), Some(repository)) => {
+            (args::restic_prune_args(config, repository, &task.due, prune), &[], None)
         }
         (Work::Verify(part), Some(repository)) => (args::restic_verify_args(repository, *part), &[], None),
         (Work::Drill(drill), repository) => {
@@ -95,7 +95,7 @@ pub(crate) fn job(
             let args = args::drill_args(repository.as_ref(), source, &task.due, drill);
             (args, COPY_CAPABILITIES, drill.spc_no_relabeling.then_some("spc_t"))
         }
-        (Work::Prune { .. } | Work::Verify(_), None) => {
+        (Work::Prune(_) | Work::Verify(_), None) => {
             return Err(fail(Template::Maintain, Fault::Input(format!("{} is no repository", destination.name))));
         }
     };

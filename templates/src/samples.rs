@@ -11,7 +11,7 @@ use model::handle::Handle;
 use model::maintain::{PARTS, Part};
 use model::names::{Run, SourceId};
 use model::options::Options;
-use model::plan::{Drill, Maintain, Work};
+use model::plan::{Drill, Maintain, Prune, Work};
 use model::schedule::Zone;
 use model::select::{ClassChoice, PromoterShape, Protection};
 use serde_json::Value;
@@ -231,15 +231,18 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
     let task = |destination: &Destination, work| {
         let due = Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default());
         let (source, options) = (source.clone(), protection.options.clone());
-        let task = Maintain { source, destination: destination.name.clone(), due, work, options, isolate: false };
+        let (destination_name, secret) = (destination.name.clone(), None);
+        let task = Maintain { source, destination: destination_name, due, work, options, secret, isolate: false };
         templates.maintain_job(install, config, destination, &task)
     };
-    let prune = Work::Prune {
+    let prune = Work::Prune(Prune {
         retention: config.defaults.retention.clone(),
         zone: protection.zone.clone(),
+        since: Some(Run::at("2018-12-08T04:27:00Z".parse().unwrap_or_default())),
         holds: vec![run.clone()],
-        max_deletes: 3,
-    };
+        hold_snapshots: vec!["0123456789abcdef".to_owned()],
+        incomplete: vec![Run::at("2018-12-03T00:00:00Z".parse().unwrap_or_default())],
+    });
     Ok(vec![
         ("maintain-prune", task(&restic, prune)?),
         ("maintain-verify", task(&restic, Work::Verify(Part { number: 3, of: PARTS }))?),

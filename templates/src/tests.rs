@@ -1,6 +1,7 @@
 //! What comes out of the templates, and what does not, whatever a template or a tenant says.
 
 mod install;
+mod maintain;
 mod restore;
 
 use std::collections::BTreeMap;

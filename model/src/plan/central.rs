@@ -166,6 +166,14 @@ impl Shape {
     }
 }
 
+/// Whether anything is there from which a run's central copy is made.
+pub(super) fn begun(world: &World, uid: &str, view: &RunView<'_>, destination: &str) -> bool {
+    let Some(claim) = view.snapshot.claim.clone() else { return false };
+    let source = SourceId { namespace: view.snapshot.namespace.clone(), name: claim, uid: uid.to_owned() };
+    let name = names::central(&world.instance, &source, view.run, destination);
+    world.belongings(uid).is_some_and(|b| b.central.contains(&name))
+}
+
 /// Takes the next step of a central copy.
 ///
 /// # Errors

@@ -65,13 +65,19 @@ pub(super) fn plan(
     for job in &jobs {
         end(world, uid, job, &runs, now, plan);
     }
+    // Our job checked them against the bounds when it took the run, and the guard lets nobody else write them.
     let destinations: BTreeSet<&String> = runs.iter().flat_map(|r| &r.snapshot.destinations).collect();
     let mut waiting = central::take_away(world, uid, &runs, &jobs, now, plan);
     for destination in destinations {
-        let copying = |run: &Run| jobs.iter().any(|j| is_for(j, run, destination));
         let facts: Vec<RunFacts<'_>> = runs
             .iter()
-            .map(|r| RunFacts { run: r.run, snapshot: r.snapshot, promoter: r.promoter, copying: copying(r.run) })
+            .map(|r| RunFacts {
+                run: r.run,
+                snapshot: r.snapshot,
+                promoter: r.promoter,
+                copying: jobs.iter().any(|j| is_for(j, r.run, destination)),
+                begun: central::begun(world, uid, r, destination),
+            })
             .collect();
         let next = if world.config.destination(destination).is_some_and(Destination::is_central) {
             copies::next_central(&facts, destination, &world.config.deadlines, now)
@@ -194,6 +200,10 @@ impl Request<'_> {
         if namespace.is_none_or(|n| n.terminating) {
             return Err(Problem::new(Reason::NamespaceTerminating, "the namespace is being deleted"));
         }
+        if let Err(problem) = self.secret(destination) {
+            fail(problem.reason, problem.message, plan);
+            return Ok(());
+        }
         if destination.is_central() {
             let ended = central::start(&self, destination, now, plan)?;
             if let Err(problem) = ended {
@@ -247,9 +257,30 @@ impl Request<'_> {
             zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
             accept_empty: protection.is_some_and(|p| p.accept_empty),
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling),
-            secret: protection.and_then(|p| p.secrets.get(&destination.name).cloned()),
+            // Without an answer nothing is started.
+            secret: self.secret(destination).unwrap_or_default(),
             options: protection.map(|p| p.options.clone()).unwrap_or_default(),
         }
+    }
+
+    /// The Secret of the source's group at a destination. Of a source that is gone nobody knows the group, and the
+    /// destination's own Secret may open somebody else's bucket.
+    fn secret(&self, destination: &Destination) -> Result<Option<String>, Problem> {
+        let (world, name) = (self.world, &destination.name);
+        if let Some(protection) = self.protection {
+            return Ok(protection.secrets.get(name).cloned());
+        }
+        if let Some(claim) = world.claim_of(&self.source.uid)
+            && let Some(namespace) = world.namespaces.get("", &claim.namespace)
+        {
+            let group = world.config.group_of(claim, namespace);
+            return Ok(group.and_then(|g| g.secrets.get(name).cloned()));
+        }
+        if world.config.groups.iter().any(|g| g.secrets.contains_key(name)) {
+            let message = format!("the source is gone: nothing says which group's Secret its copies at {name} need");
+            return Err(Problem::new(Reason::SecretElsewhere, message));
+        }
+        Ok(None)
     }
 
     /// Whether what is written to can be reached, and the only node where the copy can run, if there is only one;

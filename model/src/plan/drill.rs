@@ -41,20 +41,35 @@ pub(super) struct Ask<'a> {
     pub(super) now: Timestamp,
 }
 
+/// What comes next on the way to a drill.
+pub(super) enum Step {
+    /// Something is awaited.
+    Wait,
+    /// This is done before: it is admitted as the drill itself is, for a clone may cost as much as what it is made from.
+    First(Action),
+    /// The drill, and the node that it has to run on if there is only one.
+    Start(Drill, Option<String>),
+}
+
+/// A promoter, or what is done before there is one.
+type Promoter<'a> = Result<&'a Claim, Step>;
+
 impl Ask<'_> {
-    /// The drill, and the node that it has to run on if there is only one; nothing if something is awaited. An error is
-    /// final for this time.
-    pub(super) fn resolve(&self, plan: &mut Plan) -> Result<Option<(Drill, Option<String>)>, Problem> {
-        let Some(rules) = &self.destination.drill else { return Ok(None) };
+    /// The next step. An error is final for this time.
+    pub(super) fn resolve(&self, plan: &mut Plan) -> Result<Step, Problem> {
+        let Some(rules) = &self.destination.drill else { return Ok(Step::Wait) };
         let runs = copy::runs(self.world, &self.claim.id.uid);
         // Without one the drill is done when there is one.
-        let Some(view) = runs.iter().rev().find(|v| self.fits(v)) else { return Ok(None) };
-        let Some(promoter) = self.promoter(view, plan)? else { return Ok(None) };
+        let Some(view) = runs.iter().rev().find(|v| self.fits(v)) else { return Ok(Step::Wait) };
+        let promoter = match self.promoter(view, plan)? {
+            Ok(promoter) => promoter,
+            Err(before) => return Ok(before),
+        };
         let node = if self.destination.restic().is_some() {
             None
         } else {
             let Ok(disk) = disk::ready(self.world, self.destination, &self.claim.namespace, self.now, plan) else {
-                return Ok(None);
+                return Ok(Step::Wait);
             };
             copy::common_nodes(self.world, promoter, disk).map_err(|m| Problem::new(Reason::NodeConflict, m))?
         };
@@ -68,7 +83,7 @@ impl Ask<'_> {
             accept_empty: self.protection.accept_empty,
             spc_no_relabeling: self.protection.promoter.spc_no_relabeling,
         };
-        Ok(Some((drill, node)))
+        Ok(Step::Start(drill, node))
     }
 
     /// Whether a run has a copy there, and can still be compared with its snapshot.
@@ -78,15 +93,18 @@ impl Ask<'_> {
     }
 
     /// The run's promoter; made again if it is gone.
-    fn promoter<'a>(&self, view: &RunView<'a>, plan: &mut Plan) -> Result<Option<&'a Claim>, Problem> {
+    fn promoter<'a>(&self, view: &RunView<'a>, plan: &mut Plan) -> Result<Promoter<'a>, Problem> {
         let (snapshot, shape) = (view.snapshot, &self.protection.promoter);
         let Some(promoter) = view.promoter.filter(|p| !p.terminating) else {
             // One that is going has the name still.
             if self.world.claims.get(&snapshot.namespace, &snapshot.id.name).is_some() {
-                return Ok(None);
+                return Ok(Err(Step::Wait));
             }
-            restore::hold(self.world, &snapshot.namespace, Some(&snapshot.id.name), self.now).add_to(plan);
-            plan.actions.push(Action::Promote(Box::new(Promote {
+            let hold = restore::hold(self.world, &snapshot.namespace, Some(&snapshot.id.name), self.now);
+            if let Some(step) = hold.step {
+                return Ok(Err(Step::First(step)));
+            }
+            return Ok(Err(Step::First(Action::Promote(Box::new(Promote {
                 asker: None,
                 source: self.claim.source(),
                 run: view.run.clone(),
@@ -95,18 +113,17 @@ impl Ask<'_> {
                 storage_class: shape.storage_class.clone(),
                 read_only: shape.read_only,
                 annotations: shape.annotations.clone(),
-            })));
-            return Ok(None);
+            })))));
         };
         match promoter.phase {
-            ClaimPhase::Bound => Ok(Some(promoter)),
-            ClaimPhase::Pending if shape.waits_for_consumer => Ok(Some(promoter)),
+            ClaimPhase::Bound => Ok(Ok(promoter)),
+            ClaimPhase::Pending if shape.waits_for_consumer => Ok(Ok(promoter)),
             ClaimPhase::Pending => {
                 let wait = self.world.config.deadlines.promoter_bound;
                 let until = wait.after(promoter.created.max(self.due.time()));
                 if self.now < until {
                     plan.wake_at(Some(until));
-                    return Ok(None);
+                    return Ok(Err(Step::Wait));
                 }
                 let message = format!("PVC {} did not bind in {wait}", promoter.id.name);
                 Err(Problem::new(Reason::PromoterNotBound, message))

@@ -6,8 +6,9 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::copy::{self, RunView};
 use super::ended::{self, Ended};
-use super::{Action, Plan, copy, drill, restore};
+use super::{Action, Plan, drill, restore};
 use crate::admit::{Rank, Waiting};
 use crate::config::{Destination, Times};
 use crate::facts::{Claim, Job, JobState};
@@ -15,14 +16,11 @@ use crate::maintain::{MaintainResult, PARTS, Part, Task, TaskState};
 use crate::names::{self, Component, Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyState, Maintenance, Status, TaskStatus, clip};
+use crate::record::{CopyResult, CopyState, Maintenance, Status, TaskStatus, clip};
 use crate::retention::Retention;
 use crate::schedule::{Schedule, Zone};
 use crate::select::Protection;
 use crate::world::World;
-
-/// More runs than there are between two prunes.
-const MOST_RUNS: u32 = 1000;
 
 /// A task that can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +35,8 @@ pub struct Maintain {
     pub work: Work,
     /// What the source says of its copies in restic repositories.
     pub options: Options,
+    /// The Secret of a repository, if a group has one of its own.
+    pub secret: Option<String>,
     /// Whether its pod needs no network, and its namespace has no `NetworkPolicy` yet that says so.
     pub isolate: bool,
 }
@@ -45,20 +45,29 @@ pub struct Maintain {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
     /// Forgets what the retention lets go, and removes its data.
-    Prune {
-        /// What is kept.
-        retention: Retention,
-        /// The zone whose days that counts.
-        zone: Zone,
-        /// Runs that stay, because somebody holds them.
-        holds: Vec<Run>,
-        /// How many go at most: what each run since the last prune may delete.
-        max_deletes: u32,
-    },
+    Prune(Prune),
     /// Reads a part of the repository.
     Verify(Part),
     /// Restores a run and compares it with its snapshot.
     Drill(drill::Drill),
+}
+
+/// What a prune goes by. How many snapshots it forgets at most is the configuration's `bounds.maxDeletesPerRun` for each
+/// snapshot that was made since the last prune: that is counted in the repository, and not by a clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prune {
+    /// What is kept.
+    pub retention: Retention,
+    /// The zone whose days that counts.
+    pub zone: Zone,
+    /// The minute for which the last prune was due.
+    pub since: Option<Run>,
+    /// Runs that stay, because somebody holds them.
+    pub holds: Vec<Run>,
+    /// The ids of snapshots that stay, because a held run changed nothing and has its data in an earlier one.
+    pub hold_snapshots: Vec<String>,
+    /// Runs whose copy is recorded as incomplete or failed: what they left does not count as good.
+    pub incomplete: Vec<Run>,
 }
 
 impl Maintain {
@@ -66,7 +75,7 @@ impl Maintain {
     #[must_use]
     pub fn task(&self) -> Task {
         match self.work {
-            Work::Prune { .. } => Task::Prune,
+            Work::Prune(_) => Task::Prune,
             Work::Verify(_) => Task::Verify,
             Work::Drill(_) => Task::Drill,
         }
@@ -229,7 +238,8 @@ impl<'a> Source<'a> {
         let ours = job.ours.as_ref()?;
         let (due, destination) = (ours.run.as_ref()?, ours.destination.as_ref()?);
         let newest = self.maintenance(destination).and_then(|m| m.newest(task));
-        let recorded = newest.is_some_and(|n| n.due >= *due);
+        // One that is later than now was due by a clock that was ahead: it says nothing of those before it.
+        let recorded = newest.is_some_and(|n| n.due == *due || (n.due > *due && n.due.time() <= self.now));
         // Of a source that is not protected any more there is no record; what runs comes to its end.
         let useless = self.protection.is_none() && job.state != JobState::Active;
         if recorded || useless {
@@ -292,13 +302,15 @@ impl<'a> Source<'a> {
         let maintenance = self.maintenance(&destination.name)?;
         // Nothing is due before there is a copy.
         let since = maintenance.since?;
-        let done = maintenance.newest(task).map_or(since, |newest| newest.due.time().max(since));
+        // By a clock that was ahead nothing was done: it is made good now.
+        let done = [Some(since), maintenance.newest(task).map(|newest| newest.due.time())];
+        let done = done.into_iter().flatten().filter(|t| *t <= self.now).max();
         // Each task and destination has its own time. The configuration was checked when it was read.
         let seed = format!("{}/{}/{}", self.claim.source().seed(), task.as_str(), destination.name);
         let schedule = Schedule::parse(schedule, &seed).ok()?;
-        let next = schedule.next_after(done, &protection.zone)?;
-        if next > self.now {
-            plan.wake_at(Some(next));
+        let next = done.and_then(|done| schedule.next_after(done, &protection.zone));
+        if next.is_some_and(|next| next > self.now) {
+            plan.wake_at(next);
             return None;
         }
         // Of all that was missed, the newest.
@@ -332,7 +344,7 @@ impl<'a> Source<'a> {
             return Err(Problem::new(Reason::PodSecurity, message));
         }
         let (work, node) = match task {
-            Task::Prune => match self.prune(destination, due, protection) {
+            Task::Prune => match self.prune(destination, due, protection)? {
                 Some(work) => (work, None),
                 None => return Ok(()),
             },
@@ -343,15 +355,18 @@ impl<'a> Source<'a> {
             Task::Drill => {
                 let ask = drill::Ask { world, claim: self.claim, destination, protection, due, now: self.now };
                 match ask.resolve(plan)? {
-                    Some((drill, node)) => (Work::Drill(drill), node),
-                    None => return Ok(()),
+                    drill::Step::Wait => return Ok(()),
+                    drill::Step::First(action) => {
+                        plan.ready.push((self.waiting(destination, due, None), action));
+                        return Ok(());
+                    }
+                    drill::Step::Start(drill, node) => (Work::Drill(drill), node),
                 }
             }
         };
         let policy = names::network_policy(&world.instance);
         let local = destination.restic().is_none();
-        let slot = copy::slot(destination, &source.namespace, &source.uid, node);
-        let waiting = Waiting { rank: Rank::Task, source: source.clone(), run: due.clone(), since: due.time(), slot };
+        let waiting = self.waiting(destination, due, node);
         let maintain = Maintain {
             isolate: local && world.policies.get(&source.namespace, &policy).is_none(),
             source,
@@ -359,39 +374,57 @@ impl<'a> Source<'a> {
             due: due.clone(),
             work,
             options: protection.options.clone(),
+            secret: protection.secrets.get(&destination.name).cloned(),
         };
         plan.ready.push((waiting, Action::StartTask(Box::new(maintain))));
         Ok(())
     }
 
-    /// A prune goes by what the source says now; what cannot be read deletes nothing (law 4).
-    fn prune(&self, destination: &Destination, due: &Run, protection: &Protection) -> Option<Work> {
-        if protection.unreadable {
-            return None;
-        }
-        let retention = destination.retention.clone().unwrap_or_else(|| protection.retention.clone());
-        let runs = copy::runs(self.world, &self.claim.id.uid);
-        let held = runs.iter().filter(|r| r.snapshot.held(self.now) || r.promoter.is_some_and(|p| p.held(self.now)));
-        let mut holds: Vec<Run> = held.map(|r| r.run.clone()).collect();
-        holds.dedup();
-        let runs = self.runs_since_prune(destination, due, protection);
-        let max_deletes = self.world.config.bounds.max_deletes_per_run.saturating_mul(runs);
-        Some(Work::Prune { retention, zone: protection.zone.clone(), holds, max_deletes })
+    fn waiting(&self, destination: &Destination, due: &Run, node: Option<String>) -> Waiting {
+        let source = self.claim.source();
+        let slot = copy::slot(destination, &source.namespace, &source.uid, node);
+        Waiting { rank: Rank::Task, source, run: due.clone(), since: due.time(), slot }
     }
 
-    /// How many runs were due since the last prune, at least one: a brake for one run would let the copies of an hourly
-    /// schedule pile up in a repository that is pruned each night.
-    fn runs_since_prune(&self, destination: &Destination, due: &Run, protection: &Protection) -> u32 {
-        let maintenance = self.maintenance(&destination.name);
-        let before = maintenance.and_then(|m| m.prune.as_ref().map(|p| p.due.time()).or(m.since));
-        let Ok(schedule) = Schedule::parse(&protection.schedule, "") else { return 1 };
-        let (mut at, mut runs) = (before.unwrap_or_else(|| due.time()), 0);
-        while let Some(next) = schedule.next_after(at, &protection.zone).filter(|n| *n <= due.time()) {
-            (at, runs) = (next, runs + 1);
-            if runs == MOST_RUNS {
-                break;
-            }
+    /// A prune goes by what the source says now; what cannot be read deletes nothing (law 4).
+    fn prune(&self, destination: &Destination, due: &Run, protection: &Protection) -> Result<Option<Work>, Problem> {
+        if protection.unreadable {
+            return Ok(None);
         }
-        runs.max(1)
+        self.sound(&destination.name)?;
+        let retention = destination.retention.clone().unwrap_or_else(|| protection.retention.clone());
+        let runs = copy::runs(self.world, &self.claim.id.uid);
+        let copied = |r: &&RunView<'a>| r.snapshot.copies.get(&destination.name);
+        let held = |r: &RunView<'_>| r.snapshot.held(self.now) || r.promoter.is_some_and(|p| p.held(self.now));
+        let (held, mut holds): (Vec<&RunView<'_>>, Vec<Run>) =
+            runs.iter().filter(|r| held(r)).map(|r| (r, r.run.clone())).unzip();
+        holds.dedup();
+        let unchanged = held.iter().filter_map(&copied).filter(|c| c.unchanged);
+        let poor = |c: &CopyResult| matches!(c.state, CopyState::Incomplete | CopyState::Failed);
+        let incomplete = runs.iter().filter(|r| copied(r).is_some_and(poor)).map(|r| r.run.clone());
+        let last = self.maintenance(&destination.name).and_then(|m| m.prune.as_ref());
+        Ok(Some(Work::Prune(Prune {
+            retention,
+            zone: protection.zone.clone(),
+            // One that a clock had ahead is not before what came after it.
+            since: last.map(|p| p.due.clone().min(due.clone())),
+            holds,
+            hold_snapshots: unchanged.filter_map(|c| c.snapshot.clone()).collect(),
+            incomplete: incomplete.collect(),
+        })))
+    }
+
+    /// What a damaged repository still has may be all that is left (laws 1 and 3).
+    fn sound(&self, destination: &str) -> Result<(), Problem> {
+        let Some(maintenance) = self.maintenance(destination) else { return Ok(()) };
+        let differs = |d: &&TaskStatus| d.problem.as_ref().is_some_and(|p| p.reason == Reason::DrillDiffers);
+        let found = if let Some(damage) = &maintenance.damage {
+            format!("the verify of {} found damage", damage.finished)
+        } else if let Some(drill) = maintenance.drill.as_ref().filter(differs) {
+            format!("the drill of {} found differences", drill.finished)
+        } else {
+            return Ok(());
+        };
+        Err(Problem::new(Reason::RepositoryDamaged, format!("nothing is forgotten: {found}")))
     }
 }

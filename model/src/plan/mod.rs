@@ -32,7 +32,7 @@ pub use after::{NextRun, next_run};
 pub use central::{Central, Part};
 pub use copy::running;
 pub use drill::Drill;
-pub use maintain::{Maintain, TaskEnd, Work, next_part};
+pub use maintain::{Maintain, Prune, TaskEnd, Work, next_part};
 pub use restore::{Asker, Lender, Origin, Promote, Restore, Restores, any as any_restore, restores};
 pub use source::{from_our_snapshot, plan, verdict};
 pub use status::proven;

@@ -435,7 +435,7 @@ fn answer(
 /// What keeps a snapshot from being rotated: the step that holds it, and when to look again.
 #[derive(Default)]
 pub(super) struct Hold {
-    step: Option<Action>,
+    pub(super) step: Option<Action>,
     again: Option<Timestamp>,
 }
 

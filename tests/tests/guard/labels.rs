@@ -4,7 +4,7 @@ use anyhow::Result;
 use model::names;
 use serde_json::{Value, json};
 
-use crate::stage::{Actor, RESERVED, Stage, Verb};
+use crate::stage::{Actor, RECORDED, RESERVED, Stage, Verb};
 
 fn labels(labels: &Value) -> Verb {
     Verb::Merge(json!({"metadata": {"labels": labels}}))
@@ -36,6 +36,30 @@ async fn a_tenant_can_neither_forge_nor_strip_nor_change_what_rotation_goes_by()
         stage.refused(what, me, patch, object, RESERVED).await?;
     }
     Ok(())
+}
+
+/// What a run was taken for and what became of its copies is read back as if it were our own: a forged failure would
+/// stop the copies of all, a forged destination would get data.
+#[tokio::test]
+async fn a_tenant_does_not_say_what_became_of_a_run() -> Result<()> {
+    let stage = Stage::new("notary").await?;
+    let mut snapshot = stage.fixture("snapshot")?;
+    let copy = names::copy_key("s3");
+    for key in [copy.as_str(), names::DESTINATIONS_TAKEN, names::RETENTION_TAKEN] {
+        snapshot["metadata"]["annotations"][key] = json!("1");
+    }
+    stage.passes("a run's snapshot", Actor::Job, Verb::Create, &snapshot).await?;
+    let annotate = |key: &str, value: Value| Verb::Merge(json!({"metadata": {"annotations": {key: value}}}));
+    for key in [copy.as_str(), names::DESTINATIONS_TAKEN, names::RETENTION_TAKEN, &names::copy_key("other")] {
+        stage.refused(key, Actor::Tenant, annotate(key, json!("forged")), &snapshot, RECORDED).await?;
+    }
+    for key in [copy.as_str(), names::DESTINATIONS_TAKEN, names::RETENTION_TAKEN] {
+        stage.refused(key, Actor::TenantsProgram, annotate(key, Value::Null), &snapshot, RECORDED).await?;
+    }
+    stage.passes("a hold", Actor::Tenant, annotate(names::HOLD, json!("x")), &snapshot).await?;
+    stage.passes("no hold", Actor::Tenant, annotate(names::HOLD, Value::Null), &snapshot).await?;
+    stage.passes("his own", Actor::Tenant, annotate("example.com/copy.s3", json!("x")), &snapshot).await?;
+    stage.passes("a result", Actor::Controller, annotate(&copy, json!("2")), &snapshot).await
 }
 
 #[tokio::test]

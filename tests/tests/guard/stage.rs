@@ -19,6 +19,8 @@ pub const JOB_KINDS: &str = "creates and deletes PersistentVolumeClaims and Volu
 pub const NO_PROMOTER: &str = "touches only PersistentVolumeClaims that were made from a snapshot";
 pub const RESERVED: &str = "labels that begin with backup-controller.io/ are set by backup-controller alone";
 
+pub const RECORDED: &str = "what became of a run is recorded by backup-controller alone";
+
 /// Whoever acts.
 #[derive(Debug, Clone, Copy)]
 pub enum Actor {
