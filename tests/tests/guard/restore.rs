@@ -141,12 +141,7 @@ async fn a_restore_pod_is_of_our_form() -> Result<()> {
         ("the host's network", "/hostNetwork", json!(true), PRIVILEGES),
         ("escalation", "/containers/0/securityContext/allowPrivilegeEscalation", json!(true), PRIVILEGES),
         ("a host's folder", "/volumes/0", json!({"name": "source", "hostPath": {"path": "/"}}), VOLUMES),
-        (
-            "a Secret",
-            "/volumes/0",
-            json!({"name": "source", "secret": {"secretName": "s"}}),
-            "mount no Secrets but those that BACKUP_SECRETS",
-        ),
+        ("a Secret", "/volumes/0", json!({"name": "source", "secret": {"secretName": "s"}}), VOLUMES),
     ] {
         let mut object = filled.clone();
         let (parent, field) = pointer.rsplit_once('/').context("a pointer")?;
