@@ -179,6 +179,8 @@ fn nothing_is_looked_at_or_deleted_through_a_link_in_the_volume() {
         put(&scene.volume("other/y"), "precious", 1);
         symlink("other", scene.volume("d")).unwrap();
         let before = list(&scene.volume("other"));
+        let told = scene.bare(args).arg("--dry-run").run();
+        assert!(told.code == Some(0) && told.stdout.contains("  new     d/x\n"), "{told:?}");
         scene.restore(args).run().whole();
         same(&before, &list(&scene.volume("other")));
         same(&list(&scene.point("d")), &list(&scene.volume("d")));
