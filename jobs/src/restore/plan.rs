@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::console::{Console, shown};
 use super::entry::Item;
+use super::paths;
 use super::room::Need;
 use crate::rsync::{Ear, Report};
 
@@ -56,6 +57,8 @@ pub(crate) struct Planner<'a, S: FnMut() -> bool> {
     /// The restore point and the volume.
     sides: (&'a Path, &'a Path),
     delete: bool,
+    /// The folder that was looked at last, and whether it is one in the volume, as all above it.
+    folder: (PathBuf, bool),
     /// Lines about entries, if all are told.
     all: Option<Console>,
     /// Otherwise the first of them.
@@ -72,12 +75,13 @@ impl<'a, S: FnMut() -> bool> Planner<'a, S> {
         all: Option<Console>,
         stop: S,
     ) -> Self {
-        Self { plan: Plan::default(), report, sides, delete, all, lines: Vec::new(), stop }
+        let folder = (PathBuf::new(), true);
+        Self { plan: Plan::default(), report, sides, delete, folder, all, lines: Vec::new(), stop }
     }
 
     fn entry(&mut self, item: &Item) {
-        let (point, target) = (self.sides.0.join(&item.path), self.sides.1.join(&item.path));
-        let there = fs::symlink_metadata(target).ok();
+        let point = self.sides.0.join(&item.path);
+        let there = self.there(&item.path);
         if item.is_deletion() {
             self.plan.extra += 1;
             if self.delete {
@@ -101,6 +105,16 @@ impl<'a, S: FnMut() -> bool> Planner<'a, S> {
             }
             Some(there) => self.change(item, &meta, &there),
         }
+    }
+
+    /// What stands at a path in the volume: nothing, where a link leads there.
+    fn there(&mut self, path: &Path) -> Option<Metadata> {
+        let (target, parent) = (self.sides.1, path.parent().unwrap_or(Path::new("")));
+        if self.folder.0 != parent {
+            let is_folder = |step: &&Path| fs::symlink_metadata(target.join(step)).is_ok_and(|meta| meta.is_dir());
+            self.folder = (parent.to_owned(), paths::above(path).iter().all(is_folder));
+        }
+        self.folder.1.then(|| fs::symlink_metadata(target.join(path)).ok()).flatten()
     }
 
     fn change(&mut self, item: &Item, meta: &Metadata, there: &Metadata) {

@@ -165,3 +165,24 @@ fn a_path_that_is_not_there_is_told_with_what_is_there() {
         assert_eq!(scene.restore(&[bad]).run().code, Some(2), "{bad}");
     }
 }
+
+/// A folder of the restore point that is a link in the volume is replaced; what lies behind the link is nobody's
+/// business, and stands in nothing's way.
+#[test]
+fn nothing_is_looked_at_or_deleted_through_a_link_in_the_volume() {
+    let scene = Scene::new("behind");
+    put(&scene.point("d/x"), "a file", 1_500_000_000);
+    put(&scene.point("d/y"), "a file", 1_500_000_000);
+    for args in [&["d"][..], &["--delete", "d"], &[]] {
+        let _ = fs::remove_dir_all(scene.volume("d"));
+        put(&scene.volume("other/x/precious"), "precious", 1);
+        put(&scene.volume("other/y"), "precious", 1);
+        symlink("other", scene.volume("d")).unwrap();
+        let before = list(&scene.volume("other"));
+        let told = scene.bare(args).arg("--dry-run").run();
+        assert!(told.code == Some(0) && told.stdout.contains("  new     d/x\n"), "{told:?}");
+        scene.restore(args).run().whole();
+        same(&before, &list(&scene.volume("other")));
+        same(&list(&scene.point("d")), &list(&scene.volume("d")));
+    }
+}
