@@ -244,6 +244,12 @@ impl Reason {
                 | Self::SecretIncomplete
         )
     }
+
+    /// Whether such a fault is the same for other credentials.
+    #[must_use]
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::DestinationUnreachable | Self::CertificateRefused | Self::DestinationFull)
+    }
 }
 
 impl std::fmt::Display for Reason {
