@@ -350,19 +350,24 @@ impl Engine {
         let waits: Vec<Waiting> = waiting.iter().map(|(_, _, w, _)| w.clone()).collect();
         let down = self.world.down(now);
         let answers = admit::admit(&waits, &running, &self.world.config.limits, &down, now);
-        let mut reasons = Vec::new();
+        let (mut reasons, mut tasks) = (Vec::new(), Vec::new());
         // A source may have a copy that starts and one that waits: the wait is told.
         let mut told: BTreeMap<String, Option<Problem>> = BTreeMap::new();
         for ((uid, key, wait, start), answer) in waiting.into_iter().zip(answers) {
-            // That a task comes later is not worth a word.
-            let told = (wait.rank == Rank::Copy).then(|| told.entry(uid).or_default());
+            // That a task comes later is not worth a word on its source: it is counted.
+            let told = (wait.rank == Rank::Copy).then(|| told.entry(uid.clone()).or_default());
             match (answer, told) {
-                (Admission::Start, _) => self.enqueue(key, Some(start)),
+                (Admission::Start, _) => {
+                    if start.uid().is_none() {
+                        self.shared.entry(key.clone()).or_default().insert(uid.clone());
+                    }
+                    self.enqueue(key, Some(start));
+                }
                 (Admission::Wait(problem), Some(told)) => {
                     reasons.push(problem.reason);
                     *told = told.take().or(Some(problem));
                 }
-                (Admission::Wait(_), None) => {}
+                (Admission::Wait(problem), None) => tasks.push(problem.reason),
             }
         }
         for (uid, wait) in told {
@@ -371,7 +376,7 @@ impl Engine {
                 None => drop(self.world.waits.remove(&uid)),
             }
         }
-        self.metrics(|m| m.waiting(reasons.iter()));
+        self.metrics(|m| m.waiting(&reasons, &tasks));
         self.tell_down(down, now);
     }
 

@@ -79,6 +79,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     sources: Family<State, Total>,
     waiting: Family<Waits, Total>,
+    tasks_waiting: Family<Waits, Total>,
     down: Family<Down, Total>,
     steps: Family<Outcome, Counter>,
     copies: Family<Destination, Counter>,
@@ -105,6 +106,9 @@ impl Metrics {
         );
         let waiting = Family::<Waits, Total>::default();
         registry.register("copies_waiting", "Copies that wait, by reason", waiting.clone());
+        let tasks_waiting = Family::<Waits, Total>::default();
+        let help = "Prunes, verifies and drills that are due and wait, by reason";
+        registry.register("tasks_waiting", help, tasks_waiting.clone());
         let down = Family::<Down, Total>::default();
         let help =
             "Namespaces in which copies to a destination fail for a fault of the destination; 1 for one that is shared";
@@ -136,6 +140,7 @@ impl Metrics {
             registry,
             sources,
             waiting,
+            tasks_waiting,
             down,
             steps,
             copies,
@@ -214,15 +219,17 @@ impl Metrics {
         }
     }
 
-    /// What waiting copies wait for.
-    pub(crate) fn waiting<'a>(&self, reasons: impl Iterator<Item = &'a Reason>) {
-        let mut totals: BTreeMap<Reason, i64> = BTreeMap::new();
-        for reason in reasons {
-            *totals.entry(*reason).or_default() += 1;
-        }
-        self.waiting.clear();
-        for (reason, total) in totals {
-            self.waiting.get_or_create(&Waits { reason: reason.as_str() }).set(total);
+    /// What waiting copies and tasks wait for.
+    pub(crate) fn waiting(&self, copies: &[Reason], tasks: &[Reason]) {
+        for (family, reasons) in [(&self.waiting, copies), (&self.tasks_waiting, tasks)] {
+            let mut totals: BTreeMap<Reason, i64> = BTreeMap::new();
+            for reason in reasons {
+                *totals.entry(*reason).or_default() += 1;
+            }
+            family.clear();
+            for (reason, total) in totals {
+                family.get_or_create(&Waits { reason: reason.as_str() }).set(total);
+            }
         }
     }
 
@@ -358,6 +365,19 @@ mod tests {
         metrics.standing("2", None, None);
         let text = metrics.text().unwrap();
         assert!(!text.contains("sources{destination") && !text.contains("timestamp_seconds{"), "{text}");
+    }
+
+    /// Law 5: a task waits for a limit, for its repository or for a destination that is down, and is seen to.
+    #[test]
+    fn tasks_that_wait_are_counted_beside_copies_that_do() {
+        let metrics = Metrics::new();
+        metrics.waiting(&[Reason::DiskBusy], &[Reason::WaitingForSlot, Reason::WaitingForSlot]);
+        let text = metrics.text().unwrap();
+        for line in [r#"copies_waiting{reason="DiskBusy"} 1"#, r#"tasks_waiting{reason="WaitingForSlot"} 2"#] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        metrics.waiting(&[], &[]);
+        assert!(!metrics.text().unwrap().contains("waiting{"));
     }
 
     #[test]

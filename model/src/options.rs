@@ -90,8 +90,8 @@ impl Options {
         restic.pack_size = self.pack_size.or(restic.pack_size);
         restic.limit_upload = self.limit_upload.or(restic.limit_upload);
         restic.limit_download = self.limit_download.or(restic.limit_download);
-        restic.cache = self.cache.clone().or(restic.cache);
         if restic.run_in == RunIn::Source {
+            restic.cache = self.cache.clone().or(restic.cache);
             restic.ca = self.ca.clone().or(restic.ca);
             restic.environment.extend(self.environment.clone());
         }
@@ -139,8 +139,8 @@ mod tests {
     fn a_tenant_does_not_say_how_the_administrators_repository_is_reached() {
         let mut destination = Restic::named("s3");
         destination.run_in = RunIn::Controller;
-        let restic = read("ca=own env.HTTPS_PROXY=http://mine exclude=*.tmp").over(&destination);
-        assert_eq!((&restic.ca, restic.environment.len()), (&None, 0));
+        let restic = read("ca=own env.HTTPS_PROXY=http://mine exclude=*.tmp cache=900Gi").over(&destination);
+        assert_eq!((&restic.ca, restic.environment.len(), &restic.cache), (&None, 0, &None), "nor fill its nodes");
         assert_eq!(restic.exclude, ["*.tmp"]);
     }
 

@@ -176,7 +176,7 @@ reasons! {
     /// Copies wait until the destination works again.
     DestinationDown => "nothing to do: one copy at a time tries, and all go on when it succeeds",
     /// A volume of the controller's own namespace, whose Secrets are for central copies only.
-    SecretElsewhere => "use runIn: controller for volumes of the controller's own namespace",
+    SecretElsewhere => "use runIn: controller for volumes of the controller's own namespace; of a source that is gone, and whose group had a Secret, nothing more is copied",
     /// The snapshot's content is another snapshot's, or of another volume than the source's.
     SnapshotForeign => "look who made the VolumeSnapshotContent that the message names; nothing of it was read",
     /// The snapshot was deleted before its central copy was made.
@@ -243,6 +243,12 @@ impl Reason {
                 | Self::DestinationFull
                 | Self::SecretIncomplete
         )
+    }
+
+    /// Whether such a fault is the same for other credentials.
+    #[must_use]
+    pub fn is_shared(self) -> bool {
+        matches!(self, Self::DestinationUnreachable | Self::CertificateRefused | Self::DestinationFull)
     }
 }
 

@@ -261,6 +261,24 @@ fn what_a_central_copy_is_made_from_is_no_restore_point_no_source_and_no_run() {
     assert!(matches!(plan.actions[..], [Action::TakeAway { part: Part::Promoter, .. }]), "{:?}", plan.actions);
 }
 
+/// A volume whose claim of the same name was made anew goes later than the new one comes.
+#[test]
+fn the_end_of_an_older_volume_does_not_hide_the_newer_one() {
+    let record = Some(serde_json::to_string(&failed()).unwrap());
+    let mut world = Cluster { record, content: true, central_snapshot: Some(true), ..Cluster::new() }.world();
+    let volume = |name: &str| {
+        fixtures::volume(&format!(
+            "metadata: {{name: {name}, uid: u-{name}}}\nspec: {{claimRef: {{namespace: backup, name: {}, uid: p9}}}}",
+            self::name()
+        ))
+    };
+    world.apply(Change::Volume(Seen::Put(volume("older"))));
+    world.apply(Change::Volume(Seen::Put(volume("newer"))));
+    world.apply(Change::Volume(Seen::Gone((String::new(), "older".to_owned()), "u-older".to_owned())));
+    let plan = plan::plan(&world, "u1", minute(6), "");
+    assert!(!plan.actions.iter().any(|a| matches!(a, Action::TakeAway { .. })), "it needs the snapshot: {plan:?}");
+}
+
 /// A tenant who forges the labels in his own namespace gets nothing deleted, nothing hidden and nothing copied.
 #[test]
 fn what_says_in_a_tenants_namespace_that_it_is_central_is_not() {

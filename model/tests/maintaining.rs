@@ -457,6 +457,24 @@ fn a_task_uses_the_secret_that_its_group_names() {
     assert_eq!(secrets, [Some("gold-s3"); 3]);
 }
 
+/// Law 5: a restore pod may stand for days.
+#[test]
+fn a_restore_from_a_repository_keeps_the_tasks_of_no_other_waiting() {
+    for (pvc, expected) in [("data", 0), ("other", 1)] {
+        let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
+        let status = json!({"request": "x", "state": "Ready", "point": "s3/20261120T0000Z"}).to_string();
+        let annotations =
+            json!({names::RESTORE_FROM: format!("pvc={pvc} date=20261120 from=s3"), names::RESTORE_STATUS: status});
+        let text = format!(
+            "metadata: {{name: restore, namespace: shop, uid: r, annotations: {annotations}}}\n\
+             spec: {{selector: {{}}, template: {{}}}}"
+        );
+        let deployment = read::<k8s_openapi::api::apps::v1::Deployment>(&text);
+        cluster.world.apply(Change::Restorer(Seen::Put(model::facts::Restorer::from(&deployment))));
+        assert_eq!(tasks(&cluster.at("2026-11-21T02:30:00Z")).len(), expected, "{pvc}");
+    }
+}
+
 /// Nobody knows any more in whose bucket the copies of this source lie.
 #[test]
 fn a_copy_of_a_source_that_is_gone_or_not_protected_goes_into_no_other_bucket() {
@@ -613,8 +631,8 @@ fn a_promoter_that_is_gone_is_made_again_for_a_drill_and_held() {
     let at_once = plan.actions.iter().any(|a| matches!(a, Action::Promote(_) | Action::Hold { .. }));
     let held = drills(&plan);
     assert!(!at_once && matches!(&held[..], [(_, Action::Hold { snapshot, .. })] if snapshot.name == name), "{plan:?}");
-    let hold = format!(r#"{{"{}": "until=2026-11-22T12:00:00Z"}}"#, names::HOLD);
-    cluster.snapshot("2026-11-20T00:00:00Z", "Complete", true, &hold);
+    let until = format!(r#"{{"{}": "until=2026-11-22T12:00:00Z"}}"#, names::HOLD);
+    cluster.snapshot("2026-11-20T00:00:00Z", "Complete", true, &until);
     let promoted = drills(&cluster.plan());
     assert!(
         matches!(&promoted[..], [(_, Action::Promote(p))] if p.snapshot == name && p.asker.is_none()),

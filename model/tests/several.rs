@@ -171,6 +171,26 @@ fn a_group_has_a_secret_of_its_own_for_a_destination() {
     assert_eq!(secrets(&scene), [None, Some("backup-s3-gold".to_owned())]);
 }
 
+/// Each group has its own key and its own bucket; the network and the certificate are the same for all.
+#[test]
+fn one_groups_bad_key_does_not_stop_the_copies_of_the_others() {
+    let gold = "groups: [{name: gold, namespaces: [shop], secrets: {s3: gold-s3}}]";
+    let central = "destinations: [{name: s3, type: restic, secret: backup-s3, runIn: controller}]";
+    for (groups, reason, down) in [
+        ("", Reason::CredentialsRefused, true),
+        (gold, Reason::CredentialsRefused, false),
+        (gold, Reason::BucketMissing, false),
+        (gold, Reason::DestinationUnreachable, true),
+        (gold, Reason::CertificateRefused, true),
+        (gold, Reason::DestinationFull, true),
+    ] {
+        let mut scene = Scene::new();
+        scene.world.apply(Change::Config(Arc::new(Config::parse(&format!("{central}\n{groups}")).unwrap())));
+        scene.run("data-1", 0, "s3", &[("s3", failed(reason, 10))]);
+        assert_eq!(scene.world.down(at(11)).contains_key("s3"), down, "{groups} {reason}");
+    }
+}
+
 /// 3-2-1: what is down neither stops the other, nor makes the run bad, nor costs it its own chance.
 #[test]
 fn a_destination_that_is_down_does_not_stop_the_other() {

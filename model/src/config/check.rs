@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::parse::Path;
 use super::{
-    Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Globs, HostPath, Limits, PodResources, Restic, Store,
+    Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Globs, Group, HostPath, Limits, PodResources, Restic,
+    Store,
 };
 use crate::duration::{Span, shown};
 use crate::names;
@@ -167,14 +168,28 @@ fn groups(path: &Path, config: &Config, faults: &mut Faults) {
         }
         chosen(&path.key("destinations"), group.destinations.as_deref().unwrap_or_default(), config, faults);
         for (destination, secret) in &group.secrets {
-            let path = path.key("secrets").key(destination);
-            if config.destination(destination).is_none() {
-                faults.push((path, unknown_destination(config, destination)));
-            } else if !is_subdomain(secret) {
-                faults.push((path, format!("{} cannot be the name of a Secret", shown(secret))));
+            if let Some(fault) = secret_fault(config, group, destination, secret) {
+                faults.push((path.key("secrets").key(destination), fault));
             }
         }
     }
+}
+
+/// What is wrong with a group's Secret for a destination.
+fn secret_fault(config: &Config, group: &Group, destination: &str, secret: &str) -> Option<String> {
+    let Some(its) = config.destination(destination) else { return Some(unknown_destination(config, destination)) };
+    if its.restic().is_none() {
+        return Some(format!("{destination} is a disk, which needs no Secret"));
+    }
+    if !is_subdomain(secret) {
+        return Some(format!("{} cannot be the name of a Secret", shown(secret)));
+    }
+    let tenants_choice = group.namespaces.is_empty() && group.namespace_labels.is_empty();
+    (its.is_central() && tenants_choice).then(|| {
+        "the group has neither namespaces nor namespaceLabels: whoever labels a PVC would choose a Secret of the \
+         controller's namespace"
+            .to_owned()
+    })
 }
 
 fn unknown_destination(config: &Config, name: &str) -> String {

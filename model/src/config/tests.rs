@@ -342,7 +342,17 @@ fn groups_that_make_no_sense_are_told_with_their_place() {
         (&group("destinations: [disk, other]"), "groups[0].destinations[1]: no destination \"other\""),
         (&group("destinations: [disk, disk]"), "groups[0].destinations[1]: disk stands twice"),
         (&group("secrets: {other: s}"), "groups[0].secrets.other: no destination \"other\""),
-        (&group("secrets: {disk: A_b}"), "groups[0].secrets.disk: \"A_b\" cannot be the name of a Secret"),
+        (&group("secrets: {disk: gold}"), "groups[0].secrets.disk: disk is a disk, which needs no Secret"),
+        (
+            "groups: [{name: gold, namespaces: [a], secrets: {s3: A_b}}]\ndestinations: [{name: s3, type: restic, secret: s}]",
+            "groups[0].secrets.s3: \"A_b\" cannot be the name of a Secret",
+        ),
+        // Labels of a PVC are its tenant's to choose, and with them he would choose the administrator's Secret.
+        (
+            "groups: [{name: gold, pvcLabels: {a: b}, secrets: {s3: gold}}]\n\
+             destinations: [{name: s3, type: restic, secret: s, runIn: controller}]",
+            "groups[0].secrets.s3: the group has neither namespaces nor namespaceLabels",
+        ),
     ]);
 }
 

@@ -300,7 +300,7 @@ impl Request<'_> {
             }
             Store::Claim(_) | Store::HostPath(_) => {
                 let disk = disk::ready(world, destination, namespace, now, plan)?;
-                if let Some(reader) = restore::reads(world, namespace, &destination.name) {
+                if let Some(reader) = restore::reads(world, namespace, &destination.name, None) {
                     let message = format!("{reader} reads the disk: restores come first");
                     return Err(Problem::new(Reason::DiskBusy, message));
                 }

@@ -329,7 +329,8 @@ impl<'a> Source<'a> {
         let (world, source) = (self.world, self.claim.source());
         let namespace = world.namespaces.get("", &source.namespace);
         // Restores come first: what they read is left alone.
-        let read = restore::reads(world, &source.namespace, &destination.name).is_some();
+        let of = destination.restic().map(|_| source.name.as_str());
+        let read = restore::reads(world, &source.namespace, &destination.name, of).is_some();
         // The copies say so.
         let cut_off = destination.restic().is_some()
             && !destination.is_central()

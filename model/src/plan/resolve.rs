@@ -6,7 +6,7 @@ use super::copy;
 use super::restore::{Asker, Lender, Origin, Promote};
 use super::source::{from_our_snapshot, verdict};
 use crate::config::{AccessMode, Destination, Store};
-use crate::facts::{Claim, ClaimPhase, Job, JobState};
+use crate::facts::{Claim, ClaimPhase, Job, JobState, Ours};
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
 use crate::reason::{Problem, Reason};
@@ -313,8 +313,10 @@ impl Ask<'_> {
         // Copies and other restores share the repository; prune and verify lock everybody else out.
         let alone = |job: &&Job| {
             let ours = job.ours.as_ref().filter(|o| o.component == Component::Maintain && o.source_uid == point.uid);
-            let here = ours.is_some_and(|o| o.destination.as_deref() == Some(&names::label_value(destination)));
-            here && job.state == JobState::Active && !job.id.name.starts_with(Task::Drill.as_str())
+            let alone = |o: &Ours| {
+                o.task != Some(Task::Drill) && o.destination.as_deref() == Some(&names::label_value(destination))
+            };
+            job.state == JobState::Active && ours.is_some_and(alone)
         };
         match self.world.jobs.within(namespace).find(alone) {
             Some(job) => waiting(Reason::RepositoryLocked, format!("{} has the repository to itself", job.id.name)),

@@ -238,16 +238,22 @@ pub fn any(world: &World) -> bool {
     !world.asking.is_empty() || !world.grants.is_empty() || world.restorers.iter().next().is_some()
 }
 
-/// What reads a disk in a namespace: copies to it wait, because they prune, and may be on another node.
-pub(super) fn reads(world: &World, namespace: &str, destination: &str) -> Option<String> {
+/// What reads a disk in a namespace: copies to it wait, because they prune, and may be on another node. A repository is
+/// one PVC's own: `of` names it, and what reads another is in nobody's way.
+pub(super) fn reads(world: &World, namespace: &str, destination: &str, of: Option<&str>) -> Option<String> {
     let from = format!("{destination}/");
     let reads = |record: &RestoreRecord| {
         record.state == RestoreState::Ready && record.point.as_ref().is_some_and(|p| p.starts_with(&from))
     };
-    let pod = world.restorers.within(namespace).find(|r| !r.terminating && r.status.as_ref().is_some_and(reads));
+    let request = |text: Option<&String>| text.and_then(|text| text.parse::<Request>().ok());
+    let its = |r: &Request| of.is_none_or(|of| r.pvc == of);
+    let pod = world.restorers.within(namespace).find(|r| {
+        // One that cannot be read may read anything.
+        !r.terminating && r.status.as_ref().is_some_and(reads) && request(r.request.as_ref()).as_ref().is_none_or(its)
+    });
     let whose = |claim: &Claim| {
-        let request = claim.settings.get(names::RESTORE_FROM).and_then(|text| text.parse::<Request>().ok());
-        request.is_some_and(|r| r.namespace.as_deref().unwrap_or(&claim.namespace) == namespace)
+        let request = request(claim.settings.get(names::RESTORE_FROM));
+        request.is_some_and(|r| r.namespace.as_deref().unwrap_or(&claim.namespace) == namespace && its(&r))
     };
     let job = || asking(world).filter(|c| c.restored.as_ref().is_some_and(|r| reads(r))).find(|c| whose(c));
     pod.map(|r| format!("deployment/{}", r.id.name)).or_else(|| job().map(|c| format!("the restore of {}", c.id.name)))

@@ -18,7 +18,14 @@ fn results<'a>(
 ) -> impl Iterator<Item = (String, &'a CopyResult)> {
     let ours = snapshot.ours.as_ref().is_some_and(|o| o.instance == instance);
     let copies = snapshot.copies.iter().filter(move |_| ours);
-    copies.filter_map(|(name, result)| Some((breaker::key(config.destination(name)?, &snapshot.namespace)?, result)))
+    copies.filter_map(|(name, result)| {
+        let destination = config.destination(name)?;
+        let key = breaker::key(destination, &snapshot.namespace)?;
+        // What the key or the bucket of one group is refused for says nothing about those of others.
+        let several = destination.is_central() && config.groups.iter().any(|g| g.secrets.contains_key(name));
+        let counts = !several || result.reason.is_none_or(|r| !r.is_destinations_fault() || r.is_shared());
+        counts.then_some((key, result))
+    })
 }
 
 /// The labels of a snapshot that is a restore point: those of central copies are none, wherever they are.
@@ -189,7 +196,10 @@ impl World {
             let volume = new.as_ref().and_then(|k| self.volumes.items.get(k));
             let central = |v: &Volume| v.central.as_ref().filter(|c| c.0 == self.namespace).map(|c| c.1.clone());
             let (before, after) = (old.as_ref().and_then(central), volume.and_then(central));
-            if let Some(claim) = &before {
+            // A newer volume of a claim of that name stays.
+            if let (Some(claim), Some(old)) = (&before, old)
+                && self.central_volumes.get(claim) == Some(&old.name)
+            {
                 self.central_volumes.remove(claim);
             }
             if let (Some(claim), Some(volume)) = (&after, volume) {
