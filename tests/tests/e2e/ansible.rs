@@ -116,6 +116,12 @@ impl Own {
         }
         let gone = ["delete", "namespace", self.name, &self.app.namespace, "--ignore-not-found", "--timeout=120s"];
         self.kubectl.run(&gone)?;
+        // Where the namespace was gone before, the playbook had nothing to go by.
+        let left = self.there()?;
+        if !left.is_empty() {
+            let delete: Vec<&str> = ["delete", "--ignore-not-found"].into_iter().chain(left.split(' ')).collect();
+            self.kubectl.run(&delete)?;
+        }
         Ok(())
     }
 }
