@@ -51,11 +51,11 @@ unit: mover-tools ## Unit and property tests
 .PHONY: mover-tools
 mover-tools:
 	@$(DEV) tools >/dev/null
-	@for tool in rsync setfacl setfattr; do command -v $$tool >/dev/null && continue; \
+	@for tool in rsync setfacl setfattr openssl; do command -v $$tool >/dev/null && continue; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "==> rsync, acl and attr are installed"; \
-	    { apt-get install -qq -y rsync acl attr || { apt-get update -qq && apt-get install -qq -y rsync acl attr; }; } >/dev/null; \
-	  else echo "$$tool is missing: install the packages rsync, acl and attr" >&2; exit 1; fi; \
+	    echo "==> rsync, acl, attr and openssl are installed"; \
+	    { apt-get install -qq -y rsync acl attr openssl || { apt-get update -qq && apt-get install -qq -y rsync acl attr openssl; }; } >/dev/null; \
+	  else echo "$$tool is missing: install the packages rsync, acl, attr and openssl" >&2; exit 1; fi; \
 	done
 
 # The demo and the end-to-end suite install with the playbooks.
