@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use model::config::Destination;
 use model::handle::Handle;
 use model::names::{self, Component, Run, SourceId};
-use model::quantity;
 use serde_json::{Value, json};
 
-use crate::Install;
 use crate::check::Pin;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
-use crate::objects::{Marks, Order, values};
-use model::config::Destination;
+use crate::objects::{Marks, Order, promoter_in, values};
+use crate::{Install, Promoter};
 
 /// One central copy.
 #[derive(Debug, Clone, Copy)]
@@ -95,39 +94,18 @@ impl Central<'_> {
 
     /// The PVC made from the snapshot, by the same template as in the source's namespace.
     pub(crate) fn promoter(&self, templates: &Templates, shape: &Shape<'_>) -> Result<Value, RenderError> {
-        let (name, source) = (self.name(), self.source);
-        let mut marks = self.marks();
-        for (key, value) in shape.annotations.iter().filter(|(key, _)| !key.starts_with(names::PREFIX)) {
-            marks.annotate(key, value);
-        }
-        let access_mode = if shape.read_only { "ReadOnlyMany" } else { "ReadWriteOnce" };
-        let size = quantity::text(shape.bytes);
-        Order {
-            template: Template::Promoter,
-            kind: ("v1", "PersistentVolumeClaim"),
-            name: name.clone(),
-            namespace: Some(self.install.namespace.clone()),
-            marks,
-            values: values! {
-                "instance": self.install.instance,
-                "run": self.run.as_str(),
-                "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
-                "storageClass": shape.storage_class,
-                "accessModes": [access_mode],
-                "size": size,
-                "snapshot": name,
-            },
-            pins: vec![
-                Pin::exactly("/spec/dataSource", json!(model::snapshot::reference(&name))),
-                Pin::absent("/spec/dataSourceRef"),
-                Pin::absent("/spec/volumeName"),
-                Pin::exactly("/spec/storageClassName", shape.storage_class),
-                Pin::exactly("/spec/accessModes", json!([access_mode])),
-                Pin::exactly("/spec/resources/requests/storage", size),
-                Pin::at_most("/spec/volumeMode", "Filesystem"),
-            ],
-            pod: None,
-        }
-        .render(templates)
+        let name = self.name();
+        let promoter = Promoter {
+            instance: &self.install.instance,
+            source: self.source,
+            run: self.run,
+            name: &name,
+            snapshot: &name,
+            bytes: shape.bytes,
+            storage_class: shape.storage_class,
+            read_only: shape.read_only,
+            annotations: shape.annotations,
+        };
+        promoter_in(templates, &promoter, &self.install.namespace, self.marks())
     }
 }

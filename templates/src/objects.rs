@@ -311,44 +311,69 @@ pub(crate) fn copy_job(
     // A host's disk is reached through a volume that is the namespace's folder already.
     let host_disk = matches!(destination.store, Store::HostPath(_));
     let sub_path = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
+    let own = OwnOfCopy {
+        template: Template::Copy,
+        namespace: &source.namespace,
+        capabilities: COPY_CAPABILITIES,
+        values: values! { "disk": disk, "destinationDir": DESTINATION_DIR, "subPath": sub_path, },
+        args: args::copy_args(config, copy),
+    };
+    let (mut order, mut rules) = copy_order(install, config, copy, own);
+    rules.mounts.push(Mount { claim: disk, path: DESTINATION_DIR, sub_path: Some(sub_path), read_only: false });
+    order.pod = Some(rules);
+    order.render(templates)
+}
+
+/// What copies to different types of destinations do not have in common.
+pub(crate) struct OwnOfCopy<'a> {
+    pub(crate) template: Template,
+    pub(crate) namespace: &'a str,
+    pub(crate) capabilities: &'static [&'static str],
+    pub(crate) values: Map<String, Value>,
+    pub(crate) args: Vec<String>,
+}
+
+/// The Job of a copy, and the rules for its pod, which mounts the promoter so far.
+pub(crate) fn copy_order(
+    install: &Install,
+    config: &Config,
+    copy: &CopyJob<'_>,
+    own: OwnOfCopy<'_>,
+) -> (Order, PodRules) {
+    let (source, destination) = (copy.source, copy.destination);
     let selinux = copy.spc_no_relabeling.then_some("spc_t");
     let mut values = values! {
         "backoffLimit": config.retries.copy,
         "activeDeadlineSeconds": config.deadlines.copy.as_secs(),
         "promoter": copy.promoter,
-        "disk": disk,
         "sourceDir": SOURCE_DIR,
-        "destinationDir": DESTINATION_DIR,
-        "subPath": sub_path,
-        "capabilities": COPY_CAPABILITIES,
+        "capabilities": own.capabilities,
         "selinuxType": selinux,
         "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
         "destination": destination.name,
         "run": copy.run.as_str(),
     };
-    let args = args::copy_args(config, copy);
-    let pod = program(&mut values, install, &install.mover_image, &args, &config.resources.copy);
-    Order {
-        template: Template::Copy,
+    values.extend(own.values);
+    let pod = program(&mut values, install, &install.mover_image, &own.args, &config.resources.copy);
+    let order = Order {
+        template: own.template,
         kind: ("batch/v1", "Job"),
         name: names::copy_job(source, copy.run, &destination.name),
-        namespace: Some(source.namespace.clone()),
+        namespace: Some(own.namespace.to_owned()),
         marks: Marks::new(&install.instance, Component::Copy).source(source).run(copy.run).destination(destination),
         values,
         pins: Pin::job("/spec"),
-        pod: Some(PodRules {
-            pointer: "/spec/template",
-            root: true,
-            capabilities: COPY_CAPABILITIES,
-            selinux_type: selinux,
-            mounts: vec![
-                Mount { claim: copy.promoter.to_owned(), path: SOURCE_DIR, sub_path: None, read_only: true },
-                Mount { claim: disk, path: DESTINATION_DIR, sub_path: Some(sub_path), read_only: false },
-            ],
-            ..pod
-        }),
-    }
-    .render(templates)
+        pod: None,
+    };
+    let rules = PodRules {
+        pointer: "/spec/template",
+        root: true,
+        capabilities: own.capabilities,
+        selinux_type: selinux,
+        mounts: vec![Mount { claim: copy.promoter.to_owned(), path: SOURCE_DIR, sub_path: None, read_only: true }],
+        ..pod
+    };
+    (order, rules)
 }
 
 pub(crate) fn disk_claim(
@@ -555,8 +580,18 @@ pub(crate) fn volume_snapshot(templates: &Templates, point: &Point<'_>) -> Resul
 }
 
 pub(crate) fn promoter(templates: &Templates, promoter: &Promoter<'_>) -> Result<Value, RenderError> {
+    let marks = Marks::new(promoter.instance, Component::Promoter).source(promoter.source).run(promoter.run);
+    promoter_in(templates, promoter, &promoter.source.namespace, marks)
+}
+
+/// The same in any namespace, with the marks that it has there.
+pub(crate) fn promoter_in(
+    templates: &Templates,
+    promoter: &Promoter<'_>,
+    namespace: &str,
+    mut marks: Marks,
+) -> Result<Value, RenderError> {
     let source = promoter.source;
-    let mut marks = Marks::new(promoter.instance, Component::Promoter).source(source).run(promoter.run);
     for (key, value) in promoter.annotations {
         // Ours are ours, whatever the class's annotations say.
         if !key.starts_with(names::PREFIX) {
@@ -570,7 +605,7 @@ pub(crate) fn promoter(templates: &Templates, promoter: &Promoter<'_>) -> Result
         template: Template::Promoter,
         kind: ("v1", "PersistentVolumeClaim"),
         name: promoter.name.to_owned(),
-        namespace: Some(source.namespace.clone()),
+        namespace: Some(namespace.to_owned()),
         marks,
         values: values! {
             "instance": promoter.instance,

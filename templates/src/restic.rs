@@ -5,16 +5,15 @@
 //! the program says what is missing.
 
 use model::config::{Config, Destination, Restic, RunIn};
-use model::names::{self, Component, SourceId};
+use model::names::SourceId;
 use model::options::Options;
 use serde_json::{Map, Value, json};
 
-use crate::args::{self, CA_DIR, CACHE_DIR, SECRET_DIR, SOURCE_DIR};
-use crate::check::Pin;
+use crate::args::{self, CA_DIR, CACHE_DIR, SECRET_DIR};
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
-use crate::objects::{Marks, Order, fail, program, values};
-use crate::pods::{Mount, PodRules};
+use crate::objects::{OwnOfCopy, copy_order, fail, values};
+use crate::pods::PodRules;
 use crate::{CopyJob, Install};
 
 /// To read every file, whoever owns it. It is within Pod Security `baseline`.
@@ -104,37 +103,14 @@ pub(crate) fn copy_job(
     let (source, destination) = (copy.source, copy.destination);
     let repository = Repository::new(&install.namespace, destination, source, copy.options, copy.secret)
         .ok_or_else(|| fail(Template::CopyRestic, Fault::Input(format!("{} is no repository", destination.name))))?;
-    let selinux = copy.spc_no_relabeling.then_some("spc_t");
-    let mut values = values! {
-        "backoffLimit": config.retries.copy,
-        "activeDeadlineSeconds": config.deadlines.copy.as_secs(),
-        "promoter": copy.promoter,
-        "sourceDir": SOURCE_DIR,
-        "capabilities": READ_CAPABILITIES,
-        "selinuxType": selinux,
-        "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
-        "destination": destination.name,
-        "run": copy.run.as_str(),
-    };
-    let args = args::restic_copy_args(copy, &repository);
-    let pod = program(&mut values, install, &install.mover_image, &args, &config.resources.copy);
-    let pod = repository.pod(&mut values, pod);
-    Order {
+    let own = OwnOfCopy {
         template: Template::CopyRestic,
-        kind: ("batch/v1", "Job"),
-        name: names::copy_job(source, copy.run, &destination.name),
-        namespace: Some(repository.namespace.to_owned()),
-        marks: Marks::new(&install.instance, Component::Copy).source(source).run(copy.run).destination(destination),
-        values,
-        pins: Pin::job("/spec"),
-        pod: Some(PodRules {
-            pointer: "/spec/template",
-            root: true,
-            capabilities: READ_CAPABILITIES,
-            selinux_type: selinux,
-            mounts: vec![Mount { claim: copy.promoter.to_owned(), path: SOURCE_DIR, sub_path: None, read_only: true }],
-            ..pod
-        }),
-    }
-    .render(templates)
+        namespace: repository.namespace,
+        capabilities: READ_CAPABILITIES,
+        values: Map::new(),
+        args: args::restic_copy_args(copy, &repository),
+    };
+    let (mut order, rules) = copy_order(install, config, copy, own);
+    order.pod = Some(repository.pod(&mut order.values, rules));
+    order.render(templates)
 }

@@ -48,7 +48,12 @@ pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     let started = Instant::now();
     let stop = stop_flag();
     allow_deep_trees();
-    let (exit, result) = match copy(args, log, &stop, started) {
+    ended(&args.run, copy(args, log, &stop, started), started)
+}
+
+/// What a copy leaves, wherever it went.
+pub(crate) fn ended(run: &Run, copied: Result<CopyResult, Failure>, started: Instant) -> Outcome {
+    let (exit, result) = match copied {
         Ok(result) if result.state == CopyState::Complete => (Exit::Done, result),
         Ok(result) => (Exit::Final, result),
         Err(Failure { problem, exit }) => {
@@ -59,9 +64,9 @@ pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     };
     let message = termination_message(&result);
     match exit {
-        Exit::Done => tracing::info!(run = %args.run, result = message, "copied"),
+        Exit::Done => tracing::info!(%run, result = message, "copied"),
         Exit::Again | Exit::Usage | Exit::Final => {
-            tracing::error!(run = %args.run, result = message, "not copied, or not wholly");
+            tracing::error!(%run, result = message, "not copied, or not wholly");
         }
     }
     Outcome { exit, message }

@@ -17,7 +17,7 @@ use std::time::Instant;
 use model::Timestamp;
 use model::names::Run;
 use model::reason::{Problem, Reason};
-use model::record::{CopyResult, CopyState, termination_message};
+use model::record::{CopyResult, CopyState};
 use rustix::process::setpriority_process;
 
 use super::args::Common;
@@ -25,8 +25,9 @@ use super::exec::{Ended, Restic};
 use super::init::init;
 use super::report::Report;
 use super::snapshots::{self, INCOMPLETE, Snapshot};
+use crate::copy::ended;
 use crate::copy::source::{self, Source};
-use crate::outcome::{Exit, Failure, Outcome, now};
+use crate::outcome::{Failure, Outcome, now};
 use crate::process::stop_flag;
 use crate::volume::LOST_AND_FOUND;
 
@@ -72,20 +73,8 @@ pub(crate) struct Args {
 /// Runs the step.
 pub(crate) fn run(args: &Args) -> Outcome {
     let started = Instant::now();
-    let (exit, mut result) = match copy(args) {
-        Ok(result) if result.state == CopyState::Complete => (Exit::Done, result),
-        Ok(result) => (Exit::Final, result),
-        Err(Failure { problem, exit }) => (exit, CopyResult::without_data(CopyState::Failed, &problem, now())),
-    };
-    result.seconds = started.elapsed().as_secs();
-    let message = termination_message(&result);
-    match exit {
-        Exit::Done => tracing::info!(run = %args.run, result = message, "copied"),
-        Exit::Again | Exit::Usage | Exit::Final => {
-            tracing::error!(run = %args.run, result = message, "not copied, or not wholly");
-        }
-    }
-    Outcome { exit, message }
+    let copied = copy(args).map(|result| CopyResult { seconds: started.elapsed().as_secs(), ..result });
+    ended(&args.run, copied, started)
 }
 
 fn copy(args: &Args) -> Result<CopyResult, Failure> {
