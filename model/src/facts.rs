@@ -132,6 +132,39 @@ pub enum ClaimPhase {
     Lost,
 }
 
+/// What pods get of a volume: `spec.volumeMode` of its claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum VolumeMode {
+    /// A filesystem, mounted.
+    #[default]
+    Filesystem,
+    /// The raw block device.
+    Block,
+}
+
+impl VolumeMode {
+    /// What the API's word says; without one it is a filesystem.
+    #[must_use]
+    pub fn read(word: Option<&str>) -> Self {
+        if word == Some("Block") { Self::Block } else { Self::Filesystem }
+    }
+
+    /// The API's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Filesystem => "Filesystem",
+            Self::Block => "Block",
+        }
+    }
+
+    /// Whether it is a raw block device.
+    #[must_use]
+    pub fn is_block(self) -> bool {
+        self == Self::Block
+    }
+}
+
 /// A PersistentVolumeClaim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
@@ -151,8 +184,8 @@ pub struct Claim {
     pub class: Option<String>,
     /// Its PersistentVolume.
     pub volume: Option<String>,
-    /// Whether it is a raw block volume.
-    pub block: bool,
+    /// What pods get of it.
+    pub mode: VolumeMode,
     /// Whether it is bound read-only and nothing else: a cheap view of a snapshot.
     pub read_only: bool,
     /// Bytes that it has, or asks for while it is not bound (F07).
@@ -219,7 +252,7 @@ impl From<&PersistentVolumeClaim> for Claim {
             },
             class: spec.and_then(|s| s.storage_class_name.clone()),
             volume: spec.and_then(|s| s.volume_name.clone()).filter(|v| !v.is_empty()),
-            block: spec.and_then(|s| s.volume_mode.as_deref()) == Some("Block"),
+            mode: VolumeMode::read(spec.and_then(|s| s.volume_mode.as_deref())),
             read_only: modes == ["ReadOnlyMany"],
             capacity: bytes(actual).max(bytes(requested)),
             from_snapshot,
@@ -264,6 +297,8 @@ pub struct Snapshot {
     pub retention: Option<String>,
     /// The destinations of its run.
     pub destinations: Vec<String>,
+    /// What its source was, and its promoter is.
+    pub mode: VolumeMode,
     /// By destination: the copies' results.
     pub copies: BTreeMap<String, CopyResult>,
     /// By destination: the Job (its UID) whose message was lost.
@@ -306,6 +341,7 @@ impl From<&VolumeSnapshot> for Snapshot {
             hold: annotation(names::HOLD).map(|text| Hold::read(text)),
             retention: annotation(names::RETENTION_TAKEN).cloned(),
             destinations: annotation(names::DESTINATIONS_TAKEN).map(|t| list(t)).unwrap_or_default(),
+            mode: VolumeMode::read(annotation(names::VOLUME_MODE_TAKEN).map(String::as_str)),
             copies,
             lost,
         }

@@ -61,6 +61,13 @@ pub const AFTER: &str = "backup-controller.io/after";
 pub const RETENTION_TAKEN: &str = "backup-controller.io/retention-taken";
 /// Annotation on a snapshot: its run's destinations, separated by commas.
 pub const DESTINATIONS_TAKEN: &str = "backup-controller.io/destinations-taken";
+/// On a VolumeSnapshot: the volume mode of its source, if that is `Block`; so that a promoter can be made again
+/// when the source is gone.
+pub const VOLUME_MODE_TAKEN: &str = "backup-controller.io/volume-mode-taken";
+/// On a promoter: `skipped` if it is mounted without its journal.
+pub const JOURNAL: &str = "backup-controller.io/journal";
+/// The one file that a raw block volume is in a dated tree or in a repository.
+pub const DEVICE_IMAGE: &str = "device.img";
 
 /// Annotation of users on a PVC or Namespace: `true` or `false`.
 pub const ENABLED: &str = "backup-controller.io/enabled";

@@ -198,6 +198,8 @@ reasons! {
     HoldersUnknown => "see that the controller runs: it tells the restore pod who holds the volume",
     /// The volume that is to be written has less room than the data needs.
     TargetTooSmall => "restore into a larger PVC",
+    /// A raw block volume goes back to one, and files to a filesystem (`volumeMode`).
+    VolumeModeDiffers => "restore a raw block volume into a PVC with volumeMode Block, and files into one with a filesystem",
     /// There is nothing in the restore point.
     RestorePointEmpty => "choose another restore point: an empty one restores nothing",
     /// There is no such file or folder in the restore point.

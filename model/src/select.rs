@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use crate::config::{ClassRule, Config, Group, Mode, PromoterRetention};
 use crate::duration::Span;
-use crate::facts::{self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, VELERO_SNAPSHOT_CLASS, Volume};
+use crate::facts::{
+    self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, VELERO_SNAPSHOT_CLASS, Volume, VolumeMode,
+};
 use crate::names::{self, Component};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
@@ -96,6 +98,8 @@ pub struct PromoterShape {
     pub waits_for_consumer: bool,
     /// ReadOnlyMany instead of ReadWriteOnce.
     pub read_only: bool,
+    /// What pods get of it: the same as of its source.
+    pub mode: VolumeMode,
     /// Whether copy pods need the `SELinux` type `spc_t` to read it.
     pub spc_no_relabeling: bool,
     /// Annotations for the PVC.
@@ -280,7 +284,7 @@ fn not_possible(input: &Input<'_>) -> Option<Problem> {
         ClaimPhase::Lost => return Some(Problem::new(Reason::VolumeLost, "the PVC's volume is gone")),
         ClaimPhase::Bound => {}
     }
-    if claim.block {
+    if claim.mode.is_block() {
         return Some(Problem::new(Reason::BlockVolume, "the PVC is a raw block volume"));
     }
     if driver(input).is_none() {
@@ -383,6 +387,7 @@ fn promoter_shape(input: &Input<'_>, driver: &str) -> Result<PromoterShape, Prob
         storage_class: name,
         waits_for_consumer: class.waits_for_consumer,
         read_only: rule.is_some_and(|r| r.read_only),
+        mode: input.claim.mode,
         spc_no_relabeling: rule.is_some_and(|r| r.spc_no_relabeling),
         annotations: rule.map(|r| r.annotations.clone()).unwrap_or_default(),
         retention: group(input).and_then(|g| g.promoter_retention).unwrap_or(input.config.defaults.promoter_retention),

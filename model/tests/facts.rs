@@ -6,7 +6,7 @@ mod fixtures;
 use fixtures::{claim, namespace, read, snapshot, snapshot_class, storage_class, volume};
 use k8s_openapi::api::batch::v1::Job as ApiJob;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
-use model::facts::{ClaimPhase, Job, JobState, NodeTerm, Pod, list};
+use model::facts::{ClaimPhase, Job, JobState, NodeTerm, Pod, VolumeMode, list};
 use model::names::{CONTAINER, Component, SourceId, disk_volume};
 use model::record::CopyState;
 
@@ -41,11 +41,17 @@ fn a_snapshot_without_a_size_has_none() {
 #[test]
 fn a_pvc_is_told_by_its_phase_its_modes_and_its_class() {
     let pvc = claim("{}");
-    assert_eq!((pvc.phase, pvc.terminating, pvc.read_only, pvc.block), (ClaimPhase::Pending, false, false, false));
+    assert_eq!(
+        (pvc.phase, pvc.terminating, pvc.read_only, pvc.mode),
+        (ClaimPhase::Pending, false, false, VolumeMode::Filesystem)
+    );
     let pvc = claim(
         "metadata: {deletionTimestamp: '2026-11-20T00:00:00Z'}\nspec: {volumeMode: Block, accessModes: [ReadOnlyMany], volumeName: ''}\nstatus: {phase: Lost}",
     );
-    assert_eq!((pvc.phase, pvc.terminating, pvc.read_only, pvc.block), (ClaimPhase::Lost, true, true, true));
+    assert_eq!(
+        (pvc.phase, pvc.terminating, pvc.read_only, pvc.mode),
+        (ClaimPhase::Lost, true, true, VolumeMode::Block)
+    );
     assert_eq!(pvc.volume, None);
     // Bound for writing too, it is no cheap view.
     assert!(!claim("spec: {accessModes: [ReadOnlyMany, ReadWriteOnce]}").read_only);

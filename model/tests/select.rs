@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use fixtures::{claim, namespace, snapshot_class, storage_class, volume};
 use model::config::{Config, PromoterRetention};
 use model::duration::Span;
-use model::facts::{Claim, Labels, Namespace, Volume};
+use model::facts::{Claim, Labels, Namespace, Volume, VolumeMode};
 use model::reason::Reason;
 use model::select::{ClassChoice, Classes, Input, Protection, Verdict, judge};
 
@@ -169,7 +169,7 @@ fn each_pvc_that_is_left_alone_has_its_reason() {
         (Reason::VolumeLost, case().with(|c| c.claim.phase = model::facts::ClaimPhase::Lost)),
         (Reason::Terminating, case().with(|c| c.claim.terminating = true)),
         (Reason::NamespaceTerminating, case().with(|c| c.namespace.terminating = true)),
-        (Reason::BlockVolume, case().with(|c| c.claim.block = true)),
+        (Reason::BlockVolume, case().with(|c| c.claim.mode = VolumeMode::Block)),
         (
             Reason::NotCsi,
             case().with(|c| c.volume = Some(volume("metadata: {name: pv}\nspec: {nfs: {server: s, path: /p}}"))),

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::check::Pin;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
-use crate::objects::{Marks, Order, promoter_in, values};
+use crate::order::{Marks, Order, values};
+use crate::points::promoter_in;
 use crate::{Install, Promoter};
 
 /// One central copy.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::check::Pin;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
-use crate::objects::{Marks, Order, values};
+use crate::order::{Marks, Order, values};
 use crate::{Grant, Medium};
 
 fn marks(grant: &Grant<'_>) -> Marks {

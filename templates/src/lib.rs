@@ -15,14 +15,18 @@
 pub mod args;
 mod central;
 mod check;
+mod copies;
+mod cronjobs;
+mod disks;
 mod engine;
 mod error;
 mod grant;
 mod inputs;
 mod maintain;
 mod network;
-mod objects;
+mod order;
 mod pods;
+mod points;
 mod restic;
 mod restore;
 mod samples;
@@ -40,10 +44,10 @@ use model::select::Protection;
 use serde_json::Value;
 
 pub use central::{Central, Shape};
+pub use cronjobs::sweep_name;
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
 pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestoreFrom, RestorePod};
-pub use objects::sweep_name;
 pub use restic::Repository;
 
 /// Where a pod that creates objects finds the templates that replace the embedded ones: the mount of
@@ -83,25 +87,25 @@ impl Templates {
         protection: &Protection,
         rotate: bool,
     ) -> Result<Value, RenderError> {
-        objects::snapshot_cronjob(self, install, config, source, protection, rotate)
+        cronjobs::snapshot_cronjob(self, install, config, source, protection, rotate)
     }
 
     /// The Job of that name which starts one run, to be created: made from a source's rendered CronJob as
     /// `kubectl create job --from` makes it.
     pub fn run_job(&self, cronjob: &Value, cronjob_uid: &str, name: &str) -> Result<Value, RenderError> {
-        objects::run_job(cronjob, cronjob_uid, name)
+        cronjobs::run_job(cronjob, cronjob_uid, name)
     }
 
     /// The CronJob that rotates what vanished sources left, to be applied. It carries a hash of itself as
     /// a source's does. Its name is [`sweep_name`].
     pub fn sweep_cronjob(&self, install: &Install, config: &Config) -> Result<Value, RenderError> {
-        objects::sweep_cronjob(self, install, config)
+        cronjobs::sweep_cronjob(self, install, config)
     }
 
     /// The Job that copies a promoter to a destination, to be created: in the source's namespace, or in the
     /// controller's if the destination's copies run there.
     pub fn copy_job(&self, install: &Install, config: &Config, copy: &CopyJob<'_>) -> Result<Value, RenderError> {
-        objects::copy_job(self, install, config, copy)
+        copies::copy_job(self, install, config, copy)
     }
 
     /// The Job of a task for a source's copies, in the source's namespace or the controller's, to be created.
@@ -123,7 +127,7 @@ impl Templates {
         destination: &Destination,
         namespace: &str,
     ) -> Result<Value, RenderError> {
-        objects::disk_claim(self, install, destination, namespace)
+        disks::disk_claim(self, install, destination, namespace)
     }
 
     /// The Job, in the controller's namespace, that checks that a host's disk is mounted and makes a
@@ -135,7 +139,7 @@ impl Templates {
         destination: &Destination,
         namespace: &str,
     ) -> Result<Value, RenderError> {
-        objects::keeper_job(self, install, config, destination, namespace)
+        disks::keeper_job(self, install, config, destination, namespace)
     }
 
     /// The static `PersistentVolume` of a tenant's folder on a host's disk, to be created.
@@ -145,7 +149,7 @@ impl Templates {
         destination: &Destination,
         namespace: &str,
     ) -> Result<Value, RenderError> {
-        objects::disk_volume(self, install, destination, namespace)
+        disks::disk_volume(self, install, destination, namespace)
     }
 
     /// The PVC through which a tenant's namespace reaches its folder on a host's disk, to be created.
@@ -155,7 +159,7 @@ impl Templates {
         destination: &Destination,
         namespace: &str,
     ) -> Result<Value, RenderError> {
-        objects::host_disk_claim(self, install, destination, namespace)
+        disks::host_disk_claim(self, install, destination, namespace)
     }
 
     /// What a Deployment that asks for a restore pod becomes, to be applied over it.
@@ -210,11 +214,11 @@ impl Templates {
 
     /// The snapshot of a run, to be created.
     pub fn volume_snapshot(&self, point: &Point<'_>) -> Result<Value, RenderError> {
-        objects::volume_snapshot(self, point)
+        points::volume_snapshot(self, point)
     }
 
     /// The PVC made from the snapshot of a run, to be created.
     pub fn promoter(&self, promoter: &Promoter<'_>) -> Result<Value, RenderError> {
-        objects::promoter(self, promoter)
+        points::promoter(self, promoter)
     }
 }

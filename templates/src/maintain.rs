@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 use crate::Install;
 use crate::args::{self, DESTINATION_DIR, SCRATCH_DIR, SOURCE_DIR};
 use crate::check::Pin;
+use crate::copies::COPY_CAPABILITIES;
+use crate::disks::disk_claim_name;
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
-use crate::objects::{COPY_CAPABILITIES, Marks, Order, disk_claim_name, fail, program, values};
+use crate::order::{Marks, Order, fail, program, values};
 use crate::pods::{Mount, PodRules};
 use crate::restic::Repository;
 

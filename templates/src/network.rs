@@ -7,7 +7,7 @@ use crate::Install;
 use crate::check::Pin;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
-use crate::objects::{Marks, Order, values};
+use crate::order::{Marks, Order, values};
 
 pub(crate) fn policy(templates: &Templates, install: &Install, namespace: &str) -> Result<Value, RenderError> {
     let offline = [Component::Copy, Component::Restore, Component::Maintain].map(Component::as_str);

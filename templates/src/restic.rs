@@ -10,9 +10,10 @@ use model::options::Options;
 use serde_json::{Map, Value, json};
 
 use crate::args::{self, CA_DIR, CACHE_DIR, SECRET_DIR};
+use crate::copies::{OwnOfCopy, copy_order};
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
-use crate::objects::{OwnOfCopy, copy_order, fail, values};
+use crate::order::{fail, values};
 use crate::pods::PodRules;
 use crate::{CopyJob, Install};
 

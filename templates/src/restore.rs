@@ -10,9 +10,10 @@ use serde_json::{Map, Value, json};
 use crate::Install;
 use crate::args::{self, DESTINATION_DIR, RESTORE_COMMAND, SOURCE_DIR};
 use crate::check::Pin;
+use crate::copies::COPY_CAPABILITIES;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
-use crate::objects::{COPY_CAPABILITIES, Marks, Order, program, values};
+use crate::order::{Marks, Order, program, values};
 use crate::pods::{Mount, PodRules};
 use crate::{RestoreFrom, RestorePod};
 

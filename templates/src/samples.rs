@@ -7,6 +7,7 @@ use model::config::{
     AccessMode, All, Claim, Compression, Config, Destination, HostPath, Restic, RunIn, Sample, Scratch, Store,
 };
 use model::duration::Span;
+use model::facts::VolumeMode;
 use model::handle::Handle;
 use model::maintain::{PARTS, Part};
 use model::names::{Run, SourceId};
@@ -286,6 +287,7 @@ pub(crate) fn protection(config: &Config) -> Protection {
             storage_class: "rbd-noload".to_owned(),
             waits_for_consumer: false,
             read_only: true,
+            mode: VolumeMode::Filesystem,
             spc_no_relabeling: false,
             annotations: BTreeMap::from([("example.com/tier".to_owned(), "cheap".to_owned())]),
             retention: config.defaults.promoter_retention,

@@ -147,7 +147,7 @@ impl Ask<'_> {
         if claim.terminating {
             return no("it is being deleted");
         }
-        if claim.block {
+        if claim.mode.is_block() {
             return no("it is a raw block volume");
         }
         match claim.phase {
@@ -286,6 +286,7 @@ impl Ask<'_> {
                 storage_class: target.class.clone()?,
                 waits_for_consumer: false,
                 read_only: false,
+                mode: target.mode,
                 spc_no_relabeling: false,
                 annotations: std::collections::BTreeMap::new(),
                 retention: self.world.config.defaults.promoter_retention,

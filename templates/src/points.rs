@@ -1,0 +1,88 @@
+//! The restore points: snapshots and promoters.
+
+use model::names::{self, Component};
+use model::quantity;
+use serde_json::{Value, json};
+
+use crate::check::Pin;
+use crate::engine::{Template, Templates};
+use crate::error::RenderError;
+use crate::order::{Marks, Order, values};
+use crate::{Point, Promoter};
+
+pub(crate) fn volume_snapshot(templates: &Templates, point: &Point<'_>) -> Result<Value, RenderError> {
+    let source = point.source;
+    let mut marks = Marks::new(point.instance, Component::Snapshot).source(source).run(point.run);
+    marks.annotate(names::RETENTION_TAKEN, &point.retention.to_string());
+    marks.annotate(names::DESTINATIONS_TAKEN, &point.destinations.join(","));
+    Order {
+        template: Template::Snapshot,
+        kind: ("snapshot.storage.k8s.io/v1", "VolumeSnapshot"),
+        name: point.name.to_owned(),
+        namespace: Some(source.namespace.clone()),
+        marks,
+        values: values! {
+            "instance": point.instance,
+            "run": point.run.as_str(),
+            "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
+            "class": point.class,
+        },
+        pins: vec![
+            Pin::exactly("/spec/source", json!({"persistentVolumeClaimName": source.name})),
+            Pin::exactly("/spec/volumeSnapshotClassName", point.class),
+        ],
+        pod: None,
+    }
+    .render(templates)
+}
+
+pub(crate) fn promoter(templates: &Templates, promoter: &Promoter<'_>) -> Result<Value, RenderError> {
+    let marks = Marks::new(promoter.instance, Component::Promoter).source(promoter.source).run(promoter.run);
+    promoter_in(templates, promoter, &promoter.source.namespace, marks)
+}
+
+/// The same in any namespace, with the marks that it has there.
+pub(crate) fn promoter_in(
+    templates: &Templates,
+    promoter: &Promoter<'_>,
+    namespace: &str,
+    mut marks: Marks,
+) -> Result<Value, RenderError> {
+    let source = promoter.source;
+    for (key, value) in promoter.annotations {
+        // Ours are ours, whatever the class's annotations say.
+        if !key.starts_with(names::PREFIX) {
+            marks.annotate(key, value);
+        }
+    }
+    let access_mode = if promoter.read_only { "ReadOnlyMany" } else { "ReadWriteOnce" };
+    let size = quantity::text(promoter.bytes);
+    let data_source = json!(model::snapshot::reference(promoter.snapshot));
+    Order {
+        template: Template::Promoter,
+        kind: ("v1", "PersistentVolumeClaim"),
+        name: promoter.name.to_owned(),
+        namespace: Some(namespace.to_owned()),
+        marks,
+        values: values! {
+            "instance": promoter.instance,
+            "run": promoter.run.as_str(),
+            "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
+            "storageClass": promoter.storage_class,
+            "accessModes": [access_mode],
+            "size": size,
+            "snapshot": promoter.snapshot,
+        },
+        pins: vec![
+            Pin::exactly("/spec/dataSource", data_source),
+            Pin::absent("/spec/dataSourceRef"),
+            Pin::absent("/spec/volumeName"),
+            Pin::exactly("/spec/storageClassName", promoter.storage_class),
+            Pin::exactly("/spec/accessModes", json!([access_mode])),
+            Pin::exactly("/spec/resources/requests/storage", size),
+            Pin::at_most("/spec/volumeMode", "Filesystem"),
+        ],
+        pod: None,
+    }
+    .render(templates)
+}
