@@ -1,7 +1,10 @@
 //! What pods may do at most, whatever a template says.
 
+use serde_json::json;
+
 use super::refused;
 use crate::engine::Template;
+use crate::{Templates, samples};
 
 #[test]
 fn no_template_gives_a_pod_more_than_ours_may_have() {
@@ -99,4 +102,67 @@ fn no_template_gives_a_pod_more_than_ours_may_have() {
         "",
     );
     assert!(error.contains("volumeMounts must be the PVC backup-disk at /destination"), "{error}");
+}
+
+/// A device is as dangerous as a mount: only our promoter is opened, at its one place, and by a volume that is read-only.
+#[test]
+fn no_template_opens_another_device_than_ours() {
+    use Template::{Copy, CopyRestic, Cronjob, Keeper, Maintain};
+    let own = "            - name: source\n              devicePath: {{json sourceDir}}\n";
+    let also = |device: &str| format!("{own}            - {{{device}}}\n");
+    let side = "      containers:\n";
+    let init = |device: &str| {
+        let security = "securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}";
+        format!(
+            "      initContainers:\n        - {{name: side, image: x, {security}, volumeDevices: [{{{device}}}]}}\n{side}"
+        )
+    };
+    let pull = "          imagePullPolicy";
+    let device = |path: &str| format!("          volumeDevices: [{{name: {path}, devicePath: /{path}}}]\n{pull}");
+    let of_task = "{{#each devices}}\n            - {{json this}}\n            {{/each}}";
+    for (template, from, to, why) in [
+        (Copy, own, own.replace("{{json sourceDir}}", "/dev/sda"), "containers[0].volumeDevices[0].devicePath must be \"/source\", and is \"/dev/sda\""),
+        (Copy, own, also("name: destination, devicePath: /destination"), "volumeDevices[1].name must be left out, and is \"destination\""),
+        (Copy, own, also("name: tmp, devicePath: /tmp"), "volumeDevices[1].name must be left out, and is \"tmp\""),
+        (Copy, own, also("name: none, devicePath: /none"), "volumeDevices[1].name must be left out, and is \"none\""),
+        (Copy, own, also("name: source, devicePath: /again"), "volumeDevices[1].devicePath must be \"/source\""),
+        (Copy, "{{#if block}}", "{{#if true}}".to_owned(), "volumeDevices[0].name must be left out, and is \"source\""),
+        (Copy, "{{#if block}}", "{{#if false}}".to_owned(), "volumeDevices must be the PVC mypvc-20181202 at /source, and is missing"),
+        (Copy, "{{#unless block}}", "{{#unless false}}".to_owned(), "volumeMounts[0].name must be left out, and is \"source\""),
+        (Copy, side, init("name: source, devicePath: /source"), "initContainers[0].volumeDevices[0].name must be left out"),
+        (CopyRestic, own, own.replace("{{json sourceDir}}", "/"), "volumeDevices[0].devicePath must be \"/source\", and is \"/\""),
+        (CopyRestic, own, also("name: secret, devicePath: /secret"), "volumeDevices[1].name must be left out"),
+        (CopyRestic, "{{#unless block}}", "{{#unless false}}".to_owned(), "volumeMounts[0].name must be left out, and is \"source\""),
+        (Maintain, of_task, "- {name: scratch, devicePath: /scratch}".to_owned(), "volumeDevices[0].name must be left out, and is \"scratch\""),
+        (Maintain, of_task, "- {name: source, devicePath: /scratch}".to_owned(), "volumeDevices[0].devicePath must be \"/source\""),
+        (Maintain, "{{#if devices}}", "{{#if false}}".to_owned(), "volumeDevices must be the PVC mypvc-20181202 at /source, and is missing"),
+        (Maintain, "            {{#each mounts}}", "            {{#each devices}}\n            - {name: source, mountPath: /source}\n            {{/each}}\n            {{#each mounts}}".to_owned(), "volumeMounts[0].name must be left out, and is \"source\""),
+        (Keeper, pull, device("disk"), "volumeDevices[0].name must be left out, and is \"disk\""),
+        (Cronjob, "              imagePullPolicy", "              volumeDevices: [{name: templates, devicePath: /dev/a}]\n              imagePullPolicy".to_owned(), "volumeDevices[0].name must be left out"),
+    ] {
+        let error = refused(template, from, &to);
+        assert!(error.contains(why), "{to:?}: {error}");
+    }
+}
+
+/// The kubelet gives a device for reading alone where its volume says so: there is no such word beside the device.
+#[test]
+fn the_device_of_a_copy_or_drill_is_read_only() {
+    let objects = samples::render_all(&Templates::embedded()).unwrap();
+    for name in ["copy-block", "copy-restic-block", "maintain-drill-block"] {
+        let (_, object) = objects.iter().find(|(n, _)| *n == name).unwrap();
+        let pod = &object["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        assert_eq!(container["volumeDevices"], json!([{"name": "source", "devicePath": "/source"}]), "{name}");
+        let volume = pod["volumes"].as_array().unwrap().iter().find(|v| v["name"] == "source").unwrap();
+        assert_eq!(volume["persistentVolumeClaim"], json!({"claimName": "mypvc-20181202", "readOnly": true}), "{name}");
+        let mounts = container["volumeMounts"].as_array().unwrap();
+        assert!(mounts.iter().all(|m| m["name"] != "source"), "{name}: {mounts:?}");
+    }
+    for (template, text) in [(Template::Copy, "{{json promoter}}"), (Template::CopyRestic, "{{json promoter}}")] {
+        // Of the samples with a device, which are rendered after those without.
+        let only_device = format!("{text}\n            {{{{#unless block}}}}readOnly: true{{{{/unless}}}}");
+        let error = refused(template, &format!("{text}\n            readOnly: true"), &only_device);
+        assert!(error.contains("persistentVolumeClaim.readOnly must be true, and is missing"), "{error}");
+    }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use model::config::{Config, Store};
+use model::config::{Config, Destination, Sample, Scratch, Store};
 use model::facts::VolumeMode;
+use model::maintain::Part;
 use model::names::{self, Run, SourceId};
 use model::options::Options;
+use model::plan::{Drill, Maintain, Prune, Work};
+use model::schedule::Zone;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -81,8 +84,9 @@ fn everything(
         mode: VolumeMode::Block,
         annotations: &protection.promoter.annotations,
     };
+    let device = CopyJob { mode: VolumeMode::Block, ..copy(&claim) };
     let cronjob = templates.snapshot_cronjob(install, &config, source, &protection, false).unwrap();
-    BTreeMap::from([
+    let mut all = BTreeMap::from([
         ("run-now", templates.run_job(&cronjob, word, &names::run_now_job(source, word)).unwrap()),
         ("cronjob", cronjob),
         ("sweep", templates.sweep_cronjob(install, &config).unwrap()),
@@ -95,7 +99,56 @@ fn everything(
         ("host-disk-claim", templates.host_disk_claim(install, &host, &source.namespace).unwrap()),
         ("snapshot", templates.volume_snapshot(&point).unwrap()),
         ("promoter", templates.promoter(&promoter).unwrap()),
-    ])
+        ("copy-block", templates.copy_job(install, &config, &device).unwrap()),
+    ]);
+    for (name, destination, work) in tasks(&copied, word) {
+        let destination = if destination == "disk" { &claim } else { &restic };
+        let task = Maintain { work, ..task(source, destination, &options, word) };
+        all.insert(name, templates.maintain_job(install, &config, destination, &task).unwrap());
+    }
+    all
+}
+
+fn task(source: &SourceId, destination: &Destination, options: &Options, word: &str) -> Maintain {
+    Maintain {
+        source: source.clone(),
+        destination: destination.name.clone(),
+        due: "20181209T0427Z".parse().unwrap(),
+        work: Work::Verify(Part { number: 1, of: 30 }),
+        options: options.clone(),
+        secret: Some(word.to_owned()),
+        isolate: false,
+    }
+}
+
+/// Every task, and the type of its destination.
+fn tasks(promoter: &str, word: &str) -> [(&'static str, &'static str, Work); 5] {
+    let run: Run = "20181202T0000Z".parse().unwrap();
+    let drill = Drill {
+        run: run.clone(),
+        snapshot: Some(word.to_owned()),
+        promoter: promoter.to_owned(),
+        mode: VolumeMode::Filesystem,
+        sample: Sample::Files(1),
+        scratch: Scratch { size: word.to_owned(), storage_class: Some(word.to_owned()) },
+        accept_empty: true,
+        spc_no_relabeling: true,
+    };
+    let prune = Prune {
+        retention: Config::default().defaults.retention,
+        zone: Zone::utc(),
+        since: None,
+        holds: vec![run],
+        hold_snapshots: vec![word.to_owned()],
+        incomplete: vec![],
+    };
+    [
+        ("prune", "restic", Work::Prune(prune)),
+        ("verify", "restic", Work::Verify(Part { number: 1, of: 30 })),
+        ("drill", "restic", Work::Drill(drill.clone())),
+        ("drill-disk", "disk", Work::Drill(drill.clone())),
+        ("drill-block", "disk", Work::Drill(Drill { mode: VolumeMode::Block, ..drill })),
+    ]
 }
 
 fn all_of(word: &str) -> (Install, SourceId) {
@@ -134,6 +187,14 @@ fn carries(word: &str) {
         ("copy-restic", "/spec/template/spec/volumes/1/secret/secretName"),
         ("copy-restic", "/spec/template/spec/volumes/2/configMap/name"),
         ("copy-restic", "/spec/template/spec/volumes/3/emptyDir/sizeLimit"),
+        ("copy-block", "/spec/template/spec/volumes/1/persistentVolumeClaim/claimName"),
+        ("prune", "/spec/template/spec/volumes/0/secret/secretName"),
+        ("verify", "/spec/template/spec/volumes/1/configMap/name"),
+        ("drill", "/metadata/labels/backup-controller.io~1source-uid"),
+        ("drill", "/spec/template/metadata/annotations/backup-controller.io~1source-name"),
+        ("drill-disk", "/spec/template/spec/volumes/0/persistentVolumeClaim/claimName"),
+        ("drill-disk", "/spec/template/spec/volumes/3/ephemeral/volumeClaimTemplate/spec/storageClassName"),
+        ("drill-block", "/spec/template/spec/volumes/3/emptyDir/sizeLimit"),
         ("disk-claim", "/spec/resources/requests/storage"),
         ("disk-volume", "/spec/nodeAffinity/required/nodeSelectorTerms/0/matchExpressions/0/values/0"),
         ("keeper", "/metadata/annotations/backup-controller.io~1source-namespace"),
@@ -153,7 +214,19 @@ fn carries(word: &str) {
         text("copy-host", "/spec/template/spec/containers/0/volumeMounts/1/subPath"),
         Some(&*format!("{word}/{word}"))
     );
+    for (object, volume) in [("copy-block", 0), ("drill-disk", 2), ("drill-block", 2)] {
+        let claim = format!("/spec/template/spec/volumes/{volume}/persistentVolumeClaim/claimName");
+        assert_eq!(text(object, &claim), Some(&*format!("p{word}")), "{object}");
+    }
     // What the program gets, after Kubernetes has expanded variables.
+    let given = |object: &str, option: String| {
+        let args = objects[object].pointer("/spec/template/spec/containers/0/args").unwrap().as_array().unwrap();
+        assert!(args.iter().any(|a| expand(a.as_str().unwrap()) == option), "{object} {option:?}: {args:?}");
+    };
+    given("prune", format!("--hold-snapshot={word}"));
+    given("verify", format!("--name={word}"));
+    given("drill", format!("--exclude={word}"));
+    given("drill", format!("--snapshot={word}"));
     let config = Config::default();
     let mut protection = samples::protection(&config);
     protection.snapshot_class.0 = word.to_owned();
@@ -220,13 +293,13 @@ fn names_fit_the_api_and_long_ones_do_not_meet() {
     let long = |end: &str| SourceId { name: format!("{}{end}", "a".repeat(250)), ..samples::source() };
     let (one, two) = (long(".aa"), long(".ab"));
     let objects = [everything(&templates, &install, &one, "word"), everything(&templates, &install, &two, "word")];
-    for (kind, most) in [("cronjob", 52), ("sweep", 52), ("run-now", 63), ("copy", 63), ("keeper", 63)] {
+    for (kind, most) in [("cronjob", 52), ("sweep", 52), ("run-now", 63), ("copy", 63), ("keeper", 63), ("drill", 63)] {
         for objects in &objects {
             let name = objects[kind].pointer("/metadata/name").unwrap().as_str().unwrap();
             assert!(name.len() <= most, "{kind} {name}");
         }
     }
-    for kind in ["cronjob", "run-now", "copy"] {
+    for kind in ["cronjob", "run-now", "copy", "drill"] {
         assert_ne!(objects[0][kind]["metadata"]["name"], objects[1][kind]["metadata"]["name"]);
     }
     for object in objects[0].values() {
