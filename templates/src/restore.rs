@@ -52,7 +52,13 @@ fn pod(install: &Install, config: &Config, pod: &RestorePod<'_>, args: &[String]
         root: true,
         capabilities: COPY_CAPABILITIES,
         selinux_type: selinux,
-        mounts: vec![Mount { claim: pod.target.to_owned(), path: SOURCE_DIR, sub_path: None, read_only: false }],
+        mounts: vec![Mount {
+            claim: pod.target.to_owned(),
+            path: SOURCE_DIR,
+            sub_path: None,
+            read_only: false,
+            device: false,
+        }],
         ..rules
     };
     let rules = point(pod, &mut values, rules);
@@ -72,6 +78,7 @@ fn point(pod: &RestorePod<'_>, values: &mut Map<String, Value>, mut rules: PodRu
                 path: DESTINATION_DIR,
                 sub_path: folder.map(str::to_owned),
                 read_only: true,
+                device: false,
             });
             rules
         }

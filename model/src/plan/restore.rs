@@ -12,7 +12,7 @@ use super::Action;
 use super::ended::{self, Ended};
 use super::resolve::{Ask, Found, Obstacle};
 use crate::duration::Span;
-use crate::facts::{Claim, Holder, Identity, Job, Restorer};
+use crate::facts::{Claim, Holder, Identity, Job, Restorer, VolumeMode};
 use crate::names::{self, Component, Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
@@ -169,6 +169,8 @@ pub struct Promote {
     pub storage_class: String,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
+    /// What pods get of it: what its source was.
+    pub mode: VolumeMode,
     /// Annotations for the PVC.
     pub annotations: std::collections::BTreeMap<String, String>,
 }
