@@ -39,7 +39,13 @@ pub(crate) fn copy_job(
         args: args::copy_args(config, copy),
     };
     let (mut order, mut rules) = copy_order(install, config, copy, own);
-    rules.mounts.push(Mount { claim: disk, path: DESTINATION_DIR, sub_path: Some(sub_path), read_only: false });
+    rules.mounts.push(Mount {
+        claim: disk,
+        path: DESTINATION_DIR,
+        sub_path: Some(sub_path),
+        read_only: false,
+        device: false,
+    });
     order.pod = Some(rules);
     order.render(templates)
 }
@@ -90,7 +96,13 @@ pub(crate) fn copy_order(
         root: true,
         capabilities: own.capabilities,
         selinux_type: selinux,
-        mounts: vec![Mount { claim: copy.promoter.to_owned(), path: SOURCE_DIR, sub_path: None, read_only: true }],
+        mounts: vec![Mount {
+            claim: copy.promoter.to_owned(),
+            path: SOURCE_DIR,
+            sub_path: None,
+            read_only: true,
+            device: false,
+        }],
         ..pod
     };
     (order, rules)

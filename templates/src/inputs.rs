@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::Destination;
+use model::facts::VolumeMode;
 use model::names::{Run, SourceId};
 use model::options::Options;
 use model::retention::Retention;
@@ -80,6 +81,8 @@ pub struct RestorePod<'a> {
     pub destination: Option<&'a str>,
     /// The PVC that is written.
     pub target: &'a str,
+    /// What the pod gets of that, and of a promoter.
+    pub mode: VolumeMode,
     /// What it is written from.
     pub from: RestoreFrom<'a>,
     /// The node that is preferred.

@@ -37,7 +37,7 @@ impl Volumes {
             mount["subPath"] = json!(sub_path);
         }
         self.mounts.push(mount);
-        self.claims.push(Mount { claim, path, sub_path, read_only: true });
+        self.claims.push(Mount { claim, path, sub_path, read_only: true, device: false });
     }
 
     /// Room to restore to. A volume that is made for it is nobody's source.
