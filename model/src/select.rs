@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::config::{ClassRule, Config, Group, Mode, PromoterRetention};
 use crate::duration::Span;
 use crate::facts::{
-    self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, VELERO_SNAPSHOT_CLASS, Volume, VolumeMode,
+    self, Claim, ClaimPhase, Journal, Namespace, SnapshotClass, StorageClass, VELERO_SNAPSHOT_CLASS, Volume, VolumeMode,
 };
 use crate::names::{self, Component};
 use crate::options::Options;
@@ -100,6 +100,8 @@ pub struct PromoterShape {
     pub read_only: bool,
     /// What pods get of it: the same as of its source.
     pub mode: VolumeMode,
+    /// Whether it is mounted without its journal: for a read-only one that is a price, which its restore point tells.
+    pub journal: Journal,
     /// Whether copy pods need the `SELinux` type `spc_t` to read it.
     pub spc_no_relabeling: bool,
     /// Annotations for the PVC.
@@ -169,6 +171,7 @@ pub fn judge(input: &Input<'_>) -> Verdict {
         Ok(shape) => shape,
         Err(problem) => return unprotected(problem, warnings),
     };
+    warnings.extend(unsafe_mounts(input, &promoter));
     match settings(input, snapshot_class, promoter, &mut warnings) {
         Ok(protection) => Verdict::Protected(Box::new(protection), warnings),
         Err(problem) => unprotected(problem, warnings),
@@ -383,15 +386,40 @@ fn promoter_shape(input: &Input<'_>, driver: &str) -> Result<PromoterShape, Prob
         let message = format!("StorageClass {name} is of {}, the volume of {driver}", class.driver);
         return Err(Problem::new(Reason::WrongStorageClass, message));
     }
+    let (mode, read_only) = (input.claim.mode, rule.is_some_and(|r| r.read_only));
     Ok(PromoterShape {
         storage_class: name,
         waits_for_consumer: class.waits_for_consumer,
-        read_only: rule.is_some_and(|r| r.read_only),
-        mode: input.claim.mode,
+        read_only,
+        mode,
+        // A raw block device is not mounted.
+        journal: if mode.is_block() { Journal::Replayed } else { class.journal },
         spc_no_relabeling: rule.is_some_and(|r| r.spc_no_relabeling),
         annotations: rule.map(|r| r.annotations.clone()).unwrap_or_default(),
         retention: group(input).and_then(|g| g.promoter_retention).unwrap_or(input.config.defaults.promoter_retention),
     })
+}
+
+/// Filesystems that are written without their journal: each crash damages them, and nothing tells. It is the
+/// administrator's to mend, and no reason to make no backups.
+fn unsafe_mounts(input: &Input<'_>, promoter: &PromoterShape) -> Option<Problem> {
+    if input.claim.mode.is_block() {
+        return None;
+    }
+    let own = input.claim.class.as_deref().unwrap_or_default();
+    let own_skips = input.classes.storage.get(own).is_some_and(|c| c.journal.is_skipped());
+    let message = if own_skips {
+        format!("StorageClass {own} of this PVC mounts without a journal: after a crash the volume is damaged")
+    } else if promoter.journal.is_skipped() && !promoter.read_only {
+        let class = &promoter.storage_class;
+        format!(
+            "StorageClass {class} mounts promoters without their journal, and they are writable: they are read and \
+             written as a crash left them. Set classes.{own}.readOnly, or name a class without such options"
+        )
+    } else {
+        return None;
+    };
+    Some(Problem::new(Reason::UnsafeMountOptions, message))
 }
 
 /// The setting that is in force: the PVC's, else the Namespace's. One that cannot be read is told, and counts

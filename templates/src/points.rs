@@ -55,6 +55,9 @@ pub(crate) fn promoter_in(
             marks.annotate(key, value);
         }
     }
+    if promoter.journal.is_skipped() {
+        marks.annotate(names::JOURNAL, promoter.journal.as_str());
+    }
     let access_mode = if promoter.read_only { "ReadOnlyMany" } else { "ReadWriteOnce" };
     let size = quantity::text(promoter.bytes);
     let data_source = json!(model::snapshot::reference(promoter.snapshot));

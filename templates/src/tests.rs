@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use model::config::{Config, Store};
 use model::duration::Span;
+use model::facts::Journal;
 use model::names::{self, Run, SourceId};
 use model::options::Options;
 use model::schedule::Schedule;
@@ -359,6 +360,7 @@ fn everything(
         promoter: &copied,
         retention: None,
         zone: &protection.zone,
+        journal: Journal::Skipped,
         accept_empty: true,
         spc_no_relabeling: false,
         options: &options,
@@ -382,6 +384,7 @@ fn everything(
         bytes: 1,
         storage_class: word,
         read_only: false,
+        journal: Journal::Replayed,
         annotations: &protection.promoter.annotations,
     };
     let cronjob = templates.snapshot_cronjob(install, &config, source, &protection, false).unwrap();
@@ -630,6 +633,7 @@ fn a_class_cannot_annotate_a_promoter_in_our_name() {
         bytes: 1 << 30,
         storage_class: "c",
         read_only: false,
+        journal: Journal::Replayed,
         annotations: &annotations,
     };
     let pvc = Templates::embedded().promoter(&promoter).unwrap();

@@ -112,6 +112,7 @@ impl Ask<'_> {
                 bytes: snapshot.restore_size.max(self.claim.capacity),
                 storage_class: shape.storage_class.clone(),
                 read_only: shape.read_only,
+                journal: shape.journal,
                 annotations: shape.annotations.clone(),
             })))));
         };

@@ -12,7 +12,7 @@ use super::Action;
 use super::ended::{self, Ended};
 use super::resolve::{Ask, Found, Obstacle};
 use crate::duration::Span;
-use crate::facts::{Claim, Holder, Identity, Job, Restorer};
+use crate::facts::{Claim, Holder, Identity, Job, Journal, Restorer};
 use crate::names::{self, Component, Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
@@ -169,6 +169,8 @@ pub struct Promote {
     pub storage_class: String,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
+    /// Whether it is mounted without its journal.
+    pub journal: Journal,
     /// Annotations for the PVC.
     pub annotations: std::collections::BTreeMap<String, String>,
 }
@@ -389,6 +391,10 @@ fn outcome(
             if let Some(again) = again {
                 plan.wake_at(again);
             }
+            None
+        }
+        Ended::Ask(action) => {
+            plan.actions.push(action);
             None
         }
         Ended::Told(told) => Some((told.state, told.problem.clone(), Some(told))),
