@@ -152,6 +152,7 @@ fn with_pod<T>(
         run: &restore.point.run,
         destination: restore.point.destination(),
         target: &restore.target.name,
+        mode: restore.mode,
         from,
         node: restore.node.as_deref(),
         delete: restore.request.delete,

@@ -83,6 +83,8 @@ pub struct RestorePod<'a> {
     pub destination: Option<&'a str>,
     /// The PVC that is written.
     pub target: &'a str,
+    /// What the pod gets of that, and of a promoter.
+    pub mode: VolumeMode,
     /// What it is written from.
     pub from: RestoreFrom<'a>,
     /// The node that is preferred.

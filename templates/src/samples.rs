@@ -130,6 +130,7 @@ fn restores(
         run: &run,
         destination: None,
         target: "mypvc",
+        mode: VolumeMode::Filesystem,
         from: RestoreFrom::Claim { name: "mypvc-20181202", folder: None },
         node: None,
         delete: false,
@@ -163,8 +164,12 @@ fn restores(
         path: Some("etc"),
         ..restore
     };
+    let block = |restore| RestorePod { mode: VolumeMode::Block, path: None, ..restore };
     Ok(vec![
         ("restore", templates.restore_deployment(install, config, &restore)?),
+        ("restore-block", templates.restore_deployment(install, config, &block(restore))?),
+        ("restore-block-job", templates.restore_job(install, config, &block(from_disk))?),
+        ("restore-block-restic-job", templates.restore_job(install, config, &block(restic_job))?),
         ("restore-job", templates.restore_job(install, config, &from_disk)?),
         ("restore-restic", templates.restore_deployment(install, config, &restic_pod)?),
         ("restore-restic-job", templates.restore_job(install, config, &restic_job)?),
