@@ -158,6 +158,7 @@ impl Making<'_> {
                 kept: Vec::new(),
                 snapshot: None,
                 unchanged: false,
+                journal: self.args.journal,
             },
         }
     }
