@@ -50,6 +50,7 @@ pub(crate) async fn make(
                 bytes: part.bytes,
                 storage_class: &part.storage_class,
                 read_only: part.read_only,
+                mode: part.mode,
                 annotations: &part.annotations,
             };
             let made: PersistentVolumeClaim =

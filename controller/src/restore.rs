@@ -38,6 +38,7 @@ pub(crate) async fn promote(client: &Client, settings: &Settings, promote: &Prom
         bytes: promote.bytes,
         storage_class: &promote.storage_class,
         read_only: promote.read_only,
+        mode: promote.mode,
         annotations: &promote.annotations,
     })?;
     let made: PersistentVolumeClaim = api::ensure(client, &object).await?;

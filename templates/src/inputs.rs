@@ -45,6 +45,8 @@ pub struct CopyJob<'a> {
     pub destination: &'a Destination,
     /// The PVC that is copied.
     pub promoter: &'a str,
+    /// What the pod gets of it.
+    pub mode: VolumeMode,
     /// What the copy prunes its own source's older trees by; `None` prunes nothing.
     pub retention: Option<&'a Retention>,
     /// The zone in which keep rules count days.
@@ -163,6 +165,8 @@ pub struct Point<'a> {
     pub name: &'a str,
     /// The `VolumeSnapshotClass`.
     pub class: &'a str,
+    /// What the source is.
+    pub mode: VolumeMode,
     /// The retention of the source now; the sweeper goes by it when the source is gone.
     pub retention: &'a Retention,
     /// The run's destinations.
@@ -188,6 +192,8 @@ pub struct Promoter<'a> {
     pub storage_class: &'a str,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
+    /// What pods get of it: what the source was when the snapshot was taken.
+    pub mode: VolumeMode,
     /// Annotations for the PVC.
     pub annotations: &'a BTreeMap<String, String>,
 }

@@ -288,6 +288,7 @@ impl Ask<'_> {
             bytes: fact.restore_size.max(live.map_or(0, |c| c.capacity)),
             storage_class: shape.storage_class,
             read_only: shape.read_only,
+            mode: fact.mode,
             annotations: shape.annotations,
         })))
     }

@@ -174,6 +174,8 @@ pub struct Promote {
     pub storage_class: String,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
+    /// What pods get of it: what its source was.
+    pub mode: VolumeMode,
     /// Annotations for the PVC.
     pub annotations: std::collections::BTreeMap<String, String>,
 }
