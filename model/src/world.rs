@@ -14,8 +14,8 @@ use k8s_openapi::jiff::Timestamp;
 use crate::breaker::{self, Breakers};
 use crate::config::Config;
 use crate::facts::{
-    Claim, Content, CronJob, Holder, Job, MountFailure, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot, SnapshotClass,
-    StorageClass, Volume,
+    Claim, Content, CronJob, Holder, Job, MountFailure, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot,
+    SnapshotClass, StorageClass, Volume,
 };
 use crate::names::SourceId;
 use crate::reason::Problem;

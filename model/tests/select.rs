@@ -512,7 +512,10 @@ fn a_class_without_a_journal_marks_a_read_only_promoter_and_is_warned_of_where_i
     let case = case().with(|c| c.classes = classes(&[fast, noload], &[snap]));
     let read_only = case.clone().configured("classes: {fast: {storageClass: noload, readOnly: true}}");
     assert_eq!(read_only.protected().promoter.journal, Journal::Skipped);
-    assert_eq!(case.clone().configured("classes: {fast: {readOnly: true}}").protected().promoter.journal, Journal::Replayed);
+    assert_eq!(
+        case.clone().configured("classes: {fast: {readOnly: true}}").protected().promoter.journal,
+        Journal::Replayed
+    );
 
     let warned = |case: &Case, part: &str| {
         let (protection, warnings) = case.protection();

@@ -26,7 +26,11 @@ impl Journal {
     #[must_use]
     pub fn of(mount_options: &[String]) -> Self {
         let words = mount_options.iter().flat_map(|option| option.split(',')).map(str::trim);
-        if words.into_iter().any(|word| matches!(word, "noload" | "norecovery")) { Self::Skipped } else { Self::Replayed }
+        if words.into_iter().any(|word| matches!(word, "noload" | "norecovery")) {
+            Self::Skipped
+        } else {
+            Self::Replayed
+        }
     }
 
     /// Whether it is passed over.

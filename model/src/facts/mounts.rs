@@ -87,7 +87,11 @@ mod tests {
             event("Scheduled", "2018-12-02T00:09:00Z", "Successfully assigned shop/copy to node-1"),
             event("FailedMount", "2018-12-02T00:01:00Z", "MountVolume.SetUp failed for volume \"old\""),
             event("FailedMount", "2018-12-02T00:02:00Z", WHY),
-            event("FailedMount", "2018-12-02T00:03:00Z", "Unable to attach or mount volumes: unmounted volumes=[source]"),
+            event(
+                "FailedMount",
+                "2018-12-02T00:03:00Z",
+                "Unable to attach or mount volumes: unmounted volumes=[source]",
+            ),
         ];
         let failure = MountFailure::of(&events).unwrap();
         assert!(failure.words.contains("volume \"pvc-1\"") && failure.words.ends_with("with noload)."), "{failure:?}");

@@ -1,7 +1,7 @@
 //! What does not come, does not start, or is refused has a deadline and a reason (law 5).
 
 use anyhow::Result;
-use backup_controller_tests::{NewClaim, Scene};
+use backup_controller_tests::{NewClaim, Scene, kubelet};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ResourceQuota};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -123,7 +123,7 @@ async fn a_promoter_that_cannot_be_mounted_is_told_in_the_kubelets_words() -> Re
 #[tokio::test]
 async fn a_copy_is_told_that_its_promoter_has_no_journal() -> Result<()> {
     let scene = Scene::new().await?;
-    let _controller = with_disk(&scene, "{}").await?;
+    let _controller = with_disk(&scene, "").await?;
     let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
     let snapshot = scene.new_snapshot(&claim, RUN, &["disk"]).await?;
     let snapshot = scene.make_ready(&snapshot).await?;
@@ -134,7 +134,7 @@ async fn a_copy_is_told_that_its_promoter_has_no_journal() -> Result<()> {
     let pod = job.spec.as_ref().and_then(|s| s.template.spec.as_ref());
     let args = pod.and_then(|p| p.containers.first()?.args.clone()).unwrap_or_default();
     assert!(args.iter().any(|a| a == "--journal=skipped"), "{args:?}");
-    let mut copied = copied(CopyState::Complete, None);
+    let mut copied = kubelet::copied(CopyState::Complete, None);
     copied.journal = Journal::Skipped;
     scene.finish(&job, &copied).await?;
     let skipped = |s: &Status| s.copies.get("disk").is_some_and(|c| c.journal == Journal::Skipped);
