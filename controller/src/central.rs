@@ -51,6 +51,7 @@ pub(crate) async fn make(
                 storage_class: &part.storage_class,
                 read_only: part.read_only,
                 journal: part.journal,
+                mode: part.mode,
                 annotations: &part.annotations,
             };
             let made: PersistentVolumeClaim =

@@ -39,6 +39,7 @@ pub(crate) async fn promote(client: &Client, settings: &Settings, promote: &Prom
         storage_class: &promote.storage_class,
         read_only: promote.read_only,
         journal: promote.journal,
+        mode: promote.mode,
         annotations: &promote.annotations,
     })?;
     let made: PersistentVolumeClaim = api::ensure(client, &object).await?;
@@ -152,6 +153,7 @@ fn with_pod<T>(
         run: &restore.point.run,
         destination: restore.point.destination(),
         target: &restore.target.name,
+        mode: restore.mode,
         from,
         node: restore.node.as_deref(),
         delete: restore.request.delete,

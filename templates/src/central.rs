@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::Destination;
-use model::facts::Journal;
+use model::facts::{Journal, VolumeMode};
 use model::handle::Handle;
 use model::names::{self, Component, Run, SourceId};
 use serde_json::{Value, json};
@@ -39,6 +39,8 @@ pub struct Shape<'a> {
     pub read_only: bool,
     /// Whether its class mounts it without its journal.
     pub journal: Journal,
+    /// What pods get of it.
+    pub mode: VolumeMode,
     /// Annotations for the PVC.
     pub annotations: &'a BTreeMap<String, String>,
 }
@@ -109,6 +111,7 @@ impl Central<'_> {
             storage_class: shape.storage_class,
             read_only: shape.read_only,
             journal: shape.journal,
+            mode: shape.mode,
             annotations: shape.annotations,
         };
         promoter_in(templates, &promoter, &self.install.namespace, self.marks())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::Destination;
-use model::facts::Journal;
+use model::facts::{Journal, VolumeMode};
 use model::names::{Run, SourceId};
 use model::options::Options;
 use model::retention::Retention;
@@ -45,6 +45,8 @@ pub struct CopyJob<'a> {
     pub destination: &'a Destination,
     /// The PVC that is copied.
     pub promoter: &'a str,
+    /// What the pod gets of it.
+    pub mode: VolumeMode,
     /// What the copy prunes its own source's older trees by; `None` prunes nothing.
     pub retention: Option<&'a Retention>,
     /// The zone in which keep rules count days.
@@ -83,6 +85,8 @@ pub struct RestorePod<'a> {
     pub destination: Option<&'a str>,
     /// The PVC that is written.
     pub target: &'a str,
+    /// What the pod gets of that, and of a promoter.
+    pub mode: VolumeMode,
     /// What it is written from.
     pub from: RestoreFrom<'a>,
     /// The node that is preferred.
@@ -163,6 +167,8 @@ pub struct Point<'a> {
     pub name: &'a str,
     /// The `VolumeSnapshotClass`.
     pub class: &'a str,
+    /// What the source is.
+    pub mode: VolumeMode,
     /// The retention of the source now; the sweeper goes by it when the source is gone.
     pub retention: &'a Retention,
     /// The run's destinations.
@@ -190,6 +196,8 @@ pub struct Promoter<'a> {
     pub read_only: bool,
     /// Whether its class mounts it without its journal.
     pub journal: Journal,
+    /// What pods get of it: what the source was when the snapshot was taken.
+    pub mode: VolumeMode,
     /// Annotations for the PVC.
     pub annotations: &'a BTreeMap<String, String>,
 }

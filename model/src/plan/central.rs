@@ -11,7 +11,7 @@ use super::copy::{Request, RunView, is_for, online, runs, slot};
 use super::{Action, Copy, Plan};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::config::{Deadlines, Destination};
-use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Journal, Ours, Snapshot};
+use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Journal, Ours, Snapshot, VolumeMode};
 use crate::names::{self, Component, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::world::World;
@@ -48,6 +48,8 @@ pub struct Central {
     pub read_only: bool,
     /// Whether it is mounted without its journal.
     pub journal: Journal,
+    /// What pods get of it.
+    pub mode: VolumeMode,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
 }
@@ -85,6 +87,13 @@ impl<'a> Parts<'a> {
     fn since(&self) -> Option<Timestamp> {
         let content = self.content.map(|c| c.created);
         content.or_else(|| self.snapshot.map(|s| s.created)).or_else(|| self.promoter.map(|p| p.created))
+    }
+
+    /// What pods get of the promoter, once there is one. The driver's side knows it best, and no tenant writes that: a
+    /// device that is mounted as a filesystem hands its bytes to the node's kernel.
+    fn mode(&self, source: &Snapshot) -> VolumeMode {
+        let content = self.content.and_then(|c| c.mode);
+        self.promoter.map(|p| p.mode).or(content).unwrap_or(source.mode)
     }
 
     fn terminating(&self) -> bool {
@@ -208,7 +217,8 @@ pub(super) fn start(
         Err(problem) => return Ok(Err(problem)),
     };
     online(world, &world.namespace)?;
-    let copy = request.copy(destination, name.clone());
+    let mode = parts.mode(view.snapshot);
+    let copy = request.copy(destination, name.clone(), mode);
     let live = world.claim_of(&source.uid);
     let capacity = |claim: Option<&Claim>| claim.map_or(0, |c| c.capacity);
     let make = |part| {
@@ -222,6 +232,7 @@ pub(super) fn start(
             storage_class: shape.class,
             read_only: shape.read_only,
             journal: shape.journal,
+            mode,
             annotations: shape.annotations,
         };
         Box::new(Copy { central: Some(Box::new(central)), ..copy.clone() })

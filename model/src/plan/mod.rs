@@ -19,7 +19,7 @@ mod status;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::admit::Waiting;
-use crate::facts::{Identity, Journal};
+use crate::facts::{Identity, Journal, VolumeMode};
 use crate::names::{Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
@@ -195,6 +195,8 @@ pub struct Copy {
     pub destination: String,
     /// The promoter's name.
     pub promoter: String,
+    /// What the pod gets of it.
+    pub mode: VolumeMode,
     /// What a central copy needs before its Job: then that is made, and no Job yet.
     pub central: Option<Box<Central>>,
     /// What prunes the destination; `None` prunes nothing.
