@@ -104,7 +104,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     ]);
     // The same of a raw block volume.
     let mode = VolumeMode::Block;
-    let copy_device = |destination| CopyJob { mode, ..copy(destination, false) };
+    let copy_device = |destination| CopyJob { mode, journal: Journal::Replayed, ..copy(destination, false) };
     all.extend([
         ("snapshot-block", templates.volume_snapshot(&Point { mode, ..point })?),
         ("promoter-block", templates.promoter(&Promoter { mode, ..promoter })?),
