@@ -1,6 +1,7 @@
 //! The Jobs of tasks for copies: prune, verify, drill.
 
-use model::config::{Config, Destination, Scratch, Store};
+use model::config::{Config, Destination, Disk, Scratch};
+use model::maintain::Task;
 use model::names::{self, Component};
 use model::plan::{Drill, Maintain, Work};
 use serde_json::{Value, json};
@@ -29,15 +30,19 @@ struct Volumes {
 }
 
 impl Volumes {
+    /// What a repository needs. A drill only reads it.
+    fn of(repository: &Repository<'_>, read_only: bool) -> Self {
+        let (all, mounts) = repository.volumes(read_only).into_iter().unzip();
+        Self { all, mounts, claims: repository.mount(read_only).into_iter().collect(), ephemeral: None }
+    }
+
     /// A PVC that is read and not written.
     fn read(&mut self, name: &str, claim: String, path: &'static str, sub_path: Option<String>) {
-        self.all.push(json!({"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": true}}));
-        let mut mount = json!({"name": name, "mountPath": path, "readOnly": true});
-        if let Some(sub_path) = &sub_path {
-            mount["subPath"] = json!(sub_path);
-        }
-        self.mounts.push(mount);
-        self.claims.push(Mount { claim, path, sub_path, read_only: true });
+        let mount = Mount { claim, path, sub_path, read_only: true };
+        let (volume, at) = mount.volume(name);
+        self.all.push(volume);
+        self.mounts.push(at);
+        self.claims.push(mount);
     }
 
     /// Room to restore to. A volume that is made for it is nobody's source.
@@ -78,10 +83,10 @@ pub(crate) fn job(
     let repository = Repository::new(&install.namespace, destination, source, &task.options, task.secret.as_deref());
     let mut volumes = Volumes::default();
     if let Some(repository) = &repository {
-        (volumes.all, volumes.mounts) = repository.volumes().into_iter().unzip();
+        volumes = Volumes::of(repository, task.task() == Task::Drill);
     } else {
         let disk = disk_claim_name(Template::Maintain, destination)?;
-        let host_disk = matches!(destination.store, Store::HostPath(_));
+        let host_disk = destination.disk().is_some_and(Disk::is_host);
         let shelf = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
         volumes.read("destination", disk, DESTINATION_DIR, Some(shelf));
         volumes.all.push(json!({"name": "tmp", "emptyDir": {}}));

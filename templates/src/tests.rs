@@ -2,13 +2,14 @@
 
 mod install;
 mod maintain;
+mod repository;
 mod restore;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use model::config::{Config, Store};
+use model::config::{Config, Disk, Store};
 use model::duration::Span;
 use model::names::{self, Run, SourceId};
 use model::options::Options;
@@ -334,12 +335,12 @@ fn everything(
     for destination in [&mut claim, &mut host, &mut restic] {
         destination.name = word.to_owned();
     }
-    if let Store::Claim(claim) = &mut claim.store {
+    if let Store::Disk(Disk::Claim(claim)) = &mut claim.store {
         claim.name = word.to_owned();
         claim.storage_class = Some(word.to_owned());
         claim.size = word.to_owned();
     }
-    if let Store::HostPath(host) = &mut host.store {
+    if let Store::Disk(Disk::HostPath(host)) = &mut host.store {
         host.path = format!("/{word}");
         host.size = word.to_owned();
         host.node_selector = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
@@ -607,7 +608,7 @@ fn what_a_destination_is_not_made_of_is_refused() {
     assert_eq!(error.to_string(), "disk-claim.yaml.hbs: the destination attic is no claim");
     let error = templates.keeper_job(&install, &config, &claim, "shop").unwrap_err();
     assert_eq!(error.to_string(), "keeper.yaml.hbs: the destination disk is no host's disk");
-    if let Store::HostPath(host) = &mut host.store {
+    if let Store::Disk(Disk::HostPath(host)) = &mut host.store {
         host.node_selector.clear();
     }
     let error = templates.disk_volume(&install, &host, "shop").unwrap_err();
