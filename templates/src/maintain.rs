@@ -1,6 +1,7 @@
 //! The Jobs of tasks for copies: prune, verify, drill.
 
 use model::config::{Config, Destination, Disk, Scratch};
+use model::facts::VolumeMode;
 use model::maintain::Task;
 use model::names::{self, Component};
 use model::plan::{Drill, Maintain, Work};
@@ -25,6 +26,7 @@ const RETRIES: u32 = 2;
 struct Volumes {
     all: Vec<Value>,
     mounts: Vec<Value>,
+    devices: Vec<Value>,
     claims: Vec<Mount>,
     ephemeral: Option<Value>,
 }
@@ -33,15 +35,25 @@ impl Volumes {
     /// What a repository needs. A drill only reads it.
     fn of(repository: &Repository<'_>, read_only: bool) -> Self {
         let (all, mounts) = repository.volumes(read_only).into_iter().unzip();
-        Self { all, mounts, claims: repository.mount(read_only).into_iter().collect(), ephemeral: None }
+        let claims = repository.mount(read_only).into_iter().collect();
+        Self { all, mounts, claims, ..Self::default() }
     }
 
     /// A PVC that is read and not written.
     fn read(&mut self, name: &str, claim: String, path: &'static str, sub_path: Option<String>) {
-        let mount = Mount { claim, path, sub_path, read_only: true };
+        self.add(name, Mount { claim, path, sub_path, read_only: true, device: false });
+    }
+
+    /// A PVC whose device is read and not written.
+    fn device(&mut self, name: &str, claim: String, path: &'static str) {
+        self.add(name, Mount { claim, path, sub_path: None, read_only: true, device: true });
+    }
+
+    fn add(&mut self, name: &str, mount: Mount) {
         let (volume, at) = mount.volume(name);
         self.all.push(volume);
-        self.mounts.push(at);
+        let list = if mount.device { &mut self.devices } else { &mut self.mounts };
+        list.push(at);
         self.claims.push(mount);
     }
 
@@ -67,8 +79,18 @@ impl Volumes {
     }
 
     fn drill(&mut self, drill: &Drill) {
-        self.read("source", drill.promoter.clone(), SOURCE_DIR, None);
-        self.scratch(&drill.scratch);
+        let promoter = drill.promoter.clone();
+        match drill.mode {
+            VolumeMode::Filesystem => {
+                self.read("source", promoter, SOURCE_DIR, None);
+                self.scratch(&drill.scratch);
+            }
+            // A device is compared as it is read back: no volume is made to hold it.
+            VolumeMode::Block => {
+                self.device("source", promoter, SOURCE_DIR);
+                self.scratch(&Scratch { storage_class: None, ..drill.scratch.clone() });
+            }
+        }
     }
 }
 
@@ -113,6 +135,7 @@ pub(crate) fn job(
         "selinuxType": selinux,
         "volumes": volumes.all,
         "mounts": volumes.mounts,
+        "devices": volumes.devices,
         "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
         "destination": destination.name,
         "task": task.task().as_str(),

@@ -7,7 +7,7 @@ use model::config::{
     AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Restic, RunIn, Sample, Scratch, Store,
 };
 use model::duration::Span;
-use model::facts::VolumeMode;
+use model::facts::{Journal, VolumeMode};
 use model::handle::Handle;
 use model::maintain::{PARTS, Part};
 use model::names::{Run, SourceId};
@@ -41,8 +41,10 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         run: &run,
         destination,
         promoter: "mypvc-20181202",
+        mode: VolumeMode::Filesystem,
         retention: Some(&config.defaults.retention),
         zone: &protection.zone,
+        journal: protection.promoter.journal,
         accept_empty: false,
         spc_no_relabeling,
         options: &protection.options,
@@ -58,6 +60,8 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         bytes: 10 << 30,
         storage_class: &protection.promoter.storage_class,
         read_only: true,
+        mode: VolumeMode::Filesystem,
+        journal: protection.promoter.journal,
         annotations: &protection.promoter.annotations,
     };
     let point = Point {
@@ -66,6 +70,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         run: &run,
         name,
         class: &protection.snapshot_class.0,
+        mode: VolumeMode::Filesystem,
         retention: &protection.retention,
         destinations: &protection.destinations,
     };
@@ -100,6 +105,15 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         ("copy-restic-disk", templates.copy_job(&install, &config, &copy(&crypt, false))?),
         ("copy-restic-host", templates.copy_job(&install, &config, &copy(&crypt_host, false))?),
     ]);
+    // The same of a raw block volume.
+    let mode = VolumeMode::Block;
+    let copy_device = |destination| CopyJob { mode, ..copy(destination, false) };
+    all.extend([
+        ("snapshot-block", templates.volume_snapshot(&Point { mode, ..point })?),
+        ("promoter-block", templates.promoter(&Promoter { mode, ..promoter })?),
+        ("copy-block", templates.copy_job(&install, &config, &copy_device(&claim))?),
+        ("copy-restic-block", templates.copy_job(&install, &config, &copy_device(&restic))?),
+    ]);
     Ok(all)
 }
 
@@ -121,6 +135,7 @@ fn restores(
         run: &run,
         destination: None,
         target: "mypvc",
+        mode: VolumeMode::Filesystem,
         from: RestoreFrom::Claim { name: "mypvc-20181202", folder: None },
         node: None,
         delete: false,
@@ -164,8 +179,12 @@ fn restores(
         path: None,
         ..restic_job
     };
+    let block = |restore| RestorePod { mode: VolumeMode::Block, path: None, ..restore };
     Ok(vec![
         ("restore", templates.restore_deployment(install, config, &restore)?),
+        ("restore-block", templates.restore_deployment(install, config, &block(restore))?),
+        ("restore-block-job", templates.restore_job(install, config, &block(from_disk))?),
+        ("restore-block-restic-job", templates.restore_job(install, config, &block(restic_job))?),
         ("restore-job", templates.restore_job(install, config, &from_disk)?),
         ("restore-restic", templates.restore_deployment(install, config, &restic_pod)?),
         ("restore-restic-job", templates.restore_job(install, config, &restic_job)?),
@@ -184,8 +203,10 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         run: &run,
         destination: &destination,
         promoter: &name,
+        mode: VolumeMode::Filesystem,
         retention: None,
         zone: &protection.zone,
+        journal: protection.promoter.journal,
         accept_empty: false,
         spc_no_relabeling: false,
         options: &protection.options,
@@ -201,6 +222,8 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         bytes: 10 << 30,
         storage_class: &protection.promoter.storage_class,
         read_only: true,
+        mode: VolumeMode::Filesystem,
+        journal: protection.promoter.journal,
         annotations: &protection.promoter.annotations,
     };
     Ok([
@@ -232,6 +255,7 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         spc_no_relabeling: true,
         ..drill()
     };
+    let of_device = Drill { mode: VolumeMode::Block, spc_no_relabeling: false, ..from_restic.clone() };
     let verify = Work::Verify(Part { number: 3, of: PARTS });
     let job = |destination: &Destination, work| {
         templates.maintain_job(install, config, destination, &task(config, destination, work))
@@ -241,6 +265,7 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         ("maintain-verify", job(&restic, verify)?),
         ("maintain-drill", job(&restic, Work::Drill(from_restic))?),
         ("maintain-drill-disk", job(&claim, Work::Drill(drill()))?),
+        ("maintain-drill-block", job(&restic, Work::Drill(of_device))?),
         ("maintain-prune-restic-disk", job(&crypt, prune(config))?),
         ("maintain-drill-restic-disk", job(&crypt, Work::Drill(drill()))?),
     ])
@@ -276,6 +301,7 @@ pub(crate) fn drill() -> Drill {
         run: Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default()),
         snapshot: None,
         promoter: "mypvc-20181202".to_owned(),
+        mode: VolumeMode::Filesystem,
         sample: Sample::Files(100),
         scratch: Scratch::default(),
         accept_empty: false,
@@ -319,6 +345,7 @@ pub(crate) fn protection(config: &Config) -> Protection {
             waits_for_consumer: false,
             read_only: true,
             mode: VolumeMode::Filesystem,
+            journal: Journal::Skipped,
             spc_no_relabeling: false,
             annotations: BTreeMap::from([("example.com/tier".to_owned(), "cheap".to_owned())]),
             retention: config.defaults.promoter_retention,

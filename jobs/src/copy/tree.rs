@@ -156,6 +156,7 @@ impl Making<'_> {
                 kept: Vec::new(),
                 snapshot: None,
                 unchanged: false,
+                journal: self.args.journal,
             },
         }
     }

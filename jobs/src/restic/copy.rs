@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Instant;
 
 use model::Timestamp;
+use model::facts::Journal;
 use model::names::Run;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
@@ -50,6 +51,9 @@ pub(crate) struct Args {
     /// Where the promoter is mounted
     #[arg(long, value_name = "DIR", default_value = "/source")]
     source: PathBuf,
+    /// Whether the promoter is mounted without its journal, for the record: replayed or skipped
+    #[arg(long, default_value = "replayed", value_name = "WORD")]
+    journal: Journal,
     /// The volume is meant to be empty
     #[arg(long)]
     accept_empty: bool,
@@ -277,6 +281,7 @@ impl Verdict<'_> {
             bytes: counts.total_bytes_processed,
             written: counts.data_added,
             owners_kept: true,
+            journal: self.args.journal,
             kept: self.kept(None),
             ..CopyResult::without_data(state, &problem, now())
         })

@@ -6,7 +6,7 @@ use super::copy;
 use super::restore::{Asker, Lender, Origin, Promote};
 use super::source::{from_our_snapshot, verdict};
 use crate::config::{AccessMode, Destination, Disk, Store};
-use crate::facts::{Claim, ClaimPhase, Job, JobState, Ours};
+use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
 use crate::reason::{Problem, Reason};
@@ -27,6 +27,7 @@ pub(super) struct Ask<'a> {
 /// The volumes of a restore.
 pub(super) struct Found {
     pub(super) target: SourceId,
+    pub(super) mode: VolumeMode,
     pub(super) point: RestorePoint,
     pub(super) origin: Origin,
     pub(super) spc_no_relabeling: bool,
@@ -57,6 +58,7 @@ impl Ask<'_> {
         let target = self.target()?;
         let protection = self.protection(source_namespace);
         let point = self.point(source_namespace, protection.as_ref())?;
+        self.modes(target, restore::mode(self.world, source_namespace, &point.uid))?;
         let (claim, folder) = match &point.place {
             Place::Tree { destination } if source_namespace != self.namespace => {
                 return self.lent(source_namespace, target, point.clone(), destination);
@@ -76,6 +78,7 @@ impl Ask<'_> {
                 let options = own.map(|p| p.options).unwrap_or_default();
                 return Ok(Found {
                     target: target.source(),
+                    mode: target.mode,
                     point,
                     origin: Origin::Repository { options: Box::new(options), secret, lender },
                     spc_no_relabeling: false,
@@ -92,9 +95,13 @@ impl Ask<'_> {
         if claim.id.uid == target.id.uid {
             return refused(Reason::TargetNotReady, format!("PVC {} would be written from itself", target.id.name));
         }
+        if folder.is_none() {
+            self.modes(target, Some(claim.mode))?;
+        }
         self.together(target, claim)?;
         Ok(Found {
             target: target.source(),
+            mode: target.mode,
             origin: Origin::Claim { name: claim.id.name.clone(), folder },
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling)
                 && matches!(point.place, Place::Snapshot { .. }),
@@ -159,15 +166,22 @@ impl Ask<'_> {
         if claim.terminating {
             return no("it is being deleted");
         }
-        if claim.mode.is_block() {
-            return no("it is a raw block volume");
-        }
         match claim.phase {
             ClaimPhase::Lost => no("its volume is gone"),
             ClaimPhase::Pending if !self.binds_on_use(claim) => {
                 waiting(Reason::TargetNotReady, format!("PVC {name} is not bound yet"))
             }
             _ => Ok(claim),
+        }
+    }
+
+    /// Whether the restore point fits the PVC that is written, where that is known; else the program in the pod says it,
+    /// before it writes.
+    fn modes(&self, target: &Claim, point: Option<VolumeMode>) -> Result<(), Obstacle> {
+        let paths = self.request.path.is_some();
+        match restore::misfit(&self.request.pvc, point, &target.id.name, Some(target.mode), paths) {
+            Some(problem) => Err(Obstacle::Refused(problem)),
+            None => Ok(()),
         }
     }
 
@@ -286,6 +300,8 @@ impl Ask<'_> {
             bytes: fact.restore_size.max(live.map_or(0, |c| c.capacity)),
             storage_class: shape.storage_class,
             read_only: shape.read_only,
+            mode: fact.mode,
+            journal: shape.journal,
             annotations: shape.annotations,
         })))
     }
@@ -299,6 +315,7 @@ impl Ask<'_> {
                 waits_for_consumer: false,
                 read_only: false,
                 mode: target.mode,
+                journal: Journal::Replayed,
                 spc_no_relabeling: false,
                 annotations: std::collections::BTreeMap::new(),
                 retention: self.world.config.defaults.promoter_retention,
@@ -372,7 +389,7 @@ impl Ask<'_> {
         let lender = self.lender(namespace, destination, disk)?;
         let folder = if lender.whole { folder } else { point.run.to_string() };
         let origin = Origin::Lent { lender, folder };
-        Ok(Found { target: target.source(), point, origin, spc_no_relabeling: false })
+        Ok(Found { target: target.source(), mode: target.mode, point, origin, spc_no_relabeling: false })
     }
 
     /// What is lent of another namespace's disk: of a host's only what is the one PVC's, and else the whole volume.
