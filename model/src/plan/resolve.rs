@@ -7,6 +7,7 @@ use super::restore::{Asker, Lender, Origin, Promote};
 use super::source::{from_our_snapshot, verdict};
 use crate::config::{AccessMode, Destination, Store};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Ours};
+use crate::lend;
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
 use crate::reason::{Problem, Reason};
@@ -42,11 +43,11 @@ pub(super) enum Obstacle {
     Promote(Box<Promote>),
 }
 
-fn refused<T>(reason: Reason, message: impl Into<String>) -> Result<T, Obstacle> {
+pub(super) fn refused<T>(reason: Reason, message: impl Into<String>) -> Result<T, Obstacle> {
     Err(Obstacle::Refused(Problem::new(reason, message)))
 }
 
-fn waiting<T>(reason: Reason, message: impl Into<String>) -> Result<T, Obstacle> {
+pub(super) fn waiting<T>(reason: Reason, message: impl Into<String>) -> Result<T, Obstacle> {
     Err(Obstacle::Waiting(Problem::new(reason, message)))
 }
 
@@ -57,22 +58,16 @@ impl Ask<'_> {
         let target = self.target()?;
         let protection = self.protection(source_namespace);
         let point = self.point(source_namespace, protection.as_ref())?;
+        if !self.is_lent(&point) {
+            self.pods_in(self.namespace)?;
+        }
         let (claim, folder) = match &point.place {
             Place::Tree { destination } if source_namespace != self.namespace => {
                 return self.lent(source_namespace, target, point.clone(), destination);
             }
             Place::Repository { destination, .. } => {
-                self.repository(source_namespace, &point, destination)?;
-                // Another tenant has no say in how this one's Secret is used.
-                let own = protection.filter(|_| source_namespace == self.namespace);
-                let secret = own.as_ref().and_then(|p| p.secrets.get(destination).cloned());
-                let options = own.map(|p| p.options).unwrap_or_default();
-                return Ok(Found {
-                    target: target.source(),
-                    point,
-                    origin: Origin::Repository { options: Box::new(options), secret },
-                    spc_no_relabeling: false,
-                });
+                let origin = self.repository(source_namespace, &point, destination, target, protection)?;
+                return Ok(Found { target: target.source(), point, origin, spc_no_relabeling: false });
             }
             Place::Snapshot { name, promoter } => {
                 (self.promoter(&point, name, promoter.as_deref(), target, protection.as_ref())?, None)
@@ -103,10 +98,6 @@ impl Ask<'_> {
         if namespace.is_none_or(|n| n.terminating) {
             return refused(Reason::NamespaceTerminating, "the namespace is being deleted");
         }
-        if namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
-            let message = "the namespace enforces Pod Security restricted, which refuses a pod that keeps owners";
-            return refused(Reason::PodSecurity, message);
-        }
         if source == self.namespace {
             return Ok(());
         }
@@ -119,6 +110,18 @@ impl Ask<'_> {
         };
         let what = format!("restore points of {source}/{} for namespace {}", self.request.pvc, self.namespace);
         refused(Reason::NotGranted, format!("{what}: {message}"))
+    }
+
+    /// Whether a pod that keeps owners may run in a namespace.
+    fn pods_in(&self, namespace: &str) -> Result<(), Obstacle> {
+        let namespace = self.world.namespaces.get("", namespace);
+        match namespace.filter(|n| n.enforces.as_deref() == Some("restricted")) {
+            None => Ok(()),
+            Some(n) => {
+                let what = "enforces Pod Security restricted, which refuses a pod that keeps owners";
+                refused(Reason::PodSecurity, format!("namespace {} {what}", n.name))
+            }
+        }
     }
 
     /// The PVC that is written.
@@ -138,8 +141,12 @@ impl Ask<'_> {
             ));
         };
         let ours = claim.ours.as_ref().filter(|o| o.instance == self.world.instance);
-        let own =
-            ours.is_some_and(|o| matches!(o.component, Component::Promoter | Component::Disk | Component::Central));
+        let own = ours.is_some_and(|o| {
+            matches!(
+                o.component,
+                Component::Promoter | Component::Disk | Component::Central | Component::Grant | Component::Target
+            )
+        });
         let promoter = from_our_snapshot(self.world, claim) && claim.from_snapshot.as_ref() == Some(&claim.id.name);
         if own || promoter {
             return no("it is a restore point or a BackupDisk itself");
@@ -294,9 +301,23 @@ impl Ask<'_> {
         }
     }
 
-    /// Whether a snapshot in a restic repository can be read: by a pod in this namespace, with this namespace's
-    /// Secret, while nobody has the repository to himself.
-    fn repository(&self, namespace: &str, point: &RestorePoint, destination: &str) -> Result<(), Obstacle> {
+    /// Whether the restore runs in the controller's namespace, with the target lent to it.
+    fn is_lent(&self, point: &RestorePoint) -> bool {
+        let Place::Repository { destination, .. } = &point.place else { return false };
+        let central = self.world.config.destination(destination).is_some_and(Destination::is_central);
+        central && self.namespace != self.world.namespace
+    }
+
+    /// How a snapshot in a restic repository is read, while nobody has the repository to himself: by a pod in this
+    /// namespace with this namespace's Secret, or by one in the controller's.
+    fn repository(
+        &self,
+        namespace: &str,
+        point: &RestorePoint,
+        destination: &str,
+        target: &Claim,
+        protection: Option<Protection>,
+    ) -> Result<Origin, Obstacle> {
         let Some(configured) = self.world.config.destination(destination) else {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
@@ -304,14 +325,55 @@ impl Ask<'_> {
             let message = format!("destination {destination} is a disk, it has no restic repository");
             return refused(Reason::NoRestorePoint, message);
         }
-        if configured.is_central() {
+        let volume = if self.is_lent(point) { Some(self.lendable(target, destination)?) } else { None };
+        let secret = if configured.is_central() {
+            // The administrator's groups say it, whoever restores.
+            copy::secret(self.world, protection.as_ref(), &point.uid, destination).map_err(Obstacle::Refused)?
+        } else {
+            // Another tenant has no say in how this one's Secret is used.
+            let own = protection.as_ref().filter(|_| namespace == self.namespace);
+            own.and_then(|p| p.secrets.get(destination).cloned())
+        };
+        self.alone(if configured.is_central() { &self.world.namespace } else { namespace }, point, destination)?;
+        let own = protection.filter(|_| namespace == self.namespace);
+        let options = Box::new(own.map(|p| p.options).unwrap_or_default());
+        Ok(match volume {
+            None => Origin::Repository { options, secret },
+            Some(volume) => Origin::Central { options, secret, volume },
+        })
+    }
+
+    /// The volume of a target that can be lent to the controller's namespace.
+    fn lendable(&self, target: &Claim, destination: &str) -> Result<String, Obstacle> {
+        let name = &target.id.name;
+        if matches!(self.asker, Asker::Deployment(_)) {
             let message = format!(
-                "what lies at {destination} is read with the administrator's Secret, which no pod of namespace {} has",
-                self.namespace
+                "what lies at {destination} is read with the administrator's Secret, by a pod in the controller's \
+                 namespace: ask by restore-from on PVC {name}"
             );
-            return refused(Reason::NotGranted, message);
+            return refused(Reason::AskByAnnotation, message);
         }
-        // Copies and other restores share the repository; prune and verify lock everybody else out.
+        self.pods_in(&self.world.namespace)?;
+        let Some(volume) = target.volume.as_ref().filter(|_| target.phase == ClaimPhase::Bound) else {
+            let message = format!(
+                "PVC {name} gets its volume when a pod first mounts it, and only then it can be lent to the \
+                 controller's namespace: run one for a moment"
+            );
+            return waiting(Reason::TargetNotReady, message);
+        };
+        let fact = self.world.volumes.get("", volume);
+        let Some(fact) = fact.filter(|v| v.claim_uid.as_ref() == Some(&target.id.uid)) else {
+            return waiting(Reason::TargetNotReady, format!("PersistentVolume {volume} is not bound to PVC {name}"));
+        };
+        if fact.driver.is_none() {
+            let message = format!("PVC {name} cannot be lent: its PersistentVolume {volume} {}", lend::NOT_CSI);
+            return refused(Reason::TargetNotReady, message);
+        }
+        Ok(volume.clone())
+    }
+
+    /// Copies and other restores share the repository; prune and verify, in the namespace, lock everybody else out.
+    fn alone(&self, namespace: &str, point: &RestorePoint, destination: &str) -> Result<(), Obstacle> {
         let alone = |job: &&Job| {
             let ours = job.ours.as_ref().filter(|o| o.component == Component::Maintain && o.source_uid == point.uid);
             let alone = |o: &Ours| {
