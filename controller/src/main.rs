@@ -8,6 +8,7 @@ mod engine;
 mod holders;
 mod lend;
 mod metrics;
+mod mounts;
 mod restore;
 mod settings;
 mod steps;

@@ -38,6 +38,8 @@ pub(crate) async fn promote(client: &Client, settings: &Settings, promote: &Prom
         bytes: promote.bytes,
         storage_class: &promote.storage_class,
         read_only: promote.read_only,
+        mode: promote.mode,
+        journal: promote.journal,
         annotations: &promote.annotations,
     })?;
     let made: PersistentVolumeClaim = api::ensure(client, &object).await?;
@@ -119,6 +121,7 @@ fn with_pod<T>(
         destination: restore.point.destination(),
         target,
         lent: lent.then_some(&restore.target),
+        mode: restore.mode,
         from,
         node: restore.node.as_deref(),
         delete: restore.request.delete,

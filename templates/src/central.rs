@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::Destination;
+use model::facts::{Journal, VolumeMode};
 use model::handle::Handle;
 use model::names::{self, Component, Run, SourceId};
 use serde_json::{Value, json};
@@ -36,6 +37,10 @@ pub struct Shape<'a> {
     pub storage_class: &'a str,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
+    /// What pods get of it.
+    pub mode: VolumeMode,
+    /// Whether its class mounts it without its journal.
+    pub journal: Journal,
     /// Annotations for the PVC.
     pub annotations: &'a BTreeMap<String, String>,
 }
@@ -105,6 +110,8 @@ impl Central<'_> {
             bytes: shape.bytes,
             storage_class: shape.storage_class,
             read_only: shape.read_only,
+            mode: shape.mode,
+            journal: shape.journal,
             annotations: shape.annotations,
         };
         promoter_in(templates, &promoter, &self.install.namespace, self.marks())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::Destination;
+use model::facts::{Journal, VolumeMode};
 use model::names::{Run, SourceId};
 use model::options::Options;
 use model::retention::Retention;
@@ -44,10 +45,14 @@ pub struct CopyJob<'a> {
     pub destination: &'a Destination,
     /// The PVC that is copied.
     pub promoter: &'a str,
+    /// What the pod gets of it.
+    pub mode: VolumeMode,
     /// What the copy prunes its own source's older trees by; `None` prunes nothing.
     pub retention: Option<&'a Retention>,
     /// The zone in which keep rules count days.
     pub zone: &'a Zone,
+    /// Whether the promoter is mounted without its journal, for the record.
+    pub journal: Journal,
     /// Whether an empty volume is as it should be.
     pub accept_empty: bool,
     /// Whether the pod needs the `SELinux` type `spc_t` to read the promoter. Pod Security `baseline`
@@ -82,6 +87,8 @@ pub struct RestorePod<'a> {
     pub target: &'a str,
     /// The PVC whose volume that one is lent, if it is.
     pub lent: Option<&'a SourceId>,
+    /// What the pod gets of that, and of a promoter.
+    pub mode: VolumeMode,
     /// What it is written from.
     pub from: RestoreFrom<'a>,
     /// The node that is preferred.
@@ -162,6 +169,8 @@ pub struct Point<'a> {
     pub name: &'a str,
     /// The `VolumeSnapshotClass`.
     pub class: &'a str,
+    /// What the source is.
+    pub mode: VolumeMode,
     /// The retention of the source now; the sweeper goes by it when the source is gone.
     pub retention: &'a Retention,
     /// The run's destinations.
@@ -187,6 +196,10 @@ pub struct Promoter<'a> {
     pub storage_class: &'a str,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
+    /// What pods get of it: what the source was when the snapshot was taken.
+    pub mode: VolumeMode,
+    /// Whether its class mounts it without its journal.
+    pub journal: Journal,
     /// Annotations for the PVC.
     pub annotations: &'a BTreeMap<String, String>,
 }

@@ -8,7 +8,7 @@ use model::config::{
     AccessMode, All, Claim, Compression, Config, Destination, HostPath, Restic, RunIn, Sample, Scratch, Store,
 };
 use model::duration::Span;
-use model::facts::VolumeMode;
+use model::facts::{Journal, VolumeMode};
 use model::handle::Handle;
 use model::lend::Lent;
 use model::maintain::{PARTS, Part};
@@ -45,8 +45,10 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         run: &run,
         destination,
         promoter: "mypvc-20181202",
+        mode: VolumeMode::Filesystem,
         retention: Some(&config.defaults.retention),
         zone: &protection.zone,
+        journal: protection.promoter.journal,
         accept_empty: false,
         spc_no_relabeling,
         options: &protection.options,
@@ -62,6 +64,8 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         bytes: 10 << 30,
         storage_class: &protection.promoter.storage_class,
         read_only: true,
+        mode: VolumeMode::Filesystem,
+        journal: protection.promoter.journal,
         annotations: &protection.promoter.annotations,
     };
     let point = Point {
@@ -70,6 +74,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         run: &run,
         name,
         class: &protection.snapshot_class.0,
+        mode: VolumeMode::Filesystem,
         retention: &protection.retention,
         destinations: &protection.destinations,
     };
@@ -102,6 +107,15 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         ("copy-host", templates.copy_job(&install, &config, &copy(&host, true))?),
         ("copy-restic", templates.copy_job(&install, &config, &copy(&restic, false))?),
     ]);
+    // The same of a raw block volume.
+    let mode = VolumeMode::Block;
+    let copy_device = |destination| CopyJob { mode, ..copy(destination, false) };
+    all.extend([
+        ("snapshot-block", templates.volume_snapshot(&Point { mode, ..point })?),
+        ("promoter-block", templates.promoter(&Promoter { mode, ..promoter })?),
+        ("copy-block", templates.copy_job(&install, &config, &copy_device(&claim))?),
+        ("copy-restic-block", templates.copy_job(&install, &config, &copy_device(&restic))?),
+    ]);
     Ok(all)
 }
 
@@ -124,6 +138,7 @@ fn restores(
         destination: None,
         target: "mypvc",
         lent: None,
+        mode: VolumeMode::Filesystem,
         from: RestoreFrom::Claim { name: "mypvc-20181202", folder: None },
         node: None,
         delete: false,
@@ -157,8 +172,12 @@ fn restores(
         path: Some("etc"),
         ..restore
     };
+    let block = |restore| RestorePod { mode: VolumeMode::Block, path: None, ..restore };
     Ok(vec![
         ("restore", templates.restore_deployment(install, config, &restore)?),
+        ("restore-block", templates.restore_deployment(install, config, &block(restore))?),
+        ("restore-block-job", templates.restore_job(install, config, &block(from_disk))?),
+        ("restore-block-restic-job", templates.restore_job(install, config, &block(restic_job))?),
         ("restore-job", templates.restore_job(install, config, &from_disk)?),
         ("restore-restic", templates.restore_deployment(install, config, &restic_pod)?),
         ("restore-restic-job", templates.restore_job(install, config, &restic_job)?),
@@ -176,8 +195,10 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         run: &run,
         destination: &destination,
         promoter: &name,
+        mode: VolumeMode::Filesystem,
         retention: None,
         zone: &protection.zone,
+        journal: protection.promoter.journal,
         accept_empty: false,
         spc_no_relabeling: false,
         options: &protection.options,
@@ -193,6 +214,8 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         bytes: 10 << 30,
         storage_class: &protection.promoter.storage_class,
         read_only: true,
+        mode: VolumeMode::Filesystem,
+        journal: protection.promoter.journal,
         annotations: &protection.promoter.annotations,
     };
     Ok([
@@ -233,6 +256,7 @@ fn render_lent(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Rend
         destination: Some("vault"),
         target: name,
         lent: Some(&source),
+        mode: VolumeMode::Filesystem,
         from: RestoreFrom::Repository { repository, snapshot: None },
         node: None,
         delete: false,
@@ -265,6 +289,7 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         run: run.clone(),
         snapshot: None,
         promoter: "mypvc-20181202".to_owned(),
+        mode: VolumeMode::Filesystem,
         sample: Sample::Files(100),
         scratch: Scratch::default(),
         accept_empty: false,
@@ -278,6 +303,7 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         spc_no_relabeling: true,
         ..drill.clone()
     };
+    let of_device = Drill { mode: VolumeMode::Block, spc_no_relabeling: false, ..from_restic.clone() };
     let task = |destination: &Destination, work| {
         let due = Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default());
         let (source, options) = (source.clone(), protection.options.clone());
@@ -298,6 +324,7 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         ("maintain-verify", task(&restic, Work::Verify(Part { number: 3, of: PARTS }))?),
         ("maintain-drill", task(&restic, Work::Drill(from_restic))?),
         ("maintain-drill-disk", task(&claim, Work::Drill(drill))?),
+        ("maintain-drill-block", task(&restic, Work::Drill(of_device))?),
     ])
 }
 
@@ -337,6 +364,7 @@ pub(crate) fn protection(config: &Config) -> Protection {
             waits_for_consumer: false,
             read_only: true,
             mode: VolumeMode::Filesystem,
+            journal: Journal::Skipped,
             spc_no_relabeling: false,
             annotations: BTreeMap::from([("example.com/tier".to_owned(), "cheap".to_owned())]),
             retention: config.defaults.promoter_retention,

@@ -2,7 +2,9 @@
 //! its patience bounded.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +36,8 @@ pub(crate) struct Restic {
     secret: Secret,
     environment: Vec<(OsString, OsString)>,
     options: Vec<OsString>,
+    /// What it reads on standard input, from the beginning in each call.
+    input: Option<PathBuf>,
     patience: Duration,
     lock_wait: Duration,
     failed: Reason,
@@ -85,6 +89,7 @@ impl Restic {
         environment.push(("RESTIC_FEATURES".into(), "device-id-for-hardlinks=true".into()));
         Ok(Self {
             options: options(args),
+            input: None,
             repository,
             secret,
             environment,
@@ -124,7 +129,10 @@ impl Restic {
     ) -> Result<Ended, Failure> {
         let started = Timestamp::now();
         let mut ear = Words { heard: Heard::new(self.patience), listener, stop };
-        let status = child::run(&mut self.command(args), GRACE, &mut ear).map_err(|error| self.no_start(&error))?;
+        let status = self
+            .command(args)
+            .and_then(|mut command| child::run(&mut command, GRACE, &mut ear))
+            .map_err(|error| self.no_start(&error))?;
         Ok(Ended { code: status.code(), heard: ear.heard, started, waited: false })
     }
 
@@ -137,7 +145,9 @@ impl Restic {
     ) -> Result<(Ended, Option<T>), Failure> {
         let started = Timestamp::now();
         let mut ear = Words { heard: Heard::new(self.patience), listener: &mut |_: &str| {}, stop };
-        let (status, read) = child::run_reading(&mut self.command(args), GRACE, &mut ear, read)
+        let (status, read) = self
+            .command(args)
+            .and_then(|mut command| child::run_reading(&mut command, GRACE, &mut ear, read))
             .map_err(|error| self.no_start(&error))?;
         Ok((Ended { code: status.code(), heard: ear.heard, started, waited: false }, read))
     }
@@ -201,7 +211,7 @@ impl Restic {
     }
 
     /// Where the repository lies, if that is a folder here.
-    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
+    pub(crate) fn folder(&self) -> Option<&Path> {
         let path = self.repository.strip_prefix("local:").unwrap_or(&self.repository);
         path.starts_with('/').then(|| path.as_ref())
     }
@@ -213,13 +223,22 @@ impl Restic {
         (environment.len() < self.environment.len()).then(|| Self { environment, ..self.clone() })
     }
 
-    fn command(&self, args: &[OsString]) -> Command {
+    /// The same restic with a device, or a file, as its standard input.
+    pub(crate) fn reading(&self, input: &Path) -> Self {
+        Self { input: Some(input.to_owned()), ..self.clone() }
+    }
+
+    fn command(&self, args: &[OsString]) -> io::Result<Command> {
         let mut command = Command::new("restic");
         // A password never stands on a command line, and nothing of our own environment leads restic astray.
         // The options first: after `--` they would be names of files.
         command.args(&self.options).args(args).env_clear().envs(self.environment.iter().cloned());
-        command.env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
-        command
+        let input = match &self.input {
+            Some(path) => Stdio::from(File::open(path)?),
+            None => Stdio::null(),
+        };
+        command.env("LC_ALL", "C").current_dir("/").stdin(input);
+        Ok(command)
     }
 
     fn no_start(&self, error: &io::Error) -> Failure {

@@ -11,7 +11,7 @@ use super::copy::{Request, RunView, is_for, online, runs, slot};
 use super::{Action, Copy, Plan};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::config::{Deadlines, Destination};
-use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Ours, Snapshot};
+use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Journal, Ours, Snapshot, VolumeMode};
 use crate::names::{self, Component, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::world::World;
@@ -46,6 +46,10 @@ pub struct Central {
     pub storage_class: String,
     /// ReadOnlyMany instead of ReadWriteOnce.
     pub read_only: bool,
+    /// What pods get of it.
+    pub mode: VolumeMode,
+    /// Whether it is mounted without its journal.
+    pub journal: Journal,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
 }
@@ -83,6 +87,13 @@ impl<'a> Parts<'a> {
     fn since(&self) -> Option<Timestamp> {
         let content = self.content.map(|c| c.created);
         content.or_else(|| self.snapshot.map(|s| s.created)).or_else(|| self.promoter.map(|p| p.created))
+    }
+
+    /// What pods get of the promoter, once there is one. The driver's side knows it best, and no tenant writes that: a
+    /// device that is mounted as a filesystem hands its bytes to the node's kernel.
+    fn mode(&self, source: &Snapshot) -> VolumeMode {
+        let content = self.content.and_then(|c| c.mode);
+        self.promoter.map(|p| p.mode).or(content).unwrap_or(source.mode)
     }
 
     fn terminating(&self) -> bool {
@@ -146,6 +157,7 @@ fn next(parts: &Parts<'_>, waits_for_consumer: bool, deadlines: &Deadlines, now:
 struct Shape {
     class: String,
     read_only: bool,
+    journal: Journal,
     annotations: BTreeMap<String, String>,
 }
 
@@ -154,15 +166,15 @@ impl Shape {
         if let Some(protection) = request.protection {
             let promoter = &protection.promoter;
             let (class, annotations) = (promoter.storage_class.clone(), promoter.annotations.clone());
-            return Ok(Self { class, read_only: promoter.read_only, annotations });
+            return Ok(Self { class, read_only: promoter.read_only, journal: promoter.journal, annotations });
         }
         // The source is gone, or not protected any more: its last promoter tells.
-        let told = request.view.promoter.and_then(|p| Some((p.class.clone()?, p.read_only)));
-        let Some((class, read_only)) = told else {
+        let told = request.view.promoter.and_then(|p| Some((p.class.clone()?, p.read_only, p.journal())));
+        let Some((class, read_only, journal)) = told else {
             let message = "the source and its promoter are gone: nothing says of which StorageClass a PVC has to be";
             return Err(Problem::new(Reason::WrongStorageClass, message));
         };
-        Ok(Self { class, read_only, annotations: BTreeMap::new() })
+        Ok(Self { class, read_only, journal, annotations: BTreeMap::new() })
     }
 }
 
@@ -205,7 +217,8 @@ pub(super) fn start(
         Err(problem) => return Ok(Err(problem)),
     };
     online(world, &world.namespace)?;
-    let copy = request.copy(destination, name.clone());
+    let mode = parts.mode(view.snapshot);
+    let copy = request.copy(destination, name.clone(), mode);
     let live = world.claim_of(&source.uid);
     let capacity = |claim: Option<&Claim>| claim.map_or(0, |c| c.capacity);
     let make = |part| {
@@ -218,6 +231,8 @@ pub(super) fn start(
             bytes: view.snapshot.restore_size.max(capacity(live)).max(capacity(view.promoter)),
             storage_class: shape.class,
             read_only: shape.read_only,
+            mode,
+            journal: shape.journal,
             annotations: shape.annotations,
         };
         Box::new(Copy { central: Some(Box::new(central)), ..copy.clone() })

@@ -10,7 +10,7 @@ use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
 use crate::config::{Destination, Store};
 use crate::copies::{self, Next, RunFacts};
-use crate::facts::{Claim, Job, JobState, Ours, Snapshot};
+use crate::facts::{Claim, Job, JobState, Ours, Snapshot, VolumeMode};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState};
@@ -235,23 +235,26 @@ impl Request<'_> {
             since: promoter.created,
             slot: slot(destination, &self.source.namespace, &self.source.uid, node),
         };
-        let copy = self.copy(destination, promoter.id.name.clone());
+        let copy = self.copy(destination, promoter.id.name.clone(), promoter.mode);
         plan.ready.push((waiting, Action::StartCopy(Box::new(copy))));
         Ok(())
     }
 
     /// The copy itself, of a promoter.
-    pub(super) fn copy(&self, destination: &Destination, promoter: String) -> Copy {
+    pub(super) fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode) -> Copy {
         let (world, protection) = (self.world, self.protection);
         let taken = self.view.snapshot.retention.as_ref().and_then(|t| t.parse().ok());
         let policy = names::network_policy(&world.instance);
+        let home = if destination.is_central() { &world.namespace } else { &self.source.namespace };
         Copy {
             // What copies to a repository needs the network.
             isolate: destination.restic().is_none() && world.policies.get(&self.source.namespace, &policy).is_none(),
             source: self.source.clone(),
             run: self.view.run.clone(),
             destination: destination.name.clone(),
+            journal: world.claims.get(home, &promoter).map(Claim::journal).unwrap_or_default(),
             promoter,
+            mode,
             central: None,
             retention: destination.retention.clone().or(taken),
             zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
@@ -412,6 +415,7 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
     let failed = |problem: &Problem| CopyResult::without_data(CopyState::Failed, problem, now);
     let result = match ended::ended::<CopyResult>(world, job, now) {
         Ended::NotYet(again) => return plan.wake_at(again),
+        Ended::Ask(action) => return plan.actions.push(action),
         Ended::Told(told) => told,
         Ended::Failed(problem) => failed(&problem),
         // The tree is there and the message is lost: another Job finds it, and tells again. But only one.

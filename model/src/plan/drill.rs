@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::copy::{self, RunView};
 use super::{Action, Plan, Promote, disk, restore};
 use crate::config::{Destination, Sample, Scratch};
-use crate::facts::{Claim, ClaimPhase, Job};
+use crate::facts::{Claim, ClaimPhase, Job, VolumeMode};
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
 use crate::record::CopyState;
@@ -21,6 +21,8 @@ pub struct Drill {
     pub snapshot: Option<String>,
     /// The PVC that has what was copied.
     pub promoter: String,
+    /// What the pod gets of it.
+    pub mode: VolumeMode,
     /// How much is restored.
     pub sample: Sample,
     /// Where to.
@@ -78,6 +80,7 @@ impl Ask<'_> {
             run: view.run.clone(),
             snapshot: result.and_then(|r| r.snapshot.clone()),
             promoter: promoter.id.name.clone(),
+            mode: promoter.mode,
             sample: rules.sample,
             scratch: rules.scratch.clone(),
             accept_empty: self.protection.accept_empty,
@@ -112,6 +115,8 @@ impl Ask<'_> {
                 bytes: snapshot.restore_size.max(self.claim.capacity),
                 storage_class: shape.storage_class.clone(),
                 read_only: shape.read_only,
+                mode: shape.mode,
+                journal: shape.journal,
                 annotations: shape.annotations.clone(),
             })))));
         };

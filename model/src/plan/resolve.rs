@@ -6,7 +6,7 @@ use super::copy;
 use super::restore::{Asker, Lender, Origin, Promote};
 use super::source::{from_our_snapshot, verdict};
 use crate::config::{AccessMode, Destination, Store};
-use crate::facts::{Claim, ClaimPhase, Job, JobState, Ours};
+use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::lend;
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
@@ -28,6 +28,7 @@ pub(super) struct Ask<'a> {
 /// The volumes of a restore.
 pub(super) struct Found {
     pub(super) target: SourceId,
+    pub(super) mode: VolumeMode,
     pub(super) point: RestorePoint,
     pub(super) origin: Origin,
     pub(super) spc_no_relabeling: bool,
@@ -58,6 +59,7 @@ impl Ask<'_> {
         let target = self.target()?;
         let protection = self.protection(source_namespace);
         let point = self.point(source_namespace, protection.as_ref())?;
+        self.modes(target, restore::mode(self.world, source_namespace, &point.uid))?;
         if !self.is_lent(&point) {
             self.pods_in(self.namespace)?;
         }
@@ -67,7 +69,8 @@ impl Ask<'_> {
             }
             Place::Repository { destination, .. } => {
                 let origin = self.repository(source_namespace, &point, destination, target, protection)?;
-                return Ok(Found { target: target.source(), point, origin, spc_no_relabeling: false });
+                let (target, mode) = (target.source(), target.mode);
+                return Ok(Found { target, mode, point, origin, spc_no_relabeling: false });
             }
             Place::Snapshot { name, promoter } => {
                 (self.promoter(&point, name, promoter.as_deref(), target, protection.as_ref())?, None)
@@ -80,11 +83,15 @@ impl Ask<'_> {
         if claim.id.uid == target.id.uid {
             return refused(Reason::TargetNotReady, format!("PVC {} would be written from itself", target.id.name));
         }
+        if folder.is_none() {
+            self.modes(target, Some(claim.mode))?;
+        }
         if let Err(message) = copy::common_nodes(self.world, target, claim) {
             return refused(Reason::NodeConflict, message);
         }
         Ok(Found {
             target: target.source(),
+            mode: target.mode,
             origin: Origin::Claim { name: claim.id.name.clone(), folder },
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling)
                 && matches!(point.place, Place::Snapshot { .. }),
@@ -154,15 +161,22 @@ impl Ask<'_> {
         if claim.terminating {
             return no("it is being deleted");
         }
-        if claim.mode.is_block() {
-            return no("it is a raw block volume");
-        }
         match claim.phase {
             ClaimPhase::Lost => no("its volume is gone"),
             ClaimPhase::Pending if !self.binds_on_use(claim) => {
                 waiting(Reason::TargetNotReady, format!("PVC {name} is not bound yet"))
             }
             _ => Ok(claim),
+        }
+    }
+
+    /// Whether the restore point fits the PVC that is written, where that is known; else the program in the pod says it,
+    /// before it writes.
+    fn modes(&self, target: &Claim, point: Option<VolumeMode>) -> Result<(), Obstacle> {
+        let paths = self.request.path.is_some();
+        match restore::misfit(&self.request.pvc, point, &target.id.name, Some(target.mode), paths) {
+            Some(problem) => Err(Obstacle::Refused(problem)),
+            None => Ok(()),
         }
     }
 
@@ -281,6 +295,8 @@ impl Ask<'_> {
             bytes: fact.restore_size.max(live.map_or(0, |c| c.capacity)),
             storage_class: shape.storage_class,
             read_only: shape.read_only,
+            mode: fact.mode,
+            journal: shape.journal,
             annotations: shape.annotations,
         })))
     }
@@ -294,6 +310,7 @@ impl Ask<'_> {
                 waits_for_consumer: false,
                 read_only: false,
                 mode: target.mode,
+                journal: Journal::Replayed,
                 spc_no_relabeling: false,
                 annotations: std::collections::BTreeMap::new(),
                 retention: self.world.config.defaults.promoter_retention,
@@ -436,7 +453,7 @@ impl Ask<'_> {
         };
         let lender = Lender { namespace: namespace.to_owned(), destination: destination.to_owned(), volume };
         let origin = Origin::Lent { lender, folder };
-        Ok(Found { target: target.source(), point, origin, spc_no_relabeling: false })
+        Ok(Found { target: target.source(), mode: target.mode, point, origin, spc_no_relabeling: false })
     }
 
     /// A copy or drill that has to end first: it may be on another node, and a copy prunes.

@@ -4,20 +4,23 @@
 //! They are few and urgent. So each is looked at whenever one may have changed, none waits for a limit, and copies
 //! wait for the disk that a restore reads.
 
+mod holders;
+
 use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
+use self::holders::{holding, tell};
 use super::Action;
 use super::ended::{self, Ended};
 use super::lend;
 use super::resolve::{Ask, Found, Obstacle};
 use crate::duration::Span;
-use crate::facts::{Claim, Holder, Identity, Job, Restorer};
+use crate::facts::{Claim, Holder, Identity, Job, Journal, Restorer, VolumeMode};
 use crate::names::{self, Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
-use crate::record::{HOLDERS_STALE, Holders, RestoreRecord, RestoreResult, RestoreState};
+use crate::record::{Holders, RestoreRecord, RestoreResult, RestoreState};
 use crate::restore::{Place, Request, RestorePoint};
 use crate::world::{Store, World};
 
@@ -62,6 +65,8 @@ pub struct Restore {
     pub text: String,
     /// The PVC that is written.
     pub target: SourceId,
+    /// What its pod gets of that, and of a promoter.
+    pub mode: VolumeMode,
     /// What it is written from.
     pub point: RestorePoint,
     /// How its pod gets at that.
@@ -179,6 +184,10 @@ pub struct Promote {
     pub storage_class: String,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
+    /// What pods get of it: what its source was.
+    pub mode: VolumeMode,
+    /// Whether it is mounted without its journal.
+    pub journal: Journal,
     /// Annotations for the PVC.
     pub annotations: std::collections::BTreeMap<String, String>,
 }
@@ -386,6 +395,10 @@ fn outcome(
             }
             None
         }
+        Ended::Ask(action) => {
+            plan.actions.push(action);
+            None
+        }
         Ended::Told(told) => Some((told.state, told.problem.clone(), Some(told))),
         Ended::Silent => failed(Problem::new(Reason::JobFailed, "the Job ended and left no result")),
         Ended::Failed(problem) => failed(problem),
@@ -415,18 +428,30 @@ fn answer(
         _ => Ok(found),
     });
     match found {
-        Ok(Found { target, point, origin, spc_no_relabeling }) => {
+        Ok(Found { target, mode, point, origin, spc_no_relabeling }) => {
             plan.namespaces.insert(namespace.to_owned());
             plan.hold(hold(world, namespace, Some(&point_name(&point)), now));
             // Until all pods of the namespace are known, nobody knows who holds the target.
             let known = world.holders.get(namespace).filter(|s| s.synced()).ok_or(None)?;
             let of_target = |p: &&Holder| !p.ended && p.claims.contains(&target.name);
             let node = known.iter().filter(of_target).find_map(|p| p.node.clone());
-            let holders =
-                Holders { at: now, pods: holders(world, namespace, known, &target.name, &Identity::default()) };
+            let held = holding(world, namespace, known, &target.name, &Identity::default());
+            let holders = Holders { at: now, pods: held };
             let text = text.to_owned();
             let namespace = namespace.to_owned();
-            Ok(Restore { asker, namespace, request, text, target, point, origin, holders, node, spc_no_relabeling })
+            Ok(Restore {
+                asker,
+                namespace,
+                request,
+                text,
+                target,
+                mode,
+                point,
+                origin,
+                holders,
+                node,
+                spc_no_relabeling,
+            })
         }
         Err(Obstacle::Refused(problem)) => Err(refused(problem)),
         Err(Obstacle::Waiting(problem)) => Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem))))),
@@ -466,34 +491,4 @@ pub(super) fn hold(world: &World, namespace: &str, point: Option<&str>, now: Tim
     let until = Span::from_secs(HOLD).after(now);
     let step = Action::Hold { namespace: namespace.to_owned(), snapshot: snapshot.id.clone(), until };
     Hold { step: Some(step), again: None }
-}
-
-/// The pods that have a PVC's volume and have not ended, but one: those of its namespace, and ours to which it is lent.
-fn holders(world: &World, namespace: &str, pods: &Store<Holder>, claim: &str, but: &Identity) -> Vec<String> {
-    let here = pods.iter().filter(|p| !p.ended && p.id.uid != but.uid && p.claims.iter().any(|c| c == claim));
-    let lent = lend::writers(world, namespace, claim, &but.name);
-    here.map(|p| p.id.name.clone()).chain(lent).collect()
-}
-
-/// Tells the restore pods of a namespace who else holds their targets: when that changes, and again before they
-/// would doubt it.
-fn tell(world: &World, namespace: &str, now: Timestamp, plan: &mut Restores) {
-    let Some(pods) = world.holders.get(namespace).filter(|s| s.synced()) else { return };
-    for pod in pods.iter().filter(|p| !p.ended) {
-        let Some(restore) = pod.restore.as_ref().filter(|r| r.instance == world.instance) else { continue };
-        // Only in our own namespace a pod writes another one's volume.
-        let lent = restore.namespace.as_deref().filter(|_| namespace == world.namespace);
-        let of = lent.unwrap_or(namespace);
-        let Some(beside) = world.holders.get(of).filter(|s| s.synced()) else { continue };
-        let holders = holders(world, of, beside, &restore.target, &pod.id);
-        let again = restore.told.as_ref().map(|told| Span::from_secs(HOLDERS_STALE / 4).after(told.at));
-        match (again, &restore.told) {
-            (Some(again), Some(told)) if told.pods == holders && now < again => plan.wake_at(again),
-            _ => plan.actions.push(Action::TellHolders {
-                namespace: namespace.to_owned(),
-                pod: pod.id.clone(),
-                holders: Holders { at: now, pods: holders },
-            }),
-        }
-    }
 }

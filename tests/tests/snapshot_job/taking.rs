@@ -57,6 +57,16 @@ fn a_promoter_is_as_large_as_its_snapshot_needs_and_its_source_is() {
     }
 }
 
+/// Its class mounts it without its journal: whoever restores from it is told.
+#[test]
+fn a_promoter_that_is_mounted_without_its_journal_says_so() {
+    let stage = Stage::new("journal");
+    let running = stage.start("snapshot", &stage.job("a", MINUTE), &["--read-only", "--journal=skipped"]);
+    stage.finish(running).done();
+    let promoter = stage.json(&["get", "pvc", "data-20261120"]);
+    assert_eq!(promoter["metadata"]["annotations"][names::JOURNAL], "skipped");
+}
+
 /// F62, law 8: a pod that was killed is followed by another one of the same Job.
 #[test]
 fn a_retry_adopts_what_is_there_and_never_doubles() {
