@@ -187,11 +187,10 @@ impl Cluster {
                 bytes: 1,
                 seconds: 1,
             };
-            let state = match ended {
-                true => {
-                    serde_json::json!({"terminated": {"exitCode": 0, "message": serde_json::to_string(&result).unwrap()}})
-                }
-                false => serde_json::json!({"running": {}}),
+            let state = if ended {
+                serde_json::json!({"terminated": {"exitCode": 0, "message": serde_json::to_string(&result).unwrap()}})
+            } else {
+                serde_json::json!({"running": {}})
             };
             let pod: ApiPod = serde_json::from_value(serde_json::json!({
                 "metadata": {
