@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use templates::{CopyJob, RenderError};
 
 use crate::settings::Settings;
-use crate::{central, restore};
+use crate::{central, mounts, restore};
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +110,7 @@ impl Applier {
                 let text = serde_json::to_string(&LostCopy { lost: job.clone() }).unwrap_or_default();
                 self.mark_snapshot(namespace, snapshot, destination, &text).await.map(Some)
             }
+            Action::AskMounts { namespace, pod, uid } => Ok(Some(mounts::ask(&self.client, namespace, pod, uid).await)),
             Action::DeleteJob { namespace, id } => {
                 api::delete::<Job>(&self.client, namespace, id, false).await?;
                 Ok(None)
@@ -219,6 +220,7 @@ impl Applier {
                 mode: copy.mode,
                 retention: copy.retention.as_ref(),
                 zone: &copy.zone,
+                journal: copy.journal,
                 accept_empty: copy.accept_empty,
                 spc_no_relabeling: copy.spc_no_relabeling,
                 options: &copy.options,

@@ -7,6 +7,7 @@ mod central;
 mod engine;
 mod holders;
 mod metrics;
+mod mounts;
 mod restore;
 mod settings;
 mod steps;

@@ -39,6 +39,7 @@ pub(crate) async fn promote(client: &Client, settings: &Settings, promote: &Prom
         storage_class: &promote.storage_class,
         read_only: promote.read_only,
         mode: promote.mode,
+        journal: promote.journal,
         annotations: &promote.annotations,
     })?;
     let made: PersistentVolumeClaim = api::ensure(client, &object).await?;

@@ -5,6 +5,7 @@
 mod central;
 mod classes;
 mod labels;
+mod mounts;
 mod nodes;
 mod restore;
 mod work;
@@ -23,8 +24,9 @@ use crate::record::{CopyResult, LostCopy, RestoreRecord, Status};
 use crate::snapshot::VolumeSnapshot;
 
 pub use central::Content;
-pub use classes::{SnapshotClass, StorageClass};
+pub use classes::{Journal, SnapshotClass, StorageClass};
 pub use labels::Labels;
+pub use mounts::MountFailure;
 pub use nodes::{Node, NodeRequirement, NodeTerm, node_terms};
 pub use restore::{Holder, RestorePod, Restorer};
 pub use work::{CronJob, Job, JobState, Pod};
@@ -207,6 +209,12 @@ impl Claim {
     #[must_use]
     pub fn source(&self) -> SourceId {
         SourceId { namespace: self.namespace.clone(), name: self.id.name.clone(), uid: self.id.uid.clone() }
+    }
+
+    /// Of a promoter: how its filesystem's journal is mounted, as it was made for.
+    #[must_use]
+    pub fn journal(&self) -> Journal {
+        self.settings.get(names::JOURNAL).and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 
     /// Whether it is held at the time `now`.

@@ -14,8 +14,8 @@ use k8s_openapi::jiff::Timestamp;
 use crate::breaker::{self, Breakers};
 use crate::config::Config;
 use crate::facts::{
-    Claim, Content, CronJob, Holder, Job, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot, SnapshotClass,
-    StorageClass, Volume,
+    Claim, Content, CronJob, Holder, Job, MountFailure, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot,
+    SnapshotClass, StorageClass, Volume,
 };
 use crate::names::SourceId;
 use crate::reason::Problem;
@@ -62,6 +62,8 @@ pub enum Change {
     Policy(Seen<Policy>),
     /// A Deployment that asks for a restore pod.
     Restorer(Seen<Restorer>),
+    /// What is said about the volumes of a pod with that UID.
+    MountFailure(Key, String, Option<MountFailure>),
     /// A pod of a namespace in which a restore is asked for.
     Holder(String, Seen<Holder>),
     /// A new configuration.
@@ -138,6 +140,9 @@ pub struct World {
     pub(crate) central_volumes: HashMap<String, String>,
     /// What the copies' results say about destinations that can be down.
     results: breaker::Results,
+    /// By pod that does not start (its UID): why its volumes do not come, if somebody says so. It is asked once, when
+    /// the pod's time is over.
+    pub mount_failures: HashMap<String, Option<MountFailure>>,
     /// By source: the last step that the API server refused, until one succeeds.
     pub faults: HashMap<String, Problem>,
     /// By who asks for a restore (its UID): what the API server refused, until that succeeds.
@@ -175,6 +180,7 @@ impl World {
             grants: BTreeSet::new(),
             central_volumes: HashMap::new(),
             results: breaker::Results::default(),
+            mount_failures: HashMap::new(),
             faults: HashMap::new(),
             restore_faults: HashMap::new(),
             waits: HashMap::new(),

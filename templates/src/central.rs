@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::Destination;
-use model::facts::VolumeMode;
+use model::facts::{Journal, VolumeMode};
 use model::handle::Handle;
 use model::names::{self, Component, Run, SourceId};
 use serde_json::{Value, json};
@@ -39,6 +39,8 @@ pub struct Shape<'a> {
     pub read_only: bool,
     /// What pods get of it.
     pub mode: VolumeMode,
+    /// Whether its class mounts it without its journal.
+    pub journal: Journal,
     /// Annotations for the PVC.
     pub annotations: &'a BTreeMap<String, String>,
 }
@@ -109,6 +111,7 @@ impl Central<'_> {
             storage_class: shape.storage_class,
             read_only: shape.read_only,
             mode: shape.mode,
+            journal: shape.journal,
             annotations: shape.annotations,
         };
         promoter_in(templates, &promoter, &self.install.namespace, self.marks())

@@ -59,6 +59,9 @@ pub(crate) fn promoter_in(
             marks.annotate(key, value);
         }
     }
+    if promoter.journal.is_skipped() {
+        marks.annotate(names::JOURNAL, promoter.journal.as_str());
+    }
     let access_mode = if promoter.read_only { "ReadOnlyMany" } else { "ReadWriteOnce" };
     let size = quantity::text(promoter.bytes);
     let volume_mode = match promoter.mode {

@@ -7,7 +7,7 @@ use model::config::{
     AccessMode, All, Claim, Compression, Config, Destination, HostPath, Restic, RunIn, Sample, Scratch, Store,
 };
 use model::duration::Span;
-use model::facts::VolumeMode;
+use model::facts::{Journal, VolumeMode};
 use model::handle::Handle;
 use model::maintain::{PARTS, Part};
 use model::names::{Run, SourceId};
@@ -43,6 +43,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         mode: VolumeMode::Filesystem,
         retention: Some(&config.defaults.retention),
         zone: &protection.zone,
+        journal: protection.promoter.journal,
         accept_empty: false,
         spc_no_relabeling,
         options: &protection.options,
@@ -59,6 +60,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         storage_class: &protection.promoter.storage_class,
         read_only: true,
         mode: VolumeMode::Filesystem,
+        journal: protection.promoter.journal,
         annotations: &protection.promoter.annotations,
     };
     let point = Point {
@@ -190,6 +192,7 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         mode: VolumeMode::Filesystem,
         retention: None,
         zone: &protection.zone,
+        journal: protection.promoter.journal,
         accept_empty: false,
         spc_no_relabeling: false,
         options: &protection.options,
@@ -206,6 +209,7 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         storage_class: &protection.promoter.storage_class,
         read_only: true,
         mode: VolumeMode::Filesystem,
+        journal: protection.promoter.journal,
         annotations: &protection.promoter.annotations,
     };
     Ok([
@@ -310,6 +314,7 @@ pub(crate) fn protection(config: &Config) -> Protection {
             waits_for_consumer: false,
             read_only: true,
             mode: VolumeMode::Filesystem,
+            journal: Journal::Skipped,
             spc_no_relabeling: false,
             annotations: BTreeMap::from([("example.com/tier".to_owned(), "cheap".to_owned())]),
             retention: config.defaults.promoter_retention,

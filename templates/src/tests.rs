@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use model::config::{Config, Store};
 use model::duration::Span;
-use model::facts::VolumeMode;
+use model::facts::{Journal, VolumeMode};
 use model::names::{self, Run};
 use model::schedule::Schedule;
 use model::select::Protection;
@@ -310,6 +310,7 @@ fn a_class_cannot_annotate_a_promoter_in_our_name() {
         storage_class: "c",
         read_only: false,
         mode: VolumeMode::Filesystem,
+        journal: Journal::Replayed,
         annotations: &annotations,
     };
     let pvc = Templates::embedded().promoter(&promoter).unwrap();

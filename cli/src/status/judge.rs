@@ -254,6 +254,7 @@ impl Question<'_> {
             view.finished = Some(copy.finished);
             view.files = Some(copy.files);
             view.bytes = Some(copy.bytes);
+            view.journal = copy.journal;
         }
         for (destination, maintenance) in &status.maintenance {
             volume.copies.entry(destination.clone()).or_default().maintenance = Some(maintenance.clone());
@@ -407,6 +408,7 @@ impl Question<'_> {
                         finished: Some(copy.finished),
                         files: Some(copy.files),
                         bytes: Some(copy.bytes),
+                        journal: copy.journal,
                         under_way: false,
                         maintenance: None,
                     };

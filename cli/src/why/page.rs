@@ -122,7 +122,8 @@ impl Page {
             let newest = match (copy.state, &copy.run, copy.finished) {
                 (Some(state), Some(run), Some(at)) => {
                     let size = copy.bytes.map(|b| format!(", {}", quantity::human(b))).unwrap_or_default();
-                    format!("{state:?}: run {run}, {} ago{size}", age::between(at, self.at))
+                    let journal = if copy.journal.is_skipped() { ", journal skipped" } else { "" };
+                    format!("{state:?}: run {run}, {} ago{size}{journal}", age::between(at, self.at))
                 }
                 _ => "none yet".to_owned(),
             };

@@ -245,12 +245,14 @@ impl Request<'_> {
         let (world, protection) = (self.world, self.protection);
         let taken = self.view.snapshot.retention.as_ref().and_then(|t| t.parse().ok());
         let policy = names::network_policy(&world.instance);
+        let home = if destination.is_central() { &world.namespace } else { &self.source.namespace };
         Copy {
             // What copies to a repository needs the network.
             isolate: destination.restic().is_none() && world.policies.get(&self.source.namespace, &policy).is_none(),
             source: self.source.clone(),
             run: self.view.run.clone(),
             destination: destination.name.clone(),
+            journal: world.claims.get(home, &promoter).map(Claim::journal).unwrap_or_default(),
             promoter,
             mode,
             central: None,
@@ -428,6 +430,7 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
     let failed = |problem: &Problem| CopyResult::without_data(CopyState::Failed, problem, now);
     let result = match ended::ended::<CopyResult>(world, job, now) {
         Ended::NotYet(again) => return plan.wake_at(again),
+        Ended::Ask(action) => return plan.actions.push(action),
         Ended::Told(told) => told,
         Ended::Failed(problem) => failed(&problem),
         // The tree is there and the message is lost: another Job finds it, and tells again. But only one.

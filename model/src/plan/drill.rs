@@ -116,6 +116,7 @@ impl Ask<'_> {
                 storage_class: shape.storage_class.clone(),
                 read_only: shape.read_only,
                 mode: shape.mode,
+                journal: shape.journal,
                 annotations: shape.annotations.clone(),
             })))));
         };

@@ -254,6 +254,10 @@ impl<'a> Source<'a> {
                 drill::hold(self.world, job, self.now, plan);
                 None
             }
+            Ended::Ask(action) => {
+                plan.actions.push(action);
+                None
+            }
             Ended::Told(told) => Some(self.told(destination, due, told, task)),
             Ended::Silent => {
                 let message = "the Job ended well and left no result: does the template keep terminationMessagePath?";

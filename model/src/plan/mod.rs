@@ -19,7 +19,7 @@ mod status;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::admit::Waiting;
-use crate::facts::{Identity, VolumeMode};
+use crate::facts::{Identity, Journal, VolumeMode};
 use crate::names::{Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
@@ -102,6 +102,15 @@ pub enum Action {
         destination: String,
         /// The Job's UID.
         job: String,
+    },
+    /// Ask why the volumes of a pod that does not start do not come.
+    AskMounts {
+        /// The pod's namespace.
+        namespace: String,
+        /// Its name.
+        pod: String,
+        /// Its UID.
+        uid: String,
     },
     /// Delete a Job whose result is recorded, or that is of no use.
     DeleteJob {
@@ -194,6 +203,8 @@ pub struct Copy {
     pub retention: Option<Retention>,
     /// The zone whose days the retention counts.
     pub zone: Zone,
+    /// Whether the promoter is mounted without its journal.
+    pub journal: Journal,
     /// Whether an empty source is as it should be.
     pub accept_empty: bool,
     /// Whether the pod needs the `SELinux` type `spc_t`.
@@ -237,6 +248,7 @@ impl Action {
             Self::Record { snapshot, destination, .. } | Self::NoteLost { snapshot, destination, .. } => {
                 format!("record/{}/{destination}", snapshot.uid)
             }
+            Self::AskMounts { uid, .. } => format!("ask-mounts/{uid}"),
             Self::DeleteJob { id, .. } => format!("job-delete/{}", id.uid),
             Self::WriteStatus { source, .. } => status_key(&source.uid),
             Self::Promote(promote) => format!("promote/{}/{}", promote.source.namespace, promote.snapshot),
@@ -267,6 +279,7 @@ impl Action {
             Self::StartTask(_) => "StartTask",
             Self::Record { .. } => "Record",
             Self::NoteLost { .. } => "NoteLost",
+            Self::AskMounts { .. } => "AskMounts",
             Self::DeleteJob { .. } => "DeleteJob",
             Self::WriteStatus { .. } => "WriteStatus",
             Self::Promote(_) => "Promote",
@@ -291,6 +304,7 @@ impl Action {
             Self::Record { uid, .. } | Self::NoteLost { uid, .. } | Self::TakeAway { uid, .. } => Some(uid),
             // Restores are planned together, and no source's own.
             Self::DeleteCronJob(_)
+            | Self::AskMounts { .. }
             | Self::MakeDisk(..)
             | Self::DeleteJob { .. }
             | Self::Promote(_)

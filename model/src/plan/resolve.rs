@@ -6,7 +6,7 @@ use super::copy;
 use super::restore::{Asker, Lender, Origin, Promote};
 use super::source::{from_our_snapshot, verdict};
 use crate::config::{AccessMode, Destination, Store};
-use crate::facts::{Claim, ClaimPhase, Job, JobState, Ours, VolumeMode};
+use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
 use crate::reason::{Problem, Reason};
@@ -289,6 +289,7 @@ impl Ask<'_> {
             storage_class: shape.storage_class,
             read_only: shape.read_only,
             mode: fact.mode,
+            journal: shape.journal,
             annotations: shape.annotations,
         })))
     }
@@ -302,6 +303,7 @@ impl Ask<'_> {
                 waits_for_consumer: false,
                 read_only: false,
                 mode: target.mode,
+                journal: Journal::Replayed,
                 spc_no_relabeling: false,
                 annotations: std::collections::BTreeMap::new(),
                 retention: self.world.config.defaults.promoter_retention,

@@ -15,7 +15,7 @@ use super::Action;
 use super::ended::{self, Ended};
 use super::resolve::{Ask, Found, Obstacle};
 use crate::duration::Span;
-use crate::facts::{Claim, Holder, Identity, Job, Restorer, VolumeMode};
+use crate::facts::{Claim, Holder, Identity, Job, Journal, Restorer, VolumeMode};
 use crate::names::{self, Component, Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
@@ -176,6 +176,8 @@ pub struct Promote {
     pub read_only: bool,
     /// What pods get of it: what its source was.
     pub mode: VolumeMode,
+    /// Whether it is mounted without its journal.
+    pub journal: Journal,
     /// Annotations for the PVC.
     pub annotations: std::collections::BTreeMap<String, String>,
 }
@@ -396,6 +398,10 @@ fn outcome(
             if let Some(again) = again {
                 plan.wake_at(again);
             }
+            None
+        }
+        Ended::Ask(action) => {
+            plan.actions.push(action);
             None
         }
         Ended::Told(told) => Some((told.state, told.problem.clone(), Some(told))),

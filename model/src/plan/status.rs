@@ -109,6 +109,7 @@ fn progress(world: &World, runs: &[RunView<'_>], now: Timestamp, status: &mut St
                     finished: result.finished,
                     files: result.files,
                     bytes: result.bytes,
+                    journal: result.journal,
                 };
                 status.copies.insert(destination.clone(), copy);
             }

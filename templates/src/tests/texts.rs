@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::{Config, Destination, Sample, Scratch, Store};
-use model::facts::VolumeMode;
+use model::facts::{Journal, VolumeMode};
 use model::maintain::Part;
 use model::names::{self, Run, SourceId};
 use model::options::Options;
@@ -55,6 +55,7 @@ fn everything(
         destination,
         promoter: &copied,
         mode: VolumeMode::Filesystem,
+        journal: Journal::Skipped,
         retention: None,
         zone: &protection.zone,
         accept_empty: true,
@@ -82,6 +83,7 @@ fn everything(
         storage_class: word,
         read_only: false,
         mode: VolumeMode::Block,
+        journal: Journal::Replayed,
         annotations: &protection.promoter.annotations,
     };
     let device = CopyJob { mode: VolumeMode::Block, ..copy(&claim) };

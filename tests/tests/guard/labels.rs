@@ -69,6 +69,27 @@ async fn a_tenant_does_not_say_what_became_of_a_run() -> Result<()> {
     stage.passes("a result", Actor::Controller, annotate(&copy, json!("2")), &snapshot).await
 }
 
+/// A tenant who could take it away would have restore points that say more than they hold.
+#[tokio::test]
+async fn a_tenant_does_not_say_how_a_promoter_was_mounted() -> Result<()> {
+    let stage = Stage::new("mounter").await?;
+    let says = "that a promoter is mounted without its journal is recorded by backup-controller alone";
+    let annotate = |value: Value| Verb::Merge(json!({"metadata": {"annotations": {names::JOURNAL: value}}}));
+    let promoter = stage.fixture("promoter")?;
+    assert_eq!(promoter["metadata"]["annotations"][names::JOURNAL], "skipped");
+    stage.passes("the promoter", Actor::Job, Verb::Create, &promoter).await?;
+    stage.refused("taken away", Actor::Tenant, annotate(Value::Null), &promoter, says).await?;
+    stage.refused("another word", Actor::TenantsProgram, annotate(json!("replayed")), &promoter, says).await?;
+    let hold = Verb::Merge(json!({"metadata": {"annotations": {names::HOLD: "x"}}}));
+    stage.passes("a hold", Actor::Tenant, hold, &promoter).await?;
+    let disk = stage.fixture("disk-claim")?;
+    stage.passes("a disk", Actor::Controller, Verb::Create, &disk).await?;
+    stage.refused("of another volume of ours", Actor::Tenant, annotate(json!("skipped")), &disk, says).await?;
+    let mine = stage.claim("mypvc");
+    stage.passes("his PVC", Actor::Tenant, Verb::Create, &mine).await?;
+    stage.passes("on his own", Actor::Tenant, annotate(json!("skipped")), &mine).await
+}
+
 #[tokio::test]
 async fn a_tenants_own_work_and_his_settings_pass() -> Result<()> {
     let stage = Stage::new("tenant").await?;

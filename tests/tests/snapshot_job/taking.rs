@@ -80,6 +80,16 @@ fn the_promoter_of_a_raw_block_volume_is_one_and_the_snapshot_says_so() {
     assert_eq!(mode("raw-20261120"), (json!("Block"), json!("Block")));
 }
 
+/// Its class mounts it without its journal: whoever restores from it is told.
+#[test]
+fn a_promoter_that_is_mounted_without_its_journal_says_so() {
+    let stage = Stage::new("journal");
+    let running = stage.start("snapshot", &stage.job("a", MINUTE), &["--read-only", "--journal=skipped"]);
+    stage.finish(running).done();
+    let promoter = stage.json(&["get", "pvc", "data-20261120"]);
+    assert_eq!(promoter["metadata"]["annotations"][names::JOURNAL], "skipped");
+}
+
 /// F62, law 8: a pod that was killed is followed by another one of the same Job.
 #[test]
 fn a_retry_adopts_what_is_there_and_never_doubles() {
