@@ -50,8 +50,8 @@ pub(crate) async fn make(
                 bytes: part.bytes,
                 storage_class: &part.storage_class,
                 read_only: part.read_only,
-                journal: part.journal,
                 mode: part.mode,
+                journal: part.journal,
                 annotations: &part.annotations,
             };
             let made: PersistentVolumeClaim =

@@ -38,8 +38,8 @@ pub(crate) async fn promote(client: &Client, settings: &Settings, promote: &Prom
         bytes: promote.bytes,
         storage_class: &promote.storage_class,
         read_only: promote.read_only,
-        journal: promote.journal,
         mode: promote.mode,
+        journal: promote.journal,
         annotations: &promote.annotations,
     })?;
     let made: PersistentVolumeClaim = api::ensure(client, &object).await?;

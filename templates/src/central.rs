@@ -37,10 +37,10 @@ pub struct Shape<'a> {
     pub storage_class: &'a str,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
-    /// Whether its class mounts it without its journal.
-    pub journal: Journal,
     /// What pods get of it.
     pub mode: VolumeMode,
+    /// Whether its class mounts it without its journal.
+    pub journal: Journal,
     /// Annotations for the PVC.
     pub annotations: &'a BTreeMap<String, String>,
 }
@@ -110,8 +110,8 @@ impl Central<'_> {
             bytes: shape.bytes,
             storage_class: shape.storage_class,
             read_only: shape.read_only,
-            journal: shape.journal,
             mode: shape.mode,
+            journal: shape.journal,
             annotations: shape.annotations,
         };
         promoter_in(templates, &promoter, &self.install.namespace, self.marks())

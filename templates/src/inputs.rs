@@ -194,10 +194,10 @@ pub struct Promoter<'a> {
     pub storage_class: &'a str,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
-    /// Whether its class mounts it without its journal.
-    pub journal: Journal,
     /// What pods get of it: what the source was when the snapshot was taken.
     pub mode: VolumeMode,
+    /// Whether its class mounts it without its journal.
+    pub journal: Journal,
     /// Annotations for the PVC.
     pub annotations: &'a BTreeMap<String, String>,
 }

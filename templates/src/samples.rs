@@ -59,8 +59,8 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         bytes: 10 << 30,
         storage_class: &protection.promoter.storage_class,
         read_only: true,
-        journal: protection.promoter.journal,
         mode: VolumeMode::Filesystem,
+        journal: protection.promoter.journal,
         annotations: &protection.promoter.annotations,
     };
     let point = Point {
@@ -208,8 +208,8 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         bytes: 10 << 30,
         storage_class: &protection.promoter.storage_class,
         read_only: true,
-        journal: protection.promoter.journal,
         mode: VolumeMode::Filesystem,
+        journal: protection.promoter.journal,
         annotations: &protection.promoter.annotations,
     };
     Ok([

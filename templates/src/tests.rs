@@ -309,8 +309,8 @@ fn a_class_cannot_annotate_a_promoter_in_our_name() {
         bytes: 1 << 30,
         storage_class: "c",
         read_only: false,
-        journal: Journal::Replayed,
         mode: VolumeMode::Filesystem,
+        journal: Journal::Replayed,
         annotations: &annotations,
     };
     let pvc = Templates::embedded().promoter(&promoter).unwrap();

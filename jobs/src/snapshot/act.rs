@@ -118,8 +118,8 @@ impl Maker<'_> {
                 bytes: size(snapshot, source),
                 storage_class: &self.args.storage_class,
                 read_only: self.args.read_only,
-                journal: self.args.journal,
                 mode: source.mode,
+                journal: self.args.journal,
                 annotations: &self.args.annotations(),
             })
             .map_err(|error| Stop::Final(error.into()))?;

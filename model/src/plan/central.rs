@@ -46,10 +46,10 @@ pub struct Central {
     pub storage_class: String,
     /// ReadOnlyMany instead of ReadWriteOnce.
     pub read_only: bool,
-    /// Whether it is mounted without its journal.
-    pub journal: Journal,
     /// What pods get of it.
     pub mode: VolumeMode,
+    /// Whether it is mounted without its journal.
+    pub journal: Journal,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
 }
@@ -231,8 +231,8 @@ pub(super) fn start(
             bytes: view.snapshot.restore_size.max(capacity(live)).max(capacity(view.promoter)),
             storage_class: shape.class,
             read_only: shape.read_only,
-            journal: shape.journal,
             mode,
+            journal: shape.journal,
             annotations: shape.annotations,
         };
         Box::new(Copy { central: Some(Box::new(central)), ..copy.clone() })

@@ -115,8 +115,8 @@ impl Ask<'_> {
                 bytes: snapshot.restore_size.max(self.claim.capacity),
                 storage_class: shape.storage_class.clone(),
                 read_only: shape.read_only,
-                journal: shape.journal,
                 mode: shape.mode,
+                journal: shape.journal,
                 annotations: shape.annotations.clone(),
             })))));
         };

@@ -288,8 +288,8 @@ impl Ask<'_> {
             bytes: fact.restore_size.max(live.map_or(0, |c| c.capacity)),
             storage_class: shape.storage_class,
             read_only: shape.read_only,
-            journal: shape.journal,
             mode: fact.mode,
+            journal: shape.journal,
             annotations: shape.annotations,
         })))
     }

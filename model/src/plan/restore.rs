@@ -174,10 +174,10 @@ pub struct Promote {
     pub storage_class: String,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
-    /// Whether it is mounted without its journal.
-    pub journal: Journal,
     /// What pods get of it: what its source was.
     pub mode: VolumeMode,
+    /// Whether it is mounted without its journal.
+    pub journal: Journal,
     /// Annotations for the PVC.
     pub annotations: std::collections::BTreeMap<String, String>,
 }

@@ -55,6 +55,7 @@ fn everything(
         destination,
         promoter: &copied,
         mode: VolumeMode::Filesystem,
+        journal: Journal::Skipped,
         retention: None,
         zone: &protection.zone,
         journal: Journal::Skipped,
@@ -84,6 +85,7 @@ fn everything(
         read_only: false,
         journal: Journal::Replayed,
         mode: VolumeMode::Block,
+        journal: Journal::Replayed,
         annotations: &protection.promoter.annotations,
     };
     let device = CopyJob { mode: VolumeMode::Block, ..copy(&claim) };
