@@ -5,7 +5,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::{Api, Client};
 use model::Timestamp;
-use model::config::Store;
+use model::config::Disk;
 use model::facts::{self, Identity};
 use model::hold::Hold;
 use model::names;
@@ -71,7 +71,7 @@ pub(crate) async fn start(client: &Client, settings: &Settings, restore: &Restor
         settings.templates.restore_job(&settings.install, &settings.config, pod)
     })?;
     let made: Job = api::ensure(client, &job).await?;
-    if let Origin::Lent { lender, .. } = &restore.origin {
+    if let Some(lender) = restore.origin.lender() {
         lend(client, settings, restore, lender, made.metadata.uid.as_deref().unwrap_or_default()).await?;
     }
     tracing::info!(namespace = restore.namespace, pvc = restore.target.name, request = restore.text, "restore started");
@@ -90,11 +90,11 @@ async fn lend(
     let destination = configured(settings, &lender.destination)?;
     let (source, name) = (restore.source(), restore.job());
     let (csi, affinity);
-    let (size, medium) = match &destination.store {
-        Store::HostPath(host) => {
+    let (size, medium) = match destination.disk() {
+        Some(Disk::HostPath(host)) => {
             (host.size.as_str(), Medium::Host { path: &host.path, node_selector: &host.node_selector })
         }
-        Store::Claim(claim) => {
+        Some(Disk::Claim(claim)) => {
             let volumes: Api<PersistentVolume> = Api::all(client.clone());
             let what = || format!("get persistentvolumes {}", lender.volume);
             let spec = api::bounded(what, volumes.get(&lender.volume)).await?.spec.unwrap_or_default();
@@ -103,7 +103,7 @@ async fn lend(
             (claim.size.as_str(), Medium::Csi { source: &csi, node_affinity: &affinity })
         }
         // The plan lends disks alone.
-        Store::Restic(_) => return Ok(()),
+        None => return Ok(()),
     };
     let instance = &settings.install.instance;
     let grant = Grant { instance, namespace: &restore.namespace, claim: &name, source: &source, size, medium };
@@ -133,13 +133,17 @@ fn with_pod<T>(
     let from = match &restore.origin {
         Origin::Claim { name, folder } => RestoreFrom::Claim { name, folder: folder.as_deref() },
         Origin::Lent { folder, .. } => RestoreFrom::Claim { name: &job, folder: Some(folder) },
-        Origin::Repository { options, secret } => {
+        Origin::Repository { options, secret, lender } => {
             let destination = configured(settings, restore.point.destination().unwrap_or_default())?;
             let reached =
                 Repository::new(&settings.install.namespace, destination, &source, options, secret.as_deref());
             let reached = reached.ok_or_else(|| Refusal::NoDestination(destination.name.clone()))?;
             // The Secret is that of the pod's own namespace, also where the source is another's.
-            repository = Repository { namespace: &restore.namespace, ..reached };
+            let reached = Repository { namespace: &restore.namespace, ..reached };
+            repository = match lender {
+                Some(lender) => reached.lent(&job, lender.whole),
+                None => reached,
+            };
             RestoreFrom::Repository { repository: &repository, snapshot: restic_snapshot(&restore.point) }
         }
     };
