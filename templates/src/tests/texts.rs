@@ -58,7 +58,6 @@ fn everything(
         journal: Journal::Skipped,
         retention: None,
         zone: &protection.zone,
-        journal: Journal::Skipped,
         accept_empty: true,
         spc_no_relabeling: false,
         options: &options,
@@ -85,7 +84,6 @@ fn everything(
         read_only: false,
         journal: Journal::Replayed,
         mode: VolumeMode::Block,
-        journal: Journal::Replayed,
         annotations: &protection.promoter.annotations,
     };
     let device = CopyJob { mode: VolumeMode::Block, ..copy(&claim) };
