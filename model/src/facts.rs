@@ -391,6 +391,12 @@ pub struct Volume {
     pub central: Option<Box<(String, String)>>,
     /// Our labels, if it has them.
     pub ours: Option<Box<Ours>>,
+    /// The UID of the PVC whose volume it lends to a restore.
+    pub lends: Option<Box<str>>,
+    /// Whether its claim is gone: no other can have it.
+    pub released: bool,
+    /// Whether it is being deleted.
+    pub terminating: bool,
 }
 
 impl From<&PersistentVolume> for Volume {
@@ -409,6 +415,9 @@ impl From<&PersistentVolume> for Volume {
                 .filter(|(_, name)| name.starts_with(names::CENTRAL_PREFIX))
                 .map(Box::new),
             ours: Ours::read(&pv.metadata).map(Box::new),
+            lends: pv.metadata.labels.as_ref().and_then(|l| l.get(names::TARGET_UID)).map(|uid| uid.as_str().into()),
+            released: pv.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Released")),
+            terminating: pv.metadata.deletion_timestamp.is_some(),
         }
     }
 }

@@ -55,7 +55,6 @@ fn everything(
         destination,
         promoter: &copied,
         mode: VolumeMode::Filesystem,
-        journal: Journal::Skipped,
         retention: None,
         zone: &protection.zone,
         accept_empty: true,
