@@ -57,7 +57,6 @@ fn everything(
         mode: VolumeMode::Filesystem,
         retention: None,
         zone: &protection.zone,
-        journal: Journal::Skipped,
         accept_empty: true,
         spc_no_relabeling: false,
         options: &options,

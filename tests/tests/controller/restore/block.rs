@@ -57,6 +57,8 @@ async fn a_device_is_restored_from_its_promoter_by_a_pod_that_has_both_as_device
 async fn an_image_on_the_disk_is_a_file_in_a_folder_and_only_the_target_is_a_device() -> Result<()> {
     let scene = Scene::new().await?;
     let (claim, _, _controller) = copied(&scene).await?;
+    let told = scene.event(&claim, "BackupComplete").await?.note.unwrap_or_default();
+    assert!(told.contains("; 1 device, ") && told.ends_with(" on disk"), "{told}");
     let request = "pvc=image date=20251231 from=disk";
     let target =
         scene.bound(&scene.tenant, NewClaim::new("target").block().annotate(names::RESTORE_FROM, request)).await?;
@@ -133,8 +135,11 @@ async fn what_is_not_known_is_left_to_the_program_in_the_pod() -> Result<()> {
     let scene = Scene::new().await?;
     let _controller = with_disk(&scene, "").await?;
     scene.bound(&scene.tenant, NewClaim::new("target").block()).await?;
-    source_with_run(&scene, "data", RUN).await?;
+    let (data, ..) = source_with_run(&scene, "data", RUN).await?;
     bind_disk(&scene).await?;
+    let job = scene.copy_of(&data, RUN, "disk").await?;
+    scene.finish(&job, &kubelet::copied(CopyState::Complete, None)).await?;
+    scene.gone(&job).await?;
     ask(&scene, "image", "pvc=image uid=0-1 date=20200101T0000Z from=disk/disk target=target").await?;
     answer(&scene, "image", RestoreState::Ready).await?;
     let (devices, mounts) = places(&serde_json::to_value(restore_pod(&scene, "image").await?)?);
