@@ -173,6 +173,8 @@ reasons! {
     WrongRegion => "set AWS_DEFAULT_REGION in the Secret to the bucket's region",
     /// The endpoint's certificate is expired, of another name, or signed by nobody known.
     CertificateRefused => "renew the endpoint's certificate, or name its authority in `ca`",
+    /// The SFTP server is not one that `known_hosts` of the Secret names.
+    HostKeyRefused => "compare the server's host key with known_hosts of the Secret that the message names, and put the right one there",
     /// The destination has no room left.
     DestinationFull => "make room: raise the bucket's quota or lower the retention; nothing was deleted",
     /// A `NetworkPolicy` of an earlier version cuts restic's pods off.
@@ -248,6 +250,7 @@ impl Reason {
                 | Self::BucketMissing
                 | Self::WrongRegion
                 | Self::CertificateRefused
+                | Self::HostKeyRefused
                 | Self::DestinationFull
                 | Self::SecretIncomplete
         )

@@ -24,6 +24,8 @@ pub(crate) enum Cause {
     Region,
     /// The endpoint cannot be trusted.
     Certificate,
+    /// It is not the host that is known.
+    Host,
     /// It does not answer.
     Unreachable,
     /// There is no room.
@@ -40,11 +42,12 @@ pub(crate) enum Cause {
 
 /// Words of restic's and of its backends', in lower case. The first row that fits counts: the more special
 /// ones stand above.
-const WORDS: [(Cause, &[&str]); 12] = [
+const WORDS: [(Cause, &[&str]); 13] = [
     (
         Cause::Certificate,
         &["x509: ", "tls: failed to verify certificate", "tls: bad certificate", "remote error: tls: "],
     ),
+    (Cause::Host, &["host key verification failed", "host key is known for ", "has changed and you have requested"]),
     (Cause::Authority, &["cannot parse root certificate", "unable to read root certificate"]),
     (
         Cause::Full,
@@ -188,6 +191,10 @@ impl Cause {
             Self::Certificate => {
                 (Reason::CertificateRefused, format!("the certificate of {repository} is not trusted: {said}"))
             }
+            Self::Host => (
+                Reason::HostKeyRefused,
+                format!("{repository} has no host key of `known_hosts` in the Secret {secret}: {said}"),
+            ),
             Self::Authority => (Reason::CertificateRefused, format!("`ca` has no certificate: {said}")),
             Self::Unreachable => (Reason::DestinationUnreachable, format!("{repository} does not answer: {said}")),
             Self::Full => (Reason::DestinationFull, format!("no room is left at {repository}: {said}")),
@@ -361,6 +368,17 @@ mod tests {
                 Reason::NotARepository,
                 Exit::Final,
             ),
+            (
+                "Host key for [h]:22 has changed and you have requested strict checking.; Host key verification failed.",
+                Reason::HostKeyRefused,
+                Exit::Final,
+            ),
+            (
+                "Load key \"k\": error in libcrypto; u@h: Permission denied (publickey).",
+                Reason::CredentialsRefused,
+                Exit::Final,
+            ),
+            ("ssh: connect to host h port 22: Connection refused", Reason::DestinationUnreachable, Exit::Again),
             ("Fatal: something new", Reason::CopyFailed, Exit::Again),
         ] {
             let (found, ended, text) = of(1, said);

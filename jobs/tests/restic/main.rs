@@ -21,5 +21,6 @@ mod refused;
 mod s3;
 mod scene;
 mod server;
+mod sftp;
 mod unchanged;
 mod wire;
