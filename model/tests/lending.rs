@@ -187,11 +187,11 @@ impl Cluster {
                 bytes: 1,
                 seconds: 1,
             };
-            let state = match ended {
-                true => {
-                    serde_json::json!({"terminated": {"exitCode": 0, "message": serde_json::to_string(&result).unwrap()}})
-                }
-                false => serde_json::json!({"running": {}}),
+            let message = serde_json::to_string(&result).unwrap();
+            let state = if ended {
+                serde_json::json!({"terminated": {"exitCode": 0, "message": message}})
+            } else {
+                serde_json::json!({"running": {}})
             };
             let pod: ApiPod = serde_json::from_value(serde_json::json!({
                 "metadata": {
