@@ -187,8 +187,9 @@ impl Cluster {
                 bytes: 1,
                 seconds: 1,
             };
+            let message = serde_json::to_string(&result).unwrap();
             let state = if ended {
-                serde_json::json!({"terminated": {"exitCode": 0, "message": serde_json::to_string(&result).unwrap()}})
+                serde_json::json!({"terminated": {"exitCode": 0, "message": message}})
             } else {
                 serde_json::json!({"running": {}})
             };

@@ -5,6 +5,7 @@
 //! stops what mounts the volume. Whatever happens, what [`undo`] lists is taken back at the end.
 
 pub(crate) mod args;
+mod central;
 pub(crate) mod claim;
 pub(crate) mod exec;
 pub(crate) mod interrupt;
@@ -26,6 +27,7 @@ use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use model::Timestamp;
+use model::record::RestoreResult;
 
 use self::args::{Browse, Output, Restore};
 use self::interrupt::Interrupt;
@@ -74,12 +76,14 @@ pub(crate) enum Done {
     Told(i32),
     /// All was done without a pod; the line for a person, and whether something is still awaited.
     Here(String, bool),
+    /// The controller did it: the restore point, and what became of it.
+    There(String, Box<RestoreResult>),
 }
 
 /// Tells how it ended.
 fn end(result: Result<Done, Stop>, output: Output) -> ExitCode {
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH);
-    let json = |result: &model::record::RestoreResult| {
+    let json = |result: &RestoreResult| {
         if output == Output::Json {
             let line = serde_json::to_string(result).unwrap_or_default();
             let _ = terminal::write(&format!("{line}\n"));
@@ -87,6 +91,13 @@ fn end(result: Result<Done, Stop>, output: Output) -> ExitCode {
     };
     match result {
         Ok(Done::Told(code)) => ExitCode::from(u8::try_from(code).ok().filter(|code| *code <= 3).unwrap_or(1)),
+        Ok(Done::There(point, result)) => {
+            if output == Output::Text {
+                let _ = terminal::write(&format!("{}\n", central::words(&point, &result)));
+            }
+            json(&result);
+            ExitCode::from(central::code(&result))
+        }
         Ok(Done::Here(text, waiting)) => {
             if output == Output::Text {
                 let _ = terminal::write(&format!("{text}\n"));
@@ -169,6 +180,7 @@ impl Session {
         for undo in self.left.all() {
             let done = match &undo {
                 Undo::Delete { resource, name } => self.delete(resource, name).await,
+                Undo::Ask { pvc } => central::withdraw(self, pvc).await,
                 Undo::Scale { workload, replicas } => scale::back(self, workload, *replicas).await,
             };
             match done {

@@ -72,7 +72,7 @@ where
 }
 
 /// Five characters that nobody foresees.
-fn token() -> String {
+pub(super) fn token() -> String {
     names::hash(&format!("{:x}", RandomState::new().hash_one(0)), 5)
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use model::names;
+
 use super::scale::Workload;
 
 /// One thing to take back.
@@ -13,6 +15,11 @@ pub(crate) enum Undo {
         resource: &'static str,
         /// Its name.
         name: String,
+    },
+    /// What the controller is asked for by an annotation on a PVC, to be withdrawn.
+    Ask {
+        /// The PVC.
+        pvc: String,
     },
     /// The replicas that something had.
     Scale {
@@ -28,6 +35,7 @@ impl Undo {
     fn command(&self, namespace: &str) -> String {
         match self {
             Self::Delete { resource, name } => format!("kubectl delete {resource} {name} -n {namespace}"),
+            Self::Ask { pvc } => format!("kubectl annotate pvc {pvc} {}- -n {namespace}", names::RESTORE_FROM),
             Self::Scale { workload, replicas } => {
                 format!("kubectl scale {workload} --replicas={replicas} -n {namespace}")
             }

@@ -13,7 +13,7 @@ use super::args::{Browse, Point, Restore};
 use super::claim::{self, Made, New};
 use super::stop::Stop;
 use super::target::{self, Target};
-use super::{Done, Session, exec, look, pod, say, scale};
+use super::{Done, Session, central, exec, look, pod, say, scale};
 use crate::observe::{self, Observed, Scope};
 
 /// Where the shell of `browse` begins.
@@ -215,7 +215,12 @@ async fn in_pod(
     ask: bool,
     deadline: Instant,
 ) -> Result<Done, Stop> {
-    let pod = started(session, &sight.request, deadline).await?;
+    let pod = match started(session, &sight.request, deadline).await {
+        Err(Stop::Refused(problem)) if problem.reason == Reason::AskByAnnotation => {
+            return central::restore(session, args, ask, deadline).await;
+        }
+        started => started?,
+    };
     let command = args.command(ask);
     let mut keys = std::mem::take(&mut session.keys);
     let ended = exec::run(session, &pod, &command, ask.then_some(&mut keys)).await;

@@ -143,9 +143,11 @@ impl FromStr for Request {
                     request.delete =
                         value.parse().map_err(|_| fault(format!("delete={value} is not true or false")))?;
                 }
+                // Any word: who asks for the same once more writes another one.
+                "id" => {}
                 _ => {
                     return Err(fault(format!(
-                        "there is no key {key}: there are pvc, uid, date, snapshot, from, target, delete, path"
+                        "there is no key {key}: there are pvc, uid, date, snapshot, from, target, delete, id, path"
                     )));
                 }
             }

@@ -2,6 +2,7 @@
 //! written behind his back.
 
 mod block;
+mod central;
 mod repository;
 
 use anyhow::Result;

@@ -123,7 +123,7 @@ async fn what_is_not_one_snapshot_or_not_the_tenants_is_refused() -> Result<()> 
     for (number, request, reason, words) in [
         (1, "pvc=data snapshot=0123abcd", Reason::AmbiguousRestorePoint, "several restic snapshots"),
         (2, "pvc=data date=20251231 from=restic", Reason::AmbiguousRestorePoint, "from=far or from=s3 or from=vault"),
-        (3, "pvc=data date=20260101 from=vault", Reason::NotGranted, "the administrator's Secret"),
+        (3, "pvc=data date=20260101 from=vault", Reason::AskByAnnotation, "the administrator's Secret"),
         (4, "pvc=data date=20260101 from=tape", Reason::NoRestorePoint, "at tape"),
         (5, "pvc=data snapshot=0123abcd from=tape", Reason::NoRestorePoint, "at tape"),
     ] {

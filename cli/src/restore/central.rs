@@ -1,0 +1,179 @@
+//! A restore from a central destination: the controller does it, asked by an annotation on the PVC, and tells there
+//! what becomes of it.
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::watch_object;
+use model::facts::Claim;
+use model::names;
+use model::quantity;
+use model::reason::{Problem, Reason};
+use model::record::{RestoreRecord, RestoreResult, RestoreState};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+
+use super::args::Restore;
+use super::stop::Stop;
+use super::undo::Undo;
+use super::{Done, Session, pod, say};
+
+/// What is written on the PVC: an id of its own makes it a new request.
+fn text(args: &Restore, id: &str) -> Result<String, Stop> {
+    let mut paths = args.all_paths();
+    let mut request = args.point.request(None);
+    (request.delete, request.path) = (args.delete, paths.next().cloned());
+    if paths.next().is_some() {
+        let text = "from a central destination the controller restores one PATH, or all: ask for one after the other";
+        return Err(Stop::Usage(text.to_owned()));
+    }
+    Ok(format!("id={id} {request}"))
+}
+
+/// Asks, and waits until it is done. `deadline` is for its beginning.
+pub(super) async fn restore(session: &mut Session, args: &Restore, ask: bool, deadline: Instant) -> Result<Done, Stop> {
+    let name = args.target();
+    let text = text(args, &pod::token())?;
+    say("the destination is a central one: the controller restores, and does not show before what would change");
+    if args.dry_run {
+        return Ok(Done::Here(format!("PVC {name} would be restored by the controller; nothing was done"), false));
+    }
+    if ask && !session.ask(&format!("Let the controller restore into PVC {name}?")).await? {
+        return Ok(Done::Here("nothing was done".to_owned(), false));
+    }
+    session.left.add(Undo::Ask { pvc: name.to_owned() });
+    annotate(session, name, json!(text)).await?;
+    let record = session.interrupt.during(settled(session, name, &text, deadline)).await??;
+    let problem = || Problem::new(Reason::RestoreFailed, "the controller does not say why");
+    match (record.state, record.result, record.problem) {
+        (_, Some(result), _) => Ok(Done::There(record.point.unwrap_or_default(), Box::new(result))),
+        (RestoreState::Refused, None, told) => Err(Stop::Refused(told.unwrap_or_else(problem))),
+        (_, None, told) => Err(Stop::Failed(anyhow::anyhow!("{}", told.unwrap_or_else(problem)))),
+    }
+}
+
+/// The record of a request, once there is nothing more to wait for.
+async fn settled(session: &Session, name: &str, text: &str, deadline: Instant) -> Result<RestoreRecord, Stop> {
+    let mark = names::run_now_mark(text);
+    let mut claims = watch_object(session.api::<PersistentVolumeClaim>(), name).default_backoff().boxed();
+    let (mut seen, mut begun) = (String::new(), false);
+    loop {
+        let item = tokio::select! {
+            () = sleep_until(deadline), if !begun => {
+                let seen = if seen.is_empty() { "the controller has not answered" } else { &seen };
+                return Err(Stop::Failed(anyhow::anyhow!("the restore did not begin in time: {seen}")));
+            }
+            item = claims.next() => item,
+        };
+        let claim = match item {
+            None => return Err(Stop::Failed(anyhow::anyhow!("the watch of PVC {name} ended"))),
+            Some(Ok(None)) => return Err(Stop::Failed(anyhow::anyhow!("PVC {name} was deleted"))),
+            Some(Err(error)) => {
+                session.lost(&error, "persistentvolumeclaims", &mut seen)?;
+                continue;
+            }
+            Some(Ok(Some(claim))) => Claim::from(&claim),
+        };
+        if claim.settings.get(names::RESTORE_FROM).is_none_or(|now| now != text) {
+            return Err(Stop::Failed(anyhow::anyhow!("somebody else asks for another restore on PVC {name}")));
+        }
+        let Some(record) = claim.restored.filter(|r| r.request == mark) else { continue };
+        begun = record.state == RestoreState::Ready;
+        let told = match record.state {
+            RestoreState::Ready => format!("it is restored from {}", record.point.unwrap_or_default()),
+            RestoreState::Waiting => {
+                format!("the controller waits: {}", record.problem.map(|p| p.to_string()).unwrap_or_default())
+            }
+            _ => return Ok(*record),
+        };
+        if seen != told {
+            say(&told);
+            seen = told;
+        }
+    }
+}
+
+async fn annotate(session: &Session, name: &str, value: Value) -> Result<(), Stop> {
+    let api: Api<PersistentVolumeClaim> = session.api();
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {names::RESTORE_FROM: value}}}));
+    let params = PatchParams::default();
+    let written = api.patch(name, &params, &patch);
+    match api::bounded(|| format!("patch persistentvolumeclaims {name}"), written).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Stop::asked(session.deed("patch", "persistentvolumeclaims"), &error)),
+    }
+}
+
+/// Takes the request back: one that runs ends, and what was told of one that ended stays.
+pub(super) async fn withdraw(session: &Session, name: &str) -> Result<(), Stop> {
+    annotate(session, name, Value::Null).await
+}
+
+/// The line for a person.
+pub(super) fn words(point: &str, result: &RestoreResult) -> String {
+    let done = match result.state {
+        RestoreState::Complete => "restored",
+        RestoreState::Incomplete => "restored, but not all,",
+        _ => "not restored",
+    };
+    let RestoreResult { changed, deleted, bytes, seconds, .. } = result;
+    let why = result.problem.as_ref().map(|p| format!("\n{p}\nWhat to do: {}", p.reason.help())).unwrap_or_default();
+    format!("{done} from {point}: {changed} changed, {deleted} deleted, {}B, {seconds} s{why}", quantity::human(*bytes))
+}
+
+/// The exit code.
+pub(super) fn code(result: &RestoreResult) -> u8 {
+    match result.state {
+        RestoreState::Complete => 0,
+        RestoreState::Failed | RestoreState::Waiting | RestoreState::Ready => 1,
+        RestoreState::Refused | RestoreState::Incomplete => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use model::restore::Request;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Restore,
+    }
+
+    fn written(line: &str) -> Result<String, Stop> {
+        let words = std::iter::once("restore").chain(line.split(' '));
+        text(&Line::parse_from(words).args, "ab1")
+    }
+
+    #[test]
+    fn the_request_on_the_pvc_is_new_each_time_and_says_what_the_command_line_says() {
+        let text = written("data --date 20181202 --from vault --delete --to other etc").unwrap();
+        assert_eq!(text, "id=ab1 pvc=data date=20181202 from=vault delete=true path=etc");
+        let request: Request = text.parse().unwrap();
+        assert!(request.delete && request.path.as_deref() == Some("etc"));
+        assert!(matches!(written("data --date 20181202 a b"), Err(Stop::Usage(_))));
+    }
+
+    #[test]
+    fn what_the_controller_tells_becomes_words_and_a_code() {
+        let mut result = RestoreResult {
+            state: RestoreState::Complete,
+            problem: None,
+            finished: model::Timestamp::UNIX_EPOCH,
+            changed: 3,
+            deleted: 1,
+            bytes: 5,
+            seconds: 2,
+        };
+        assert_eq!(words("vault/r", &result), "restored from vault/r: 3 changed, 1 deleted, 5B, 2 s");
+        assert_eq!(code(&result), 0);
+        result.state = RestoreState::Refused;
+        result.problem = Some(Problem::new(Reason::TargetInUse, "pod app has it"));
+        assert!(words("vault/r", &result).contains("TargetInUse: pod app has it\nWhat to do: stop the pods"));
+        assert_eq!(code(&result), 3);
+    }
+}
