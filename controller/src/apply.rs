@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use templates::{CopyJob, RenderError};
 
 use crate::settings::Settings;
-use crate::{central, mounts, restore};
+use crate::{central, lend, mounts, restore};
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +118,10 @@ impl Applier {
             Action::WriteStatus { source, status, notes, .. } => {
                 self.write_status(source, status, notes).await.map(Some)
             }
+            Action::TakeBack(loan) => {
+                lend::take_back(&self.client, &settings.install.namespace, loan).await?;
+                Ok(None)
+            }
             restores => self.restore(restores, settings).await.map(Some),
         }
     }
@@ -132,7 +136,6 @@ impl Applier {
                 restore::record(client, settings, asker, namespace, record, *stop).await
             }
             Action::TellHolders { namespace, pod, holders } => restore::holders(client, namespace, pod, holders).await,
-            Action::TakeBack(volume) => restore::take_back(client, volume).await,
             Action::Hold { namespace, snapshot, until } => restore::hold(client, namespace, snapshot, *until).await,
             other => unreachable!("{} is taken above", other.name()),
         }

@@ -37,6 +37,12 @@ pub const SOURCE_UID: &str = "backup-controller.io/source-uid";
 pub const RUN: &str = "backup-controller.io/run";
 /// Label: what an object is for, a [`Component`].
 pub const COMPONENT: &str = "backup-controller.io/component";
+/// Label on what lends the volume of a PVC to a restore in our own namespace, and on that restore: the PVC's UID.
+pub const TARGET_UID: &str = "backup-controller.io/target-uid";
+/// Annotation on the same: the PVC's namespace.
+pub const TARGET_NAMESPACE: &str = "backup-controller.io/target-namespace";
+/// Annotation on the same: the PVC's name.
+pub const TARGET_NAME: &str = "backup-controller.io/target-name";
 /// Label on copy Jobs: the destination.
 pub const DESTINATION: &str = "backup-controller.io/destination";
 /// Label on pods that need a repository's Secret, and on their Jobs: the destination's type. On the `NetworkPolicy` that
@@ -138,6 +144,9 @@ pub enum Component {
     Policy,
     /// The volume, and the PVC, through which a restore reads the disk of another namespace.
     Grant,
+    /// The volume, and the PVC in the controller's namespace, through which a restore from a central destination writes
+    /// its target.
+    Target,
     /// The Job and pods that prune, verify or drill what lies at a destination.
     Maintain,
     /// The snapshot's second content, the snapshot and the PVC in the controller's namespace from which a central
@@ -159,6 +168,7 @@ impl Component {
             Self::Restore => "restore",
             Self::Policy => "policy",
             Self::Grant => "grant",
+            Self::Target => "target",
             Self::Maintain => "maintain",
             Self::Central => "central",
         }
@@ -167,8 +177,10 @@ impl Component {
     /// Reads a label's value.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        use Component::{Central, Copy, Disk, Grant, Keeper, Maintain, Policy, Promoter, Restore, Snapshot, Sweep};
-        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant, Policy, Maintain, Central]
+        use Component::{
+            Central, Copy, Disk, Grant, Keeper, Maintain, Policy, Promoter, Restore, Snapshot, Sweep, Target,
+        };
+        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant, Target, Policy, Maintain, Central]
             .into_iter()
             .find(|c| c.as_str() == text)
     }
@@ -395,6 +407,19 @@ pub fn network_policy(instance: &str) -> String {
 pub fn grant_volume(instance: &str, namespace: &str, claim: &str) -> String {
     let readable = format!("{instance}-{namespace}-{claim}");
     format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{namespace}/{claim}"), 12))
+}
+
+/// The PV that lends a target to the restore Job of that name in the controller's namespace; the PVC there has the
+/// Job's name. PVs have no namespace, so the instance is in it.
+#[must_use]
+pub fn lent_volume(instance: &str, job: &str) -> String {
+    format!("{instance}-{job}")
+}
+
+/// The restore Job for which such a PV is; `None` for a name that is none of ours.
+#[must_use]
+pub fn lent_job<'a>(instance: &str, volume: &'a str) -> Option<&'a str> {
+    volume.strip_prefix(instance)?.strip_prefix('-')
 }
 
 /// The Deployment and ConfigMap of a restore that a person asks for; `token` tells one try from another. It is a

@@ -194,6 +194,8 @@ reasons! {
     AmbiguousRestorePoint => "choose by time, run or destination: date=YYYYMMDD-HHMM, date=20181202T0000Z, from=NAME",
     /// What is asked for needs a grant of the administrator.
     NotGranted => "ask the administrator for a line in restores.grants of the configuration",
+    /// A restore that only the controller can do, asked for by a Deployment.
+    AskByAnnotation => "annotate the PVC that is to be written with backup-controller.io/restore-from; kubectl backup restore does so by itself",
     /// The PVC that is to be written is not there or not bound.
     TargetNotReady => "create the PVC that is to be written, or name another one",
     /// Another pod holds the volume that is to be written.

@@ -186,6 +186,7 @@ fn not_a_source(input: &Input<'_>) -> Option<Problem> {
         Some(Component::Promoter) => return own("the promoter of a snapshot"),
         Some(Component::Disk) => return own("a BackupDisk"),
         Some(Component::Central) => return own("what a central copy is made from"),
+        Some(Component::Grant | Component::Target) => return own("what a volume is lent by to a restore"),
         _ => {}
     }
     if input.from_our_snapshot && claim.from_snapshot.as_deref() == Some(claim.id.name.as_str()) {

@@ -134,7 +134,7 @@ pub struct World {
     pub holders: HashMap<String, Store<Holder>>,
     /// PVCs that ask for a restore.
     pub(crate) asking: BTreeSet<Key>,
-    /// Volumes of disks that are lent for restores.
+    /// Volumes that are lent for restores: of disks that are read, of targets that are written.
     pub(crate) grants: BTreeSet<String>,
     /// By name of a central promoter in our namespace: its volume.
     pub(crate) central_volumes: HashMap<String, String>,

@@ -83,8 +83,10 @@ pub struct RestorePod<'a> {
     pub run: &'a Run,
     /// The destination, unless it is a snapshot that is restored.
     pub destination: Option<&'a str>,
-    /// The PVC that is written.
+    /// The PVC that is written, in the pod's namespace.
     pub target: &'a str,
+    /// The PVC whose volume that one is lent, if it is.
+    pub lent: Option<&'a SourceId>,
     /// What the pod gets of that, and of a promoter.
     pub mode: VolumeMode,
     /// What it is written from.

@@ -13,6 +13,7 @@ use crate::check::Pin;
 use crate::copies::COPY_CAPABILITIES;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
+use crate::lend;
 use crate::order::{Marks, Order, program, values};
 use crate::pods::{Mount, PodRules};
 use crate::{RestoreFrom, RestorePod};
@@ -24,6 +25,9 @@ fn marks(install: &Install, pod: &RestorePod<'_>) -> Marks {
     }
     if let RestoreFrom::Repository { repository, .. } = pod.from {
         marks.label(names::DESTINATION_TYPE, names::restic_type(&repository.restic));
+    }
+    if let Some(target) = pod.lent {
+        lend::mark(&mut marks, target);
     }
     marks.annotate(names::RESTORE_FROM, pod.request);
     marks.annotate(names::RESTORE_STATUS, pod.status);

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::CSIPersistentVolumeSource;
 use model::config::{
     AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Restic, RunIn, Sample, Scratch, Store,
 };
 use model::duration::Span;
 use model::facts::{Journal, VolumeMode};
 use model::handle::Handle;
+use model::lend::Lent;
 use model::maintain::{PARTS, Part};
 use model::names::{Run, SourceId};
 use model::options::Options;
@@ -19,12 +21,15 @@ use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{Central, CopyJob, Grant, Install, Medium, Point, Promoter, Repository, RestoreFrom, RestorePod, Shape};
+use crate::{
+    Central, CopyJob, Grant, Install, Loan, Medium, Point, Promoter, Repository, RestoreFrom, RestorePod, Shape,
+};
 
 /// Renders every template with samples.
 pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
     let mut all = render_usual(templates)?;
     all.extend(render_central(templates)?);
+    all.extend(render_lent(templates)?);
     Ok(all)
 }
 
@@ -107,7 +112,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     ]);
     // The same of a raw block volume.
     let mode = VolumeMode::Block;
-    let copy_device = |destination| CopyJob { mode, ..copy(destination, false) };
+    let copy_device = |destination| CopyJob { mode, journal: Journal::Replayed, ..copy(destination, false) };
     all.extend([
         ("snapshot-block", templates.volume_snapshot(&Point { mode, ..point })?),
         ("promoter-block", templates.promoter(&Promoter { mode, ..promoter })?),
@@ -135,6 +140,7 @@ fn restores(
         run: &run,
         destination: None,
         target: "mypvc",
+        lent: None,
         mode: VolumeMode::Filesystem,
         from: RestoreFrom::Claim { name: "mypvc-20181202", folder: None },
         node: None,
@@ -231,6 +237,50 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         ("central-content", templates.central_content(&central, &handle)?),
         ("central-snapshot", templates.central_snapshot(&central)?),
         ("central-promoter", templates.central_promoter(&central, &shape)?),
+    ])
+}
+
+/// A restore from a central destination, and what lends it its target.
+fn render_lent(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let (install, config, source, destination) = (install(), Config::default(), source(), central());
+    let repository = Repository::new(&install.namespace, &destination, &source, &Options::default(), None);
+    let Some(repository) = &repository else { return Ok(Vec::new()) };
+    let name = "restore-mypvc-0123456789abcdef";
+    let lent = Lent {
+        csi: CSIPersistentVolumeSource {
+            driver: "csi.example.com".to_owned(),
+            volume_handle: "42".to_owned(),
+            ..CSIPersistentVolumeSource::default()
+        },
+        size: "10Gi".to_owned(),
+        access_modes: vec!["ReadWriteOnce".to_owned()],
+        mode: VolumeMode::Filesystem,
+        mount_options: vec!["noatime".to_owned()],
+        node_affinity: None,
+    };
+    let loan = Loan { install: &install, target: &source, job: name, lent: &lent };
+    let restore = RestorePod {
+        namespace: &install.namespace,
+        name,
+        request: "pvc=mypvc date=20181202 from=vault",
+        status: "{}",
+        holders: "{}",
+        source: &source,
+        run: &Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default()),
+        destination: Some("vault"),
+        target: name,
+        lent: Some(&source),
+        mode: VolumeMode::Filesystem,
+        from: RestoreFrom::Repository { repository, snapshot: None },
+        node: None,
+        delete: false,
+        path: None,
+        spc_no_relabeling: false,
+    };
+    Ok(vec![
+        ("lent-volume", templates.lent_volume(&loan)?),
+        ("lent-claim", templates.lent_claim(&loan)?),
+        ("restore-central-job", templates.restore_job(&install, &config, &restore)?),
     ])
 }
 

@@ -98,7 +98,7 @@ impl Question<'_> {
         }
         let own = matches!(
             claim.ours.as_ref().map(|o| o.component),
-            Some(Component::Promoter | Component::Disk | Component::Central)
+            Some(Component::Promoter | Component::Disk | Component::Central | Component::Grant | Component::Target)
         );
         if own || (plan::from_our_snapshot(world, claim) && claim.from_snapshot.as_ref() == Some(&claim.id.name)) {
             return (Judged::Left(Problem::new(Reason::OwnVolume, "backups themselves need this PVC")), Vec::new());

@@ -266,24 +266,9 @@ impl Request<'_> {
         }
     }
 
-    /// The Secret of the source's group at a destination. Of a source that is gone nobody knows the group, and the
-    /// destination's own Secret may open somebody else's bucket.
+    /// The Secret of the source's group at a destination.
     fn secret(&self, destination: &Destination) -> Result<Option<String>, Problem> {
-        let (world, name) = (self.world, &destination.name);
-        if let Some(protection) = self.protection {
-            return Ok(protection.secrets.get(name).cloned());
-        }
-        if let Some(claim) = world.claim_of(&self.source.uid)
-            && let Some(namespace) = world.namespaces.get("", &claim.namespace)
-        {
-            let group = world.config.group_of(claim, namespace);
-            return Ok(group.and_then(|g| g.secrets.get(name).cloned()));
-        }
-        if world.config.groups.iter().any(|g| g.secrets.contains_key(name)) {
-            let message = format!("the source is gone: nothing says which group's Secret its copies at {name} need");
-            return Err(Problem::new(Reason::SecretElsewhere, message));
-        }
-        Ok(None)
+        secret(self.world, self.protection, &self.source.uid, &destination.name)
     }
 
     /// Whether what is written to can be reached, and the only node where the copy can run, if there is only one;
@@ -455,4 +440,28 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
         destination: destination.clone(),
         result: Box::new(result),
     });
+}
+
+/// The Secret of a source's group at a destination. Of a source that is gone nobody knows the group, and the
+/// destination's own Secret may open somebody else's bucket.
+pub(super) fn secret(
+    world: &World,
+    protection: Option<&Protection>,
+    uid: &str,
+    destination: &str,
+) -> Result<Option<String>, Problem> {
+    if let Some(protection) = protection {
+        return Ok(protection.secrets.get(destination).cloned());
+    }
+    if let Some(claim) = world.claim_of(uid)
+        && let Some(namespace) = world.namespaces.get("", &claim.namespace)
+    {
+        let group = world.config.group_of(claim, namespace);
+        return Ok(group.and_then(|g| g.secrets.get(destination).cloned()));
+    }
+    if world.config.groups.iter().any(|g| g.secrets.contains_key(destination)) {
+        let message = format!("the source is gone: nothing says which group's Secret its copies at {destination} need");
+        return Err(Problem::new(Reason::SecretElsewhere, message));
+    }
+    Ok(None)
 }

@@ -10,6 +10,7 @@ mod cronjob;
 mod disk;
 mod drill;
 mod ended;
+mod lend;
 mod maintain;
 mod resolve;
 mod restore;
@@ -32,6 +33,7 @@ pub use after::{NextRun, next_run};
 pub use central::{Central, Part};
 pub use copy::running;
 pub use drill::Drill;
+pub use lend::Loan;
 pub use maintain::{Maintain, Prune, TaskEnd, Work, next_part};
 pub use restore::{Asker, Lender, Origin, Promote, Restore, Restores, any as any_restore, restores};
 pub use source::{from_our_snapshot, plan, verdict};
@@ -145,8 +147,8 @@ pub enum Action {
         /// Who.
         holders: Holders,
     },
-    /// Delete the volume of a disk that was lent for a restore. The disk's own stays.
-    TakeBack(Identity),
+    /// Delete a part of what was lent for a restore. What it was lent from stays.
+    TakeBack(Loan),
     /// Hold a snapshot while it is restored from.
     Hold {
         /// The snapshot's namespace.
@@ -261,7 +263,7 @@ impl Action {
                 let time = u64::try_from(holders.at.as_second()).unwrap_or(0) / (HOLDERS_STALE / 4);
                 format!("holders/{}/{time}", pod.uid)
             }
-            Self::TakeBack(id) => format!("take-back/{}", id.uid),
+            Self::TakeBack(loan) => format!("take-back/{}", loan.id().uid),
             Self::Hold { snapshot, .. } => format!("hold/{}", snapshot.uid),
         }
     }

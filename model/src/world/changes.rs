@@ -213,7 +213,8 @@ impl World {
             }
             waiting.extend([before, after].into_iter().flatten());
             let ours = volume.and_then(|v| Some((v, self.ours(v.ours.as_deref())?)));
-            if let Some((volume, _)) = ours.filter(|(_, o)| o.component == Component::Grant) {
+            if let Some((volume, _)) = ours.filter(|(_, o)| matches!(o.component, Component::Grant | Component::Target))
+            {
                 self.grants.insert(volume.name.clone());
             }
         }
@@ -243,11 +244,13 @@ impl World {
             .iter()
             .filter_map(|(old, new)| old.as_ref().or_else(|| self.jobs.items.get(new.as_ref()?)))
             .filter_map(|j| match j.ours.as_ref()?.component {
-                Component::Keeper => j.source_namespace.clone(),
-                // The disk that it read is free for copies.
-                Component::Restore => Some(j.namespace.clone()),
+                Component::Keeper => Some([j.source_namespace.clone(), None]),
+                // The disk or repository that it read is free again.
+                Component::Restore => Some([j.source_namespace.clone(), Some(j.namespace.clone())]),
                 _ => None,
             })
+            .flatten()
+            .flatten()
             .collect();
         let mut dirty = self.reindex(
             replaced,
@@ -320,6 +323,8 @@ impl World {
             Some((Component::Central, uid)) if claim.namespace == self.namespace => {
                 self.index_central(vec![(uid, claim.id.name.clone())])
             }
+            // It is no source, and restores are planned together.
+            Some((Component::Target, _)) if claim.namespace == self.namespace => HashSet::new(),
             _ => {
                 let uid = claim.id.uid.clone();
                 let entry = self.subjects.entry(uid.clone()).or_default();

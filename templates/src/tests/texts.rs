@@ -55,7 +55,6 @@ fn everything(
         destination,
         promoter: &copied,
         mode: VolumeMode::Filesystem,
-        journal: Journal::Skipped,
         retention: None,
         zone: &protection.zone,
         accept_empty: true,
@@ -82,8 +81,8 @@ fn everything(
         bytes: 1,
         storage_class: word,
         read_only: false,
-        mode: VolumeMode::Block,
         journal: Journal::Replayed,
+        mode: VolumeMode::Block,
         annotations: &protection.promoter.annotations,
     };
     let device = CopyJob { mode: VolumeMode::Block, ..copy(&claim) };
