@@ -156,7 +156,7 @@ reasons! {
     /// There is no repository where one must be (restic 10).
     RepositoryMissing => "see that the address in the configuration is the one of the backups; nothing was changed there",
     /// Something else than a restic repository is there.
-    NotARepository => "point `repository` at a place of its own: what lies there is left alone",
+    NotARepository => "give the repository a place of its own: what lies there is left alone",
     /// Another restic holds a lock (restic 11).
     RepositoryLocked => "nothing to do if it passes; look for the process that the message names, or run restic unlock",
     /// The check found damage.

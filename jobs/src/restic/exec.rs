@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use model::Timestamp;
 use model::reason::{Problem, Reason};
+use rustix::fs::StatVfsMountFlags;
 
 use super::args::Common;
 use super::cause::At;
@@ -249,6 +250,14 @@ impl Restic {
     pub(crate) fn folder(&self) -> Option<&Path> {
         let path = self.repository.strip_prefix("local:").unwrap_or(&self.repository);
         path.starts_with('/').then(|| path.as_ref())
+    }
+
+    /// What a command that only reads says where nobody can lock: on a disk that this pod has read-only. Until it has
+    /// ended, nothing is started that writes to the disk.
+    pub(crate) fn no_lock(&self) -> Option<OsString> {
+        let read_only =
+            |folder| rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY));
+        self.folder().is_some_and(read_only).then(|| "--no-lock".into())
     }
 
     /// The same restic without some variables; `None` if it has none of them.

@@ -13,6 +13,7 @@ mod compare;
 mod place;
 
 mod copy;
+mod disk;
 mod interrupted;
 mod killed_prune;
 mod locks;
