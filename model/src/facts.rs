@@ -44,7 +44,7 @@ pub struct Ours {
     pub run: Option<Run>,
     /// The destination, if the object belongs to one.
     pub destination: Option<String>,
-    /// The task, if the object is the Job of one.
+    /// The task, if the object is the Job of one, or made for one.
     pub task: Option<Task>,
 }
 

@@ -67,7 +67,7 @@ pub(super) fn plan(
     }
     // Our job checked them against the bounds when it took the run, and the guard lets nobody else write them.
     let destinations: BTreeSet<&String> = runs.iter().flat_map(|r| &r.snapshot.destinations).collect();
-    let mut waiting = central::take_away(world, uid, &runs, &jobs, now, plan);
+    let mut waiting = central::take_away(world, uid, &runs, &jobs, protection, now, plan);
     for destination in destinations {
         let facts: Vec<RunFacts<'_>> = runs
             .iter()
@@ -252,7 +252,6 @@ impl Request<'_> {
             run: self.view.run.clone(),
             destination: destination.name.clone(),
             promoter,
-            central: None,
             retention: destination.retention.clone().or(taken),
             zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
             accept_empty: protection.is_some_and(|p| p.accept_empty),

@@ -3,10 +3,10 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{self, RunView};
-use super::{Action, Plan, Promote, disk, restore};
-use crate::config::{Destination, Sample, Scratch};
+use super::{Action, Part, Plan, Promote, central, disk, restore};
+use crate::config::{self, Destination, Sample, Scratch};
 use crate::facts::{Claim, ClaimPhase, Job};
-use crate::names::Run;
+use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::CopyState;
 use crate::select::Protection;
@@ -47,6 +47,8 @@ pub(super) enum Step {
     Wait,
     /// This is done before: it is admitted as the drill itself is, for a clone may cost as much as what it is made from.
     First(Action),
+    /// This follows, in the slot of what was done first.
+    Then(Action),
     /// The drill, and the node that it has to run on if there is only one.
     Start(Drill, Option<String>),
 }
@@ -59,6 +61,9 @@ impl Ask<'_> {
     pub(super) fn resolve(&self, plan: &mut Plan) -> Result<Step, Problem> {
         let Some(rules) = &self.destination.drill else { return Ok(Step::Wait) };
         let runs = copy::runs(self.world, &self.claim.id.uid);
+        if self.destination.is_central() {
+            return self.central(rules, &runs, plan);
+        }
         // Without one the drill is done when there is one.
         let Some(view) = runs.iter().rev().find(|v| self.fits(v)) else { return Ok(Step::Wait) };
         let promoter = match self.promoter(view, plan)? {
@@ -73,17 +78,66 @@ impl Ask<'_> {
             };
             copy::common_nodes(self.world, promoter, disk).map_err(|m| Problem::new(Reason::NodeConflict, m))?
         };
+        Ok(Step::Start(self.drill(rules, view, promoter.id.name.clone()), node))
+    }
+
+    /// The drill of a run, compared with a promoter.
+    fn drill(&self, rules: &config::Drill, view: &RunView<'_>, promoter: String) -> Drill {
         let result = view.snapshot.copies.get(&self.destination.name);
-        let drill = Drill {
+        Drill {
             run: view.run.clone(),
             snapshot: result.and_then(|r| r.snapshot.clone()),
-            promoter: promoter.id.name.clone(),
+            promoter,
             sample: rules.sample,
             scratch: rules.scratch.clone(),
             accept_empty: self.protection.accept_empty,
             spc_no_relabeling: self.protection.promoter.spc_no_relabeling,
+        }
+    }
+
+    /// The next step of a drill in the controller's namespace, with a promoter that is made there for it alone.
+    fn central(&self, rules: &config::Drill, runs: &[RunView<'_>], plan: &mut Plan) -> Result<Step, Problem> {
+        let (world, uid) = (self.world, &self.claim.id.uid);
+        let source = self.claim.source();
+        let wanted = |view| central::Wanted {
+            world,
+            source: &source,
+            view,
+            protection: Some(self.protection),
+            destination: self.destination,
+            drill: Some(self.due),
         };
-        Ok(Step::Start(drill, node))
+        let mut begun = central::drills(world, uid, &self.destination.name);
+        let view = match begun.next() {
+            // A newer copy may have come meanwhile: it is left to the next drill.
+            Some((name, due)) if due == self.due => {
+                let view = runs.iter().find(|v| self.fits(v) && wanted(v).name() == *name);
+                view.ok_or_else(|| {
+                    let message = "the snapshot of the copy was deleted before the drill had ended";
+                    Problem::new(Reason::SourceSnapshotLost, message)
+                })?
+            }
+            // What was made for an earlier drill goes first.
+            Some(_) => return Ok(Step::Wait),
+            None => match runs.iter().rev().find(|v| self.fits(v)) {
+                Some(view) => view,
+                None => return Ok(Step::Wait),
+            },
+        };
+        let wanted = wanted(view);
+        let step = wanted.next(self.now)?;
+        if !matches!(&step, central::Step::Make(made) if made.part == Part::Content) {
+            restore::hold(world, &view.snapshot.namespace, Some(&view.snapshot.id.name), self.now).add_to(plan);
+        }
+        Ok(match step {
+            central::Step::Make(made) if made.part == Part::Content => Step::First(Action::MakeCentral(made)),
+            central::Step::Make(made) => Step::Then(Action::MakeCentral(made)),
+            central::Step::Wait(_, until) => {
+                plan.wake_at(Some(until));
+                Step::Wait
+            }
+            central::Step::Job => Step::Start(self.drill(rules, view, wanted.name()), None),
+        })
     }
 
     /// Whether a run has a copy there, and can still be compared with its snapshot.
@@ -137,9 +191,18 @@ impl Ask<'_> {
 }
 
 /// Sees that what a drill compares with is not rotated away between two tries of its Job.
-pub(super) fn hold(world: &World, job: &Job, now: Timestamp, plan: &mut Plan) {
-    let mounted = |name: &String| world.claims.get(&job.namespace, name)?.from_snapshot.clone();
-    if let Some(snapshot) = job.mounts.iter().find_map(mounted) {
-        restore::hold(world, &job.namespace, Some(&snapshot), now).add_to(plan);
-    }
+pub(super) fn hold(world: &World, source: &SourceId, job: &Job, now: Timestamp, plan: &mut Plan) {
+    let mounted = |name: &String| world.claims.get(&job.namespace, name).filter(|c| c.from_snapshot.is_some());
+    let Some(promoter) = job.mounts.iter().find_map(mounted) else { return };
+    // A central promoter is made from a snapshot of its own, which nobody rotates: the source's is behind it.
+    let central = promoter.ours.as_ref().filter(|o| o.component == Component::Central);
+    let snapshot = match central.and_then(|o| Some((o.run.as_ref()?, o.destination.as_ref()?))) {
+        None => promoter.from_snapshot.clone(),
+        Some((due, to)) => {
+            let name = |v: &&RunView<'_>| names::central_drill(&world.instance, source, due, v.run, to);
+            let runs = copy::runs(world, &source.uid);
+            runs.iter().find(|v| name(v) == promoter.id.name).map(|v| v.snapshot.id.name.clone())
+        }
+    };
+    restore::hold(world, &source.namespace, snapshot.as_deref(), now).add_to(plan);
 }

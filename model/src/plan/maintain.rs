@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{self, RunView};
 use super::ended::{self, Ended};
-use super::{Action, Plan, drill, restore};
+use super::{Action, Plan, central, drill, restore};
 use crate::admit::{Rank, Waiting};
 use crate::config::{Destination, Times};
 use crate::facts::{Claim, Job, JobState};
@@ -104,7 +104,7 @@ pub(super) fn plan(
     plan: &mut Plan,
 ) -> Vec<TaskEnd> {
     let status = claim.status.as_ref();
-    let others = status.is_some_and(|s| !s.instance.is_empty() && s.instance != world.instance);
+    let others = status.is_some_and(|s| is_others(world, s));
     let source = Source { world, claim, status, protection: protection.filter(|_| !others), now };
     let jobs = jobs(world, &claim.id.uid);
     let mut ends: Vec<TaskEnd> = jobs.iter().filter_map(|(task, job)| source.end(*task, job, plan)).collect();
@@ -116,12 +116,50 @@ pub(super) fn plan(
             if jobs.iter().any(is_this) {
                 continue;
             }
-            let Some(due) = source.due(task, destination, schedule, protection, plan) else { continue };
+            // What has begun goes on, whatever is due since.
+            let begun = source.begun(task, destination);
+            let due = begun.or_else(|| source.due(task, destination, schedule, protection, plan));
+            let Some(due) = due else { continue };
             let end = |problem: Problem| source.failed(task, &destination.name, &due, &problem);
             ends.extend(source.start(task, destination, &due, protection, plan).err().map(end));
         }
     }
     ends
+}
+
+/// Whether a record is another installation's.
+fn is_others(world: &World, status: &Status) -> bool {
+    !status.instance.is_empty() && status.instance != world.instance
+}
+
+/// Whether a task that was due at a minute has its end. One that is later than now was due by a clock that was ahead:
+/// it says nothing of those before it.
+fn has_ended(newest: &TaskStatus, due: &Run, now: Timestamp) -> bool {
+    newest.due == *due || (newest.due > *due && newest.due.time() <= now)
+}
+
+/// Whether a central drill for which something is made already goes on.
+pub(super) fn drills_on(
+    world: &World,
+    uid: &str,
+    protection: Option<&Protection>,
+    destination: &str,
+    due: &Run,
+    now: Timestamp,
+) -> bool {
+    let status = world.claim_of(uid).and_then(|c| c.status.as_ref()).filter(|s| !is_others(world, s));
+    let open = status
+        .and_then(|s| s.maintenance.get(destination))
+        .is_some_and(|m| m.since.is_some() && !m.drill.as_ref().is_some_and(|newest| has_ended(newest, due, now)));
+    let drilled = |d: &Destination| d.is_central() && schedules(d).any(|(task, _)| task == Task::Drill);
+    open && world.config.destination(destination).is_some_and(drilled)
+        && protection.is_some_and(|p| p.destinations.iter().any(|d| d == destination))
+}
+
+/// When a drill that was due at a minute, or a later one, ended.
+pub(super) fn drilled(world: &World, uid: &str, destination: &str, due: &Run) -> Option<Timestamp> {
+    let newest = world.claim_of(uid)?.status.as_ref()?.maintenance.get(destination)?.drill.as_ref()?;
+    (newest.due >= *due).then_some(newest.finished)
 }
 
 /// A source that is gone has no record: the Jobs of its tasks go when they have ended.
@@ -154,11 +192,9 @@ fn delete(job: &Job, plan: &mut Plan) {
 /// When the tasks of a destination are due.
 fn schedules(destination: &Destination) -> impl Iterator<Item = (Task, &str)> {
     let restic = destination.restic();
-    // The source's own promoter is not where central copies are made; a drill of those takes more than this.
-    let drill = destination.drill.as_ref().filter(|_| !destination.is_central());
     let prune = restic.map(|r| (Task::Prune, r.prune.schedule.as_str()));
     let verify = restic.map(|r| (Task::Verify, r.verify.schedule.as_str()));
-    let all = [prune, verify, drill.map(|d| (Task::Drill, d.schedule.as_str()))];
+    let all = [prune, verify, destination.drill.as_ref().map(|d| (Task::Drill, d.schedule.as_str()))];
     all.into_iter().flatten().filter(|(_, schedule)| *schedule != Times::NEVER)
 }
 
@@ -238,8 +274,7 @@ impl<'a> Source<'a> {
         let ours = job.ours.as_ref()?;
         let (due, destination) = (ours.run.as_ref()?, ours.destination.as_ref()?);
         let newest = self.maintenance(destination).and_then(|m| m.newest(task));
-        // One that is later than now was due by a clock that was ahead: it says nothing of those before it.
-        let recorded = newest.is_some_and(|n| n.due == *due || (n.due > *due && n.due.time() <= self.now));
+        let recorded = newest.is_some_and(|n| has_ended(n, due, self.now));
         // Of a source that is not protected any more there is no record; what runs comes to its end.
         let useless = self.protection.is_none() && job.state != JobState::Active;
         if recorded || useless {
@@ -251,7 +286,7 @@ impl<'a> Source<'a> {
         match ended::ended::<MaintainResult>(self.world, job, self.now) {
             Ended::NotYet(again) => {
                 plan.wake_at(again);
-                drill::hold(self.world, job, self.now, plan);
+                drill::hold(self.world, &self.claim.source(), job, self.now, plan);
                 None
             }
             Ended::Told(told) => Some(self.told(destination, due, told, task)),
@@ -288,6 +323,14 @@ impl<'a> Source<'a> {
     fn part(&self, task: Task, destination: &str) -> Option<Part> {
         let newest = self.maintenance(destination).and_then(|m| m.verify.as_ref());
         (task == Task::Verify).then(|| next_part(newest))
+    }
+
+    /// For when a central drill was due that has begun and has not ended.
+    fn begun(&self, task: Task, destination: &Destination) -> Option<Run> {
+        let (world, uid) = (self.world, &self.claim.id.uid);
+        let mut drills = central::drills(world, uid, &destination.name).filter(|_| task == Task::Drill);
+        let goes_on = |due: &Run| drills_on(world, uid, self.protection, &destination.name, due, self.now);
+        drills.find_map(|(_, due)| goes_on(due).then(|| due.clone()))
     }
 
     /// The minute for which a task is due; if it is not, the source is looked at again when it is.
@@ -332,10 +375,11 @@ impl<'a> Source<'a> {
         let of = destination.restic().map(|_| source.name.as_str());
         let read = restore::reads(world, &source.namespace, &destination.name, of).is_some();
         // The copies say so.
-        let cut_off = destination.restic().is_some()
-            && !destination.is_central()
-            && copy::online(world, &source.namespace).is_err();
-        if namespace.is_none_or(|n| n.terminating) || read || cut_off {
+        let at = if destination.is_central() { &world.namespace } else { &source.namespace };
+        let cut_off = destination.restic().is_some() && copy::online(world, at).is_err();
+        // What has begun has its slot, and holds up a copy for as long as it takes.
+        let begun = self.begun(task, destination).is_some();
+        if namespace.is_none_or(|n| n.terminating) || ((read || cut_off) && !begun) {
             return Ok(());
         }
         // A restic pod reads its Secret as root, a drill's keeps owners.
@@ -361,14 +405,28 @@ impl<'a> Source<'a> {
                         plan.ready.push((self.waiting(destination, due, None), action));
                         return Ok(());
                     }
+                    drill::Step::Then(action) => {
+                        plan.actions.push(action);
+                        return Ok(());
+                    }
                     drill::Step::Start(drill, node) => (Work::Drill(drill), node),
                 }
             }
         };
+        let start = Action::StartTask(Box::new(self.task(destination, due, work, protection)));
+        if begun {
+            plan.actions.push(start);
+        } else {
+            plan.ready.push((self.waiting(destination, due, node), start));
+        }
+        Ok(())
+    }
+
+    fn task(&self, destination: &Destination, due: &Run, work: Work, protection: &Protection) -> Maintain {
+        let (world, source) = (self.world, self.claim.source());
         let policy = names::network_policy(&world.instance);
         let local = destination.restic().is_none();
-        let waiting = self.waiting(destination, due, node);
-        let maintain = Maintain {
+        Maintain {
             isolate: local && world.policies.get(&source.namespace, &policy).is_none(),
             source,
             destination: destination.name.clone(),
@@ -376,9 +434,7 @@ impl<'a> Source<'a> {
             work,
             options: protection.options.clone(),
             secret: protection.secrets.get(&destination.name).cloned(),
-        };
-        plan.ready.push((waiting, Action::StartTask(Box::new(maintain))));
-        Ok(())
+        }
     }
 
     fn waiting(&self, destination: &Destination, due: &Run, node: Option<String>) -> Waiting {

@@ -4,6 +4,7 @@
 
 mod after;
 mod central;
+mod central_drill;
 mod classes;
 mod config;
 mod copy;
