@@ -2,7 +2,7 @@
 
 use model::Timestamp;
 use model::copies::point_state;
-use model::facts::{Claim, Snapshot};
+use model::facts::{Claim, Snapshot, VolumeMode};
 use model::hold::Hold;
 use model::names::{self, Component, Run, label_value};
 use model::record::{CopyResult, CopyState};
@@ -34,6 +34,8 @@ pub(crate) struct Point {
     /// How far the run got (Good, Unproven, Unrecorded), or how the copy ended (Complete, Incomplete); nothing if
     /// no record of the copy is left.
     pub(crate) state: Option<&'static str>,
+    /// What the PVC was: its files are restored, or its whole device.
+    pub(crate) volume_mode: Option<VolumeMode>,
     /// The PVC that can be mounted to look at it: the promoter, or the BackupDisk.
     pub(crate) mount: Option<String>,
     /// Whether it is held against rotation.
@@ -68,6 +70,7 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
         repository: None,
         restic_snapshot: None,
         state: None,
+        volume_mode: restore::mode(world, namespace, &uid),
         mount: None,
         held: false,
         held_until: None,

@@ -218,6 +218,7 @@ impl Applier {
                 run: &copy.run,
                 destination: configured(settings, &copy.destination)?,
                 promoter: &copy.promoter,
+                mode: copy.mode,
                 retention: copy.retention.as_ref(),
                 zone: &copy.zone,
                 accept_empty: copy.accept_empty,

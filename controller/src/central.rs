@@ -47,6 +47,7 @@ pub(crate) async fn make(applier: &Applier, settings: &Settings, part: &Central)
                 bytes: part.bytes,
                 storage_class: &part.storage_class,
                 read_only: part.read_only,
+                mode: part.mode,
                 annotations: &part.annotations,
             };
             let made: PersistentVolumeClaim =

@@ -38,6 +38,7 @@ pub(crate) async fn promote(client: &Client, settings: &Settings, promote: &Prom
         bytes: promote.bytes,
         storage_class: &promote.storage_class,
         read_only: promote.read_only,
+        mode: promote.mode,
         annotations: &promote.annotations,
     })?;
     let made: PersistentVolumeClaim = api::ensure(client, &object).await?;
@@ -151,6 +152,7 @@ fn with_pod<T>(
         run: &restore.point.run,
         destination: restore.point.destination(),
         target: &restore.target.name,
+        mode: restore.mode,
         from,
         node: restore.node.as_deref(),
         delete: restore.request.delete,

@@ -133,7 +133,7 @@ pub enum ClaimPhase {
 }
 
 /// What pods get of a volume: `spec.volumeMode` of its claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum VolumeMode {
     /// A filesystem, mounted.
     #[default]

@@ -54,8 +54,6 @@ reasons! {
     Terminating => "nothing to do: the PVC is being deleted",
     /// The Namespace is being deleted (F70).
     NamespaceTerminating => "nothing to do: the namespace is being deleted",
-    /// `volumeMode: Block`.
-    BlockVolume => "raw block volumes are not copied yet: set backup-controller.io/enabled=false to silence this",
     /// Not a CSI volume.
     NotCsi => "the volume has no CSI driver, so it has no snapshots",
     /// The cluster has no VolumeSnapshot API (F04).

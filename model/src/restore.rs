@@ -11,9 +11,11 @@ use crate::names::{self, Run};
 use crate::reason::{Problem, Reason};
 use crate::schedule::Zone;
 
+mod modes;
 mod points;
 mod request;
 
+pub use modes::{misfit, mode};
 pub use points::points;
 pub use request::{From, Request, RequestError, When};
 

@@ -3,13 +3,13 @@
 //! A PVC's annotation overrides its Namespace's, which overrides the configuration: the group that the PVC belongs
 //! to, and then the defaults. Annotations stay inside the administrator's bounds. A setting that cannot be read is reported, and never guessed at.
 
+mod classes;
+
 use std::collections::BTreeMap;
 
-use crate::config::{ClassRule, Config, Group, Mode, PromoterRetention};
+use crate::config::{Config, Group, Mode, PromoterRetention};
 use crate::duration::Span;
-use crate::facts::{
-    self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, VELERO_SNAPSHOT_CLASS, Volume, VolumeMode,
-};
+use crate::facts::{self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, Volume, VolumeMode};
 use crate::names::{self, Component};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
@@ -161,11 +161,11 @@ pub fn judge(input: &Input<'_>) -> Verdict {
         return unprotected(problem, warnings);
     }
     let driver = driver(input).unwrap_or_default();
-    let snapshot_class = match choose_snapshot_class(input, driver, &mut warnings) {
+    let snapshot_class = match classes::snapshot_class(input, driver, &mut warnings) {
         Ok(choice) => choice,
         Err(problem) => return unprotected(problem, warnings),
     };
-    let promoter = match promoter_shape(input, driver) {
+    let promoter = match classes::promoter(input, driver) {
         Ok(shape) => shape,
         Err(problem) => return unprotected(problem, warnings),
     };
@@ -284,114 +284,11 @@ fn not_possible(input: &Input<'_>) -> Option<Problem> {
         ClaimPhase::Lost => return Some(Problem::new(Reason::VolumeLost, "the PVC's volume is gone")),
         ClaimPhase::Bound => {}
     }
-    if claim.mode.is_block() {
-        return Some(Problem::new(Reason::BlockVolume, "the PVC is a raw block volume"));
-    }
     if driver(input).is_none() {
         return Some(Problem::new(Reason::NotCsi, "the PVC's volume has no CSI driver that is known"));
     }
     (!input.classes.snapshot_api)
         .then(|| Problem::new(Reason::NoSnapshotApi, "the cluster has no API snapshot.storage.k8s.io/v1"))
-}
-
-/// The VolumeSnapshotClass: our settings, then Velero's rules in Velero's order.
-fn choose_snapshot_class(
-    input: &Input<'_>,
-    driver: &str,
-    warnings: &mut Vec<Problem>,
-) -> Result<(String, ClassChoice), Problem> {
-    let classes = &input.classes.snapshot;
-    let named =
-        |key: &str| input.claim.settings.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v.trim());
-    let fits = |name: &str| -> Result<(), String> {
-        match classes.get(name) {
-            None => Err(format!("there is no VolumeSnapshotClass \"{}\"", clip(name, 80))),
-            Some(class) if class.driver != driver => {
-                Err(format!("VolumeSnapshotClass {name} is of {}, the volume of {driver}", class.driver))
-            }
-            Some(_) => Ok(()),
-        }
-    };
-    if let Some(name) = named(names::SNAPSHOT_CLASS) {
-        return match fits(name) {
-            Ok(()) => Ok((name.to_owned(), ClassChoice::Annotation)),
-            Err(why) => Err(Problem::new(Reason::WrongSnapshotClass, format!("{}: {why}", names::SNAPSHOT_CLASS))),
-        };
-    }
-    if let Some(name) = named(VELERO_SNAPSHOT_CLASS) {
-        match fits(name) {
-            Ok(()) => return Ok((name.to_owned(), ClassChoice::Annotation)),
-            // As Velero does: told, then passed over.
-            Err(why) => warnings.push(invalid(VELERO_SNAPSHOT_CLASS, "the PVC", name, why)),
-        }
-    }
-    if let Some(name) = class_rule(input).and_then(|r| r.snapshot_class.as_ref()) {
-        return match fits(name) {
-            Ok(()) => Ok((name.clone(), ClassChoice::Configured)),
-            Err(why) => {
-                let class = input.claim.class.as_deref().unwrap_or_default();
-                Err(Problem::new(Reason::WrongSnapshotClass, format!("classes.{class}.snapshotClass: {why}")))
-            }
-        };
-    }
-    let fitting: Vec<&SnapshotClass> = classes.values().filter(|c| c.driver == driver).collect();
-    let one = |wanted: &dyn Fn(&SnapshotClass) -> bool, choice| -> Option<Result<(String, ClassChoice), Problem>> {
-        let found: Vec<&str> = fitting.iter().filter(|c| wanted(c)).map(|c| c.name.as_str()).collect();
-        match found.as_slice() {
-            [] => None,
-            [name] => Some(Ok(((*name).to_owned(), choice))),
-            several => Some(Err(Problem::new(
-                Reason::AmbiguousSnapshotClass,
-                format!("{} of {driver} fit equally: {}", several.len(), several.join(", ")),
-            ))),
-        }
-    };
-    one(&|c| c.velero, ClassChoice::Velero)
-        .or_else(|| one(&|c| c.default, ClassChoice::Default))
-        .or_else(|| one(&|_| true, ClassChoice::Only))
-        .unwrap_or_else(|| {
-            Err(Problem::new(Reason::NoSnapshotClass, format!("no VolumeSnapshotClass has the driver {driver}")))
-        })
-}
-
-fn class_rule<'a>(input: &Input<'a>) -> Option<&'a ClassRule> {
-    input.config.classes.get(input.claim.class.as_deref()?)
-}
-
-fn promoter_shape(input: &Input<'_>, driver: &str) -> Result<PromoterShape, Problem> {
-    let rule = class_rule(input);
-    let default = || input.classes.storage.values().find(|c| c.driver == driver && c.default);
-    let name = rule
-        .and_then(|r| r.storage_class.clone())
-        .or_else(|| input.claim.class.clone().filter(|c| !c.is_empty()))
-        // A static volume has no class: its driver's default, or its only one, makes the promoter.
-        .or_else(|| default().map(|c| c.name.clone()))
-        .or_else(|| {
-            let mut of_driver = input.classes.storage.values().filter(|c| c.driver == driver);
-            of_driver.next().filter(|_| of_driver.next().is_none()).map(|c| c.name.clone())
-        })
-        .ok_or_else(|| {
-            let message = format!("no StorageClass of {driver} can make a volume from the snapshot");
-            Problem::new(Reason::WrongStorageClass, message)
-        })?;
-    let class = input
-        .classes
-        .storage
-        .get(&name)
-        .ok_or_else(|| Problem::new(Reason::WrongStorageClass, format!("there is no StorageClass {name}")))?;
-    if class.driver != driver {
-        let message = format!("StorageClass {name} is of {}, the volume of {driver}", class.driver);
-        return Err(Problem::new(Reason::WrongStorageClass, message));
-    }
-    Ok(PromoterShape {
-        storage_class: name,
-        waits_for_consumer: class.waits_for_consumer,
-        read_only: rule.is_some_and(|r| r.read_only),
-        mode: input.claim.mode,
-        spc_no_relabeling: rule.is_some_and(|r| r.spc_no_relabeling),
-        annotations: rule.map(|r| r.annotations.clone()).unwrap_or_default(),
-        retention: group(input).and_then(|g| g.promoter_retention).unwrap_or(input.config.defaults.promoter_retention),
-    })
 }
 
 /// The setting that is in force: the PVC's, else the Namespace's. One that cannot be read is told, and counts

@@ -169,7 +169,6 @@ fn each_pvc_that_is_left_alone_has_its_reason() {
         (Reason::VolumeLost, case().with(|c| c.claim.phase = model::facts::ClaimPhase::Lost)),
         (Reason::Terminating, case().with(|c| c.claim.terminating = true)),
         (Reason::NamespaceTerminating, case().with(|c| c.namespace.terminating = true)),
-        (Reason::BlockVolume, case().with(|c| c.claim.mode = VolumeMode::Block)),
         (
             Reason::NotCsi,
             case().with(|c| c.volume = Some(volume("metadata: {name: pv}\nspec: {nfs: {server: s, path: /p}}"))),
@@ -471,6 +470,15 @@ fn the_snapshot_class_is_chosen_by_the_first_rule_that_names_one() {
         assert_eq!(protection.snapshot_class, ("b".into(), ClassChoice::Velero));
         assert!(warnings.len() == 1 && !protection.unreadable, "{warnings:?}");
     }
+}
+
+#[test]
+fn a_raw_block_volume_is_protected_as_any_other_and_its_promoters_are_what_it_is() {
+    let of = |mode| case().with(|c| c.claim.mode = mode).protected();
+    let (device, files) = (of(VolumeMode::Block), of(VolumeMode::Filesystem));
+    assert_eq!((device.promoter.mode, files.promoter.mode), (VolumeMode::Block, VolumeMode::Filesystem));
+    let promoter = files.promoter.clone();
+    assert_eq!(Protection { promoter, ..device }, files, "nothing else depends on it");
 }
 
 /// F22, F96, and volumes that were made by hand.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::Destination;
+use model::facts::VolumeMode;
 use model::handle::Handle;
 use model::maintain::Task;
 use model::names::{self, Component, Run, SourceId};
@@ -41,6 +42,8 @@ pub struct Shape<'a> {
     pub storage_class: &'a str,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
+    /// What pods get of it.
+    pub mode: VolumeMode,
     /// Annotations for the PVC.
     pub annotations: &'a BTreeMap<String, String>,
 }
@@ -108,6 +111,7 @@ impl Central<'_> {
             bytes: shape.bytes,
             storage_class: shape.storage_class,
             read_only: shape.read_only,
+            mode: shape.mode,
             annotations: shape.annotations,
         };
         promoter_in(templates, &promoter, &self.install.namespace, self.marks())

@@ -39,7 +39,8 @@ pub(crate) fn copy_job(
         args: args::copy_args(config, copy),
     };
     let (mut order, mut rules) = copy_order(install, config, copy, own);
-    rules.mounts.push(Mount { claim: disk, path: DESTINATION_DIR, sub_path: Some(sub_path), read_only: false });
+    let sub_path = Some(sub_path);
+    rules.mounts.push(Mount { claim: disk, path: DESTINATION_DIR, sub_path, read_only: false, device: false });
     order.pod = Some(rules);
     order.render(templates)
 }
@@ -53,7 +54,7 @@ pub(crate) struct OwnOfCopy<'a> {
     pub(crate) args: Vec<String>,
 }
 
-/// The Job of a copy, and the rules for its pod, which mounts the promoter so far.
+/// The Job of a copy, and the rules for its pod, which has the promoter so far.
 pub(crate) fn copy_order(
     install: &Install,
     config: &Config,
@@ -66,6 +67,7 @@ pub(crate) fn copy_order(
         "backoffLimit": config.retries.copy,
         "activeDeadlineSeconds": config.deadlines.copy.as_secs(),
         "promoter": copy.promoter,
+        "block": copy.mode.is_block(),
         "sourceDir": SOURCE_DIR,
         "capabilities": own.capabilities,
         "selinuxType": selinux,
@@ -85,12 +87,14 @@ pub(crate) fn copy_order(
         pins: Pin::job("/spec"),
         pod: None,
     };
+    let claim = copy.promoter.to_owned();
+    let promoter = Mount { claim, path: SOURCE_DIR, sub_path: None, read_only: true, device: copy.mode.is_block() };
     let rules = PodRules {
         pointer: "/spec/template",
         root: true,
         capabilities: own.capabilities,
         selinux_type: selinux,
-        mounts: vec![Mount { claim: copy.promoter.to_owned(), path: SOURCE_DIR, sub_path: None, read_only: true }],
+        mounts: vec![promoter],
         ..pod
     };
     (order, rules)

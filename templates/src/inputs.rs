@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::Destination;
+use model::facts::VolumeMode;
 use model::names::{Run, SourceId};
 use model::options::Options;
 use model::retention::Retention;
@@ -44,6 +45,8 @@ pub struct CopyJob<'a> {
     pub destination: &'a Destination,
     /// The PVC that is copied.
     pub promoter: &'a str,
+    /// What the pod gets of it.
+    pub mode: VolumeMode,
     /// What the copy prunes its own source's older trees by; `None` prunes nothing.
     pub retention: Option<&'a Retention>,
     /// The zone in which keep rules count days.
@@ -80,6 +83,8 @@ pub struct RestorePod<'a> {
     pub destination: Option<&'a str>,
     /// The PVC that is written.
     pub target: &'a str,
+    /// What the pod gets of that, and of a promoter.
+    pub mode: VolumeMode,
     /// What it is written from.
     pub from: RestoreFrom<'a>,
     /// The node that is preferred.
@@ -160,6 +165,8 @@ pub struct Point<'a> {
     pub name: &'a str,
     /// The `VolumeSnapshotClass`.
     pub class: &'a str,
+    /// What the source is.
+    pub mode: VolumeMode,
     /// The retention of the source now; the sweeper goes by it when the source is gone.
     pub retention: &'a Retention,
     /// The run's destinations.
@@ -185,6 +192,8 @@ pub struct Promoter<'a> {
     pub storage_class: &'a str,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
+    /// What pods get of it: what the source was when the snapshot was taken.
+    pub mode: VolumeMode,
     /// Annotations for the PVC.
     pub annotations: &'a BTreeMap<String, String>,
 }

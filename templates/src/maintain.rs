@@ -1,6 +1,7 @@
 //! The Jobs of tasks for copies: prune, verify, drill.
 
 use model::config::{Config, Destination, Scratch, Store};
+use model::facts::VolumeMode;
 use model::names::{self, Component};
 use model::plan::{Drill, Maintain, Work};
 use serde_json::{Value, json};
@@ -24,6 +25,7 @@ const RETRIES: u32 = 2;
 struct Volumes {
     all: Vec<Value>,
     mounts: Vec<Value>,
+    devices: Vec<Value>,
     claims: Vec<Mount>,
     ephemeral: Option<Value>,
 }
@@ -37,7 +39,14 @@ impl Volumes {
             mount["subPath"] = json!(sub_path);
         }
         self.mounts.push(mount);
-        self.claims.push(Mount { claim, path, sub_path, read_only: true });
+        self.claims.push(Mount { claim, path, sub_path, read_only: true, device: false });
+    }
+
+    /// A PVC whose device is read and not written.
+    fn device(&mut self, name: &str, claim: String, path: &'static str) {
+        self.all.push(json!({"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": true}}));
+        self.devices.push(json!({"name": name, "devicePath": path}));
+        self.claims.push(Mount { claim, path, sub_path: None, read_only: true, device: true });
     }
 
     /// Room to restore to. A volume that is made for it is nobody's source.
@@ -62,8 +71,18 @@ impl Volumes {
     }
 
     fn drill(&mut self, drill: &Drill) {
-        self.read("source", drill.promoter.clone(), SOURCE_DIR, None);
-        self.scratch(&drill.scratch);
+        let promoter = drill.promoter.clone();
+        match drill.mode {
+            VolumeMode::Filesystem => {
+                self.read("source", promoter, SOURCE_DIR, None);
+                self.scratch(&drill.scratch);
+            }
+            // A device is compared as it is read back: no volume is made to hold it.
+            VolumeMode::Block => {
+                self.device("source", promoter, SOURCE_DIR);
+                self.scratch(&Scratch { storage_class: None, ..drill.scratch.clone() });
+            }
+        }
     }
 }
 
@@ -108,6 +127,7 @@ pub(crate) fn job(
         "selinuxType": selinux,
         "volumes": volumes.all,
         "mounts": volumes.mounts,
+        "devices": volumes.devices,
         "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
         "destination": destination.name,
         "task": task.task().as_str(),

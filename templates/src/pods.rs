@@ -46,6 +46,8 @@ pub(crate) struct Mount {
     pub(crate) path: &'static str,
     pub(crate) sub_path: Option<String>,
     pub(crate) read_only: bool,
+    /// Whether it is there as a raw block device, and not mounted. It is read-only if its volume is.
+    pub(crate) device: bool,
 }
 
 /// Volumes that hold nothing of anybody else's, and no secret.
@@ -119,6 +121,7 @@ pub(crate) fn check(rules: &PodRules, object: &Value) -> Result<(), Fault> {
         for container in spec.get(list).items() {
             container_security(rules, &spec, &container)?;
             mounts(&volumes, &container)?;
+            devices(&volumes, &container)?;
         }
     }
     let first = spec.get("containers");
@@ -205,7 +208,7 @@ fn container_security(rules: &PodRules, spec: &At<'_>, container: &At<'_>) -> Re
     for variable in container.get("env").items() {
         variable.get("valueFrom").get("secretKeyRef").must_be_absent()?;
     }
-    container.get("volumeDevices").must_be_absent()
+    Ok(())
 }
 
 /// What a volume of a pod is.
@@ -272,6 +275,10 @@ fn mounts(volumes: &[Volume<'_>], container: &At<'_>) -> Result<(), Fault> {
         let name = mount.get("name");
         for volume in volumes {
             match volume {
+                // The kubelet would not start the pod, and the copy would only be late.
+                Volume::Claim(volume, wanted) if name.text() == Some(volume) && wanted.device => {
+                    name.must(false, "left out")?;
+                }
                 Volume::Claim(volume, wanted) if name.text() == Some(volume) => {
                     let (path, sub, read_only) = (mount.get("mountPath"), mount.get("subPath"), mount.get("readOnly"));
                     path.must(path.text() == Some(wanted.path), format!("\"{}\"", wanted.path))?;
@@ -301,6 +308,21 @@ fn mounts(volumes: &[Volume<'_>], container: &At<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// What a container opens as a device is one that our program reads or writes as such, and at its place.
+fn devices(volumes: &[Volume<'_>], container: &At<'_>) -> Result<(), Fault> {
+    for device in container.get("volumeDevices").items() {
+        let name = device.get("name");
+        let ours = volumes.iter().find_map(|volume| match volume {
+            Volume::Claim(volume, wanted) if wanted.device && name.text() == Some(volume) => Some(wanted.path),
+            _ => None,
+        });
+        let Some(ours) = ours else { return name.must(false, "left out") };
+        let path = device.get("devicePath");
+        path.must(path.text() == Some(ours), format!("\"{ours}\""))?;
+    }
+    Ok(())
+}
+
 /// The first container is our program, and has all that it needs.
 fn program(rules: &PodRules, volumes: &[Volume<'_>], container: &At<'_>) -> Result<(), Fault> {
     let exactly = |field: &str, value: Value| {
@@ -323,10 +345,12 @@ fn program(rules: &PodRules, volumes: &[Volume<'_>], container: &At<'_>) -> Resu
     let root = container.get("securityContext").get("readOnlyRootFilesystem");
     root.must(root.is_true(), "true")?;
     let list = container.get("volumeMounts");
-    let mounted = |volume: &str| list.items().any(|m| m.get("name").text() == Some(volume));
+    let names = |list: &At<'_>, volume: &str| list.items().any(|m| m.get("name").text() == Some(volume));
+    let mounted = |volume: &str| names(&list, volume);
     for wanted in &rules.mounts {
-        let there = volumes.iter().any(|v| matches!(v, Volume::Claim(n, m) if m.path == wanted.path && mounted(n)));
-        list.must(there, format!("the PVC {} at {}", wanted.claim, wanted.path))?;
+        let list = container.get(if wanted.device { "volumeDevices" } else { "volumeMounts" });
+        let is = |v: &Volume<'_>| matches!(v, Volume::Claim(n, m) if m.path == wanted.path && names(&list, n));
+        list.must(volumes.iter().any(is), format!("the PVC {} at {}", wanted.claim, wanted.path))?;
     }
     if let Some((folder, at)) = &rules.host_path {
         let there = volumes.iter().any(|v| matches!(v, Volume::Host(n, _) if mounted(n)));

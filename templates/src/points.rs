@@ -1,5 +1,6 @@
 //! The restore points: snapshots and promoters.
 
+use model::facts::VolumeMode;
 use model::names::{self, Component};
 use model::quantity;
 use serde_json::{Value, json};
@@ -15,6 +16,9 @@ pub(crate) fn volume_snapshot(templates: &Templates, point: &Point<'_>) -> Resul
     let mut marks = Marks::new(point.instance, Component::Snapshot).source(source).run(point.run);
     marks.annotate(names::RETENTION_TAKEN, &point.retention.to_string());
     marks.annotate(names::DESTINATIONS_TAKEN, &point.destinations.join(","));
+    if point.mode.is_block() {
+        marks.annotate(names::VOLUME_MODE_TAKEN, point.mode.as_str());
+    }
     Order {
         template: Template::Snapshot,
         kind: ("snapshot.storage.k8s.io/v1", "VolumeSnapshot"),
@@ -57,6 +61,10 @@ pub(crate) fn promoter_in(
     }
     let access_mode = if promoter.read_only { "ReadOnlyMany" } else { "ReadWriteOnce" };
     let size = quantity::text(promoter.bytes);
+    let volume_mode = match promoter.mode {
+        VolumeMode::Filesystem => Pin::at_most("/spec/volumeMode", "Filesystem"),
+        VolumeMode::Block => Pin::exactly("/spec/volumeMode", "Block"),
+    };
     let data_source = json!(model::snapshot::reference(promoter.snapshot));
     Order {
         template: Template::Promoter,
@@ -72,6 +80,7 @@ pub(crate) fn promoter_in(
             "accessModes": [access_mode],
             "size": size,
             "snapshot": promoter.snapshot,
+            "volumeMode": promoter.mode.as_str(),
         },
         pins: vec![
             Pin::exactly("/spec/dataSource", data_source),
@@ -80,7 +89,7 @@ pub(crate) fn promoter_in(
             Pin::exactly("/spec/storageClassName", promoter.storage_class),
             Pin::exactly("/spec/accessModes", json!([access_mode])),
             Pin::exactly("/spec/resources/requests/storage", size),
-            Pin::at_most("/spec/volumeMode", "Filesystem"),
+            volume_mode,
         ],
         pod: None,
     }

@@ -36,6 +36,8 @@ fn pod(install: &Install, config: &Config, pod: &RestorePod<'_>, args: &[String]
     let selinux = pod.spc_no_relabeling.then_some("spc_t");
     let mut values = values! {
         "target": pod.target,
+        "block": pod.mode.is_block(),
+        "pointBlock": false,
         "claim": Value::Null,
         "subPath": Value::Null,
         "resticMounts": json!([]),
@@ -47,12 +49,13 @@ fn pod(install: &Install, config: &Config, pod: &RestorePod<'_>, args: &[String]
         "selinuxType": selinux,
     };
     let rules = program(&mut values, install, &install.mover_image, args, &config.resources.copy);
+    let (claim, device) = (pod.target.to_owned(), pod.mode.is_block());
     let rules = PodRules {
         pointer: "/spec/template",
         root: true,
         capabilities: COPY_CAPABILITIES,
         selinux_type: selinux,
-        mounts: vec![Mount { claim: pod.target.to_owned(), path: SOURCE_DIR, sub_path: None, read_only: false }],
+        mounts: vec![Mount { claim, path: SOURCE_DIR, sub_path: None, read_only: false, device }],
         ..rules
     };
     let rules = point(pod, &mut values, rules);
@@ -62,17 +65,16 @@ fn pod(install: &Install, config: &Config, pod: &RestorePod<'_>, args: &[String]
 /// What the pod has of its restore point.
 fn point(pod: &RestorePod<'_>, values: &mut Map<String, Value>, mut rules: PodRules) -> PodRules {
     match pod.from {
+        // A promoter is what its source is; a tree is a folder, whatever is in it.
         RestoreFrom::Claim { name, folder } => {
+            let device = folder.is_none() && pod.mode.is_block();
             values.extend(values! {
                 "claim": name,
                 "subPath": folder,
+                "pointBlock": device,
             });
-            rules.mounts.push(Mount {
-                claim: name.to_owned(),
-                path: DESTINATION_DIR,
-                sub_path: folder.map(str::to_owned),
-                read_only: true,
-            });
+            let (claim, sub_path) = (name.to_owned(), folder.map(str::to_owned));
+            rules.mounts.push(Mount { claim, path: DESTINATION_DIR, sub_path, read_only: true, device });
             rules
         }
         RestoreFrom::Repository { repository, .. } => repository.pod(values, rules),

@@ -40,6 +40,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         run: &run,
         destination,
         promoter: "mypvc-20181202",
+        mode: VolumeMode::Filesystem,
         retention: Some(&config.defaults.retention),
         zone: &protection.zone,
         accept_empty: false,
@@ -57,6 +58,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         bytes: 10 << 30,
         storage_class: &protection.promoter.storage_class,
         read_only: true,
+        mode: VolumeMode::Filesystem,
         annotations: &protection.promoter.annotations,
     };
     let point = Point {
@@ -65,6 +67,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         run: &run,
         name,
         class: &protection.snapshot_class.0,
+        mode: VolumeMode::Filesystem,
         retention: &protection.retention,
         destinations: &protection.destinations,
     };
@@ -97,6 +100,15 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         ("copy-host", templates.copy_job(&install, &config, &copy(&host, true))?),
         ("copy-restic", templates.copy_job(&install, &config, &copy(&restic, false))?),
     ]);
+    // The same of a raw block volume.
+    let mode = VolumeMode::Block;
+    let copy_device = |destination| CopyJob { mode, ..copy(destination, false) };
+    all.extend([
+        ("snapshot-block", templates.volume_snapshot(&Point { mode, ..point })?),
+        ("promoter-block", templates.promoter(&Promoter { mode, ..promoter })?),
+        ("copy-block", templates.copy_job(&install, &config, &copy_device(&claim))?),
+        ("copy-restic-block", templates.copy_job(&install, &config, &copy_device(&restic))?),
+    ]);
     Ok(all)
 }
 
@@ -118,6 +130,7 @@ fn restores(
         run: &run,
         destination: None,
         target: "mypvc",
+        mode: VolumeMode::Filesystem,
         from: RestoreFrom::Claim { name: "mypvc-20181202", folder: None },
         node: None,
         delete: false,
@@ -151,8 +164,12 @@ fn restores(
         path: Some("etc"),
         ..restore
     };
+    let block = |restore| RestorePod { mode: VolumeMode::Block, path: None, ..restore };
     Ok(vec![
         ("restore", templates.restore_deployment(install, config, &restore)?),
+        ("restore-block", templates.restore_deployment(install, config, &block(restore))?),
+        ("restore-block-job", templates.restore_job(install, config, &block(from_disk))?),
+        ("restore-block-restic-job", templates.restore_job(install, config, &block(restic_job))?),
         ("restore-job", templates.restore_job(install, config, &from_disk)?),
         ("restore-restic", templates.restore_deployment(install, config, &restic_pod)?),
         ("restore-restic-job", templates.restore_job(install, config, &restic_job)?),
@@ -171,6 +188,7 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         run: &run,
         destination: &destination,
         promoter: &name,
+        mode: VolumeMode::Filesystem,
         retention: None,
         zone: &protection.zone,
         accept_empty: false,
@@ -188,6 +206,7 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         bytes: 10 << 30,
         storage_class: &protection.promoter.storage_class,
         read_only: true,
+        mode: VolumeMode::Filesystem,
         annotations: &protection.promoter.annotations,
     };
     Ok([
@@ -217,6 +236,7 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         run: run.clone(),
         snapshot: None,
         promoter: "mypvc-20181202".to_owned(),
+        mode: VolumeMode::Filesystem,
         sample: Sample::Files(100),
         scratch: Scratch::default(),
         accept_empty: false,
@@ -230,6 +250,7 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         spc_no_relabeling: true,
         ..drill.clone()
     };
+    let of_device = Drill { mode: VolumeMode::Block, spc_no_relabeling: false, ..from_restic.clone() };
     let task = |destination: &Destination, work| {
         let due = Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default());
         let (source, options) = (source.clone(), protection.options.clone());
@@ -250,6 +271,7 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         ("maintain-verify", task(&restic, Work::Verify(Part { number: 3, of: PARTS }))?),
         ("maintain-drill", task(&restic, Work::Drill(from_restic))?),
         ("maintain-drill-disk", task(&claim, Work::Drill(drill))?),
+        ("maintain-drill-block", task(&restic, Work::Drill(of_device))?),
     ])
 }
 

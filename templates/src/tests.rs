@@ -2,7 +2,9 @@
 
 mod install;
 mod maintain;
+mod pods;
 mod restore;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,15 +12,14 @@ use std::path::PathBuf;
 
 use model::config::{Config, Store};
 use model::duration::Span;
-use model::names::{self, Run, SourceId};
-use model::options::Options;
+use model::facts::VolumeMode;
+use model::names::{self, Run};
 use model::schedule::Schedule;
 use model::select::Protection;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::engine::Template;
-use crate::{CopyJob, Install, Point, Promoter, TemplateError, Templates, args, samples, sweep_name};
+use crate::{Promoter, TemplateError, Templates, samples};
 
 /// Each fixture is what the samples render to, as `kubectl get -o yaml` would show it.
 #[test]
@@ -206,7 +207,9 @@ fn fields_on_which_safety_rests_stay_as_they_are() {
         (Promoter, "{{json snapshot}}", "other", "spec.dataSource must be "),
         (Promoter, "{{json accessModes}}", "[ReadWriteMany]", "spec.accessModes must be [\"ReadOnlyMany\"]"),
         (Promoter, "{{json size}}", "1Gi", "spec.resources.requests.storage must be \"10Gi\", and is \"1Gi\""),
-        (Promoter, "Filesystem", "Block", "spec.volumeMode must be \"Filesystem\" or left out"),
+        (Promoter, "{{json volumeMode}}", "Block", "spec.volumeMode must be \"Filesystem\" or left out"),
+        (Promoter, "{{json volumeMode}}", "Filesystem", "spec.volumeMode must be \"Block\", and is \"Filesystem\""),
+        (Promoter, "  volumeMode: {{json volumeMode}}\n", "", "spec.volumeMode must be \"Block\", and is missing"),
         (DiskClaim, "{{json storageClass}}", "other", "spec.storageClassName must be \"bulk-retain\""),
         (DiskVolume, "Retain", "Delete", "spec.persistentVolumeReclaimPolicy must be \"Retain\", and is \"Delete\""),
         (DiskVolume, "{{json claimNamespace}}", "other", "spec.claimRef.namespace must be \"shop\""),
@@ -217,330 +220,6 @@ fn fields_on_which_safety_rests_stay_as_they_are() {
         let error = refused(template, from, to);
         assert!(error.contains(why), "{to:?}: {error}");
     }
-}
-
-#[test]
-fn no_template_gives_a_pod_more_than_ours_may_have() {
-    use Template::{Copy, CopyRestic, Cronjob, Keeper, Maintain};
-    let spec = "      enableServiceLinks: false\n";
-    let also = |line: &str| format!("{spec}      {line}\n");
-    let volumes = "        - name: tmp\n          emptyDir: {}\n";
-    let volume = |line: &str| format!("{volumes}        - {{name: more, {line}}}\n");
-    let more = "{{#each resticVolumes}}\n        - {{json this}}\n        {{/each}}";
-    let mounts = "{{#each resticMounts}}\n            - {{json this}}\n            {{/each}}";
-    let volumes_of_task = "{{#each volumes}}\n        - {{json this}}\n        {{/each}}";
-    let mounts_of_task = "{{#each mounts}}\n            - {{json this}}\n            {{/each}}";
-    let side = |line: &str| format!("      containers:\n        - {{name: side, image: x, {line}}}\n");
-    for (template, from, to, why) in [
-        (Copy, spec, also("hostNetwork: true"), "spec.template.spec.hostNetwork must be false, and is true"),
-        (Copy, spec, also("hostPID: true"), "spec.hostPID must be false"),
-        (Copy, spec, also("hostIPC: true"), "spec.hostIPC must be false"),
-        (Copy, spec, also("hostname: copy"), "spec.hostname must be left out"),
-        (Copy, spec, also("serviceAccountName: builder"), "spec.serviceAccountName must be \"default\" or left out, and is \"builder\""),
-        (Copy, spec, also("serviceAccount: builder"), "spec.serviceAccount must be \"default\" or left out"),
-        (Copy, "automountServiceAccountToken: false", "automountServiceAccountToken: true".to_owned(), "spec.automountServiceAccountToken must be false, and is true"),
-        (Copy, "      automountServiceAccountToken: false\n", String::new(), "spec.automountServiceAccountToken must be false, and is missing"),
-        (Cronjob, "{{json serviceAccount}}", "default".to_owned(), "spec.serviceAccountName must be \"backup-job\", and is \"default\""),
-        (Copy, "runAsGroup: 0", "fsGroup: 0".to_owned(), "securityContext.fsGroup must be left out, and is 0"),
-        (Copy, "runAsGroup: 0", "sysctls: [{name: a, value: b}]".to_owned(), "securityContext.sysctls must be left out"),
-        (Copy, "runAsGroup: 0", "seLinuxOptions: {type: spc_t}".to_owned(), "securityContext.seLinuxOptions.type must be left out, and is \"spc_t\""),
-        (Copy, "type: RuntimeDefault", "type: Unconfined".to_owned(), "seccompProfile.type must be \"RuntimeDefault\" or \"Localhost\", and is \"Unconfined\""),
-        (Copy, "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true".to_owned(), "containers[0].securityContext.allowPrivilegeEscalation must be false"),
-        (Copy, "            allowPrivilegeEscalation: false\n", String::new(), "allowPrivilegeEscalation must be false, and is missing"),
-        (Copy, "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: false\n            privileged: true".to_owned(), "securityContext.privileged must be false"),
-        (Copy, "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: false\n            procMount: Unmasked".to_owned(), "procMount must be \"Default\" or left out"),
-        (Copy, "readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false".to_owned(), "readOnlyRootFilesystem must be true, and is false"),
-        (Copy, "[ALL]", "[NET_RAW]".to_owned(), "capabilities.drop must be [\"ALL\"]"),
-        (Copy, "{{json capabilities}}", "[SYS_ADMIN]".to_owned(), "capabilities.add[0] must be one of CHOWN, DAC_OVERRIDE, FOWNER, FSETID, MKNOD, SETFCAP, and is \"SYS_ADMIN\""),
-        (Cronjob, "[ALL]", "[ALL]\n                  add: [CHOWN]".to_owned(), "capabilities.add[0] must be left out"),
-        (Cronjob, "runAsNonRoot: true", "runAsNonRoot: false".to_owned(), "securityContext.runAsNonRoot must be true"),
-        (Cronjob, "runAsUser: 65532", "runAsUser: 0".to_owned(), "securityContext.runAsUser must be another user than root, and is 0"),
-        (Copy, volumes, volume("hostPath: {path: /}"), "volumes[3].hostPath must be left out"),
-        (Copy, volumes, volume("persistentVolumeClaim: {claimName: data}"), "volumes[3].persistentVolumeClaim.claimName must be mypvc-20181202 or backup-disk, and is \"data\""),
-        (Copy, volumes, volume("nfs: {path: /, server: a}"), "volumes[3].nfs must be left out"),
-        (Copy, volumes, volume("csi: {driver: a}"), "volumes[3].csi must be left out"),
-        (Copy, volumes, volume("projected: {sources: [{serviceAccountToken: {path: a}}]}"), "volumes[3].projected must be left out"),
-        (Copy, volumes, volume("secret: {secretName: a}"), "volumes[3].secret must be left out"),
-        (Copy, "imagePullPolicy", "envFrom: [{secretRef: {name: a}}]\n          imagePullPolicy".to_owned(), "envFrom[0].secretRef must be left out"),
-        (Cronjob, "              env:\n", "              env:\n                - {name: A, valueFrom: {secretKeyRef: {name: a, key: b}}}\n".to_owned(), "env[0].valueFrom.secretKeyRef must be left out"),
-        (Copy, "            readOnly: true\n        - name: destination", "            readOnly: false\n        - name: destination".to_owned(), "persistentVolumeClaim.readOnly must be true"),
-        (Copy, "              readOnly: true\n", String::new(), "volumeMounts[0].readOnly must be true, and is missing"),
-        (Copy, "              subPath: {{json subPath}}\n", String::new(), "volumeMounts[1].subPath must be \"shop/mypvc/0aa5e1d3-7c3a-4d4e-9d33-0f8f3c9b3a11\", and is missing"),
-        (Copy, "{{json destinationDir}}", "/data".to_owned(), "volumeMounts[1].mountPath must be \"/destination\""),
-        (Copy, "      containers:\n", side("command: [sh]"), "containers[0].securityContext.allowPrivilegeEscalation must be false"),
-        (
-            Copy,
-            "      containers:\n",
-            side("securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}"),
-            "containers[0].name must be \"backup\", and is \"side\"",
-        ),
-        (
-            Copy,
-            "      containers:\n",
-            "      initContainers:\n        - {name: side, image: x, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}, volumeMounts: [{name: destination, mountPath: /destination}]}\n      containers:\n".to_owned(),
-            "initContainers[0].volumeMounts[0].subPath must be ",
-        ),
-        (Copy, "{{json image}}", "other".to_owned(), "containers[0].image must be \"registry.example/backup-mover:1\", and is \"other\""),
-        (Copy, "{{json command}}", "[sh]".to_owned(), "containers[0].command must be "),
-        (Copy, "{{json args}}", "[copy]".to_owned(), "containers[0].args must be "),
-        (Copy, "terminationMessagePolicy: File", "terminationMessagePolicy: FallbackToLogsOnError".to_owned(), "terminationMessagePolicy must be \"File\""),
-        (Copy, "imagePullPolicy", "ports: [{containerPort: 1, hostPort: 1}]\n          imagePullPolicy".to_owned(), "ports[0].hostPort must be left out"),
-        (CopyRestic, "{{json promoter}}", "backup-disk".to_owned(), "volumes[0].persistentVolumeClaim.claimName must be mypvc-20181202, and is \"backup-disk\""),
-        (CopyRestic, more, "- {name: more, secret: {secretName: a, optional: true}}".to_owned(), "volumes[1].secret.secretName must be \"backup-s3\", and is \"a\""),
-        (CopyRestic, more, "- {name: more, secret: {secretName: backup-s3}}".to_owned(), "volumes[1].secret.optional must be true, and is missing"),
-        (CopyRestic, more, "- {name: more, projected: {sources: [{secret: {name: backup-s3}}]}}".to_owned(), "volumes[1].projected must be left out"),
-        (CopyRestic, mounts, "- {name: secret, mountPath: /etc, readOnly: true}".to_owned(), "volumeMounts[1].mountPath must be \"/secret\""),
-        (CopyRestic, mounts, "- {name: secret, mountPath: /secret}".to_owned(), "volumeMounts[1].readOnly must be true, and is missing"),
-        (CopyRestic, mounts, String::new(), "volumeMounts must be the Secret backup-s3 at /secret, and is "),
-        (CopyRestic, "imagePullPolicy", "env: [{name: A, valueFrom: {secretKeyRef: {name: backup-s3, key: b}}}]\n          imagePullPolicy".to_owned(), "env[0].valueFrom.secretKeyRef must be left out"),
-        (CopyRestic, "{{json capabilities}}", "[CHOWN]".to_owned(), "capabilities.add[0] must be one of DAC_OVERRIDE, and is \"CHOWN\""),
-        (Maintain, volumes_of_task, "- {name: more, ephemeral: {volumeClaimTemplate: {spec: {}}}}".to_owned(), "volumes[0].ephemeral must be left out"),
-        (Maintain, volumes_of_task, "- {name: more, secret: {secretName: a, optional: true}}".to_owned(), "volumes[0].secret.secretName must be \"backup-s3\""),
-        (Maintain, volumes_of_task, "- {name: more, persistentVolumeClaim: {claimName: mypvc}}".to_owned(), "volumes[0].persistentVolumeClaim.claimName must be left out"),
-        (Maintain, mounts_of_task, "- {name: secret, mountPath: /secret, readOnly: true}\n            - {name: destination, mountPath: /destination}\n            - {name: source, mountPath: /source}".to_owned(), "volumeMounts[2].readOnly must be true"),
-        (Maintain, "{{json capabilities}}", "[CHOWN]".to_owned(), "capabilities.add[0] must be left out"),
-        (Maintain, "{{json args}}", "[restic, unlock]".to_owned(), "containers[0].args must be "),
-        (Keeper, "{{json path}}", "/".to_owned(), "hostPath.path must be \"/mnt/attic\", and is \"/\""),
-        (Keeper, "type: Directory", "type: DirectoryOrCreate".to_owned(), "hostPath.type must be \"Directory\""),
-        (Keeper, "mountPath: {{json keeperDir}}", "mountPath: {{json keeperDir}}\n              mountPropagation: Bidirectional".to_owned(), "mountPropagation must be "),
-        (Keeper, "automountServiceAccountToken: false", "automountServiceAccountToken: true".to_owned(), "automountServiceAccountToken must be false"),
-    ] {
-        let error = refused(template, from, &to);
-        assert!(error.contains(why), "{to:?}: {error}");
-    }
-    // What must be mounted is.
-    let error = refused(
-        Copy,
-        "            - name: destination\n              mountPath: {{json destinationDir}}\n              subPath: {{json subPath}}\n",
-        "",
-    );
-    assert!(error.contains("volumeMounts must be the PVC backup-disk at /destination"), "{error}");
-}
-
-/// All objects of one source, by what they are.
-fn everything(
-    templates: &Templates,
-    install: &Install,
-    source: &SourceId,
-    word: &str,
-) -> BTreeMap<&'static str, Value> {
-    let config = Config::default();
-    let run: Run = "20181202T0000Z".parse().unwrap();
-    let mut protection = samples::protection(&config);
-    protection.snapshot_class.0 = word.to_owned();
-    protection.promoter.storage_class = word.to_owned();
-    protection.promoter.annotations = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
-    let (mut claim, mut host, mut restic) = (samples::claim(), samples::host(), samples::restic());
-    for destination in [&mut claim, &mut host, &mut restic] {
-        destination.name = word.to_owned();
-    }
-    if let Store::Claim(claim) = &mut claim.store {
-        claim.name = word.to_owned();
-        claim.storage_class = Some(word.to_owned());
-        claim.size = word.to_owned();
-    }
-    if let Store::HostPath(host) = &mut host.store {
-        host.path = format!("/{word}");
-        host.size = word.to_owned();
-        host.node_selector = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
-    }
-    if let Store::Restic(restic) = &mut restic.store {
-        restic.repository = format!("{word}/{{uid}}");
-        restic.ca = Some(word.to_owned());
-        restic.cache = Some(word.to_owned());
-    }
-    let options = Options { exclude: vec![word.to_owned()], ..Options::default() };
-    // Another PVC than the disk's: a copy onto itself is refused.
-    let copied = format!("p{word}");
-    let copy = |destination| CopyJob {
-        source,
-        run: &run,
-        destination,
-        promoter: &copied,
-        retention: None,
-        zone: &protection.zone,
-        accept_empty: true,
-        spc_no_relabeling: false,
-        options: &options,
-        secret: Some(word),
-    };
-    let point = Point {
-        instance: &install.instance,
-        source,
-        run: &run,
-        name: word,
-        class: word,
-        retention: &protection.retention,
-        destinations: &[word.to_owned()],
-    };
-    let promoter = Promoter {
-        instance: &install.instance,
-        source,
-        run: &run,
-        name: word,
-        snapshot: word,
-        bytes: 1,
-        storage_class: word,
-        read_only: false,
-        annotations: &protection.promoter.annotations,
-    };
-    let cronjob = templates.snapshot_cronjob(install, &config, source, &protection, false).unwrap();
-    BTreeMap::from([
-        ("run-now", templates.run_job(&cronjob, word, &names::run_now_job(source, word)).unwrap()),
-        ("cronjob", cronjob),
-        ("sweep", templates.sweep_cronjob(install, &config).unwrap()),
-        ("copy", templates.copy_job(install, &config, &copy(&claim)).unwrap()),
-        ("copy-host", templates.copy_job(install, &config, &copy(&host)).unwrap()),
-        ("copy-restic", templates.copy_job(install, &config, &copy(&restic)).unwrap()),
-        ("disk-claim", templates.disk_claim(install, &claim, &source.namespace).unwrap()),
-        ("keeper", templates.keeper_job(install, &config, &host, &source.namespace).unwrap()),
-        ("disk-volume", templates.disk_volume(install, &host, &source.namespace).unwrap()),
-        ("host-disk-claim", templates.host_disk_claim(install, &host, &source.namespace).unwrap()),
-        ("snapshot", templates.volume_snapshot(&point).unwrap()),
-        ("promoter", templates.promoter(&promoter).unwrap()),
-    ])
-}
-
-fn all_of(word: &str) -> (Install, SourceId) {
-    let word = || word.to_owned();
-    let install = Install {
-        instance: word(),
-        namespace: word(),
-        job_service_account: word(),
-        controller_image: word(),
-        mover_image: word(),
-        image_pull_policy: word(),
-        templates_config_map: Some(word()),
-    };
-    (install, SourceId { namespace: word(), name: word(), uid: word() })
-}
-
-/// Law 9. That the objects carry exactly these texts is what the check after rendering says too; here it
-/// is said again for what the check does not pin.
-fn carries(word: &str) {
-    let (install, source) = all_of(word);
-    let objects = everything(&Templates::embedded(), &install, &source, word);
-    let text = |object: &str, pointer: &str| objects[object].pointer(pointer).and_then(Value::as_str);
-    for (object, pointer) in [
-        ("cronjob", "/metadata/namespace"),
-        ("cronjob", "/metadata/annotations/backup-controller.io~1source-name"),
-        ("cronjob", "/spec/jobTemplate/metadata/annotations/backup-controller.io~1source-namespace"),
-        ("cronjob", "/spec/jobTemplate/spec/template/spec/serviceAccountName"),
-        ("cronjob", "/spec/jobTemplate/spec/template/spec/containers/0/image"),
-        ("cronjob", "/spec/jobTemplate/spec/template/spec/containers/0/imagePullPolicy"),
-        ("run-now", "/metadata/ownerReferences/0/uid"),
-        ("sweep", "/metadata/labels/backup-controller.io~1instance"),
-        ("snapshot", "/metadata/annotations/backup-controller.io~1destinations-taken"),
-        ("promoter", "/spec/storageClassName"),
-        ("copy", "/metadata/labels/backup-controller.io~1source-uid"),
-        ("copy", "/spec/template/spec/volumes/1/persistentVolumeClaim/claimName"),
-        ("copy-restic", "/spec/template/spec/volumes/1/secret/secretName"),
-        ("copy-restic", "/spec/template/spec/volumes/2/configMap/name"),
-        ("copy-restic", "/spec/template/spec/volumes/3/emptyDir/sizeLimit"),
-        ("disk-claim", "/spec/resources/requests/storage"),
-        ("disk-volume", "/spec/nodeAffinity/required/nodeSelectorTerms/0/matchExpressions/0/values/0"),
-        ("keeper", "/metadata/annotations/backup-controller.io~1source-namespace"),
-    ] {
-        assert_eq!(text(object, pointer), Some(word), "{object} {pointer}");
-    }
-    if !word.is_empty() {
-        let volume = text("cronjob", "/spec/jobTemplate/spec/template/spec/volumes/0/configMap/name");
-        assert_eq!(volume, Some(word));
-    }
-    assert_eq!(objects["promoter"]["metadata"]["annotations"][format!("k{word}")], word);
-    assert_eq!(
-        text("copy", "/spec/template/spec/containers/0/volumeMounts/1/subPath"),
-        Some(&*format!("{word}/{word}/{word}"))
-    );
-    assert_eq!(
-        text("copy-host", "/spec/template/spec/containers/0/volumeMounts/1/subPath"),
-        Some(&*format!("{word}/{word}"))
-    );
-    // What the program gets, after Kubernetes has expanded variables.
-    let config = Config::default();
-    let mut protection = samples::protection(&config);
-    protection.snapshot_class.0 = word.to_owned();
-    protection.promoter.storage_class = word.to_owned();
-    protection.promoter.annotations = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
-    let rendered = objects["cronjob"].pointer("/spec/jobTemplate/spec/template/spec/containers/0/args").unwrap();
-    let got: Vec<String> = rendered.as_array().unwrap().iter().map(|a| expand(a.as_str().unwrap())).collect();
-    assert_eq!(got, args::snapshot_args(&install, &config, &source, &protection, false));
-    assert!(got.contains(&format!("--pvc={word}")));
-}
-
-/// What Kubernetes makes of an argument when each variable that is named exists.
-fn expand(arg: &str) -> String {
-    let mut out = String::new();
-    let mut rest = arg.chars().peekable();
-    while let Some(c) = rest.next() {
-        match (c, rest.peek()) {
-            ('$', Some('$')) => {
-                rest.next();
-                out.push('$');
-            }
-            ('$', Some('(')) => {
-                out.push_str("EXPANDED");
-                rest.by_ref().take_while(|c| *c != ')').for_each(drop);
-            }
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-#[test]
-fn hostile_texts_stay_texts() {
-    for word in [
-        "\": \n- {{",
-        "$(POD_UID) $$(POD_UID) $",
-        "}}{{json namespace}}",
-        "x\n---\nkind: ClusterRoleBinding",
-        "naïve-🐘-\u{202e}\u{0}\u{85}\u{2028}",
-        "&a *a !!binary <<: {} [] # | > %",
-        "true",
-        "0644",
-        "~",
-        "--no-rotate",
-        "a=b,c=d",
-        &"x".repeat(253),
-    ] {
-        carries(word);
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-    #[test]
-    fn any_text_is_carried_exactly(word in "\\PC{0,20}|[\\x00-\\x7f]{1,30}|.{1,12}") {
-        carries(&word);
-    }
-}
-
-/// F58, F59.
-#[test]
-fn names_fit_the_api_and_long_ones_do_not_meet() {
-    let (install, templates) = (samples::install(), Templates::embedded());
-    let long = |end: &str| SourceId { name: format!("{}{end}", "a".repeat(250)), ..samples::source() };
-    let (one, two) = (long(".aa"), long(".ab"));
-    let objects = [everything(&templates, &install, &one, "word"), everything(&templates, &install, &two, "word")];
-    for (kind, most) in [("cronjob", 52), ("sweep", 52), ("run-now", 63), ("copy", 63), ("keeper", 63)] {
-        for objects in &objects {
-            let name = objects[kind].pointer("/metadata/name").unwrap().as_str().unwrap();
-            assert!(name.len() <= most, "{kind} {name}");
-        }
-    }
-    for kind in ["cronjob", "run-now", "copy"] {
-        assert_ne!(objects[0][kind]["metadata"]["name"], objects[1][kind]["metadata"]["name"]);
-    }
-    for object in objects[0].values() {
-        for (key, value) in object.pointer("/metadata/labels").unwrap().as_object().unwrap() {
-            assert!(value.as_str().unwrap().len() <= 63, "{key}");
-        }
-    }
-    assert!(sweep_name(&"i".repeat(63)).len() <= 52);
-    assert_ne!(objects[0]["copy"]["metadata"]["labels"], objects[1]["copy"]["metadata"]["labels"]);
-    let full = &objects[0]["copy"]["metadata"]["annotations"][names::SOURCE_NAME];
-    assert_eq!(full, &json!(one.name));
 }
 
 #[test]
@@ -630,6 +309,7 @@ fn a_class_cannot_annotate_a_promoter_in_our_name() {
         bytes: 1 << 30,
         storage_class: "c",
         read_only: false,
+        mode: VolumeMode::Filesystem,
         annotations: &annotations,
     };
     let pvc = Templates::embedded().promoter(&promoter).unwrap();

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use model::config::Config;
+use model::facts;
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use serde_json::{Value, json};
 use templates::{Point, Promoter, Templates};
@@ -132,6 +133,21 @@ impl Scene {
     /// Makes a volume for a PVC, on these nodes (`kubernetes.io/hostname`) or on all, and waits until the
     /// cluster has bound them.
     pub async fn bind(&self, claim: &PersistentVolumeClaim, nodes: Option<&[&str]>) -> Result<PersistentVolumeClaim> {
+        let mut more = json!({"csi": {"driver": self.driver(), "volumeHandle": claim.uid().unwrap_or_default()}});
+        if let Some(nodes) = nodes {
+            more["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": [
+                {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": nodes}]},
+            ]}});
+        }
+        self.bind_to(claim, &more).await
+    }
+
+    /// The same with a volume that no CSI driver has.
+    pub async fn bind_without_csi(&self, claim: &PersistentVolumeClaim) -> Result<PersistentVolumeClaim> {
+        self.bind_to(claim, &json!({"nfs": {"server": "files.example.com", "path": "/"}})).await
+    }
+
+    async fn bind_to(&self, claim: &PersistentVolumeClaim, more: &Value) -> Result<PersistentVolumeClaim> {
         let (namespace, name) = (claim.namespace().unwrap_or_default(), claim.name_any());
         let spec = claim.spec.clone().unwrap_or_default();
         let uid = claim.uid().unwrap_or_default();
@@ -148,13 +164,10 @@ impl Scene {
                     "apiVersion": "v1", "kind": "PersistentVolumeClaim",
                     "namespace": namespace, "name": name, "uid": uid,
                 },
-                "csi": {"driver": self.driver(), "volumeHandle": uid},
             },
         });
-        if let Some(nodes) = nodes {
-            object["spec"]["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": [
-                {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": nodes}]},
-            ]}});
+        for (key, value) in more.as_object().into_iter().flatten() {
+            object["spec"][key] = value.clone();
         }
         let volume: PersistentVolume = serde_json::from_value(object)?;
         Api::all(self.client.clone()).create(&PostParams::default(), &volume).await?;
@@ -192,6 +205,7 @@ impl Scene {
             run: &run,
             name: &name,
             class: &self.class("snap"),
+            mode: facts::Claim::from(claim).mode,
             retention: &config.defaults.retention,
             destinations: &destinations,
         })?;
@@ -217,7 +231,7 @@ impl Scene {
             "metadata": {"name": name},
             "spec": {
                 "deletionPolicy": "Delete", "driver": self.driver(), "source": {"volumeHandle": handle},
-                "sourceVolumeMode": "Filesystem", "volumeSnapshotClassName": self.class("snap"),
+                "sourceVolumeMode": facts::Snapshot::from(snapshot).mode.as_str(), "volumeSnapshotClassName": self.class("snap"),
                 "volumeSnapshotRef": {
                     "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
                     "namespace": namespace, "name": snapshot.name_any(), "uid": uid,
@@ -257,6 +271,7 @@ impl Scene {
             bytes: GIB,
             storage_class: &self.class(class),
             read_only: false,
+            mode: facts::Claim::from(claim).mode,
             annotations: &BTreeMap::new(),
         })?;
         Ok(api::ensure(&self.client, &object).await?)

@@ -104,7 +104,7 @@ Columns:
   MOUNTABLE   whether a PVC is there to look into it: the promoter, or the BackupDisk; -o wide names it.
               A restore makes a promoter that is gone again. A restic repository needs none
   HELD        until when it is not rotated: kubectl backup hold
-  FILES, SIZE what was copied
+  FILES, SIZE what was copied; `device` is a raw block volume, which is restored whole
 
 Examples:
   kubectl backup list data

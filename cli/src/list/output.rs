@@ -1,5 +1,6 @@
 //! Restore points as text. Pure.
 
+use model::facts::VolumeMode;
 use model::restore::short;
 use model::{Timestamp, quantity};
 use serde::Serialize;
@@ -51,11 +52,12 @@ fn columns(look: Look) -> Columns<Point> {
         ("WHERE", |p, _| place(p)),
         ("STATE", |p, _| p.state.unwrap_or(UNKNOWN).to_owned()),
         ("MOUNTABLE", |p, _| if p.mount.is_some() { "yes" } else { "no" }.to_owned()),
-        ("FILES", |p, _| p.files.map_or_else(none, |n| n.to_string())),
+        ("FILES", files),
         ("SIZE", |p, _| p.bytes.map_or_else(none, quantity::human)),
     ];
     if look.wide {
         columns.push(("MOUNT", |p, _| p.mount.clone().unwrap_or_else(none)));
+        columns.push(("VOLUMEMODE", |p, _| p.volume_mode.map_or(UNKNOWN, VolumeMode::as_str).to_owned()));
         columns.push(("UID", |p, _| p.uid.clone()));
         columns.push(("PVC IS", |p, _| if p.gone { "gone" } else { "there" }.to_owned()));
     }
@@ -74,6 +76,14 @@ pub(crate) fn place(point: &Point) -> String {
         },
         (None, None, None) => none(),
     }
+}
+
+/// How many there are; a raw block volume has none.
+fn files(point: &Point, _now: Timestamp) -> String {
+    if point.volume_mode.is_some_and(VolumeMode::is_block) {
+        return "device".to_owned();
+    }
+    point.files.map_or_else(none, |n| n.to_string())
 }
 
 fn held(point: &Point, now: Timestamp) -> String {

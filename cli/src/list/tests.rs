@@ -42,7 +42,10 @@ RUN              AGE    WHERE                    STATE        MOUNTABLE   FILES 
     let narrow = shown(Output::Table, Look { width: Some(80), ..LOOK }, &From::Any);
     assert!(narrow.lines().all(|line| line.chars().count() <= 80) && !narrow.contains("FILES"), "{narrow}");
     let wide = shown(Output::Wide, Look { wide: true, ..LOOK }, &From::Any);
-    assert!(wide.contains("uid-before      gone") && wide.contains("backup-disk     uid-shop-data   there"), "{wide}");
+    assert!(
+        wide.contains("uid-before      gone") && wide.contains("backup-disk     Filesystem   uid-shop-data   there"),
+        "{wide}"
+    );
 }
 
 #[test]
@@ -101,4 +104,28 @@ fn shown_of(all: &Objects, output: Output) -> Vec<Value> {
     let points = points::points(&all.observed(ALL), "shop", "data", &From::Any, now());
     let text = output::text("shop", "data", &points, output, LOOK, now()).unwrap();
     serde_json::from_str::<Value>(&text).unwrap()["restorePoints"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_raw_block_volume_is_listed_as_a_device_also_once_it_is_gone() {
+    let mut all = Objects::new();
+    let mut copy = copied("Complete", "2018-12-05T04:00:00Z");
+    (copy["files"], copy["kept"]) = (json!(1), json!(["20181202T0317Z", "20181204T0317Z"]));
+    let point = all.point("shop", "disk-image", "20181204T0317Z", &json!({"disk": copy}));
+    point["metadata"]["annotations"][model::names::VOLUME_MODE_TAKEN] = json!("Block");
+    point["metadata"]["labels"][model::names::SOURCE_UID] = json!("uid-gone");
+    let points = points::points(&all.observed(ALL), "shop", "disk-image", &From::Any, now());
+    let text = |output, look| output::text("shop", "disk-image", &points, output, look, now()).unwrap();
+    assert_eq!(
+        text(Output::Table, LOOK),
+        "\
+RUN              AGE    WHERE                          STATE       MOUNTABLE   FILES    SIZE     HELD
+20181204T0317Z   32h    snapshot disk-image-20181204   Good        yes         device   1.2Mi    <none>
+20181204T0317Z   32h    disk disk                      Complete    yes         device   1.2Mi    <none>
+20181202T0317Z   3d8h   disk disk                      <unknown>   yes         device   <none>   <none>
+"
+    );
+    assert!(text(Output::Wide, Look { wide: true, ..LOOK }).lines().skip(1).all(|line| line.contains("   Block   ")));
+    let json: Value = serde_json::from_str(&text(Output::Json, LOOK)).unwrap();
+    assert!(json["restorePoints"].as_array().unwrap().iter().all(|p| p["volumeMode"] == "Block"), "{json}");
 }

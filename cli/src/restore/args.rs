@@ -1,7 +1,9 @@
 //! What `restore` and `browse` are called with.
 
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use model::duration::Span;
+use model::facts::VolumeMode;
 use model::restore::{From, Request, When};
 
 /// The two forms of a restore's result.
@@ -77,6 +79,9 @@ pub(crate) struct Restore {
     /// The StorageClass of a PVC that is made [default: that of the PVC]
     #[arg(long, value_name = "NAME", requires = "to")]
     pub(crate) storage_class: Option<String>,
+    /// What pods get of a PVC that is made [default: what they got of the PVC, as far as anything tells that]
+    #[arg(long, value_name = "MODE", requires = "to", ignore_case = true, value_parser = volume_mode())]
+    pub(crate) volume_mode: Option<VolumeMode>,
     /// Also delete from the volume what the restore point does not have
     #[arg(long)]
     pub(crate) delete: bool,
@@ -98,6 +103,11 @@ impl Restore {
     /// Every PATH.
     pub(crate) fn all_paths(&self) -> impl Iterator<Item = &String> {
         self.paths.iter().chain(&self.more_paths)
+    }
+
+    /// Whether PATHs are named.
+    pub(crate) fn parts(&self) -> bool {
+        self.all_paths().next().is_some()
     }
 
     /// The PVC that is written.
@@ -127,7 +137,7 @@ impl Restore {
             (self.output == Output::Json, "--output=json"),
         ];
         command.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
-        if self.all_paths().next().is_some() {
+        if self.parts() {
             command.push("--".to_owned());
             command.extend(self.all_paths().cloned());
         }
@@ -173,6 +183,13 @@ fn below_root(text: &str) -> Result<String, String> {
     Ok(path.to_owned())
 }
 
+/// The words of the API, however they are written.
+fn volume_mode() -> impl TypedValueParser<Value = VolumeMode> {
+    let [files, block] = [VolumeMode::Filesystem, VolumeMode::Block];
+    let words = PossibleValuesParser::new([files.as_str(), block.as_str()]);
+    words.map(move |word| if word.eq_ignore_ascii_case(block.as_str()) { block } else { files })
+}
+
 fn quantity(text: &str) -> Result<u64, String> {
     model::quantity::parse(text).map_err(|e| e.to_string()).and_then(|bytes| match bytes {
         0 => Err("a volume has some size".to_owned()),
@@ -187,6 +204,8 @@ What it does:
   runs restore.sh in it, which shows what it will do and asks, and takes the pod away again, whatever happens.
   With --to NEW, from a snapshot and without PATH the storage makes the new volume of the snapshot: no pod.
   A PVC that was made by --to stays.
+  A raw block volume (volumeMode: Block) is restored whole, into a PVC that is one too: only the blocks that differ
+  are written. What is made by --to is what the PVC was; --volume-mode says it where nothing tells that any more.
 
 Nothing is written while another pod mounts the volume. --scale scales Deployments and StatefulSets that do
 to 0, remembers their number on them, and gives it back at the end, also after a failure. If this command is
@@ -202,4 +221,5 @@ Exit codes:
 /// What follows the flags of `browse --help`.
 pub(crate) const BROWSE_HELP: &str = "\
 A shell in a pod that has the restore point at /destination, read-only. Its end takes the pod away.
-What lies in a restic repository is not mounted: restore a PATH of it, or all of it to a new PVC.";
+What lies in a restic repository is not mounted: restore a PATH of it, or all of it to a new PVC.
+A raw block volume has no files to look at: restore it to a new PVC.";

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watch_object, watcher};
 use kube::{Api, ResourceExt as _};
-use model::facts::{Claim, ClaimPhase};
+use model::facts::{Claim, ClaimPhase, VolumeMode};
 use model::quantity;
 use model::reason::Reason;
 use model::snapshot::GROUP;
@@ -22,8 +22,12 @@ pub(crate) struct New<'a> {
     pub(crate) name: &'a str,
     /// The PVC that it is to be like, if that is still there.
     pub(crate) like: Option<&'a PersistentVolumeClaim>,
-    /// The snapshot that the storage makes it of, and the bytes that this needs.
-    pub(crate) snapshot: Option<(&'a str, u64)>,
+    /// The snapshot that the storage makes it of.
+    pub(crate) snapshot: Option<&'a str>,
+    /// The bytes that it must have at least; 0: not known.
+    pub(crate) needed: u64,
+    /// What pods get of it.
+    pub(crate) mode: VolumeMode,
     pub(crate) size: Option<u64>,
     pub(crate) class: Option<&'a str>,
 }
@@ -36,10 +40,10 @@ impl New<'_> {
         let modes = spec.and_then(|s| s.access_modes.clone()).unwrap_or_else(|| vec!["ReadWriteOnce".to_owned()]);
         let mut wanted = json!({
             "accessModes": modes,
-            "volumeMode": "Filesystem",
+            "volumeMode": self.mode.as_str(),
             "resources": {"requests": {"storage": quantity::text(self.bytes()?)}}
         });
-        if let Some((snapshot, _)) = self.snapshot {
+        if let Some(snapshot) = self.snapshot {
             if class.is_none() {
                 let text = "the PVC is gone, so its StorageClass is not known: name one of the snapshot's CSI driver \
                             with --storage-class";
@@ -64,11 +68,11 @@ impl New<'_> {
     }
 
     fn bytes(&self) -> Result<u64, Stop> {
-        let needed = self.snapshot.map_or(0, |(_, bytes)| bytes);
+        let needed = self.needed;
         if let Some(size) = self.size {
             if size < needed {
                 let (size, needed) = (quantity::human(size), quantity::human(needed));
-                let message = format!("--size {size} is less than the {needed} that the snapshot needs");
+                let message = format!("--size {size} is less than the {needed} that the restore point needs");
                 return Err(Stop::refused(Reason::TargetTooSmall, message));
             }
             return Ok(size);

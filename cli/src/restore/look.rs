@@ -1,6 +1,6 @@
 //! Which restore point is meant, as far as the user's rights show it. The controller is the judge.
 
-use model::facts::Claim;
+use model::facts::{Claim, Snapshot, VolumeMode};
 use model::names::Run;
 use model::plan;
 use model::reason::{Problem, Reason};
@@ -81,12 +81,38 @@ pub(crate) fn restore_size(observed: &Observed, namespace: &str, snapshot: &str)
     observed.world.snapshots.get(namespace, snapshot).map_or(0, |s| s.restore_size)
 }
 
+/// The bytes that a device needs which is to take the restore point's image; 0: not known.
+pub(crate) fn device_size(observed: &Observed, namespace: &str, pvc: &str, point: &RestorePoint) -> u64 {
+    let taken = of_run(observed, namespace, pvc, point).map(|s| s.restore_size).max();
+    taken.max(data_size(observed, namespace, pvc, point)).unwrap_or(0)
+}
+
+/// What the PVC was of which the restore point is; `None`: nothing that the user may read tells it.
+pub(crate) fn mode(
+    observed: &Observed,
+    namespace: &str,
+    point: Option<&RestorePoint>,
+    request: &Request,
+) -> Option<VolumeMode> {
+    let uid = point.map(|p| &p.uid).or(request.uid.as_ref())?;
+    restore::mode(&observed.world, namespace, uid)
+}
+
 /// The bytes of the files in the restore point, as its copies recorded them.
 pub(crate) fn data_size(observed: &Observed, namespace: &str, pvc: &str, point: &RestorePoint) -> Option<u64> {
-    let snapshots = observed.world.snapshots.within(namespace);
-    let mut of_run = snapshots.filter(|s| {
+    let mut of_run = of_run(observed, namespace, pvc, point);
+    of_run.find_map(|s| s.copies.values().map(|c| c.bytes).filter(|bytes| *bytes > 0).max())
+}
+
+/// The snapshots of the restore point's run.
+fn of_run<'a>(
+    observed: &'a Observed,
+    namespace: &'a str,
+    pvc: &'a str,
+    point: &'a RestorePoint,
+) -> impl Iterator<Item = &'a Snapshot> {
+    observed.world.snapshots.within(namespace).filter(move |s| {
         s.claim.as_deref() == Some(pvc)
             && s.ours.as_ref().is_some_and(|o| o.source_uid == point.uid && o.run.as_ref() == Some(&point.run))
-    });
-    of_run.find_map(|s| s.copies.values().map(|c| c.bytes).filter(|bytes| *bytes > 0).max())
+    })
 }

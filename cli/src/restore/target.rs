@@ -60,9 +60,6 @@ pub(crate) fn check(observed: &Observed, claim: &PersistentVolumeClaim) -> Resul
     if facts.terminating {
         return no("it is being deleted".to_owned());
     }
-    if facts.mode.is_block() {
-        return no("it is a raw block volume".to_owned());
-    }
     if facts.read_only {
         return no("it can only be read".to_owned());
     }

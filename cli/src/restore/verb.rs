@@ -2,9 +2,10 @@
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use model::Timestamp;
+use model::facts::{Claim, VolumeMode};
 use model::reason::Reason;
 use model::record::{RestoreResult, RestoreState};
-use model::restore::{From, Place, Request, RestorePoint};
+use model::restore::{From, Place, Request, RestorePoint, misfit};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -26,6 +27,16 @@ struct Sight {
     observed: Observed,
     request: Request,
     point: Option<RestorePoint>,
+    /// What the PVC was that was backed up, if anything tells it.
+    mode: Option<VolumeMode>,
+}
+
+impl Sight {
+    /// Refuses what does not fit: a device into a filesystem, files into a device, or one file of a device.
+    fn fits(&self, args: &Restore, written: Option<VolumeMode>) -> Result<(), Stop> {
+        let misfit = misfit(&args.point.pvc, self.mode, args.target(), written, args.parts());
+        misfit.map_or(Ok(()), |problem| Err(Stop::Refused(problem)))
+    }
 }
 
 async fn sight(session: &Session, args: &Point, target: Option<&str>) -> Result<Sight, Stop> {
@@ -43,7 +54,8 @@ async fn sight(session: &Session, args: &Point, target: Option<&str>) -> Result<
         Some(point) => say(&format!("restore point {point}")),
         None => say("you may not see all restore points: the controller finds the one that is meant"),
     }
-    Ok(Sight { observed, request, point })
+    let mode = look::mode(&observed, &session.namespace, point.as_ref(), &request);
+    Ok(Sight { observed, request, point, mode })
 }
 
 /// Restores.
@@ -58,8 +70,9 @@ pub(crate) async fn restore(session: &mut Session, args: &Restore, ask: bool) ->
         }
         (Target::Gone, Some(_)) => into_new(session, args, &sight, ask, deadline).await,
         (found, _) => {
-            if args.size.is_some() || args.storage_class.is_some() {
-                let text = format!("PVC {name} is there: --size and --storage-class are for one that is made");
+            if args.size.is_some() || args.storage_class.is_some() || args.volume_mode.is_some() {
+                let text =
+                    format!("PVC {name} is there: --size, --storage-class and --volume-mode are for one that is made");
                 return Err(Stop::Usage(text));
             }
             into_old(session, args, &sight, found.claim(), deadline, ask).await?;
@@ -77,13 +90,16 @@ async fn into_new(
     deadline: Instant,
 ) -> Result<Done, Stop> {
     let name = args.target();
-    let whole = args.all_paths().next().is_none();
-    let snapshot = look::snapshot(sight.point.as_ref()).filter(|_| whole);
+    let snapshot = look::snapshot(sight.point.as_ref()).filter(|_| !args.parts());
     let object = new_claim(session, args, sight, snapshot).await?;
     claim::create(session, &object, args.dry_run).await?;
     if args.dry_run {
         let from = sight.point.as_ref().map_or_else(|| "the restore point".to_owned(), ToString::to_string);
-        return Ok(Done::Here(format!("PVC {name} would be made, and filled from {from}; nothing was done"), false));
+        let spec = &object["spec"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (size, mode) = (text(&spec["resources"]["requests"]["storage"]), text(&spec["volumeMode"]));
+        let what = format!("PVC {name} would be made ({size}, volumeMode {mode})");
+        return Ok(Done::Here(format!("{what}, and filled from {from}; nothing was done"), false));
     }
     say(&format!("made PVC {name}; it stays"));
     let made = claim::bound(session, name, deadline).await?;
@@ -105,11 +121,23 @@ async fn into_new(
 
 async fn new_claim(session: &Session, args: &Restore, sight: &Sight, snapshot: Option<&str>) -> Result<Value, Stop> {
     let source = target::read(session, &args.point.pvc).await?;
+    let (observed, namespace, pvc) = (&sight.observed, &session.namespace, &args.point.pvc);
+    let like = source.claim().map(|claim| Claim::from(claim).mode);
+    let mode = args.volume_mode.or(sight.mode).or(like).unwrap_or_default();
+    sight.fits(args, Some(mode))?;
+    let needed = match (snapshot, &sight.point) {
+        (Some(snapshot), _) => look::restore_size(observed, namespace, snapshot),
+        // Files may need less than their volume had; an image needs all of it.
+        (None, Some(point)) if mode.is_block() => look::device_size(observed, namespace, pvc, point),
+        _ => 0,
+    };
     let new = New {
         namespace: &session.namespace,
         name: args.target(),
         like: source.claim(),
-        snapshot: snapshot.map(|s| (s, look::restore_size(&sight.observed, &session.namespace, s))),
+        snapshot,
+        needed,
+        mode,
         size: args.size,
         class: args.storage_class.as_deref(),
     };
@@ -128,7 +156,8 @@ async fn into_old(
     let name = args.target();
     if let Some(claim) = claim {
         target::check(&sight.observed, claim)?;
-        let point = sight.point.as_ref().filter(|_| args.all_paths().next().is_none());
+        sight.fits(args, Some(Claim::from(claim).mode))?;
+        let point = sight.point.as_ref().filter(|_| !args.parts());
         let data = point.and_then(|p| look::data_size(&sight.observed, &session.namespace, &args.point.pvc, p));
         target::check_room(claim, data.unwrap_or(0))?;
     }
@@ -230,7 +259,17 @@ pub(crate) async fn browse(session: &mut Session, args: &Browse) -> Result<Done,
         );
         return Err(Stop::Usage(text));
     }
-    if matches!(target::read(session, name).await?, Target::Gone) {
+    let target = target::read(session, name).await?;
+    let mode = sight.mode.or_else(|| target.claim().map(|claim| Claim::from(claim).mode));
+    if mode.is_some_and(VolumeMode::is_block) {
+        let text = format!(
+            "browse looks at files, and a raw block volume has none: restore it to a new PVC, which a pod of yours can \
+             open: kubectl backup restore {} --to NEW …",
+            args.point.pvc
+        );
+        return Err(Stop::Usage(text));
+    }
+    if matches!(target, Target::Gone) {
         let message =
             format!("PVC {name} is gone, and the pod mounts one beside the restore point: name any with --to");
         return Err(Stop::refused(Reason::TargetNotReady, message));

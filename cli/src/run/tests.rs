@@ -95,9 +95,9 @@ fn what_is_not_backed_up_is_refused_before_anything_is_written() {
         check(&names, &volumes, "shop").map_err(|e| e.to_string())
     };
     assert!(checked(&["data", "full", "late", "new"]).is_ok());
-    let fault = checked(&["data", "raw", "nothing", "gone"]).unwrap_err();
-    assert!(fault.contains("PVC raw is not backed up: BlockVolume: "), "{fault}");
-    assert!(fault.contains("What to do: raw block volumes"), "{fault}");
+    let fault = checked(&["data", "nfs", "nothing", "gone"]).unwrap_err();
+    assert!(fault.contains("PVC nfs is not backed up: NotCsi: "), "{fault}");
+    assert!(fault.contains("What to do: the volume has no CSI driver"), "{fault}");
     assert!(fault.contains("there is no PVC nothing") && fault.contains("there is no PVC gone"), "{fault}");
     assert!(checked(&["off"]).unwrap_err().contains("Disabled"));
 }

@@ -113,6 +113,12 @@ impl Objects {
         self.claims.last_mut().unwrap()
     }
 
+    /// The volume that was made last is of no CSI driver.
+    pub(crate) fn without_csi(&mut self) {
+        let spec = &mut self.volumes.last_mut().unwrap()["spec"];
+        *spec = json!({"nfs": {"server": "files.example.com", "path": "/shop"}});
+    }
+
     /// A PVC that is backed up each night at 03:17, with the record on it.
     pub(crate) fn source(&mut self, namespace: &str, name: &str, status: &Value) -> &mut Value {
         let id = source_id(namespace, name);
@@ -300,7 +306,8 @@ pub(crate) fn cluster() -> Objects {
     all.copying("shop", "now", "20181205T1159Z");
 
     all.pvc("shop", "forgotten");
-    all.pvc("shop", "raw")["spec"]["volumeMode"] = json!("Block");
+    all.pvc("shop", "nfs");
+    all.without_csi();
     all.pvc("shop", "off")["metadata"]["annotations"] = json!({"backup-controller.io/enabled": "false"});
     let unbound = all.pvc("shop", "unbound");
     unbound["status"]["phase"] = json!("Pending");

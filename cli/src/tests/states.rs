@@ -26,7 +26,7 @@ fn faults_alarm_and_choices_do_not() {
             ("forgotten", State::Unscheduled),
             ("full", State::Failing),
             ("late", State::Overdue),
-            ("raw", State::Unprotected)
+            ("nfs", State::Unprotected)
         ]
     );
     let unbound = volumes.iter().find(|v| v.name == "unbound").unwrap();
@@ -102,9 +102,10 @@ fn a_record_of_what_is_gone_protects_nobody() {
 fn what_is_computed_comes_before_what_was_recorded() {
     let mut all = Objects::new();
     let status = json!({"protectedSince": SINCE, "snapshot": "20181205T0317Z", "good": "20181205T0317Z"});
-    all.source("shop", "raw", &status)["spec"]["volumeMode"] = json!("Block");
-    let volume = all.only("raw");
-    assert_eq!((volume.state, reasons(&volume), volume.alarm), (State::Unprotected, vec!["BlockVolume"], true));
+    all.source("shop", "nfs", &status);
+    all.without_csi();
+    let volume = all.only("nfs");
+    assert_eq!((volume.state, reasons(&volume), volume.alarm), (State::Unprotected, vec!["NotCsi"], true));
     assert_eq!(volume.protected_since, None);
 }
 

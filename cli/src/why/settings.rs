@@ -78,6 +78,10 @@ fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, warning
             from: promoter_class(observed, claim, &protection.promoter.storage_class),
         },
     ];
+    if claim.mode.is_block() {
+        let from = "the PVC: its device is copied and restored whole".to_owned();
+        settings.push(Setting { name: "volume mode", value: claim.mode.as_str().to_owned(), from });
+    }
     if let Some((value, from)) = copy_options(observed, claim, protection) {
         settings.push(Setting { name: "copy options", value, from });
     }

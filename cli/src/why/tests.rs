@@ -85,7 +85,7 @@ fn a_setting_of_a_group_is_told_as_that_groups() {
 fn a_pvc_that_is_left_alone_says_who_decided_it() {
     let all = cluster();
     for (name, parts) in [
-        ("raw", ["is NOT protected", "BlockVolume: ", "Decided by: the PVC itself"]),
+        ("nfs", ["is NOT protected", "NotCsi: ", "Decided by: the PVC itself"]),
         ("off", ["somebody chose so", "What to do: remove the annotation", "Decided by: the annotation"]),
         ("etcd", ["somebody chose so", "NamespaceExcluded", "Decided by: selection.namespaces"]),
         ("forgotten", ["nothing is scheduled", "NoCronJob", "What to do: look whether the controller runs"]),

@@ -98,6 +98,7 @@ mod tests {
             run: &run,
             destination: config.destination("disk").unwrap(),
             promoter: "data-20181202",
+            mode: model::facts::VolumeMode::Filesystem,
             retention: Some(&retention),
             zone: &zone,
             accept_empty: true,

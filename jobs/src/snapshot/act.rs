@@ -53,7 +53,7 @@ impl Maker<'_> {
     }
 
     /// Makes the snapshot.
-    pub(super) async fn snapshot(&self) -> Result<VolumeSnapshot, Stop> {
+    pub(super) async fn snapshot(&self, source: &Claim) -> Result<VolumeSnapshot, Stop> {
         for name in restore_points(&self.source.name, self.run, &self.args.limits.time_zone) {
             if self.has(&name) {
                 continue;
@@ -66,6 +66,7 @@ impl Maker<'_> {
                     run: self.run,
                     name: &name,
                     class: &self.args.snapshot_class,
+                    mode: source.mode,
                     retention: &self.args.retention,
                     destinations: &self.args.destinations,
                 })
@@ -117,6 +118,7 @@ impl Maker<'_> {
                 bytes: size(snapshot, source),
                 storage_class: &self.args.storage_class,
                 read_only: self.args.read_only,
+                mode: source.mode,
                 annotations: &self.args.annotations(),
             })
             .map_err(|error| Stop::Final(error.into()))?;

@@ -153,7 +153,7 @@ async fn take(
         if let Some(problem) = observe::too_early(maker.existing, &args.pvc, clock, args.min_interval, &deadlines) {
             return Err(Stop::Idle(problem));
         }
-        maker.snapshot().await?
+        maker.snapshot(claim).await?
     };
     result.restore_point.clone_from(&made.metadata.name);
     let patience = left(args.limits.snapshot_deadline.as_duration(), &made);

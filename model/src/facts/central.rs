@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Identity, Ours, created};
+use super::{Identity, Ours, VolumeMode, created};
 use crate::names;
 use crate::snapshot::VolumeSnapshotContent;
 
@@ -17,6 +17,8 @@ pub struct Content {
     pub source_namespace: Option<String>,
     /// The full name of its source.
     pub source_name: Option<String>,
+    /// What the volume of its snapshot was, if the driver's side says it.
+    pub mode: Option<VolumeMode>,
     /// When it was created.
     pub created: Timestamp,
     /// Whether it is being deleted.
@@ -32,6 +34,7 @@ impl From<&VolumeSnapshotContent> for Content {
             ours: Ours::read(meta),
             source_namespace: annotation(names::SOURCE_NAMESPACE),
             source_name: annotation(names::SOURCE_NAME),
+            mode: content.spec.source_volume_mode.as_deref().map(|word| VolumeMode::read(Some(word))),
             created: created(meta),
             terminating: meta.deletion_timestamp.is_some(),
         }

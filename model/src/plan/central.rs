@@ -14,7 +14,7 @@ use super::copy::{Request, RunView, is_for, online, runs, slot};
 use super::{Action, Plan, maintain};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::config::{Deadlines, Destination};
-use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Ours, Snapshot};
+use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Ours, Snapshot, VolumeMode};
 use crate::maintain::Task;
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
@@ -59,6 +59,8 @@ pub struct Central {
     pub storage_class: String,
     /// ReadOnlyMany instead of ReadWriteOnce.
     pub read_only: bool,
+    /// What pods get of it.
+    pub mode: VolumeMode,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
 }
@@ -98,6 +100,13 @@ impl<'a> Parts<'a> {
         content.or_else(|| self.snapshot.map(|s| s.created)).or_else(|| self.promoter.map(|p| p.created))
     }
 
+    /// What pods get of the promoter, once there is one. The driver's side knows it best, and no tenant writes that: a
+    /// device that is mounted as a filesystem hands its bytes to the node's kernel.
+    fn mode(&self, source: &Snapshot) -> VolumeMode {
+        let content = self.content.and_then(|c| c.mode);
+        self.promoter.map(|p| p.mode).or(content).unwrap_or(source.mode)
+    }
+
     fn terminating(&self) -> bool {
         self.content.is_some_and(|c| c.terminating)
             || self.snapshot.is_some_and(|s| s.terminating)
@@ -112,8 +121,8 @@ pub(super) enum Step<P> {
     Make(P),
     /// Look again at the time.
     Wait(Problem, Timestamp),
-    /// All is there.
-    Job,
+    /// All is there, and a pod gets this of it.
+    Job(VolumeMode),
 }
 
 /// The next step; an error ends the copy or drill.
@@ -146,8 +155,8 @@ fn next(
     let Some(promoter) = parts.promoter else { return Ok(Step::Make(Part::Promoter)) };
     match promoter.phase {
         ClaimPhase::Lost => lost("the central promoter lost its volume before it was read"),
-        ClaimPhase::Bound => Ok(Step::Job),
-        ClaimPhase::Pending if waits_for_consumer => Ok(Step::Job),
+        ClaimPhase::Bound => Ok(Step::Job(promoter.mode)),
+        ClaimPhase::Pending if waits_for_consumer => Ok(Step::Job(promoter.mode)),
         ClaimPhase::Pending => {
             let until = deadlines.promoter_bound.after(promoter.created);
             let name = &promoter.id.name;
@@ -225,7 +234,7 @@ impl Wanted<'_> {
         let part = match next(&parts, class.is_some_and(|c| c.waits_for_consumer), &world.config.deadlines, now)? {
             Step::Make(part) => part,
             Step::Wait(problem, until) => return Ok(Step::Wait(problem, until)),
-            Step::Job => return Ok(Step::Job),
+            Step::Job(mode) => return Ok(Step::Job(mode)),
         };
         let live = world.claim_of(&self.source.uid);
         let capacity = |claim: Option<&Claim>| claim.map_or(0, |c| c.capacity);
@@ -242,6 +251,7 @@ impl Wanted<'_> {
             bytes: view.snapshot.restore_size.max(capacity(live)).max(capacity(view.promoter)),
             storage_class: shape.class,
             read_only: shape.read_only,
+            mode: parts.mode(view.snapshot),
             annotations: shape.annotations,
         })))
     }
@@ -298,8 +308,8 @@ pub(super) fn start(
             plan.ready.push((waiting, Action::MakeCentral(made)));
         }
         Step::Make(made) => plan.actions.push(Action::MakeCentral(made)),
-        Step::Job => {
-            plan.actions.push(Action::StartCopy(Box::new(request.copy(destination, wanted.name()))));
+        Step::Job(mode) => {
+            plan.actions.push(Action::StartCopy(Box::new(request.copy(destination, wanted.name(), mode))));
         }
     }
     Ok(Ok(()))

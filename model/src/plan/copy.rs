@@ -10,7 +10,7 @@ use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
 use crate::config::{Destination, Store};
 use crate::copies::{self, Next, RunFacts};
-use crate::facts::{Claim, Job, JobState, Ours, Snapshot};
+use crate::facts::{Claim, Job, JobState, Ours, Snapshot, VolumeMode};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState};
@@ -235,13 +235,13 @@ impl Request<'_> {
             since: promoter.created,
             slot: slot(destination, &self.source.namespace, &self.source.uid, node),
         };
-        let copy = self.copy(destination, promoter.id.name.clone());
+        let copy = self.copy(destination, promoter.id.name.clone(), promoter.mode);
         plan.ready.push((waiting, Action::StartCopy(Box::new(copy))));
         Ok(())
     }
 
     /// The copy itself, of a promoter.
-    pub(super) fn copy(&self, destination: &Destination, promoter: String) -> Copy {
+    pub(super) fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode) -> Copy {
         let (world, protection) = (self.world, self.protection);
         let taken = self.view.snapshot.retention.as_ref().and_then(|t| t.parse().ok());
         let policy = names::network_policy(&world.instance);
@@ -252,6 +252,7 @@ impl Request<'_> {
             run: self.view.run.clone(),
             destination: destination.name.clone(),
             promoter,
+            mode,
             retention: destination.retention.clone().or(taken),
             zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
             accept_empty: protection.is_some_and(|p| p.accept_empty),

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::copy::{self, RunView};
 use super::{Action, Part, Plan, Promote, central, disk, restore};
 use crate::config::{self, Destination, Sample, Scratch};
-use crate::facts::{Claim, ClaimPhase, Job};
+use crate::facts::{Claim, ClaimPhase, Job, VolumeMode};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::CopyState;
@@ -21,6 +21,8 @@ pub struct Drill {
     pub snapshot: Option<String>,
     /// The PVC that has what was copied.
     pub promoter: String,
+    /// What the pod gets of it.
+    pub mode: VolumeMode,
     /// How much is restored.
     pub sample: Sample,
     /// Where to.
@@ -78,16 +80,17 @@ impl Ask<'_> {
             };
             copy::common_nodes(self.world, promoter, disk).map_err(|m| Problem::new(Reason::NodeConflict, m))?
         };
-        Ok(Step::Start(self.drill(rules, view, promoter.id.name.clone()), node))
+        Ok(Step::Start(self.drill(rules, view, promoter.id.name.clone(), promoter.mode), node))
     }
 
     /// The drill of a run, compared with a promoter.
-    fn drill(&self, rules: &config::Drill, view: &RunView<'_>, promoter: String) -> Drill {
+    fn drill(&self, rules: &config::Drill, view: &RunView<'_>, promoter: String, mode: VolumeMode) -> Drill {
         let result = view.snapshot.copies.get(&self.destination.name);
         Drill {
             run: view.run.clone(),
             snapshot: result.and_then(|r| r.snapshot.clone()),
             promoter,
+            mode,
             sample: rules.sample,
             scratch: rules.scratch.clone(),
             accept_empty: self.protection.accept_empty,
@@ -136,7 +139,7 @@ impl Ask<'_> {
                 plan.wake_at(Some(until));
                 Step::Wait
             }
-            central::Step::Job => Step::Start(self.drill(rules, view, wanted.name()), None),
+            central::Step::Job(mode) => Step::Start(self.drill(rules, view, wanted.name(), mode), None),
         })
     }
 
@@ -166,6 +169,7 @@ impl Ask<'_> {
                 bytes: snapshot.restore_size.max(self.claim.capacity),
                 storage_class: shape.storage_class.clone(),
                 read_only: shape.read_only,
+                mode: shape.mode,
                 annotations: shape.annotations.clone(),
             })))));
         };

@@ -19,7 +19,7 @@ mod status;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::admit::Waiting;
-use crate::facts::Identity;
+use crate::facts::{Identity, VolumeMode};
 use crate::names::{Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
@@ -188,6 +188,8 @@ pub struct Copy {
     pub destination: String,
     /// The promoter's name.
     pub promoter: String,
+    /// What the pod gets of it.
+    pub mode: VolumeMode,
     /// What prunes the destination; `None` prunes nothing.
     pub retention: Option<Retention>,
     /// The zone whose days the retention counts.

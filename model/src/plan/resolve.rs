@@ -6,7 +6,7 @@ use super::copy;
 use super::restore::{Asker, Lender, Origin, Promote};
 use super::source::{from_our_snapshot, verdict};
 use crate::config::{AccessMode, Destination, Store};
-use crate::facts::{Claim, ClaimPhase, Job, JobState, Ours};
+use crate::facts::{Claim, ClaimPhase, Job, JobState, Ours, VolumeMode};
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
 use crate::reason::{Problem, Reason};
@@ -27,6 +27,7 @@ pub(super) struct Ask<'a> {
 /// The volumes of a restore.
 pub(super) struct Found {
     pub(super) target: SourceId,
+    pub(super) mode: VolumeMode,
     pub(super) point: RestorePoint,
     pub(super) origin: Origin,
     pub(super) spc_no_relabeling: bool,
@@ -57,6 +58,7 @@ impl Ask<'_> {
         let target = self.target()?;
         let protection = self.protection(source_namespace);
         let point = self.point(source_namespace, protection.as_ref())?;
+        self.modes(target, restore::mode(self.world, source_namespace, &point.uid))?;
         let (claim, folder) = match &point.place {
             Place::Tree { destination } if source_namespace != self.namespace => {
                 return self.lent(source_namespace, target, point.clone(), destination);
@@ -69,6 +71,7 @@ impl Ask<'_> {
                 let options = own.map(|p| p.options).unwrap_or_default();
                 return Ok(Found {
                     target: target.source(),
+                    mode: target.mode,
                     point,
                     origin: Origin::Repository { options: Box::new(options), secret },
                     spc_no_relabeling: false,
@@ -85,11 +88,15 @@ impl Ask<'_> {
         if claim.id.uid == target.id.uid {
             return refused(Reason::TargetNotReady, format!("PVC {} would be written from itself", target.id.name));
         }
+        if folder.is_none() {
+            self.modes(target, Some(claim.mode))?;
+        }
         if let Err(message) = copy::common_nodes(self.world, target, claim) {
             return refused(Reason::NodeConflict, message);
         }
         Ok(Found {
             target: target.source(),
+            mode: target.mode,
             origin: Origin::Claim { name: claim.id.name.clone(), folder },
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling)
                 && matches!(point.place, Place::Snapshot { .. }),
@@ -147,15 +154,22 @@ impl Ask<'_> {
         if claim.terminating {
             return no("it is being deleted");
         }
-        if claim.mode.is_block() {
-            return no("it is a raw block volume");
-        }
         match claim.phase {
             ClaimPhase::Lost => no("its volume is gone"),
             ClaimPhase::Pending if !self.binds_on_use(claim) => {
                 waiting(Reason::TargetNotReady, format!("PVC {name} is not bound yet"))
             }
             _ => Ok(claim),
+        }
+    }
+
+    /// Whether the restore point fits the PVC that is written, where that is known; else the program in the pod says it,
+    /// before it writes.
+    fn modes(&self, target: &Claim, point: Option<VolumeMode>) -> Result<(), Obstacle> {
+        let paths = self.request.path.is_some();
+        match restore::misfit(&self.request.pvc, point, &target.id.name, Some(target.mode), paths) {
+            Some(problem) => Err(Obstacle::Refused(problem)),
+            None => Ok(()),
         }
     }
 
@@ -274,6 +288,7 @@ impl Ask<'_> {
             bytes: fact.restore_size.max(live.map_or(0, |c| c.capacity)),
             storage_class: shape.storage_class,
             read_only: shape.read_only,
+            mode: fact.mode,
             annotations: shape.annotations,
         })))
     }
@@ -374,7 +389,7 @@ impl Ask<'_> {
         };
         let lender = Lender { namespace: namespace.to_owned(), destination: destination.to_owned(), volume };
         let origin = Origin::Lent { lender, folder };
-        Ok(Found { target: target.source(), point, origin, spc_no_relabeling: false })
+        Ok(Found { target: target.source(), mode: target.mode, point, origin, spc_no_relabeling: false })
     }
 
     /// A copy or drill that has to end first: it may be on another node, and a copy prunes.

@@ -4,19 +4,22 @@
 //! They are few and urgent. So each is looked at whenever one may have changed, none waits for a limit, and copies
 //! wait for the disk that a restore reads.
 
+mod holders;
+
 use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
+use self::holders::{holding, tell};
 use super::Action;
 use super::ended::{self, Ended};
 use super::resolve::{Ask, Found, Obstacle};
 use crate::duration::Span;
-use crate::facts::{Claim, Holder, Identity, Job, Restorer};
+use crate::facts::{Claim, Holder, Identity, Job, Restorer, VolumeMode};
 use crate::names::{self, Component, Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
-use crate::record::{HOLDERS_STALE, Holders, RestoreRecord, RestoreResult, RestoreState};
+use crate::record::{Holders, RestoreRecord, RestoreResult, RestoreState};
 use crate::restore::{Place, Request, RestorePoint};
 use crate::world::World;
 
@@ -61,6 +64,8 @@ pub struct Restore {
     pub text: String,
     /// The PVC that is written.
     pub target: SourceId,
+    /// What its pod gets of that, and of a promoter.
+    pub mode: VolumeMode,
     /// What it is written from.
     pub point: RestorePoint,
     /// How its pod gets at that.
@@ -169,6 +174,8 @@ pub struct Promote {
     pub storage_class: String,
     /// `ReadOnlyMany` instead of `ReadWriteOnce`.
     pub read_only: bool,
+    /// What pods get of it: what its source was.
+    pub mode: VolumeMode,
     /// Annotations for the PVC.
     pub annotations: std::collections::BTreeMap<String, String>,
 }
@@ -414,7 +421,7 @@ fn answer(
     let fault = world.restore_faults.get(asker.uid());
     let ask = Ask { world, asker: &asker, namespace, request: &request, now };
     match ask.resolve() {
-        Ok(Found { target, point, origin, spc_no_relabeling }) => {
+        Ok(Found { target, mode, point, origin, spc_no_relabeling }) => {
             plan.namespaces.insert(namespace.to_owned());
             plan.hold(hold(world, namespace, Some(&point_name(&point)), now));
             // Until all pods of the namespace are known, nobody knows who holds the target.
@@ -424,7 +431,19 @@ fn answer(
             let holders = Holders { at: now, pods: holding(known.iter(), &target.name, "") };
             let text = text.to_owned();
             let namespace = namespace.to_owned();
-            Ok(Restore { asker, namespace, request, text, target, point, origin, holders, node, spc_no_relabeling })
+            Ok(Restore {
+                asker,
+                namespace,
+                request,
+                text,
+                target,
+                mode,
+                point,
+                origin,
+                holders,
+                node,
+                spc_no_relabeling,
+            })
         }
         Err(Obstacle::Refused(problem)) => Err(refused(problem)),
         Err(Obstacle::Waiting(problem)) => Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem))))),
@@ -464,30 +483,4 @@ pub(super) fn hold(world: &World, namespace: &str, point: Option<&str>, now: Tim
     let until = Span::from_secs(HOLD).after(now);
     let step = Action::Hold { namespace: namespace.to_owned(), snapshot: snapshot.id.clone(), until };
     Hold { step: Some(step), again: None }
-}
-
-/// The pods that mount a PVC and have not ended, but one.
-fn holding<'a>(pods: impl Iterator<Item = &'a Holder>, claim: &str, but: &str) -> Vec<String> {
-    pods.filter(|p| !p.ended && p.id.uid != but && p.claims.iter().any(|c| c == claim))
-        .map(|p| p.id.name.clone())
-        .collect()
-}
-
-/// Tells the restore pods of a namespace who else holds their targets: when that changes, and again before they
-/// would doubt it.
-fn tell(world: &World, namespace: &str, now: Timestamp, plan: &mut Restores) {
-    let Some(pods) = world.holders.get(namespace).filter(|s| s.synced()) else { return };
-    for pod in pods.iter().filter(|p| !p.ended) {
-        let Some(restore) = pod.restore.as_ref().filter(|r| r.instance == world.instance) else { continue };
-        let holders = holding(pods.iter(), &restore.target, &pod.id.uid);
-        let again = restore.told.as_ref().map(|told| Span::from_secs(HOLDERS_STALE / 4).after(told.at));
-        match (again, &restore.told) {
-            (Some(again), Some(told)) if told.pods == holders && now < again => plan.wake_at(again),
-            _ => plan.actions.push(Action::TellHolders {
-                namespace: namespace.to_owned(),
-                pod: pod.id.clone(),
-                holders: Holders { at: now, pods: holders },
-            }),
-        }
-    }
 }

@@ -1,3 +1,4 @@
+mod modes;
 mod repositories;
 
 use std::sync::Arc;

@@ -111,3 +111,67 @@ fn a_restore_pod_of_a_repository_has_the_secret_and_the_command_that_reads_it() 
         assert!(error.contains("the Secret backup-s3 at /secret"), "{error}");
     }
 }
+
+/// F75. A device is pinned as a mount is: which PVC, where, and whether it can be written.
+#[test]
+fn a_pod_has_the_devices_that_were_asked_for_and_no_others() {
+    use Template::{Restore, RestoreJob};
+    let target = "            - name: source\n              devicePath: {{json sourceDir}}\n";
+    let point = "            - name: destination\n              devicePath: {{json destinationDir}}\n";
+    let pod = "            claimName: {{json claim}}\n            readOnly: true\n";
+    let also = format!("{target}            - {{name: tmp, devicePath: /tmp2}}\n");
+    for (template, from, to, why) in [
+        (Restore, target, "", "volumeDevices must be the PVC mypvc at /source"),
+        (RestoreJob, target, "", "volumeDevices must be the PVC mypvc at /source"),
+        (Restore, point, "", "volumeDevices must be the PVC mypvc-20181202 at /destination"),
+        (
+            Restore,
+            "devicePath: {{json sourceDir}}",
+            "devicePath: /dev/sda",
+            "volumeDevices[0].devicePath must be \"/source\", and is \"/dev/sda\"",
+        ),
+        (
+            Restore,
+            "devicePath: {{json destinationDir}}",
+            "devicePath: /source2",
+            "volumeDevices[1].devicePath must be \"/destination\"",
+        ),
+        (
+            Restore,
+            pod,
+            "            claimName: {{json claim}}\n",
+            "persistentVolumeClaim.readOnly must be true, and is missing",
+        ),
+        // The other PVC stands where this one should.
+        (
+            Restore,
+            "claimName: {{json target}}",
+            "claimName: {{json claim}}",
+            "persistentVolumeClaim.readOnly must be true",
+        ),
+        (Restore, "claimName: {{json target}}", "claimName: other", "claimName must be mypvc"),
+        // What is a filesystem is no device, and the other way round.
+        (
+            Restore,
+            "          {{#if block}}\n",
+            "          volumeDevices:\n            - {name: source, devicePath: /source}\n          {{#if false}}\n",
+            "volumeDevices[0].name must be left out",
+        ),
+        (
+            Restore,
+            "            {{#unless block}}\n",
+            "            {{#unless false}}\n",
+            "volumeMounts[0].name must be left out",
+        ),
+        (
+            Restore,
+            "            {{#unless pointBlock}}\n",
+            "            {{#unless false}}\n",
+            "volumeMounts[0].name must be left out",
+        ),
+        (Restore, target, &also, "volumeDevices[1].name must be left out"),
+    ] {
+        let error = refused(template, from, to);
+        assert!(error.contains(why), "{to:?}: {error}");
+    }
+}

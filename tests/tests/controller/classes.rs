@@ -89,8 +89,9 @@ async fn a_volume_that_cannot_be_protected_has_its_reason_until_it_can() -> Resu
     let series = r#"backup_controller_sources{state="unprotected",reason="NotBound"}"#;
     scene.wait("it is counted", async || Ok(controller.metric(series)?.filter(|n| *n >= 1.0))).await?;
     assert_eq!(scene.status(&pending).await?, None);
-    let block = scene.bound(&scene.tenant, NewClaim::new("block").block()).await?;
-    unprotected(&scene, &block, Reason::BlockVolume).await?;
+    let plain = scene.claim(&scene.tenant, NewClaim::new("plain")).await?;
+    let plain = scene.bind_without_csi(&plain).await?;
+    unprotected(&scene, &plain, Reason::NotCsi).await?;
     scene.bind(&pending, None).await?;
     scene.cronjob_of(&pending).await?;
     let status = scene.status_that("protected", &pending, |s| s.protected_since.is_some()).await?;

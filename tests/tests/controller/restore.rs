@@ -171,7 +171,7 @@ async fn a_request_that_cannot_be_met_is_refused_with_what_there_is() -> Result<
         (1, "pvc=data date=20260102", Reason::NoRestorePoint, snapshot.name_any()),
         (2, "pvc=nothing date=latest target=data", Reason::NoRestorePoint, "there is none".to_owned()),
         (3, "pvc=data date=latest target=missing", Reason::TargetNotReady, "no PVC of that name".to_owned()),
-        (4, "pvc=data date=latest target=raw", Reason::TargetNotReady, "raw block".to_owned()),
+        (4, "pvc=data date=latest target=raw", Reason::VolumeModeDiffers, "PVC raw is a raw block volume".to_owned()),
         (5, "pvc=data date=latest from=disk/attic", Reason::NoRestorePoint, "on disk attic".to_owned()),
         (6, "pvc=$(reboot) date=latest", Reason::InvalidRequest, "is not a name".to_owned()),
         (7, "pvc=other-shop/data date=latest target=data", Reason::NotGranted, "other-shop".to_owned()),

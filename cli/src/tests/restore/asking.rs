@@ -30,9 +30,8 @@ fn a_pvc_that_is_gone_needs_another_to_restore_into() {
 #[test]
 fn a_volume_that_cannot_be_written_is_refused_with_why() {
     type Fault = (&'static str, fn(&mut Value));
-    let bad: [Fault; 5] = [
+    let bad: [Fault; 4] = [
         ("being deleted", |c| c["metadata"]["deletionTimestamp"] = json!("2018-12-05T12:00:00Z")),
-        ("raw block", |c| c["spec"]["volumeMode"] = json!("Block")),
         ("only be read", |c| c["spec"]["accessModes"] = json!(["ReadOnlyMany"])),
         ("volume is gone", |c| c["status"]["phase"] = json!("Lost")),
         ("not bound", |c| c["status"]["phase"] = json!("Pending")),

@@ -1,6 +1,7 @@
 //! Restores, against an API server that remembers. What runs in the pod is not here: an exec is refused.
 
 mod asking;
+mod block;
 mod cluster;
 mod new;
 mod repository;

@@ -75,7 +75,7 @@ fn what_the_new_volume_is_like_can_be_said() {
     let problem = refused(restore(&cluster, &["data", DATE, "--to=small", "--size=1Gi", "-y"]));
     assert!(problem.reason == Reason::TargetTooSmall && problem.message.contains("3Gi"), "{problem}");
     for (words, part) in [
-        (&["data", DATE, "--to=new", "--size=5Gi", "-y"][..], "--size and --storage-class are for one that is made"),
+        (&["data", DATE, "--to=new", "--size=5Gi", "-y"][..], "--size, --storage-class and --volume-mode are for one"),
         (&["gone", "--date=20181204", "--to=gone", "-y"], "--storage-class"),
         (&["gone", "--date=20181204", "--from=disk", "--to=gone", "-y"], "--size"),
     ] {
