@@ -214,6 +214,12 @@ impl Claim {
     pub fn held(&self, now: Timestamp) -> bool {
         self.settings.get(names::HOLD).is_some_and(|text| Hold::read(text).holds(now))
     }
+
+    /// The time of the finding that somebody accepts. What is no time accepts nothing.
+    #[must_use]
+    pub fn accepted(&self) -> Option<Timestamp> {
+        self.settings.get(names::ACCEPT_FINDING)?.trim().parse().ok()
+    }
 }
 
 impl From<&PersistentVolumeClaim> for Claim {

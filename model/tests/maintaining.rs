@@ -27,6 +27,8 @@ struct Cluster {
     world: World,
     now: Timestamp,
     status: Status,
+    /// What a person has written down.
+    accepted: &'static str,
 }
 
 fn time(text: &str) -> Timestamp {
@@ -65,7 +67,7 @@ impl Cluster {
         world.apply(Change::SnapshotApi(true));
         let pv = "metadata: {name: pv}\nspec: {csi: {driver: csi.example, volumeHandle: h}}";
         world.apply(Change::Volume(Seen::Put(volume(pv))));
-        let mut cluster = Self { world, now: time("2026-11-20T12:00:00Z"), status: Status::default() };
+        let mut cluster = Self { world, now: time("2026-11-20T12:00:00Z"), status: Status::default(), accepted: "" };
         cluster.record();
         cluster.look();
         cluster
@@ -73,7 +75,7 @@ impl Cluster {
 
     /// Writes the record on the source, as the controller does.
     fn record(&mut self) {
-        let annotations = json!({names::STATUS: self.status.to_text()});
+        let annotations = json!({names::STATUS: self.status.to_text(), names::ACCEPT_FINDING: self.accepted});
         let text = format!(
             "metadata: {{name: data, namespace: shop, uid: '{UID}', annotations: {annotations}}}\n\
              spec: {{storageClassName: fast, volumeName: pv, accessModes: [ReadWriteOnce]}}\n\
@@ -445,6 +447,29 @@ fn nothing_is_forgotten_where_a_verify_found_damage_or_a_drill_a_difference() {
         let due = if task == Task::Drill { "20261129T0600Z" } else { "20261123T0500Z" };
         cluster.done(task, due, &MaintainResult { part, ..ok(task) });
         assert!(tasks(&cluster.at("2026-11-30T02:30:00Z")).contains(&"prune 20261130T0230Z".to_owned()));
+    }
+}
+
+/// Where drills were switched off, none would ever find that all is well again.
+#[test]
+fn a_finding_stays_until_it_is_refuted_or_a_person_accepts_it_by_its_time() {
+    let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
+    cluster.at("2026-11-22T06:00:00Z");
+    cluster.done(Task::Drill, "20261122T0600Z", &bad(Task::Drill, Reason::DrillDiffers));
+    cluster.at("2026-11-29T06:00:00Z");
+    cluster.done(Task::Drill, "20261129T0600Z", &bad(Task::Drill, Reason::DestinationUnreachable));
+    let pruned = |plan: &Plan| tasks(plan).iter().any(|t| t.starts_with("prune"));
+    let plan = cluster.at("2026-11-30T02:30:00Z");
+    assert!(!pruned(&plan), "one that could not be made refutes nothing");
+    let key = names::ACCEPT_FINDING;
+    let told = format!("annotate the PVC with {key}=2026-11-21T02:31:00Z");
+    assert!(notes(&plan).iter().any(|n| n.contains(&told)), "{:?}", notes(&plan));
+    for (day, accepted, goes) in
+        [(1, "true", false), (2, "2026-11-21T02:31:01Z", false), (3, " 2026-11-21T02:31:00Z", true), (4, "", false)]
+    {
+        cluster.accepted = accepted;
+        cluster.record();
+        assert_eq!(pruned(&cluster.at(&format!("2026-12-0{day}T02:30:00Z"))), goes, "{accepted}");
     }
 }
 

@@ -247,6 +247,13 @@ pub(super) fn record(world: &World, status: &mut Status, ends: &[TaskEnd]) {
         *maintenance.newest_mut(*task) = Some(end.clone());
     }
     for (destination, maintenance) in &mut status.maintenance {
+        if let Some(drill) = &maintenance.drill {
+            // One that could not be made says nothing of what was found before.
+            let differs = drill.problem.as_ref().is_some_and(|p| p.reason == Reason::DrillDiffers);
+            if differs || drill.state == TaskState::Done {
+                maintenance.differs = differs.then(|| drill.clone());
+            }
+        }
         let pruned = maintenance.prune.as_ref().map(|p| p.finished);
         if status.copies.get(destination).is_some_and(|c| Some(c.finished) > pruned) {
             maintenance.kept.clear();
@@ -471,17 +478,19 @@ impl<'a> Source<'a> {
         })))
     }
 
-    /// What a damaged repository still has may be all that is left (laws 1 and 3).
+    /// What a damaged repository still has may be all that is left (laws 1 and 3). A finding stays until a task of its
+    /// kind finds nothing there any more; where that may never be, a person goes on in spite of it.
     fn sound(&self, destination: &str) -> Result<(), Problem> {
-        let Some(maintenance) = self.maintenance(destination) else { return Ok(()) };
-        let differs = |d: &&TaskStatus| d.problem.as_ref().is_some_and(|p| p.reason == Reason::DrillDiffers);
-        let found = if let Some(damage) = &maintenance.damage {
-            format!("the verify of {} found damage", damage.finished)
-        } else if let Some(drill) = maintenance.drill.as_ref().filter(differs) {
-            format!("the drill of {} found differences", drill.finished)
-        } else {
-            return Ok(());
-        };
-        Err(Problem::new(Reason::RepositoryDamaged, format!("nothing is forgotten: {found}")))
+        let accepted = self.claim.accepted();
+        let findings = self.maintenance(destination).into_iter().flat_map(Maintenance::findings);
+        let mut open = findings.filter(|(_, found)| !found.is_accepted(accepted));
+        let Some((task, found)) = open.next() else { return Ok(()) };
+        let what = if task == Task::Drill { "differences" } else { "damage" };
+        let (task, at, key) = (task.as_str(), found.finished, names::ACCEPT_FINDING);
+        let message = format!(
+            "nothing is forgotten: the {task} of {at} found {what}; once a {task} finds none prunes go on, or if you \
+             accept it: annotate the PVC with {key}={at}"
+        );
+        Err(Problem::new(Reason::RepositoryDamaged, message))
     }
 }

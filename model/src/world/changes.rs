@@ -258,6 +258,14 @@ impl World {
 
     fn apply_pods(&mut self, seen: Seen<Pod>) -> HashSet<String> {
         let replaced = self.pods.apply(seen);
+        for (old, new) in &replaced {
+            if let Some(old) = old {
+                self.index_pod(old, false);
+            }
+            if let Some(pod) = new.as_ref().and_then(|k| self.pods.items.get(k)).cloned() {
+                self.index_pod(&pod, true);
+            }
+        }
         let jobs: Vec<Key> = replaced
             .iter()
             .filter_map(|(old, new)| old.as_ref().or_else(|| self.pods.items.get(new.as_ref()?)))
@@ -272,6 +280,19 @@ impl World {
             }
         }
         dirty
+    }
+
+    fn index_pod(&mut self, pod: &Pod, there: bool) {
+        let job = (pod.namespace.clone(), pod.job.clone());
+        let pods = self.job_pods.entry(job.clone()).or_default();
+        if there {
+            pods.insert(pod.key());
+        } else {
+            pods.remove(&pod.key());
+        }
+        if pods.is_empty() {
+            self.job_pods.remove(&job);
+        }
     }
 
     fn apply_claims(&mut self, seen: Seen<Claim>) -> HashSet<String> {
