@@ -46,6 +46,8 @@ pub struct Ours {
     pub destination: Option<String>,
     /// The task, if the object is the Job of one, or made for one.
     pub task: Option<Task>,
+    /// For when that task was due, if the object is a promoter that was made again for it.
+    pub due: Option<Run>,
 }
 
 impl Ours {
@@ -65,6 +67,7 @@ impl Ours {
             run: labels.get(names::RUN).and_then(|t| t.parse().ok()),
             destination: text(names::DESTINATION),
             task: labels.get(names::TASK).and_then(|t| Task::parse(t)),
+            due: labels.get(names::DUE).and_then(|t| t.parse().ok()),
         })
     }
 }

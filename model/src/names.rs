@@ -49,6 +49,8 @@ pub const DISK: &str = "disk";
 /// Label on Jobs that care for a destination, and on what they are made from: what they do, a
 /// [`crate::maintain::Task`].
 pub const TASK: &str = "backup-controller.io/task";
+/// Label on a promoter that was made again for a drill: the minute for which that was due.
+pub const DUE: &str = "backup-controller.io/due";
 
 /// Annotation on objects in our own namespace: the namespace of the source.
 pub const SOURCE_NAMESPACE: &str = "backup-controller.io/source-namespace";

@@ -343,6 +343,10 @@ pub struct Maintenance {
     /// The newest drill that found a difference, until one finds none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differs: Option<TaskStatus>,
+    /// Runs whose copy failed, until a prune has marked what they left in the repository: their snapshots, and with
+    /// them the copies' results, may be rotated before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<Run>,
     /// The newest runs in the repository after the newest prune, if that is newer than every copy's result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Run>,

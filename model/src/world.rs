@@ -132,6 +132,8 @@ pub struct World {
     pub holders: HashMap<String, Store<Holder>>,
     /// PVCs that ask for a restore.
     pub(crate) asking: BTreeSet<Key>,
+    /// Promoters that were made again for drills.
+    pub(crate) drill_promoters: BTreeSet<Key>,
     /// Volumes of disks that are lent for restores.
     pub(crate) grants: BTreeSet<String>,
     /// By name of a central promoter in our namespace: its volume.
@@ -174,6 +176,7 @@ impl World {
             restorers: Store::default(),
             holders: HashMap::new(),
             asking: BTreeSet::new(),
+            drill_promoters: BTreeSet::new(),
             grants: BTreeSet::new(),
             central_volumes: HashMap::new(),
             job_pods: HashMap::new(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::ended::{self, Ended};
-use super::{Action, Copy, Plan, central, disk, restore};
+use super::{Action, Copy, Plan, central, disk, drill, restore};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
 use crate::config::{Destination, Store};
@@ -395,7 +395,7 @@ pub fn running(world: &World) -> impl Iterator<Item = Slot> {
         let breaker = slot.breaker.clone().filter(|_| ours.component == Component::Copy);
         Some(Slot { breaker, ..slot })
     });
-    jobs.chain(central::preparing(world))
+    jobs.chain(central::preparing(world)).chain(drill::preparing(world))
 }
 
 /// Whether a copy has its result, or nothing is left that it could be written on.

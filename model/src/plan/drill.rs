@@ -1,11 +1,15 @@
 //! What a drill needs: a copy, the snapshot that it was made from, and that snapshot's promoter.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{self, RunView};
-use super::{Action, Part, Plan, Promote, central, disk, restore};
+use super::{Action, Part, Plan, Promote, central, disk, maintain, restore};
+use crate::admit::Slot;
 use crate::config::{self, Destination, Sample, Scratch};
-use crate::facts::{Claim, ClaimPhase, Job, VolumeMode};
+use crate::facts::{Claim, ClaimPhase, Job, Ours, VolumeMode};
+use crate::maintain::Task;
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::CopyState;
@@ -66,20 +70,24 @@ impl Ask<'_> {
         if self.destination.is_central() {
             return self.central(rules, &runs, plan);
         }
-        // Without one the drill is done when there is one.
-        let Some(view) = runs.iter().rev().find(|v| self.fits(v)) else { return Ok(Step::Wait) };
+        // The one that a promoter was made for, or else the newest. Without one the drill is done when there is one.
+        let made = |v: &&RunView<'_>| v.promoter.is_some_and(|p| is_prepared(self.world, p).is_some());
+        let fit: Vec<&RunView<'_>> = runs.iter().rev().filter(|v| self.fits(v)).collect();
+        let Some(view) = fit.iter().copied().find(made).or(fit.first().copied()) else { return Ok(Step::Wait) };
+        // Before a promoter is made that would wait for it.
+        let disk = match self.destination.restic() {
+            Some(_) => None,
+            None => match disk::ready(self.world, self.destination, &self.claim.namespace, self.now, plan) {
+                Ok(disk) => Some(disk),
+                Err(_) => return Ok(Step::Wait),
+            },
+        };
         let promoter = match self.promoter(view, plan)? {
             Ok(promoter) => promoter,
             Err(before) => return Ok(before),
         };
-        let node = if self.destination.restic().is_some() {
-            None
-        } else {
-            let Ok(disk) = disk::ready(self.world, self.destination, &self.claim.namespace, self.now, plan) else {
-                return Ok(Step::Wait);
-            };
-            copy::common_nodes(self.world, promoter, disk).map_err(|m| Problem::new(Reason::NodeConflict, m))?
-        };
+        let nodes = disk.map_or(Ok(None), |disk| copy::common_nodes(self.world, promoter, disk));
+        let node = nodes.map_err(|m| Problem::new(Reason::NodeConflict, m))?;
         Ok(Step::Start(self.drill(rules, view, promoter.id.name.clone(), promoter.mode), node))
     }
 
@@ -163,6 +171,7 @@ impl Ask<'_> {
             }
             return Ok(Err(Step::First(Action::Promote(Box::new(Promote {
                 asker: None,
+                drill: Some((self.destination.name.clone(), self.due.clone())),
                 source: self.claim.source(),
                 run: view.run.clone(),
                 snapshot: snapshot.id.name.clone(),
@@ -192,6 +201,47 @@ impl Ask<'_> {
             }
         }
     }
+}
+
+/// The destination of the drill that a promoter was made again for, and for when that was due, as long as it has neither
+/// its Job nor its end: a clone may cost as much as the drill itself, so it takes the drill's slot.
+fn is_prepared<'a>(world: &'a World, promoter: &'a Claim) -> Option<(&'a Destination, &'a Run)> {
+    let ours = promoter.ours.as_ref().filter(|o| o.instance == world.instance && o.component == Component::Promoter)?;
+    let (due, name) = (ours.due.as_ref()?, ours.destination.as_ref()?);
+    let destination = world.config.destination(name).filter(|d| !d.is_central() && maintain::is_drilled(d))?;
+    let source = world.claim_of(&ours.source_uid).filter(|c| c.namespace == promoter.namespace)?;
+    let status = source.status.as_ref().filter(|s| s.instance == world.instance && s.protected_since.is_some())?;
+    let maintenance = status.maintenance.get(name).filter(|m| m.since.is_some())?;
+    let ended = maintenance.drill.as_ref().is_some_and(|newest| newest.due >= *due);
+    let jobs = world.belongings(&ours.source_uid).into_iter().flat_map(|b| &b.jobs);
+    let is_drill = |o: &Ours| o.task == Some(Task::Drill) && o.destination.as_ref() == Some(name);
+    let started = |j: &Job| j.namespace == promoter.namespace && j.ours.as_ref().is_some_and(is_drill);
+    let started = jobs.filter_map(|(n, j)| world.jobs.get(n, j)).any(started);
+    (!promoter.terminating && !ended && !started).then_some((destination, due))
+}
+
+/// For when a drill of a source was due whose promoter was made again, and that has neither its Job nor its end.
+pub(super) fn prepared(world: &World, uid: &str, destination: &str) -> Option<Run> {
+    let promoters = world.belongings(uid).into_iter().flat_map(|b| &b.promoters);
+    let mut promoters = promoters.filter(|key| world.drill_promoters.contains(*key));
+    promoters.find_map(|(namespace, name)| {
+        let (its, due) = is_prepared(world, world.claims.get(namespace, name)?)?;
+        (its.name == destination).then(|| due.clone())
+    })
+}
+
+/// What drills occupy whose promoter was made again and that have no Job yet: one slot for each.
+pub(super) fn preparing(world: &World) -> impl Iterator<Item = Slot> {
+    let promoters = world.drill_promoters.iter().filter_map(|(namespace, name)| world.claims.get(namespace, name));
+    let drills: BTreeSet<(&str, &str, &str)> = promoters
+        .filter_map(|p| Some((p.namespace.as_str(), p.ours.as_ref()?.source_uid.as_str(), is_prepared(world, p)?.0)))
+        .map(|(namespace, uid, destination)| (namespace, uid, destination.name.as_str()))
+        .collect();
+    drills.into_iter().filter_map(|(namespace, uid, destination)| {
+        // A drill says nothing about the destination: it takes no copy's try.
+        let slot = copy::slot(world.config.destination(destination)?, namespace, uid, None);
+        Some(Slot { breaker: None, ..slot })
+    })
 }
 
 /// Sees that what a drill compares with is not rotated away between two tries of its Job.

@@ -4,6 +4,8 @@
 //! copy: what was missed is done once. One that has to wait is done later. There is never more than one Job of a task:
 //! it bears the minute in its name, and goes once its end is in the source's record.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{self, RunView};
@@ -21,6 +23,9 @@ use crate::retention::Retention;
 use crate::schedule::{Schedule, Zone};
 use crate::select::Protection;
 use crate::world::World;
+
+/// How many runs whose copy failed are remembered for the next prune: of an outage of days, the newest.
+const FAILED: usize = 64;
 
 /// A task that can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +156,7 @@ pub(super) fn drills_on(
     let open = status
         .and_then(|s| s.maintenance.get(destination))
         .is_some_and(|m| m.since.is_some() && !m.drill.as_ref().is_some_and(|newest| has_ended(newest, due, now)));
-    let drilled = |d: &Destination| d.is_central() && schedules(d).any(|(task, _)| task == Task::Drill);
+    let drilled = |d: &Destination| d.is_central() && is_drilled(d);
     open && world.config.destination(destination).is_some_and(drilled)
         && protection.is_some_and(|p| p.destinations.iter().any(|d| d == destination))
 }
@@ -198,6 +203,11 @@ fn schedules(destination: &Destination) -> impl Iterator<Item = (Task, &str)> {
     all.into_iter().flatten().filter(|(_, schedule)| *schedule != Times::NEVER)
 }
 
+/// Whether the copies of a destination are drilled.
+pub(super) fn is_drilled(destination: &Destination) -> bool {
+    schedules(destination).any(|(task, _)| task == Task::Drill)
+}
+
 fn destination_of(job: &Job) -> Option<&String> {
     job.ours.as_ref()?.destination.as_ref()
 }
@@ -220,7 +230,7 @@ fn found_damage(status: &TaskStatus) -> bool {
 }
 
 /// Puts the ends of tasks into a record; and what follows from its copies.
-pub(super) fn record(world: &World, status: &mut Status, ends: &[TaskEnd]) {
+pub(super) fn record(world: &World, runs: &[RunView<'_>], status: &mut Status, ends: &[TaskEnd]) {
     let cared_for = |name: &String| world.config.destination(name).is_some_and(|d| schedules(d).next().is_some());
     let copied = status.copies.iter().filter(|(name, c)| c.state == CopyState::Complete && cared_for(name));
     for (destination, copy) in copied {
@@ -231,6 +241,8 @@ pub(super) fn record(world: &World, status: &mut Status, ends: &[TaskEnd]) {
         let maintenance = status.maintenance.entry(destination.clone()).or_default();
         if *task == Task::Prune && end.state == TaskState::Done {
             maintenance.kept.clone_from(kept);
+            // It was told of them, and no copy ran beside it.
+            maintenance.failed.clear();
         }
         if *task == Task::Drill && end.state == TaskState::Done {
             maintenance.proven = Some(end.clone());
@@ -247,6 +259,16 @@ pub(super) fn record(world: &World, status: &mut Status, ends: &[TaskEnd]) {
         *maintenance.newest_mut(*task) = Some(end.clone());
     }
     for (destination, maintenance) in &mut status.maintenance {
+        let pruned = |d: &Destination| schedules(d).any(|(task, _)| task == Task::Prune);
+        if world.config.destination(destination).is_some_and(pruned) {
+            let failed = |c: &CopyResult| c.state == CopyState::Failed;
+            let failed = runs.iter().filter(|r| r.snapshot.copies.get(destination).is_some_and(failed));
+            maintenance.failed.extend(failed.map(|r| r.run.clone()));
+            maintenance.failed.sort();
+            maintenance.failed.dedup();
+            let over = maintenance.failed.len().saturating_sub(FAILED);
+            maintenance.failed.drain(..over);
+        }
         if let Some(drill) = &maintenance.drill {
             // One that could not be made says nothing of what was found before.
             let differs = drill.problem.as_ref().is_some_and(|p| p.reason == Reason::DrillDiffers);
@@ -332,10 +354,17 @@ impl<'a> Source<'a> {
         (task == Task::Verify).then(|| next_part(newest))
     }
 
-    /// For when a central drill was due that has begun and has not ended.
+    /// For when a drill was due for which something is made already, and that has neither its Job nor its end: it has
+    /// its slot.
     fn begun(&self, task: Task, destination: &Destination) -> Option<Run> {
         let (world, uid) = (self.world, &self.claim.id.uid);
-        let mut drills = central::drills(world, uid, &destination.name).filter(|_| task == Task::Drill);
+        if task != Task::Drill {
+            return None;
+        }
+        if !destination.is_central() {
+            return drill::prepared(world, uid, &destination.name);
+        }
+        let mut drills = central::drills(world, uid, &destination.name);
         let goes_on = |due: &Run| drills_on(world, uid, self.protection, &destination.name, due, self.now);
         drills.find_map(|(_, due)| goes_on(due).then(|| due.clone()))
     }
@@ -384,9 +413,10 @@ impl<'a> Source<'a> {
         // The copies say so.
         let at = if destination.is_central() { &world.namespace } else { &source.namespace };
         let cut_off = destination.restic().is_some() && copy::online(world, at).is_err();
-        // What has begun has its slot, and holds up a copy for as long as it takes.
+        // What has begun in our own namespace has its slot, and holds up a copy for as long as it takes.
         let begun = self.begun(task, destination).is_some();
-        if namespace.is_none_or(|n| n.terminating) || ((read || cut_off) && !begun) {
+        let goes_on = begun && destination.is_central();
+        if namespace.is_none_or(|n| n.terminating) || ((read || cut_off) && !goes_on) {
             return Ok(());
         }
         // A restic pod reads its Secret as root, a drill's keeps owners.
@@ -408,11 +438,11 @@ impl<'a> Source<'a> {
                 let ask = drill::Ask { world, claim: self.claim, destination, protection, due, now: self.now };
                 match ask.resolve(plan)? {
                     drill::Step::Wait => return Ok(()),
-                    drill::Step::First(action) => {
+                    drill::Step::First(action) if !begun => {
                         plan.ready.push((self.waiting(destination, due, None), action));
                         return Ok(());
                     }
-                    drill::Step::Then(action) => {
+                    drill::Step::First(action) | drill::Step::Then(action) => {
                         plan.actions.push(action);
                         return Ok(());
                     }
@@ -466,7 +496,9 @@ impl<'a> Source<'a> {
         let unchanged = held.iter().filter_map(&copied).filter(|c| c.unchanged);
         let poor = |c: &CopyResult| matches!(c.state, CopyState::Incomplete | CopyState::Failed);
         let incomplete = runs.iter().filter(|r| copied(r).is_some_and(poor)).map(|r| r.run.clone());
-        let last = self.maintenance(&destination.name).and_then(|m| m.prune.as_ref());
+        let maintenance = self.maintenance(&destination.name);
+        let last = maintenance.and_then(|m| m.prune.as_ref());
+        let failed = maintenance.into_iter().flat_map(|m| m.failed.iter().cloned());
         Ok(Some(Work::Prune(Prune {
             retention,
             zone: protection.zone.clone(),
@@ -474,7 +506,7 @@ impl<'a> Source<'a> {
             since: last.map(|p| p.due.clone().min(due.clone())),
             holds,
             hold_snapshots: unchanged.filter_map(|c| c.snapshot.clone()).collect(),
-            incomplete: incomplete.collect(),
+            incomplete: incomplete.chain(failed).collect::<BTreeSet<_>>().into_iter().collect(),
         })))
     }
 

@@ -318,6 +318,12 @@ impl World {
         } else {
             self.asking.remove(&key);
         }
+        let ours = self.ours(claim.ours.as_ref());
+        if there && ours.is_some_and(|o| o.component == Component::Promoter && o.due.is_some()) {
+            self.drill_promoters.insert(key.clone());
+        } else {
+            self.drill_promoters.remove(&key);
+        }
         match self.ours(claim.ours.as_ref()).map(|o| (o.component, o.source_uid.clone())) {
             Some((Component::Promoter, uid)) => {
                 self.index(&uid, &key, there, |b| &mut b.promoters);
