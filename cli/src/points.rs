@@ -2,7 +2,7 @@
 
 use model::Timestamp;
 use model::copies::point_state;
-use model::facts::{Claim, Snapshot, VolumeMode};
+use model::facts::{Claim, Journal, Snapshot, VolumeMode};
 use model::hold::Hold;
 use model::names::{self, Component, Run, label_value};
 use model::record::{CopyResult, CopyState};
@@ -43,6 +43,9 @@ pub(crate) struct Point {
     /// When the hold ends; nothing: when somebody takes it away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) held_until: Option<Timestamp>,
+    /// Whether the journal was passed over when it was mounted: the last writes may be missing.
+    #[serde(skip_serializing_if = "Journal::is_replayed")]
+    pub(crate) journal: Journal,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) files: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +77,7 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
         mount: None,
         held: false,
         held_until: None,
+        journal: Journal::Replayed,
         files: None,
         bytes: None,
         gone,
@@ -95,6 +99,8 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
                 let copy = snapshot.copies.values().find(|c| c.files > 0);
                 (row.files, row.bytes) = (copy.map(|c| c.files), copy.map(|c| c.bytes));
             }
+            let promoted = promoter.as_ref().and_then(|p| world.claims.get(namespace, p));
+            row.journal = promoted.map(Claim::journal).unwrap_or_default();
             row.mount = promoter;
             row.snapshot = Some(name);
         }
@@ -133,7 +139,7 @@ impl Point {
             CopyState::Incomplete => Some("Incomplete"),
             CopyState::Failed | CopyState::Superseded => None,
         };
-        (self.files, self.bytes) = (Some(copy.files), Some(copy.bytes));
+        (self.files, self.bytes, self.journal) = (Some(copy.files), Some(copy.bytes), copy.journal);
     }
 }
 

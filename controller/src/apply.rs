@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use templates::{CopyJob, RenderError};
 
 use crate::settings::Settings;
-use crate::{central, restore};
+use crate::{central, lend, mounts, restore};
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
@@ -112,12 +112,17 @@ impl Applier {
                 let text = serde_json::to_string(&LostCopy { lost: job.clone() }).unwrap_or_default();
                 self.mark_snapshot(namespace, snapshot, destination, &text).await.map(Some)
             }
+            Action::AskMounts { namespace, pod, uid } => Ok(Some(mounts::ask(&self.client, namespace, pod, uid).await)),
             Action::DeleteJob { namespace, id } => {
                 api::delete::<Job>(&self.client, namespace, id, false).await?;
                 Ok(None)
             }
             Action::WriteStatus { source, status, notes, .. } => {
                 self.write_status(source, status, notes).await.map(Some)
+            }
+            Action::TakeBack(loan) => {
+                lend::take_back(&self.client, &settings.install.namespace, loan).await?;
+                Ok(None)
             }
             restores => self.restore(restores, settings).await.map(Some),
         }
@@ -133,7 +138,6 @@ impl Applier {
                 restore::record(client, settings, asker, namespace, record, *stop).await
             }
             Action::TellHolders { namespace, pod, holders } => restore::holders(client, namespace, pod, holders).await,
-            Action::TakeBack(volume) => restore::take_back(client, volume).await,
             Action::Hold { namespace, snapshot, until } => restore::hold(client, namespace, snapshot, *until).await,
             other => unreachable!("{} is taken above", other.name()),
         }
@@ -221,6 +225,7 @@ impl Applier {
                 mode: copy.mode,
                 retention: copy.retention.as_ref(),
                 zone: &copy.zone,
+                journal: copy.journal,
                 accept_empty: copy.accept_empty,
                 spc_no_relabeling: copy.spc_no_relabeling,
                 options: &copy.options,

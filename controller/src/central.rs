@@ -48,6 +48,7 @@ pub(crate) async fn make(applier: &Applier, settings: &Settings, part: &Central)
                 storage_class: &part.storage_class,
                 read_only: part.read_only,
                 mode: part.mode,
+                journal: part.journal,
                 annotations: &part.annotations,
             };
             let made: PersistentVolumeClaim =

@@ -2,23 +2,23 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::{Api, Client};
 use model::Timestamp;
-use model::config::Store;
 use model::facts::{self, Identity};
 use model::hold::Hold;
 use model::names;
-use model::plan::{Asker, Lender, Note, Origin, Promote, Restore};
+use model::plan::{Asker, Note, Origin, Promote, Restore};
 use model::record::{Holders, RestoreRecord, RestoreState};
 use model::restore::{Place, RestorePoint};
 use model::snapshot::VolumeSnapshot;
 use model::world::{Change, Seen};
 use serde::Serialize;
 use serde_json::json;
-use templates::{Grant, Medium, Promoter, Repository, RestoreFrom, RestorePod};
+use templates::{Promoter, Repository, RestoreFrom, RestorePod};
 
 use crate::apply::{Refusal, annotation, configured, publish};
+use crate::lend;
 use crate::settings::Settings;
 
 /// One field manager for the pod, one for what is written down: applying one must not take the other away.
@@ -39,6 +39,7 @@ pub(crate) async fn promote(client: &Client, settings: &Settings, promote: &Prom
         storage_class: &promote.storage_class,
         read_only: promote.read_only,
         mode: promote.mode,
+        journal: promote.journal,
         annotations: &promote.annotations,
     };
     let object = match &promote.drill {
@@ -71,60 +72,24 @@ pub(crate) async fn prepare(client: &Client, settings: &Settings, restore: &Rest
     Ok(Change::Restorer(Seen::Put(facts::Restorer::from(&written))))
 }
 
-/// Creates the Job that restores.
+/// Creates the Job that restores, and before it what lends it the target.
 pub(crate) async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
+    if let Origin::Central { volume, .. } = &restore.origin
+        && let Err(problem) = lend::lend(client, settings, restore, volume).await?
+    {
+        let (state, problem) = (RestoreState::Refused, Some(problem));
+        let refused = RestoreRecord { state, problem, ..restore.record() };
+        return record(client, settings, &restore.asker, &restore.namespace, &refused, false).await;
+    }
     let job = with_pod(settings, restore, &restore.record(), &restore.job(), |pod| {
         settings.templates.restore_job(&settings.install, &settings.config, pod)
     })?;
     let made: Job = api::ensure(client, &job).await?;
-    if let Origin::Lent { lender, .. } = &restore.origin {
-        lend(client, settings, restore, lender, made.metadata.uid.as_deref().unwrap_or_default()).await?;
+    if let Some(lender) = restore.origin.lender() {
+        lend::disk(client, settings, restore, lender, made.metadata.uid.as_deref().unwrap_or_default()).await?;
     }
     tracing::info!(namespace = restore.namespace, pvc = restore.target.name, request = restore.text, "restore started");
     Ok(Change::Job(Seen::Put(facts::Job::from(&made))))
-}
-
-/// Makes the volume and the claim through which the Job reads another namespace's disk. The claim goes with the Job,
-/// and the volume when the restore has ended.
-async fn lend(
-    client: &Client,
-    settings: &Settings,
-    restore: &Restore,
-    lender: &Lender,
-    job: &str,
-) -> Result<(), Refusal> {
-    let destination = configured(settings, &lender.destination)?;
-    let (source, name) = (restore.source(), restore.job());
-    let (csi, affinity);
-    let (size, medium) = match &destination.store {
-        Store::HostPath(host) => {
-            (host.size.as_str(), Medium::Host { path: &host.path, node_selector: &host.node_selector })
-        }
-        Store::Claim(claim) => {
-            let volumes: Api<PersistentVolume> = Api::all(client.clone());
-            let what = || format!("get persistentvolumes {}", lender.volume);
-            let spec = api::bounded(what, volumes.get(&lender.volume)).await?.spec.unwrap_or_default();
-            csi = serde_json::to_value(spec.csi).unwrap_or_default();
-            affinity = serde_json::to_value(spec.node_affinity).unwrap_or_default();
-            (claim.size.as_str(), Medium::Csi { source: &csi, node_affinity: &affinity })
-        }
-        // The plan lends disks alone.
-        Store::Restic(_) => return Ok(()),
-    };
-    let instance = &settings.install.instance;
-    let grant = Grant { instance, namespace: &restore.namespace, claim: &name, source: &source, size, medium };
-    let volume = settings.templates.grant_volume(&grant)?;
-    let mut claim = settings.templates.grant_claim(&grant)?;
-    claim["metadata"]["ownerReferences"] = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job}]);
-    api::ensure::<PersistentVolume>(client, &volume).await?;
-    api::ensure::<PersistentVolumeClaim>(client, &claim).await?;
-    Ok(())
-}
-
-/// Deletes a volume that was lent. Its reclaim policy is Retain: the disk stays as it is.
-pub(crate) async fn take_back(client: &Client, volume: &Identity) -> Result<Change, Refusal> {
-    api::delete::<PersistentVolume>(client, "", volume, false).await?;
-    Ok(Change::Volume(Seen::Gone((String::new(), volume.name.clone()), volume.uid.clone())))
 }
 
 fn with_pod<T>(
@@ -136,21 +101,28 @@ fn with_pod<T>(
 ) -> Result<T, Refusal> {
     let (source, job) = (restore.source(), restore.job());
     let repository;
+    let lent = matches!(restore.origin, Origin::Central { .. });
+    let (namespace, target) =
+        if lent { (&settings.install.namespace, &job) } else { (&restore.namespace, &restore.target.name) };
     let from = match &restore.origin {
         Origin::Claim { name, folder } => RestoreFrom::Claim { name, folder: folder.as_deref() },
         Origin::Lent { folder, .. } => RestoreFrom::Claim { name: &job, folder: Some(folder) },
-        Origin::Repository { options, secret } => {
+        Origin::Repository { options, secret, .. } | Origin::Central { options, secret, .. } => {
             let destination = configured(settings, restore.point.destination().unwrap_or_default())?;
             let reached =
                 Repository::new(&settings.install.namespace, destination, &source, options, secret.as_deref());
             let reached = reached.ok_or_else(|| Refusal::NoDestination(destination.name.clone()))?;
             // The Secret is that of the pod's own namespace, also where the source is another's.
-            repository = Repository { namespace: &restore.namespace, ..reached };
+            let reached = Repository { namespace, ..reached };
+            repository = match restore.origin.lender() {
+                Some(lender) => reached.lent(&job, lender.whole),
+                None => reached,
+            };
             RestoreFrom::Repository { repository: &repository, snapshot: restic_snapshot(&restore.point) }
         }
     };
     Ok(render(&RestorePod {
-        namespace: &restore.namespace,
+        namespace,
         name,
         request: &restore.text,
         status: &text(record),
@@ -158,7 +130,8 @@ fn with_pod<T>(
         source: &source,
         run: &restore.point.run,
         destination: restore.point.destination(),
-        target: &restore.target.name,
+        target,
+        lent: lent.then_some(&restore.target),
         mode: restore.mode,
         from,
         node: restore.node.as_deref(),

@@ -13,6 +13,7 @@ use crate::outcome::{Exit, Outcome, TerminationLog};
 
 mod child;
 mod copy;
+mod device;
 mod drill;
 mod idle;
 mod keep;

@@ -5,6 +5,7 @@
 mod central;
 mod classes;
 mod labels;
+mod mounts;
 mod nodes;
 mod restore;
 mod work;
@@ -23,8 +24,9 @@ use crate::record::{CopyResult, LostCopy, RestoreRecord, Status};
 use crate::snapshot::VolumeSnapshot;
 
 pub use central::Content;
-pub use classes::{SnapshotClass, StorageClass};
+pub use classes::{Journal, SnapshotClass, StorageClass};
 pub use labels::Labels;
+pub use mounts::MountFailure;
 pub use nodes::{Node, NodeRequirement, NodeTerm, node_terms};
 pub use restore::{Holder, RestorePod, Restorer};
 pub use work::{CronJob, Job, JobState, Pod};
@@ -166,6 +168,16 @@ impl VolumeMode {
     pub fn is_block(self) -> bool {
         self == Self::Block
     }
+
+    /// How much of it there is, in words: `3043 entries, 1.2Mi`, or `1 device, 20Gi`.
+    #[must_use]
+    pub fn amount(self, count: u64, what: &str, bytes: u64) -> String {
+        let size = quantity::human(bytes);
+        match self {
+            Self::Filesystem => format!("{count} {what}, {size}"),
+            Self::Block => format!("1 device, {size}"),
+        }
+    }
 }
 
 /// A PersistentVolumeClaim.
@@ -210,6 +222,12 @@ impl Claim {
     #[must_use]
     pub fn source(&self) -> SourceId {
         SourceId { namespace: self.namespace.clone(), name: self.id.name.clone(), uid: self.id.uid.clone() }
+    }
+
+    /// Of a promoter: how its filesystem's journal is mounted, as it was made for.
+    #[must_use]
+    pub fn journal(&self) -> Journal {
+        self.settings.get(names::JOURNAL).and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 
     /// Whether it is held at the time `now`.
@@ -382,6 +400,12 @@ pub struct Volume {
     pub central: Option<Box<(String, String)>>,
     /// Our labels, if it has them.
     pub ours: Option<Box<Ours>>,
+    /// The UID of the PVC whose volume it lends to a restore.
+    pub lends: Option<Box<str>>,
+    /// Whether its claim is gone: no other can have it.
+    pub released: bool,
+    /// Whether it is being deleted.
+    pub terminating: bool,
 }
 
 impl From<&PersistentVolume> for Volume {
@@ -400,6 +424,9 @@ impl From<&PersistentVolume> for Volume {
                 .filter(|(_, name)| name.starts_with(names::CENTRAL_PREFIX))
                 .map(Box::new),
             ours: Ours::read(&pv.metadata).map(Box::new),
+            lends: pv.metadata.labels.as_ref().and_then(|l| l.get(names::TARGET_UID)).map(|uid| uid.as_str().into()),
+            released: pv.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Released")),
+            terminating: pv.metadata.deletion_timestamp.is_some(),
         }
     }
 }

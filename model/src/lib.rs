@@ -16,6 +16,7 @@ pub mod facts;
 pub mod forget;
 pub mod handle;
 pub mod hold;
+pub mod lend;
 pub mod maintain;
 pub mod names;
 pub mod options;

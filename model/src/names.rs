@@ -11,7 +11,7 @@ use k8s_openapi::jiff::{Timestamp, civil, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Destination, Store};
+use crate::config::{Destination, Disk, Restic};
 use crate::maintain::Task;
 use crate::schedule::Zone;
 
@@ -37,13 +37,21 @@ pub const SOURCE_UID: &str = "backup-controller.io/source-uid";
 pub const RUN: &str = "backup-controller.io/run";
 /// Label: what an object is for, a [`Component`].
 pub const COMPONENT: &str = "backup-controller.io/component";
+/// Label on what lends the volume of a PVC to a restore in our own namespace, and on that restore: the PVC's UID.
+pub const TARGET_UID: &str = "backup-controller.io/target-uid";
+/// Annotation on the same: the PVC's namespace.
+pub const TARGET_NAMESPACE: &str = "backup-controller.io/target-namespace";
+/// Annotation on the same: the PVC's name.
+pub const TARGET_NAME: &str = "backup-controller.io/target-name";
 /// Label on copy Jobs: the destination.
 pub const DESTINATION: &str = "backup-controller.io/destination";
-/// Label on pods that need the network, and on their Jobs: the destination's type, `restic`. On the `NetworkPolicy`
-/// that leaves them out: `disk`.
+/// Label on pods that need a repository's Secret, and on their Jobs: the destination's type. On the `NetworkPolicy` that
+/// leaves those out that need the network: `disk`.
 pub const DESTINATION_TYPE: &str = "backup-controller.io/destination-type";
-/// The value of [`DESTINATION_TYPE`] for restic repositories.
+/// The value of [`DESTINATION_TYPE`] for restic repositories that are reached over the network.
 pub const RESTIC: &str = "restic";
+/// The value of [`DESTINATION_TYPE`] for restic repositories on a disk.
+pub const RESTIC_ON_DISK: &str = "restic-on-disk";
 /// The value of [`DESTINATION_TYPE`] for disks.
 pub const DISK: &str = "disk";
 /// Label on Jobs that care for a destination, and on what they are made from: what they do, a
@@ -141,6 +149,9 @@ pub enum Component {
     Policy,
     /// The volume, and the PVC, through which a restore reads the disk of another namespace.
     Grant,
+    /// The volume, and the PVC in the controller's namespace, through which a restore from a central destination writes
+    /// its target.
+    Target,
     /// The Job and pods that prune, verify or drill what lies at a destination.
     Maintain,
     /// The snapshot's second content, the snapshot and the PVC in the controller's namespace from which a central
@@ -162,6 +173,7 @@ impl Component {
             Self::Restore => "restore",
             Self::Policy => "policy",
             Self::Grant => "grant",
+            Self::Target => "target",
             Self::Maintain => "maintain",
             Self::Central => "central",
         }
@@ -170,8 +182,10 @@ impl Component {
     /// Reads a label's value.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        use Component::{Central, Copy, Disk, Grant, Keeper, Maintain, Policy, Promoter, Restore, Snapshot, Sweep};
-        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant, Policy, Maintain, Central]
+        use Component::{
+            Central, Copy, Disk, Grant, Keeper, Maintain, Policy, Promoter, Restore, Snapshot, Sweep, Target,
+        };
+        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant, Target, Policy, Maintain, Central]
             .into_iter()
             .find(|c| c.as_str() == text)
     }
@@ -410,6 +424,19 @@ pub fn grant_volume(instance: &str, namespace: &str, claim: &str) -> String {
     format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{namespace}/{claim}"), 12))
 }
 
+/// The PV that lends a target to the restore Job of that name in the controller's namespace; the PVC there has the
+/// Job's name. PVs have no namespace, so the instance is in it.
+#[must_use]
+pub fn lent_volume(instance: &str, job: &str) -> String {
+    format!("{instance}-{job}")
+}
+
+/// The restore Job for which such a PV is; `None` for a name that is none of ours.
+#[must_use]
+pub fn lent_job<'a>(instance: &str, volume: &'a str) -> Option<&'a str> {
+    volume.strip_prefix(instance)?.strip_prefix('-')
+}
+
 /// The Deployment and ConfigMap of a restore that a person asks for; `token` tells one try from another. It is a
 /// label's value too.
 #[must_use]
@@ -418,7 +445,7 @@ pub fn restore_pod(pvc: &str, token: &str) -> String {
     format!("restore-{}-{token}", cut(&readable, 36))
 }
 
-/// The folder of a source's dated trees, below a disk's root. On a host's disk the root is the namespace's folder
+/// The folder of a source's dated trees or of its repository, below a disk's root. On a host's disk the root is the namespace's folder
 /// already.
 #[must_use]
 pub fn shelf(host_disk: bool, namespace: &str, pvc: &str, uid: &str) -> String {
@@ -445,14 +472,19 @@ pub fn host_disk_claim(destination: &str) -> String {
     format!("backup-disk-{destination}")
 }
 
-/// The PVC through which a tenant's namespace reaches a disk; a repository is reached over the network.
+/// The PVC through which a tenant's namespace reaches a destination's disk; without one it is reached over the network.
 #[must_use]
 pub fn disk_claim(destination: &Destination) -> Option<String> {
-    match &destination.store {
-        Store::Claim(claim) => Some(claim.name.clone()),
-        Store::HostPath(_) => Some(host_disk_claim(&destination.name)),
-        Store::Restic(_) => None,
-    }
+    Some(match destination.disk()? {
+        Disk::Claim(claim) => claim.name.clone(),
+        Disk::HostPath(_) => host_disk_claim(&destination.name),
+    })
+}
+
+/// The value of [`DESTINATION_TYPE`] on the pods of a restic repository.
+#[must_use]
+pub fn restic_type(restic: &Restic) -> &'static str {
+    if restic.disk.is_some() { RESTIC_ON_DISK } else { RESTIC }
 }
 
 /// An Event about an object: the moment tells it from others.

@@ -66,6 +66,8 @@ reasons! {
     WrongSnapshotClass => "name a VolumeSnapshotClass that exists and has the volume's driver",
     /// The promoter's StorageClass does not exist or is another driver's (F22).
     WrongStorageClass => "name a StorageClass that exists and has the volume's driver in classes.<class>.storageClass",
+    /// A StorageClass mounts without a journal what is written.
+    UnsafeMountOptions => "take noload and norecovery out of the mountOptions of the StorageClass and of its PersistentVolumes: only read-only promoters may do without a journal, by a class of their own",
     /// An annotation cannot be read (F73, F76).
     InvalidSetting => "correct the annotation; until then what was in force before stays in force",
     /// A destination that is not configured, or that tenants may not choose.
@@ -98,6 +100,10 @@ reasons! {
     JobFailed => "look at the pod's log and events: kubectl logs, kubectl describe pod",
     /// The pod's image cannot be pulled or its container not be made (F38).
     PodNotStarted => "look at the pod's events; image, pull secret and mounts must be right",
+    /// A node cannot mount the pod's volumes (F38).
+    MountFailed => "look at what the message quotes, and at the log of the CSI driver on that node",
+    /// A read-only promoter has a journal that was not replayed, and is mounted without noload.
+    NeedsNoload => "name a StorageClass with mountOptions [noload] (xfs: [norecovery, nouuid]) in classes.<class>.storageClass, with readOnly: true; or set readOnly: false: a clone replays its journal",
     /// The copy's deadline passed.
     DeadlineExceeded => "raise deadlines.copy, or split the volume",
     /// The API server did not answer.
@@ -188,6 +194,8 @@ reasons! {
     AmbiguousRestorePoint => "choose by time, run or destination: date=YYYYMMDD-HHMM, date=20181202T0000Z, from=NAME",
     /// What is asked for needs a grant of the administrator.
     NotGranted => "ask the administrator for a line in restores.grants of the configuration",
+    /// A restore that only the controller can do, asked for by a Deployment.
+    AskByAnnotation => "annotate the PVC that is to be written with backup-controller.io/restore-from; kubectl backup restore does so by itself",
     /// The PVC that is to be written is not there or not bound.
     TargetNotReady => "create the PVC that is to be written, or name another one",
     /// Another pod holds the volume that is to be written.

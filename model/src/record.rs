@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Journal;
 use crate::maintain::{Part, Task, TaskState};
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
@@ -73,6 +74,9 @@ pub struct CopyResult {
     /// In a restic repository: nothing had changed, and the snapshot is that of an earlier run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unchanged: bool,
+    /// Whether the promoter was mounted without its journal: then the last writes before the snapshot may be missing.
+    #[serde(default, skip_serializing_if = "Journal::is_replayed")]
+    pub journal: Journal,
 }
 
 /// The most trees that a copy's result names: with all else in it, they fit a termination message.
@@ -106,6 +110,7 @@ impl CopyResult {
             kept: Vec::new(),
             snapshot: None,
             unchanged: false,
+            journal: Journal::Replayed,
         }
     }
 }
@@ -316,6 +321,9 @@ pub struct CopyStatus {
     pub files: u64,
     /// The sum of the files' sizes in bytes.
     pub bytes: u64,
+    /// Whether the promoter was mounted without its journal.
+    #[serde(default, skip_serializing_if = "Journal::is_replayed")]
+    pub journal: Journal,
 }
 
 /// What was done for a source's copies at one destination, in a [`Status`].

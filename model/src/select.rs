@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::config::{Config, Group, Mode, PromoterRetention};
 use crate::duration::Span;
-use crate::facts::{self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, Volume, VolumeMode};
+use crate::facts::{self, Claim, ClaimPhase, Journal, Namespace, SnapshotClass, StorageClass, Volume, VolumeMode};
 use crate::names::{self, Component};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
@@ -100,6 +100,8 @@ pub struct PromoterShape {
     pub read_only: bool,
     /// What pods get of it: the same as of its source.
     pub mode: VolumeMode,
+    /// Whether it is mounted without its journal: for a read-only one that is a price, which its restore point tells.
+    pub journal: Journal,
     /// Whether copy pods need the `SELinux` type `spc_t` to read it.
     pub spc_no_relabeling: bool,
     /// Annotations for the PVC.
@@ -169,6 +171,7 @@ pub fn judge(input: &Input<'_>) -> Verdict {
         Ok(shape) => shape,
         Err(problem) => return unprotected(problem, warnings),
     };
+    warnings.extend(classes::unsafe_mounts(input, &promoter));
     match settings(input, snapshot_class, promoter, &mut warnings) {
         Ok(protection) => Verdict::Protected(Box::new(protection), warnings),
         Err(problem) => unprotected(problem, warnings),
@@ -183,6 +186,7 @@ fn not_a_source(input: &Input<'_>) -> Option<Problem> {
         Some(Component::Promoter) => return own("the promoter of a snapshot"),
         Some(Component::Disk) => return own("a BackupDisk"),
         Some(Component::Central) => return own("what a central copy is made from"),
+        Some(Component::Grant | Component::Target) => return own("what a volume is lent by to a restore"),
         _ => {}
     }
     if input.from_our_snapshot && claim.from_snapshot.as_deref() == Some(claim.id.name.as_str()) {

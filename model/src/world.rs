@@ -14,8 +14,8 @@ use k8s_openapi::jiff::Timestamp;
 use crate::breaker::{self, Breakers};
 use crate::config::Config;
 use crate::facts::{
-    Claim, Content, CronJob, Holder, Job, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot, SnapshotClass,
-    StorageClass, Volume,
+    Claim, Content, CronJob, Holder, Job, MountFailure, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot,
+    SnapshotClass, StorageClass, Volume,
 };
 use crate::names::SourceId;
 use crate::reason::Problem;
@@ -62,6 +62,8 @@ pub enum Change {
     Policy(Seen<Policy>),
     /// A Deployment that asks for a restore pod.
     Restorer(Seen<Restorer>),
+    /// What is said about the volumes of a pod with that UID.
+    MountFailure(Key, String, Option<MountFailure>),
     /// A pod of a namespace in which a restore is asked for.
     Holder(String, Seen<Holder>),
     /// A new configuration.
@@ -134,7 +136,7 @@ pub struct World {
     pub(crate) asking: BTreeSet<Key>,
     /// Promoters that were made again for drills.
     pub(crate) drill_promoters: BTreeSet<Key>,
-    /// Volumes of disks that are lent for restores.
+    /// Volumes that are lent for restores: of disks that are read, of targets that are written.
     pub(crate) grants: BTreeSet<String>,
     /// By name of a central promoter in our namespace: its volume.
     pub(crate) central_volumes: HashMap<String, String>,
@@ -142,6 +144,9 @@ pub struct World {
     pub(crate) job_pods: HashMap<Key, BTreeSet<Key>>,
     /// What the copies' results say about destinations that can be down.
     results: breaker::Results,
+    /// By pod that does not start (its UID): why its volumes do not come, if somebody says so. It is asked once, when
+    /// the pod's time is over.
+    pub mount_failures: HashMap<String, Option<MountFailure>>,
     /// By source: the last step that the API server refused, until one succeeds.
     pub faults: HashMap<String, Problem>,
     /// By who asks for a restore (its UID): what the API server refused, until that succeeds.
@@ -181,6 +186,7 @@ impl World {
             central_volumes: HashMap::new(),
             job_pods: HashMap::new(),
             results: breaker::Results::default(),
+            mount_failures: HashMap::new(),
             faults: HashMap::new(),
             restore_faults: HashMap::new(),
             waits: HashMap::new(),

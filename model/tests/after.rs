@@ -9,7 +9,7 @@ use fixtures::{claim, namespace, read, snapshot, snapshot_class, storage_class, 
 use model::Timestamp;
 use model::config::Config;
 use model::duration::Span;
-use model::facts::{CronJob, Job};
+use model::facts::{CronJob, Job, Journal};
 use model::names::{self, Run, SourceId};
 use model::plan::{Action, NextRun, Plan, next_run, plan};
 use model::reason::{Problem, Reason};
@@ -239,6 +239,7 @@ fn an_end_in_a_time_to_come_counts_when_that_has_come() {
         finished: later(9999, 0),
         files: 0,
         bytes: 0,
+        journal: Journal::Replayed,
     };
     let copies = [("disk".to_owned(), copy)].into();
     case.claim(&Status { protected_since: Some(start()), copies, ..Status::default() }, "");

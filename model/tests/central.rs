@@ -11,6 +11,7 @@ use std::sync::Arc;
 use fixtures::{claim, snapshot};
 use model::config::Destination;
 use model::config::{Config, Limits};
+use model::facts::VolumeMode;
 use model::plan::{self, Action, Part};
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState};
@@ -522,4 +523,41 @@ proptest! {
         }
         prop_assert!(cluster.is_clean() && cluster.drill.unwrap().status.maintenance[DESTINATION].proven.is_some());
     }
+}
+
+/// What the driver's side says counts more than a mark in the tenant's namespace, for it is our pod that would mount a
+/// tenant's device.
+#[test]
+fn a_central_copy_is_made_of_a_device_where_the_driver_says_so() {
+    let planned = |content: Option<&str>, mark: Option<&str>, promoter: Option<&str>| {
+        let cluster = Cluster { content: true, central_snapshot: Some(true), ..Cluster::new() };
+        let mut world = Cluster { promoter: promoter.map(|_| "Bound"), volume: promoter.is_some(), ..cluster }.world();
+        let mut second = world.contents.get("", &name()).unwrap().clone();
+        second.mode = content.map(|word| VolumeMode::read(Some(word)));
+        world.apply(Change::Content(Seen::Put(second)));
+        let mut point = world.snapshots.get("shop", "data-20261120").unwrap().clone();
+        point.mode = VolumeMode::read(mark);
+        world.apply(Change::Snapshot(Seen::Put(point)));
+        if let Some(mode) = promoter {
+            let mut claim = world.claims.get("backup", &name()).unwrap().clone();
+            claim.mode = VolumeMode::read(Some(mode));
+            world.apply(Change::Claim(Seen::Put(claim)));
+        }
+        let plan = plan::plan(&world, "u1", minute(1), "");
+        let mut copies = plan.actions.into_iter().filter_map(|a| match a {
+            Action::MakeCentral(made) => Some((Some(made.part), made.mode.as_str())),
+            Action::StartCopy(copy) => Some((None, copy.mode.as_str())),
+            _ => None,
+        });
+        copies.next().unwrap()
+    };
+    let made = |mode| (Some(Part::Promoter), mode);
+    assert_eq!(planned(Some("Block"), Some("Block"), None), made("Block"));
+    assert_eq!(planned(Some("Block"), None, None), made("Block"), "the mark was taken off");
+    assert_eq!(planned(Some("Filesystem"), Some("Block"), None), made("Filesystem"), "the mark is forged");
+    assert_eq!(planned(None, Some("Block"), None), made("Block"), "an old driver's side says nothing");
+    assert_eq!(planned(None, None, None), made("Filesystem"));
+    // The Job has what the PVC is.
+    assert_eq!(planned(Some("Block"), Some("Block"), Some("Block")), (None, "Block"));
+    assert_eq!(planned(Some("Block"), Some("Block"), Some("Filesystem")), (None, "Filesystem"));
 }

@@ -6,7 +6,7 @@ mod fixtures;
 use fixtures::{claim, namespace, read, snapshot, snapshot_class, storage_class, volume};
 use k8s_openapi::api::batch::v1::Job as ApiJob;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
-use model::facts::{ClaimPhase, Job, JobState, NodeTerm, Pod, VolumeMode, list};
+use model::facts::{ClaimPhase, Job, JobState, Journal, NodeTerm, Pod, VolumeMode, list};
 use model::names::{CONTAINER, Component, SourceId, disk_volume};
 use model::record::CopyState;
 
@@ -217,4 +217,23 @@ fn two_disks_never_share_a_volume() {
     assert!(disk_volume(&"i".repeat(60), &"d".repeat(60), &"n".repeat(63)).len() <= 253);
     let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "u".into() };
     assert_eq!(source.to_string(), "shop/data");
+}
+
+#[test]
+fn a_class_mounts_without_a_journal_if_one_of_its_options_says_so() {
+    let of = |options: &str| {
+        storage_class(&format!("metadata: {{name: c}}\nprovisioner: p\nmountOptions: {options}")).journal
+    };
+    for options in ["[noload]", "[ro, ' noload']", "['ro,norecovery']"] {
+        assert_eq!(of(options), Journal::Skipped, "{options}");
+    }
+    for options in ["[]", "[discard]", "[nouuid]", "['x-noload-y']"] {
+        assert_eq!(of(options), Journal::Replayed, "{options}");
+    }
+}
+
+#[test]
+fn a_device_is_counted_as_one_whatever_its_image_is_made_of() {
+    assert_eq!(VolumeMode::Filesystem.amount(3043, "entries", 1 << 20), "3043 entries, 1Mi");
+    assert_eq!(VolumeMode::Block.amount(3043, "entries", 20 << 30), "1 device, 20Gi");
 }

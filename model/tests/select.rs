@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use fixtures::{claim, namespace, snapshot_class, storage_class, volume};
 use model::config::{Config, PromoterRetention};
 use model::duration::Span;
-use model::facts::{Claim, Labels, Namespace, Volume, VolumeMode};
+use model::facts::{Claim, Journal, Labels, Namespace, Volume, VolumeMode};
 use model::reason::Reason;
 use model::select::{ClassChoice, Classes, Input, Protection, Verdict, judge};
 
@@ -509,6 +509,37 @@ fn the_promoters_class_is_the_rules_the_sources_or_the_drivers() {
     );
     assert_eq!(promoter.annotations, BTreeMap::from([("example.org/a".to_owned(), "b".to_owned())]));
     assert_eq!(case(&[clone], Some("fast")).volume.unwrap().driver.as_deref(), Some(DRIVER));
+}
+
+/// Without its journal a filesystem that is only read lacks the last writes; one that is written is damaged.
+#[test]
+fn a_class_without_a_journal_marks_a_read_only_promoter_and_is_warned_of_where_it_is_written() {
+    let snap = "metadata: {name: snap}\ndriver: csi.example";
+    let fast = "metadata: {name: fast}\nprovisioner: csi.example";
+    let noload = "metadata: {name: noload}\nprovisioner: csi.example\nmountOptions: [discard, 'nouuid,norecovery']";
+    let case = case().with(|c| c.classes = classes(&[fast, noload], &[snap]));
+    let read_only = case.clone().configured("classes: {fast: {storageClass: noload, readOnly: true}}");
+    assert_eq!(read_only.protected().promoter.journal, Journal::Skipped);
+    assert_eq!(
+        case.clone().configured("classes: {fast: {readOnly: true}}").protected().promoter.journal,
+        Journal::Replayed
+    );
+
+    let warned = |case: &Case, part: &str| {
+        let (protection, warnings) = case.protection();
+        assert!(warnings.len() == 1 && !protection.unreadable, "{warnings:?}");
+        assert!(warnings[0].starts_with("UnsafeMountOptions: ") && warnings[0].contains(part), "{warnings:?}");
+    };
+    warned(&case.clone().configured("classes: {fast: {storageClass: noload}}"), "classes.fast.readOnly");
+    let own = case.clone().with(|c| c.claim.class = Some("noload".into()));
+    warned(&own, "StorageClass noload of this PVC");
+    warned(&own.clone().configured("classes: {noload: {storageClass: fast}}"), "StorageClass noload of this PVC");
+    warned(&own.configured("classes: {noload: {readOnly: true}}"), "StorageClass noload of this PVC");
+    // A raw block device is not mounted.
+    let block = read_only.with(|c| c.claim.mode = VolumeMode::Block);
+    if let Verdict::Protected(protection, warnings) = block.judge() {
+        assert!(protection.promoter.journal == Journal::Replayed && warnings.is_empty(), "{warnings:?}");
+    }
 }
 
 /// Law 9 begins here: what a tenant writes is shown cut, and never taken for more than text.

@@ -4,6 +4,7 @@
 //! is what the program gets; in a pod's spec it stands as [`escape`] writes it.
 
 use model::config::{Bounds, Config, PromoterRetention};
+use model::facts::Journal;
 use model::maintain::Part;
 use model::names::{Run, SourceId};
 use model::plan::{Drill, Prune};
@@ -71,7 +72,8 @@ pub fn snapshot_args(
     args.option("snapshot-class", &protection.snapshot_class.0)
         .option("storage-class", &promoter.storage_class)
         .option("promoter-retention", promoter_retention(promoter.retention))
-        .flag("read-only", promoter.read_only);
+        .flag("read-only", promoter.read_only)
+        .journal(promoter.journal);
     for (key, value) in &promoter.annotations {
         args.option("promoter-annotation", format!("{key}={value}"));
     }
@@ -115,7 +117,7 @@ pub fn copy_args(config: &Config, copy: &CopyJob<'_>) -> Vec<String> {
     if let Some(retention) = copy.retention {
         args.option("retention", retention);
     }
-    args.flag("accept-empty", copy.accept_empty);
+    args.flag("accept-empty", copy.accept_empty).journal(copy.journal);
     args.0
 }
 
@@ -135,6 +137,7 @@ pub fn restic_copy_args(copy: &CopyJob<'_>, repository: &Repository<'_>) -> Vec<
     let mut args = Args(restic_args("copy", repository));
     args.option("run", copy.run)
         .option("source", SOURCE_DIR)
+        .journal(copy.journal)
         .flag("accept-empty", copy.accept_empty)
         .flag("skip-unchanged", restic.skip_unchanged)
         .option("compression", restic.compression.as_str())
@@ -264,6 +267,11 @@ impl Args {
             self.0.push(format!("--{name}"));
         }
         self
+    }
+
+    /// How what is copied is mounted, if that is worth a word.
+    fn journal(&mut self, journal: Journal) -> &mut Self {
+        self.maybe("journal", journal.is_skipped().then_some(journal.as_str()))
     }
 
     /// How a repository is reached.

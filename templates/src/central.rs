@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::Destination;
-use model::facts::VolumeMode;
+use model::facts::{Journal, VolumeMode};
 use model::handle::Handle;
 use model::maintain::Task;
 use model::names::{self, Component, Run, SourceId};
@@ -44,6 +44,8 @@ pub struct Shape<'a> {
     pub read_only: bool,
     /// What pods get of it.
     pub mode: VolumeMode,
+    /// Whether its class mounts it without its journal.
+    pub journal: Journal,
     /// Annotations for the PVC.
     pub annotations: &'a BTreeMap<String, String>,
 }
@@ -112,6 +114,7 @@ impl Central<'_> {
             storage_class: shape.storage_class,
             read_only: shape.read_only,
             mode: shape.mode,
+            journal: shape.journal,
             annotations: shape.annotations,
         };
         promoter_in(templates, &promoter, &self.install.namespace, self.marks())

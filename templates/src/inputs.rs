@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::Destination;
-use model::facts::VolumeMode;
+use model::facts::{Journal, VolumeMode};
 use model::names::{Run, SourceId};
 use model::options::Options;
 use model::retention::Retention;
@@ -51,6 +51,8 @@ pub struct CopyJob<'a> {
     pub retention: Option<&'a Retention>,
     /// The zone in which keep rules count days.
     pub zone: &'a Zone,
+    /// Whether the promoter is mounted without its journal, for the record.
+    pub journal: Journal,
     /// Whether an empty volume is as it should be.
     pub accept_empty: bool,
     /// Whether the pod needs the `SELinux` type `spc_t` to read the promoter. Pod Security `baseline`
@@ -81,8 +83,10 @@ pub struct RestorePod<'a> {
     pub run: &'a Run,
     /// The destination, unless it is a snapshot that is restored.
     pub destination: Option<&'a str>,
-    /// The PVC that is written.
+    /// The PVC that is written, in the pod's namespace.
     pub target: &'a str,
+    /// The PVC whose volume that one is lent, if it is.
+    pub lent: Option<&'a SourceId>,
     /// What the pod gets of that, and of a promoter.
     pub mode: VolumeMode,
     /// What it is written from.
@@ -194,6 +198,8 @@ pub struct Promoter<'a> {
     pub read_only: bool,
     /// What pods get of it: what the source was when the snapshot was taken.
     pub mode: VolumeMode,
+    /// Whether its class mounts it without its journal.
+    pub journal: Journal,
     /// Annotations for the PVC.
     pub annotations: &'a BTreeMap<String, String>,
 }

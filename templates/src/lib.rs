@@ -22,6 +22,7 @@ mod engine;
 mod error;
 mod grant;
 mod inputs;
+mod lend;
 mod maintain;
 mod network;
 mod order;
@@ -48,7 +49,8 @@ pub use cronjobs::sweep_name;
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
 pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestoreFrom, RestorePod};
-pub use restic::Repository;
+pub use lend::Loan;
+pub use restic::{Folder, Repository};
 
 /// Where a pod that creates objects finds the templates that replace the embedded ones: the mount of
 /// [`Install::templates_config_map`].
@@ -172,7 +174,7 @@ impl Templates {
         restore::deployment(self, install, config, restore)
     }
 
-    /// The Job that restores, in the target's namespace, to be created.
+    /// The Job that restores, in the target's namespace or the one that it is lent to, to be created.
     pub fn restore_job(
         &self,
         install: &Install,
@@ -190,6 +192,16 @@ impl Templates {
     /// The claim to that volume, in the namespace that restores, to be created.
     pub fn grant_claim(&self, grant: &Grant<'_>) -> Result<Value, RenderError> {
         grant::claim(self, grant)
+    }
+
+    /// The volume of a target once more, for the restore that writes it from the controller's namespace, to be created.
+    pub fn lent_volume(&self, loan: &Loan<'_>) -> Result<Value, RenderError> {
+        loan.volume(self)
+    }
+
+    /// The claim to that volume, in the controller's namespace, to be created.
+    pub fn lent_claim(&self, loan: &Loan<'_>) -> Result<Value, RenderError> {
+        loan.claim(self)
     }
 
     /// What keeps the pods of copies and restores in a namespace off the network, to be created.

@@ -74,6 +74,10 @@ pub(crate) fn promoter_in(
             marks.annotate(key, value);
         }
     }
+    // A raw block device is not mounted.
+    if promoter.journal.is_skipped() && !promoter.mode.is_block() {
+        marks.annotate(names::JOURNAL, promoter.journal.as_str());
+    }
     let access_mode = if promoter.read_only { "ReadOnlyMany" } else { "ReadWriteOnce" };
     let size = quantity::text(promoter.bytes);
     let volume_mode = match promoter.mode {

@@ -3,9 +3,10 @@
 
 use anyhow::Result;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, Patch, PatchParams, Request};
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::{ListParams, Patch, PatchParams, PostParams, Request};
 use kube::{Api, ResourceExt};
+use model::facts::Journal;
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState};
 use serde_json::{Value, json};
@@ -30,6 +31,7 @@ pub fn copied(state: CopyState, reason: Option<Reason>) -> CopyResult {
         kept: Vec::new(),
         snapshot: None,
         unchanged: false,
+        journal: Journal::Replayed,
     }
 }
 
@@ -62,6 +64,22 @@ impl Scene {
     /// The pod cannot start: its container waits for this.
     pub async fn hold_pod(&self, pod: &Pod, reason: &str, message: &str) -> Result<()> {
         self.pod_status(pod, "Pending", &json!({"waiting": {"reason": reason, "message": message}})).await
+    }
+
+    /// What a kubelet says of a pod whose volumes it cannot mount.
+    pub async fn not_mounted(&self, pod: &Pod, words: &str) -> Result<()> {
+        let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
+        let now = model::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let event: Event = serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": format!("{name}.mount"), "namespace": namespace},
+            "involvedObject": {
+                "apiVersion": "v1", "kind": "Pod", "name": name, "namespace": namespace, "uid": pod.uid(),
+            },
+            "reason": "FailedMount", "message": words, "type": "Warning", "source": {"component": "kubelet"},
+            "firstTimestamp": now, "lastTimestamp": now, "count": 1,
+        }))?;
+        self.api::<Event>(&namespace).create(&PostParams::default(), &event).await?;
+        Ok(())
     }
 
     /// The pod's container runs.

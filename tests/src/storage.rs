@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use model::config::Config;
-use model::facts;
+use model::facts::{self, Journal};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use serde_json::{Value, json};
 use templates::{Point, Promoter, Templates};
@@ -261,6 +261,17 @@ impl Scene {
         snapshot: &VolumeSnapshot,
         class: &str,
     ) -> Result<PersistentVolumeClaim> {
+        self.promoter_that_is(claim, snapshot, class, None).await
+    }
+
+    /// The same; with a journal, it is read-only and mounted so.
+    pub async fn promoter_that_is(
+        &self,
+        claim: &PersistentVolumeClaim,
+        snapshot: &VolumeSnapshot,
+        class: &str,
+        read_only: Option<Journal>,
+    ) -> Result<PersistentVolumeClaim> {
         let run = snapshot.labels().get(model::names::RUN).cloned().unwrap_or_default().parse()?;
         let object = Templates::embedded().promoter(&Promoter {
             instance: &self.name,
@@ -270,8 +281,9 @@ impl Scene {
             snapshot: &snapshot.name_any(),
             bytes: GIB,
             storage_class: &self.class(class),
-            read_only: false,
+            read_only: read_only.is_some(),
             mode: facts::Claim::from(claim).mode,
+            journal: read_only.unwrap_or_default(),
             annotations: &BTreeMap::new(),
         })?;
         Ok(api::ensure(&self.client, &object).await?)

@@ -105,6 +105,8 @@ Columns:
               A restore makes a promoter that is gone again. A restic repository needs none
   HELD        until when it is not rotated: kubectl backup hold
   FILES, SIZE what was copied; `device` is a raw block volume, which is restored whole
+  JOURNAL     only where one is skipped: the filesystem was mounted without its journal, so that the last writes
+              before the snapshot may be missing, and what was deleted last may be there again
 
 Examples:
   kubectl backup list data

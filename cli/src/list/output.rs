@@ -41,11 +41,11 @@ pub(super) fn text(
             snapshots.flat_map(|name| ["volumesnapshot.snapshot.storage.k8s.io/", name, "\n"]).collect()
         }
         Output::Table | Output::Wide if points.is_empty() => String::new(),
-        Output::Table | Output::Wide => table::table(columns(look), &DISPENSABLE, points, look, now),
+        Output::Table | Output::Wide => table::table(columns(look, points), &DISPENSABLE, points, look, now),
     })
 }
 
-fn columns(look: Look) -> Columns<Point> {
+fn columns(look: Look, points: &[Point]) -> Columns<Point> {
     let mut columns: Columns<Point> = vec![
         ("RUN", |p, _| p.run.to_string()),
         ("AGE", |p, now| age::between(p.time, now)),
@@ -55,6 +55,10 @@ fn columns(look: Look) -> Columns<Point> {
         ("FILES", files),
         ("SIZE", |p, _| p.bytes.map_or_else(none, quantity::human)),
     ];
+    // Of most clusters no restore point has something to say there.
+    if points.iter().any(|p| p.journal.is_skipped()) {
+        columns.push(("JOURNAL", |p, _| p.journal.as_str().to_owned()));
+    }
     if look.wide {
         columns.push(("MOUNT", |p, _| p.mount.clone().unwrap_or_else(none)));
         columns.push(("VOLUMEMODE", |p, _| p.volume_mode.map_or(UNKNOWN, VolumeMode::as_str).to_owned()));

@@ -100,6 +100,28 @@ RUN              AGE    WHERE                STATE       MOUNTABLE   FILES    SI
     assert!(everything.iter().any(|p| p["disk"] == "disk") && everything.iter().any(|p| p["snapshot"].is_string()));
 }
 
+/// A copy of a filesystem that was mounted without its journal is complete, and yet not all that was written.
+#[test]
+fn a_journal_that_was_skipped_has_a_column_of_its_own() {
+    let mut all = cluster();
+    let mut copy = copied("Complete", "2018-12-05T04:00:00Z");
+    copy["journal"] = json!("skipped");
+    all.point("shop", "data", "20181205T0318Z", &json!({"disk": copy}));
+    let promoter = all.claims.last_mut().unwrap();
+    promoter["metadata"]["annotations"] = json!({model::names::JOURNAL: "skipped"});
+    let points = points::points(&all.observed(ALL), "shop", "data", &From::Any, now());
+    let text = output::text("shop", "data", &points, Output::Table, LOOK, now()).unwrap();
+    let column = |line: &str| line.split_whitespace().rev().nth(1).map(str::to_owned).unwrap();
+    let of = |part: &str| text.lines().find(|l| l.contains(part)).map(column).unwrap();
+    assert_eq!(column(text.lines().next().unwrap()), "JOURNAL", "{text}");
+    let journals: Vec<String> = text.lines().filter(|l| l.starts_with("20181205T0318Z")).map(column).collect();
+    assert_eq!(journals, ["skipped", "skipped"], "{text}");
+    assert_eq!(of("20181101T0317Z"), "replayed");
+    let json = shown_of(&all, Output::Json);
+    assert_eq!(json.iter().filter(|p| p["journal"] == "skipped").count(), 2);
+    assert!(!shown(Output::Wide, Look { wide: true, ..LOOK }, &From::Any).contains("JOURNAL"));
+}
+
 fn shown_of(all: &Objects, output: Output) -> Vec<Value> {
     let points = points::points(&all.observed(ALL), "shop", "data", &From::Any, now());
     let text = output::text("shop", "data", &points, output, LOOK, now()).unwrap();

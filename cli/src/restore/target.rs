@@ -49,10 +49,12 @@ pub(crate) fn check(observed: &Observed, claim: &PersistentVolumeClaim) -> Resul
     let facts = Claim::from(claim);
     let name = &facts.id.name;
     let no = |why: String| Err(Stop::refused(Reason::TargetNotReady, format!("PVC {name} cannot be written: {why}")));
-    let own = facts
-        .ours
-        .as_ref()
-        .is_some_and(|o| matches!(o.component, Component::Promoter | Component::Disk | Component::Central));
+    let own = facts.ours.as_ref().is_some_and(|o| {
+        matches!(
+            o.component,
+            Component::Promoter | Component::Disk | Component::Central | Component::Grant | Component::Target
+        )
+    });
     let promoter = facts.from_snapshot.as_ref() == Some(name);
     if own || (promoter && model::plan::from_our_snapshot(&observed.world, &facts)) {
         return no("it is a restore point or a BackupDisk itself".to_owned());

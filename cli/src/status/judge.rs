@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::Timestamp;
-use model::config::{Deadlines, Store};
+use model::config::{Deadlines, Destination, Disk};
 use model::copies::point_state;
 use model::duration::Span;
 use model::facts::{Claim, ClaimPhase, CronJob, JobState, Snapshot};
@@ -98,7 +98,7 @@ impl Question<'_> {
         }
         let own = matches!(
             claim.ours.as_ref().map(|o| o.component),
-            Some(Component::Promoter | Component::Disk | Component::Central)
+            Some(Component::Promoter | Component::Disk | Component::Central | Component::Grant | Component::Target)
         );
         if own || (plan::from_our_snapshot(world, claim) && claim.from_snapshot.as_ref() == Some(&claim.id.name)) {
             return (Judged::Left(Problem::new(Reason::OwnVolume, "backups themselves need this PVC")), Vec::new());
@@ -258,6 +258,7 @@ impl Question<'_> {
             view.finished = Some(copy.finished);
             view.files = Some(copy.files);
             view.bytes = Some(copy.bytes);
+            view.journal = copy.journal;
         }
         for (destination, maintenance) in &status.maintenance {
             volume.copies.entry(destination.clone()).or_default().maintenance = Some(maintenance.clone());
@@ -289,7 +290,7 @@ impl Question<'_> {
     fn outlives(&self, namespace: &str, destination: &str) -> Option<bool> {
         let Observed { world, knows, .. } = self.observed;
         let configured = world.config.destination(destination);
-        if configured.is_some_and(|d| matches!(d.store, Store::HostPath(_))) {
+        if configured.and_then(Destination::disk).is_some_and(Disk::is_host) {
             return Some(true);
         }
         let label = label_value(destination);
@@ -411,6 +412,7 @@ impl Question<'_> {
                         finished: Some(copy.finished),
                         files: Some(copy.files),
                         bytes: Some(copy.bytes),
+                        journal: copy.journal,
                         under_way: false,
                         maintenance: None,
                         accepted: None,

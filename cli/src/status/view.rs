@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::Timestamp;
+use model::facts::Journal;
 use model::maintain::{Task, TaskState};
 use model::names::Run;
 use model::reason::Problem;
@@ -108,6 +109,9 @@ pub(crate) struct CopyView {
     pub(crate) files: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bytes: Option<u64>,
+    /// Whether its promoter was mounted without its journal.
+    #[serde(skip_serializing_if = "Journal::is_replayed")]
+    pub(crate) journal: Journal,
     /// Whether another is being made now.
     pub(crate) under_way: bool,
     /// What was done for the copies there: the newest prune, verify and drill, and the newest proof.

@@ -5,7 +5,7 @@ use model::names;
 use model::options::Options;
 use model::plan;
 use model::reason::{Problem, Reason};
-use model::select::{Protection, Verdict};
+use model::select::{PromoterShape, Protection, Verdict};
 use serde::Serialize;
 
 use crate::observe::Observed;
@@ -75,7 +75,7 @@ fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, warning
         Setting {
             name: "promoter class",
             value: protection.promoter.storage_class.clone(),
-            from: promoter_class(observed, claim, &protection.promoter.storage_class),
+            from: promoter_class(observed, claim, &protection.promoter),
         },
     ];
     if claim.mode.is_block() {
@@ -100,14 +100,15 @@ fn copy_options(observed: &Observed, claim: &Claim, protection: &Protection) -> 
 }
 
 /// What chose the class of promoters.
-fn promoter_class(observed: &Observed, claim: &Claim, value: &str) -> String {
+fn promoter_class(observed: &Observed, claim: &Claim, promoter: &PromoterShape) -> String {
     let own = claim.class.as_deref().unwrap_or_default();
     let rule = observed.world.config.classes.get(own);
-    match rule.and_then(|rule| rule.storage_class.as_ref()) {
+    let chosen = match rule.and_then(|rule| rule.storage_class.as_ref()) {
         Some(_) => format!("the configuration: classes.{own}.storageClass"),
-        None if own == value => "the PVC's own class".to_owned(),
+        None if own == promoter.storage_class => "the PVC's own class".to_owned(),
         None => "the driver's default class".to_owned(),
-    }
+    };
+    if promoter.journal.is_skipped() { format!("{chosen}; it mounts without the journal") } else { chosen }
 }
 
 /// The annotation that sets it, on the PVC or else on the Namespace, unless it cannot be read.

@@ -53,6 +53,25 @@ fn a_protected_pvc_says_what_is_in_force_and_where_it_comes_from() {
     }
 }
 
+/// What a read-only promoter of a class with noload costs is told, with the class that is to blame.
+#[test]
+fn a_journal_that_is_skipped_is_told() {
+    let mut all = cluster();
+    all.config += "classes: {fast: {storageClass: noload, readOnly: true}}\n";
+    all.storage_classes.push(json!({
+        "metadata": {"name": "noload"}, "provisioner": crate::tests::fixture::DRIVER, "mountOptions": ["noload"],
+    }));
+    let data = all.claims.iter_mut().find(|c| c["metadata"]["name"] == "data").unwrap();
+    let key = "backup-controller.io/status";
+    let mut status: Value = serde_json::from_str(data["metadata"]["annotations"][key].as_str().unwrap()).unwrap();
+    status["copies"]["disk"]["journal"] = json!("skipped");
+    data["metadata"]["annotations"][key] = json!(status.to_string());
+    let text = text(&all, "data");
+    for part in ["classes.fast.storageClass; it mounts without the journal", "1.2Mi, journal skipped"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
 #[test]
 fn a_setting_of_a_group_is_told_as_that_groups() {
     let mut all = cluster();

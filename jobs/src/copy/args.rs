@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use model::facts::Journal;
 use model::names::Run;
 
 /// What `backup-job copy` is called with.
@@ -44,6 +45,9 @@ pub(crate) struct Args {
     /// Every how many runs contents are compared by checksum; 0: never
     #[arg(long, default_value_t = 30)]
     pub(crate) checksum_every: u32,
+    /// Whether the promoter is mounted without its journal, for the record: replayed or skipped
+    #[arg(long, default_value = "replayed", value_name = "WORD")]
+    pub(crate) journal: Journal,
     /// The volume is meant to be empty
     #[arg(long)]
     pub(crate) accept_empty: bool,
@@ -101,6 +105,7 @@ mod tests {
             mode: model::facts::VolumeMode::Filesystem,
             retention: Some(&retention),
             zone: &zone,
+            journal: Journal::Skipped,
             accept_empty: true,
             spc_no_relabeling: false,
             options: &model::options::Options::default(),
@@ -115,6 +120,7 @@ mod tests {
         assert_eq!(args.max_unproven, config.bounds.max_unproven as usize);
         assert_eq!(args.max_deletes, config.bounds.max_deletes_per_run as usize);
         assert_eq!(args.checksum_every, copy.destination.checksum_every);
+        assert!(args.journal.is_skipped());
         assert!(args.accept_empty && !args.allow_unmounted);
         assert_eq!(args.retention.unwrap(), retention.to_string());
     }

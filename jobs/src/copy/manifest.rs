@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
+use model::facts::VolumeMode;
 use model::names::Run;
 use model::record::{CopyResult, CopyState};
 use rustix::fs::{Mode, OFlags};
@@ -22,6 +23,9 @@ pub(crate) struct Manifest {
     pub(crate) run: Run,
     /// The destination's name.
     pub(crate) destination: String,
+    /// What the volume is: of a raw block volume, the tree is the image of the device.
+    #[serde(default, skip_serializing_if = "is_filesystem")]
+    pub(crate) volume_mode: VolumeMode,
     /// Trees made since contents were last compared by checksum.
     #[serde(default)]
     pub(crate) since_checksum: u32,
@@ -34,6 +38,11 @@ pub(crate) struct Manifest {
     /// How the copy ended.
     #[serde(flatten)]
     pub(crate) result: CopyResult,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_filesystem(mode: &VolumeMode) -> bool {
+    *mode == VolumeMode::Filesystem
 }
 
 impl Manifest {
@@ -80,6 +89,7 @@ pub(crate) mod tests {
         Manifest {
             run: run.parse().unwrap(),
             destination: "disk".into(),
+            volume_mode: VolumeMode::Filesystem,
             since_checksum: 0,
             linked: None,
             hard_links: Some(0),

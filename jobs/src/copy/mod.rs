@@ -2,7 +2,7 @@
 //!
 //! This file is the order of the steps. [`source`] looks at what is copied, [`layout`] at where it goes;
 //! [`tree`] makes the tree: [`partial`] begins it, [`transfer`] moves the bytes, [`crate::links`] mends what rsync
-//! cannot do, and [`commit`] ends it. [`prune`] removes expired trees.
+//! cannot do, and [`commit`] ends it. Of a raw block volume, [`image`] makes the tree. [`prune`] removes expired trees.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -11,16 +11,19 @@ use model::names::Run;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, KEPT, clip, termination_message};
 
+use crate::device::is_device;
 use crate::outcome::{Exit, Failure, Outcome, TerminationLog, now};
 use crate::process::{allow_deep_trees, stop_flag};
 use crate::rsync::Task;
 
+use self::image::Imaging;
 use self::layout::{Inventory, Shelf, Tree};
 use self::prune::Policy;
 use self::tree::Making;
 
 mod args;
 mod commit;
+pub(crate) mod image;
 mod layout;
 mod manifest;
 mod partial;
@@ -88,13 +91,16 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
         return Ok(CopyResult { kept: kept(&found.trees, &[]), ..result });
     }
     refuse_strangers(&found, &args.run)?;
-    let source = source::look(&args.source, args.allow_unmounted)?;
-    let counts = found.trees.iter().map(|tree| (&tree.run, tree.manifest.result.files));
-    source::check_empty(source, args.accept_empty, counts)?;
-    tidy(&shelf, &mut found);
-
-    let making = Making { args, shelf: &shelf, lock: &lock, source, trees: &found.trees, stop, started };
-    let manifest = making.run(found.partials)?;
+    let manifest = if is_device(&args.source) {
+        tidy(&shelf, &mut found);
+        Imaging { args, shelf: &shelf, trees: &found.trees, stop, started }.run(found.partials)?
+    } else {
+        let source = source::look(&args.source, args.allow_unmounted)?;
+        let counts = found.trees.iter().map(|tree| (&tree.run, tree.manifest.result.files));
+        source::check_empty(source, args.accept_empty, counts)?;
+        tidy(&shelf, &mut found);
+        Making { args, shelf: &shelf, lock: &lock, source, trees: &found.trees, stop, started }.run(found.partials)?
+    };
 
     // Whatever happens from here on, the run is done.
     let mut result = manifest.result.clone();

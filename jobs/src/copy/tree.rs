@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use model::facts::VolumeMode;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, clip};
 use rustix::process::geteuid;
@@ -137,6 +138,7 @@ impl Making<'_> {
         Manifest {
             run: self.args.run.clone(),
             destination: self.args.name.clone(),
+            volume_mode: VolumeMode::Filesystem,
             // Files that could not be read were not compared either.
             since_checksum: if plan.checksum && complete { 0 } else { plan.since_checksum },
             linked: plan.linked,
@@ -156,6 +158,7 @@ impl Making<'_> {
                 kept: Vec::new(),
                 snapshot: None,
                 unchanged: false,
+                journal: self.args.journal,
             },
         }
     }

@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Instant;
 
 use model::Timestamp;
+use model::facts::Journal;
 use model::names::Run;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
@@ -27,9 +28,12 @@ use super::report::Report;
 use super::snapshots::{self, INCOMPLETE, Snapshot};
 use crate::copy::ended;
 use crate::copy::source::{self, Source};
+use crate::device::is_device;
 use crate::outcome::{Failure, Outcome, now};
 use crate::process::stop_flag;
 use crate::volume::LOST_AND_FOUND;
+
+mod device;
 
 /// restic's code for a snapshot in which entries are missing.
 const UNREAD: i32 = 3;
@@ -50,6 +54,9 @@ pub(crate) struct Args {
     /// Where the promoter is mounted
     #[arg(long, value_name = "DIR", default_value = "/source")]
     source: PathBuf,
+    /// Whether the promoter is mounted without its journal, for the record: replayed or skipped
+    #[arg(long, default_value = "replayed", value_name = "WORD")]
+    journal: Journal,
     /// The volume is meant to be empty
     #[arg(long)]
     accept_empty: bool,
@@ -80,14 +87,27 @@ pub(crate) fn run(args: &Args) -> Outcome {
 fn copy(args: &Args) -> Result<CopyResult, Failure> {
     let stop = stop_flag();
     let restic = Restic::open(&args.common, Reason::CopyFailed, stop)?;
-    let source = source::look(&args.source, args.allow_unmounted)?;
     tracing::info!(run = %args.run, destination = args.common.name, "copying");
-    let (copied, before) = beside(&restic, args, source)?;
+    if is_device(&args.source) {
+        return device::copy(&restic, args);
+    }
+    let source = source::look(&args.source, args.allow_unmounted)?;
+    let make = || Copied::make(&restic, args, &backup(args, source, args.skip_unchanged));
+    let check = |before: &[Snapshot]| check_empty(args, source, before);
+    let check: Option<&CheckEmpty<'_>> = if source.empty && !args.accept_empty { Some(&check) } else { None };
+    let (copied, before) = beside(&restic, &make, check)?;
     Verdict { restic: &restic, args, source, before: &before }.of(&copied)
 }
 
-/// Copies, and lists what was there before at the same time.
-fn beside(restic: &Restic, args: &Args, source: Source) -> Result<(Copied, Vec<Snapshot>), Failure> {
+/// Whether a source may be empty now, by what was there before.
+type CheckEmpty<'a> = dyn Fn(&[Snapshot]) -> Result<(), Failure> + 'a;
+
+/// Copies, and lists what was there before at the same time. Of an empty source it is checked first.
+fn beside(
+    restic: &Restic,
+    make: &dyn Fn() -> Result<Copied, Failure>,
+    check: Option<&CheckEmpty<'_>>,
+) -> Result<(Copied, Vec<Snapshot>), Failure> {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let listing = scope.spawn(|| {
@@ -96,17 +116,17 @@ fn beside(restic: &Restic, args: &Args, source: Source) -> Result<(Copied, Vec<S
         });
         let join = || listing.join().unwrap_or_else(|_| Err(restic.unclear("the list of snapshots was not read")));
         // Only an empty volume has to wait for what it held before.
-        if source.empty && !args.accept_empty {
+        if let Some(check) = check {
             let before = match join() {
                 Err(failure) if failure.problem.reason == Reason::RepositoryMissing => Vec::new(),
                 before => before?,
             };
-            check_empty(args, source, &before)?;
-            let copied = Copied::make(restic, args, source, args.skip_unchanged)?;
+            check(&before)?;
+            let copied = make()?;
             let before = if copied.ended.waited { snapshots::list(restic, &|| restic.stopped())? } else { before };
             return Ok((copied, before));
         }
-        let copied = Copied::make(restic, args, source, args.skip_unchanged);
+        let copied = make();
         // A copy that failed has no use for the list.
         over.store(copied.is_err(), Ordering::Relaxed);
         let before = join();
@@ -153,10 +173,10 @@ struct Copied {
 }
 
 impl Copied {
-    fn make(restic: &Restic, args: &Args, source: Source, skip: bool) -> Result<Self, Failure> {
-        let words = backup(args, source, skip);
+    /// Calls restic with the words of a backup.
+    fn make(restic: &Restic, args: &Args, words: &[OsString]) -> Result<Self, Failure> {
         let mut report = Report::new(args.common.progress_seconds);
-        let mut ended = restic.run_locking(&words, &mut report)?;
+        let mut ended = restic.run_locking(words, &mut report)?;
         let first = ended.code == Some(MISSING) && !restic.stopped();
         if first {
             let missing = restic.failure(&ended);
@@ -165,7 +185,7 @@ impl Copied {
             }
             init(restic)?;
             report = Report::new(args.common.progress_seconds);
-            ended = restic.run_locking(&words, &mut report)?;
+            ended = restic.run_locking(words, &mut report)?;
         }
         match ended.code {
             Some(0 | UNREAD) => Ok(Self { ended, report, first }),
@@ -176,19 +196,12 @@ impl Copied {
 
 /// The arguments of `restic backup`. There is no shell between us.
 fn backup(args: &Args, source: Source, skip: bool) -> Vec<OsString> {
-    let common = &args.common;
     // A scan would walk the whole volume once more only to know the end of its progress.
     let mut words: Vec<OsString> = vec!["backup".into(), "--no-scan".into()];
     if skip {
         words.push("--skip-if-unchanged".into());
     }
-    // restic finds the snapshot before by host and path. The pod's own name would never be found again (F81).
-    words.extend(["--host".into(), (&common.namespace).into()]);
-    for tag in common.tags().into_iter().chain([format!("run={}", args.run)]) {
-        words.extend(["--tag".into(), tag.into()]);
-    }
-    words.extend(args.compression.iter().map(|how| format!("--compression={how}").into()));
-    words.extend(args.pack_size.iter().map(|mib| format!("--pack-size={mib}").into()));
+    words.extend(belongs(args));
     let mut exclude = |pattern: OsString| {
         let mut word = OsString::from("--exclude=");
         word.push(pattern);
@@ -201,6 +214,20 @@ fn backup(args: &Args, source: Source, skip: bool) -> Vec<OsString> {
         exclude(at_root(&args.source.to_string_lossy(), pattern).into());
     }
     words.extend(["--".into(), (&args.source).into()]);
+    words
+}
+
+/// Whose a snapshot is and of which run, and how it is stored.
+fn belongs(args: &Args) -> Vec<OsString> {
+    let common = &args.common;
+    let mut words: Vec<OsString> = Vec::new();
+    // restic finds the snapshot before by host and path. The pod's own name would never be found again (F81).
+    words.extend(["--host".into(), (&common.namespace).into()]);
+    for tag in common.tags().into_iter().chain([format!("run={}", args.run)]) {
+        words.extend(["--tag".into(), tag.into()]);
+    }
+    words.extend(args.compression.iter().map(|how| format!("--compression={how}").into()));
+    words.extend(args.pack_size.iter().map(|mib| format!("--pack-size={mib}").into()));
     words
 }
 
@@ -231,12 +258,12 @@ impl Verdict<'_> {
             Some((parent, run)) if complete != parent.is_incomplete() => self.unchanged(copied, parent, &run),
             // This very run's, made by a try that was killed before it said what was missing.
             Some((parent, run)) if !complete && run == self.args.run => {
-                let id = self.mark(&parent.id)?;
+                let id = mark(self.restic, &parent.id)?;
                 Ok(CopyResult { snapshot: Some(id), ..self.result(copied)? })
             }
             _ => {
                 tracing::info!("nothing has changed since a snapshot that does not stand for this run: one is made");
-                self.own(&Copied::make(self.restic, self.args, self.source, false)?)
+                self.own(&Copied::make(self.restic, self.args, &backup(self.args, self.source, false))?)
             }
         }
     }
@@ -247,7 +274,7 @@ impl Verdict<'_> {
             return Err(self.restic.unclear("it ended well, and named no snapshot"));
         };
         // Before anything is said of it: unmarked it looks good, also if the copy failed.
-        let id = if copied.ended.code == Some(0) { id.to_owned() } else { self.mark(id)? };
+        let id = if copied.ended.code == Some(0) { id.to_owned() } else { mark(self.restic, id)? };
         Ok(CopyResult { snapshot: Some(id), kept: self.kept(Some(&self.args.run)), ..self.result(copied)? })
     }
 
@@ -277,6 +304,7 @@ impl Verdict<'_> {
             bytes: counts.total_bytes_processed,
             written: counts.data_added,
             owners_kept: true,
+            journal: self.args.journal,
             kept: self.kept(None),
             ..CopyResult::without_data(state, &problem, now())
         })
@@ -292,24 +320,29 @@ impl Verdict<'_> {
         Some((parent, parent.ours(&self.args.common)?))
     }
 
-    /// Marks a snapshot as one in which entries are missing. It gets another id by that.
-    fn mark(&self, id: &str) -> Result<String, Failure> {
-        let words: Vec<OsString> = ["tag", "--add", INCOMPLETE, id].map(Into::into).into();
-        let mut new = id.to_owned();
-        let mut listener = |line: &str| {
-            if let Some(id) = Report::renamed(line) {
-                new = id;
-            }
-        };
-        // Also when we are asked to end now, and when another has the lock: unmarked it would look good.
-        let ended = self.restic.run_locking_unless(&words, &mut listener, &|| false)?;
-        if ended.code == Some(0) { Ok(new) } else { Err(self.restic.failure(&ended)) }
-    }
-
     fn kept(&self, own: Option<&Run>) -> Vec<Run> {
-        let before = self.before.iter().filter_map(|s| s.ours(&self.args.common));
-        snapshots::newest(before.chain(own.cloned()))
+        kept(self.args, self.before, own)
     }
+}
+
+/// Marks a snapshot as one in which entries are missing. It gets another id by that.
+fn mark(restic: &Restic, id: &str) -> Result<String, Failure> {
+    let words: Vec<OsString> = ["tag", "--add", INCOMPLETE, id].map(Into::into).into();
+    let mut new = id.to_owned();
+    let mut listener = |line: &str| {
+        if let Some(id) = Report::renamed(line) {
+            new = id;
+        }
+    };
+    // Also when we are asked to end now, and when another has the lock: unmarked it would look good.
+    let ended = restic.run_locking_unless(&words, &mut listener, &|| false)?;
+    if ended.code == Some(0) { Ok(new) } else { Err(restic.failure(&ended)) }
+}
+
+/// The newest runs that are there.
+fn kept(args: &Args, before: &[Snapshot], own: Option<&Run>) -> Vec<Run> {
+    let before = before.iter().filter_map(|s| s.ours(&args.common));
+    snapshots::newest(before.chain(own.cloned()))
 }
 
 #[cfg(test)]

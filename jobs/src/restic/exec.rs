@@ -2,10 +2,12 @@
 //! its patience bounded.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use model::Timestamp;
@@ -20,6 +22,10 @@ use crate::outcome::Failure;
 
 /// How long restic has to remove its lock after it was asked to end; a pod has 30 seconds in all.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long what restic gave may still be read after its end.
+const READ: Duration = Duration::from_secs(10);
+/// The same of a stream that is written to a disk, which may be slow.
+const POURED: Duration = Duration::from_secs(600);
 /// How long restic itself waits for a lock before we look for stale ones again.
 const RETRY_LOCK: Duration = Duration::from_secs(60);
 /// restic's code for a repository that is locked.
@@ -34,6 +40,8 @@ pub(crate) struct Restic {
     secret: Secret,
     environment: Vec<(OsString, OsString)>,
     options: Vec<OsString>,
+    /// What it reads on standard input, from the beginning in each call.
+    input: Option<PathBuf>,
     patience: Duration,
     lock_wait: Duration,
     failed: Reason,
@@ -85,6 +93,7 @@ impl Restic {
         environment.push(("RESTIC_FEATURES".into(), "device-id-for-hardlinks=true".into()));
         Ok(Self {
             options: options(args),
+            input: None,
             repository,
             secret,
             environment,
@@ -124,7 +133,10 @@ impl Restic {
     ) -> Result<Ended, Failure> {
         let started = Timestamp::now();
         let mut ear = Words { heard: Heard::new(self.patience), listener, stop };
-        let status = child::run(&mut self.command(args), GRACE, &mut ear).map_err(|error| self.no_start(&error))?;
+        let status = self
+            .command(args)
+            .and_then(|mut command| child::run(&mut command, GRACE, &mut ear))
+            .map_err(|error| self.no_start(&error))?;
         Ok(Ended { code: status.code(), heard: ear.heard, started, waited: false })
     }
 
@@ -137,7 +149,26 @@ impl Restic {
     ) -> Result<(Ended, Option<T>), Failure> {
         let started = Timestamp::now();
         let mut ear = Words { heard: Heard::new(self.patience), listener: &mut |_: &str| {}, stop };
-        let (status, read) = child::run_reading(&mut self.command(args), GRACE, &mut ear, read)
+        let (status, read) = self
+            .command(args)
+            .and_then(|mut command| child::run_reading(&mut command, (GRACE, READ), &mut ear, read))
+            .map_err(|error| self.no_start(&error))?;
+        Ok((Ended { code: status.code(), heard: ear.heard, started, waited: false }, read))
+    }
+
+    /// The same for a long stream, of which `read` counts in `passed` what has come.
+    pub(crate) fn stream<T: Send + 'static>(
+        &self,
+        args: &[OsString],
+        stop: &dyn Fn() -> bool,
+        passed: &AtomicU64,
+        read: impl FnOnce(ChildStdout) -> T + Send + 'static,
+    ) -> Result<(Ended, Option<T>), Failure> {
+        let started = Timestamp::now();
+        let mut ear = Flow { heard: Heard::new(self.patience), stop, passed, seen: 0 };
+        let (status, read) = self
+            .command(args)
+            .and_then(|mut command| child::run_reading(&mut command, (GRACE, POURED), &mut ear, read))
             .map_err(|error| self.no_start(&error))?;
         Ok((Ended { code: status.code(), heard: ear.heard, started, waited: false }, read))
     }
@@ -201,7 +232,7 @@ impl Restic {
     }
 
     /// Where the repository lies, if that is a folder here.
-    pub(crate) fn folder(&self) -> Option<&std::path::Path> {
+    pub(crate) fn folder(&self) -> Option<&Path> {
         let path = self.repository.strip_prefix("local:").unwrap_or(&self.repository);
         path.starts_with('/').then(|| path.as_ref())
     }
@@ -213,13 +244,22 @@ impl Restic {
         (environment.len() < self.environment.len()).then(|| Self { environment, ..self.clone() })
     }
 
-    fn command(&self, args: &[OsString]) -> Command {
+    /// The same restic with a device, or a file, as its standard input.
+    pub(crate) fn reading(&self, input: &Path) -> Self {
+        Self { input: Some(input.to_owned()), ..self.clone() }
+    }
+
+    fn command(&self, args: &[OsString]) -> io::Result<Command> {
         let mut command = Command::new("restic");
         // A password never stands on a command line, and nothing of our own environment leads restic astray.
         // The options first: after `--` they would be names of files.
         command.args(&self.options).args(args).env_clear().envs(self.environment.iter().cloned());
-        command.env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
-        command
+        let input = match &self.input {
+            Some(path) => Stdio::from(File::open(path)?),
+            None => Stdio::null(),
+        };
+        command.env("LC_ALL", "C").current_dir("/").stdin(input);
+        Ok(command)
     }
 
     fn no_start(&self, error: &io::Error) -> Failure {
@@ -267,6 +307,31 @@ impl<L: Listener> Ear for Words<'_, L> {
     }
 
     fn stop(&mut self) -> bool {
+        (self.stop)() || self.heard.gives_up(Instant::now())
+    }
+}
+
+/// The ear of a call that gives a stream: as long as more of it comes, the repository answers.
+struct Flow<'a> {
+    heard: Heard,
+    stop: &'a dyn Fn() -> bool,
+    passed: &'a AtomicU64,
+    seen: u64,
+}
+
+impl Ear for Flow<'_> {
+    fn out(&mut self, _line: &str) {}
+
+    fn error(&mut self, line: &str) {
+        self.heard.error(line, Instant::now());
+    }
+
+    fn stop(&mut self) -> bool {
+        let passed = self.passed.load(Ordering::Relaxed);
+        if passed > self.seen {
+            self.seen = passed;
+            self.heard.contact();
+        }
         (self.stop)() || self.heard.gives_up(Instant::now())
     }
 }

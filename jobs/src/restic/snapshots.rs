@@ -14,6 +14,8 @@ use crate::outcome::Failure;
 
 /// The tag of a snapshot in which entries are missing.
 pub(crate) const INCOMPLETE: &str = "incomplete";
+/// The tag of a device's snapshot in which there is nothing but zeros.
+pub(crate) const EMPTY: &str = "empty";
 /// The tag by which people hold a snapshot with stock restic.
 pub(crate) const HOLD: &str = "hold";
 
@@ -84,6 +86,11 @@ impl Snapshot {
     /// Whether entries are missing in it.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.tags.iter().any(|tag| tag == INCOMPLETE)
+    }
+
+    /// Whether it is of a device on which there was nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tags.iter().any(|tag| tag == EMPTY)
     }
 
     /// Whether somebody holds it.

@@ -119,6 +119,7 @@ impl Maker<'_> {
                 storage_class: &self.args.storage_class,
                 read_only: self.args.read_only,
                 mode: source.mode,
+                journal: self.args.journal,
                 annotations: &self.args.annotations(),
             })
             .map_err(|error| Stop::Final(error.into()))?;

@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use model::Timestamp;
 use model::config::{Deadlines, PromoterRetention};
 use model::duration::Span;
+use model::facts::Journal;
 use model::names::{Run, SourceId};
 use model::retention::Retention;
 use model::rotate::Rules;
@@ -42,6 +43,9 @@ pub(crate) struct Args {
     /// Makes the promoter ReadOnlyMany
     #[arg(long)]
     pub(crate) read_only: bool,
+    /// Whether the promoter's class mounts it without its journal: replayed or skipped
+    #[arg(long, default_value = "replayed", value_name = "WORD")]
+    pub(crate) journal: Journal,
     /// An annotation for the promoter; may be repeated
     #[arg(long, value_parser = key_value, value_name = "KEY=VALUE")]
     promoter_annotation: Vec<(String, String)>,

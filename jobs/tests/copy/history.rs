@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 
+use model::facts::Journal;
 use model::record::CopyState;
 use rustix::fs::{XattrFlags, lsetxattr};
 
@@ -30,6 +31,17 @@ fn unchanged_files_are_shared_and_changed_ones_are_not() {
     same(&list(&place.source()), &place.tree(RUNS[1]));
     same(&first, &place.tree(RUNS[0]));
     assert_eq!(place.manifest(RUNS[1])["linked"], RUNS[0]);
+}
+
+/// The tree outlives its promoter: it says itself that the promoter's journal was passed over.
+#[test]
+fn a_tree_of_a_promoter_without_its_journal_says_so() {
+    let place = Place::new("journal");
+    place.write("file", "x");
+    assert_eq!(place.copy(RUNS[0]).run().complete().journal, Journal::Replayed);
+    assert_eq!(place.copy(RUNS[1]).args(&["--journal=skipped"]).run().complete().journal, Journal::Skipped);
+    assert_eq!(place.manifest(RUNS[1])["journal"], "skipped");
+    assert!(place.manifest(RUNS[0]).get("journal").is_none());
 }
 
 /// rsync compares whole seconds unless it is told not to: a database that is written to right after its

@@ -14,6 +14,7 @@ mod place;
 
 mod copy;
 mod interrupted;
+mod killed_prune;
 mod locks;
 mod maintain;
 mod refused;
@@ -21,3 +22,4 @@ mod s3;
 mod scene;
 mod server;
 mod unchanged;
+mod wire;

@@ -1,12 +1,69 @@
 //! The cluster's classes: how volumes and snapshots are made.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use k8s_openapi::api::storage::v1::StorageClass as ApiStorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
 
 use super::VELERO_SNAPSHOT_CLASS;
 use crate::snapshot::VolumeSnapshotClass as ApiSnapshotClass;
+
+/// What becomes of a filesystem's journal when it is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Journal {
+    /// It is replayed where that is needed: what was written is there.
+    #[default]
+    Replayed,
+    /// It is passed over: what only it has is missing, and what was deleted last may be there again.
+    Skipped,
+}
+
+impl Journal {
+    /// What mount options say: `noload` of ext4, `norecovery` of ext4 and xfs.
+    #[must_use]
+    pub fn of(mount_options: &[String]) -> Self {
+        let words = mount_options.iter().flat_map(|option| option.split(',')).map(str::trim);
+        if words.into_iter().any(|word| matches!(word, "noload" | "norecovery")) {
+            Self::Skipped
+        } else {
+            Self::Replayed
+        }
+    }
+
+    /// Whether it is passed over.
+    #[must_use]
+    pub fn is_skipped(self) -> bool {
+        self == Self::Skipped
+    }
+
+    /// Whether it is not, which needs no word in records.
+    #[must_use]
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    pub fn is_replayed(&self) -> bool {
+        *self == Self::Replayed
+    }
+
+    /// The word in annotations and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replayed => "replayed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+impl FromStr for Journal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = [Self::Replayed, Self::Skipped].into_iter().find(|j| j.as_str() == text);
+        known.ok_or_else(|| "write replayed or skipped".to_owned())
+    }
+}
 
 /// A StorageClass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +78,8 @@ pub struct StorageClass {
     pub retained: bool,
     /// Whether it is the cluster's default.
     pub default: bool,
+    /// What its mount options say of journals.
+    pub journal: Journal,
 }
 
 impl From<&ApiStorageClass> for StorageClass {
@@ -31,6 +90,7 @@ impl From<&ApiStorageClass> for StorageClass {
             waits_for_consumer: class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"),
             retained: class.reclaim_policy.as_deref() == Some("Retain"),
             default: is_true(&class.metadata, "storageclass.kubernetes.io/is-default-class"),
+            journal: Journal::of(class.mount_options.as_deref().unwrap_or_default()),
         }
     }
 }

@@ -61,6 +61,8 @@ pub struct Holder {
     pub node: Option<String>,
     /// Whether it has ended: then it holds nothing.
     pub ended: bool,
+    /// Whether it is being deleted.
+    pub ending: bool,
     /// What it restores, if it is a restore pod.
     pub restore: Option<RestorePod>,
 }
@@ -72,6 +74,8 @@ pub struct RestorePod {
     pub instance: String,
     /// The PVC that it writes.
     pub target: String,
+    /// That PVC's namespace, if its volume is lent to the pod's.
+    pub namespace: Option<String>,
     /// What it was told of others that hold it.
     pub told: Option<Holders>,
     /// When it was created.
@@ -95,6 +99,7 @@ impl From<&ApiPod> for Holder {
         let restore = record.and_then(|r| r.target).filter(|_| restores).map(|target| RestorePod {
             instance: label(meta, names::INSTANCE).unwrap_or_default().to_owned(),
             target,
+            namespace: annotation(meta, names::TARGET_NAMESPACE).cloned(),
             told: annotation(meta, names::HOLDERS).and_then(|t| serde_json::from_str(t).ok()),
             created: created(meta),
         });
@@ -104,6 +109,7 @@ impl From<&ApiPod> for Holder {
             claims: volumes.iter().filter_map(claim).collect(),
             node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
             ended: matches!(phase, Some("Succeeded" | "Failed")),
+            ending: meta.deletion_timestamp.is_some(),
             restore,
         }
     }

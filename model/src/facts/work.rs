@@ -98,6 +98,8 @@ pub struct Pod {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Its UID.
+    pub uid: String,
     /// Its Job.
     pub job: String,
     /// When it was created.
@@ -125,6 +127,7 @@ impl From<&ApiPod> for Pod {
         Self {
             namespace: namespace(meta),
             name: meta.name.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
             job: label("batch.kubernetes.io/job-name").unwrap_or_default(),
             created: created(meta),
             node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),

@@ -14,7 +14,7 @@ use super::copy::{Request, RunView, is_for, online, runs, slot};
 use super::{Action, Plan, maintain};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::config::{Deadlines, Destination};
-use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Ours, Snapshot, VolumeMode};
+use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Journal, Ours, Snapshot, VolumeMode};
 use crate::maintain::Task;
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
@@ -61,6 +61,8 @@ pub struct Central {
     pub read_only: bool,
     /// What pods get of it.
     pub mode: VolumeMode,
+    /// Whether it is mounted without its journal.
+    pub journal: Journal,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
 }
@@ -175,6 +177,7 @@ fn next(
 struct Shape {
     class: String,
     read_only: bool,
+    journal: Journal,
     annotations: BTreeMap<String, String>,
 }
 
@@ -183,15 +186,15 @@ impl Shape {
         if let Some(protection) = wanted.protection {
             let promoter = &protection.promoter;
             let (class, annotations) = (promoter.storage_class.clone(), promoter.annotations.clone());
-            return Ok(Self { class, read_only: promoter.read_only, annotations });
+            return Ok(Self { class, read_only: promoter.read_only, journal: promoter.journal, annotations });
         }
         // The source is gone, or not protected any more: its last promoter tells.
-        let told = wanted.view.promoter.and_then(|p| Some((p.class.clone()?, p.read_only)));
-        let Some((class, read_only)) = told else {
+        let told = wanted.view.promoter.and_then(|p| Some((p.class.clone()?, p.read_only, p.journal())));
+        let Some((class, read_only, journal)) = told else {
             let message = "the source and its promoter are gone: nothing says of which StorageClass a PVC has to be";
             return Err(Problem::new(Reason::WrongStorageClass, message));
         };
-        Ok(Self { class, read_only, annotations: BTreeMap::new() })
+        Ok(Self { class, read_only, journal, annotations: BTreeMap::new() })
     }
 }
 
@@ -252,6 +255,7 @@ impl Wanted<'_> {
             storage_class: shape.class,
             read_only: shape.read_only,
             mode: parts.mode(view.snapshot),
+            journal: shape.journal,
             annotations: shape.annotations,
         })))
     }

@@ -8,7 +8,7 @@ use super::ended::{self, Ended};
 use super::{Action, Copy, Plan, central, disk, drill, restore};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
-use crate::config::{Destination, Store};
+use crate::config::{Destination, Disk};
 use crate::copies::{self, Next, RunFacts};
 use crate::facts::{Claim, Job, JobState, Ours, Snapshot, VolumeMode};
 use crate::names::{self, Component, Run, SourceId};
@@ -245,12 +245,14 @@ impl Request<'_> {
         let (world, protection) = (self.world, self.protection);
         let taken = self.view.snapshot.retention.as_ref().and_then(|t| t.parse().ok());
         let policy = names::network_policy(&world.instance);
+        let home = if destination.is_central() { &world.namespace } else { &self.source.namespace };
         Copy {
-            // What copies to a repository needs the network.
-            isolate: destination.restic().is_none() && world.policies.get(&self.source.namespace, &policy).is_none(),
+            // What is reached over the network needs it.
+            isolate: !destination.is_remote() && world.policies.get(&self.source.namespace, &policy).is_none(),
             source: self.source.clone(),
             run: self.view.run.clone(),
             destination: destination.name.clone(),
+            journal: world.claims.get(home, &promoter).map(Claim::journal).unwrap_or_default(),
             promoter,
             mode,
             retention: destination.retention.clone().or(taken),
@@ -263,24 +265,9 @@ impl Request<'_> {
         }
     }
 
-    /// The Secret of the source's group at a destination. Of a source that is gone nobody knows the group, and the
-    /// destination's own Secret may open somebody else's bucket.
+    /// The Secret of the source's group at a destination.
     fn secret(&self, destination: &Destination) -> Result<Option<String>, Problem> {
-        let (world, name) = (self.world, &destination.name);
-        if let Some(protection) = self.protection {
-            return Ok(protection.secrets.get(name).cloned());
-        }
-        if let Some(claim) = world.claim_of(&self.source.uid)
-            && let Some(namespace) = world.namespaces.get("", &claim.namespace)
-        {
-            let group = world.config.group_of(claim, namespace);
-            return Ok(group.and_then(|g| g.secrets.get(name).cloned()));
-        }
-        if world.config.groups.iter().any(|g| g.secrets.contains_key(name)) {
-            let message = format!("the source is gone: nothing says which group's Secret its copies at {name} need");
-            return Err(Problem::new(Reason::SecretElsewhere, message));
-        }
-        Ok(None)
+        secret(self.world, self.protection, &self.source.uid, &destination.name)
     }
 
     /// Whether what is written to can be reached, and the only node where the copy can run, if there is only one;
@@ -293,20 +280,16 @@ impl Request<'_> {
         plan: &mut Plan,
     ) -> Result<Result<Option<String>, String>, Problem> {
         let (world, namespace) = (self.world, &self.source.namespace);
-        match destination.store {
-            Store::Restic(_) => {
-                online(world, namespace)?;
-                Ok(Ok(only_node(world, promoter)))
-            }
-            Store::Claim(_) | Store::HostPath(_) => {
-                let disk = disk::ready(world, destination, namespace, now, plan)?;
-                if let Some(reader) = restore::reads(world, namespace, &destination.name, None) {
-                    let message = format!("{reader} reads the disk: restores come first");
-                    return Err(Problem::new(Reason::DiskBusy, message));
-                }
-                Ok(common_nodes(world, promoter, disk))
-            }
+        if destination.is_remote() {
+            online(world, namespace)?;
+            return Ok(Ok(only_node(world, promoter)));
         }
+        let disk = disk::ready(world, destination, namespace, now, plan)?;
+        if let Some(reader) = restore::reads(world, namespace, &destination.name, None) {
+            let message = format!("{reader} reads the disk: restores come first");
+            return Err(Problem::new(Reason::DiskBusy, message));
+        }
+        Ok(common_nodes(world, promoter, disk))
     }
 }
 
@@ -333,10 +316,10 @@ pub(super) fn online(world: &World, namespace: &str) -> Result<(), Problem> {
 
 pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
     // A host's disk is one, whatever the namespace; a PVC is one in each; a repository is one for each source.
-    let disk = match destination.store {
-        Store::HostPath(_) => destination.name.clone(),
-        Store::Claim(_) => format!("{}/{namespace}", destination.name),
-        Store::Restic(_) => format!("{}/{namespace}/{uid}", destination.name),
+    let disk = match destination.disk() {
+        Some(Disk::HostPath(_)) => destination.name.clone(),
+        Some(Disk::Claim(_)) => format!("{}/{namespace}", destination.name),
+        None => format!("{}/{namespace}/{uid}", destination.name),
     };
     Slot {
         namespace: namespace.to_owned(),
@@ -347,9 +330,9 @@ pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: 
     }
 }
 
-/// The node that can have the promoter, if it is the only one.
-fn only_node(world: &World, promoter: &Claim) -> Option<String> {
-    let terms = world.volumes.get("", promoter.volume.as_ref()?)?.nodes.as_ref()?;
+/// The node that can have a PVC's volume, if it is the only one.
+pub(super) fn only_node(world: &World, claim: &Claim) -> Option<String> {
+    let terms = world.volumes.get("", claim.volume.as_ref()?)?.nodes.as_ref()?;
     let mut fit = world.nodes.iter().filter(|n| terms.iter().any(|term| term.matches(&n.labels)));
     fit.next().filter(|_| fit.next().is_none()).map(|n| n.name.clone())
 }
@@ -382,7 +365,7 @@ pub fn running(world: &World) -> impl Iterator<Item = Slot> {
         let destination = world.config.destination(ours.destination.as_deref()?)?;
         let open = match ours.component {
             // Until the result of a copy is known, it says nothing about a destination that may be down.
-            Component::Copy => destination.restic().is_some() && !recorded(world, ours),
+            Component::Copy => destination.is_remote() && !recorded(world, ours),
             Component::Maintain => false,
             _ => return None,
         };
@@ -427,6 +410,7 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
     let failed = |problem: &Problem| CopyResult::without_data(CopyState::Failed, problem, now);
     let result = match ended::ended::<CopyResult>(world, job, now) {
         Ended::NotYet(again) => return plan.wake_at(again),
+        Ended::Ask(action) => return plan.actions.push(action),
         Ended::Told(told) => told,
         Ended::Failed(problem) => failed(&problem),
         // The tree is there and the message is lost: another Job finds it, and tells again. But only one.
@@ -455,4 +439,28 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
         destination: destination.clone(),
         result: Box::new(result),
     });
+}
+
+/// The Secret of a source's group at a destination. Of a source that is gone nobody knows the group, and the
+/// destination's own Secret may open somebody else's bucket.
+pub(super) fn secret(
+    world: &World,
+    protection: Option<&Protection>,
+    uid: &str,
+    destination: &str,
+) -> Result<Option<String>, Problem> {
+    if let Some(protection) = protection {
+        return Ok(protection.secrets.get(destination).cloned());
+    }
+    if let Some(claim) = world.claim_of(uid)
+        && let Some(namespace) = world.namespaces.get("", &claim.namespace)
+    {
+        let group = world.config.group_of(claim, namespace);
+        return Ok(group.and_then(|g| g.secrets.get(destination).cloned()));
+    }
+    if world.config.groups.iter().any(|g| g.secrets.contains_key(destination)) {
+        let message = format!("the source is gone: nothing says which group's Secret its copies at {destination} need");
+        return Err(Problem::new(Reason::SecretElsewhere, message));
+    }
+    Ok(None)
 }

@@ -75,12 +75,13 @@ impl Ask<'_> {
         let fit: Vec<&RunView<'_>> = runs.iter().rev().filter(|v| self.fits(v)).collect();
         let Some(view) = fit.iter().copied().find(made).or(fit.first().copied()) else { return Ok(Step::Wait) };
         // Before a promoter is made that would wait for it.
-        let disk = match self.destination.restic() {
-            Some(_) => None,
-            None => match disk::ready(self.world, self.destination, &self.claim.namespace, self.now, plan) {
-                Ok(disk) => Some(disk),
-                Err(_) => return Ok(Step::Wait),
-            },
+        let disk = if self.destination.is_remote() {
+            None
+        } else {
+            let Ok(disk) = disk::ready(self.world, self.destination, &self.claim.namespace, self.now, plan) else {
+                return Ok(Step::Wait);
+            };
+            Some(disk)
         };
         let promoter = match self.promoter(view, plan)? {
             Ok(promoter) => promoter,
@@ -179,6 +180,7 @@ impl Ask<'_> {
                 storage_class: shape.storage_class.clone(),
                 read_only: shape.read_only,
                 mode: shape.mode,
+                journal: shape.journal,
                 annotations: shape.annotations.clone(),
             })))));
         };

@@ -5,7 +5,8 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use crate::facts::{Job, JobState, Pod};
+use super::Action;
+use crate::facts::{Claim, Job, JobState, MountFailure, Pod};
 use crate::maintain::MaintainResult;
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, RestoreResult};
@@ -40,6 +41,8 @@ impl Told for MaintainResult {
 pub(super) enum Ended<T> {
     /// It runs, or its message is on its way: look again at that time, if nothing happens before.
     NotYet(Option<Timestamp>),
+    /// It does not start, and before that is said this has to be asked.
+    Ask(Action),
     /// Its last pod with something to say said this.
     Told(T),
     /// It ended well, and what it said is lost.
@@ -58,7 +61,7 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
         .max_by_key(T::finished);
     match (job.state, told) {
         (JobState::Active, _) => match starts_until(world, job, &pods) {
-            Some(until) if now >= until => Ended::Failed(not_started(&pods)),
+            Some(until) if now >= until => not_started(world, job, &pods),
             until => Ended::NotYet(until),
         },
         (_, Some(told)) => Ended::Told(told),
@@ -84,21 +87,40 @@ fn starts_until(world: &World, job: &Job, pods: &[&Pod]) -> Option<Timestamp> {
 }
 
 /// Why no pod of a Job runs (F38, F39, F40).
-fn not_started(pods: &[&Pod]) -> Problem {
+fn not_started<T>(world: &World, job: &Job, pods: &[&Pod]) -> Ended<T> {
     for pod in pods.iter().filter(|p| !p.started) {
         if let Some((why, message)) = &pod.stuck {
-            return Problem::new(Reason::PodNotStarted, format!("pod {}: {why}: {message}", pod.name));
+            let message = format!("pod {}: {why}: {message}", pod.name);
+            return Ended::Failed(Problem::new(Reason::PodNotStarted, message));
         }
         if let Some(message) = &pod.unschedulable {
             let conflict = message.contains("volume node affinity conflict");
             let reason = if conflict { Reason::NodeConflict } else { Reason::PodNotStarted };
-            return Problem::new(reason, format!("pod {}: {message}", pod.name));
+            return Ended::Failed(Problem::new(reason, format!("pod {}: {message}", pod.name)));
         }
         if let Some(node) = &pod.node {
-            let message =
-                format!("pod {}: node {node} does not start its container: can it mount the volumes?", pod.name);
-            return Problem::new(Reason::PodNotStarted, message);
+            // A pod that hangs for its volumes says nothing itself: its kubelet does, in Events.
+            return match world.mount_failures.get(&pod.uid) {
+                None => {
+                    let (namespace, pod, uid) = (pod.namespace.clone(), pod.name.clone(), pod.uid.clone());
+                    Ended::Ask(Action::AskMounts { namespace, pod, uid })
+                }
+                Some(failure) => Ended::Failed(not_mounted(world, job, &pod.name, node, failure.as_ref())),
+            };
         }
     }
-    Problem::new(Reason::PodNotStarted, "the Job made no pod that runs: look at the Job's events")
+    Ended::Failed(Problem::new(Reason::PodNotStarted, "the Job made no pod that runs: look at the Job's events"))
+}
+
+/// Why the volumes of a pod do not come.
+fn not_mounted(world: &World, job: &Job, pod: &str, node: &str, failure: Option<&MountFailure>) -> Problem {
+    let Some(MountFailure { words, unreplayed }) = failure else {
+        let message = format!("pod {pod}: node {node} does not start its container: can it mount the volumes?");
+        return Problem::new(Reason::PodNotStarted, message);
+    };
+    // Only of promoters our settings say how they are mounted.
+    let read_only = |claim: &Claim| claim.from_snapshot.is_some() && claim.read_only;
+    let mut mounted = job.mounts.iter().filter_map(|name| world.claims.get(&job.namespace, name));
+    let reason = if *unreplayed && mounted.any(read_only) { Reason::NeedsNoload } else { Reason::MountFailed };
+    Problem::new(reason, format!("pod {pod}: node {node} cannot mount its volumes: {words}"))
 }

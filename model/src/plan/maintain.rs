@@ -10,7 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{self, RunView};
 use super::ended::{self, Ended};
-use super::{Action, Plan, central, drill, restore};
+use super::{Action, Plan, central, disk, drill, restore};
 use crate::admit::{Rank, Waiting};
 use crate::config::{Destination, Times};
 use crate::facts::{Claim, Job, JobState};
@@ -318,6 +318,10 @@ impl<'a> Source<'a> {
                 drill::hold(self.world, &self.claim.source(), job, self.now, plan);
                 None
             }
+            Ended::Ask(action) => {
+                plan.actions.push(action);
+                None
+            }
             Ended::Told(told) => Some(self.told(destination, due, told, task)),
             Ended::Silent => {
                 let message = "the Job ended well and left no result: does the template keep terminationMessagePath?";
@@ -408,11 +412,11 @@ impl<'a> Source<'a> {
         let (world, source) = (self.world, self.claim.source());
         let namespace = world.namespaces.get("", &source.namespace);
         // Restores come first: what they read is left alone.
-        let of = destination.restic().map(|_| source.name.as_str());
+        let of = destination.is_remote().then_some(source.name.as_str());
         let read = restore::reads(world, &source.namespace, &destination.name, of).is_some();
         // The copies say so.
         let at = if destination.is_central() { &world.namespace } else { &source.namespace };
-        let cut_off = destination.restic().is_some() && copy::online(world, at).is_err();
+        let cut_off = destination.is_remote() && copy::online(world, at).is_err();
         // What has begun in our own namespace has its slot, and holds up a copy for as long as it takes.
         let begun = self.begun(task, destination).is_some();
         let goes_on = begun && destination.is_central();
@@ -425,13 +429,14 @@ impl<'a> Source<'a> {
             let message = "the namespace enforces Pod Security restricted, which refuses a pod that runs as root";
             return Err(Problem::new(Reason::PodSecurity, message));
         }
+        let Ok(place) = self.place(destination, plan) else { return Ok(()) };
         let (work, node) = match task {
             Task::Prune => match self.prune(destination, due, protection)? {
-                Some(work) => (work, None),
+                Some(work) => (work, place),
                 None => return Ok(()),
             },
             Task::Verify => match self.part(task, &destination.name) {
-                Some(part) => (Work::Verify(part), None),
+                Some(part) => (Work::Verify(part), place),
                 None => return Ok(()),
             },
             Task::Drill => {
@@ -462,9 +467,8 @@ impl<'a> Source<'a> {
     fn task(&self, destination: &Destination, due: &Run, work: Work, protection: &Protection) -> Maintain {
         let (world, source) = (self.world, self.claim.source());
         let policy = names::network_policy(&world.instance);
-        let local = destination.restic().is_none();
         Maintain {
-            isolate: local && world.policies.get(&source.namespace, &policy).is_none(),
+            isolate: !destination.is_remote() && world.policies.get(&source.namespace, &policy).is_none(),
             source,
             destination: destination.name.clone(),
             due: due.clone(),
@@ -472,6 +476,16 @@ impl<'a> Source<'a> {
             options: protection.options.clone(),
             secret: protection.secrets.get(&destination.name).cloned(),
         }
+    }
+
+    /// The only node that can have the destination's disk, if there is only one. A copy makes the disk ready, and says
+    /// what that waits for.
+    fn place(&self, destination: &Destination, plan: &mut Plan) -> Result<Option<String>, Problem> {
+        if destination.is_remote() {
+            return Ok(None);
+        }
+        let disk = disk::ready(self.world, destination, &self.claim.namespace, self.now, plan)?;
+        Ok(copy::only_node(self.world, disk))
     }
 
     fn waiting(&self, destination: &Destination, due: &Run, node: Option<String>) -> Waiting {

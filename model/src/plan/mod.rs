@@ -10,6 +10,7 @@ mod cronjob;
 mod disk;
 mod drill;
 mod ended;
+mod lend;
 mod maintain;
 mod resolve;
 mod restore;
@@ -19,7 +20,7 @@ mod status;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::admit::Waiting;
-use crate::facts::{Identity, VolumeMode};
+use crate::facts::{Identity, Journal, VolumeMode};
 use crate::names::{Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
@@ -32,6 +33,7 @@ pub use after::{NextRun, next_run};
 pub use central::{Central, Part};
 pub use copy::running;
 pub use drill::Drill;
+pub use lend::Loan;
 pub use maintain::{Maintain, Prune, TaskEnd, Work, next_part};
 pub use restore::{Asker, Lender, Origin, Promote, Restore, Restores, any as any_restore, restores};
 pub use source::{from_our_snapshot, plan, verdict};
@@ -105,6 +107,15 @@ pub enum Action {
         /// The Job's UID.
         job: String,
     },
+    /// Ask why the volumes of a pod that does not start do not come.
+    AskMounts {
+        /// The pod's namespace.
+        namespace: String,
+        /// Its name.
+        pod: String,
+        /// Its UID.
+        uid: String,
+    },
     /// Delete a Job whose result is recorded, or that is of no use.
     DeleteJob {
         /// The Job's namespace.
@@ -138,8 +149,8 @@ pub enum Action {
         /// Who.
         holders: Holders,
     },
-    /// Delete the volume of a disk that was lent for a restore. The disk's own stays.
-    TakeBack(Identity),
+    /// Delete a part of what was lent for a restore. What it was lent from stays.
+    TakeBack(Loan),
     /// Hold a snapshot while it is restored from.
     Hold {
         /// The snapshot's namespace.
@@ -194,6 +205,8 @@ pub struct Copy {
     pub retention: Option<Retention>,
     /// The zone whose days the retention counts.
     pub zone: Zone,
+    /// Whether the promoter is mounted without its journal.
+    pub journal: Journal,
     /// Whether an empty source is as it should be.
     pub accept_empty: bool,
     /// Whether the pod needs the `SELinux` type `spc_t`.
@@ -235,6 +248,7 @@ impl Action {
             Self::Record { snapshot, destination, .. } | Self::NoteLost { snapshot, destination, .. } => {
                 format!("record/{}/{destination}", snapshot.uid)
             }
+            Self::AskMounts { uid, .. } => format!("ask-mounts/{uid}"),
             Self::DeleteJob { id, .. } => format!("job-delete/{}", id.uid),
             Self::WriteStatus { source, .. } => status_key(&source.uid),
             Self::Promote(promote) => format!("promote/{}/{}", promote.source.namespace, promote.snapshot),
@@ -247,7 +261,7 @@ impl Action {
                 let time = u64::try_from(holders.at.as_second()).unwrap_or(0) / (HOLDERS_STALE / 4);
                 format!("holders/{}/{time}", pod.uid)
             }
-            Self::TakeBack(id) => format!("take-back/{}", id.uid),
+            Self::TakeBack(loan) => format!("take-back/{}", loan.id().uid),
             Self::Hold { snapshot, .. } => format!("hold/{}", snapshot.uid),
         }
     }
@@ -266,6 +280,7 @@ impl Action {
             Self::StartTask(_) => "StartTask",
             Self::Record { .. } => "Record",
             Self::NoteLost { .. } => "NoteLost",
+            Self::AskMounts { .. } => "AskMounts",
             Self::DeleteJob { .. } => "DeleteJob",
             Self::WriteStatus { .. } => "WriteStatus",
             Self::Promote(_) => "Promote",
@@ -291,6 +306,7 @@ impl Action {
             Self::Record { uid, .. } | Self::NoteLost { uid, .. } | Self::TakeAway { uid, .. } => Some(uid),
             // Restores are planned together, and no source's own.
             Self::DeleteCronJob(_)
+            | Self::AskMounts { .. }
             | Self::MakeDisk(..)
             | Self::DeleteJob { .. }
             | Self::Promote(_)

@@ -5,8 +5,9 @@ use k8s_openapi::jiff::Timestamp;
 use super::copy;
 use super::restore::{Asker, Lender, Origin, Promote};
 use super::source::{from_our_snapshot, verdict};
-use crate::config::{AccessMode, Destination, Store};
-use crate::facts::{Claim, ClaimPhase, Job, JobState, Ours, VolumeMode};
+use crate::config::{AccessMode, Destination, Disk, Store};
+use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
+use crate::lend;
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
 use crate::reason::{Problem, Reason};
@@ -43,11 +44,11 @@ pub(super) enum Obstacle {
     Promote(Box<Promote>),
 }
 
-fn refused<T>(reason: Reason, message: impl Into<String>) -> Result<T, Obstacle> {
+pub(super) fn refused<T>(reason: Reason, message: impl Into<String>) -> Result<T, Obstacle> {
     Err(Obstacle::Refused(Problem::new(reason, message)))
 }
 
-fn waiting<T>(reason: Reason, message: impl Into<String>) -> Result<T, Obstacle> {
+pub(super) fn waiting<T>(reason: Reason, message: impl Into<String>) -> Result<T, Obstacle> {
     Err(Obstacle::Waiting(Problem::new(reason, message)))
 }
 
@@ -59,23 +60,17 @@ impl Ask<'_> {
         let protection = self.protection(source_namespace);
         let point = self.point(source_namespace, protection.as_ref())?;
         self.modes(target, restore::mode(self.world, source_namespace, &point.uid))?;
+        if !self.is_lent(&point) {
+            self.pods_in(self.namespace)?;
+        }
         let (claim, folder) = match &point.place {
             Place::Tree { destination } if source_namespace != self.namespace => {
                 return self.lent(source_namespace, target, point.clone(), destination);
             }
             Place::Repository { destination, .. } => {
-                self.repository(source_namespace, &point, destination)?;
-                // Another tenant has no say in how this one's Secret is used.
-                let own = protection.filter(|_| source_namespace == self.namespace);
-                let secret = own.as_ref().and_then(|p| p.secrets.get(destination).cloned());
-                let options = own.map(|p| p.options).unwrap_or_default();
-                return Ok(Found {
-                    target: target.source(),
-                    mode: target.mode,
-                    point,
-                    origin: Origin::Repository { options: Box::new(options), secret },
-                    spc_no_relabeling: false,
-                });
+                let origin = self.repository(source_namespace, &point, destination, target, protection)?;
+                let (target, mode) = (target.source(), target.mode);
+                return Ok(Found { target, mode, point, origin, spc_no_relabeling: false });
             }
             Place::Snapshot { name, promoter } => {
                 (self.promoter(&point, name, promoter.as_deref(), target, protection.as_ref())?, None)
@@ -91,9 +86,7 @@ impl Ask<'_> {
         if folder.is_none() {
             self.modes(target, Some(claim.mode))?;
         }
-        if let Err(message) = copy::common_nodes(self.world, target, claim) {
-            return refused(Reason::NodeConflict, message);
-        }
+        self.together(target, claim)?;
         Ok(Found {
             target: target.source(),
             mode: target.mode,
@@ -104,15 +97,18 @@ impl Ask<'_> {
         })
     }
 
+    /// Whether a node can have both.
+    fn together(&self, target: &Claim, claim: &Claim) -> Result<(), Obstacle> {
+        copy::common_nodes(self.world, target, claim)
+            .map(drop)
+            .map_err(|message| Obstacle::Refused(Problem::new(Reason::NodeConflict, message)))
+    }
+
     /// Whether restores are possible here, and the source's namespace may be read from.
     fn namespaces(&self, source: &str) -> Result<(), Obstacle> {
         let namespace = self.world.namespaces.get("", self.namespace);
         if namespace.is_none_or(|n| n.terminating) {
             return refused(Reason::NamespaceTerminating, "the namespace is being deleted");
-        }
-        if namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
-            let message = "the namespace enforces Pod Security restricted, which refuses a pod that keeps owners";
-            return refused(Reason::PodSecurity, message);
         }
         if source == self.namespace {
             return Ok(());
@@ -126,6 +122,18 @@ impl Ask<'_> {
         };
         let what = format!("restore points of {source}/{} for namespace {}", self.request.pvc, self.namespace);
         refused(Reason::NotGranted, format!("{what}: {message}"))
+    }
+
+    /// Whether a pod that keeps owners may run in a namespace.
+    fn pods_in(&self, namespace: &str) -> Result<(), Obstacle> {
+        let namespace = self.world.namespaces.get("", namespace);
+        match namespace.filter(|n| n.enforces.as_deref() == Some("restricted")) {
+            None => Ok(()),
+            Some(n) => {
+                let what = "enforces Pod Security restricted, which refuses a pod that keeps owners";
+                refused(Reason::PodSecurity, format!("namespace {} {what}", n.name))
+            }
+        }
     }
 
     /// The PVC that is written.
@@ -145,8 +153,12 @@ impl Ask<'_> {
             ));
         };
         let ours = claim.ours.as_ref().filter(|o| o.instance == self.world.instance);
-        let own =
-            ours.is_some_and(|o| matches!(o.component, Component::Promoter | Component::Disk | Component::Central));
+        let own = ours.is_some_and(|o| {
+            matches!(
+                o.component,
+                Component::Promoter | Component::Disk | Component::Central | Component::Grant | Component::Target
+            )
+        });
         let promoter = from_our_snapshot(self.world, claim) && claim.from_snapshot.as_ref() == Some(&claim.id.name);
         if own || promoter {
             return no("it is a restore point or a BackupDisk itself");
@@ -223,7 +235,7 @@ impl Ask<'_> {
         let destination = meant.name.clone();
         let place = match meant.store {
             Store::Restic(_) => Place::Repository { destination, snapshot: None },
-            Store::Claim(_) | Store::HostPath(_) => Place::Tree { destination },
+            Store::Disk(_) => Place::Tree { destination },
         };
         let uid = self.request.uid.as_deref().or(live)?.to_owned();
         Some(RestorePoint { uid, run: run.clone(), place })
@@ -290,6 +302,7 @@ impl Ask<'_> {
             storage_class: shape.storage_class,
             read_only: shape.read_only,
             mode: fact.mode,
+            journal: shape.journal,
             annotations: shape.annotations,
         })))
     }
@@ -303,6 +316,7 @@ impl Ask<'_> {
                 waits_for_consumer: false,
                 read_only: false,
                 mode: target.mode,
+                journal: Journal::Replayed,
                 spc_no_relabeling: false,
                 annotations: std::collections::BTreeMap::new(),
                 retention: self.world.config.defaults.promoter_retention,
@@ -310,9 +324,39 @@ impl Ask<'_> {
         }
     }
 
-    /// Whether a snapshot in a restic repository can be read: by a pod in this namespace, with this namespace's
-    /// Secret, while nobody has the repository to himself.
-    fn repository(&self, namespace: &str, point: &RestorePoint, destination: &str) -> Result<(), Obstacle> {
+    /// Whether the restore runs in the controller's namespace, with the target lent to it.
+    fn is_lent(&self, point: &RestorePoint) -> bool {
+        let Place::Repository { destination, .. } = &point.place else { return false };
+        let central = self.world.config.destination(destination).is_some_and(Destination::is_central);
+        central && self.namespace != self.world.namespace
+    }
+
+    /// Whose disk the repository lies on, if that is another namespace's.
+    fn behind(
+        &self,
+        namespace: &str,
+        point: &RestorePoint,
+        configured: &Destination,
+        target: &Claim,
+    ) -> Result<Option<Lender>, Obstacle> {
+        let Some(disk) = configured.disk() else { return Ok(None) };
+        let disk = self.disk(namespace, configured, disk, &point.uid)?;
+        if namespace == self.namespace {
+            return self.together(target, disk).map(|()| None);
+        }
+        self.lender(namespace, &configured.name, disk).map(Some)
+    }
+
+    /// How a snapshot in a restic repository is read, while nobody has the repository to himself: by a pod in this
+    /// namespace with this namespace's Secret, or by one in the controller's.
+    fn repository(
+        &self,
+        namespace: &str,
+        point: &RestorePoint,
+        destination: &str,
+        target: &Claim,
+        protection: Option<Protection>,
+    ) -> Result<Origin, Obstacle> {
         let Some(configured) = self.world.config.destination(destination) else {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
@@ -320,14 +364,58 @@ impl Ask<'_> {
             let message = format!("destination {destination} is a disk, it has no restic repository");
             return refused(Reason::NoRestorePoint, message);
         }
-        if configured.is_central() {
+        let volume = if self.is_lent(point) { Some(self.lendable(target, destination)?) } else { None };
+        let secret = if configured.is_central() {
+            // The administrator's groups say it, whoever restores.
+            copy::secret(self.world, protection.as_ref(), &point.uid, destination).map_err(Obstacle::Refused)?
+        } else {
+            // Another tenant has no say in how this one's Secret is used.
+            let own = protection.as_ref().filter(|_| namespace == self.namespace);
+            own.and_then(|p| p.secrets.get(destination).cloned())
+        };
+        self.alone(if configured.is_central() { &self.world.namespace } else { namespace }, point, destination)?;
+        let own = protection.filter(|_| namespace == self.namespace);
+        let options = Box::new(own.map(|p| p.options).unwrap_or_default());
+        Ok(match volume {
+            None => {
+                let lender = self.behind(namespace, point, configured, target)?;
+                Origin::Repository { options, secret, lender }
+            }
+            Some(volume) => Origin::Central { options, secret, volume },
+        })
+    }
+
+    /// The volume of a target that can be lent to the controller's namespace.
+    fn lendable(&self, target: &Claim, destination: &str) -> Result<String, Obstacle> {
+        let name = &target.id.name;
+        if matches!(self.asker, Asker::Deployment(_)) {
             let message = format!(
-                "what lies at {destination} is read with the administrator's Secret, which no pod of namespace {} has",
-                self.namespace
+                "what lies at {destination} is read with the administrator's Secret, by a pod in the controller's \
+                 namespace: ask by restore-from on PVC {name}"
             );
-            return refused(Reason::NotGranted, message);
+            return refused(Reason::AskByAnnotation, message);
         }
-        // Copies and other restores share the repository; prune and verify lock everybody else out.
+        self.pods_in(&self.world.namespace)?;
+        let Some(volume) = target.volume.as_ref().filter(|_| target.phase == ClaimPhase::Bound) else {
+            let message = format!(
+                "PVC {name} gets its volume when a pod first mounts it, and only then it can be lent to the \
+                 controller's namespace: run one for a moment"
+            );
+            return waiting(Reason::TargetNotReady, message);
+        };
+        let fact = self.world.volumes.get("", volume);
+        let Some(fact) = fact.filter(|v| v.claim_uid.as_ref() == Some(&target.id.uid)) else {
+            return waiting(Reason::TargetNotReady, format!("PersistentVolume {volume} is not bound to PVC {name}"));
+        };
+        if fact.driver.is_none() {
+            let message = format!("PVC {name} cannot be lent: its PersistentVolume {volume} {}", lend::NOT_CSI);
+            return refused(Reason::TargetNotReady, message);
+        }
+        Ok(volume.clone())
+    }
+
+    /// Copies and other restores share the repository; prune and verify, in the namespace, lock everybody else out.
+    fn alone(&self, namespace: &str, point: &RestorePoint, destination: &str) -> Result<(), Obstacle> {
         let alone = |job: &&Job| {
             let ours = job.ours.as_ref().filter(|o| o.component == Component::Maintain && o.source_uid == point.uid);
             let alone = |o: &Ours| {
@@ -335,10 +423,10 @@ impl Ask<'_> {
             };
             job.state == JobState::Active && ours.is_some_and(alone)
         };
-        match self.world.jobs.within(namespace).find(alone) {
-            Some(job) => waiting(Reason::RepositoryLocked, format!("{} has the repository to itself", job.id.name)),
-            None => Ok(()),
+        if let Some(job) = self.world.jobs.within(namespace).find(alone) {
+            return waiting(Reason::RepositoryLocked, format!("{} has the repository to itself", job.id.name));
         }
+        Ok(())
     }
 
     /// The disk with a tree, and the tree's folder.
@@ -346,56 +434,58 @@ impl Ask<'_> {
         let Some(destination) = self.world.config.destination(destination) else {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
-        let Some(name) = names::disk_claim(destination) else {
-            let message = format!("destination {} is no disk, it has no trees", destination.name);
+        let Store::Disk(its) = &destination.store else {
+            let message = format!("destination {} is a restic repository, it has no trees", destination.name);
             return refused(Reason::NoRestorePoint, message);
         };
-        let disk = self.world.claims.get(namespace, &name);
-        let disk = disk.filter(|c| c.ours.as_ref().is_some_and(|o| o.component == Component::Disk));
-        let Some(disk) = disk.filter(|c| !c.terminating && c.phase != ClaimPhase::Lost) else {
+        let disk = self.disk(namespace, destination, its, &point.uid)?;
+        let folder = restore::tree_path(its.is_host(), namespace, &self.request.pvc, &point.uid, &point.run);
+        Ok((disk, folder))
+    }
+
+    /// The PVC of a destination's disk, once nobody writes to it.
+    fn disk(&self, namespace: &str, destination: &Destination, disk: &Disk, uid: &str) -> Result<&Claim, Obstacle> {
+        let name = names::disk_claim(destination).unwrap_or_default();
+        let claim = self.world.claims.get(namespace, &name);
+        let claim = claim.filter(|c| c.ours.as_ref().is_some_and(|o| o.component == Component::Disk));
+        let Some(claim) = claim.filter(|c| !c.terminating && c.phase != ClaimPhase::Lost) else {
             let message = format!("namespace {namespace} has no BackupDisk {name}, or it is being deleted");
             return refused(Reason::DiskNotReady, message);
         };
-        if let Some(job) = self.copying(destination, disk, &point.uid) {
-            return waiting(Reason::DiskBusy, format!("the copy {job} writes to the disk"));
+        match self.copying(disk, claim, uid) {
+            Some(job) => waiting(Reason::DiskBusy, format!("the copy {job} writes to the disk")),
+            None => Ok(claim),
         }
-        let host_disk = matches!(destination.store, Store::HostPath(_));
-        let folder = restore::tree_path(host_disk, namespace, &self.request.pvc, &point.uid, &point.run);
-        Ok((disk, folder))
     }
 
     /// The disk of another namespace, through a volume that is made for this restore alone.
     fn lent(&self, namespace: &str, target: &Claim, point: RestorePoint, destination: &str) -> Result<Found, Obstacle> {
         let (disk, folder) = self.tree(namespace, &point, destination)?;
-        let Some(configured) = self.world.config.destination(destination) else {
-            return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
-        };
-        // Of a host's disk only the trees of the one PVC are lent; a volume is lent whole.
-        let folder = match configured.store {
-            Store::HostPath(_) => point.run.to_string(),
-            Store::Claim(_) if !self.world.config.restores.grants(namespace, "*", self.namespace) => {
-                let message = format!(
-                    "the disk {destination} of namespace {namespace} is one volume with the trees of all of its PVCs: \
-                     the grant has to be from {namespace}/*"
-                );
-                return refused(Reason::NotGranted, message);
-            }
-            Store::Claim(_) => folder,
-            Store::Restic(_) => {
-                return refused(Reason::NoRestorePoint, format!("destination {destination} has no disk to lend"));
-            }
-        };
-        let Some(volume) = disk.volume.clone() else {
-            return refused(Reason::DiskNotReady, format!("the disk of namespace {namespace} has no volume"));
-        };
-        let lender = Lender { namespace: namespace.to_owned(), destination: destination.to_owned(), volume };
+        let lender = self.lender(namespace, destination, disk)?;
+        let folder = if lender.whole { folder } else { point.run.to_string() };
         let origin = Origin::Lent { lender, folder };
         Ok(Found { target: target.source(), mode: target.mode, point, origin, spc_no_relabeling: false })
     }
 
+    /// What is lent of another namespace's disk: of a host's only what is the one PVC's, and else the whole volume.
+    fn lender(&self, namespace: &str, destination: &str, disk: &Claim) -> Result<Lender, Obstacle> {
+        let whole = !self.world.config.destination(destination).and_then(Destination::disk).is_some_and(Disk::is_host);
+        if whole && !self.world.config.restores.grants(namespace, "*", self.namespace) {
+            let message = format!(
+                "the disk {destination} of namespace {namespace} is one volume with the copies of all of its PVCs: the \
+                 grant has to be from {namespace}/*"
+            );
+            return refused(Reason::NotGranted, message);
+        }
+        let Some(volume) = disk.volume.clone() else {
+            return refused(Reason::DiskNotReady, format!("the disk of namespace {namespace} has no volume"));
+        };
+        Ok(Lender { namespace: namespace.to_owned(), destination: destination.to_owned(), volume, whole })
+    }
+
     /// A copy or drill that has to end first: it may be on another node, and a copy prunes.
-    fn copying(&self, destination: &Destination, disk: &Claim, uid: &str) -> Option<String> {
-        let shared = matches!(&destination.store, Store::Claim(c) if c.access_mode == AccessMode::ReadWriteMany);
+    fn copying(&self, its: &Disk, disk: &Claim, uid: &str) -> Option<String> {
+        let shared = matches!(its, Disk::Claim(c) if c.access_mode == AccessMode::ReadWriteMany);
         self.world
             .jobs
             .within(&disk.namespace)

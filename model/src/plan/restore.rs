@@ -13,15 +13,16 @@ use k8s_openapi::jiff::Timestamp;
 use self::holders::{holding, tell};
 use super::Action;
 use super::ended::{self, Ended};
+use super::lend;
 use super::resolve::{Ask, Found, Obstacle};
 use crate::duration::Span;
-use crate::facts::{Claim, Holder, Identity, Job, Restorer, VolumeMode};
-use crate::names::{self, Component, Run, SourceId};
+use crate::facts::{Claim, Holder, Identity, Job, Journal, Restorer, VolumeMode};
+use crate::names::{self, Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
 use crate::record::{Holders, RestoreRecord, RestoreResult, RestoreState};
 use crate::restore::{Place, Request, RestorePoint};
-use crate::world::World;
+use crate::world::{Store, World};
 
 /// How long a restore holds its snapshot; it is renewed when half of that is left.
 const HOLD: u64 = 3600;
@@ -102,6 +103,18 @@ pub enum Origin {
         options: Box<Options>,
         /// The Secret, if a group has one of its own.
         secret: Option<String>,
+        /// Whose disk it lies on, if that is another namespace's: of that a PVC is made for this restore alone, with its
+        /// Job's name.
+        lender: Option<Lender>,
+    },
+    /// The same of a central destination: the pod is in the controller's namespace, and the target is lent to it.
+    Central {
+        /// What the source says of its copies.
+        options: Box<Options>,
+        /// The Secret, if a group has one of its own.
+        secret: Option<String>,
+        /// The target's PersistentVolume.
+        volume: String,
     },
 }
 
@@ -114,6 +127,19 @@ pub struct Lender {
     pub destination: String,
     /// The volume of its disk.
     pub volume: String,
+    /// Whether that is lent whole, and not the one PVC's part of it alone.
+    pub whole: bool,
+}
+
+impl Origin {
+    /// Whose disk is read, if that is another namespace's.
+    #[must_use]
+    pub fn lender(&self) -> Option<&Lender> {
+        match self {
+            Self::Lent { lender, .. } | Self::Repository { lender: Some(lender), .. } => Some(lender),
+            Self::Claim { .. } | Self::Central { .. } | Self::Repository { lender: None, .. } => None,
+        }
+    }
 }
 
 impl Restore {
@@ -178,6 +204,8 @@ pub struct Promote {
     pub read_only: bool,
     /// What pods get of it: what its source was.
     pub mode: VolumeMode,
+    /// Whether it is mounted without its journal.
+    pub journal: Journal,
     /// Annotations for the PVC.
     pub annotations: std::collections::BTreeMap<String, String>,
 }
@@ -217,28 +245,13 @@ pub fn restores(world: &World, now: Timestamp) -> Restores {
     for namespace in plan.namespaces.clone() {
         tell(world, &namespace, now, &mut plan);
     }
-    take_back(world, &mut plan);
+    lend::take_back(world, &mut plan.actions);
     plan
 }
 
 /// The PVCs that ask for a restore.
-fn asking(world: &World) -> impl Iterator<Item = &Claim> {
+pub(super) fn asking(world: &World) -> impl Iterator<Item = &Claim> {
     world.asking.iter().filter_map(|(namespace, name)| world.claims.get(namespace, name))
-}
-
-/// Volumes through which a restore read another namespace's disk, and that nobody needs any more.
-fn take_back(world: &World, plan: &mut Restores) {
-    let needed: BTreeSet<String> = asking(world)
-        .filter(|c| c.restored.as_ref().is_some_and(|r| r.state == RestoreState::Ready))
-        .filter_map(|c| {
-            let job = names::restore_job(&c.source(), c.settings.get(names::RESTORE_FROM)?);
-            Some(names::grant_volume(&world.instance, &c.namespace, &job))
-        })
-        .collect();
-    for volume in world.grants.difference(&needed).filter_map(|name| world.volumes.get("", name)) {
-        let id = Identity { name: volume.name.clone(), uid: volume.uid.clone(), ..Identity::default() };
-        plan.actions.push(Action::TakeBack(id));
-    }
 }
 
 /// Whether a restore is asked for anywhere: if not, nothing needs to be looked at.
@@ -313,7 +326,7 @@ fn deployment(world: &World, restorer: &Restorer, now: Timestamp, plan: &mut Res
 fn keep(world: &World, restorer: &Restorer, status: &RestoreRecord, now: Timestamp, plan: &mut Restores) {
     plan.hold(hold(world, &restorer.namespace, status.point.as_deref(), now));
     let max_age = &world.config.restores.max_age;
-    let pods = world.holders.get(&restorer.namespace).into_iter().flat_map(crate::world::Store::iter);
+    let pods = world.holders.get(&restorer.namespace).into_iter().flat_map(Store::iter);
     let of_this = pods.filter(|p| !p.ended && is_of(&p.id.name, &restorer.id.name));
     let Some(since) = of_this.filter_map(|p| p.restore.as_ref()).map(|r| r.created).min() else { return };
     let until = max_age.after(since);
@@ -351,8 +364,7 @@ fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut Restores) 
     let Some(text) = claim.settings.get(names::RESTORE_FROM).filter(|_| is_for_us(world, claim)) else { return };
     let asker = Asker::Claim(claim.id.clone());
     let target = claim.source();
-    let job = world.jobs.get(&claim.namespace, &names::restore_job(&target, text));
-    let job = job.filter(|j| j.ours.as_ref().is_some_and(|o| o.component == Component::Restore));
+    let job = lend::job(world, &claim.namespace, &names::restore_job(&target, text));
     let status = claim.restored.as_deref().filter(|s| s.request == names::run_now_mark(text));
     let write = |record: RestoreRecord, plan: &mut Restores| {
         let (asker, namespace) = (asker.clone(), claim.namespace.clone());
@@ -366,6 +378,7 @@ fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut Restores) 
     }
     plan.namespaces.insert(claim.namespace.clone());
     if let (Some(job), Some(status)) = (job, status.filter(|s| s.state == RestoreState::Ready)) {
+        plan.namespaces.insert(job.namespace.clone());
         plan.hold(hold(world, &claim.namespace, status.point.as_deref(), now));
         if let Some((state, problem, result)) = outcome(world, job, now, plan) {
             write(RestoreRecord { state, problem, result, ..status.clone() }, plan);
@@ -400,6 +413,10 @@ fn outcome(
             }
             None
         }
+        Ended::Ask(action) => {
+            plan.actions.push(action);
+            None
+        }
         Ended::Told(told) => Some((told.state, told.problem.clone(), Some(told))),
         Ended::Silent => failed(Problem::new(Reason::JobFailed, "the Job ended and left no result")),
         Ended::Failed(problem) => failed(problem),
@@ -422,7 +439,13 @@ fn answer(
     // What the API server refused is tried again, and meanwhile told.
     let fault = world.restore_faults.get(asker.uid());
     let ask = Ask { world, asker: &asker, namespace, request: &request, now };
-    match ask.resolve() {
+    let found = ask.resolve().and_then(|found| match found.origin {
+        Origin::Central { .. } => {
+            lend::free(world, &found.target, &names::restore_job(&found.target, text)).map(|()| found)
+        }
+        _ => Ok(found),
+    });
+    match found {
         Ok(Found { target, mode, point, origin, spc_no_relabeling }) => {
             plan.namespaces.insert(namespace.to_owned());
             plan.hold(hold(world, namespace, Some(&point_name(&point)), now));
@@ -430,7 +453,8 @@ fn answer(
             let known = world.holders.get(namespace).filter(|s| s.synced()).ok_or(None)?;
             let of_target = |p: &&Holder| !p.ended && p.claims.contains(&target.name);
             let node = known.iter().filter(of_target).find_map(|p| p.node.clone());
-            let holders = Holders { at: now, pods: holding(known.iter(), &target.name, "") };
+            let held = holding(world, namespace, known, &target.name, &Identity::default());
+            let holders = Holders { at: now, pods: held };
             let text = text.to_owned();
             let namespace = namespace.to_owned();
             Ok(Restore {

@@ -2,7 +2,7 @@
 
 use super::{ClassChoice, Input, PromoterShape, group, invalid};
 use crate::config::ClassRule;
-use crate::facts::{SnapshotClass, VELERO_SNAPSHOT_CLASS};
+use crate::facts::{Journal, SnapshotClass, VELERO_SNAPSHOT_CLASS};
 use crate::names;
 use crate::reason::{Problem, Reason};
 use crate::record::clip;
@@ -97,13 +97,38 @@ pub(super) fn promoter(input: &Input<'_>, driver: &str) -> Result<PromoterShape,
         let message = format!("StorageClass {name} is of {}, the volume of {driver}", class.driver);
         return Err(Problem::new(Reason::WrongStorageClass, message));
     }
+    let mode = input.claim.mode;
     Ok(PromoterShape {
         storage_class: name,
         waits_for_consumer: class.waits_for_consumer,
         read_only: rule.is_some_and(|r| r.read_only),
-        mode: input.claim.mode,
+        mode,
+        // A raw block device is not mounted.
+        journal: if mode.is_block() { Journal::Replayed } else { class.journal },
         spc_no_relabeling: rule.is_some_and(|r| r.spc_no_relabeling),
         annotations: rule.map(|r| r.annotations.clone()).unwrap_or_default(),
         retention: group(input).and_then(|g| g.promoter_retention).unwrap_or(input.config.defaults.promoter_retention),
     })
+}
+
+/// Filesystems that are written without their journal: each crash damages them, and nothing tells. It is the
+/// administrator's to mend, and no reason to make no backups.
+pub(super) fn unsafe_mounts(input: &Input<'_>, promoter: &PromoterShape) -> Option<Problem> {
+    if input.claim.mode.is_block() {
+        return None;
+    }
+    let own = input.claim.class.as_deref().unwrap_or_default();
+    let own_skips = input.classes.storage.get(own).is_some_and(|c| c.journal.is_skipped());
+    let message = if own_skips {
+        format!("StorageClass {own} of this PVC mounts without a journal: after a crash the volume is damaged")
+    } else if promoter.journal.is_skipped() && !promoter.read_only {
+        let class = &promoter.storage_class;
+        format!(
+            "StorageClass {class} mounts promoters without their journal, and they are writable: they are read and \
+             written as a crash left them. Set classes.{own}.readOnly, or name a class without such options"
+        )
+    } else {
+        return None;
+    };
+    Some(Problem::new(Reason::UnsafeMountOptions, message))
 }

@@ -58,6 +58,12 @@ impl World {
                 )
             }
             Change::Pod(seen) => self.apply_pods(seen),
+            Change::MountFailure(pod, uid, failure) => {
+                let Some(found) = self.pods.items.get(&pod).filter(|p| p.uid == uid) else { return HashSet::new() };
+                let job = (found.namespace.clone(), found.job.clone());
+                self.mount_failures.insert(uid, failure);
+                self.concerned(&job)
+            }
             Change::Volume(seen) => self.apply_volumes(seen),
             Change::Namespace(seen) => {
                 let replaced = self.namespaces.apply(seen);
@@ -207,7 +213,8 @@ impl World {
             }
             waiting.extend([before, after].into_iter().flatten());
             let ours = volume.and_then(|v| Some((v, self.ours(v.ours.as_deref())?)));
-            if let Some((volume, _)) = ours.filter(|(_, o)| o.component == Component::Grant) {
+            if let Some((volume, _)) = ours.filter(|(_, o)| matches!(o.component, Component::Grant | Component::Target))
+            {
                 self.grants.insert(volume.name.clone());
             }
         }
@@ -237,11 +244,13 @@ impl World {
             .iter()
             .filter_map(|(old, new)| old.as_ref().or_else(|| self.jobs.items.get(new.as_ref()?)))
             .filter_map(|j| match j.ours.as_ref()?.component {
-                Component::Keeper => j.source_namespace.clone(),
-                // The disk that it read is free for copies.
-                Component::Restore => Some(j.namespace.clone()),
+                Component::Keeper => Some([j.source_namespace.clone(), None]),
+                // The disk or repository that it read is free again.
+                Component::Restore => Some([j.source_namespace.clone(), Some(j.namespace.clone())]),
                 _ => None,
             })
+            .flatten()
+            .flatten()
             .collect();
         let mut dirty = self.reindex(
             replaced,
@@ -271,15 +280,23 @@ impl World {
             .filter_map(|(old, new)| old.as_ref().or_else(|| self.pods.items.get(new.as_ref()?)))
             .map(|p| (p.namespace.clone(), p.job.clone()))
             .collect();
-        let mut dirty = HashSet::new();
-        for job in jobs.iter().filter_map(|k| self.jobs.items.get(k)) {
-            match job.ours.as_ref() {
-                Some(ours) if !ours.source_uid.is_empty() => drop(dirty.insert(ours.source_uid.clone())),
-                // A keeper's.
-                _ => dirty.extend(job.source_namespace.iter().flat_map(|n| self.subjects_in(n))),
+        for (old, new) in &replaced {
+            let uid = new.as_ref().and_then(|k| self.pods.items.get(k)).map(|p| &p.uid);
+            if let Some(old) = old.as_ref().filter(|old| uid != Some(&old.uid)) {
+                self.mount_failures.remove(&old.uid);
             }
         }
-        dirty
+        jobs.iter().flat_map(|job| self.concerned(job)).collect()
+    }
+
+    /// The sources that a Job is for.
+    fn concerned(&self, job: &Key) -> HashSet<String> {
+        let Some(job) = self.jobs.items.get(job) else { return HashSet::new() };
+        match job.ours.as_ref() {
+            Some(ours) if !ours.source_uid.is_empty() => HashSet::from([ours.source_uid.clone()]),
+            // A keeper's.
+            _ => job.source_namespace.iter().flat_map(|n| self.subjects_in(n)).collect(),
+        }
     }
 
     fn index_pod(&mut self, pod: &Pod, there: bool) {
@@ -333,6 +350,8 @@ impl World {
             Some((Component::Central, uid)) if claim.namespace == self.namespace => {
                 self.index_central(vec![(uid, claim.id.name.clone())])
             }
+            // It is no source, and restores are planned together.
+            Some((Component::Target, _)) if claim.namespace == self.namespace => HashSet::new(),
             _ => {
                 let uid = claim.id.uid.clone();
                 let entry = self.subjects.entry(uid.clone()).or_default();

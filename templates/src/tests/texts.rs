@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use model::config::{Config, Destination, Sample, Scratch, Store};
-use model::facts::VolumeMode;
+use model::config::{Config, Destination, Disk, Sample, Scratch, Store};
+use model::facts::{Journal, VolumeMode};
 use model::maintain::Part;
 use model::names::{self, Run, SourceId};
 use model::options::Options;
@@ -31,12 +31,12 @@ fn everything(
     for destination in [&mut claim, &mut host, &mut restic] {
         destination.name = word.to_owned();
     }
-    if let Store::Claim(claim) = &mut claim.store {
+    if let Store::Disk(Disk::Claim(claim)) = &mut claim.store {
         claim.name = word.to_owned();
         claim.storage_class = Some(word.to_owned());
         claim.size = word.to_owned();
     }
-    if let Store::HostPath(host) = &mut host.store {
+    if let Store::Disk(Disk::HostPath(host)) = &mut host.store {
         host.path = format!("/{word}");
         host.size = word.to_owned();
         host.node_selector = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
@@ -55,6 +55,7 @@ fn everything(
         destination,
         promoter: &copied,
         mode: VolumeMode::Filesystem,
+        journal: Journal::Replayed,
         retention: None,
         zone: &protection.zone,
         accept_empty: true,
@@ -81,6 +82,7 @@ fn everything(
         bytes: 1,
         storage_class: word,
         read_only: false,
+        journal: Journal::Replayed,
         mode: VolumeMode::Block,
         annotations: &protection.promoter.annotations,
     };

@@ -1,10 +1,11 @@
 //! What does not come, does not start, or is refused has a deadline and a reason (law 5).
 
 use anyhow::Result;
-use backup_controller_tests::{NewClaim, Scene};
+use backup_controller_tests::{NewClaim, Scene, kubelet};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ResourceQuota};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use model::facts::Journal;
 use model::names;
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState, Status};
@@ -90,6 +91,54 @@ async fn a_copy_that_hangs_for_its_volumes_fails_at_the_same_deadline() -> Resul
     let message = status.failure.map(|f| f.problem.message).unwrap_or_default();
     assert!(message.contains("node-1") && message.contains("volumes"), "{message}");
     scene.gone(&job).await?;
+    Ok(())
+}
+
+/// F38: the kubelet's words stand in the copy's result, and the advice is about what they say. Nobody has to find them
+/// in Events, which are gone after an hour.
+#[tokio::test]
+async fn a_promoter_that_cannot_be_mounted_is_told_in_the_kubelets_words() -> Result<()> {
+    let scene = Scene::new().await?;
+    let _controller = with_disk(&scene, "deadlines: {copyStart: 6s}").await?;
+    let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
+    let snapshot = scene.new_snapshot(&claim, RUN, &["disk"]).await?;
+    let snapshot = scene.make_ready(&snapshot).await?;
+    let promoter = scene.promoter_that_is(&claim, &snapshot, "fast", Some(Journal::Replayed)).await?;
+    scene.bind(&promoter, None).await?;
+    bind_disk(&scene).await?;
+    let job = scene.copy_of(&claim, RUN, "disk").await?;
+    let pod = scene.pod_of(&job).await?;
+    scene.not_mounted(&pod, "mount failed:\nwrite access unavailable (try mounting with noload)").await?;
+    scene.place_pod(&pod, "node-1").await?;
+    scene.hold_pod(&pod, "ContainerCreating", "").await?;
+    let status = scene.status_that("NeedsNoload", &claim, failed(Reason::NeedsNoload)).await?;
+    let message = status.failure.map(|f| f.problem.message).unwrap_or_default();
+    assert!(message.contains("node-1") && message.contains("(try mounting with noload)"), "{message}");
+    scene.event(&claim, "NeedsNoload").await?;
+    assert_eq!(result(&scene, &snapshot).await?.reason, Some(Reason::NeedsNoload));
+    scene.gone(&job).await
+}
+
+/// What the promoter says of its journal is in the command line of its copy: the copy's record has it from there.
+#[tokio::test]
+async fn a_copy_is_told_that_its_promoter_has_no_journal() -> Result<()> {
+    let scene = Scene::new().await?;
+    let _controller = with_disk(&scene, "").await?;
+    let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
+    let snapshot = scene.new_snapshot(&claim, RUN, &["disk"]).await?;
+    let snapshot = scene.make_ready(&snapshot).await?;
+    let promoter = scene.promoter_that_is(&claim, &snapshot, "fast", Some(Journal::Skipped)).await?;
+    scene.bind(&promoter, None).await?;
+    bind_disk(&scene).await?;
+    let job = scene.copy_of(&claim, RUN, "disk").await?;
+    let pod = job.spec.as_ref().and_then(|s| s.template.spec.as_ref());
+    let args = pod.and_then(|p| p.containers.first()?.args.clone()).unwrap_or_default();
+    assert!(args.iter().any(|a| a == "--journal=skipped"), "{args:?}");
+    let mut copied = kubelet::copied(CopyState::Complete, None);
+    copied.journal = Journal::Skipped;
+    scene.finish(&job, &copied).await?;
+    let skipped = |s: &Status| s.copies.get("disk").is_some_and(|c| c.journal == Journal::Skipped);
+    scene.status_that("the journal was skipped", &claim, skipped).await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use model::names;
 use serde_json::{Value, json};
 
-use crate::stage::{Actor, RECORDED, RESERVED, Stage, Verb};
+use crate::stage::{Actor, OTHERS, RECORDED, RESERVED, Stage, Verb};
 
 fn labels(labels: &Value) -> Verb {
     Verb::Merge(json!({"metadata": {"labels": labels}}))
@@ -45,21 +45,49 @@ async fn a_tenant_does_not_say_what_became_of_a_run() -> Result<()> {
     let stage = Stage::new("notary").await?;
     let mut snapshot = stage.fixture("snapshot")?;
     let copy = names::copy_key("s3");
-    for key in [copy.as_str(), names::DESTINATIONS_TAKEN, names::RETENTION_TAKEN] {
+    let taken = [copy.as_str(), names::DESTINATIONS_TAKEN, names::RETENTION_TAKEN, names::VOLUME_MODE_TAKEN];
+    for key in taken {
         snapshot["metadata"]["annotations"][key] = json!("1");
     }
     stage.passes("a run's snapshot", Actor::Job, Verb::Create, &snapshot).await?;
     let annotate = |key: &str, value: Value| Verb::Merge(json!({"metadata": {"annotations": {key: value}}}));
-    for key in [copy.as_str(), names::DESTINATIONS_TAKEN, names::RETENTION_TAKEN, &names::copy_key("other")] {
+    for key in taken.into_iter().chain([names::copy_key("other").as_str()]) {
         stage.refused(key, Actor::Tenant, annotate(key, json!("forged")), &snapshot, RECORDED).await?;
     }
-    for key in [copy.as_str(), names::DESTINATIONS_TAKEN, names::RETENTION_TAKEN] {
+    for key in taken {
         stage.refused(key, Actor::TenantsProgram, annotate(key, Value::Null), &snapshot, RECORDED).await?;
     }
+    let mut unmarked = stage.fixture("snapshot")?;
+    unmarked["metadata"]["name"] = json!("mypvc-20181203");
+    stage.passes("a snapshot of files", Actor::Job, Verb::Create, &unmarked).await?;
+    let forged = annotate(names::VOLUME_MODE_TAKEN, json!("Block"));
+    stage.refused("a mode that it had not", Actor::Tenant, forged.clone(), &unmarked, RECORDED).await?;
+    stage.refused("not even ours", Actor::Controller, forged, &unmarked, OTHERS).await?;
     stage.passes("a hold", Actor::Tenant, annotate(names::HOLD, json!("x")), &snapshot).await?;
     stage.passes("no hold", Actor::Tenant, annotate(names::HOLD, Value::Null), &snapshot).await?;
     stage.passes("his own", Actor::Tenant, annotate("example.com/copy.s3", json!("x")), &snapshot).await?;
     stage.passes("a result", Actor::Controller, annotate(&copy, json!("2")), &snapshot).await
+}
+
+/// A tenant who could take it away would have restore points that say more than they hold.
+#[tokio::test]
+async fn a_tenant_does_not_say_how_a_promoter_was_mounted() -> Result<()> {
+    let stage = Stage::new("mounter").await?;
+    let says = "that a promoter is mounted without its journal is recorded by backup-controller alone";
+    let annotate = |value: Value| Verb::Merge(json!({"metadata": {"annotations": {names::JOURNAL: value}}}));
+    let promoter = stage.fixture("promoter")?;
+    assert_eq!(promoter["metadata"]["annotations"][names::JOURNAL], "skipped");
+    stage.passes("the promoter", Actor::Job, Verb::Create, &promoter).await?;
+    stage.refused("taken away", Actor::Tenant, annotate(Value::Null), &promoter, says).await?;
+    stage.refused("another word", Actor::TenantsProgram, annotate(json!("replayed")), &promoter, says).await?;
+    let hold = Verb::Merge(json!({"metadata": {"annotations": {names::HOLD: "x"}}}));
+    stage.passes("a hold", Actor::Tenant, hold, &promoter).await?;
+    let disk = stage.fixture("disk-claim")?;
+    stage.passes("a disk", Actor::Controller, Verb::Create, &disk).await?;
+    stage.refused("of another volume of ours", Actor::Tenant, annotate(json!("skipped")), &disk, says).await?;
+    let mine = stage.claim("mypvc");
+    stage.passes("his PVC", Actor::Tenant, Verb::Create, &mine).await?;
+    stage.passes("on his own", Actor::Tenant, annotate(json!("skipped")), &mine).await
 }
 
 #[tokio::test]

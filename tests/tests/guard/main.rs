@@ -9,6 +9,7 @@ mod central;
 mod controller;
 mod job;
 mod labels;
+mod lend;
 mod pods;
 mod restore;
 mod stage;

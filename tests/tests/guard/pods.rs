@@ -10,6 +10,7 @@ const TOKEN: &str = "pods have no token, but those of snapshots";
 const VOLUMES: &str = "pods mount PersistentVolumeClaims and what holds no secret";
 const NAMED: &str = "pods mount no Secrets but those that BACKUP_SECRETS of its Deployment names: backup-s3,";
 const PRIVILEGES: &str = "pods are not privileged and share nothing with their host";
+const DEVICES: &str = "pods open devices for copies, drills and restores alone";
 const SECRETS: &str = "pods read no Secret";
 const HOME: &str = "CronJobs are in its own namespace";
 
@@ -146,6 +147,50 @@ async fn only_pods_of_restic_destinations_mount_secrets_and_only_those_that_are_
         ),
     ] {
         stage.refused(what, me, Verb::Create, &object, words).await?;
+    }
+    Ok(())
+}
+
+/// A raw block volume is opened by what copies, compares and restores it, and by nothing else.
+#[tokio::test]
+async fn only_copies_drills_and_restores_open_devices_and_copies_write_to_none() -> Result<()> {
+    let stage = Stage::new("devices").await?;
+    let me = Actor::AlmightyController;
+    let named = |name: &str| -> Result<Value> {
+        let mut object = stage.fixture(name)?;
+        object["metadata"]["name"] = json!("x");
+        Ok(object)
+    };
+    let label = |object: &Value, key: &str, value: &str| {
+        let mut object = object.clone();
+        object["metadata"]["labels"][format!("backup-controller.io/{key}")] = json!(value);
+        object
+    };
+    let (copy, drill) = (named("copy-block")?, named("maintain-drill-block")?);
+    for (what, object) in [("a copy", &copy), ("to a repository", &named("copy-restic-block")?), ("a drill", &drill)] {
+        stage.passes(what, me, Verb::Try, object).await?;
+    }
+    let volume = "volumes/0/persistentVolumeClaim/readOnly";
+    let writable = with(&copy, volume, json!(false))?;
+    stage.passes("a restore writes", me, Verb::Try, &label(&writable, "component", "restore")).await?;
+
+    // Of what is no claim, the API server lets only a volume of the pod's own be a device.
+    let own = json!({"name": "own", "ephemeral": {"volumeClaimTemplate": {"spec": {
+        "accessModes": ["ReadWriteOnce"], "volumeMode": "Block", "resources": {"requests": {"storage": "1Gi"}},
+    }}}});
+    let own = with(&with(&drill, "volumes/-", own)?, "containers/0/volumeDevices/0/name", json!("own"))?;
+    let image = copy.pointer("/spec/template/spec/containers/0/image").context("no image")?;
+    let sidecar = json!([{"name": "s", "image": image, "securityContext": {"allowPrivilegeEscalation": false},
+        "volumeDevices": [{"name": "destination", "devicePath": "/x"}]}]);
+    for (what, object) in [
+        ("a copy that may write", writable),
+        ("a copy that may write by default", with(&copy, volume, Value::Null)?),
+        ("a volume of its own", own),
+        ("a disk, by another container", with(&copy, "initContainers", sidecar)?),
+        ("a keeper", label(&copy, "component", "keeper")),
+        ("a prune", label(&drill, "task", "prune")),
+    ] {
+        stage.refused(what, me, Verb::Create, &object, DEVICES).await?;
     }
     Ok(())
 }

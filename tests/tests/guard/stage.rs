@@ -99,7 +99,8 @@ impl Stage {
         if object["metadata"]["namespace"] == "shop" {
             object["metadata"]["namespace"] = json!(self.namespace);
         }
-        if let Some(claim) = object.pointer_mut("/spec/claimRef") {
+        // One for our own namespace stays there.
+        if let Some(claim) = object.pointer_mut("/spec/claimRef").filter(|c| c["namespace"] != "backup") {
             claim["namespace"] = json!(self.namespace);
             object["metadata"]["name"] = json!(format!("backup-attic-{}", self.namespace));
         }

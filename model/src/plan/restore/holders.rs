@@ -4,16 +4,22 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::Restores;
 use crate::duration::Span;
-use crate::facts::Holder;
-use crate::plan::Action;
+use crate::facts::{Holder, Identity};
+use crate::plan::{Action, lend};
 use crate::record::{HOLDERS_STALE, Holders};
-use crate::world::World;
+use crate::world::{Store, World};
 
-/// The pods that mount a PVC and have not ended, but one.
-pub(super) fn holding<'a>(pods: impl Iterator<Item = &'a Holder>, claim: &str, but: &str) -> Vec<String> {
-    pods.filter(|p| !p.ended && p.id.uid != but && p.claims.iter().any(|c| c == claim))
-        .map(|p| p.id.name.clone())
-        .collect()
+/// The pods that have a PVC's volume and have not ended, but one: those of its namespace, and ours to which it is lent.
+pub(super) fn holding(
+    world: &World,
+    namespace: &str,
+    pods: &Store<Holder>,
+    claim: &str,
+    but: &Identity,
+) -> Vec<String> {
+    let here = pods.iter().filter(|p| !p.ended && p.id.uid != but.uid && p.claims.iter().any(|c| c == claim));
+    let lent = lend::writers(world, namespace, claim, &but.name);
+    here.map(|p| p.id.name.clone()).chain(lent).collect()
 }
 
 /// Tells the restore pods of a namespace who else holds their targets: when that changes, and again before they
@@ -22,7 +28,11 @@ pub(super) fn tell(world: &World, namespace: &str, now: Timestamp, plan: &mut Re
     let Some(pods) = world.holders.get(namespace).filter(|s| s.synced()) else { return };
     for pod in pods.iter().filter(|p| !p.ended) {
         let Some(restore) = pod.restore.as_ref().filter(|r| r.instance == world.instance) else { continue };
-        let holders = holding(pods.iter(), &restore.target, &pod.id.uid);
+        // Only in our own namespace a pod writes another one's volume.
+        let lent = restore.namespace.as_deref().filter(|_| namespace == world.namespace);
+        let of = lent.unwrap_or(namespace);
+        let Some(beside) = world.holders.get(of).filter(|s| s.synced()) else { continue };
+        let holders = holding(world, of, beside, &restore.target, &pod.id);
         let again = restore.told.as_ref().map(|told| Span::from_secs(HOLDERS_STALE / 4).after(told.at));
         match (again, &restore.told) {
             (Some(again), Some(told)) if told.pods == holders && now < again => plan.wake_at(again),

@@ -1,0 +1,83 @@
+//! Lending volumes for restores, and taking them back.
+
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use kube::{Api, Client};
+use model::config::Disk;
+use model::plan::{self, Lender, Restore};
+use model::reason::{Problem, Reason};
+use serde_json::json;
+use templates::{Grant, Loan, Medium};
+
+use crate::apply::{Refusal, configured};
+use crate::settings::Settings;
+
+/// Makes the volume and the claim through which the Job reads another namespace's disk. The claim goes with the Job,
+/// and the volume when the restore has ended.
+pub(crate) async fn disk(
+    client: &Client,
+    settings: &Settings,
+    restore: &Restore,
+    lender: &Lender,
+    job: &str,
+) -> Result<(), Refusal> {
+    let destination = configured(settings, &lender.destination)?;
+    let (source, name) = (restore.source(), restore.job());
+    let (csi, affinity);
+    let (size, medium) = match destination.disk() {
+        Some(Disk::HostPath(host)) => {
+            (host.size.as_str(), Medium::Host { path: &host.path, node_selector: &host.node_selector })
+        }
+        Some(Disk::Claim(claim)) => {
+            let volumes: Api<PersistentVolume> = Api::all(client.clone());
+            let what = || format!("get persistentvolumes {}", lender.volume);
+            let spec = api::bounded(what, volumes.get(&lender.volume)).await?.spec.unwrap_or_default();
+            csi = serde_json::to_value(spec.csi).unwrap_or_default();
+            affinity = serde_json::to_value(spec.node_affinity).unwrap_or_default();
+            (claim.size.as_str(), Medium::Csi { source: &csi, node_affinity: &affinity })
+        }
+        // The plan lends disks alone.
+        None => return Ok(()),
+    };
+    let instance = &settings.install.instance;
+    let grant = Grant { instance, namespace: &restore.namespace, claim: &name, source: &source, size, medium };
+    let volume = settings.templates.grant_volume(&grant)?;
+    let mut claim = settings.templates.grant_claim(&grant)?;
+    claim["metadata"]["ownerReferences"] = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job}]);
+    api::ensure::<PersistentVolume>(client, &volume).await?;
+    api::ensure::<PersistentVolumeClaim>(client, &claim).await?;
+    Ok(())
+}
+
+/// Makes the volume and the claim through which the Job in our own namespace writes a target. The inner error is why
+/// there will be no restore: only who looked at the volume knows it.
+pub(crate) async fn lend(
+    client: &Client,
+    settings: &Settings,
+    restore: &Restore,
+    volume: &str,
+) -> Result<Result<(), Problem>, Refusal> {
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    let Some(found) = api::bounded(|| format!("get persistentvolumes {volume}"), volumes.get_opt(volume)).await? else {
+        return Ok(Err(Problem::new(Reason::TargetNotReady, format!("PersistentVolume {volume} is gone"))));
+    };
+    let lent = match model::lend::take(&found, &restore.target) {
+        Ok(lent) => lent,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    let Settings { install, templates, .. } = settings;
+    let loan = Loan { install, target: &restore.target, job: &restore.job(), lent: &lent };
+    let (volume, claim) = (templates.lent_volume(&loan)?, templates.lent_claim(&loan)?);
+    api::ensure::<PersistentVolume>(client, &volume).await?;
+    api::ensure::<PersistentVolumeClaim>(client, &claim).await?;
+    tracing::info!(namespace = restore.namespace, pvc = restore.target.name, "lent for a restore");
+    Ok(Ok(()))
+}
+
+/// Deletes a part of what was lent. A volume's reclaim policy is Retain: the storage stays as it is.
+pub(crate) async fn take_back(client: &Client, home: &str, loan: &plan::Loan) -> Result<(), Refusal> {
+    match loan {
+        plan::Loan::Claim(id) => api::delete::<PersistentVolumeClaim>(client, home, id, false).await?,
+        plan::Loan::Volume(id) => api::delete::<PersistentVolume>(client, "", id, false).await?,
+    };
+    Ok(())
+}

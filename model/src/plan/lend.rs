@@ -1,0 +1,142 @@
+//! What is lent for restores: a disk of another namespace that is read, or a target that a restore from a central
+//! destination writes from the controller's namespace.
+//!
+//! What a target needs goes by what is there: a PersistentVolume, a PVC of the Job's name, the Job; and away again in
+//! the reverse order, once no PVC asks for it any more. Whoever comes after a crash goes on.
+
+use std::collections::BTreeSet;
+
+use super::Action;
+use super::resolve::{Obstacle, refused, waiting};
+use super::restore::asking;
+use crate::facts::{Claim, ClaimPhase, Holder, Identity, Job, Ours, Volume};
+use crate::names::{self, Component, SourceId};
+use crate::reason::Reason;
+use crate::record::RestoreState;
+use crate::world::{Store, World};
+
+/// A part of what was lent, as it is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loan {
+    /// The PVC in the controller's namespace.
+    Claim(Identity),
+    /// The PersistentVolume. It is retained, so the storage stays as it is.
+    Volume(Identity),
+}
+
+impl Loan {
+    /// The object.
+    #[must_use]
+    pub fn id(&self) -> &Identity {
+        match self {
+            Self::Claim(id) | Self::Volume(id) => id,
+        }
+    }
+}
+
+fn is(ours: Option<&Ours>, world: &World, component: Component) -> bool {
+    ours.is_some_and(|o| o.instance == world.instance && o.component == component)
+}
+
+/// The restore Job of that name: beside the PVC that asks, or in our own namespace.
+pub(super) fn job<'a>(world: &'a World, namespace: &str, name: &str) -> Option<&'a Job> {
+    let restores = |j: &&Job| is(j.ours.as_ref(), world, Component::Restore);
+    let here = world.jobs.get(namespace, name).filter(restores);
+    here.or_else(|| world.jobs.get(&world.namespace, name).filter(restores))
+}
+
+/// The volumes that lend a PVC's.
+fn loans<'a>(world: &'a World, uid: &'a str) -> impl Iterator<Item = &'a Volume> {
+    let volumes = world.grants.iter().filter_map(|name| world.volumes.get("", name));
+    volumes.filter(move |v| v.lends.as_deref() == Some(uid))
+}
+
+/// The PVC in our own namespace that a restore Job of that name mounts.
+fn claim<'a>(world: &'a World, job: &str) -> Option<&'a Claim> {
+    world.claims.get(&world.namespace, job).filter(|c| is(c.ours.as_ref(), world, Component::Target))
+}
+
+/// Whether a target can be lent to a Job of that name: nobody has it, and what was lent before is back.
+///
+/// A pod beside the target is told who else has it, and so is one of ours elsewhere. But two mounts from two namespaces
+/// are refused by nobody where the driver attaches nothing, so it is not lent at all while a pod has it.
+pub(super) fn free(world: &World, target: &SourceId, job: &str) -> Result<(), Obstacle> {
+    let pods = world.holders.get(&target.namespace).into_iter().flat_map(Store::iter);
+    let holders: Vec<&Holder> = pods.filter(|p| !p.ended && p.claims.contains(&target.name)).collect();
+    let names: Vec<&str> = holders.iter().map(|p| p.id.name.as_str()).collect();
+    let message = format!("PVC {} is mounted by {}", target.name, names.join(", "));
+    if holders.iter().any(|p| !p.ending) {
+        return refused(Reason::TargetInUse, message);
+    }
+    if !holders.is_empty() {
+        return waiting(Reason::TargetInUse, format!("{message}, which ends"));
+    }
+    let own = names::lent_volume(&world.instance, job);
+    let before = self::job(world, &world.namespace, job).is_none_or(|j| j.terminating)
+        && world.pods.within(&world.namespace).any(|p| p.job == job);
+    let used_up = |v: &Volume| v.name != own || v.terminating || v.released;
+    let claim = claim(world, job).filter(|c| c.terminating || c.phase == ClaimPhase::Lost);
+    if loans(world, &target.uid).any(used_up) || claim.is_some() || before {
+        let message = format!("the volume of PVC {} was lent for a restore before, and comes back first", target.name);
+        return waiting(Reason::TargetInUse, message);
+    }
+    Ok(())
+}
+
+/// The pods in our own namespace, but one, that have a PVC's volume.
+pub(super) fn writers(world: &World, namespace: &str, target: &str, but: &str) -> Vec<String> {
+    let Some(uid) = world.claims.get(namespace, target).map(|c| c.id.uid.as_str()) else { return Vec::new() };
+    let jobs: BTreeSet<&str> = loans(world, uid).filter_map(|v| names::lent_job(&world.instance, &v.name)).collect();
+    if jobs.is_empty() {
+        return Vec::new();
+    }
+    let pods = world.pods.within(&world.namespace).filter(|p| p.ended.is_none() && p.name != but);
+    pods.filter(|p| jobs.contains(p.job.as_str())).map(|p| format!("{}/{}", p.namespace, p.name)).collect()
+}
+
+/// The names of the volumes that restores which are ready still need.
+fn needed(world: &World) -> BTreeSet<String> {
+    let mut needed = BTreeSet::new();
+    for claim in asking(world) {
+        let Some(text) = claim.settings.get(names::RESTORE_FROM) else { continue };
+        let mark = names::run_now_mark(text);
+        let record = claim.restored.as_ref().filter(|r| r.request == mark);
+        // Somebody may have removed the record of one that runs: it is written anew.
+        if record.is_none_or(|r| r.state == RestoreState::Ready) {
+            let job = names::restore_job(&claim.source(), text);
+            needed.insert(names::grant_volume(&world.instance, &claim.namespace, &job));
+            needed.insert(names::lent_volume(&world.instance, &job));
+        }
+    }
+    needed
+}
+
+/// Takes back what nobody needs any more.
+pub(super) fn take_back(world: &World, actions: &mut Vec<Action>) {
+    for volume in world.grants.difference(&needed(world)).filter_map(|name| world.volumes.get("", name)) {
+        let id = Identity { name: volume.name.clone(), uid: volume.uid.clone(), ..Identity::default() };
+        let step = match volume.ours.as_ref().map(|o| o.component) {
+            Some(Component::Target) => last(world, volume, id),
+            _ => Some(Action::TakeBack(Loan::Volume(id))),
+        };
+        actions.extend(step);
+    }
+}
+
+/// What goes next: each waits until the one before is gone.
+fn last(world: &World, volume: &Volume, id: Identity) -> Option<Action> {
+    let home = &world.namespace;
+    if let Some(name) = names::lent_job(&world.instance, &volume.name) {
+        if let Some(job) = job(world, home, name) {
+            let step = Action::DeleteJob { namespace: home.clone(), id: job.id.clone() };
+            return (!job.terminating).then_some(step);
+        }
+        if world.pods.within(home).any(|p| p.job == name) {
+            return None;
+        }
+        if let Some(claim) = claim(world, name) {
+            return (!claim.terminating).then(|| Action::TakeBack(Loan::Claim(claim.id.clone())));
+        }
+    }
+    (!volume.terminating).then_some(Action::TakeBack(Loan::Volume(id)))
+}

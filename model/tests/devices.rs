@@ -1,0 +1,114 @@
+//! Raw block volumes: a pod gets a device where its PVC is one, and a PVC is one where its snapshot's source was.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod fixtures;
+
+use std::sync::Arc;
+
+use fixtures::{claim, namespace, snapshot, snapshot_class, storage_class, volume};
+use model::Timestamp;
+use model::config::Config;
+use model::facts::VolumeMode;
+use model::names;
+use model::plan::{self, Action, Drill, Plan, Work};
+use model::world::{Change, Seen, World};
+use serde_json::{Value, json};
+
+const UID: &str = "1111";
+const NAME: &str = "data-20261120";
+const DRILLED: &str = "{name: s3, type: restic, secret: s3, drill: {schedule: 0 6 * * *}}";
+const MODES: [VolumeMode; 2] = [VolumeMode::Filesystem, VolumeMode::Block];
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn labels(component: &str) -> Value {
+    json!({
+        names::MANAGED_BY: names::MANAGER, names::INSTANCE: "backup", names::COMPONENT: component,
+        names::SOURCE_PVC: "data", names::SOURCE_UID: UID, names::RUN: "20261120T0000Z",
+    })
+}
+
+/// A protected source and the ready snapshot of a run.
+fn world(mode: VolumeMode, status: Option<&str>, copied: Option<&Value>) -> World {
+    let config = format!("destinations: [{DRILLED}]\ndefaults: {{destinations: [s3]}}");
+    let mut world = World::new("backup", "backup", Arc::new(Config::parse(&config).unwrap()));
+    world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: shop}"))));
+    world.apply(Change::StorageClass(Seen::Put(storage_class("metadata: {name: fast}\nprovisioner: csi"))));
+    world.apply(Change::SnapshotClass(Seen::Begin));
+    world.apply(Change::SnapshotClass(Seen::Put(snapshot_class("metadata: {name: snap}\ndriver: csi"))));
+    world.apply(Change::SnapshotClass(Seen::End));
+    world.apply(Change::SnapshotApi(true));
+    let pv = "metadata: {name: pv}\nspec: {csi: {driver: csi, volumeHandle: h}}";
+    world.apply(Change::Volume(Seen::Put(volume(pv))));
+    let mode = mode.as_str();
+    let annotations = status.map_or(json!({}), |status| json!({names::STATUS: status}));
+    let text = format!(
+        "metadata: {{name: data, namespace: shop, uid: '{UID}', annotations: {annotations}}}\n\
+         spec: {{storageClassName: fast, volumeName: pv, volumeMode: {mode}}}\n\
+         status: {{phase: Bound, capacity: {{storage: 1Gi}}}}"
+    );
+    world.apply(Change::Claim(Seen::Put(claim(&text))));
+    let mut annotations = json!({names::DESTINATIONS_TAKEN: "s3", names::HOLD: "x", names::VOLUME_MODE_TAKEN: mode});
+    if let Some(copied) = copied {
+        annotations[names::copy_key("s3")] = json!(copied.to_string());
+    }
+    let text = format!(
+        "metadata: {{name: {NAME}, namespace: shop, uid: s, creationTimestamp: '2026-11-20T00:00:00Z', \
+         labels: {}, annotations: {annotations}}}\nspec: {{source: {{persistentVolumeClaimName: data}}}}\n\
+         status: {{readyToUse: true, restoreSize: 1Gi}}",
+        labels("snapshot")
+    );
+    world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+    world
+}
+
+fn promoter(world: &mut World, mode: VolumeMode) {
+    let text = format!(
+        "metadata: {{name: {NAME}, namespace: shop, uid: p, labels: {}}}\n\
+         spec: {{storageClassName: fast, volumeName: pv2, volumeMode: {}, \
+         dataSource: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: {NAME}}}}}\n\
+         status: {{phase: Bound}}",
+        labels("promoter"),
+        mode.as_str()
+    );
+    world.apply(Change::Claim(Seen::Put(claim(&text))));
+}
+
+fn plan(world: &World, now: &str) -> Plan {
+    plan::plan(world, UID, time(now), "")
+}
+
+#[test]
+fn a_copy_gets_of_its_promoter_what_that_is() {
+    for mode in MODES {
+        let mut world = world(mode, None, None);
+        promoter(&mut world, mode);
+        let plan = plan(&world, "2026-11-20T00:01:00Z");
+        let copies = plan.ready.iter().filter_map(|(_, a)| if let Action::StartCopy(c) = a { Some(c) } else { None });
+        assert_eq!(copies.map(|c| c.mode).collect::<Vec<_>>(), [mode], "{plan:?}");
+    }
+}
+
+#[test]
+fn a_drill_promotes_a_snapshot_again_as_what_its_source_is_and_compares_with_that() {
+    let copied = json!({"state": "Complete", "finished": "2026-11-20T00:05:00Z", "files": 1, "bytes": 1});
+    let since = json!({"maintenance": {"s3": {"since": "2026-11-20T00:05:00Z"}}}).to_string();
+    for mode in MODES {
+        let mut world = world(mode, Some(&since), Some(&copied));
+        let ready = plan(&world, "2026-11-20T06:00:00Z").ready;
+        let promoted = ready.iter().find_map(|(_, a)| if let Action::Promote(p) = a { Some(p.mode) } else { None });
+        assert_eq!(promoted, Some(mode), "{ready:?}");
+        promoter(&mut world, mode);
+        let ready = plan(&world, "2026-11-20T06:00:00Z").ready;
+        let drills = ready.iter().filter_map(|(_, a)| match a {
+            Action::StartTask(task) => match &task.work {
+                Work::Drill(Drill { mode, .. }) => Some(*mode),
+                _ => None,
+            },
+            _ => None,
+        });
+        assert_eq!(drills.collect::<Vec<_>>(), [mode], "{ready:?}");
+    }
+}
