@@ -185,7 +185,7 @@ reasons! {
     SecretElsewhere => "use runIn: controller for volumes of the controller's own namespace; of a source that is gone, and whose group had a Secret, nothing more is copied",
     /// The snapshot's content is another snapshot's, or of another volume than the source's.
     SnapshotForeign => "look who made the VolumeSnapshotContent that the message names; nothing of it was read",
-    /// The snapshot was deleted before its central copy was made.
+    /// The snapshot was deleted before its central copy was made, or drilled.
     SourceSnapshotLost => "nothing to do: the next run makes another",
     // A restore.
     /// The request cannot be read, or contradicts itself.

@@ -124,6 +124,10 @@ impl Question<'_> {
         let mut volume = self.blank(&claim.namespace, &claim.id.name, &claim.id.uid);
         self.points(belongings, Some(claim), &mut volume);
         self.copies(&status, protection, belongings, &mut volume);
+        volume
+            .copies
+            .values_mut()
+            .for_each(|copy| copy.accepted = claim.accepted().filter(|_| copy.maintenance.is_some()));
         if !knows.snapshots {
             volume.snapshot = status.snapshot.as_ref().map(RunAt::new);
         }
@@ -411,6 +415,7 @@ impl Question<'_> {
                         journal: copy.journal,
                         under_way: false,
                         maintenance: None,
+                        accepted: None,
                     };
                 }
             }

@@ -44,7 +44,7 @@ pub(crate) enum Cause {
 
 /// Words of restic's and of its backends', in lower case. The first row that fits counts: the more special
 /// ones stand above.
-const WORDS: [(Cause, &[&str]); 13] = [
+const WORDS: [(Cause, &[&str]); 14] = [
     (
         Cause::Certificate,
         &["x509: ", "tls: failed to verify certificate", "tls: bad certificate", "remote error: tls: "],

@@ -43,7 +43,7 @@ impl Repository {
     pub(crate) fn read_only(&self, place: &mut Place) {
         place.mount(&["-o", "bind,ro", self.folder.to_str().unwrap()], &self.folder);
         let locks = self.folder.join("locks/x");
-        assert!(fs::write(&locks, "").is_err(), "{locks:?} can be written");
+        assert!(fs::write(&locks, "").is_err(), "{} can be written", locks.display());
     }
 
     /// Copies a volume, and gives the snapshot's id.
