@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::{Api, Client};
-use model::config::Store;
+use model::config::Disk;
 use model::plan::{self, Lender, Restore};
 use model::reason::{Problem, Reason};
 use serde_json::json;
@@ -23,11 +23,11 @@ pub(crate) async fn disk(
     let destination = configured(settings, &lender.destination)?;
     let (source, name) = (restore.source(), restore.job());
     let (csi, affinity);
-    let (size, medium) = match &destination.store {
-        Store::HostPath(host) => {
+    let (size, medium) = match destination.disk() {
+        Some(Disk::HostPath(host)) => {
             (host.size.as_str(), Medium::Host { path: &host.path, node_selector: &host.node_selector })
         }
-        Store::Claim(claim) => {
+        Some(Disk::Claim(claim)) => {
             let volumes: Api<PersistentVolume> = Api::all(client.clone());
             let what = || format!("get persistentvolumes {}", lender.volume);
             let spec = api::bounded(what, volumes.get(&lender.volume)).await?.spec.unwrap_or_default();
@@ -36,7 +36,7 @@ pub(crate) async fn disk(
             (claim.size.as_str(), Medium::Csi { source: &csi, node_affinity: &affinity })
         }
         // The plan lends disks alone.
-        Store::Restic(_) => return Ok(()),
+        None => return Ok(()),
     };
     let instance = &settings.install.instance;
     let grant = Grant { instance, namespace: &restore.namespace, claim: &name, source: &source, size, medium };

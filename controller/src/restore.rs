@@ -78,7 +78,7 @@ pub(crate) async fn start(client: &Client, settings: &Settings, restore: &Restor
         settings.templates.restore_job(&settings.install, &settings.config, pod)
     })?;
     let made: Job = api::ensure(client, &job).await?;
-    if let Origin::Lent { lender, .. } = &restore.origin {
+    if let Some(lender) = restore.origin.lender() {
         lend::disk(client, settings, restore, lender, made.metadata.uid.as_deref().unwrap_or_default()).await?;
     }
     tracing::info!(namespace = restore.namespace, pvc = restore.target.name, request = restore.text, "restore started");
@@ -100,13 +100,17 @@ fn with_pod<T>(
     let from = match &restore.origin {
         Origin::Claim { name, folder } => RestoreFrom::Claim { name, folder: folder.as_deref() },
         Origin::Lent { folder, .. } => RestoreFrom::Claim { name: &job, folder: Some(folder) },
-        Origin::Repository { options, secret } | Origin::Central { options, secret, .. } => {
+        Origin::Repository { options, secret, .. } | Origin::Central { options, secret, .. } => {
             let destination = configured(settings, restore.point.destination().unwrap_or_default())?;
             let reached =
                 Repository::new(&settings.install.namespace, destination, &source, options, secret.as_deref());
             let reached = reached.ok_or_else(|| Refusal::NoDestination(destination.name.clone()))?;
             // The Secret is that of the pod's own namespace, also where the source is another's.
-            repository = Repository { namespace, ..reached };
+            let reached = Repository { namespace, ..reached };
+            repository = match restore.origin.lender() {
+                Some(lender) => reached.lent(&job, lender.whole),
+                None => reached,
+            };
             RestoreFrom::Repository { repository: &repository, snapshot: restic_snapshot(&restore.point) }
         }
     };

@@ -12,8 +12,6 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 /// How often a signal is looked for while the program says nothing.
 const TICK: Duration = Duration::from_millis(200);
-/// How long the reader may need after the program's end.
-const READ: Duration = Duration::from_secs(10);
 /// Longer lines are cut: no name is that long, even escaped.
 const LINE: usize = 20 * 1024;
 
@@ -44,10 +42,11 @@ pub(crate) fn run(command: &mut Command, grace: Duration, ear: &mut impl Ear) ->
     attend(&mut child, &said, grace, ear)
 }
 
-/// The same for a program whose standard output is not lines: `read` makes something of it.
+/// The same for a program whose standard output is not lines: `read` makes something of it, and has some time left
+/// when the program has ended.
 pub(crate) fn run_reading<T: Send + 'static>(
     command: &mut Command,
-    grace: Duration,
+    (grace, left): (Duration, Duration),
     ear: &mut impl Ear,
     read: impl FnOnce(ChildStdout) -> T + Send + 'static,
 ) -> io::Result<(ExitStatus, Option<T>)> {
@@ -65,7 +64,7 @@ pub(crate) fn run_reading<T: Send + 'static>(
     errors(&mut child, sender)?;
     let status = attend(&mut child, &said, grace, ear)?;
     // All was said; what is made of it may need a moment. A process that was left behind may hold the pipe open.
-    Ok((status, take.recv_timeout(READ).ok()))
+    Ok((status, take.recv_timeout(left).ok()))
 }
 
 fn spawn(command: &mut Command) -> io::Result<Child> {
@@ -185,7 +184,8 @@ mod tests {
             thread::sleep(5 * TICK);
             text
         };
-        let (status, text) = run_reading(Command::new("echo").arg("said"), TICK, &mut Deaf, slow).unwrap();
+        let (status, text) =
+            run_reading(Command::new("echo").arg("said"), (TICK, Duration::from_secs(10)), &mut Deaf, slow).unwrap();
         assert!(status.success());
         assert_eq!(text.as_deref(), Some("said\n"));
     }

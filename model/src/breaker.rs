@@ -28,7 +28,7 @@ const SKEW: u64 = 5 * 60;
 /// their faults are told in other ways.
 #[must_use]
 pub fn key(destination: &Destination, namespace: &str) -> Option<String> {
-    let restic = destination.restic()?;
+    let restic = destination.restic().filter(|_| destination.is_remote())?;
     Some(match restic.run_in {
         RunIn::Controller => destination.name.clone(),
         RunIn::Source => format!("{}/{namespace}", destination.name),

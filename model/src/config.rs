@@ -22,7 +22,8 @@ use crate::duration::Span;
 use crate::retention::Retention;
 use crate::schedule::Zone;
 pub use destination::{
-    AccessMode, All, Claim, Compression, Destination, Drill, HostPath, Restic, RunIn, Sample, Scratch, Store, Times,
+    AccessMode, All, Claim, Compression, Destination, Disk, Drill, HostPath, Restic, RunIn, Sample, Scratch, Store,
+    Times,
 };
 pub use groups::Group;
 pub use parse::{ConfigError, ConfigProblem};

@@ -165,6 +165,16 @@ impl VolumeMode {
     pub fn is_block(self) -> bool {
         self == Self::Block
     }
+
+    /// How much of it there is, in words: `3043 entries, 1.2Mi`, or `1 device, 20Gi`.
+    #[must_use]
+    pub fn amount(self, count: u64, what: &str, bytes: u64) -> String {
+        let size = quantity::human(bytes);
+        match self {
+            Self::Filesystem => format!("{count} {what}, {size}"),
+            Self::Block => format!("1 device, {size}"),
+        }
+    }
 }
 
 /// A PersistentVolumeClaim.

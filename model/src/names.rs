@@ -11,7 +11,7 @@ use k8s_openapi::jiff::{Timestamp, civil, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Destination, Store};
+use crate::config::{Destination, Disk, Restic};
 use crate::maintain::Task;
 use crate::schedule::Zone;
 
@@ -45,11 +45,13 @@ pub const TARGET_NAMESPACE: &str = "backup-controller.io/target-namespace";
 pub const TARGET_NAME: &str = "backup-controller.io/target-name";
 /// Label on copy Jobs: the destination.
 pub const DESTINATION: &str = "backup-controller.io/destination";
-/// Label on pods that need the network, and on their Jobs: the destination's type, `restic`. On the `NetworkPolicy`
-/// that leaves them out: `disk`.
+/// Label on pods that need a repository's Secret, and on their Jobs: the destination's type. On the `NetworkPolicy` that
+/// leaves those out that need the network: `disk`.
 pub const DESTINATION_TYPE: &str = "backup-controller.io/destination-type";
-/// The value of [`DESTINATION_TYPE`] for restic repositories.
+/// The value of [`DESTINATION_TYPE`] for restic repositories that are reached over the network.
 pub const RESTIC: &str = "restic";
+/// The value of [`DESTINATION_TYPE`] for restic repositories on a disk.
+pub const RESTIC_ON_DISK: &str = "restic-on-disk";
 /// The value of [`DESTINATION_TYPE`] for disks.
 pub const DISK: &str = "disk";
 /// Label on Jobs that care for a destination: what they do, a [`crate::maintain::Task`].
@@ -428,7 +430,7 @@ pub fn restore_pod(pvc: &str, token: &str) -> String {
     format!("restore-{}-{token}", cut(&readable, 36))
 }
 
-/// The folder of a source's dated trees, below a disk's root. On a host's disk the root is the namespace's folder
+/// The folder of a source's dated trees or of its repository, below a disk's root. On a host's disk the root is the namespace's folder
 /// already.
 #[must_use]
 pub fn shelf(host_disk: bool, namespace: &str, pvc: &str, uid: &str) -> String {
@@ -455,14 +457,19 @@ pub fn host_disk_claim(destination: &str) -> String {
     format!("backup-disk-{destination}")
 }
 
-/// The PVC through which a tenant's namespace reaches a disk; a repository is reached over the network.
+/// The PVC through which a tenant's namespace reaches a destination's disk; without one it is reached over the network.
 #[must_use]
 pub fn disk_claim(destination: &Destination) -> Option<String> {
-    match &destination.store {
-        Store::Claim(claim) => Some(claim.name.clone()),
-        Store::HostPath(_) => Some(host_disk_claim(&destination.name)),
-        Store::Restic(_) => None,
-    }
+    Some(match destination.disk()? {
+        Disk::Claim(claim) => claim.name.clone(),
+        Disk::HostPath(_) => host_disk_claim(&destination.name),
+    })
+}
+
+/// The value of [`DESTINATION_TYPE`] on the pods of a restic repository.
+#[must_use]
+pub fn restic_type(restic: &Restic) -> &'static str {
+    if restic.disk.is_some() { RESTIC_ON_DISK } else { RESTIC }
 }
 
 /// An Event about an object: the moment tells it from others.

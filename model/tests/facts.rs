@@ -231,3 +231,9 @@ fn a_class_mounts_without_a_journal_if_one_of_its_options_says_so() {
         assert_eq!(of(options), Journal::Replayed, "{options}");
     }
 }
+
+#[test]
+fn a_device_is_counted_as_one_whatever_its_image_is_made_of() {
+    assert_eq!(VolumeMode::Filesystem.amount(3043, "entries", 1 << 20), "3043 entries, 1Mi");
+    assert_eq!(VolumeMode::Block.amount(3043, "entries", 20 << 30), "1 device, 20Gi");
+}

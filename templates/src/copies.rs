@@ -1,6 +1,6 @@
 //! The Jobs of copies: to a disk, and what those to any destination have in common.
 
-use model::config::{Config, Store};
+use model::config::{Config, Disk};
 use model::names::{self, Component};
 use serde_json::{Map, Value, json};
 
@@ -29,7 +29,7 @@ pub(crate) fn copy_job(
     }
     let disk = disk_claim_name(Template::Copy, destination)?;
     // A host's disk is reached through a volume that is the namespace's folder already.
-    let host_disk = matches!(destination.store, Store::HostPath(_));
+    let host_disk = destination.disk().is_some_and(Disk::is_host);
     let sub_path = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
     let own = OwnOfCopy {
         template: Template::Copy,

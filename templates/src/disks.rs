@@ -1,6 +1,6 @@
 //! What a destination that is a disk needs in each namespace.
 
-use model::config::{Config, Destination, HostPath, Store};
+use model::config::{Config, Destination, Disk, HostPath};
 use model::names::{self, Component};
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ pub(crate) fn disk_claim(
     destination: &Destination,
     namespace: &str,
 ) -> Result<Value, RenderError> {
-    let Store::Claim(claim) = &destination.store else {
+    let Some(Disk::Claim(claim)) = destination.disk() else {
         let why = format!("the destination {} is no claim", destination.name);
         return Err(fail(Template::DiskClaim, Fault::Input(why)));
     };
@@ -60,14 +60,14 @@ pub(crate) fn disk_claim_name(template: Template, destination: &Destination) -> 
 
 /// A destination on a host's disk, and how a node that has it is known.
 fn host_path(template: Template, destination: &Destination) -> Result<&HostPath, RenderError> {
-    match &destination.store {
-        Store::HostPath(host) if host.node_selector.is_empty() => {
+    match destination.disk() {
+        Some(Disk::HostPath(host)) if host.node_selector.is_empty() => {
             let why =
                 format!("the destination {} needs a nodeSelector: the nodes that have the disk", destination.name);
             Err(fail(template, Fault::Input(why)))
         }
-        Store::HostPath(host) => Ok(host),
-        Store::Claim(_) | Store::Restic(_) => {
+        Some(Disk::HostPath(host)) => Ok(host),
+        Some(Disk::Claim(_)) | None => {
             let why = format!("the destination {} is no host's disk", destination.name);
             Err(fail(template, Fault::Input(why)))
         }

@@ -50,7 +50,7 @@ pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
 pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestoreFrom, RestorePod};
 pub use lend::Loan;
-pub use restic::Repository;
+pub use restic::{Folder, Repository};
 
 /// Where a pod that creates objects finds the templates that replace the embedded ones: the mount of
 /// [`Install::templates_config_map`].

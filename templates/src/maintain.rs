@@ -1,7 +1,8 @@
 //! The Jobs of tasks for copies: prune, verify, drill.
 
-use model::config::{Config, Destination, Scratch, Store};
+use model::config::{Config, Destination, Disk, Scratch};
 use model::facts::VolumeMode;
+use model::maintain::Task;
 use model::names::{self, Component};
 use model::plan::{Drill, Maintain, Work};
 use serde_json::{Value, json};
@@ -31,22 +32,29 @@ struct Volumes {
 }
 
 impl Volumes {
+    /// What a repository needs. A drill only reads it.
+    fn of(repository: &Repository<'_>, read_only: bool) -> Self {
+        let (all, mounts) = repository.volumes(read_only).into_iter().unzip();
+        let claims = repository.mount(read_only).into_iter().collect();
+        Self { all, mounts, claims, ..Self::default() }
+    }
+
     /// A PVC that is read and not written.
     fn read(&mut self, name: &str, claim: String, path: &'static str, sub_path: Option<String>) {
-        self.all.push(json!({"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": true}}));
-        let mut mount = json!({"name": name, "mountPath": path, "readOnly": true});
-        if let Some(sub_path) = &sub_path {
-            mount["subPath"] = json!(sub_path);
-        }
-        self.mounts.push(mount);
-        self.claims.push(Mount { claim, path, sub_path, read_only: true, device: false });
+        self.add(name, Mount { claim, path, sub_path, read_only: true, device: false });
     }
 
     /// A PVC whose device is read and not written.
     fn device(&mut self, name: &str, claim: String, path: &'static str) {
-        self.all.push(json!({"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": true}}));
-        self.devices.push(json!({"name": name, "devicePath": path}));
-        self.claims.push(Mount { claim, path, sub_path: None, read_only: true, device: true });
+        self.add(name, Mount { claim, path, sub_path: None, read_only: true, device: true });
+    }
+
+    fn add(&mut self, name: &str, mount: Mount) {
+        let (volume, at) = mount.volume(name);
+        self.all.push(volume);
+        let list = if mount.device { &mut self.devices } else { &mut self.mounts };
+        list.push(at);
+        self.claims.push(mount);
     }
 
     /// Room to restore to. A volume that is made for it is nobody's source.
@@ -97,10 +105,10 @@ pub(crate) fn job(
     let repository = Repository::new(&install.namespace, destination, source, &task.options, task.secret.as_deref());
     let mut volumes = Volumes::default();
     if let Some(repository) = &repository {
-        (volumes.all, volumes.mounts) = repository.volumes().into_iter().unzip();
+        volumes = Volumes::of(repository, task.task() == Task::Drill);
     } else {
         let disk = disk_claim_name(Template::Maintain, destination)?;
-        let host_disk = matches!(destination.store, Store::HostPath(_));
+        let host_disk = destination.disk().is_some_and(Disk::is_host);
         let shelf = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
         volumes.read("destination", disk, DESTINATION_DIR, Some(shelf));
         volumes.all.push(json!({"name": "tmp", "emptyDir": {}}));

@@ -1,4 +1,4 @@
-//! What keeps the pods of copies and restores off the network, but those of restic.
+//! What keeps the pods of copies and restores off the network, but those that reach a repository by it.
 
 use model::names::{self, Component};
 use serde_json::{Value, json};
@@ -15,8 +15,8 @@ pub(crate) fn policy(templates: &Templates, install: &Install, namespace: &str) 
         "matchLabels": {names::MANAGED_BY: names::MANAGER, names::INSTANCE: install.instance},
         "matchExpressions": [
             {"key": names::COMPONENT, "operator": "In", "values": offline},
-            // restic reaches its repository over the network.
-            {"key": names::DESTINATION_TYPE, "operator": "DoesNotExist"},
+            // What is reached over the network needs it.
+            {"key": names::DESTINATION_TYPE, "operator": "NotIn", "values": [names::RESTIC]},
         ],
     });
     let mut marks = Marks::new(&install.instance, Component::Policy);

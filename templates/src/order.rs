@@ -52,8 +52,8 @@ impl Marks {
 
     pub(crate) fn destination(mut self, destination: &Destination) -> Self {
         self.label(names::DESTINATION, &names::label_value(&destination.name));
-        if destination.restic().is_some() {
-            self.label(names::DESTINATION_TYPE, names::RESTIC);
+        if let Some(restic) = destination.restic() {
+            self.label(names::DESTINATION_TYPE, names::restic_type(restic));
         }
         self
     }

@@ -1,6 +1,6 @@
 //! What a pod of ours may do at most, whatever its template says.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::args::SECRET_DIR;
 use crate::check::{not_ours, path};
@@ -48,6 +48,27 @@ pub(crate) struct Mount {
     pub(crate) read_only: bool,
     /// Whether it is there as a raw block device, and not mounted. It is read-only if its volume is.
     pub(crate) device: bool,
+}
+
+impl Mount {
+    /// The volume of a pod, and the mount or device of its first container, for templates that write such out one by one.
+    pub(crate) fn volume(&self, name: &str) -> (Value, Value) {
+        let mut volume = json!({"name": name, "persistentVolumeClaim": {"claimName": self.claim}});
+        if self.read_only {
+            volume["persistentVolumeClaim"]["readOnly"] = json!(true);
+        }
+        if self.device {
+            return (volume, json!({"name": name, "devicePath": self.path}));
+        }
+        let mut mount = json!({"name": name, "mountPath": self.path});
+        if let Some(sub_path) = &self.sub_path {
+            mount["subPath"] = json!(sub_path);
+        }
+        if self.read_only {
+            mount["readOnly"] = json!(true);
+        }
+        (volume, mount)
+    }
 }
 
 /// Volumes that hold nothing of anybody else's, and no secret.

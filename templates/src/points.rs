@@ -59,7 +59,8 @@ pub(crate) fn promoter_in(
             marks.annotate(key, value);
         }
     }
-    if promoter.journal.is_skipped() {
+    // A raw block device is not mounted.
+    if promoter.journal.is_skipped() && !promoter.mode.is_block() {
         marks.annotate(names::JOURNAL, promoter.journal.as_str());
     }
     let access_mode = if promoter.read_only { "ReadOnlyMany" } else { "ReadWriteOnce" };

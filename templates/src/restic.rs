@@ -5,7 +5,7 @@
 //! the program says what is missing.
 
 use model::config::{Config, Destination, Restic, RunIn};
-use model::names::SourceId;
+use model::names::{self, SourceId};
 use model::options::Options;
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ use crate::copies::{OwnOfCopy, copy_order};
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
 use crate::order::{fail, values};
-use crate::pods::PodRules;
+use crate::pods::{Mount, PodRules};
 use crate::{CopyJob, Install};
 
 /// To read every file, whoever owns it. It is within Pod Security `baseline`.
@@ -33,6 +33,17 @@ pub struct Repository<'a> {
     pub secret: &'a str,
     /// The destination, as it is for this source.
     pub restic: Restic,
+    /// What is mounted of the disk that it lies on.
+    pub folder: Option<Folder>,
+}
+
+/// A repository's part of a disk.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    /// The PVC.
+    pub claim: String,
+    /// The folder in it; `None`: all of it.
+    pub path: Option<String>,
 }
 
 impl<'a> Repository<'a> {
@@ -47,6 +58,10 @@ impl<'a> Repository<'a> {
         secret: Option<&'a str>,
     ) -> Option<Self> {
         let restic = destination.restic()?;
+        let folder = restic.disk.as_ref().zip(names::disk_claim(destination)).map(|(disk, claim)| Folder {
+            claim,
+            path: Some(names::shelf(disk.is_host(), &source.namespace, &source.name, &source.uid)),
+        });
         Some(Self {
             destination: &destination.name,
             source,
@@ -56,12 +71,27 @@ impl<'a> Repository<'a> {
             },
             secret: secret.unwrap_or(&restic.secret),
             restic: options.over(restic),
+            folder,
         })
+    }
+
+    /// The same one, on a disk that another namespace lends by a PVC: all of its volume, or the source's part alone.
+    #[must_use]
+    pub fn lent(self, claim: &str, whole: bool) -> Self {
+        let SourceId { namespace, name, uid } = self.source;
+        let path = whole.then(|| names::shelf(false, namespace, name, uid));
+        Self { folder: Some(Folder { claim: claim.to_owned(), path }), ..self }
+    }
+
+    /// Its part of a disk in a pod. What only reads takes no lock, and gets nothing that it could write.
+    pub(crate) fn mount(&self, read_only: bool) -> Option<Mount> {
+        let Folder { claim, path } = self.folder.clone()?;
+        Some(Mount { claim, path: Restic::ON_DISK, sub_path: path, read_only, device: false })
     }
 
     /// The volumes of its pods, and where they are mounted: a template writes them out one by one, as
     /// `resticVolumes` and `resticMounts`.
-    pub(crate) fn volumes(&self) -> Vec<(Value, Value)> {
+    pub(crate) fn volumes(&self, read_only: bool) -> Vec<(Value, Value)> {
         let volume = |name: &str, kind: &str, what: Value, path: &str, read_only: bool| {
             let mut mount = json!({"name": name, "mountPath": path});
             if read_only {
@@ -81,16 +111,18 @@ impl<'a> Repository<'a> {
         }
         // The files of the repository, until they are sent.
         volumes.push(volume("tmp", "emptyDir", json!({}), "/tmp", false));
+        volumes.extend(self.mount(read_only).map(|mount| mount.volume("repository")));
         volumes
     }
 
     /// Puts what a pod needs for its repository among a template's values and its rules.
-    pub(crate) fn pod(&self, values: &mut Map<String, Value>, rules: PodRules) -> PodRules {
-        let (volumes, mounts): (Vec<Value>, Vec<Value>) = self.volumes().into_iter().unzip();
+    pub(crate) fn pod(&self, values: &mut Map<String, Value>, mut rules: PodRules, read_only: bool) -> PodRules {
+        let (volumes, mounts): (Vec<Value>, Vec<Value>) = self.volumes(read_only).into_iter().unzip();
         values.extend(values! {
             "resticVolumes": volumes,
             "resticMounts": mounts,
         });
+        rules.mounts.extend(self.mount(read_only));
         PodRules { secret: Some(self.secret.to_owned()), ..rules }
     }
 }
@@ -112,6 +144,6 @@ pub(crate) fn copy_job(
         args: args::restic_copy_args(copy, &repository),
     };
     let (mut order, rules) = copy_order(install, config, copy, own);
-    order.pod = Some(repository.pod(&mut order.values, rules));
+    order.pod = Some(repository.pod(&mut order.values, rules, false));
     order.render(templates)
 }

@@ -23,8 +23,8 @@ fn marks(install: &Install, pod: &RestorePod<'_>) -> Marks {
     if let Some(destination) = pod.destination {
         marks.label(names::DESTINATION, &names::label_value(destination));
     }
-    if matches!(pod.from, RestoreFrom::Repository { .. }) {
-        marks.label(names::DESTINATION_TYPE, names::RESTIC);
+    if let RestoreFrom::Repository { repository, .. } = pod.from {
+        marks.label(names::DESTINATION_TYPE, names::restic_type(&repository.restic));
     }
     if let Some(target) = pod.lent {
         lend::mark(&mut marks, target);
@@ -81,7 +81,7 @@ fn point(pod: &RestorePod<'_>, values: &mut Map<String, Value>, mut rules: PodRu
             rules.mounts.push(Mount { claim, path: DESTINATION_DIR, sub_path, read_only: true, device });
             rules
         }
-        RestoreFrom::Repository { repository, .. } => repository.pod(values, rules),
+        RestoreFrom::Repository { repository, .. } => repository.pod(values, rules, true),
     }
 }
 

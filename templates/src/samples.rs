@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::CSIPersistentVolumeSource;
 use model::config::{
-    AccessMode, All, Claim, Compression, Config, Destination, HostPath, Restic, RunIn, Sample, Scratch, Store,
+    AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Restic, RunIn, Sample, Scratch, Store,
 };
 use model::duration::Span;
 use model::facts::{Journal, VolumeMode};
@@ -40,6 +40,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     let protection = protection(&config);
     let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
     let (claim, host, restic) = (claim(), host(), restic());
+    let (crypt, crypt_host) = (crypt(), crypt_host());
     let copy = |destination, spc_no_relabeling| CopyJob {
         source: &source,
         run: &run,
@@ -80,7 +81,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     };
     let affinity = serde_json::Value::Null;
     let csi = serde_json::json!({"driver": "csi.example.com", "volumeHandle": "42"});
-    let Store::HostPath(host_path) = &host.store else { return Ok(Vec::new()) };
+    let Some(Disk::HostPath(host_path)) = host.disk() else { return Ok(Vec::new()) };
     let grant = |medium| Grant {
         instance: &install.instance,
         namespace: "shop-test",
@@ -106,10 +107,12 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         ("copy", templates.copy_job(&install, &config, &copy(&claim, false))?),
         ("copy-host", templates.copy_job(&install, &config, &copy(&host, true))?),
         ("copy-restic", templates.copy_job(&install, &config, &copy(&restic, false))?),
+        ("copy-restic-disk", templates.copy_job(&install, &config, &copy(&crypt, false))?),
+        ("copy-restic-host", templates.copy_job(&install, &config, &copy(&crypt_host, false))?),
     ]);
     // The same of a raw block volume.
     let mode = VolumeMode::Block;
-    let copy_device = |destination| CopyJob { mode, ..copy(destination, false) };
+    let copy_device = |destination| CopyJob { mode, journal: Journal::Replayed, ..copy(destination, false) };
     all.extend([
         ("snapshot-block", templates.volume_snapshot(&Point { mode, ..point })?),
         ("promoter-block", templates.promoter(&Promoter { mode, ..promoter })?),
@@ -172,6 +175,16 @@ fn restores(
         path: Some("etc"),
         ..restore
     };
+    let crypt = crypt();
+    let on_disk = Repository::new(&install.namespace, &crypt, &source, &protection.options, None);
+    let Some(on_disk) = &on_disk else { return Ok(Vec::new()) };
+    let disk_job = RestorePod {
+        request: "pvc=mypvc date=20181202 from=crypt",
+        destination: Some("crypt"),
+        from: RestoreFrom::Repository { repository: on_disk, snapshot: None },
+        path: None,
+        ..restic_job
+    };
     let block = |restore| RestorePod { mode: VolumeMode::Block, path: None, ..restore };
     Ok(vec![
         ("restore", templates.restore_deployment(install, config, &restore)?),
@@ -181,6 +194,7 @@ fn restores(
         ("restore-job", templates.restore_job(install, config, &from_disk)?),
         ("restore-restic", templates.restore_deployment(install, config, &restic_pod)?),
         ("restore-restic-job", templates.restore_job(install, config, &restic_job)?),
+        ("restore-restic-disk", templates.restore_job(install, config, &disk_job)?),
     ])
 }
 
@@ -283,10 +297,58 @@ fn disks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
 
 /// The Jobs of tasks.
 fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Vec<(&'static str, Value)>, RenderError> {
-    let (source, protection, claim, restic) = (source(), protection(config), claim(), restic());
-    let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
-    let drill = Drill {
-        run: run.clone(),
+    let (claim, restic, crypt) = (claim(), restic(), crypt());
+    let from_restic = Drill {
+        snapshot: Some("0123456789abcdef".to_owned()),
+        sample: Sample::All(All::All),
+        scratch: Scratch { size: "20Gi".to_owned(), storage_class: Some("fast".to_owned()) },
+        spc_no_relabeling: true,
+        ..drill()
+    };
+    let of_device = Drill { mode: VolumeMode::Block, spc_no_relabeling: false, ..from_restic.clone() };
+    let verify = Work::Verify(Part { number: 3, of: PARTS });
+    let job = |destination: &Destination, work| {
+        templates.maintain_job(install, config, destination, &task(config, destination, work))
+    };
+    Ok(vec![
+        ("maintain-prune", job(&restic, prune(config))?),
+        ("maintain-verify", job(&restic, verify)?),
+        ("maintain-drill", job(&restic, Work::Drill(from_restic))?),
+        ("maintain-drill-disk", job(&claim, Work::Drill(drill()))?),
+        ("maintain-drill-block", job(&restic, Work::Drill(of_device))?),
+        ("maintain-prune-restic-disk", job(&crypt, prune(config))?),
+        ("maintain-drill-restic-disk", job(&crypt, Work::Drill(drill()))?),
+    ])
+}
+
+/// A task at a destination.
+pub(crate) fn task(config: &Config, destination: &Destination, work: Work) -> Maintain {
+    Maintain {
+        source: source(),
+        destination: destination.name.clone(),
+        due: Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default()),
+        work,
+        options: protection(config).options,
+        secret: None,
+        isolate: false,
+    }
+}
+
+pub(crate) fn prune(config: &Config) -> Work {
+    let run = |text: &str| Run::at(text.parse().unwrap_or_default());
+    Work::Prune(Prune {
+        retention: config.defaults.retention.clone(),
+        zone: protection(config).zone,
+        since: Some(run("2018-12-08T04:27:00Z")),
+        holds: vec![run("2018-12-02T00:00:00Z")],
+        hold_snapshots: vec!["0123456789abcdef".to_owned()],
+        incomplete: vec![run("2018-12-03T00:00:00Z")],
+    })
+}
+
+pub(crate) fn drill() -> Drill {
+    Drill {
+        run: Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default()),
         snapshot: None,
         promoter: "mypvc-20181202".to_owned(),
         mode: VolumeMode::Filesystem,
@@ -294,38 +356,7 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         scratch: Scratch::default(),
         accept_empty: false,
         spc_no_relabeling: false,
-    };
-    let own_volume = Scratch { size: "20Gi".to_owned(), storage_class: Some("fast".to_owned()) };
-    let from_restic = Drill {
-        snapshot: Some("0123456789abcdef".to_owned()),
-        sample: Sample::All(All::All),
-        scratch: own_volume,
-        spc_no_relabeling: true,
-        ..drill.clone()
-    };
-    let of_device = Drill { mode: VolumeMode::Block, spc_no_relabeling: false, ..from_restic.clone() };
-    let task = |destination: &Destination, work| {
-        let due = Run::at("2018-12-09T04:27:00Z".parse().unwrap_or_default());
-        let (source, options) = (source.clone(), protection.options.clone());
-        let (destination_name, secret) = (destination.name.clone(), None);
-        let task = Maintain { source, destination: destination_name, due, work, options, secret, isolate: false };
-        templates.maintain_job(install, config, destination, &task)
-    };
-    let prune = Work::Prune(Prune {
-        retention: config.defaults.retention.clone(),
-        zone: protection.zone.clone(),
-        since: Some(Run::at("2018-12-08T04:27:00Z".parse().unwrap_or_default())),
-        holds: vec![run.clone()],
-        hold_snapshots: vec!["0123456789abcdef".to_owned()],
-        incomplete: vec![Run::at("2018-12-03T00:00:00Z".parse().unwrap_or_default())],
-    });
-    Ok(vec![
-        ("maintain-prune", task(&restic, prune)?),
-        ("maintain-verify", task(&restic, Work::Verify(Part { number: 3, of: PARTS }))?),
-        ("maintain-drill", task(&restic, Work::Drill(from_restic))?),
-        ("maintain-drill-disk", task(&claim, Work::Drill(drill))?),
-        ("maintain-drill-block", task(&restic, Work::Drill(of_device))?),
-    ])
+    }
 }
 
 pub(crate) fn install() -> Install {
@@ -377,13 +408,13 @@ pub(crate) fn protection(config: &Config) -> Protection {
 pub(crate) fn claim() -> Destination {
     Destination {
         name: "disk".to_owned(),
-        store: Store::Claim(Claim {
+        store: Store::Disk(Disk::Claim(Claim {
             storage_class: Some("bulk-retain".to_owned()),
             size: "100Gi".to_owned(),
             access_mode: AccessMode::ReadWriteMany,
             name: "backup-disk".to_owned(),
             allow_delete: false,
-        }),
+        })),
         retention: None,
         checksum_every: 30,
         drill: None,
@@ -393,11 +424,11 @@ pub(crate) fn claim() -> Destination {
 pub(crate) fn host() -> Destination {
     Destination {
         name: "attic".to_owned(),
-        store: Store::HostPath(HostPath {
+        store: Store::Disk(Disk::HostPath(HostPath {
             path: "/mnt/attic".to_owned(),
             node_selector: BTreeMap::from([("kubernetes.io/hostname".to_owned(), "node-2".to_owned())]),
             size: "2Ti".to_owned(),
-        }),
+        })),
         retention: None,
         checksum_every: 30,
         drill: None,
@@ -418,6 +449,22 @@ pub(crate) fn restic() -> Destination {
     };
     let store = Store::Restic(Box::new(restic));
     Destination { name: "s3".to_owned(), store, retention: None, checksum_every: 30, drill: None }
+}
+
+/// Repositories on a disk.
+pub(crate) fn crypt() -> Destination {
+    on_disk("crypt", claim())
+}
+
+/// The same on a host's disk.
+pub(crate) fn crypt_host() -> Destination {
+    on_disk("cellar", host())
+}
+
+fn on_disk(name: &str, disk: Destination) -> Destination {
+    let restic =
+        Restic { disk: disk.disk().cloned(), repository: Restic::ON_DISK.to_owned(), ..Restic::named("backup-restic") };
+    Destination { name: name.to_owned(), store: Store::Restic(Box::new(restic)), ..disk }
 }
 
 /// A restic destination whose copies run in the controller's namespace.

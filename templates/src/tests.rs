@@ -3,6 +3,7 @@
 mod install;
 mod maintain;
 mod pods;
+mod repository;
 mod restore;
 mod texts;
 
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use model::config::{Config, Store};
+use model::config::{Config, Disk, Store};
 use model::duration::Span;
 use model::facts::{Journal, VolumeMode};
 use model::names::{self, Run};
@@ -286,7 +287,7 @@ fn what_a_destination_is_not_made_of_is_refused() {
     assert_eq!(error.to_string(), "disk-claim.yaml.hbs: the destination attic is no claim");
     let error = templates.keeper_job(&install, &config, &claim, "shop").unwrap_err();
     assert_eq!(error.to_string(), "keeper.yaml.hbs: the destination disk is no host's disk");
-    if let Store::HostPath(host) = &mut host.store {
+    if let Store::Disk(Disk::HostPath(host)) = &mut host.store {
         host.node_selector.clear();
     }
     let error = templates.disk_volume(&install, &host, "shop").unwrap_err();

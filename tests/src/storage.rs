@@ -7,8 +7,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use model::config::Config;
-use model::facts;
-use model::facts::Journal;
+use model::facts::{self, Journal};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use serde_json::{Value, json};
 use templates::{Point, Promoter, Templates};
@@ -282,8 +281,8 @@ impl Scene {
             snapshot: &snapshot.name_any(),
             bytes: GIB,
             storage_class: &self.class(class),
-            mode: facts::Claim::from(claim).mode,
             read_only: read_only.is_some(),
+            mode: facts::Claim::from(claim).mode,
             journal: read_only.unwrap_or_default(),
             annotations: &BTreeMap::new(),
         })?;

@@ -116,7 +116,7 @@ fn a_journal_that_was_skipped_has_a_column_of_its_own() {
     assert_eq!(column(text.lines().next().unwrap()), "JOURNAL", "{text}");
     let journals: Vec<String> = text.lines().filter(|l| l.starts_with("20181205T0318Z")).map(column).collect();
     assert_eq!(journals, ["skipped", "skipped"], "{text}");
-    assert_eq!(of("20181203T0317Z"), "replayed");
+    assert_eq!(of("20181101T0317Z"), "replayed");
     let json = shown_of(&all, Output::Json);
     assert_eq!(json.iter().filter(|p| p["journal"] == "skipped").count(), 2);
     assert!(!shown(Output::Wide, Look { wide: true, ..LOOK }, &From::Any).contains("JOURNAL"));

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use model::Timestamp;
 use model::copies::point_state;
 use model::facts::{Claim, JobState, Snapshot};
 use model::names::{self, Component, Run};
 use model::record::{CopyState, Failure, Status};
 use model::rotate::PointState;
 use model::world::World;
-use model::{Timestamp, quantity};
 
 use crate::observe::Observed;
 use crate::status::Volume;
@@ -180,7 +180,7 @@ impl Follow {
         });
         lines.extend(copying.map(|destination| format!("the copy to {destination} has started")));
         for (destination, copy) in &snapshot.copies {
-            let size = format!("{} entries, {}", copy.files, quantity::human(copy.bytes));
+            let size = snapshot.mode.amount(copy.files, "entries", copy.bytes);
             lines.push(match copy.state {
                 CopyState::Complete => format!("the copy to {destination} is complete: {size} in {} s", copy.seconds),
                 CopyState::Incomplete => format!("the copy to {destination} is incomplete ({size}): {}", copy.message),

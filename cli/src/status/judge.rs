@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::Timestamp;
-use model::config::{Deadlines, Store};
+use model::config::{Deadlines, Destination, Disk};
 use model::copies::point_state;
 use model::duration::Span;
 use model::facts::{Claim, ClaimPhase, CronJob, JobState, Snapshot};
@@ -286,7 +286,7 @@ impl Question<'_> {
     fn outlives(&self, namespace: &str, destination: &str) -> Option<bool> {
         let Observed { world, knows, .. } = self.observed;
         let configured = world.config.destination(destination);
-        if configured.is_some_and(|d| matches!(d.store, Store::HostPath(_))) {
+        if configured.and_then(Destination::disk).is_some_and(Disk::is_host) {
             return Some(true);
         }
         let label = label_value(destination);

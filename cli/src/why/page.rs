@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use model::facts::VolumeMode;
 use model::plan;
 use model::reason::Reason;
 use model::{Timestamp, quantity};
@@ -21,6 +22,8 @@ pub(super) struct Page {
     /// When this was true.
     pub(super) at: Timestamp,
     pub(super) volume: Volume,
+    /// What pods get of it.
+    pub(super) volume_mode: VolumeMode,
     /// What decided that it is not protected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) decided_by: Option<&'static str>,
@@ -44,6 +47,7 @@ impl Page {
         Self {
             at: now,
             decided_by: reason.map(|reason| settings::decider(*reason)),
+            volume_mode: claim.map(|claim| claim.mode).unwrap_or_default(),
             settings: claim.map(|claim| settings::settings(observed, claim)).unwrap_or_default(),
             volume,
             events,
@@ -131,7 +135,14 @@ impl Page {
             line(&format!("copy to {destination}"), format!("{newest}{under_way}"));
             if let Some(proof) = copy.maintenance.as_ref().and_then(|m| m.proven.as_ref()) {
                 let run = proof.run.as_ref().map(|r| format!(", run {r}")).unwrap_or_default();
-                line("", format!("{}{run}, {} ago", plan::proven(proof), age::between(proof.finished, self.at)));
+                line(
+                    "",
+                    format!(
+                        "{}{run}, {} ago",
+                        plan::proven(proof, self.volume_mode),
+                        age::between(proof.finished, self.at)
+                    ),
+                );
             }
         }
         match &volume.restore_points {

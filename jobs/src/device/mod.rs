@@ -7,10 +7,11 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::num::NonZeroU64;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, OFlags, fadvise, major, minor};
+use rustix::io::Errno;
 
 pub(crate) mod image;
 pub(crate) mod stream;
@@ -37,6 +38,15 @@ impl Device {
         Self::of(File::open(path)?)
     }
 
+    /// Opens a device that is written, for us alone: what a node has mounted, or another restore writes, is busy.
+    pub(crate) fn open_alone(path: &Path) -> io::Result<Self> {
+        if is_read_only(path)? {
+            return Err(Errno::ROFS.into());
+        }
+        let alone = i32::try_from(OFlags::EXCL.bits()).unwrap_or_default();
+        Self::of(File::options().read(true).write(true).custom_flags(alone).open(path)?)
+    }
+
     fn of(mut file: File) -> io::Result<Self> {
         let size = file.seek(SeekFrom::End(0))?;
         if size == 0 {
@@ -49,6 +59,23 @@ impl Device {
     pub(crate) fn reader(&self, from: u64) -> io::Result<Reader> {
         Ok(Reader::new(self.file.try_clone()?, from))
     }
+
+    /// To write it.
+    pub(crate) fn target(&self) -> io::Result<stream::Target> {
+        Ok(stream::Target::over(self.file.try_clone()?))
+    }
+
+    /// Makes everything that was written to it durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+}
+
+/// Whether the kernel takes no writes to a device. It may be opened for them even so.
+fn is_read_only(path: &Path) -> io::Result<bool> {
+    let device = fs::metadata(path)?.rdev();
+    let known = fs::read_to_string(format!("/sys/dev/block/{}:{}/ro", major(device), minor(device)));
+    Ok(known.is_ok_and(|text| text.trim() == "1"))
 }
 
 /// Reads a device or an image from its beginning to its end, and leaves no more of it in the page cache than it must.

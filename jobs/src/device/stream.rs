@@ -166,6 +166,15 @@ pub(crate) fn write(
     Ok(())
 }
 
+/// Refuses a stream that gives more than the `size` bytes that were read of it.
+pub(crate) fn end(from: &mut impl Read, size: u64) -> Result<(), Broken> {
+    match from.read(&mut [0]) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(Broken::From(size, io::Error::other("more comes than there should be"))),
+        Err(error) => Err(Broken::From(size, error)),
+    }
+}
+
 /// What differs between two streams.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Differences {

@@ -19,6 +19,9 @@ use crate::restic::point;
 ///
 /// A sample is drawn by lot, each file as likely as any other, and the same for the same --seed. Files for which
 /// --scratch has no room are left out of a sample; of --sample all, everything has to fit.
+///
+/// Where --original is a block device, all of its image is compared with it, whatever --sample says; --scratch is not
+/// needed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backup-job drill --from tree --tree /destination --run 20181202T0000Z --sample all

@@ -1,7 +1,8 @@
 //! `backup-job drill`: whether a copy can be restored, found out by restoring it.
 //!
 //! This file is the order of the steps. [`sample`] says what is restored, [`tree`] or [`restic`] restores it to the
-//! scratch volume, and [`compare`] looks at every byte of it beside the snapshot that was copied.
+//! scratch volume, and [`compare`] looks at every byte of it beside the snapshot that was copied. Of a raw block
+//! volume, [`device`] compares all.
 
 use std::fs;
 use std::io;
@@ -19,6 +20,7 @@ use rustix::process::geteuid;
 use self::compare::{Compare, Rules};
 use self::restic::{Seen, Source};
 use self::sample::{Choice, Sample};
+use crate::device::is_device;
 use crate::outcome::{Exit, Failure, Outcome, now};
 use crate::process::{allow_deep_trees, stop_flag};
 use crate::restore::console::shown;
@@ -29,6 +31,7 @@ use crate::volume::is_mount;
 mod args;
 mod attributes;
 mod compare;
+mod device;
 mod restic;
 mod sample;
 mod tree;
@@ -70,7 +73,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let started = Instant::now();
     let stop = stop_flag();
     allow_deep_trees();
-    let ended = Drill { args, stop: &stop }.run();
+    let drill = Drill { args, stop: &stop };
+    let device = is_device(&args.original);
+    let ended = if device { drill.device() } else { drill.run() };
     let (exit, compared, problem) = match ended {
         Ok(compared) => {
             let problem = compared.differs.as_ref().map(|what| Problem::new(Reason::DrillDiffers, what.clone()));
@@ -82,6 +87,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let (files, bytes) = (compared.files, compared.bytes);
     if let Some(problem) = &problem {
         tracing::error!("{problem}");
+    } else if device {
+        tracing::info!("restorable: 1 device, {bytes} bytes are as they were");
     } else {
         tracing::info!("restorable: {files} entries, {bytes} bytes are as they were");
     }
@@ -90,7 +97,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         run: Some(args.run.clone()),
         files,
         bytes,
-        whole: args.sample == Sample::All,
+        // Of a device there are no samples.
+        whole: device || args.sample == Sample::All,
         ..MaintainResult::new(maintain::Task::Drill, now(), problem)
     };
     Outcome::new(exit, &result)
@@ -154,6 +162,10 @@ impl Drill<'_> {
             }
             From::Restic => {
                 let source = Source::open(self.args, self.stop)?;
+                if source.point.is_device() {
+                    let text = format!("{} is of a raw block device, and the volume has files", source.point.name());
+                    return Err(Failure::last(Problem::new(Reason::VolumeModeDiffers, text)));
+                }
                 // What was excluded is not in the snapshot; nobody but restic knows its patterns.
                 let seen = (!self.args.exclude.is_empty()).then(|| source.seen()).transpose()?;
                 let has =

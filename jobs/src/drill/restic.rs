@@ -25,8 +25,10 @@ use crate::restic::troubles::Troubles;
 
 /// The snapshot in its repository.
 pub(crate) struct Source {
-    restic: Restic,
-    point: Point,
+    /// What reads it.
+    pub(crate) restic: Restic,
+    /// The snapshot.
+    pub(crate) point: Point,
 }
 
 /// The entries of a snapshot, by eight bytes each.

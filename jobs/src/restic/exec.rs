@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use model::Timestamp;
@@ -22,6 +22,10 @@ use crate::outcome::Failure;
 
 /// How long restic has to remove its lock after it was asked to end; a pod has 30 seconds in all.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long what restic gave may still be read after its end.
+const READ: Duration = Duration::from_secs(10);
+/// The same of a stream that is written to a disk, which may be slow.
+const POURED: Duration = Duration::from_secs(600);
 /// How long restic itself waits for a lock before we look for stale ones again.
 const RETRY_LOCK: Duration = Duration::from_secs(60);
 /// restic's code for a repository that is locked.
@@ -147,7 +151,24 @@ impl Restic {
         let mut ear = Words { heard: Heard::new(self.patience), listener: &mut |_: &str| {}, stop };
         let (status, read) = self
             .command(args)
-            .and_then(|mut command| child::run_reading(&mut command, GRACE, &mut ear, read))
+            .and_then(|mut command| child::run_reading(&mut command, (GRACE, READ), &mut ear, read))
+            .map_err(|error| self.no_start(&error))?;
+        Ok((Ended { code: status.code(), heard: ear.heard, started, waited: false }, read))
+    }
+
+    /// The same for a long stream, of which `read` counts in `passed` what has come.
+    pub(crate) fn stream<T: Send + 'static>(
+        &self,
+        args: &[OsString],
+        stop: &dyn Fn() -> bool,
+        passed: &AtomicU64,
+        read: impl FnOnce(ChildStdout) -> T + Send + 'static,
+    ) -> Result<(Ended, Option<T>), Failure> {
+        let started = Timestamp::now();
+        let mut ear = Flow { heard: Heard::new(self.patience), stop, passed, seen: 0 };
+        let (status, read) = self
+            .command(args)
+            .and_then(|mut command| child::run_reading(&mut command, (GRACE, POURED), &mut ear, read))
             .map_err(|error| self.no_start(&error))?;
         Ok((Ended { code: status.code(), heard: ear.heard, started, waited: false }, read))
     }
@@ -286,6 +307,31 @@ impl<L: Listener> Ear for Words<'_, L> {
     }
 
     fn stop(&mut self) -> bool {
+        (self.stop)() || self.heard.gives_up(Instant::now())
+    }
+}
+
+/// The ear of a call that gives a stream: as long as more of it comes, the repository answers.
+struct Flow<'a> {
+    heard: Heard,
+    stop: &'a dyn Fn() -> bool,
+    passed: &'a AtomicU64,
+    seen: u64,
+}
+
+impl Ear for Flow<'_> {
+    fn out(&mut self, _line: &str) {}
+
+    fn error(&mut self, line: &str) {
+        self.heard.error(line, Instant::now());
+    }
+
+    fn stop(&mut self) -> bool {
+        let passed = self.passed.load(Ordering::Relaxed);
+        if passed > self.seen {
+            self.seen = passed;
+            self.heard.contact();
+        }
         (self.stop)() || self.heard.gives_up(Instant::now())
     }
 }

@@ -12,6 +12,7 @@ use crate::outcome::{Outcome, TerminationLog};
 pub(crate) mod args;
 mod cause;
 mod copy;
+pub(crate) mod dump;
 pub(crate) mod exec;
 pub(crate) mod heard;
 mod init;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use model::names::Run;
+use model::names::{DEVICE_IMAGE, Run};
 use model::reason::{Problem, Reason};
 
 use super::args::Common;
@@ -53,6 +53,11 @@ impl Point {
         let mut text = std::ffi::OsString::from(format!("{}:", self.id));
         text.push(self.root.join(below));
         text
+    }
+
+    /// Whether it is of a raw block volume: then its root is no folder, but the image of the device.
+    pub(crate) fn is_device(&self) -> bool {
+        self.root.strip_prefix("/").is_ok_and(|name| name.as_os_str() == DEVICE_IMAGE)
     }
 
     /// What people call it.

@@ -16,6 +16,7 @@ use crate::volume::LOST_AND_FOUND;
 /// that they had when the backup was made.) What would be done is shown first, and asked about. Files that the
 /// restore point has are made as they were, also if they are newer in the volume. What it does not have stays, unless
 /// you say --delete. No other pod may have the volume mounted. A restore that broke off goes on if it is called again.
+/// Where /source is a block device, all of it is made what it was, and no PATH can be named.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backup-job restore --dry-run              what a restore of the whole volume would do

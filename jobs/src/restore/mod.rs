@@ -3,7 +3,7 @@
 //! This file is the order of the steps from files; what every restore does is [`session`]. [`sides`] looks at both volumes, [`holders`] at who else has the one that is
 //! written, [`paths`] at what is asked for; [`plan`] finds out what would be done and [`room`] whether it fits;
 //! [`act`] does it by rsync, which [`transfer`] calls: [`temp`] tells that it is under way, [`parting`] mends what rsync
-//! does to names that share a file.
+//! does to names that share a file. A raw block volume is restored by [`device`].
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -24,6 +24,7 @@ use crate::rsync::{self, Report, Task};
 pub(crate) mod act;
 mod args;
 pub(crate) mod console;
+pub(crate) mod device;
 mod entry;
 pub(crate) mod holders;
 pub(crate) mod parting;
@@ -52,7 +53,9 @@ pub(crate) const TASK: Task = Task {
 
 /// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
-    session::conduct(&args.how, &args.source, log, |session| Restore { args, session }.run())
+    session::conduct(&args.how, &args.source, log, |session| {
+        if device::modes(args).check()? { device::restore(args, session) } else { Restore { args, session }.run() }
+    })
 }
 
 /// One restore from files.

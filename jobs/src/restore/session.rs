@@ -55,6 +55,8 @@ pub(crate) struct Session<'a> {
     pub(crate) done: Done,
     /// Whether writing was begun.
     pub(crate) wrote: bool,
+    /// Whether it is a device that is written, and not files.
+    pub(crate) device: bool,
     asking: &'a Arc<AtomicBool>,
 }
 
@@ -70,7 +72,8 @@ pub(crate) fn conduct(
     let stop = stop_flag_unless(&asking);
     allow_deep_trees();
     let console = Console::new(how.output);
-    let mut session = Session { how, to, console, stop: &stop, done: Done::default(), wrote: false, asking: &asking };
+    let mut session =
+        Session { how, to, console, stop: &stop, done: Done::default(), wrote: false, device: false, asking: &asking };
     let ended = work(&mut session);
     let (exit, mut result) = session.result(ended);
     result.seconds = started.elapsed().as_secs();
@@ -106,20 +109,26 @@ impl Session<'_> {
             return Ok(Next::End(if how.dry_run { Ended::Shown(plan) } else { Ended::Complete }));
         }
         let delete_first = !how.ignore_space && room.fits(&plan.need, how.delete).map_err(Failure::last)?;
+        Ok(match self.consent(plan) {
+            Next::Write { .. } => Next::Write { delete_first },
+            end @ Next::End(_) => end,
+        })
+    }
+
+    /// Whether it goes on, once it is shown what would be done.
+    pub(crate) fn consent(&self, plan: Plan) -> Next {
+        let how = self.how;
         if how.dry_run {
-            return Ok(Next::End(Ended::Shown(plan)));
+            return Next::End(Ended::Shown(plan));
         }
+        let write = Next::Write { delete_first: false };
         if how.yes {
-            return Ok(Next::Write { delete_first });
+            return write;
         }
         if !Console::can_ask() {
-            return Ok(Next::End(Ended::Unasked));
+            return Next::End(Ended::Unasked);
         }
-        Ok(if Console::ask("Restore?", self.asking) {
-            Next::Write { delete_first }
-        } else {
-            Next::End(Ended::Declined)
-        })
+        if Console::ask("Restore?", self.asking) { write } else { Next::End(Ended::Declined) }
     }
 
     /// Begins to write: nobody else may restore to the volume, and nobody may have it. Time has passed since the

@@ -113,7 +113,11 @@ impl Session<'_> {
     /// The last words for people.
     pub(super) fn conclude(&self, result: &RestoreResult) {
         let RestoreResult { state, problem, changed, deleted, bytes, seconds, .. } = result;
-        let counted = format!("{changed} entries written, {deleted} deleted, {} in {seconds} s", human(*bytes));
+        let counted = if self.device {
+            format!("1 device, {} of it written in {seconds} s", human(*bytes))
+        } else {
+            format!("{changed} entries written, {deleted} deleted, {} in {seconds} s", human(*bytes))
+        };
         let say = |line: &str| self.console.say(line);
         if let Some(problem) = problem {
             say(&format!("{}: {}.", problem.reason, problem.message.trim_end_matches('.')));

@@ -41,7 +41,8 @@ impl Task {
         }
     }
 
-    fn failed(&self, text: String) -> Failure {
+    /// A failure that has no other reason: another try may help.
+    pub(crate) fn failed(&self, text: String) -> Failure {
         Failure::again(Problem::new(self.failed, text))
     }
 }

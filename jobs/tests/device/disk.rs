@@ -44,6 +44,16 @@ impl Disk {
         fs::read(&self.path).unwrap()
     }
 
+    /// Bytes that it takes of what it lies on.
+    pub(crate) fn takes(&self) -> u64 {
+        taken(&self.backing)
+    }
+
+    /// It cannot be written any more.
+    pub(crate) fn is_read_only(&self) {
+        assert!(Command::new("blockdev").arg("--setro").arg(&self.path).status().unwrap().success());
+    }
+
     /// From here on, it cannot be read.
     pub(crate) fn breaks_at(&self, at: u64) {
         File::options().write(true).open(&self.backing).unwrap().set_len(at).unwrap();
@@ -64,6 +74,8 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        // The kernel keeps that for the next one who gets this device.
+        let _ = Command::new("blockdev").arg("--setrw").arg(&self.path).status();
         let _ = Command::new("losetup").arg("--detach").arg(&self.path).status();
     }
 }

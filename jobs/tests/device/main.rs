@@ -16,5 +16,7 @@ mod place;
 mod repository;
 
 mod disk;
+mod drill;
 mod restic;
+mod restore;
 mod tree;

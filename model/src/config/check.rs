@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::parse::Path;
 use super::{
-    Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Globs, Group, HostPath, Limits, PodResources, Restic,
-    Store,
+    Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Disk, Globs, Group, HostPath, Limits, PodResources,
+    Restic,
 };
 use crate::duration::{Span, shown};
 use crate::names;
@@ -290,8 +290,8 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
             let fault = format!("its PVC {claim} is that of {other} too; give one of them another claim.name");
             faults.push((path.clone(), fault));
         }
-        match &destination.store {
-            Store::Claim(claim) => {
+        match destination.disk() {
+            Some(Disk::Claim(claim)) => {
                 let path = path.key("claim");
                 size(&path.key("size"), &claim.size, faults);
                 class_name(&path.key("storageClass"), claim.storage_class.as_deref(), faults);
@@ -300,8 +300,13 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
                     faults.push((path.key("name"), fault));
                 }
             }
-            Store::HostPath(host) => host_path(&path.key("hostPath"), host, &config.destinations[..number], faults),
-            Store::Restic(its) => restic::check(&path, its, faults),
+            Some(Disk::HostPath(host)) => {
+                host_path(&path.key("hostPath"), host, &config.destinations[..number], faults);
+            }
+            None => {}
+        }
+        if let Some(its) = destination.restic() {
+            restic::check(&path, its, faults);
         }
         if let Some(drill) = &destination.drill {
             restic::drill(&path.key("drill"), drill, faults);
@@ -346,7 +351,7 @@ fn host_path(path: &Path, host: &HostPath, before: &[Destination], faults: &mut 
         }
     }
     for other in before {
-        if let Store::HostPath(its) = &other.store
+        if let Some(Disk::HostPath(its)) = other.disk()
             && its.node_selector == host.node_selector
             && (within(&its.path, &host.path) || within(&host.path, &its.path))
         {

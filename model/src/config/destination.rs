@@ -1,5 +1,7 @@
 //! Where copies can go: disks and restic repositories.
 
+mod raw;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::input;
 use crate::names::SourceId;
 use crate::retention::Retention;
+use raw::Raw;
 
 /// Where copies can go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,7 +18,7 @@ pub struct Destination {
     /// Its name: a DNS label of at most 40 characters, of no other destination, and not `none`.
     pub name: String,
     /// Where the data lies: with `type: disk`, exactly one of `claim` and `hostPath`; with `type: restic` a
-    /// repository.
+    /// repository, which may lie on such a disk.
     pub store: Store,
     /// How long copies are kept here. Default: as the source's snapshots.
     pub retention: Option<Retention>,
@@ -32,8 +35,23 @@ impl Destination {
     pub fn restic(&self) -> Option<&Restic> {
         match &self.store {
             Store::Restic(restic) => Some(restic),
-            Store::Claim(_) | Store::HostPath(_) => None,
+            Store::Disk(_) => None,
         }
+    }
+
+    /// The disk that its pods mount, whatever lies on it; without one they need the network.
+    #[must_use]
+    pub fn disk(&self) -> Option<&Disk> {
+        match &self.store {
+            Store::Disk(disk) => Some(disk),
+            Store::Restic(restic) => restic.disk.as_ref(),
+        }
+    }
+
+    /// Whether it is reached over the network.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.disk().is_none()
     }
 
     /// Whether copies run in the controller's namespace, out of the tenant's reach.
@@ -46,12 +64,27 @@ impl Destination {
 /// What a destination is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Store {
+    /// `type: disk`: dated trees on a disk.
+    Disk(Disk),
+    /// `type: restic`: a repository for each source, on a disk or on anything else that restic reaches.
+    Restic(Box<Restic>),
+}
+
+/// A disk that pods mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Disk {
     /// `claim`: one PVC in each tenant's namespace.
     Claim(Claim),
     /// `hostPath`: a folder of a node.
     HostPath(HostPath),
-    /// `type: restic`: a repository for each source, on anything that restic reaches.
-    Restic(Box<Restic>),
+}
+
+impl Disk {
+    /// Whether it is a host's: the PVC of a namespace is then that namespace's folder of it.
+    #[must_use]
+    pub fn is_host(&self) -> bool {
+        matches!(self, Disk::HostPath(_))
+    }
 }
 
 /// A BackupDisk that is a PVC in the tenant's namespace.
@@ -123,9 +156,12 @@ pub struct HostPath {
 /// The keys stand in the destination itself. What they mean is restic's own meaning, where it has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restic {
+    /// `claim` or `hostPath`: the disk that the repositories lie on. Default: none, they are reached over the network.
+    pub disk: Option<Disk>,
     /// The address, as restic's `-r` takes it, with `{namespace}`, `{pvc}` and `{uid}` in it. `{uid}` must be
     /// there: no two sources share a repository. A name in capital letters, such as `{RESTIC_REPOSITORY}`, is a
     /// key of the Secret. Default: `{RESTIC_REPOSITORY}/{namespace}/{pvc}/{uid}`.
+    /// On a disk it is [`Restic::ON_DISK`] and is not written.
     pub repository: String,
     /// The name of the Secret with `RESTIC_PASSWORD` and what the backend wants, such as `AWS_ACCESS_KEY_ID`: each
     /// key is an environment variable of restic. With `runIn: source` one of the source's own namespace, with
@@ -162,10 +198,14 @@ impl Restic {
     /// Where a repository is, unless the configuration says otherwise.
     pub const REPOSITORY: &'static str = "{RESTIC_REPOSITORY}/{namespace}/{pvc}/{uid}";
 
+    /// Where a pod has the repository of its source on a disk: of the disk it mounts that folder alone.
+    pub const ON_DISK: &'static str = "/repository";
+
     /// A repository of which nothing is said but its Secret.
     #[must_use]
     pub fn named(secret: &str) -> Restic {
         Restic {
+            disk: None,
             repository: Restic::REPOSITORY.to_owned(),
             secret: secret.to_owned(),
             run_in: RunIn::default(),
@@ -325,171 +365,5 @@ pub struct Scratch {
 impl Default for Scratch {
     fn default() -> Scratch {
         Scratch { size: "1Gi".to_owned(), storage_class: None }
-    }
-}
-
-/// A destination as it is written: the keys of every type, so that a fault keeps its place.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
-struct Raw {
-    name: String,
-    r#type: Type,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    claim: Option<Claim>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    host_path: Option<HostPath>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    repository: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    run_in: Option<RunIn>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ca: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    compression: Option<Compression>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pack_size: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    limit_upload: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    limit_download: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    exclude: Option<Vec<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    environment: Option<BTreeMap<String, String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "input::maybe_quantity")]
-    cache: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    skip_unchanged: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    prune: Option<Times>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    verify: Option<Times>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    retention: Option<Retention>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    checksum_every: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    drill: Option<Drill>,
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Type {
-    Disk,
-    Restic,
-}
-
-const CHECKSUM_EVERY: u32 = 30;
-
-impl Raw {
-    /// The keys that are given and belong to one type alone.
-    fn given(&self) -> impl Iterator<Item = (&'static str, bool)> {
-        let disk = [
-            ("claim", self.claim.is_some()),
-            ("hostPath", self.host_path.is_some()),
-            ("checksumEvery", self.checksum_every.is_some()),
-        ];
-        let restic = [
-            ("repository", self.repository.is_some()),
-            ("secret", self.secret.is_some()),
-            ("runIn", self.run_in.is_some()),
-            ("ca", self.ca.is_some()),
-            ("compression", self.compression.is_some()),
-            ("packSize", self.pack_size.is_some()),
-            ("limitUpload", self.limit_upload.is_some()),
-            ("limitDownload", self.limit_download.is_some()),
-            ("exclude", self.exclude.is_some()),
-            ("environment", self.environment.is_some()),
-            ("cache", self.cache.is_some()),
-            ("skipUnchanged", self.skip_unchanged.is_some()),
-            ("prune", self.prune.is_some()),
-            ("verify", self.verify.is_some()),
-        ];
-        let of = |restic: bool| move |(key, given): (&'static str, bool)| given.then_some((key, restic));
-        disk.into_iter().filter_map(of(false)).chain(restic.into_iter().filter_map(of(true)))
-    }
-
-    fn disk(claim: Option<Claim>, host_path: Option<HostPath>) -> Result<Store, &'static str> {
-        match (claim, host_path) {
-            (Some(claim), None) => Ok(Store::Claim(claim)),
-            (None, Some(path)) => Ok(Store::HostPath(path)),
-            (None, None) => Err("has neither `claim` nor `hostPath`; a disk has one of them"),
-            (Some(_), Some(_)) => Err("has both `claim` and `hostPath`; a disk has one of them"),
-        }
-    }
-}
-
-impl TryFrom<Raw> for Destination {
-    type Error = String;
-
-    fn try_from(raw: Raw) -> Result<Destination, String> {
-        let restic = matches!(raw.r#type, Type::Restic);
-        if let Some((key, _)) = raw.given().find(|(_, of)| *of != restic) {
-            let (other, this) = if restic { ("disk", "restic") } else { ("restic", "disk") };
-            return Err(format!("{} is of type {this}, and `{key}` is a key of type {other}", raw.name));
-        }
-        let name = raw.name;
-        let store = if restic {
-            let secret = raw.secret.ok_or_else(|| {
-                format!("{name} names no `secret`; it holds RESTIC_PASSWORD and what the backend wants")
-            })?;
-            Store::Restic(Box::new(Restic {
-                repository: raw.repository.unwrap_or_else(|| Restic::REPOSITORY.to_owned()),
-                secret,
-                run_in: raw.run_in.unwrap_or_default(),
-                ca: raw.ca,
-                compression: raw.compression.unwrap_or_default(),
-                pack_size: raw.pack_size,
-                limit_upload: raw.limit_upload,
-                limit_download: raw.limit_download,
-                exclude: raw.exclude.unwrap_or_default(),
-                environment: raw.environment.unwrap_or_default(),
-                cache: raw.cache,
-                skip_unchanged: raw.skip_unchanged.unwrap_or(true),
-                prune: raw.prune.unwrap_or_else(Times::prune),
-                verify: raw.verify.unwrap_or_else(Times::verify),
-            }))
-        } else {
-            Raw::disk(raw.claim, raw.host_path).map_err(|fault| format!("{name} {fault}"))?
-        };
-        let checksum_every = raw.checksum_every.unwrap_or(CHECKSUM_EVERY);
-        Ok(Destination { name, store, retention: raw.retention, checksum_every, drill: raw.drill })
-    }
-}
-
-impl From<Destination> for Raw {
-    fn from(destination: Destination) -> Raw {
-        let restic = destination.restic().cloned();
-        let r#type = if restic.is_some() { Type::Restic } else { Type::Disk };
-        let (claim, host_path) = match destination.store {
-            Store::Claim(claim) => (Some(claim), None),
-            Store::HostPath(path) => (None, Some(path)),
-            Store::Restic(_) => (None, None),
-        };
-        Raw {
-            name: destination.name,
-            r#type,
-            claim,
-            host_path,
-            repository: restic.as_ref().map(|r| r.repository.clone()),
-            secret: restic.as_ref().map(|r| r.secret.clone()),
-            run_in: restic.as_ref().map(|r| r.run_in),
-            ca: restic.as_ref().and_then(|r| r.ca.clone()),
-            compression: restic.as_ref().map(|r| r.compression),
-            pack_size: restic.as_ref().and_then(|r| r.pack_size),
-            limit_upload: restic.as_ref().and_then(|r| r.limit_upload),
-            limit_download: restic.as_ref().and_then(|r| r.limit_download),
-            exclude: restic.as_ref().map(|r| r.exclude.clone()),
-            environment: restic.as_ref().map(|r| r.environment.clone()),
-            cache: restic.as_ref().and_then(|r| r.cache.clone()),
-            skip_unchanged: restic.as_ref().map(|r| r.skip_unchanged),
-            prune: restic.as_ref().map(|r| r.prune.clone()),
-            verify: restic.as_ref().map(|r| r.verify.clone()),
-            retention: destination.retention,
-            checksum_every: matches!(r#type, Type::Disk).then_some(destination.checksum_every),
-            drill: destination.drill,
-        }
     }
 }

@@ -45,7 +45,11 @@ fn the_example_states_the_defaults_and_shows_every_key() {
         size: "100Gi".into(),
         ..serde_yaml::from_str("size: 1").unwrap()
     };
-    assert_eq!(example.destinations[0].store, Store::Claim(claim), "what the example states as defaults of a claim");
+    assert_eq!(
+        example.destinations[0].store,
+        Store::Disk(Disk::Claim(claim)),
+        "what the example states as defaults of a claim"
+    );
     let rule = ClassRule {
         snapshot_class: Some("slow-ceph-snapshots".into()),
         storage_class: Some("slow-ceph-shallow".into()),
@@ -129,7 +133,7 @@ metrics: {perVolume: true}
     assert!(!config.bounds.allows_destination("vault2"));
     assert_eq!(config.destination("own").unwrap().checksum_every, 1);
     assert_eq!(config.destination("other"), None);
-    let Store::HostPath(host) = &config.destination("vault").unwrap().store else {
+    let Some(Disk::HostPath(host)) = config.destination("vault").unwrap().disk() else {
         panic!("a folder of a node");
     };
     assert_eq!((host.path.as_str(), host.size.as_str()), ("/srv/a", "100"));
@@ -583,7 +587,10 @@ fn a_restic_destination_needs_a_secret_and_has_a_repository_for_each_source() {
 fn a_restic_destination_that_makes_no_sense_is_told() {
     told(&[
         (&restic(""), "destinations: s3 names no `secret`"),
-        (&restic("  secret: a\n  claim: {size: 1}\n"), "s3 is of type restic, and `claim` is a key of type disk"),
+        (
+            &restic("  secret: a\n  checksumEvery: 1\n"),
+            "s3 is of type restic, and `checksumEvery` is a key of type disk",
+        ),
         (&disk("  claim: {size: 1}\n  secret: a\n"), "disk is of type disk, and `secret` is a key of type restic"),
         (&restic("  secret: A\n"), "line 4 column 11: destinations[0].secret: \"A\" cannot be the name of an object"),
         (&restic("  secret: a\n  repository: s3:x/{pvc}\n"), "it has no {uid}: two sources would share a repository"),

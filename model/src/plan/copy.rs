@@ -8,7 +8,7 @@ use super::ended::{self, Ended};
 use super::{Action, Copy, Plan, central, disk, restore};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
-use crate::config::{Destination, Store};
+use crate::config::{Destination, Disk};
 use crate::copies::{self, Next, RunFacts};
 use crate::facts::{Claim, Job, JobState, Ours, Snapshot, VolumeMode};
 use crate::names::{self, Component, Run, SourceId};
@@ -247,8 +247,8 @@ impl Request<'_> {
         let policy = names::network_policy(&world.instance);
         let home = if destination.is_central() { &world.namespace } else { &self.source.namespace };
         Copy {
-            // What copies to a repository needs the network.
-            isolate: destination.restic().is_none() && world.policies.get(&self.source.namespace, &policy).is_none(),
+            // What is reached over the network needs it.
+            isolate: !destination.is_remote() && world.policies.get(&self.source.namespace, &policy).is_none(),
             source: self.source.clone(),
             run: self.view.run.clone(),
             destination: destination.name.clone(),
@@ -281,20 +281,16 @@ impl Request<'_> {
         plan: &mut Plan,
     ) -> Result<Result<Option<String>, String>, Problem> {
         let (world, namespace) = (self.world, &self.source.namespace);
-        match destination.store {
-            Store::Restic(_) => {
-                online(world, namespace)?;
-                Ok(Ok(only_node(world, promoter)))
-            }
-            Store::Claim(_) | Store::HostPath(_) => {
-                let disk = disk::ready(world, destination, namespace, now, plan)?;
-                if let Some(reader) = restore::reads(world, namespace, &destination.name, None) {
-                    let message = format!("{reader} reads the disk: restores come first");
-                    return Err(Problem::new(Reason::DiskBusy, message));
-                }
-                Ok(common_nodes(world, promoter, disk))
-            }
+        if destination.is_remote() {
+            online(world, namespace)?;
+            return Ok(Ok(only_node(world, promoter)));
         }
+        let disk = disk::ready(world, destination, namespace, now, plan)?;
+        if let Some(reader) = restore::reads(world, namespace, &destination.name, None) {
+            let message = format!("{reader} reads the disk: restores come first");
+            return Err(Problem::new(Reason::DiskBusy, message));
+        }
+        Ok(common_nodes(world, promoter, disk))
     }
 }
 
@@ -321,10 +317,10 @@ pub(super) fn online(world: &World, namespace: &str) -> Result<(), Problem> {
 
 pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
     // A host's disk is one, whatever the namespace; a PVC is one in each; a repository is one for each source.
-    let disk = match destination.store {
-        Store::HostPath(_) => destination.name.clone(),
-        Store::Claim(_) => format!("{}/{namespace}", destination.name),
-        Store::Restic(_) => format!("{}/{namespace}/{uid}", destination.name),
+    let disk = match destination.disk() {
+        Some(Disk::HostPath(_)) => destination.name.clone(),
+        Some(Disk::Claim(_)) => format!("{}/{namespace}", destination.name),
+        None => format!("{}/{namespace}/{uid}", destination.name),
     };
     Slot {
         namespace: namespace.to_owned(),
@@ -335,9 +331,9 @@ pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: 
     }
 }
 
-/// The node that can have the promoter, if it is the only one.
-fn only_node(world: &World, promoter: &Claim) -> Option<String> {
-    let terms = world.volumes.get("", promoter.volume.as_ref()?)?.nodes.as_ref()?;
+/// The node that can have a PVC's volume, if it is the only one.
+pub(super) fn only_node(world: &World, claim: &Claim) -> Option<String> {
+    let terms = world.volumes.get("", claim.volume.as_ref()?)?.nodes.as_ref()?;
     let mut fit = world.nodes.iter().filter(|n| terms.iter().any(|term| term.matches(&n.labels)));
     fit.next().filter(|_| fit.next().is_none()).map(|n| n.name.clone())
 }
@@ -370,7 +366,7 @@ pub fn running(world: &World) -> impl Iterator<Item = Slot> {
         let destination = world.config.destination(ours.destination.as_deref()?)?;
         let open = match ours.component {
             // Until the result of a copy is known, it says nothing about a destination that may be down.
-            Component::Copy => destination.restic().is_some() && !recorded(world, ours),
+            Component::Copy => destination.is_remote() && !recorded(world, ours),
             Component::Maintain => false,
             _ => return None,
         };

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Action, DiskStep, Obstacle, Plan};
-use crate::config::{Destination, Store};
+use crate::config::{Destination, Disk};
 use crate::facts::{Claim, ClaimPhase, JobState};
 use crate::names::{self, Component};
 use crate::reason::{Problem, Reason};
@@ -56,8 +56,8 @@ fn missing(
     now: Timestamp,
     plan: &mut Plan,
 ) -> Result<DiskStep, Obstacle> {
-    match &destination.store {
-        Store::Claim(claim) => {
+    match destination.disk() {
+        Some(Disk::Claim(claim)) => {
             let by_default = || world.classes.storage.values().find(|c| c.default);
             let class = match &claim.storage_class {
                 Some(name) => world.classes.storage.get(name).ok_or_else(|| {
@@ -78,7 +78,7 @@ fn missing(
             }
             Ok(DiskStep::Claim)
         }
-        Store::HostPath(_) => {
+        Some(Disk::HostPath(_)) => {
             let name = names::disk_volume(&world.instance, &destination.name, namespace);
             if let Some(volume) = world.volumes.get("", &name) {
                 let ours = volume.ours.as_ref();
@@ -94,14 +94,14 @@ fn missing(
             }
             keeper(world, destination, namespace, now, plan)
         }
-        Store::Restic(_) => Err(Problem::new(Reason::UnknownDestination, format!("{} is no disk", destination.name))),
+        None => Err(Problem::new(Reason::UnknownDestination, format!("{} is no disk", destination.name))),
     }
 }
 
 /// What gives a volume whose claim was deleted to the namespace again.
 fn released(volume: &str) -> String {
     format!(
-        "PersistentVolume {volume} had another claim. To go on with its trees: \
+        "PersistentVolume {volume} had another claim. To go on with what lies there: \
          kubectl patch pv {volume} --type=json -p '[{{\"op\":\"remove\",\"path\":\"/spec/claimRef/uid\"}}]'"
     )
 }

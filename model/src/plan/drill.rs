@@ -67,7 +67,7 @@ impl Ask<'_> {
             Ok(promoter) => promoter,
             Err(before) => return Ok(before),
         };
-        let node = if self.destination.restic().is_some() {
+        let node = if self.destination.is_remote() {
             None
         } else {
             let Ok(disk) = disk::ready(self.world, self.destination, &self.claim.namespace, self.now, plan) else {

@@ -8,7 +8,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{self, RunView};
 use super::ended::{self, Ended};
-use super::{Action, Plan, drill, restore};
+use super::{Action, Plan, disk, drill, restore};
 use crate::admit::{Rank, Waiting};
 use crate::config::{Destination, Times};
 use crate::facts::{Claim, Job, JobState};
@@ -333,12 +333,11 @@ impl<'a> Source<'a> {
         let (world, source) = (self.world, self.claim.source());
         let namespace = world.namespaces.get("", &source.namespace);
         // Restores come first: what they read is left alone.
-        let of = destination.restic().map(|_| source.name.as_str());
+        let of = destination.is_remote().then_some(source.name.as_str());
         let read = restore::reads(world, &source.namespace, &destination.name, of).is_some();
         // The copies say so.
-        let cut_off = destination.restic().is_some()
-            && !destination.is_central()
-            && copy::online(world, &source.namespace).is_err();
+        let cut_off =
+            destination.is_remote() && !destination.is_central() && copy::online(world, &source.namespace).is_err();
         if namespace.is_none_or(|n| n.terminating) || read || cut_off {
             return Ok(());
         }
@@ -348,13 +347,14 @@ impl<'a> Source<'a> {
             let message = "the namespace enforces Pod Security restricted, which refuses a pod that runs as root";
             return Err(Problem::new(Reason::PodSecurity, message));
         }
+        let Ok(place) = self.place(destination, plan) else { return Ok(()) };
         let (work, node) = match task {
             Task::Prune => match self.prune(destination, due, protection)? {
-                Some(work) => (work, None),
+                Some(work) => (work, place),
                 None => return Ok(()),
             },
             Task::Verify => match self.part(task, &destination.name) {
-                Some(part) => (Work::Verify(part), None),
+                Some(part) => (Work::Verify(part), place),
                 None => return Ok(()),
             },
             Task::Drill => {
@@ -370,10 +370,9 @@ impl<'a> Source<'a> {
             }
         };
         let policy = names::network_policy(&world.instance);
-        let local = destination.restic().is_none();
         let waiting = self.waiting(destination, due, node);
         let maintain = Maintain {
-            isolate: local && world.policies.get(&source.namespace, &policy).is_none(),
+            isolate: !destination.is_remote() && world.policies.get(&source.namespace, &policy).is_none(),
             source,
             destination: destination.name.clone(),
             due: due.clone(),
@@ -383,6 +382,16 @@ impl<'a> Source<'a> {
         };
         plan.ready.push((waiting, Action::StartTask(Box::new(maintain))));
         Ok(())
+    }
+
+    /// The only node that can have the destination's disk, if there is only one. A copy makes the disk ready, and says
+    /// what that waits for.
+    fn place(&self, destination: &Destination, plan: &mut Plan) -> Result<Option<String>, Problem> {
+        if destination.is_remote() {
+            return Ok(None);
+        }
+        let disk = disk::ready(self.world, destination, &self.claim.namespace, self.now, plan)?;
+        Ok(copy::only_node(self.world, disk))
     }
 
     fn waiting(&self, destination: &Destination, due: &Run, node: Option<String>) -> Waiting {

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::copy;
 use super::restore::{Asker, Lender, Origin, Promote};
 use super::source::{from_our_snapshot, verdict};
-use crate::config::{AccessMode, Destination, Store};
+use crate::config::{AccessMode, Destination, Disk, Store};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::lend;
 use crate::maintain::Task;
@@ -86,9 +86,7 @@ impl Ask<'_> {
         if folder.is_none() {
             self.modes(target, Some(claim.mode))?;
         }
-        if let Err(message) = copy::common_nodes(self.world, target, claim) {
-            return refused(Reason::NodeConflict, message);
-        }
+        self.together(target, claim)?;
         Ok(Found {
             target: target.source(),
             mode: target.mode,
@@ -97,6 +95,13 @@ impl Ask<'_> {
                 && matches!(point.place, Place::Snapshot { .. }),
             point,
         })
+    }
+
+    /// Whether a node can have both.
+    fn together(&self, target: &Claim, claim: &Claim) -> Result<(), Obstacle> {
+        copy::common_nodes(self.world, target, claim)
+            .map(drop)
+            .map_err(|message| Obstacle::Refused(Problem::new(Reason::NodeConflict, message)))
     }
 
     /// Whether restores are possible here, and the source's namespace may be read from.
@@ -230,7 +235,7 @@ impl Ask<'_> {
         let destination = meant.name.clone();
         let place = match meant.store {
             Store::Restic(_) => Place::Repository { destination, snapshot: None },
-            Store::Claim(_) | Store::HostPath(_) => Place::Tree { destination },
+            Store::Disk(_) => Place::Tree { destination },
         };
         let uid = self.request.uid.as_deref().or(live)?.to_owned();
         Some(RestorePoint { uid, run: run.clone(), place })
@@ -325,6 +330,22 @@ impl Ask<'_> {
         central && self.namespace != self.world.namespace
     }
 
+    /// Whose disk the repository lies on, if that is another namespace's.
+    fn behind(
+        &self,
+        namespace: &str,
+        point: &RestorePoint,
+        configured: &Destination,
+        target: &Claim,
+    ) -> Result<Option<Lender>, Obstacle> {
+        let Some(disk) = configured.disk() else { return Ok(None) };
+        let disk = self.disk(namespace, configured, disk, &point.uid)?;
+        if namespace == self.namespace {
+            return self.together(target, disk).map(|()| None);
+        }
+        self.lender(namespace, &configured.name, disk).map(Some)
+    }
+
     /// How a snapshot in a restic repository is read, while nobody has the repository to himself: by a pod in this
     /// namespace with this namespace's Secret, or by one in the controller's.
     fn repository(
@@ -355,7 +376,10 @@ impl Ask<'_> {
         let own = protection.filter(|_| namespace == self.namespace);
         let options = Box::new(own.map(|p| p.options).unwrap_or_default());
         Ok(match volume {
-            None => Origin::Repository { options, secret },
+            None => {
+                let lender = self.behind(namespace, point, configured, target)?;
+                Origin::Repository { options, secret, lender }
+            }
             Some(volume) => Origin::Central { options, secret, volume },
         })
     }
@@ -398,10 +422,10 @@ impl Ask<'_> {
             };
             job.state == JobState::Active && ours.is_some_and(alone)
         };
-        match self.world.jobs.within(namespace).find(alone) {
-            Some(job) => waiting(Reason::RepositoryLocked, format!("{} has the repository to itself", job.id.name)),
-            None => Ok(()),
+        if let Some(job) = self.world.jobs.within(namespace).find(alone) {
+            return waiting(Reason::RepositoryLocked, format!("{} has the repository to itself", job.id.name));
         }
+        Ok(())
     }
 
     /// The disk with a tree, and the tree's folder.
@@ -409,56 +433,58 @@ impl Ask<'_> {
         let Some(destination) = self.world.config.destination(destination) else {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
-        let Some(name) = names::disk_claim(destination) else {
-            let message = format!("destination {} is no disk, it has no trees", destination.name);
+        let Store::Disk(its) = &destination.store else {
+            let message = format!("destination {} is a restic repository, it has no trees", destination.name);
             return refused(Reason::NoRestorePoint, message);
         };
-        let disk = self.world.claims.get(namespace, &name);
-        let disk = disk.filter(|c| c.ours.as_ref().is_some_and(|o| o.component == Component::Disk));
-        let Some(disk) = disk.filter(|c| !c.terminating && c.phase != ClaimPhase::Lost) else {
+        let disk = self.disk(namespace, destination, its, &point.uid)?;
+        let folder = restore::tree_path(its.is_host(), namespace, &self.request.pvc, &point.uid, &point.run);
+        Ok((disk, folder))
+    }
+
+    /// The PVC of a destination's disk, once nobody writes to it.
+    fn disk(&self, namespace: &str, destination: &Destination, disk: &Disk, uid: &str) -> Result<&Claim, Obstacle> {
+        let name = names::disk_claim(destination).unwrap_or_default();
+        let claim = self.world.claims.get(namespace, &name);
+        let claim = claim.filter(|c| c.ours.as_ref().is_some_and(|o| o.component == Component::Disk));
+        let Some(claim) = claim.filter(|c| !c.terminating && c.phase != ClaimPhase::Lost) else {
             let message = format!("namespace {namespace} has no BackupDisk {name}, or it is being deleted");
             return refused(Reason::DiskNotReady, message);
         };
-        if let Some(job) = self.copying(destination, disk, &point.uid) {
-            return waiting(Reason::DiskBusy, format!("the copy {job} writes to the disk"));
+        match self.copying(disk, claim, uid) {
+            Some(job) => waiting(Reason::DiskBusy, format!("the copy {job} writes to the disk")),
+            None => Ok(claim),
         }
-        let host_disk = matches!(destination.store, Store::HostPath(_));
-        let folder = restore::tree_path(host_disk, namespace, &self.request.pvc, &point.uid, &point.run);
-        Ok((disk, folder))
     }
 
     /// The disk of another namespace, through a volume that is made for this restore alone.
     fn lent(&self, namespace: &str, target: &Claim, point: RestorePoint, destination: &str) -> Result<Found, Obstacle> {
         let (disk, folder) = self.tree(namespace, &point, destination)?;
-        let Some(configured) = self.world.config.destination(destination) else {
-            return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
-        };
-        // Of a host's disk only the trees of the one PVC are lent; a volume is lent whole.
-        let folder = match configured.store {
-            Store::HostPath(_) => point.run.to_string(),
-            Store::Claim(_) if !self.world.config.restores.grants(namespace, "*", self.namespace) => {
-                let message = format!(
-                    "the disk {destination} of namespace {namespace} is one volume with the trees of all of its PVCs: \
-                     the grant has to be from {namespace}/*"
-                );
-                return refused(Reason::NotGranted, message);
-            }
-            Store::Claim(_) => folder,
-            Store::Restic(_) => {
-                return refused(Reason::NoRestorePoint, format!("destination {destination} has no disk to lend"));
-            }
-        };
-        let Some(volume) = disk.volume.clone() else {
-            return refused(Reason::DiskNotReady, format!("the disk of namespace {namespace} has no volume"));
-        };
-        let lender = Lender { namespace: namespace.to_owned(), destination: destination.to_owned(), volume };
+        let lender = self.lender(namespace, destination, disk)?;
+        let folder = if lender.whole { folder } else { point.run.to_string() };
         let origin = Origin::Lent { lender, folder };
         Ok(Found { target: target.source(), mode: target.mode, point, origin, spc_no_relabeling: false })
     }
 
+    /// What is lent of another namespace's disk: of a host's only what is the one PVC's, and else the whole volume.
+    fn lender(&self, namespace: &str, destination: &str, disk: &Claim) -> Result<Lender, Obstacle> {
+        let whole = !self.world.config.destination(destination).and_then(Destination::disk).is_some_and(Disk::is_host);
+        if whole && !self.world.config.restores.grants(namespace, "*", self.namespace) {
+            let message = format!(
+                "the disk {destination} of namespace {namespace} is one volume with the copies of all of its PVCs: the \
+                 grant has to be from {namespace}/*"
+            );
+            return refused(Reason::NotGranted, message);
+        }
+        let Some(volume) = disk.volume.clone() else {
+            return refused(Reason::DiskNotReady, format!("the disk of namespace {namespace} has no volume"));
+        };
+        Ok(Lender { namespace: namespace.to_owned(), destination: destination.to_owned(), volume, whole })
+    }
+
     /// A copy or drill that has to end first: it may be on another node, and a copy prunes.
-    fn copying(&self, destination: &Destination, disk: &Claim, uid: &str) -> Option<String> {
-        let shared = matches!(&destination.store, Store::Claim(c) if c.access_mode == AccessMode::ReadWriteMany);
+    fn copying(&self, its: &Disk, disk: &Claim, uid: &str) -> Option<String> {
+        let shared = matches!(its, Disk::Claim(c) if c.access_mode == AccessMode::ReadWriteMany);
         self.world
             .jobs
             .within(&disk.namespace)

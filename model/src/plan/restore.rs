@@ -103,6 +103,9 @@ pub enum Origin {
         options: Box<Options>,
         /// The Secret, if a group has one of its own.
         secret: Option<String>,
+        /// Whose disk it lies on, if that is another namespace's: of that a PVC is made for this restore alone, with its
+        /// Job's name.
+        lender: Option<Lender>,
     },
     /// The same of a central destination: the pod is in the controller's namespace, and the target is lent to it.
     Central {
@@ -124,6 +127,19 @@ pub struct Lender {
     pub destination: String,
     /// The volume of its disk.
     pub volume: String,
+    /// Whether that is lent whole, and not the one PVC's part of it alone.
+    pub whole: bool,
+}
+
+impl Origin {
+    /// Whose disk is read, if that is another namespace's.
+    #[must_use]
+    pub fn lender(&self) -> Option<&Lender> {
+        match self {
+            Self::Lent { lender, .. } | Self::Repository { lender: Some(lender), .. } => Some(lender),
+            Self::Claim { .. } | Self::Central { .. } | Self::Repository { lender: None, .. } => None,
+        }
+    }
 }
 
 impl Restore {

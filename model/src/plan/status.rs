@@ -5,10 +5,9 @@ use k8s_openapi::jiff::Timestamp;
 use super::copy::{RunView, runs};
 use super::{Action, Note, Plan, TaskEnd, maintain};
 use crate::copies::point_state;
-use crate::facts::{Claim, JobState};
+use crate::facts::{Claim, JobState, VolumeMode};
 use crate::maintain::Task;
 use crate::names::{self, Component, Run};
-use crate::quantity;
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyState, CopyStatus, Failure, SnapshotResult, Status, TaskStatus};
 use crate::rotate::PointState;
@@ -79,7 +78,10 @@ pub(super) fn next(
     if worth_telling && !own && old.as_ref() != Some(&status) {
         plan.actions.push(Action::WriteStatus {
             source: claim.source(),
-            notes: notes(&before, &status, &runs).into_iter().chain(tasks.iter().filter_map(task_note)).collect(),
+            notes: notes(&before, &status, &runs)
+                .into_iter()
+                .chain(tasks.iter().filter_map(|t| task_note(t, claim.mode)))
+                .collect(),
             status: Box::new(status.clone()),
             tasks,
         });
@@ -243,12 +245,13 @@ fn notes(before: &Status, after: &Status, runs: &[RunView<'_>]) -> Vec<Note> {
         }
     }
     if let Some(good) = after.good.as_ref().filter(|g| before.good.as_ref() != Some(*g)) {
-        let name = runs.iter().find(|r| r.run == good).map_or("", |r| &r.snapshot.id.name);
+        let snapshot = runs.iter().find(|r| r.run == good).map(|r| r.snapshot);
+        let (name, mode) = snapshot.map_or(("", VolumeMode::Filesystem), |s| (s.id.name.as_str(), s.mode));
         let copies: Vec<String> = after
             .copies
             .iter()
             .filter(|(_, c)| c.run == *good && c.state == CopyState::Complete)
-            .map(|(d, c)| format!("{} entries, {} on {d}", c.files, quantity::human(c.bytes)))
+            .map(|(d, c)| format!("{} on {d}", mode.amount(c.files, "entries", c.bytes)))
             .collect();
         let parts: Vec<String> =
             [format!("run {good} is good: restore point {name}")].into_iter().chain(copies).collect();
@@ -258,7 +261,7 @@ fn notes(before: &Status, after: &Status, runs: &[RunView<'_>]) -> Vec<Note> {
 }
 
 /// The end of a task, in words. That a prune or a verify found nothing is as it should be, and no word is lost.
-fn task_note(end: &TaskEnd) -> Option<Note> {
+fn task_note(end: &TaskEnd, mode: VolumeMode) -> Option<Note> {
     let TaskEnd { destination, task, status, .. } = end;
     let (action, of) = match task {
         Task::Prune => ("Prune", String::new()),
@@ -269,14 +272,14 @@ fn task_note(end: &TaskEnd) -> Option<Note> {
         let text = format!("{} of {destination}{of}: {}; {}", task.as_str(), problem.message, problem.reason.help());
         return Some(Note { warning: true, reason: problem.reason.as_str(), action, text });
     }
-    let proof = (*task == Task::Drill).then(|| format!("{destination}{of}: {}", proven(status)));
+    let proof = (*task == Task::Drill).then(|| format!("{destination}{of}: {}", proven(status, mode)));
     proof.map(|text| Note { warning: false, reason: "Proven", action, text })
 }
 
 /// What a drill proved: `restorable, proven on 2018-12-09: 100 files, 4.2 GiB`.
 #[must_use]
-pub fn proven(drill: &TaskStatus) -> String {
-    let (day, size) = (drill.finished.strftime("%Y-%m-%d"), quantity::human(drill.bytes));
+pub fn proven(drill: &TaskStatus, mode: VolumeMode) -> String {
+    let (day, amount) = (drill.finished.strftime("%Y-%m-%d"), mode.amount(drill.files, "files", drill.bytes));
     let whole = if drill.whole { ", all there is" } else { "" };
-    format!("restorable, proven on {day}: {} files, {size}{whole}", drill.files)
+    format!("restorable, proven on {day}: {amount}{whole}")
 }

@@ -34,9 +34,9 @@ pub fn misfit(
         (Some(VolumeMode::Filesystem), Some(VolumeMode::Block)) => {
             differs(format!("PVC {pvc} has a filesystem, and PVC {target} is a raw block volume (volumeMode: Block)"))
         }
-        (Some(VolumeMode::Block), _) | (_, Some(VolumeMode::Block)) if paths => differs(format!(
-            "PVC {pvc} is a raw block volume, which has no files: it is restored whole, without a path"
-        )),
+        (Some(VolumeMode::Block), _) | (_, Some(VolumeMode::Block)) if paths => {
+            differs("a raw block volume has no files: it is restored whole, without a path".to_owned())
+        }
         _ => None,
     }
 }

@@ -97,11 +97,11 @@ pub(super) fn promoter(input: &Input<'_>, driver: &str) -> Result<PromoterShape,
         let message = format!("StorageClass {name} is of {}, the volume of {driver}", class.driver);
         return Err(Problem::new(Reason::WrongStorageClass, message));
     }
-    let (mode, read_only) = (input.claim.mode, rule.is_some_and(|r| r.read_only));
+    let mode = input.claim.mode;
     Ok(PromoterShape {
         storage_class: name,
         waits_for_consumer: class.waits_for_consumer,
-        read_only,
+        read_only: rule.is_some_and(|r| r.read_only),
         mode,
         // A raw block device is not mounted.
         journal: if mode.is_block() { Journal::Replayed } else { class.journal },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::config::{Config, Destination, Sample, Scratch, Store};
+use model::config::{Config, Destination, Disk, Sample, Scratch, Store};
 use model::facts::{Journal, VolumeMode};
 use model::maintain::Part;
 use model::names::{self, Run, SourceId};
@@ -31,12 +31,12 @@ fn everything(
     for destination in [&mut claim, &mut host, &mut restic] {
         destination.name = word.to_owned();
     }
-    if let Store::Claim(claim) = &mut claim.store {
+    if let Store::Disk(Disk::Claim(claim)) = &mut claim.store {
         claim.name = word.to_owned();
         claim.storage_class = Some(word.to_owned());
         claim.size = word.to_owned();
     }
-    if let Store::HostPath(host) = &mut host.store {
+    if let Store::Disk(Disk::HostPath(host)) = &mut host.store {
         host.path = format!("/{word}");
         host.size = word.to_owned();
         host.node_selector = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
@@ -55,7 +55,6 @@ fn everything(
         destination,
         promoter: &copied,
         mode: VolumeMode::Filesystem,
-        journal: Journal::Skipped,
         retention: None,
         zone: &protection.zone,
         accept_empty: true,
@@ -82,8 +81,8 @@ fn everything(
         bytes: 1,
         storage_class: word,
         read_only: false,
-        mode: VolumeMode::Block,
         journal: Journal::Replayed,
+        mode: VolumeMode::Block,
         annotations: &protection.promoter.annotations,
     };
     let device = CopyJob { mode: VolumeMode::Block, ..copy(&claim) };

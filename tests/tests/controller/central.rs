@@ -12,6 +12,7 @@ use model::record::CopyState;
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use serde_json::{Value, json};
 
+use crate::block::reads_the_device;
 use crate::fence;
 
 const RUN: &str = "20260101T0000Z";
@@ -27,10 +28,14 @@ struct Copied {
 }
 
 async fn copied(scene: &Scene) -> Result<Copied> {
+    copied_of(scene, NewClaim::new("data")).await
+}
+
+async fn copied_of(scene: &Scene, claim: NewClaim) -> Result<Copied> {
     let level = Patch::Merge(json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}));
     let namespaces: Api<Namespace> = Api::all(scene.client.clone());
     namespaces.patch(&scene.tenant, &PatchParams::default(), &level).await?;
-    let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
+    let claim = scene.bound(&scene.tenant, claim).await?;
     let snapshot = scene.new_snapshot(&claim, RUN, &["vault"]).await?;
     let (snapshot, content) = scene.make_content(&snapshot, &claim.uid().unwrap_or_default()).await?;
     let name = names::central(&scene.name, &source(&claim), &RUN.parse()?, "vault");
@@ -157,6 +162,22 @@ async fn a_central_copy_is_made_out_of_the_tenants_reach_and_leaves_nothing() ->
     let of = |c: &CronJob| c.annotations().get(names::SOURCE_NAME).cloned().unwrap_or_default();
     assert!(cronjobs.iter().all(|c| !of(c).starts_with("central-")));
     Ok(())
+}
+
+/// All of it is a device: the driver would refuse, or a node mount, what became a filesystem on the way.
+#[tokio::test]
+async fn a_central_copy_of_a_raw_block_volume_is_made_of_its_device() -> Result<()> {
+    let scene = Scene::new().await?;
+    let setup = scene.setup(CONFIG).await?;
+    scene.guard(&setup.identity, "controller.yaml").await?;
+    let _controller = scene.start(setup).await?;
+    let copied = copied_of(&scene, NewClaim::new("data").block()).await?;
+    assert_eq!(copied.contents(&scene).await?.spec.source_volume_mode.as_deref(), Some("Block"));
+    scene.make_ready(&copied.central_snapshot(&scene).await?).await?;
+    let promoter = copied.promoter(&scene).await?;
+    assert_eq!(promoter.spec.as_ref().and_then(|s| s.volume_mode.as_deref()), Some("Block"));
+    scene.bind(&promoter, None).await?;
+    reads_the_device(&copied.job(&scene).await?, &promoter)
 }
 
 /// F62.

@@ -3,6 +3,7 @@
 //! Each test has a [`Scene`] of its own on one control plane.
 
 mod after;
+mod block;
 mod central;
 mod classes;
 mod config;

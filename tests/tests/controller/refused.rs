@@ -123,7 +123,7 @@ async fn a_promoter_that_cannot_be_mounted_is_told_in_the_kubelets_words() -> Re
 #[tokio::test]
 async fn a_copy_is_told_that_its_promoter_has_no_journal() -> Result<()> {
     let scene = Scene::new().await?;
-    let _controller = with_disk(&scene, "{}").await?;
+    let _controller = with_disk(&scene, "").await?;
     let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
     let snapshot = scene.new_snapshot(&claim, RUN, &["disk"]).await?;
     let snapshot = scene.make_ready(&snapshot).await?;

@@ -1,6 +1,7 @@
 //! Restores: a Deployment that asks becomes a restore pod, a PVC that asks gets a Job, and nobody's volume is
 //! written behind his back.
 
+mod block;
 mod central;
 mod repository;
 

@@ -40,6 +40,7 @@ async fn each_step_of_a_restore_that_is_lent_its_target_passes_with_the_installe
 /// With it a pod elsewhere would have a volume of somebody else's, or its end would delete that.
 #[tokio::test]
 async fn a_volume_of_any_other_form_is_not_lent() -> Result<()> {
+    type Change<'a> = &'a dyn Fn(&mut Value);
     let stage = Stage::new("loan-forms").await?;
     let me = Actor::AlmightyController;
     let [volume, ..] = parts(&stage)?;
@@ -54,7 +55,6 @@ async fn a_volume_of_any_other_form_is_not_lent() -> Result<()> {
         spec.as_object_mut().map(|s| s.remove("csi"));
         spec["hostPath"] = json!({"path": "/"});
     };
-    type Change<'a> = &'a dyn Fn(&mut Value);
     let changes: [(&str, Change<'_>); 7] = [
         ("one whose end deletes the storage", &|s| s["persistentVolumeReclaimPolicy"] = json!("Delete")),
         ("one for a tenant's namespace", &|s| s["claimRef"]["namespace"] = json!("loan-forms")),

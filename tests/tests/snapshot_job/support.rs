@@ -163,16 +163,27 @@ impl Stage {
 
     /// Makes the PVC `data`; again, after it was deleted, it is another source.
     pub fn make_source(&mut self) {
+        self.make("data", "Filesystem");
+    }
+
+    /// Makes the PVC `raw`, a raw block volume, which is the source from now on.
+    pub fn make_device(&mut self) {
+        self.make("raw", "Block");
+        self.set("pvc", "raw");
+        self.set("uid", &self.uid.clone());
+    }
+
+    fn make(&mut self, name: &str, mode: &str) {
         let claim = json!({
             "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "data", "namespace": self.namespace},
-            "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "fast", "volumeName": format!("{}-data", self.namespace),
-                     "resources": {"requests": {"storage": "1Gi"}}},
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "fast", "volumeMode": mode,
+                     "volumeName": format!("{}-{name}", self.namespace), "resources": {"requests": {"storage": "1Gi"}}},
         });
         self.plane.apply(&claim.to_string()).unwrap();
-        self.status("pvc/data", &json!({"phase": "Bound", "capacity": {"storage": "1Gi"}}));
-        let made = self.json(&["get", "pvc", "data"]);
-        made["metadata"]["uid"].as_str().unwrap().clone_into(&mut self.uid);
+        self.status(&format!("pvc/{name}"), &json!({"phase": "Bound", "capacity": {"storage": "1Gi"}}));
+        let claim = self.json(&["get", "pvc", name]);
+        claim["metadata"]["uid"].as_str().unwrap().clone_into(&mut self.uid);
     }
 
     /// Sets an option of the command line.

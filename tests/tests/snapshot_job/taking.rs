@@ -57,6 +57,29 @@ fn a_promoter_is_as_large_as_its_snapshot_needs_and_its_source_is() {
     }
 }
 
+/// The mark tells of which mode a promoter has to be when the source is gone.
+#[test]
+fn the_promoter_of_a_raw_block_volume_is_one_and_the_snapshot_says_so() {
+    let mut stage = Stage::new("device");
+    let files = stage.run_at("2026-11-19T03:00:00Z").done().restore_point.clone().unwrap();
+    stage.make_device();
+    let job = stage.job("a", MINUTE);
+    assert_eq!(stage.run(&job).done().restore_point.as_deref(), Some("raw-20261120"));
+    let mode = |name: &str| {
+        let mark =
+            stage.json(&["get", "volumesnapshot", name])["metadata"]["annotations"][names::VOLUME_MODE_TAKEN].clone();
+        (mark, stage.json(&["get", "pvc", name])["spec"]["volumeMode"].clone())
+    };
+    assert_eq!(mode("raw-20261120"), (json!("Block"), json!("Block")));
+    assert_eq!(mode(&files), (json!(null), json!("Filesystem")), "no mark is a filesystem's");
+
+    // A retry adopts the snapshot, and makes the promoter as the first try would have.
+    stage.kubectl(&["delete", "pvc", "raw-20261120", "--wait=false"]);
+    stage.kubectl(&["patch", "pvc", "raw-20261120", "--type=merge", "-p", "{\"metadata\":{\"finalizers\":[]}}"]);
+    stage.run(&job).done();
+    assert_eq!(mode("raw-20261120"), (json!("Block"), json!("Block")));
+}
+
 /// Its class mounts it without its journal: whoever restores from it is told.
 #[test]
 fn a_promoter_that_is_mounted_without_its_journal_says_so() {

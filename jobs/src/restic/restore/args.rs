@@ -12,7 +12,8 @@ use crate::restore::How;
 /// its id, or by its run; one of another PVC than --uid is refused. What would be done is shown first, and asked about:
 /// it is found out by sizes, times, modes and owners. Files that the snapshot has are made as they were, also if they
 /// are newer in the volume. What it does not have stays, unless you say --delete. No other pod may have the volume
-/// mounted. A restore that broke off goes on if it is called again.
+/// mounted. A restore that broke off goes on if it is called again. Where /target is a block device, all of it is made
+/// what it was, and no PATH can be named.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backup-job restic restore … --run 20181202T0000Z --dry-run    what a restore of the whole volume would do

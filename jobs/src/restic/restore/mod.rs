@@ -2,7 +2,7 @@
 //!
 //! It goes about it as a restore from files does ([`crate::restore`]), and shares its words, refusals and care with
 //! it. This file is the order of the steps; [`listing`] reads what the snapshot has, [`plan`] finds out what would be
-//! done, and [`act`] lets restic do it.
+//! done, and [`act`] lets restic do it. A raw block volume is restored by [`device`].
 
 use std::path::{Path, PathBuf};
 
@@ -15,12 +15,15 @@ use self::plan::{Planner, Scope};
 use super::exec::Restic;
 use super::point::{self, Point};
 use super::snapshots;
+use crate::device::is_device;
 use crate::outcome::{Failure, Outcome, TerminationLog};
+use crate::restore::device::Modes;
 use crate::restore::session::{self, Ended, Next, Session};
 use crate::restore::{TASK, paths, room, sides};
 
 mod act;
 mod args;
+mod device;
 pub(crate) mod listing;
 mod missing;
 mod node;
@@ -63,12 +66,19 @@ struct Found {
 impl Restore<'_, '_> {
     fn run(&mut self) -> Result<Ended, Failure> {
         let how = &self.args.how;
-        let target = sides::target(&self.args.target, how.allow_unmounted)?;
-        let scope = how.scope();
+        let (scope, to_device) = (how.scope(), is_device(&self.args.target));
+        let target = if to_device {
+            Ok(self.args.target.clone())
+        } else {
+            sides::target(&self.args.target, how.allow_unmounted)
+        }?;
         let restic = Restic::open(&self.args.common, TASK.failed, self.session.stop.clone())?;
         let snapshots = snapshots::list(&restic, &|| restic.stopped())?;
         let point = point::choose(&snapshots, &self.args.which, &self.args.common).map_err(Failure::last)?;
         drop(snapshots);
+        if (Modes { point: point.is_device(), target: to_device, paths: scope.is_some() }).check()? {
+            return device::restore(self.session, &restic, &point, &target);
+        }
         let parents = paths::missing_parents(&target, scope.as_deref().unwrap_or_default())
             .map_err(|e| TASK.io("looking into the volume", &e))?
             .map_err(Failure::last)?;

@@ -19,7 +19,9 @@ const RESERVED: [&str; 6] = [
 ];
 
 pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
-    address(&path.key("repository"), &restic.repository, faults);
+    if restic.disk.is_none() {
+        address(&path.key("repository"), &restic.repository, faults);
+    }
     for (key, name) in [("secret", Some(&restic.secret)), ("ca", restic.ca.as_ref())] {
         if let Some(name) = name.filter(|name| !is_subdomain(name)) {
             faults.push((path.key(key), format!("{} cannot be the name of an object", shown(name))));

@@ -1,0 +1,92 @@
+//! A raw block volume out of a repository: what restic dumps is written to the device.
+//!
+//! A stream that ends early, and one after which restic did not end well, is a restore that failed, whatever was
+//! written until then.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::process::ChildStdout;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use model::reason::{Problem, Reason};
+
+use crate::device::stream::{self, Broken, Target};
+use crate::outcome::Failure;
+use crate::restic::dump::Dump;
+use crate::restic::exec::Restic;
+use crate::restic::point::Point;
+use crate::restore::TASK;
+use crate::restore::device::{Pouring, overwrite};
+use crate::restore::holders::Watch;
+use crate::restore::session::{Ended, Session};
+
+/// Restores the device.
+pub(super) fn restore(
+    session: &mut Session<'_>,
+    restic: &Restic,
+    point: &Point,
+    target: &Path,
+) -> Result<Ended, Failure> {
+    if point.incomplete {
+        let text = "the device could not be read to its end when this snapshot was made: choose another restore point";
+        return Err(Failure::last(Problem::new(Reason::RestorePointEmpty, text)));
+    }
+    let dump = Dump::open(restic, point)?;
+    let stop = Arc::clone(session.stop);
+    overwrite(session, &point.name(), (dump.size, target), |pouring, watch, target| {
+        pour(restic, &dump, stop, pouring, watch, target)
+    })
+}
+
+fn pour(
+    restic: &Restic,
+    dump: &Dump<'_>,
+    stop: Arc<AtomicBool>,
+    pouring: &mut Pouring,
+    watch: &mut Watch<'_>,
+    target: Target,
+) -> (Option<u64>, Result<(), Failure>) {
+    let passed = Arc::new(AtomicU64::new(0));
+    let watched = RefCell::new((pouring, watch));
+    let over = || {
+        let (pouring, watch) = &mut *watched.borrow_mut();
+        !pouring.go_on(passed.load(Ordering::Relaxed), watch)
+    };
+    let (size, count) = (dump.size, Arc::clone(&passed));
+    let take = move |pipe: ChildStdout| take(pipe, size, target, &count, &stop);
+    let poured = dump.pour(&over, &passed, take);
+    let (pouring, watch) = watched.into_inner();
+    let (ended, taken) = match poured {
+        Ok(poured) => poured,
+        Err(failure) => return (None, Err(failure)),
+    };
+    let Some((written, took)) = taken else {
+        return (None, Err(TASK.failed("the device did not take what restic gave in time".to_owned())));
+    };
+    let ended = match took {
+        // Of all that ends it early, restic's own words tell most.
+        Err(Broken::From(..)) if watch.problem().is_none() && !restic.stopped() && ended.code != Some(0) => {
+            Err(restic.failure(&ended))
+        }
+        Err(broken) => Err(pouring.failure(broken, watch)),
+        Ok(()) if ended.code == Some(0) => Ok(()),
+        Ok(()) => Err(restic.failure(&ended)),
+    };
+    (Some(written), ended)
+}
+
+/// Writes the stream, which has to be exactly `size` bytes. Gives how many of them were written.
+fn take(
+    mut pipe: ChildStdout,
+    size: u64,
+    mut target: Target,
+    passed: &AtomicU64,
+    stop: &AtomicBool,
+) -> (u64, Result<(), Broken>) {
+    let took = stream::write(&mut pipe, (0, size), &mut target, &mut |done| {
+        passed.store(done, Ordering::Relaxed);
+        !stop.load(Ordering::Relaxed)
+    });
+    (target.written, took.and_then(|()| stream::end(&mut pipe, size)))
+}

@@ -1,0 +1,228 @@
+//! Restores of a raw block volume: the device is made what it was, byte by byte.
+//!
+//! Only blocks that differ are written, so the same call again goes on where it was broken off. Until it has come to
+//! its end, the volume holds a mixture of old and new, and the words of every failure say so.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use model::quantity::human;
+use model::reason::{Problem, Reason};
+use model::record::clip;
+use rustix::io::Errno;
+
+use super::console::{Console, shown};
+use super::holders::Watch;
+use super::plan::Plan;
+use super::session::{Ended, Next, Session};
+use super::{Args, TASK, sides};
+use crate::device::stream::{self, Broken, Target};
+use crate::device::{Device, Reader, image, is_device};
+use crate::outcome::Failure;
+
+/// How often progress is told.
+const TOLD: Duration = Duration::from_secs(5);
+/// The longest text of a failure, so that the words about the device's state have room behind it.
+const MESSAGE: usize = 320;
+
+/// What each side of a restore is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Modes {
+    /// Whether the restore point is of a device.
+    pub(crate) point: bool,
+    /// Whether the volume that is written is a device.
+    pub(crate) target: bool,
+    /// Whether PATHs are named.
+    pub(crate) paths: bool,
+}
+
+impl Modes {
+    /// Refuses what does not fit together. Otherwise tells whether devices are what it is about.
+    pub(crate) fn check(self) -> Result<bool, Failure> {
+        let text = match self {
+            Self { point: false, target: false, .. } => return Ok(false),
+            Self { point: true, target: true, paths: false } => return Ok(true),
+            Self { point: true, target: true, paths: true } => {
+                "the restore point is a raw block volume: there are no files in it that could be named. Restore the \
+                 whole device"
+            }
+            Self { point: true, target: false, .. } => {
+                "the restore point is a raw block volume, and the volume that is to be written has a file system: \
+                 restore into a PVC with volumeMode Block"
+            }
+            Self { point: false, target: true, .. } => {
+                "the restore point has files, and the volume that is to be written is a raw block device: restore \
+                 into a PVC with volumeMode Filesystem"
+            }
+        };
+        Err(Failure::last(Problem::new(Reason::VolumeModeDiffers, text)))
+    }
+}
+
+/// Looks at both sides of a restore from a promoter or a disk.
+pub(super) fn modes(args: &Args) -> Modes {
+    let (target, paths) = (is_device(&args.source), args.how.scope().is_some());
+    // A file that is called so is an image for a device. For a file system it is one if nothing else is there, and
+    // whoever knows better names it.
+    let holds = |tree: &Path| {
+        if target { image::open(tree).is_ok_and(|image| image.is_some()) } else { !paths && image::is_tree(tree) }
+    };
+    let point = is_device(&args.destination) || holds(&args.destination);
+    Modes { point, target, paths }
+}
+
+/// Restores a device from a promoter or a disk.
+pub(super) fn restore(args: &Args, session: &mut Session<'_>) -> Result<Ended, Failure> {
+    let at = &args.destination;
+    let unreadable = |error: io::Error| {
+        let text = format!("the restore point cannot be read: {error}");
+        Failure::again(Problem::new(Reason::RestoreFailed, text))
+    };
+    let (mut reader, size) = if is_device(at) {
+        let device = Device::open(at).map_err(unreadable)?;
+        (device.reader(0).map_err(unreadable)?, device.size)
+    } else {
+        let image = open_image(at, args.how.allow_unmounted)?;
+        let size = image.metadata().map_err(unreadable)?.len();
+        (Reader::new(image, 0), size)
+    };
+    overwrite(session, &shown(at), (size, &args.source), |pouring, watch, mut target| {
+        let wrote = stream::write(&mut reader, (0, size), &mut target, &mut |done| pouring.go_on(done, watch));
+        let ended = wrote.map_err(|broken| match broken {
+            Broken::From(at, error) => {
+                let text = format!("the restore point cannot be read at byte {at}: {error}");
+                Failure::again(Problem::new(Reason::RestoreFailed, text))
+            }
+            other => pouring.failure(other, watch),
+        });
+        (Some(target.written), ended)
+    })
+}
+
+fn open_image(tree: &Path, allow_unmounted: bool) -> Result<File, Failure> {
+    let none = |why: String| {
+        let text = format!("the restore point is not at {}: {why}", shown(tree));
+        Failure::last(Problem::new(Reason::RestorePointEmpty, text))
+    };
+    let tree = sides::folder(tree, allow_unmounted).map_err(none)?;
+    let image = image::open(&tree).map_err(|error| none(error.to_string()))?;
+    image.ok_or_else(|| none("there is no image of a device".to_owned()))
+}
+
+/// What watches over the writing of a device.
+pub(crate) struct Pouring {
+    size: u64,
+    /// Whether progress is told.
+    progress: bool,
+    next: Instant,
+    stop: Arc<AtomicBool>,
+}
+
+impl Pouring {
+    /// Tells how far it is, and whether to go on.
+    pub(crate) fn go_on(&mut self, done: u64, watch: &mut Watch<'_>) -> bool {
+        if self.progress && Instant::now() >= self.next {
+            self.next = Instant::now() + TOLD;
+            let percent = done.saturating_mul(100).checked_div(self.size).unwrap_or(100);
+            Console::progress(&format!("{} of {}, {percent}%", human(done), human(self.size)));
+        }
+        !self.stop.load(Ordering::Relaxed) && !watch.is_over()
+    }
+
+    /// Why it was ended from outside, or what the device did not take.
+    pub(crate) fn failure(&self, broken: Broken, watch: &Watch<'_>) -> Failure {
+        match (broken, watch.problem()) {
+            (Broken::Into(at, error), _) => TASK.io(&format!("writing to the device at byte {at}"), &error),
+            (_, Some(problem)) => Failure::last(problem.clone()),
+            (Broken::From(at, error), None) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                TASK.failed(format!("the restore point ends too early, after byte {at} of {}", self.size))
+            }
+            (Broken::From(at, error), None) => TASK.io(&format!("reading the restore point at byte {at}"), &error),
+            (Broken::Stopped, None) => Failure::again(Problem::new(Reason::RestoreFailed, TASK.stopped)),
+        }
+    }
+}
+
+/// Restores `size` bytes to the device at `to`. `pour` writes them, and gives how many it wrote, also if it failed;
+/// none, if nobody knows.
+pub(crate) fn overwrite(
+    session: &mut Session<'_>,
+    from: &str,
+    (size, to): (u64, &Path),
+    pour: impl FnOnce(&mut Pouring, &mut Watch<'_>, Target) -> (Option<u64>, Result<(), Failure>),
+) -> Result<Ended, Failure> {
+    session.device = true;
+    let has = Device::open(to).map_err(|error| not_ready(to, &error))?.size;
+    if size > has {
+        let text = format!(
+            "the restore point is a device of {} and the volume has {} ({size} and {has} bytes): restore into a PVC \
+             that is as large",
+            human(size),
+            human(has)
+        );
+        return Err(Failure::last(Problem::new(Reason::TargetTooSmall, text)));
+    }
+    if !session.how.dry_run {
+        session.ask_holders()?;
+    }
+    if session.looks() {
+        show(session, from, size, has);
+    }
+    match session.consent(Plan { changed: 1, bytes: size, ..Plan::default() }) {
+        Next::End(ended) => return Ok(ended),
+        Next::Write { .. } => {}
+    }
+    // Open until the end: nobody on this node mounts the device, or restores to it, meanwhile.
+    let device = Device::open_alone(to).map_err(|error| not_ready(to, &error))?;
+    let target = device.target().map_err(|error| not_ready(to, &error))?;
+    let mut pouring =
+        Pouring { size, progress: session.progress(), next: Instant::now() + TOLD, stop: Arc::clone(session.stop) };
+    let (written, ended) = {
+        let (_lock, mut watch) = session.begin(to)?;
+        pour(&mut pouring, &mut watch, target)
+    };
+    let synced = device.sync().map_err(|error| TASK.io("writing to the device", &error));
+    session.done.bytes = written.unwrap_or(0);
+    session.done.changed = u64::from(written != Some(0));
+    let ended = ended.and(synced).map(|()| Ended::Complete);
+    ended.map_err(|failure| if written == Some(0) { failure } else { mixed(failure) })
+}
+
+fn show(session: &Session<'_>, from: &str, size: u64, has: u64) {
+    let say = |line: &str| session.console.say(line);
+    say(&session.headline(from));
+    let size_of = human(size);
+    say(&format!("The whole device, {size_of}, is made what it was. What is on it now and differs is LOST."));
+    if has > size {
+        say(&format!("The volume is larger: its last {} stay as they are.", human(has - size)));
+    }
+}
+
+/// The same failure, where the device was written to.
+fn mixed(failure: Failure) -> Failure {
+    let Failure { problem: Problem { reason, message }, exit } = failure;
+    let text = "THE DEVICE NOW HOLDS A MIXTURE of what was on it and of the restore point: do not use it; the same \
+                restore again finishes it";
+    Failure { problem: Problem::new(reason, format!("{}. {text}", clip(&message, MESSAGE))), exit }
+}
+
+fn not_ready(target: &Path, error: &io::Error) -> Failure {
+    let at = shown(target);
+    let problem = match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::BUSY) => {
+            let text = format!(
+                "the device at {at} is in use on this node: a file system of it is mounted, or another restore writes to it"
+            );
+            Problem::new(Reason::TargetInUse, text)
+        }
+        Some(Errno::ACCESS | Errno::ROFS | Errno::PERM) => {
+            Problem::new(Reason::TargetNotReady, format!("the device at {at} cannot be written: {error}"))
+        }
+        _ => Problem::new(Reason::TargetNotReady, format!("the device at {at} cannot be opened: {error}")),
+    };
+    Failure::last(problem)
+}
