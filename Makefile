@@ -47,15 +47,16 @@ $(CACHE)/tools/bin/cargo-deny:
 unit: mover-tools ## Unit and property tests
 	$(CARGO) test --quiet --workspace --exclude backup-controller-tests --exclude dev-cluster
 
-# The tests of copies run the real rsync and restic, and an S3 server.
+# The tests of copies run the real rsync and restic, an S3 server and an SFTP server.
+MOVER_TOOLS := rsync acl attr openssl openssh-client openssh-server
 .PHONY: mover-tools
 mover-tools:
 	@$(DEV) tools >/dev/null
-	@for tool in rsync setfacl setfattr openssl; do command -v $$tool >/dev/null && continue; \
+	@for tool in rsync setfacl setfattr openssl ssh-keygen /usr/sbin/sshd; do command -v $$tool >/dev/null && continue; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "==> rsync, acl, attr and openssl are installed"; \
-	    { apt-get install -qq -y rsync acl attr openssl || { apt-get update -qq && apt-get install -qq -y rsync acl attr openssl; }; } >/dev/null; \
-	  else echo "$$tool is missing: install the packages rsync, acl, attr and openssl" >&2; exit 1; fi; \
+	    echo "==> $(MOVER_TOOLS) are installed"; \
+	    { apt-get install -qq -y $(MOVER_TOOLS) || { apt-get update -qq && apt-get install -qq -y $(MOVER_TOOLS); }; } >/dev/null; \
+	  else echo "$$tool is missing: install the packages $(MOVER_TOOLS)" >&2; exit 1; fi; \
 	done
 
 # The demo and the end-to-end suite install with the playbooks.

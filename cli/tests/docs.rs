@@ -143,6 +143,7 @@ fn every_annotation_of_users_is_explained() {
         names::SNAPSHOT_CLASS,
         names::RUN_NOW,
         names::ACCEPT_EMPTY,
+        names::ACCEPT_FINDING,
         names::HOLD,
     ] {
         assert!(row(&page, key).is_some(), "docs/configure.md has no row for {key}");

@@ -36,6 +36,9 @@ pub(crate) enum Refusal {
     /// The configuration changed meanwhile; the next plan knows.
     #[error("destination {0} is not configured any more")]
     NoDestination(String),
+    /// What the step would go by is not what it must be.
+    #[error("{}", .0.message)]
+    Unfit(Problem),
 }
 
 impl Refusal {
@@ -44,6 +47,7 @@ impl Refusal {
         match self {
             Self::Api(error) => error.problem(),
             Self::Template(error) => Problem::new(Reason::InvalidObject, error.to_string()),
+            Self::Unfit(problem) => problem.clone(),
             Self::NoDestination(_) => Problem::new(Reason::UnknownDestination, self.to_string()),
         }
     }
@@ -93,10 +97,8 @@ impl Applier {
                 let destination = configured(settings, destination)?;
                 self.make_disk(settings, *step, destination, namespace).await.map(Some)
             }
-            Action::StartCopy(copy) => match &copy.central {
-                Some(part) => central::make(self, settings, copy, part).await.map(Some),
-                None => self.start_copy(settings, copy).await.map(Some),
-            },
+            Action::StartCopy(copy) => self.start_copy(settings, copy).await.map(Some),
+            Action::MakeCentral(part) => central::make(self, settings, part).await.map(Some),
             Action::StartTask(task) => self.start_task(settings, task).await.map(Some),
             Action::TakeAway { part, id, .. } => {
                 central::take_away(&self.client, &settings.install.namespace, *part, id).await?;

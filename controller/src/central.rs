@@ -1,11 +1,11 @@
-//! Making what a central copy is made from, and taking it away.
+//! Making what a central copy or drill is made from, and taking it away.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::{Api, Client};
 use model::Timestamp;
 use model::facts::{self, Identity};
 use model::handle::{self, Handle, Lineage};
-use model::plan::{Central, Copy, Part};
+use model::plan::{Central, Part};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
@@ -16,29 +16,26 @@ use crate::apply::{Applier, Refusal, configured};
 use crate::settings::Settings;
 
 /// Makes one part.
-pub(crate) async fn make(
-    applier: &Applier,
-    settings: &Settings,
-    copy: &Copy,
-    part: &Central,
-) -> Result<Change, Refusal> {
+pub(crate) async fn make(applier: &Applier, settings: &Settings, part: &Central) -> Result<Change, Refusal> {
     let Settings { install, templates, .. } = settings;
     let client = &applier.client;
-    let destination = configured(settings, &copy.destination)?;
-    let central = templates::Central { install, source: &copy.source, run: &copy.run, destination };
+    let Central { source, run, task, name, .. } = part;
+    let destination = configured(settings, &part.destination)?;
+    let central = templates::Central { install, source, run, destination, task: *task, name };
     let change = match part.part {
-        Part::Content => match handle(client, copy, part).await? {
+        Part::Content => match handle(client, part).await? {
             Ok(handle) => {
                 let object = templates.central_content(&central, &handle)?;
                 let made: VolumeSnapshotContent = api::ensure(client, &object).await?;
                 Change::Content(Seen::Put(facts::Content::from(&made)))
             }
+            // It may be another content next time, or another run.
+            Err(problem) if task.is_some() => return Err(Refusal::Unfit(problem)),
             // It is final, and only who looked at the content knows it.
             Err(problem) => {
                 let result = CopyResult::without_data(CopyState::Failed, &problem, Timestamp::now());
                 let text = serde_json::to_string(&result).unwrap_or_default();
-                let namespace = &copy.source.namespace;
-                return applier.mark_snapshot(namespace, &part.snapshot, &copy.destination, &text).await;
+                return applier.mark_snapshot(&source.namespace, &part.snapshot, &part.destination, &text).await;
             }
         },
         Part::Snapshot => {
@@ -60,20 +57,21 @@ pub(crate) async fn make(
         }
     };
     tracing::info!(
-        namespace = copy.source.namespace,
-        pvc = copy.source.name,
-        run = %copy.run,
-        destination = copy.destination,
+        namespace = source.namespace,
+        pvc = source.name,
+        %run,
+        destination = part.destination,
+        task = task.map(model::maintain::Task::as_str),
         part = ?part.part,
-        name = part.name,
-        "central copy prepared"
+        name,
+        "central copy or drill prepared"
     );
     Ok(change)
 }
 
 /// The handle of the source's snapshot, from the content that is bound to it and to nothing else. The inner error
-/// is why there will be no copy.
-async fn handle(client: &Client, copy: &Copy, part: &Central) -> Result<Result<Handle, Problem>, Refusal> {
+/// is why it is not read.
+async fn handle(client: &Client, part: &Central) -> Result<Result<Handle, Problem>, Refusal> {
     let volume = match &part.volume {
         Some(name) => {
             let api: Api<PersistentVolume> = Api::all(client.clone());
@@ -89,7 +87,7 @@ async fn handle(client: &Client, copy: &Copy, part: &Central) -> Result<Result<H
         return Ok(Err(Problem::new(Reason::SourceSnapshotLost, message)));
     };
     let lineage = Lineage {
-        source: &copy.source,
+        source: &part.source,
         snapshot: &part.snapshot.name,
         uid: &part.snapshot.uid,
         volume: volume.as_ref().map(|v| (v.driver.as_str(), v.volume_handle.as_str())),

@@ -440,7 +440,8 @@ impl Engine {
         // Whom it concerns: its source, or all that wanted it.
         let mut uids = self.shared.remove(&key).unwrap_or_default();
         uids.extend(action.as_ref().and_then(Action::uid).map(str::to_owned));
-        self.admission_due |= matches!(action, Some(Action::StartCopy(_) | Action::StartTask(_)));
+        self.admission_due |=
+            matches!(action, Some(Action::StartCopy(_) | Action::MakeCentral(_) | Action::StartTask(_)));
         if let Some(action) = action.as_ref().filter(|a| a.restores()) {
             self.restores.0 = true;
             if let (Ok(_), Some(asker)) = (&result, action.asker()) {

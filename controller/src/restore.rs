@@ -29,7 +29,7 @@ const HOLDERS: &str = "backup-controller/holders";
 
 /// Makes the PVC of a snapshot again.
 pub(crate) async fn promote(client: &Client, settings: &Settings, promote: &Promote) -> Result<Change, Refusal> {
-    let object = settings.templates.promoter(&Promoter {
+    let promoter = Promoter {
         instance: &settings.install.instance,
         source: &promote.source,
         run: &promote.run,
@@ -41,9 +41,16 @@ pub(crate) async fn promote(client: &Client, settings: &Settings, promote: &Prom
         mode: promote.mode,
         journal: promote.journal,
         annotations: &promote.annotations,
-    })?;
+    };
+    let object = match &promote.drill {
+        None => settings.templates.promoter(&promoter)?,
+        Some((destination, due)) => {
+            settings.templates.drill_promoter(&promoter, configured(settings, destination)?, due)?
+        }
+    };
     let made: PersistentVolumeClaim = api::ensure(client, &object).await?;
-    tracing::info!(namespace = promote.source.namespace, promoter = promote.snapshot, "promoted again, for a restore");
+    let what = if promote.drill.is_some() { "a drill" } else { "a restore" };
+    tracing::info!(namespace = promote.source.namespace, promoter = promote.snapshot, "promoted again, for {what}");
     Ok(Change::Claim(Seen::Put(facts::Claim::from(&made))))
 }
 

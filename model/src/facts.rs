@@ -46,8 +46,10 @@ pub struct Ours {
     pub run: Option<Run>,
     /// The destination, if the object belongs to one.
     pub destination: Option<String>,
-    /// The task, if the object is the Job of one.
+    /// The task, if the object is the Job of one, or made for one.
     pub task: Option<Task>,
+    /// For when that task was due, if the object is a promoter that was made again for it.
+    pub due: Option<Run>,
 }
 
 impl Ours {
@@ -67,6 +69,7 @@ impl Ours {
             run: labels.get(names::RUN).and_then(|t| t.parse().ok()),
             destination: text(names::DESTINATION),
             task: labels.get(names::TASK).and_then(|t| Task::parse(t)),
+            due: labels.get(names::DUE).and_then(|t| t.parse().ok()),
         })
     }
 }
@@ -231,6 +234,12 @@ impl Claim {
     #[must_use]
     pub fn held(&self, now: Timestamp) -> bool {
         self.settings.get(names::HOLD).is_some_and(|text| Hold::read(text).holds(now))
+    }
+
+    /// The time of the finding that somebody accepts. What is no time accepts nothing.
+    #[must_use]
+    pub fn accepted(&self) -> Option<Timestamp> {
+        self.settings.get(names::ACCEPT_FINDING)?.trim().parse().ok()
     }
 }
 

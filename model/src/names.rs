@@ -54,8 +54,11 @@ pub const RESTIC: &str = "restic";
 pub const RESTIC_ON_DISK: &str = "restic-on-disk";
 /// The value of [`DESTINATION_TYPE`] for disks.
 pub const DISK: &str = "disk";
-/// Label on Jobs that care for a destination: what they do, a [`crate::maintain::Task`].
+/// Label on Jobs that care for a destination, and on what they are made from: what they do, a
+/// [`crate::maintain::Task`].
 pub const TASK: &str = "backup-controller.io/task";
+/// Label on a promoter that was made again for a drill: the minute for which that was due.
+pub const DUE: &str = "backup-controller.io/due";
 
 /// Annotation on objects in our own namespace: the namespace of the source.
 pub const SOURCE_NAMESPACE: &str = "backup-controller.io/source-namespace";
@@ -95,6 +98,8 @@ pub const SNAPSHOT_CLASS: &str = "backup-controller.io/snapshot-class";
 pub const RUN_NOW: &str = "backup-controller.io/run-now";
 /// Annotation of users on a PVC: an empty volume is as it should be.
 pub const ACCEPT_EMPTY: &str = "backup-controller.io/accept-empty";
+/// Annotation of users on a PVC: the time of a finding of a verify or a drill that its prunes go on in spite of.
+pub const ACCEPT_FINDING: &str = "backup-controller.io/accept-finding";
 /// Annotation of users on a snapshot or promoter: not rotated while present.
 pub const HOLD: &str = "backup-controller.io/hold";
 /// Annotation of users on a PVC that is to be written, and on the Deployment of a restore pod: a
@@ -150,7 +155,7 @@ pub enum Component {
     /// The Job and pods that prune, verify or drill what lies at a destination.
     Maintain,
     /// The snapshot's second content, the snapshot and the PVC in the controller's namespace from which a central
-    /// copy is made.
+    /// copy or drill is made.
     Central,
 }
 
@@ -367,7 +372,7 @@ pub fn copy_job(source: &SourceId, run: &Run, destination: &str) -> String {
     )
 }
 
-/// What the names of the objects begin with from which a central copy is made.
+/// What the names of the objects begin with from which a central copy or drill is made.
 pub const CENTRAL_PREFIX: &str = "central-";
 
 /// The name of the objects from which a central copy is made: content, snapshot and PVC. A content has no namespace,
@@ -378,6 +383,16 @@ pub fn central(instance: &str, source: &SourceId, run: &Run, destination: &str) 
     let whole = format!("{instance}/{}/{run}/{destination}", source.seed());
     let run = run.as_str().to_ascii_lowercase();
     format!("{CENTRAL_PREFIX}{}-{run}-{}-{}", cut(&readable, 16), cut(destination, 10), hash(&whole, 12))
+}
+
+/// The same for a drill of a run that is due at a minute. Each drill has its own: they go when it has ended, whatever
+/// else is made from the run at that time.
+#[must_use]
+pub fn central_drill(instance: &str, source: &SourceId, due: &Run, run: &Run, destination: &str) -> String {
+    let readable = source.name.replace('.', "-");
+    let whole = format!("{instance}/{}/{due}/{destination}/drill/{run}", source.seed());
+    let due = due.as_str().to_ascii_lowercase();
+    format!("{CENTRAL_PREFIX}{}-{due}-{}-{}", cut(&readable, 16), cut(destination, 10), hash(&whole, 12))
 }
 
 /// The Job that does a task for a source at a destination, of the minute for which it was due.

@@ -156,7 +156,7 @@ reasons! {
     /// There is no repository where one must be (restic 10).
     RepositoryMissing => "see that the address in the configuration is the one of the backups; nothing was changed there",
     /// Something else than a restic repository is there.
-    NotARepository => "point `repository` at a place of its own: what lies there is left alone",
+    NotARepository => "give the repository a place of its own: what lies there is left alone",
     /// Another restic holds a lock (restic 11).
     RepositoryLocked => "nothing to do if it passes; look for the process that the message names, or run restic unlock",
     /// The check found damage.
@@ -173,6 +173,8 @@ reasons! {
     WrongRegion => "set AWS_DEFAULT_REGION in the Secret to the bucket's region",
     /// The endpoint's certificate is expired, of another name, or signed by nobody known.
     CertificateRefused => "renew the endpoint's certificate, or name its authority in `ca`",
+    /// The SFTP server is not one that `known_hosts` of the Secret names.
+    HostKeyRefused => "compare the server's host key with known_hosts of the Secret that the message names, and put the right one there",
     /// The destination has no room left.
     DestinationFull => "make room: raise the bucket's quota or lower the retention; nothing was deleted",
     /// A `NetworkPolicy` of an earlier version cuts restic's pods off.
@@ -183,7 +185,7 @@ reasons! {
     SecretElsewhere => "use runIn: controller for volumes of the controller's own namespace; of a source that is gone, and whose group had a Secret, nothing more is copied",
     /// The snapshot's content is another snapshot's, or of another volume than the source's.
     SnapshotForeign => "look who made the VolumeSnapshotContent that the message names; nothing of it was read",
-    /// The snapshot was deleted before its central copy was made.
+    /// The snapshot was deleted before its central copy was made, or drilled.
     SourceSnapshotLost => "nothing to do: the next run makes another",
     // A restore.
     /// The request cannot be read, or contradicts itself.
@@ -248,6 +250,7 @@ impl Reason {
                 | Self::BucketMissing
                 | Self::WrongRegion
                 | Self::CertificateRefused
+                | Self::HostKeyRefused
                 | Self::DestinationFull
                 | Self::SecretIncomplete
         )

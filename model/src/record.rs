@@ -348,6 +348,13 @@ pub struct Maintenance {
     /// The newest verify that found damage, until the same part is clean: then all parts were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<TaskStatus>,
+    /// The newest drill that found a difference, until one finds none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs: Option<TaskStatus>,
+    /// Runs whose copy failed, until a prune has marked what they left in the repository: their snapshots, and with
+    /// them the copies' results, may be rotated before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<Run>,
     /// The newest runs in the repository after the newest prune, if that is newer than every copy's result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Run>,
@@ -362,6 +369,12 @@ impl Maintenance {
             Task::Verify => self.verify.as_ref(),
             Task::Drill => self.drill.as_ref(),
         }
+    }
+
+    /// What is known to be wrong in the repository, whatever was done since: damage, and differences.
+    pub fn findings(&self) -> impl Iterator<Item = (Task, &TaskStatus)> {
+        let damage = self.damage.iter().map(|found| (Task::Verify, found));
+        damage.chain(self.differs.iter().map(|found| (Task::Drill, found)))
     }
 
     /// The same, to be written.
@@ -402,6 +415,14 @@ pub struct TaskStatus {
     /// Of a drill: whether the whole volume was compared and not a sample.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
+}
+
+impl TaskStatus {
+    /// Whether somebody accepts what it found: he names its time, to the second.
+    #[must_use]
+    pub fn is_accepted(&self, accepted: Option<Timestamp>) -> bool {
+        accepted.is_some_and(|at| at.as_second() == self.finished.as_second())
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]

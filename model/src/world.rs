@@ -134,10 +134,14 @@ pub struct World {
     pub holders: HashMap<String, Store<Holder>>,
     /// PVCs that ask for a restore.
     pub(crate) asking: BTreeSet<Key>,
+    /// Promoters that were made again for drills.
+    pub(crate) drill_promoters: BTreeSet<Key>,
     /// Volumes that are lent for restores: of disks that are read, of targets that are written.
     pub(crate) grants: BTreeSet<String>,
     /// By name of a central promoter in our namespace: its volume.
     pub(crate) central_volumes: HashMap<String, String>,
+    /// By Job: its pods. Our own namespace has those of thousands of Jobs.
+    pub(crate) job_pods: HashMap<Key, BTreeSet<Key>>,
     /// What the copies' results say about destinations that can be down.
     results: breaker::Results,
     /// By pod that does not start (its UID): why its volumes do not come, if somebody says so. It is asked once, when
@@ -177,8 +181,10 @@ impl World {
             restorers: Store::default(),
             holders: HashMap::new(),
             asking: BTreeSet::new(),
+            drill_promoters: BTreeSet::new(),
             grants: BTreeSet::new(),
             central_volumes: HashMap::new(),
+            job_pods: HashMap::new(),
             results: breaker::Results::default(),
             mount_failures: HashMap::new(),
             faults: HashMap::new(),
@@ -257,7 +263,8 @@ impl World {
 
     /// The pods of a Job.
     pub fn pods_of<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a Pod> {
-        self.pods.within(&job.namespace).filter(|p| p.job == job.id.name)
+        let names = self.job_pods.get(&(job.namespace.clone(), job.id.name.clone()));
+        names.into_iter().flatten().filter_map(|key| self.pods.items.get(key))
     }
 
     fn ours<'a>(&self, ours: Option<&'a Ours>) -> Option<&'a Ours> {
@@ -285,6 +292,43 @@ mod tests {
             ..Default::default()
         };
         CronJob::from(&k8s_openapi::api::batch::v1::CronJob { metadata: meta, ..Default::default() })
+    }
+
+    fn pod(name: &str, job: &str) -> Pod {
+        let text = serde_json::json!({"metadata": {
+            "name": name, "namespace": "backup", "uid": name, "labels": {"batch.kubernetes.io/job-name": job},
+        }});
+        Pod::from(&serde_json::from_value::<k8s_openapi::api::core::v1::Pod>(text).unwrap())
+    }
+
+    #[test]
+    fn a_job_has_the_pods_that_are_there_now_and_no_others() {
+        let mut world = world();
+        let job = |name: &str| {
+            let meta = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+                name: Some(name.into()),
+                namespace: Some("backup".into()),
+                ..Default::default()
+            };
+            Job::from(&k8s_openapi::api::batch::v1::Job { metadata: meta, ..Default::default() })
+        };
+        let of =
+            |world: &World, name: &str| world.pods_of(&job(name)).map(|p| p.name.clone()).collect::<Vec<_>>().join(" ");
+        for (name, job) in [("x", "a"), ("y", "a"), ("z", "b"), ("y", "a")] {
+            world.apply(Change::Pod(Seen::Put(pod(name, job))));
+        }
+        assert_eq!((of(&world, "a"), of(&world, "b"), of(&world, "c")), ("x y".into(), "z".into(), String::new()));
+        world.apply(Change::Pod(Seen::Gone(("backup".into(), "x".into()), "x".into())));
+        assert_eq!(of(&world, "a"), "y");
+        // Another pod of that name may be another Job's; and a full list is believed.
+        world.apply(Change::Pod(Seen::Put(pod("y", "b"))));
+        assert_eq!((of(&world, "a"), of(&world, "b")), (String::new(), "y z".into()));
+        world.apply(Change::Pod(Seen::Begin));
+        world.apply(Change::Pod(Seen::Put(pod("z", "b"))));
+        world.apply(Change::Pod(Seen::End));
+        assert_eq!(of(&world, "b"), "z");
+        world.apply(Change::Pod(Seen::Gone(("backup".into(), "z".into()), "z".into())));
+        assert!(world.job_pods.is_empty(), "what has ended is forgotten");
     }
 
     fn world() -> World {

@@ -1,4 +1,4 @@
-//! Central copies, step by step: a small cluster does what the plans say, and whatever is lost in between, the next
+//! Central copies and drills, step by step: a small cluster does what the plans say, and whatever is lost in between, the next
 //! plan goes on. What is made from a source in our own namespace is never taken for the source's own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
@@ -9,13 +9,15 @@ mod storage;
 use std::sync::Arc;
 
 use fixtures::{claim, snapshot};
+use model::config::Destination;
 use model::config::{Config, Limits};
 use model::facts::VolumeMode;
 use model::plan::{self, Action, Part};
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState};
 use model::world::{Change, Seen, World};
-use storage::{Cluster, failed, labels, minute, name, run};
+use proptest::prelude::*;
+use storage::{Cluster, DESTINATION, Drill, Parts, failed, labels, minute, name, run};
 
 const ALL: [&str; 9] = [
     "Content",
@@ -328,6 +330,201 @@ fn a_volume_of_the_controllers_namespace_is_not_copied_with_its_secrets_otherwis
     assert_eq!(refused(&world, "u9"), Some(Reason::SecretElsewhere));
 }
 
+const DRILL: [&str; 9] = [
+    "drill Content",
+    "drill Snapshot",
+    "drill Promoter",
+    "drill Job",
+    "drill None",
+    "no drill Job",
+    "no drill Promoter",
+    "no drill Snapshot",
+    "no drill Content",
+];
+
+fn complete() -> String {
+    serde_json::to_string(&CopyResult { state: CopyState::Complete, reason: None, ..failed() }).unwrap()
+}
+
+/// A copy that is recorded and cleared away, and its source's record.
+fn copied() -> Cluster {
+    let mut cluster = Cluster { record: Some(complete()), ..Cluster::drilled() };
+    assert_eq!(run(&mut cluster, minute(29)), [] as [&str; 0], "not before it is due");
+    cluster
+}
+
+#[test]
+fn a_drill_has_objects_of_its_own_which_go_when_its_end_is_recorded() {
+    let mut cluster = copied();
+    assert_eq!(run(&mut cluster, minute(31)), DRILL);
+    assert!(cluster.is_clean());
+    assert_eq!(run(&mut cluster, minute(33)), [] as [&str; 0], "and never again for that minute");
+}
+
+/// F62. What is there says all: what was known before is lost in each.
+#[test]
+fn whatever_is_there_of_a_drill_the_next_controller_goes_on() {
+    let mut ended = copied();
+    assert_eq!(run(&mut ended, minute(31)), DRILL);
+    let (open, over) = (copied().drill.unwrap().status, ended.drill.unwrap().status);
+    let none = Parts::default();
+    let there = [
+        (Parts { content: true, ..none }, None, &open, 1),
+        (Parts { content: true, snapshot: Some(false), ..none }, None, &open, 2),
+        (Parts { content: true, snapshot: Some(true), promoter: Some("Pending"), ..none }, None, &open, 3),
+        (Parts::all(), None, &open, 3),
+        (Parts::all(), Some("Active"), &open, 4),
+        (Parts::all(), Some("Complete"), &open, 4),
+        (Parts::all(), Some("Complete"), &over, 5),
+        (Parts::all(), None, &over, 6),
+        (Parts { promoter: None, ..Parts::all() }, None, &over, 7),
+        (Parts { promoter: None, volume: false, ..Parts::all() }, None, &over, 7),
+        (Parts { content: true, ..none }, None, &over, 8),
+    ];
+    for (parts, job, status, done) in there {
+        let mut cluster = copied();
+        cluster.drill = Some(Drill { parts, job, status: status.clone() });
+        assert_eq!(run(&mut cluster, minute(31)), DRILL[done..], "{parts:?}");
+        assert!(cluster.is_clean());
+    }
+}
+
+/// Law 5.
+#[test]
+fn a_drill_that_cannot_be_made_ends_and_says_why() {
+    let made = |parts: Parts| Cluster { drill: Some(Drill { parts, ..copied().drill.unwrap() }), ..copied() };
+    let content = Parts { content: true, ..Parts::default() };
+    let pending = Parts { snapshot: Some(true), promoter: Some("Pending"), ..content };
+    for (mut cluster, now, why) in [
+        (made(Parts { snapshot: Some(false), ..content }), 45, "SnapshotNotReady"),
+        (made(pending), 45, "PromoterNotBound"),
+        (made(Parts { promoter: Some("Lost"), ..pending }), 31, "PromoterLost"),
+        (Cluster { snapshot_goes: true, ..made(pending) }, 31, "SourceSnapshotLost"),
+        (Cluster { class: "keep", ..copied() }, 31, "VolumeRetained"),
+    ] {
+        assert_eq!(cluster.turn(minute(now)), [format!("drill Some({why})")]);
+        run(&mut cluster, minute(now));
+        assert!(cluster.is_clean(), "{why}: {cluster:?}");
+    }
+    // And what is there longer than it may be is told.
+    let mut ended = copied();
+    run(&mut ended, minute(31));
+    ended.drill.as_mut().unwrap().parts = Parts { promoter: None, ..Parts::all() };
+    let told = |now| {
+        let status = ended.plan(now).actions.into_iter().find_map(|a| match a {
+            Action::WriteStatus { status, .. } => status.waiting,
+            _ => None,
+        });
+        status.map(|p| p.reason)
+    };
+    assert_eq!((told(minute(33)), told(minute(60))), (None, Some(Reason::InUse)));
+}
+
+/// Where drills are switched off, or the source goes, what was made for one goes too; a Job that runs ends first.
+#[test]
+fn a_drill_that_nobody_wants_any_more_leaves_nothing() {
+    for job in [None, Some("Active")] {
+        let drilled =
+            Cluster { drill: Some(Drill { parts: Parts::all(), job, ..copied().drill.unwrap() }), ..copied() };
+        let gone = Cluster { source_gone: true, ..drilled };
+        let taken = gone.plan(minute(31)).actions;
+        let taken = taken.iter().any(|a| matches!(a, Action::TakeAway { part: Part::Promoter, .. }));
+        assert_eq!(taken, job.is_none(), "it reads the promoter");
+        let Cluster { drill: Some(drill), .. } = &gone else { panic!() };
+        let mut world = Cluster { source_gone: false, drill: Some(drill.clone()), ..gone.clone() }.world();
+        let mut config = (*world.config).clone();
+        config.destinations = config.destinations.into_iter().map(|d| Destination { drill: None, ..d }).collect();
+        world.apply(Change::Config(Arc::new(config)));
+        let actions = plan::plan(&world, "u1", minute(31), "").actions;
+        let taken = actions.iter().any(|a| matches!(a, Action::TakeAway { part: Part::Promoter, .. }));
+        assert_eq!(taken, job.is_none());
+    }
+}
+
+/// From its first part on, a drill has its slot, and gives it back when its end is recorded.
+#[test]
+fn a_drill_that_is_prepared_counts_as_running_once_and_takes_no_copys_try() {
+    let with = |parts, job| {
+        let cluster = Cluster { drill: Some(Drill { parts, job, ..copied().drill.unwrap() }), ..copied() };
+        plan::running(&cluster.world()).collect::<Vec<_>>()
+    };
+    let content = Parts { content: true, ..Parts::default() };
+    for (parts, job) in [(content, None), (Parts::all(), None), (Parts::all(), Some("Active"))] {
+        let running = with(parts, job);
+        let [slot] = &running[..] else { panic!("{running:?}") };
+        assert_eq!((slot.namespace.as_str(), slot.disk.as_str(), &slot.breaker), ("shop", "vault/shop/u1", &None));
+    }
+    let mut ended = copied();
+    run(&mut ended, minute(31));
+    ended.drill.as_mut().unwrap().parts = Parts::all();
+    assert_eq!(plan::running(&ended.world()).count(), 0, "what is taken away takes no slot");
+    let ready = copied().plan(minute(31)).ready;
+    assert!(ready.iter().all(|(w, _)| w.rank == model::admit::Rank::Task) && ready.len() == 1, "{ready:?}");
+}
+
+/// A newer copy may come while one is compared.
+#[test]
+fn a_drill_that_has_begun_goes_on_with_its_run() {
+    let cluster = Cluster { drill: Some(Drill { parts: Parts::all(), ..copied().drill.unwrap() }), ..copied() };
+    let mut world = cluster.world();
+    let text = format!(
+        "metadata: {{name: data-2, namespace: shop, uid: s9, creationTimestamp: '{}', labels: {}, \
+         annotations: {{backup-controller.io/destinations-taken: vault, backup-controller.io/copy.vault: '{}'}}}}\n\
+         spec: {{source: {{persistentVolumeClaimName: data}}}}\n\
+         status: {{readyToUse: true, restoreSize: 1Gi, boundVolumeSnapshotContentName: snapcontent-2}}",
+        minute(5),
+        labels("snapshot").replace("T0000Z", "T0005Z"),
+        complete()
+    );
+    world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+    // Also when it is due anew meanwhile.
+    let plan = plan::plan(&world, "u1", minute(31 + 24 * 60), "");
+    let runs = plan.actions.iter().filter_map(|a| match a {
+        Action::StartTask(task) => match &task.work {
+            plan::Work::Drill(drill) => Some((task.due.as_str(), drill.run.as_str())),
+            _ => None,
+        },
+        _ => None,
+    });
+    assert_eq!(runs.collect::<Vec<_>>(), [(storage::DUE, storage::RUN)]);
+    assert!(!plan.actions.iter().any(|a| matches!(a, Action::TakeAway { .. })));
+}
+
+proptest! {
+    #![proptest_config(fixtures::cases(48))]
+
+    /// F62. A copy and a drill of one run, and any of their steps lost at any time: neither deletes what the other
+    /// needs, nothing goes before what needs it (the cluster sees to that), both end, and nothing is left.
+    #[test]
+    fn a_copy_and_a_drill_of_one_run_leave_each_other_alone(losses in prop::collection::vec(any::<bool>(), 0..120), skips in prop::collection::vec(any::<bool>(), 0..40)) {
+        let mut cluster = Cluster::drilled();
+        let mut losses = losses.into_iter();
+        let mut said = Vec::new();
+        for storage in skips {
+            let before = cluster.clone();
+            let turn = cluster.turn_but(minute(31), &mut || losses.next().unwrap_or(false));
+            let of_drill = |s: &&String| s.contains("drill");
+            let parts = |c: &Cluster| (c.content, c.central_snapshot, c.promoter);
+            if turn.iter().all(|s| of_drill(&s)) {
+                prop_assert_eq!(parts(&before), parts(&cluster));
+            }
+            if !turn.iter().any(|s| of_drill(&s)) {
+                prop_assert_eq!(before.drill.map(|d| d.parts), cluster.drill.as_ref().map(|d| d.parts));
+            }
+            said.extend(turn);
+            if storage {
+                cluster.storage();
+            }
+        }
+        said.extend(run(&mut cluster, minute(31)));
+        let once = |word: &str| said.iter().filter(|s| *s == word).count();
+        for word in ["Content", "Job", "record Complete None", "drill Content", "drill Job", "drill None"] {
+            prop_assert_eq!(once(word), 1, "{}: {:?}", word, &said);
+        }
+        prop_assert!(cluster.is_clean() && cluster.drill.unwrap().status.maintenance[DESTINATION].proven.is_some());
+    }
+}
+
 /// What the driver's side says counts more than a mark in the tenant's namespace, for it is our pod that would mount a
 /// tenant's device.
 #[test]
@@ -348,18 +545,19 @@ fn a_central_copy_is_made_of_a_device_where_the_driver_says_so() {
         }
         let plan = plan::plan(&world, "u1", minute(1), "");
         let mut copies = plan.actions.into_iter().filter_map(|a| match a {
-            Action::StartCopy(copy) => Some((copy.mode.as_str(), copy.central.map(|c| (c.part, c.mode.as_str())))),
+            Action::MakeCentral(made) => Some((Some(made.part), made.mode.as_str())),
+            Action::StartCopy(copy) => Some((None, copy.mode.as_str())),
             _ => None,
         });
         copies.next().unwrap()
     };
-    let made = |mode| (mode, Some((Part::Promoter, mode)));
+    let made = |mode| (Some(Part::Promoter), mode);
     assert_eq!(planned(Some("Block"), Some("Block"), None), made("Block"));
     assert_eq!(planned(Some("Block"), None, None), made("Block"), "the mark was taken off");
     assert_eq!(planned(Some("Filesystem"), Some("Block"), None), made("Filesystem"), "the mark is forged");
     assert_eq!(planned(None, Some("Block"), None), made("Block"), "an old driver's side says nothing");
     assert_eq!(planned(None, None, None), made("Filesystem"));
     // The Job has what the PVC is.
-    assert_eq!(planned(Some("Block"), Some("Block"), Some("Block")), ("Block", None));
-    assert_eq!(planned(Some("Block"), Some("Block"), Some("Filesystem")), ("Filesystem", None));
+    assert_eq!(planned(Some("Block"), Some("Block"), Some("Block")), (None, "Block"));
+    assert_eq!(planned(Some("Block"), Some("Block"), Some("Filesystem")), (None, "Filesystem"));
 }

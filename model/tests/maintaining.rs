@@ -27,6 +27,8 @@ struct Cluster {
     world: World,
     now: Timestamp,
     status: Status,
+    /// What a person has written down.
+    accepted: &'static str,
 }
 
 fn time(text: &str) -> Timestamp {
@@ -65,7 +67,7 @@ impl Cluster {
         world.apply(Change::SnapshotApi(true));
         let pv = "metadata: {name: pv}\nspec: {csi: {driver: csi.example, volumeHandle: h}}";
         world.apply(Change::Volume(Seen::Put(volume(pv))));
-        let mut cluster = Self { world, now: time("2026-11-20T12:00:00Z"), status: Status::default() };
+        let mut cluster = Self { world, now: time("2026-11-20T12:00:00Z"), status: Status::default(), accepted: "" };
         cluster.record();
         cluster.look();
         cluster
@@ -73,7 +75,7 @@ impl Cluster {
 
     /// Writes the record on the source, as the controller does.
     fn record(&mut self) {
-        let annotations = json!({names::STATUS: self.status.to_text()});
+        let annotations = json!({names::STATUS: self.status.to_text(), names::ACCEPT_FINDING: self.accepted});
         let text = format!(
             "metadata: {{name: data, namespace: shop, uid: '{UID}', annotations: {annotations}}}\n\
              spec: {{storageClassName: fast, volumeName: pv, accessModes: [ReadWriteOnce]}}\n\
@@ -92,16 +94,27 @@ impl Cluster {
     /// A run with a ready snapshot, a promoter, and a copy at `s3`.
     fn run(&mut self, at: &str, copied: &str) -> String {
         let name = self.snapshot(at, copied, true, "{}");
+        self.promoter(at, "Bound", None);
+        name
+    }
+
+    /// The promoter of a run; made again for a drill that was due then.
+    fn promoter(&mut self, at: &str, phase: &str, due: Option<&str>) {
         let run = Run::at(time(at));
-        let labels = Self::labels("promoter", run.as_str());
+        let name = format!("data-{}", run.as_str().to_ascii_lowercase());
+        let mut labels = Self::labels("promoter", run.as_str());
+        if let Some(due) = due {
+            labels[names::DUE] = json!(due);
+            labels[names::TASK] = json!("drill");
+            labels[names::DESTINATION] = json!("s3");
+        }
         let promoter = format!(
             "metadata: {{name: {name}, namespace: shop, uid: p-{run}, creationTimestamp: '{at}', labels: {labels}}}\n\
              spec: {{storageClassName: fast, volumeName: pv-{run}, \
              dataSource: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: {name}}}}}\n\
-             status: {{phase: Bound}}"
+             status: {{phase: {phase}}}"
         );
         self.world.apply(Change::Claim(Seen::Put(claim(&promoter))));
-        name
     }
 
     fn snapshot(&mut self, at: &str, copied: &str, ready: bool, more: &str) -> String {
@@ -423,6 +436,32 @@ fn a_prune_leaves_the_data_of_held_runs_and_knows_what_is_not_whole() {
     assert_eq!(incomplete, ["20261120T0300Z", "20261120T0400Z"]);
 }
 
+/// Law 1. What a try left that was killed before it could mark it looks good once its record is gone.
+#[test]
+fn a_copy_that_failed_is_told_to_a_prune_also_when_its_snapshot_is_gone() {
+    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
+    cluster.run("2026-11-20T13:00:00Z", "Failed");
+    cluster.look();
+    let gone = |cluster: &mut Cluster| {
+        let name = ("shop".to_owned(), "data-20261120t1300z".to_owned());
+        cluster.world.apply(Change::Snapshot(Seen::Gone(name, "s-20261120T1300Z".into())));
+    };
+    gone(&mut cluster);
+    let told = |plan: &Plan| pruned(plan).incomplete.iter().map(|r| r.as_str().to_owned()).collect::<Vec<_>>();
+    assert_eq!(told(&cluster.at("2026-11-21T02:30:00Z")), ["20261120T1300Z"]);
+    cluster.done(Task::Prune, "20261121T0230Z", &bad(Task::Prune, Reason::RepositoryLocked));
+    assert_eq!(told(&cluster.at("2026-11-22T02:30:00Z")), ["20261120T1300Z"], "it was not marked");
+    cluster.done(Task::Prune, "20261122T0230Z", &ok(Task::Prune));
+    assert_eq!(told(&cluster.at("2026-11-23T02:30:00Z")), [""; 0]);
+    // An outage of weeks is no record of megabytes.
+    for hour in 0..80 {
+        let at = Span::minutes(60 * hour).after(time("2026-11-23T03:00:00Z"));
+        cluster.run(&at.to_string(), "Failed");
+    }
+    cluster.look();
+    assert_eq!((cluster.s3().failed.len(), cluster.s3().failed.last().unwrap().as_str()), (64, "20261126T1000Z"));
+}
+
 /// Laws 1 and 3: what a damaged repository still has may be all that is left.
 #[test]
 fn nothing_is_forgotten_where_a_verify_found_damage_or_a_drill_a_difference() {
@@ -445,6 +484,29 @@ fn nothing_is_forgotten_where_a_verify_found_damage_or_a_drill_a_difference() {
         let due = if task == Task::Drill { "20261129T0600Z" } else { "20261123T0500Z" };
         cluster.done(task, due, &MaintainResult { part, ..ok(task) });
         assert!(tasks(&cluster.at("2026-11-30T02:30:00Z")).contains(&"prune 20261130T0230Z".to_owned()));
+    }
+}
+
+/// Where drills were switched off, none would ever find that all is well again.
+#[test]
+fn a_finding_stays_until_it_is_refuted_or_a_person_accepts_it_by_its_time() {
+    let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
+    cluster.at("2026-11-22T06:00:00Z");
+    cluster.done(Task::Drill, "20261122T0600Z", &bad(Task::Drill, Reason::DrillDiffers));
+    cluster.at("2026-11-29T06:00:00Z");
+    cluster.done(Task::Drill, "20261129T0600Z", &bad(Task::Drill, Reason::DestinationUnreachable));
+    let pruned = |plan: &Plan| tasks(plan).iter().any(|t| t.starts_with("prune"));
+    let plan = cluster.at("2026-11-30T02:30:00Z");
+    assert!(!pruned(&plan), "one that could not be made refutes nothing");
+    let key = names::ACCEPT_FINDING;
+    let told = format!("annotate the PVC with {key}=2026-11-21T02:31:00Z");
+    assert!(notes(&plan).iter().any(|n| n.contains(&told)), "{:?}", notes(&plan));
+    for (day, accepted, goes) in
+        [(1, "true", false), (2, "2026-11-21T02:31:01Z", false), (3, " 2026-11-21T02:31:00Z", true), (4, "", false)]
+    {
+        cluster.accepted = accepted;
+        cluster.record();
+        assert_eq!(pruned(&cluster.at(&format!("2026-12-0{day}T02:30:00Z"))), goes, "{accepted}");
     }
 }
 
@@ -644,6 +706,76 @@ fn a_promoter_that_is_gone_is_made_again_for_a_drill_and_held() {
     let down: Breakers = [(waiting[0].slot.breaker.clone().unwrap(), open)].into();
     let answers = admit::admit(&waiting, &[], &Limits::default(), &down, cluster.now);
     assert!(answers.iter().all(|a| matches!(a, Admission::Wait(_))), "none while the destination is down");
+}
+
+/// Thousands are due at once, and a clone may cost as much as the drill: it takes the slot of its drill, which is read
+/// from the promoter, and gives it to the Job.
+#[test]
+fn a_promoter_that_is_made_for_a_drill_has_its_slot_until_the_drill_has_ended() {
+    let mut cluster = Cluster::without_copies(&format!("{S3}{DRILL}"));
+    let until = format!(r#"{{"{}": "until=2026-11-22T12:00:00Z"}}"#, names::HOLD);
+    cluster.snapshot("2026-11-20T00:00:00Z", "Complete", true, &until);
+    cluster.look();
+    let plan = cluster.at("2026-11-22T06:00:00Z");
+    let promoted = plan.ready.iter().find_map(|(w, a)| if let Action::Promote(p) = a { Some((w, p)) } else { None });
+    let (waiting, promote) = promoted.unwrap();
+    let (_, due) = promote.drill.as_ref().unwrap();
+    assert_eq!(plan::running(&cluster.world).count(), 0);
+
+    let made = |cluster: &mut Cluster, phase: &str| cluster.promoter("2026-11-20T00:00:00Z", phase, Some(due.as_str()));
+    let slots = |cluster: &Cluster| plan::running(&cluster.world).collect::<Vec<_>>();
+    made(&mut cluster, "Pending");
+    assert_eq!(slots(&cluster), [Slot { breaker: None, ..waiting.slot.clone() }]);
+    assert!(
+        !cluster.plan().ready.iter().any(|(_, a)| matches!(a, Action::Promote(_) | Action::StartTask(_) if drills(a)))
+    );
+    // A newer copy, or a time at which it would be due anew, change nothing.
+    made(&mut cluster, "Bound");
+    cluster.snapshot("2026-11-21T00:00:00Z", "Complete", true, "{}");
+    let plan = cluster.at("2026-11-29T06:00:00Z");
+    let starts: Vec<_> = plan.actions.iter().filter(|a| drills(a)).map(Action::key).collect();
+    assert_eq!(starts, [format!("drill/{UID}/20261122T0600Z/s3")], "in the slot that it has");
+    assert!(!plan.ready.iter().any(|(_, a)| drills(a)), "{plan:?}");
+
+    cluster.start(Task::Drill, "20261122T0600Z");
+    assert_eq!(slots(&cluster).len(), 1, "now it is the Job's");
+    cluster.done(Task::Drill, "20261122T0600Z", &ok(Task::Drill));
+    assert_eq!(slots(&cluster), []);
+    // The next one is of the newer run, and admitted as all are.
+    assert!(cluster.plan().ready.iter().any(|(_, a)| matches!(a, Action::Hold { .. })));
+}
+
+fn drills(action: &Action) -> bool {
+    matches!(action, Action::StartTask(task) if task.task() == Task::Drill)
+}
+
+/// What nobody wants any more takes no slot, and what a tenant writes takes none.
+#[test]
+fn only_a_drill_that_goes_on_takes_a_slot_for_its_promoter() {
+    let slots = |change: &dyn Fn(&mut Cluster)| {
+        let mut cluster = Cluster::without_copies(&format!("{S3}{DRILL}"));
+        cluster.snapshot("2026-11-20T00:00:00Z", "Complete", true, "{}");
+        cluster.at("2026-11-22T06:00:00Z");
+        cluster.promoter("2026-11-20T00:00:00Z", "Pending", Some("20261122T0600Z"));
+        change(&mut cluster);
+        plan::running(&cluster.world).count()
+    };
+    let config = |cluster: &mut Cluster, text: &str| {
+        let text = format!("destinations: [{text}]\ndefaults: {{destinations: [s3]}}");
+        cluster.world.apply(Change::Config(Arc::new(Config::parse(&text).unwrap())));
+    };
+    assert_eq!(slots(&|_| ()), 1);
+    assert_eq!(slots(&|c| config(c, &format!("{S3}{NO_DRILL}"))), 0, "drills were switched off");
+    assert_eq!(slots(&|c| c.promoter("2026-11-20T00:00:00Z", "Pending", None)), 0, "it has no label of ours");
+    let unprotected = |c: &mut Cluster| {
+        c.status.protected_since = None;
+        c.record();
+    };
+    assert_eq!(slots(&unprotected), 0);
+    let gone = |c: &mut Cluster| {
+        c.world.apply(Change::Claim(Seen::Gone(("shop".to_owned(), "data".to_owned()), UID.to_owned())));
+    };
+    assert_eq!(slots(&gone), 0);
 }
 
 #[test]

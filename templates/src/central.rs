@@ -1,10 +1,11 @@
-//! What a central copy is made from, in the controller's namespace: content, snapshot and PVC of one name.
+//! What a central copy or drill is made from, in the controller's namespace: content, snapshot and PVC of one name.
 
 use std::collections::BTreeMap;
 
 use model::config::Destination;
 use model::facts::{Journal, VolumeMode};
 use model::handle::Handle;
+use model::maintain::Task;
 use model::names::{self, Component, Run, SourceId};
 use serde_json::{Value, json};
 
@@ -15,20 +16,24 @@ use crate::order::{Marks, Order, values};
 use crate::points::promoter_in;
 use crate::{Install, Promoter};
 
-/// One central copy.
+/// One central copy or drill.
 #[derive(Debug, Clone, Copy)]
 pub struct Central<'a> {
     /// The installation.
     pub install: &'a Install,
     /// The source.
     pub source: &'a SourceId,
-    /// The run.
+    /// The run that is copied; of a drill the minute for which it is due.
     pub run: &'a Run,
-    /// Where the copy goes.
+    /// Where the copy goes, or lies.
     pub destination: &'a Destination,
+    /// The task that it is made for; `None`: a copy.
+    pub task: Option<Task>,
+    /// The name of all three.
+    pub name: &'a str,
 }
 
-/// How the PVC of a central copy is made.
+/// How the PVC of a central copy or drill is made.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape<'a> {
     /// Its size.
@@ -46,22 +51,21 @@ pub struct Shape<'a> {
 }
 
 impl Central<'_> {
-    fn name(&self) -> String {
-        names::central(&self.install.instance, self.source, self.run, &self.destination.name)
-    }
-
     fn marks(&self) -> Marks {
-        let marks = Marks::new(&self.install.instance, Component::Central);
+        let mut marks = Marks::new(&self.install.instance, Component::Central);
+        if let Some(task) = self.task {
+            marks.label(names::TASK, task.as_str());
+        }
         marks.source(self.source).run(self.run).destination(self.destination)
     }
 
     /// The content, over the driver's snapshot.
     pub(crate) fn content(&self, templates: &Templates, handle: &Handle) -> Result<Value, RenderError> {
-        let (name, home) = (self.name(), &self.install.namespace);
+        let (name, home) = (self.name, &self.install.namespace);
         Order {
             template: Template::CentralContent,
             kind: ("snapshot.storage.k8s.io/v1", "VolumeSnapshotContent"),
-            name: name.clone(),
+            name: name.to_owned(),
             namespace: None,
             marks: self.marks(),
             values: values! {
@@ -84,11 +88,11 @@ impl Central<'_> {
 
     /// The snapshot that names the content.
     pub(crate) fn snapshot(&self, templates: &Templates) -> Result<Value, RenderError> {
-        let name = self.name();
+        let name = self.name;
         Order {
             template: Template::CentralSnapshot,
             kind: ("snapshot.storage.k8s.io/v1", "VolumeSnapshot"),
-            name: name.clone(),
+            name: name.to_owned(),
             namespace: Some(self.install.namespace.clone()),
             marks: self.marks(),
             values: values! {},
@@ -100,13 +104,12 @@ impl Central<'_> {
 
     /// The PVC made from the snapshot, by the same template as in the source's namespace.
     pub(crate) fn promoter(&self, templates: &Templates, shape: &Shape<'_>) -> Result<Value, RenderError> {
-        let name = self.name();
         let promoter = Promoter {
             instance: &self.install.instance,
             source: self.source,
             run: self.run,
-            name: &name,
-            snapshot: &name,
+            name: self.name,
+            snapshot: self.name,
             bytes: shape.bytes,
             storage_class: shape.storage_class,
             read_only: shape.read_only,

@@ -39,7 +39,7 @@ use std::path::Path;
 
 use model::config::{Config, Destination};
 use model::handle::Handle;
-use model::names::SourceId;
+use model::names::{Run, SourceId};
 use model::plan::Maintain;
 use model::select::Protection;
 use serde_json::Value;
@@ -232,5 +232,15 @@ impl Templates {
     /// The PVC made from the snapshot of a run, to be created.
     pub fn promoter(&self, promoter: &Promoter<'_>) -> Result<Value, RenderError> {
         points::promoter(self, promoter)
+    }
+
+    /// The same where it is made again for a drill, which it names: until that has its Job, it takes its slot.
+    pub fn drill_promoter(
+        &self,
+        promoter: &Promoter<'_>,
+        destination: &Destination,
+        due: &Run,
+    ) -> Result<Value, RenderError> {
+        points::drill_promoter(self, promoter, destination, due)
     }
 }

@@ -1,7 +1,9 @@
 //! The restore points: snapshots and promoters.
 
+use model::config::Destination;
 use model::facts::VolumeMode;
-use model::names::{self, Component};
+use model::maintain::Task;
+use model::names::{self, Component, Run};
 use model::quantity;
 use serde_json::{Value, json};
 
@@ -42,6 +44,19 @@ pub(crate) fn volume_snapshot(templates: &Templates, point: &Point<'_>) -> Resul
 
 pub(crate) fn promoter(templates: &Templates, promoter: &Promoter<'_>) -> Result<Value, RenderError> {
     let marks = Marks::new(promoter.instance, Component::Promoter).source(promoter.source).run(promoter.run);
+    promoter_in(templates, promoter, &promoter.source.namespace, marks)
+}
+
+pub(crate) fn drill_promoter(
+    templates: &Templates,
+    promoter: &Promoter<'_>,
+    destination: &Destination,
+    due: &Run,
+) -> Result<Value, RenderError> {
+    let marks = Marks::new(promoter.instance, Component::Promoter).source(promoter.source).run(promoter.run);
+    let mut marks = marks.destination(destination);
+    marks.label(names::TASK, Task::Drill.as_str());
+    marks.label(names::DUE, due.as_str());
     promoter_in(templates, promoter, &promoter.source.namespace, marks)
 }
 

@@ -202,8 +202,9 @@ fn restores(
 fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], RenderError> {
     let (install, config, source, destination) = (install(), Config::default(), source(), central());
     let (run, protection) = (Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default()), protection(&config));
-    let central = Central { install: &install, source: &source, run: &run, destination: &destination };
     let name = model::names::central(&install.instance, &source, &run, &destination.name);
+    let central =
+        Central { install: &install, source: &source, run: &run, destination: &destination, task: None, name: &name };
     let copy = CopyJob {
         source: &source,
         run: &run,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::Timestamp;
-use model::config::{Deadlines, Destination, Disk};
+use model::config::{Deadlines, Disk};
 use model::copies::point_state;
 use model::duration::Span;
 use model::facts::{Claim, ClaimPhase, CronJob, JobState, Snapshot};
@@ -124,6 +124,10 @@ impl Question<'_> {
         let mut volume = self.blank(&claim.namespace, &claim.id.name, &claim.id.uid);
         self.points(belongings, Some(claim), &mut volume);
         self.copies(&status, protection, belongings, &mut volume);
+        volume
+            .copies
+            .values_mut()
+            .for_each(|copy| copy.accepted = claim.accepted().filter(|_| copy.maintenance.is_some()));
         if !knows.snapshots {
             volume.snapshot = status.snapshot.as_ref().map(RunAt::new);
         }
@@ -281,12 +285,12 @@ impl Question<'_> {
         }
     }
 
-    /// Whether what lies at a destination outlives the namespace: on a host's disk, or on a volume that
-    /// is retained.
+    /// Whether what lies at a destination outlives the namespace: out of the cluster, on a host's disk, or on a volume
+    /// that is retained.
     fn outlives(&self, namespace: &str, destination: &str) -> Option<bool> {
         let Observed { world, knows, .. } = self.observed;
         let configured = world.config.destination(destination);
-        if configured.and_then(Destination::disk).is_some_and(Disk::is_host) {
+        if configured.is_some_and(|d| d.disk().is_none_or(Disk::is_host)) {
             return Some(true);
         }
         let label = label_value(destination);
@@ -411,6 +415,7 @@ impl Question<'_> {
                         journal: copy.journal,
                         under_way: false,
                         maintenance: None,
+                        accepted: None,
                     };
                 }
             }

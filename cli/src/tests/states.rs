@@ -299,6 +299,12 @@ fn a_copy_that_differs_alarms_and_a_proof_is_shown_with_its_age() {
     let differs = shown(json!({"drill": failed, "proven": proof}));
     assert_eq!((differs.state, differs.alarm, reasons(&differs)), (State::Protected, true, vec!["DrillDiffers"]));
     assert!(text(differs).contains("not proven"));
+    let locked = json!({
+        "due": "20181219T0600Z", "state": "Failed", "finished": "2018-12-05T08:10:00Z",
+        "problem": {"reason": "RepositoryLocked", "message": "host x"},
+    });
+    let later = shown(json!({"drill": locked, "differs": failed, "proven": proof}));
+    assert_eq!((later.alarm, reasons(&later)), (true, vec!["DrillDiffers", "RepositoryLocked"]), "it was found");
 
     let locked = json!({
         "due": "20181205T0230Z", "state": "Failed", "finished": "2018-12-05T02:31:00Z",

@@ -73,6 +73,26 @@ fn a_journal_that_is_skipped_is_told() {
 }
 
 #[test]
+fn a_raw_block_volume_is_told_as_one_and_its_proof_as_of_a_device() {
+    let mut all = cluster();
+    let data = all.claims.iter_mut().find(|c| c["metadata"]["name"] == "data").unwrap();
+    data["spec"]["volumeMode"] = json!("Block");
+    let key = "backup-controller.io/status";
+    let mut status: Value = serde_json::from_str(data["metadata"]["annotations"][key].as_str().unwrap()).unwrap();
+    let drill = json!({
+        "due": "20181205T0600Z", "state": "Done", "finished": "2018-12-05T06:10:00Z", "files": 1, "bytes": 21_474_836_480_u64
+    });
+    status["maintenance"] = json!({"disk": {"drill": drill, "proven": drill}});
+    data["metadata"]["annotations"][key] = json!(status.to_string());
+    let text = text(&all, "data");
+    for part in ["volume mode      Block", "its device is copied and restored whole", "2018-12-05: 1 device, 20Gi"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let page = serde_json::to_value(page_with(&all, "data", ALL, Ok(Vec::new()))).unwrap();
+    assert_eq!(page["volumeMode"], "Block");
+}
+
+#[test]
 fn a_setting_of_a_group_is_told_as_that_groups() {
     let mut all = cluster();
     all.config += "deadlines: {copy: 12h}\n\

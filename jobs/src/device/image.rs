@@ -82,13 +82,18 @@ pub(crate) fn clone(from: &File, into: &File) -> io::Result<bool> {
     }
 }
 
-/// Whether a folder is a dated tree of a device and not of files. Its manifest lies beside it, where a pod that
-/// restores does not see it: so this goes by its form.
-pub(crate) fn is_tree(folder: &Path) -> bool {
-    let private = |path: &Path, mode| fs::symlink_metadata(path).is_ok_and(|meta| meta.mode() & 0o7777 == mode);
+/// Whether a folder has an image and nothing else, as a dated tree of a device has.
+pub(crate) fn is_alone(folder: &Path) -> bool {
     let alone = fs::read_dir(folder).is_ok_and(|entries| {
         let names: Vec<_> = entries.take(2).flatten().map(|entry| entry.file_name()).collect();
         names == [DEVICE_IMAGE]
     });
-    alone && private(folder, 0o700) && private(&path(folder), 0o600) && open(folder).is_ok_and(|image| image.is_some())
+    alone && open(folder).is_ok_and(|image| image.is_some())
+}
+
+/// Whether a folder is a dated tree of a device, and not a volume with one file of that name. Its manifest lies beside
+/// it, where a pod that restores does not see it: so this goes by its form.
+pub(crate) fn is_tree(folder: &Path) -> bool {
+    let private = |path: &Path, mode| fs::symlink_metadata(path).is_ok_and(|meta| meta.mode() & 0o7777 == mode);
+    is_alone(folder) && private(folder, 0o700) && private(&path(folder), 0o600)
 }

@@ -89,6 +89,7 @@ impl Source {
         let mut target = OsString::from("--target=");
         target.push(into);
         let mut args = vec!["restore".into(), target, "--sparse".into()];
+        args.extend(self.restic.no_lock());
         args.extend(LEFT_OUT.iter().map(|attribute| format!("--exclude-xattr={attribute}").into()));
         if let Some(choice) = choice {
             args.extend(self.include(choice, patterns).map_err(|error| TASK.io("naming the sample", &error))?);

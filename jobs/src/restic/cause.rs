@@ -24,10 +24,14 @@ pub(crate) enum Cause {
     Region,
     /// The endpoint cannot be trusted.
     Certificate,
+    /// It is not the host that is known.
+    Host,
     /// It does not answer.
     Unreachable,
     /// There is no room.
     Full,
+    /// The disk itself fails.
+    Broken,
     /// The file of authorities is none.
     Authority,
     /// restic does not understand the address.
@@ -40,11 +44,12 @@ pub(crate) enum Cause {
 
 /// Words of restic's and of its backends', in lower case. The first row that fits counts: the more special
 /// ones stand above.
-const WORDS: [(Cause, &[&str]); 12] = [
+const WORDS: [(Cause, &[&str]); 14] = [
     (
         Cause::Certificate,
         &["x509: ", "tls: failed to verify certificate", "tls: bad certificate", "remote error: tls: "],
     ),
+    (Cause::Host, &["host key verification failed", "host key is known for ", "has changed and you have requested"]),
     (Cause::Authority, &["cannot parse root certificate", "unable to read root certificate"]),
     (
         Cause::Full,
@@ -59,6 +64,7 @@ const WORDS: [(Cause, &[&str]); 12] = [
             "(507)",
         ],
     ),
+    (Cause::Broken, &["read-only file system", "input/output error", "structure needs cleaning"]),
     (
         Cause::Bucket,
         &[
@@ -172,9 +178,14 @@ impl Cause {
     }
 
     /// The reason, and whether another try may help.
-    fn failure(self, at: &At<'_>, said: &str) -> Failure {
+    fn failure(self, at: &At<'_>, said: &str, failed: Reason) -> Failure {
         let At { repository, secret } = at;
         let said = clip(&shown(said), PIECE);
+        if repository.starts_with('/')
+            && let Some(failure) = self.of_a_disk(&said, failed)
+        {
+            return failure;
+        }
         let (reason, text) = match self {
             Self::Credentials => {
                 (Reason::CredentialsRefused, format!("{repository} refuses the keys of the Secret {secret}: {said}"))
@@ -188,9 +199,14 @@ impl Cause {
             Self::Certificate => {
                 (Reason::CertificateRefused, format!("the certificate of {repository} is not trusted: {said}"))
             }
+            Self::Host => (
+                Reason::HostKeyRefused,
+                format!("{repository} has no host key of `known_hosts` in the Secret {secret}: {said}"),
+            ),
             Self::Authority => (Reason::CertificateRefused, format!("`ca` has no certificate: {said}")),
             Self::Unreachable => (Reason::DestinationUnreachable, format!("{repository} does not answer: {said}")),
             Self::Full => (Reason::DestinationFull, format!("no room is left at {repository}: {said}")),
+            Self::Broken => (failed, format!("the disk of {repository} cannot be used: {said}")),
             Self::Address => (Reason::NotARepository, format!("{repository} is no address that restic knows: {said}")),
             Self::Stranger => {
                 (Reason::NotARepository, format!("what lies at {repository} is no repository that can be used: {said}"))
@@ -198,7 +214,21 @@ impl Cause {
             Self::Damage => (Reason::RepositoryDamaged, format!("{repository} is damaged: {said}")),
         };
         let problem = Problem::new(reason, text);
-        if self.passes() { Failure::again(problem) } else { Failure::last(problem) }
+        if self.passes() || self == Self::Broken { Failure::again(problem) } else { Failure::last(problem) }
+    }
+
+    /// The same where the repository lies on a disk: no endpoint and no key is at fault.
+    fn of_a_disk(self, said: &str, failed: Reason) -> Option<Failure> {
+        Some(match self {
+            Self::Full => Failure::last(Problem::new(Reason::DiskFull, format!("no room is left on the disk: {said}"))),
+            Self::Broken | Self::Unreachable => {
+                Failure::again(Problem::new(failed, format!("the disk went away, is read-only or fails: {said}")))
+            }
+            Self::Credentials => {
+                Failure::last(Problem::new(failed, format!("the disk refuses it, also to root: {said}")))
+            }
+            _ => return None,
+        })
     }
 }
 
@@ -219,7 +249,7 @@ impl At<'_> {
         let at = At { repository, secret };
         let last = |reason, text| Failure::last(Problem::new(reason, text));
         match (code, Cause::of(said)) {
-            (Some(10), Some(cause @ Cause::Bucket)) => cause.failure(&at, said),
+            (Some(10), Some(cause @ Cause::Bucket)) => cause.failure(&at, said, failed),
             (Some(10), _) => last(Reason::RepositoryMissing, format!("there is no repository at {repository}")),
             (Some(11), _) => {
                 let how = said.split_once("already locked ").map_or(said, |(_, how)| how);
@@ -231,7 +261,7 @@ impl At<'_> {
                 let text = format!("RESTIC_PASSWORD of the Secret {secret} is not the password of {repository}");
                 last(Reason::WrongPassword, text)
             }
-            (_, Some(cause)) => cause.failure(&at, said),
+            (_, Some(cause)) => cause.failure(&at, said, failed),
             (None, None) => Failure::again(Problem::new(failed, "restic was killed; its memory limit may be too low")),
             (Some(code), None) => {
                 let said = if said.is_empty() { "it said nothing" } else { said };
@@ -361,12 +391,43 @@ mod tests {
                 Reason::NotARepository,
                 Exit::Final,
             ),
+            (
+                "Host key for [h]:22 has changed and you have requested strict checking.; Host key verification failed.",
+                Reason::HostKeyRefused,
+                Exit::Final,
+            ),
+            (
+                "Load key \"k\": error in libcrypto; u@h: Permission denied (publickey).",
+                Reason::CredentialsRefused,
+                Exit::Final,
+            ),
+            ("ssh: connect to host h port 22: Connection refused", Reason::DestinationUnreachable, Exit::Again),
             ("Fatal: something new", Reason::CopyFailed, Exit::Again),
         ] {
             let (found, ended, text) = of(1, said);
             assert_eq!((found, ended), (reason, exit), "{said}");
             assert!(!text.contains("word@"), "{text}");
         }
+    }
+
+    /// F51. An endpoint's reasons would send people to look for keys and proxies.
+    #[test]
+    fn what_a_disk_refuses_is_told_of_the_disk() {
+        let at = At { repository: "/repository", secret: "shop/backup-restic" };
+        for (said, reason, exit) in [
+            ("write /repository/data/38/38e8-tmp-3171: no space left on device", Reason::DiskFull, Exit::Final),
+            ("write /repository/data/38/38e8-tmp-3171: disk quota exceeded", Reason::DiskFull, Exit::Final),
+            ("open /repository/locks/0c86-tmp-1: read-only file system", Reason::RestoreFailed, Exit::Again),
+            ("read /repository/data/38/38e8: input/output error", Reason::RestoreFailed, Exit::Again),
+            ("stat /repository/config: stale file handle", Reason::RestoreFailed, Exit::Again),
+            ("open /repository/locks/0c86-tmp-1: permission denied", Reason::RestoreFailed, Exit::Final),
+        ] {
+            let Failure { problem, exit: ended } = at.failure(Some(1), said, Reason::RestoreFailed);
+            assert_eq!((problem.reason, ended), (reason, exit), "{said}");
+            assert!(problem.message.contains("the disk") && !problem.message.contains("Secret"), "{problem}");
+        }
+        let broken = of(1, "open /mnt/x/locks/a: read-only file system");
+        assert_eq!((broken.0, broken.1), (Reason::CopyFailed, Exit::Again));
     }
 
     #[test]

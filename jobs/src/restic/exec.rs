@@ -5,18 +5,20 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use model::Timestamp;
 use model::reason::{Problem, Reason};
+use rustix::fs::StatVfsMountFlags;
 
 use super::args::Common;
 use super::cause::At;
 use super::heard::{Error, Heard};
 use super::secret::{Secret, leads_astray};
+use super::ssh::Ssh;
 use crate::child::{self, Ear};
 use crate::outcome::Failure;
 
@@ -40,6 +42,7 @@ pub(crate) struct Restic {
     secret: Secret,
     environment: Vec<(OsString, OsString)>,
     options: Vec<OsString>,
+    ssh: Option<Arc<Ssh>>,
     /// What it reads on standard input, from the beginning in each call.
     input: Option<PathBuf>,
     patience: Duration,
@@ -81,6 +84,7 @@ impl Restic {
         let secret = Secret::read(&args.secret, &args.secret_name)?;
         let repository = secret.address(&args.repository)?;
         secret.check_password()?;
+        let ssh = Ssh::open(&repository, &secret)?.map(Arc::new);
         let mut environment: Vec<(OsString, OsString)> = vec![("PATH".into(), child::path())];
         environment.extend(std::env::var_os("TMPDIR").map(|dir| ("TMPDIR".into(), dir)));
         environment.extend(secret.environment().map(|(key, value)| (key.into(), value.into())));
@@ -92,7 +96,8 @@ impl Restic {
         // Each promoter is another device: restic would write every folder anew, and nothing would ever be unchanged.
         environment.push(("RESTIC_FEATURES".into(), "device-id-for-hardlinks=true".into()));
         Ok(Self {
-            options: options(args),
+            options: options(args, ssh.as_deref()),
+            ssh,
             input: None,
             repository,
             secret,
@@ -119,6 +124,16 @@ impl Restic {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// The moment before a call, and how much ssh has said until then.
+    fn begin(&self) -> (Timestamp, u64) {
+        (Timestamp::now(), self.ssh.as_ref().map_or(0, |ssh| ssh.mark()))
+    }
+
+    fn end(&self, (started, mark): (Timestamp, u64), status: ExitStatus, mut heard: Heard) -> Ended {
+        heard.helper(self.ssh.as_ref().filter(|_| !status.success()).and_then(|ssh| ssh.said(mark)));
+        Ended { code: status.code(), heard, started, waited: false }
+    }
+
     /// Runs restic to its end. It is ended early when we are.
     pub(crate) fn run(&self, args: &[OsString], listener: &mut impl Listener) -> Result<Ended, Failure> {
         self.run_unless(args, listener, &|| self.stopped())
@@ -131,13 +146,13 @@ impl Restic {
         listener: &mut impl Listener,
         stop: &dyn Fn() -> bool,
     ) -> Result<Ended, Failure> {
-        let started = Timestamp::now();
+        let begun = self.begin();
         let mut ear = Words { heard: Heard::new(self.patience), listener, stop };
         let status = self
             .command(args)
             .and_then(|mut command| child::run(&mut command, GRACE, &mut ear))
             .map_err(|error| self.no_start(&error))?;
-        Ok(Ended { code: status.code(), heard: ear.heard, started, waited: false })
+        Ok(self.end(begun, status, ear.heard))
     }
 
     /// Runs restic and makes something of its standard output as a whole.
@@ -147,13 +162,13 @@ impl Restic {
         stop: &dyn Fn() -> bool,
         read: impl FnOnce(ChildStdout) -> T + Send + 'static,
     ) -> Result<(Ended, Option<T>), Failure> {
-        let started = Timestamp::now();
+        let begun = self.begin();
         let mut ear = Words { heard: Heard::new(self.patience), listener: &mut |_: &str| {}, stop };
         let (status, read) = self
             .command(args)
             .and_then(|mut command| child::run_reading(&mut command, (GRACE, READ), &mut ear, read))
             .map_err(|error| self.no_start(&error))?;
-        Ok((Ended { code: status.code(), heard: ear.heard, started, waited: false }, read))
+        Ok((self.end(begun, status, ear.heard), read))
     }
 
     /// The same for a long stream, of which `read` counts in `passed` what has come.
@@ -164,13 +179,13 @@ impl Restic {
         passed: &AtomicU64,
         read: impl FnOnce(ChildStdout) -> T + Send + 'static,
     ) -> Result<(Ended, Option<T>), Failure> {
-        let started = Timestamp::now();
+        let begun = self.begin();
         let mut ear = Flow { heard: Heard::new(self.patience), stop, passed, seen: 0 };
         let (status, read) = self
             .command(args)
             .and_then(|mut command| child::run_reading(&mut command, (GRACE, POURED), &mut ear, read))
             .map_err(|error| self.no_start(&error))?;
-        Ok((Ended { code: status.code(), heard: ear.heard, started, waited: false }, read))
+        Ok((self.end(begun, status, ear.heard), read))
     }
 
     /// Runs a command that locks the repository. While it is locked, stale locks are looked for and removed: restic
@@ -237,6 +252,14 @@ impl Restic {
         path.starts_with('/').then(|| path.as_ref())
     }
 
+    /// What a command that only reads says where nobody can lock: on a disk that this pod has read-only. Until it has
+    /// ended, nothing is started that writes to the disk.
+    pub(crate) fn no_lock(&self) -> Option<OsString> {
+        let read_only =
+            |folder| rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY));
+        self.folder().is_some_and(read_only).then(|| "--no-lock".into())
+    }
+
     /// The same restic without some variables; `None` if it has none of them.
     pub(crate) fn without(&self, variables: &[&str]) -> Option<Self> {
         let is = |name: &OsString| variables.iter().any(|variable| name == variable);
@@ -272,7 +295,7 @@ impl Restic {
 }
 
 /// The options that every call has.
-fn options(args: &Common) -> Vec<OsString> {
+fn options(args: &Common, ssh: Option<&Ssh>) -> Vec<OsString> {
     let mut options: Vec<OsString> = vec!["--json".into()];
     match &args.cache {
         Some(folder) => options.extend(["--cache-dir".into(), folder.into()]),
@@ -280,6 +303,9 @@ fn options(args: &Common) -> Vec<OsString> {
     }
     if let Some(ca) = args.ca.as_ref().filter(|ca| ca.exists()) {
         options.extend(["--cacert".into(), ca.into()]);
+    }
+    if let Some(ssh) = ssh {
+        options.extend(["-o".into(), ssh.option().into()]);
     }
     for (option, limit) in [("--limit-upload", args.limit_upload), ("--limit-download", args.limit_download)] {
         options.extend(limit.map(|kib| format!("{option}={kib}").into()));

@@ -37,6 +37,8 @@ pub(crate) struct Heard {
     trouble: Option<Trouble>,
     /// The line that made us give up.
     given_up: Option<String>,
+    /// Why a program that restic runs did not work.
+    helper: Option<String>,
     /// restic's own last words.
     exit: Option<String>,
     /// The first line of no known form.
@@ -74,7 +76,16 @@ struct Inner {
 impl Heard {
     /// Nothing yet. `patience`: how long an endpoint may fail to answer.
     pub(crate) fn new(patience: Duration) -> Self {
-        Self { patience, contact: false, trouble: None, given_up: None, exit: None, plain: None, lines: 0 }
+        Self {
+            patience,
+            contact: false,
+            trouble: None,
+            given_up: None,
+            helper: None,
+            exit: None,
+            plain: None,
+            lines: 0,
+        }
     }
 
     /// The repository was reached.
@@ -146,10 +157,18 @@ impl Heard {
         self.given_up.is_some()
     }
 
+    /// A program that restic runs, such as ssh, said this itself.
+    pub(crate) fn helper(&mut self, words: Option<String>) {
+        if let Some(words) = &words {
+            self.log(words);
+        }
+        self.helper = words;
+    }
+
     /// What ended restic, in its own words.
     pub(crate) fn last_words(&self) -> String {
         // Where we gave up, restic's own end is only that it was told to.
-        let words = [&self.given_up, &self.exit, &self.plain];
+        let words = [&self.given_up, &self.helper, &self.exit, &self.plain];
         words.into_iter().flatten().next().cloned().unwrap_or_default()
     }
 

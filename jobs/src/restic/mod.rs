@@ -24,6 +24,7 @@ mod report;
 pub(crate) mod restore;
 mod secret;
 pub(crate) mod snapshots;
+mod ssh;
 pub(crate) mod troubles;
 mod verify;
 

@@ -19,7 +19,7 @@ use super::args::Common;
 use super::exec::Restic;
 use super::maintain::ended;
 use super::point;
-use super::snapshots::{self, Snapshot};
+use super::snapshots::{self, INCOMPLETE, Snapshot};
 use crate::outcome::{Failure, Outcome, now};
 use crate::process::stop_flag;
 
@@ -76,7 +76,8 @@ fn prune(args: &Args, result: &mut MaintainResult) -> Result<(), Failure> {
     let zone: Zone = args.time_zone.parse().map_err(|e| invalid(format!("nothing is pruned: {e}")))?;
 
     let restic = Restic::open(&args.common, Reason::CopyFailed, stop_flag())?;
-    let ours = ours(args, &snapshots::list(&restic, &|| restic.stopped())?);
+    let all = snapshots::list(&restic, &|| restic.stopped())?;
+    let ours = ours(args, &all);
     result.kept = kept(&ours, &[]);
     let rules = Rules {
         retention: &retention,
@@ -90,6 +91,7 @@ fn prune(args: &Args, result: &mut MaintainResult) -> Result<(), Failure> {
     forget(&restic, &plan)?;
     result.pruned = plan.iter().filter(|d| d.verdict.deletes()).map(|d| d.run.clone()).collect();
     result.kept = kept(&ours, &result.pruned);
+    mark(&restic, &unmarked(args, &all, &plan))?;
     let removed = remove_data(&restic);
     // A copy may have ended while its lock was waited for. And a snapshot that somebody has tagged meanwhile has
     // another id: it stays.
@@ -122,6 +124,26 @@ fn ours(args: &Args, all: &[Snapshot]) -> Vec<forget::Snapshot> {
         tracing::info!("{} snapshots are not ours, and stay", all.len() - ours.len());
     }
     ours
+}
+
+/// What a try left that was killed before it could say that entries are missing: once nobody knows its record any more,
+/// it would look good.
+fn unmarked<'a>(args: &Args, all: &'a [Snapshot], plan: &[Decision]) -> Vec<&'a str> {
+    let poor = |s: &&Snapshot| s.ours(&args.common).is_some_and(|run| args.incomplete.contains(&run));
+    let stays = |s: &&Snapshot| !plan.iter().any(|d| d.forget.contains(&s.id));
+    let unmarked = all.iter().filter(poor).filter(stays).filter(|s| !s.is_incomplete());
+    unmarked.map(|s| s.id.as_str()).collect()
+}
+
+fn mark(restic: &Restic, ids: &[&str]) -> Result<(), Failure> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(snapshots = ids.join(" "), "marked: the run's record says that it is not complete");
+    let words: Vec<OsString> =
+        ["tag", "--add", INCOMPLETE].into_iter().chain(ids.iter().copied()).map(Into::into).collect();
+    let ended = restic.run_locking(&words, &mut |_: &str| {})?;
+    if ended.code == Some(0) { Ok(()) } else { Err(restic.failure(&ended)) }
 }
 
 fn kept(ours: &[forget::Snapshot], gone: &[Run]) -> Vec<Run> {

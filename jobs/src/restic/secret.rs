@@ -16,6 +16,10 @@ const PASSWORD: &str = "RESTIC_PASSWORD";
 const RESTIC_KEYS: [&str; 3] = [PASSWORD, "RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD"];
 /// Variables that lead programs astray and are nobody's credentials.
 const NEVER: [&str; 5] = ["PATH", "HOME", "TMPDIR", "GODEBUG", "SSL_CERT_FILE"];
+/// The key of a user on an SFTP server, as in Secrets of the type `kubernetes.io/ssh-auth`.
+pub(super) const KEY: &str = "ssh-privatekey";
+/// The key with the server's own public keys, as `ssh-keyscan` prints them.
+pub(super) const HOSTS: &str = "known_hosts";
 /// The fewest characters of a new repository's password.
 const SHORTEST: usize = 12;
 /// Passwords of that length that everybody tries.
@@ -44,6 +48,8 @@ pub(crate) struct Secret {
     /// Its namespace and name, for words.
     name: String,
     keys: BTreeMap<String, String>,
+    /// Those that are files and no variables: [`KEY`] and [`HOSTS`].
+    files: BTreeMap<String, String>,
 }
 
 impl Secret {
@@ -52,14 +58,16 @@ impl Secret {
         let unreadable = |error: io::Error| {
             Failure::again(Problem::new(Reason::SecretIncomplete, format!("the Secret {name} cannot be read: {error}")))
         };
-        let mut keys = BTreeMap::new();
+        let (mut keys, mut files) = (BTreeMap::new(), BTreeMap::new());
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             entries => Some(entries.map_err(unreadable)?),
         };
         for entry in entries.into_iter().flatten() {
             let entry = entry.map_err(unreadable)?;
-            let Some(key) = entry.file_name().to_str().filter(|key| is_variable(key)).map(str::to_owned) else {
+            let is_file = |key: &str| [KEY, HOSTS].contains(&key);
+            let fits = |key: &&str| is_variable(key) || is_file(key);
+            let Some(key) = entry.file_name().to_str().filter(fits).map(str::to_owned) else {
                 continue;
             };
             // The kubelet's own folders and links begin with two dots; what else is no file is none of its keys.
@@ -73,10 +81,14 @@ impl Secret {
                     format!("the key {key} of the Secret {name} is not text"),
                 )));
             };
+            if is_file(&key) {
+                files.insert(key, text);
+                continue;
+            }
             // `echo secret | base64` is how many are made.
             keys.insert(key, text.trim_end_matches(['\n', '\r']).to_owned());
         }
-        Ok(Self { name: name.to_owned(), keys })
+        Ok(Self { name: name.to_owned(), keys, files })
     }
 
     /// Its namespace and name.
@@ -84,11 +96,20 @@ impl Secret {
         &self.name
     }
 
+    /// A key that is a file.
+    pub(super) fn file(&self, key: &str) -> Result<&str, Failure> {
+        self.value(&self.files, key)
+    }
+
     fn get(&self, key: &str) -> Result<&str, Failure> {
-        let value = self.keys.get(key).map(String::as_str).filter(|value| !value.trim().is_empty());
+        self.value(&self.keys, key)
+    }
+
+    fn value<'a>(&self, keys: &'a BTreeMap<String, String>, key: &str) -> Result<&'a str, Failure> {
+        let value = keys.get(key).map(String::as_str).filter(|value| !value.trim().is_empty());
         value.ok_or_else(|| {
             let name = &self.name;
-            let text = if self.keys.is_empty() {
+            let text = if self.keys.is_empty() && self.files.is_empty() {
                 format!("the Secret {name} is not there, or empty: it must have the key {key}")
             } else {
                 format!("the Secret {name} has no key {key}")
@@ -153,19 +174,25 @@ pub(super) fn leads_astray(key: &str) -> bool {
     ours || key.starts_with("LD_") || NEVER.contains(&key)
 }
 
-/// `s3:https://host//bucket/` is no bucket to restic: the slash that somebody's address ends in, and ours.
+/// `s3:https://host//bucket/` is no bucket to restic: the slash that somebody's address ends in, and ours. But
+/// `sftp://host//srv` is another folder than `sftp://host/srv`, which is below the user's own.
 fn without_double_slashes(address: &str) -> String {
     let (scheme, path) = match address.find("://") {
         Some(at) => address.split_at(at + 3),
         None => ("", address),
     };
-    let mut text = scheme.to_owned();
+    let (host, path) = path.split_at(path.find('/').unwrap_or(path.len()));
+    let mut text = format!("{scheme}{host}");
+    if scheme == "sftp://" && path.starts_with("//") {
+        text.push_str("//");
+    }
+    let shortest = text.len().max(scheme.len() + 1);
     for c in path.chars() {
         if c != '/' || !text.ends_with('/') {
             text.push(c);
         }
     }
-    while text.len() > scheme.len() + 1 && text.ends_with('/') {
+    while text.len() > shortest && text.ends_with('/') {
         text.pop();
     }
     text
@@ -177,7 +204,7 @@ mod tests {
 
     fn secret(keys: &[(&str, &str)]) -> Secret {
         let keys = keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Secret { name: "shop/backup-s3".to_owned(), keys }
+        Secret { name: "shop/backup-s3".to_owned(), keys, files: BTreeMap::new() }
     }
 
     #[test]
@@ -190,6 +217,8 @@ mod tests {
             ("rest:http://user:word@host:8000/", "rest:http://user:word@host:8000/shop/data/u"),
             ("/mnt/backups/", "/mnt/backups/shop/data/u"),
             ("sftp:user@host:/srv", "sftp:user@host:/srv/shop/data/u"),
+            ("sftp://user@host:22//srv//backup/", "sftp://user@host:22//srv/backup/shop/data/u"),
+            ("sftp://user@host/backup", "sftp://user@host/backup/shop/data/u"),
         ] {
             let secret = secret(&[("RESTIC_REPOSITORY", repository)]);
             assert_eq!(secret.address("{RESTIC_REPOSITORY}/shop/data/u").unwrap(), wanted);
@@ -237,10 +266,14 @@ mod tests {
     fn the_files_of_a_mounted_secret_are_its_keys() {
         let folder = std::env::temp_dir().join(format!("secret-{}", std::process::id()));
         fs::create_dir_all(folder.join("..data")).unwrap();
-        for (key, value) in [("RESTIC_PASSWORD", "word\n"), ("not-a-variable", "x")] {
+        let files = [("RESTIC_PASSWORD", "word\n"), ("not-a-variable", "x"), (KEY, "key\n"), (HOSTS, "host\n")];
+        for (key, value) in files {
             fs::write(folder.join(key), value).unwrap();
         }
         let secret = Secret::read(&folder, "shop/s").unwrap();
+        // `known_hosts` could be the name of a variable.
+        assert_eq!(secret.environment().map(|(key, _)| key).collect::<Vec<_>>(), ["RESTIC_PASSWORD"]);
+        assert_eq!((secret.file(KEY).unwrap(), secret.file(HOSTS).unwrap()), ("key\n", "host\n"));
         assert_eq!(secret.keys.into_iter().collect::<Vec<_>>(), [("RESTIC_PASSWORD".to_owned(), "word".to_owned())]);
         fs::remove_dir_all(&folder).unwrap();
         assert!(Secret::read(&folder, "shop/s").unwrap().keys.is_empty());

@@ -52,7 +52,8 @@ impl Modes {
             }
             Self { point: true, target: false, .. } => {
                 "the restore point is a raw block volume, and the volume that is to be written has a file system: \
-                 restore into a PVC with volumeMode Block"
+                 restore into a PVC with volumeMode Block. (Where device.img is a file of a volume with files, name it \
+                 as a PATH)"
             }
             Self { point: false, target: true, .. } => {
                 "the restore point has files, and the volume that is to be written is a raw block device: restore \
@@ -66,11 +67,8 @@ impl Modes {
 /// Looks at both sides of a restore from a promoter or a disk.
 pub(super) fn modes(args: &Args) -> Modes {
     let (target, paths) = (is_device(&args.source), args.how.scope().is_some());
-    // A file that is called so is an image for a device. For a file system it is one if nothing else is there, and
-    // whoever knows better names it.
-    let holds = |tree: &Path| {
-        if target { image::open(tree).is_ok_and(|image| image.is_some()) } else { !paths && image::is_tree(tree) }
-    };
+    // A volume with files may have one that is called so: whoever means it as a file names it as a PATH.
+    let holds = |tree: &Path| if target { image::is_alone(tree) } else { !paths && image::is_tree(tree) };
     let point = is_device(&args.destination) || holds(&args.destination);
     Modes { point, target, paths }
 }

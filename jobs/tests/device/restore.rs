@@ -153,8 +153,13 @@ fn devices_and_files_are_never_restored_into_one_another() {
     }
     assert!(target.content() == before);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    // Whoever names the image means the file.
+    whole(&restore(&place, &place.disk(RUNS[0]), &folder).arg("device.img").run());
+    assert!(fs::read(folder.join("device.img")).unwrap() == disk.content());
     // A volume with files may have one of that name.
     fs::write(files.join("device.img"), "a file").unwrap();
+    refused(&restore(&place, &files, &target.path).run(), "VolumeModeDiffers");
+    assert!(target.content() == before);
     whole(&restore(&place, &files, &folder).run());
     assert_eq!(fs::read(folder.join("device.img")).unwrap(), b"a file");
 }

@@ -143,15 +143,16 @@ fn a_device_that_cannot_be_read_is_never_good_and_the_next_try_goes_on() {
 #[test]
 fn a_copy_that_is_killed_is_never_good_and_is_gone_on_with() {
     let place = Place::new("device-killed");
-    let Some(disk) = Disk::new(&place, "volume", 1024 * MIB) else { return };
+    let Some(disk) = Disk::new(&place, "volume", 256 * MIB) else { return };
     disk.write(0, &noise(3, 2_000_000));
-    disk.write(1000 * MIB, &noise(4, 2_000_000));
+    disk.write(250 * MIB, &noise(4, 2_000_000));
     copy(&place, &disk, RUNS[0]).run().complete();
     disk.write(0, &noise(5, 2_000_000));
     let kill = |run: &str| {
         // It tells every step, and nobody reads: so it stands still before its end.
         let mut child = copy(&place, &disk, run).arg("--progress-seconds=0").command();
         let mut child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        rustix::pipe::fcntl_setpipe_size(child.stderr.as_ref().unwrap(), 4096).unwrap();
         let images = || {
             let partial = place.names().into_iter().find(|name| name.starts_with(&format!(".partial-{run}")));
             partial.map(|name| place.disk(&name).join("device.img")).filter(|path| path.exists())

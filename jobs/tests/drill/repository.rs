@@ -39,6 +39,13 @@ impl Repository {
         ])
     }
 
+    /// As a pod that only reads has it, on a disk. Until the place goes.
+    pub(crate) fn read_only(&self, place: &mut Place) {
+        place.mount(&["-o", "bind,ro", self.folder.to_str().unwrap()], &self.folder);
+        let locks = self.folder.join("locks/x");
+        assert!(fs::write(&locks, "").is_err(), "{} can be written", locks.display());
+    }
+
     /// Copies a volume, and gives the snapshot's id.
     pub(crate) fn copy(&self, place: &Place, run: &str, more: &[&str]) -> String {
         let source = format!("--source={}", place.source().display());

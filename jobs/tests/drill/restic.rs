@@ -150,3 +150,15 @@ fn without_an_address_the_command_line_is_wrong() {
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.output.contains("--repository"), "{ended:?}");
 }
+
+/// A drill has the disk of a repository read-only, and a lock cannot be made there.
+#[test]
+fn a_repository_on_a_disk_that_is_mounted_read_only_is_proven() {
+    if !root("a repository on a read-only mount is proven") {
+        return;
+    }
+    let (mut scene, repository) = copied("read-only");
+    repository.read_only(&mut scene.place);
+    let result = drill(&scene, &repository, "all").run().proven();
+    assert_eq!((result.files, result.whole), (44, true), "{result:?}");
+}

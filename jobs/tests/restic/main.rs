@@ -13,6 +13,7 @@ mod compare;
 mod place;
 
 mod copy;
+mod disk;
 mod interrupted;
 mod killed_prune;
 mod locks;
@@ -21,5 +22,6 @@ mod refused;
 mod s3;
 mod scene;
 mod server;
+mod sftp;
 mod unchanged;
 mod wire;

@@ -80,8 +80,8 @@ fn a_full_disk_is_told_and_the_copies_on_it_stay() {
     scene.write_noise("first", 1 << 20);
     let first = scene.copy(RUNS[0]).run().complete();
     scene.write_noise("second", 8 << 20);
-    let message = scene.copy(RUNS[1]).run().failed(3, "DestinationFull");
-    assert!(message.starts_with("no room is left at "), "{message}");
+    let message = scene.copy(RUNS[1]).run().failed(3, "DiskFull");
+    assert!(message.starts_with("no room is left on the disk: "), "{message}");
     scene.holds(&RUNS[..1]);
     assert!(fs::read_dir(scene.inside("locks")).unwrap().next().is_none(), "no lock is left");
     fs::remove_file(scene.source().join("second")).unwrap();

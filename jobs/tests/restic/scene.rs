@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use model::maintain::{MaintainResult, TaskState};
+use model::record::Holders;
 use serde_json::Value;
 
 use crate::compare::{list, same};
@@ -134,6 +135,17 @@ impl Scene {
     /// A check of a part.
     pub(crate) fn verify(&self, part: &str) -> Job {
         self.verb("verify").arg(&format!("--subset={part}"))
+    }
+
+    /// A restore of a run into a folder, without a question.
+    pub(crate) fn restore(&self, run: &str, target: &Path) -> Job {
+        let holders = self.place.path.join("holders");
+        let nobody = Holders { at: model::Timestamp::now(), pods: Vec::new() };
+        fs::write(&holders, serde_json::to_string(&nobody).unwrap()).unwrap();
+        let paths = [("target", target), ("holders", &holders), ("status", &self.place.path.join("status"))];
+        let job = self.verb("restore").args(&["--allow-unmounted", "--holders-wait=1s", "--yes"]);
+        let job = paths.iter().fold(job, |job, (option, path)| job.arg(&format!("--{option}={}", path.display())));
+        job.arg(&format!("--run={run}"))
     }
 
     /// Stock restic, as a person runs it.

@@ -215,3 +215,15 @@ fn a_snapshot_that_was_held_since_is_found_by_the_id_that_its_copy_told() {
     vault.bare(&["--yes", &format!("--snapshot={id}")]).run().whole();
     same(&vault.list_original(), &vault.list_volume());
 }
+
+/// A pod that restores has the disk of a repository read-only, and a lock cannot be made there.
+#[test]
+fn a_repository_on_a_disk_that_is_mounted_read_only_comes_back() {
+    if !root("a repository on a read-only mount is restored") {
+        return;
+    }
+    let mut vault = Vault::copied("read-only");
+    vault.repository.read_only(&mut vault.scene.place);
+    vault.restore(&[]).run().whole();
+    same(&vault.list_original(), &vault.list_volume());
+}

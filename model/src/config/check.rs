@@ -310,10 +310,6 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
         }
         if let Some(drill) = &destination.drill {
             restic::drill(&path.key("drill"), drill, faults);
-            if destination.is_central() {
-                let fault = "copies with runIn: controller are not drilled yet; leave it out";
-                faults.push((path.key("drill"), fault.to_owned()));
-            }
         }
         if let Some(retention) = &destination.retention {
             reach(&path.key("retention"), retention, interval, &config.bounds, faults);

@@ -607,7 +607,6 @@ fn a_restic_destination_that_makes_no_sense_is_told() {
         (&restic("  secret: a\n  cache: ten\n"), "\"ten\" is not a quantity"),
         (&restic("  secret: a\n  prune: {schedule: sometimes}\n"), "destinations[0].prune.schedule"),
         (&restic("  secret: a\n  drill: {sample: 0}\n"), "0 files prove nothing"),
-        (&restic("  secret: a\n  runIn: controller\n  drill: {sample: all}\n"), "are not drilled yet"),
         (&restic("  secret: a\n  runIn: tenant\n"), "unknown variant `tenant`, expected `source` or `controller`"),
     ]);
 }

@@ -1,22 +1,27 @@
-//! Central copies: the snapshot is reached once more from the controller's namespace, and copied there.
+//! Central copies and drills: the snapshot is reached once more from the controller's namespace, and read there.
 //!
 //! A second content over the same snapshot, a VolumeSnapshot that names it, a PVC from that, the Job; and taken away
 //! in the reverse order. Each step follows from what is there, so whoever comes after a crash goes on.
+//!
+//! A copy and a drill of one run share none of it: each one's objects go when its own end is recorded, so neither has
+//! to know who else might need them. To share would save nothing: a repository admits one of them at a time.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{Request, RunView, is_for, online, runs, slot};
-use super::{Action, Copy, Plan};
+use super::{Action, Plan, maintain};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::config::{Deadlines, Destination};
 use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Journal, Ours, Snapshot, VolumeMode};
-use crate::names::{self, Component, SourceId};
+use crate::maintain::Task;
+use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
+use crate::select::Protection;
 use crate::world::World;
 
-/// What a central copy is made from, in the order in which it is made.
+/// What a central copy or drill is made from, in the order in which it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// The second VolumeSnapshotContent.
@@ -34,6 +39,14 @@ pub struct Central {
     pub part: Part,
     /// The name that all parts have.
     pub name: String,
+    /// The source.
+    pub source: SourceId,
+    /// The run that is copied; of a drill the minute for which it is due.
+    pub run: Run,
+    /// The destination's name.
+    pub destination: String,
+    /// The task that it is made for; `None`: a copy.
+    pub task: Option<Task>,
     /// The source's VolumeSnapshot.
     pub snapshot: Identity,
     /// The content that it is bound to.
@@ -54,7 +67,7 @@ pub struct Central {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// What of a central copy is there.
+/// What of a central copy or drill is there.
 #[derive(Debug, Clone, Copy, Default)]
 struct Parts<'a> {
     content: Option<&'a Content>,
@@ -103,20 +116,27 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// What comes next on the way to a copy.
+/// What comes next on the way to a Job.
 #[derive(Debug, PartialEq)]
-enum Step {
-    Make(Part),
+pub(super) enum Step<P> {
+    /// A part is made.
+    Make(P),
     /// Look again at the time.
     Wait(Problem, Timestamp),
-    Copy,
+    /// All is there, and a pod gets this of it.
+    Job(VolumeMode),
 }
 
-/// The next step; an error ends the copy.
-fn next(parts: &Parts<'_>, waits_for_consumer: bool, deadlines: &Deadlines, now: Timestamp) -> Result<Step, Problem> {
+/// The next step; an error ends the copy or drill.
+fn next(
+    parts: &Parts<'_>,
+    waits_for_consumer: bool,
+    deadlines: &Deadlines,
+    now: Timestamp,
+) -> Result<Step<Part>, Problem> {
     let lost = |what: &str| Err(Problem::new(Reason::PromoterLost, what.to_owned()));
     if parts.terminating() {
-        return lost("somebody deletes what the central copy is made from");
+        return lost("somebody deletes what is made for it in the controller's namespace");
     }
     if parts.content.is_none() {
         return Ok(Step::Make(Part::Content));
@@ -136,9 +156,9 @@ fn next(parts: &Parts<'_>, waits_for_consumer: bool, deadlines: &Deadlines, now:
     }
     let Some(promoter) = parts.promoter else { return Ok(Step::Make(Part::Promoter)) };
     match promoter.phase {
-        ClaimPhase::Lost => lost("the central promoter lost its volume before it was copied"),
-        ClaimPhase::Bound => Ok(Step::Copy),
-        ClaimPhase::Pending if waits_for_consumer => Ok(Step::Copy),
+        ClaimPhase::Lost => lost("the central promoter lost its volume before it was read"),
+        ClaimPhase::Bound => Ok(Step::Job(promoter.mode)),
+        ClaimPhase::Pending if waits_for_consumer => Ok(Step::Job(promoter.mode)),
         ClaimPhase::Pending => {
             let until = deadlines.promoter_bound.after(promoter.created);
             let name = &promoter.id.name;
@@ -162,19 +182,82 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(request: &Request<'_>) -> Result<Self, Problem> {
-        if let Some(protection) = request.protection {
+    fn of(wanted: &Wanted<'_>) -> Result<Self, Problem> {
+        if let Some(protection) = wanted.protection {
             let promoter = &protection.promoter;
             let (class, annotations) = (promoter.storage_class.clone(), promoter.annotations.clone());
             return Ok(Self { class, read_only: promoter.read_only, journal: promoter.journal, annotations });
         }
         // The source is gone, or not protected any more: its last promoter tells.
-        let told = request.view.promoter.and_then(|p| Some((p.class.clone()?, p.read_only, p.journal())));
+        let told = wanted.view.promoter.and_then(|p| Some((p.class.clone()?, p.read_only, p.journal())));
         let Some((class, read_only, journal)) = told else {
             let message = "the source and its promoter are gone: nothing says of which StorageClass a PVC has to be";
             return Err(Problem::new(Reason::WrongStorageClass, message));
         };
         Ok(Self { class, read_only, journal, annotations: BTreeMap::new() })
+    }
+}
+
+/// A run that is read from the controller's namespace.
+pub(super) struct Wanted<'a> {
+    pub(super) world: &'a World,
+    pub(super) source: &'a SourceId,
+    pub(super) view: &'a RunView<'a>,
+    pub(super) protection: Option<&'a Protection>,
+    pub(super) destination: &'a Destination,
+    /// The minute for which it is due, if it is for a drill.
+    pub(super) drill: Option<&'a Run>,
+}
+
+impl Wanted<'_> {
+    /// The name of all that is made for it.
+    pub(super) fn name(&self) -> String {
+        let (instance, run, to) = (&self.world.instance, self.view.run, &self.destination.name);
+        match self.drill {
+            None => names::central(instance, self.source, run, to),
+            Some(due) => names::central_drill(instance, self.source, due, run, to),
+        }
+    }
+
+    /// The next step. An error ends the copy or drill.
+    pub(super) fn next(&self, now: Timestamp) -> Result<Step<Box<Central>>, Problem> {
+        let (world, view) = (self.world, self.view);
+        let shape = Shape::of(self)?;
+        let class = world.classes.storage.get(&shape.class);
+        if class.is_some_and(|c| c.retained) {
+            let message = format!("StorageClass {} would keep the volume of each central copy", shape.class);
+            return Err(Problem::new(Reason::VolumeRetained, message));
+        }
+        let Some(content) = view.snapshot.content.clone() else {
+            let message = "the snapshot is bound to no VolumeSnapshotContent";
+            return Err(Problem::new(Reason::SourceSnapshotLost, message));
+        };
+        let name = self.name();
+        let parts = Parts::of(world, &name);
+        let part = match next(&parts, class.is_some_and(|c| c.waits_for_consumer), &world.config.deadlines, now)? {
+            Step::Make(part) => part,
+            Step::Wait(problem, until) => return Ok(Step::Wait(problem, until)),
+            Step::Job(mode) => return Ok(Step::Job(mode)),
+        };
+        let live = world.claim_of(&self.source.uid);
+        let capacity = |claim: Option<&Claim>| claim.map_or(0, |c| c.capacity);
+        Ok(Step::Make(Box::new(Central {
+            part,
+            name,
+            source: self.source.clone(),
+            run: self.drill.unwrap_or(view.run).clone(),
+            destination: self.destination.name.clone(),
+            task: self.drill.map(|_| Task::Drill),
+            snapshot: view.snapshot.id.clone(),
+            content,
+            volume: live.and_then(|c| c.volume.clone()),
+            bytes: view.snapshot.restore_size.max(capacity(live)).max(capacity(view.promoter)),
+            storage_class: shape.class,
+            read_only: shape.read_only,
+            mode: parts.mode(view.snapshot),
+            journal: shape.journal,
+            annotations: shape.annotations,
+        })))
     }
 }
 
@@ -184,6 +267,19 @@ pub(super) fn begun(world: &World, uid: &str, view: &RunView<'_>, destination: &
     let source = SourceId { namespace: view.snapshot.namespace.clone(), name: claim, uid: uid.to_owned() };
     let name = names::central(&world.instance, &source, view.run, destination);
     world.belongings(uid).is_some_and(|b| b.central.contains(&name))
+}
+
+/// The drills of a source at a destination for which something is there: the name of that, and for when they were due.
+pub(super) fn drills<'a>(
+    world: &'a World,
+    uid: &str,
+    destination: &'a str,
+) -> impl Iterator<Item = (&'a String, &'a Run)> {
+    let names = world.belongings(uid).into_iter().flat_map(|b| &b.central);
+    names.filter_map(move |name| {
+        let ours = Parts::of(world, name).ours().filter(|o| o.task == Some(Task::Drill))?;
+        (ours.destination.as_deref() == Some(destination)).then_some((name, ours.run.as_ref()?))
+    })
 }
 
 /// Takes the next step of a central copy.
@@ -197,107 +293,93 @@ pub(super) fn start(
     plan: &mut Plan,
 ) -> Result<Result<(), Problem>, Problem> {
     let (world, source, view) = (request.world, &request.source, request.view);
-    let name = names::central(&world.instance, source, view.run, &destination.name);
-    let shape = match Shape::of(request) {
-        Ok(shape) => shape,
-        Err(problem) => return Ok(Err(problem)),
-    };
-    let class = world.classes.storage.get(&shape.class);
-    if class.is_some_and(|c| c.retained) {
-        let message = format!("StorageClass {} would keep the volume of each central copy", shape.class);
-        return Ok(Err(Problem::new(Reason::VolumeRetained, message)));
-    }
-    let Some(content) = view.snapshot.content.clone() else {
-        let message = "the snapshot is bound to no VolumeSnapshotContent";
-        return Ok(Err(Problem::new(Reason::SourceSnapshotLost, message)));
-    };
-    let parts = Parts::of(world, &name);
-    let step = match next(&parts, class.is_some_and(|c| c.waits_for_consumer), &world.config.deadlines, now) {
+    let wanted = Wanted { world, source, view, protection: request.protection, destination, drill: None };
+    let step = match wanted.next(now) {
         Ok(step) => step,
         Err(problem) => return Ok(Err(problem)),
     };
     online(world, &world.namespace)?;
-    let mode = parts.mode(view.snapshot);
-    let copy = request.copy(destination, name.clone(), mode);
-    let live = world.claim_of(&source.uid);
-    let capacity = |claim: Option<&Claim>| claim.map_or(0, |c| c.capacity);
-    let make = |part| {
-        let central = Central {
-            part,
-            name,
-            snapshot: view.snapshot.id.clone(),
-            content,
-            volume: live.and_then(|c| c.volume.clone()),
-            bytes: view.snapshot.restore_size.max(capacity(live)).max(capacity(view.promoter)),
-            storage_class: shape.class,
-            read_only: shape.read_only,
-            mode,
-            journal: shape.journal,
-            annotations: shape.annotations,
-        };
-        Box::new(Copy { central: Some(Box::new(central)), ..copy.clone() })
-    };
     match step {
         Step::Wait(problem, until) => {
             plan.wake_at(Some(until));
             return Err(problem);
         }
         // The first part takes the slot; the others follow in it.
-        Step::Make(Part::Content) => {
+        Step::Make(made) if made.part == Part::Content => {
             let slot = slot(destination, &source.namespace, &source.uid, None);
             let (source, run) = (source.clone(), view.run.clone());
             let waiting = Waiting { rank: Rank::Copy, source, run, since: view.snapshot.created, slot };
-            plan.ready.push((waiting, Action::StartCopy(make(Part::Content))));
+            plan.ready.push((waiting, Action::MakeCentral(made)));
         }
-        Step::Make(part) => plan.actions.push(Action::StartCopy(make(part))),
-        Step::Copy => plan.actions.push(Action::StartCopy(Box::new(copy))),
+        Step::Make(made) => plan.actions.push(Action::MakeCentral(made)),
+        Step::Job(mode) => {
+            plan.actions.push(Action::StartCopy(Box::new(request.copy(destination, wanted.name(), mode))));
+        }
     }
     Ok(Ok(()))
 }
 
-/// Takes away what central copies of a source left that ended, or that nobody wants any more. What it waits for too
-/// long comes back, with the time since which that is so.
+/// Takes away what central copies and drills of a source left that ended, or that nobody wants any more. What it waits
+/// for too long comes back, with the time since which that is so.
 pub(super) fn take_away(
     world: &World,
     uid: &str,
     runs: &[RunView<'_>],
-    jobs: &[&Job],
+    copies: &[&Job],
+    protection: Option<&Protection>,
     now: Timestamp,
     plan: &mut Plan,
 ) -> Option<(Timestamp, Problem)> {
     let mut waiting = None;
     for name in world.belongings(uid).into_iter().flat_map(|b| &b.central) {
         let parts = Parts::of(world, name);
-        let Some((run, destination)) = parts.ours().and_then(|o| Some((o.run.as_ref()?, o.destination.as_ref()?)))
+        let Some((ours, run, destination)) =
+            parts.ours().and_then(|o| Some((o, o.run.as_ref()?, o.destination.as_ref()?)))
         else {
             continue;
         };
-        let snapshot = runs.iter().find(|r| r.run == run).map(|r| r.snapshot);
-        let result = snapshot.and_then(|s| s.copies.get(destination));
-        let central = world.config.destination(destination).is_some_and(Destination::is_central);
-        if central && snapshot.is_some() && result.is_none() {
-            continue;
-        }
-        if snapshot.is_none() {
-            let message = format!("run {run} to {destination}: its snapshot was deleted before the copy had ended");
-            waiting = parts.since().map(|since| (since, Problem::new(Reason::SourceSnapshotLost, message)));
-        }
-        // The Job goes first: it reads the promoter.
-        if jobs.iter().any(|j| j.namespace == world.namespace && is_for(j, run, destination)) {
-            continue;
-        }
+        // Since when it is of no use.
+        let ended = if ours.task.is_some() {
+            if maintain::drills_on(world, uid, protection, destination, run, now) || is_mounted(world, uid, name) {
+                continue;
+            }
+            maintain::drilled(world, uid, destination, run)
+        } else {
+            let snapshot = runs.iter().find(|r| r.run == run).map(|r| r.snapshot);
+            let result = snapshot.and_then(|s| s.copies.get(destination));
+            let central = world.config.destination(destination).is_some_and(Destination::is_central);
+            if central && snapshot.is_some() && result.is_none() {
+                continue;
+            }
+            if snapshot.is_none() {
+                let message = format!("run {run} to {destination}: its snapshot was deleted before the copy had ended");
+                waiting = parts.since().map(|since| (since, Problem::new(Reason::SourceSnapshotLost, message)));
+            }
+            // The Job goes first: it reads the promoter.
+            if copies.iter().any(|j| j.namespace == world.namespace && is_for(j, run, destination)) {
+                continue;
+            }
+            result.map(|r| r.finished)
+        };
         plan.actions.extend(last(&parts).map(|(part, id)| Action::TakeAway { part, id, uid: uid.to_owned() }));
-        if let Some(result) = result {
-            let until = world.config.deadlines.promoter_bound.after(result.finished);
+        if let Some(ended) = ended {
+            let until = world.config.deadlines.promoter_bound.after(ended);
             if now < until {
                 plan.wake_at(Some(until));
             } else {
-                let message = format!("{name}, from which run {run} was copied, does not go: look at its events");
-                waiting = Some((result.finished, Problem::new(Reason::InUse, message)));
+                let what = if ours.task.is_some() { "the drill of" } else { "the copy of run" };
+                let message = format!("{name}, which was made for {what} {run}, does not go: look at its events");
+                waiting = Some((ended, Problem::new(Reason::InUse, message)));
             }
         }
     }
     waiting
+}
+
+/// Whether a Job of the source in our own namespace mounts a PVC.
+fn is_mounted(world: &World, uid: &str, claim: &String) -> bool {
+    let jobs = world.belongings(uid).into_iter().flat_map(|b| &b.jobs).filter(|(n, _)| *n == world.namespace);
+    jobs.filter_map(|(namespace, name)| world.jobs.get(namespace, name)).any(|job| job.mounts.contains(claim))
 }
 
 /// The part that is deleted next. Each waits until the one before is gone: a volume may need its snapshot.
@@ -311,7 +393,7 @@ fn last(parts: &Parts<'_>) -> Option<(Part, Identity)> {
     (!going).then(|| (part, id.clone()))
 }
 
-/// What central copies occupy that have begun and have no Job yet.
+/// What central copies and drills occupy that have begun and have no Job yet.
 pub(super) fn preparing(world: &World) -> impl Iterator<Item = Slot> {
     world.contents.iter().filter_map(|content| {
         let ours = content.ours.as_ref();
@@ -323,10 +405,21 @@ pub(super) fn preparing(world: &World) -> impl Iterator<Item = Slot> {
             name: content.source_name.clone()?,
             uid: ours.source_uid.clone(),
         };
-        if content.terminating || world.jobs.get(&world.namespace, &names::copy_job(&source, run, name)).is_some() {
+        let job = match ours.task {
+            None => names::copy_job(&source, run, name),
+            Some(task) => names::maintain_job(&source, task, run, name),
+        };
+        if content.terminating || world.jobs.get(&world.namespace, &job).is_some() {
             return None;
         }
+        let slot = slot(destination, &source.namespace, &source.uid, None);
+        if ours.task.is_some() {
+            // A drill says nothing about the destination: it takes no copy's try.
+            return maintain::drilled(world, &source.uid, name, run)
+                .is_none()
+                .then_some(Slot { breaker: None, ..slot });
+        }
         let open = |r: &RunView<'_>| r.run == run && !r.snapshot.copies.contains_key(name);
-        runs(world, &source.uid).iter().any(open).then(|| slot(destination, &source.namespace, &source.uid, None))
+        runs(world, &source.uid).iter().any(open).then_some(slot)
     })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::ended::{self, Ended};
-use super::{Action, Copy, Plan, central, disk, restore};
+use super::{Action, Copy, Plan, central, disk, drill, restore};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
 use crate::config::{Destination, Disk};
@@ -67,7 +67,7 @@ pub(super) fn plan(
     }
     // Our job checked them against the bounds when it took the run, and the guard lets nobody else write them.
     let destinations: BTreeSet<&String> = runs.iter().flat_map(|r| &r.snapshot.destinations).collect();
-    let mut waiting = central::take_away(world, uid, &runs, &jobs, now, plan);
+    let mut waiting = central::take_away(world, uid, &runs, &jobs, protection, now, plan);
     for destination in destinations {
         let facts: Vec<RunFacts<'_>> = runs
             .iter()
@@ -255,7 +255,6 @@ impl Request<'_> {
             journal: world.claims.get(home, &promoter).map(Claim::journal).unwrap_or_default(),
             promoter,
             mode,
-            central: None,
             retention: destination.retention.clone().or(taken),
             zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
             accept_empty: protection.is_some_and(|p| p.accept_empty),
@@ -379,7 +378,7 @@ pub fn running(world: &World) -> impl Iterator<Item = Slot> {
         let breaker = slot.breaker.clone().filter(|_| ours.component == Component::Copy);
         Some(Slot { breaker, ..slot })
     });
-    jobs.chain(central::preparing(world))
+    jobs.chain(central::preparing(world)).chain(drill::preparing(world))
 }
 
 /// Whether a copy has its result, or nothing is left that it could be written on.

@@ -1,12 +1,16 @@
 //! What a drill needs: a copy, the snapshot that it was made from, and that snapshot's promoter.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{self, RunView};
-use super::{Action, Plan, Promote, disk, restore};
-use crate::config::{Destination, Sample, Scratch};
-use crate::facts::{Claim, ClaimPhase, Job, VolumeMode};
-use crate::names::Run;
+use super::{Action, Part, Plan, Promote, central, disk, maintain, restore};
+use crate::admit::Slot;
+use crate::config::{self, Destination, Sample, Scratch};
+use crate::facts::{Claim, ClaimPhase, Job, Ours, VolumeMode};
+use crate::maintain::Task;
+use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::CopyState;
 use crate::select::Protection;
@@ -49,6 +53,8 @@ pub(super) enum Step {
     Wait,
     /// This is done before: it is admitted as the drill itself is, for a clone may cost as much as what it is made from.
     First(Action),
+    /// This follows, in the slot of what was done first.
+    Then(Action),
     /// The drill, and the node that it has to run on if there is only one.
     Start(Drill, Option<String>),
 }
@@ -61,32 +67,89 @@ impl Ask<'_> {
     pub(super) fn resolve(&self, plan: &mut Plan) -> Result<Step, Problem> {
         let Some(rules) = &self.destination.drill else { return Ok(Step::Wait) };
         let runs = copy::runs(self.world, &self.claim.id.uid);
-        // Without one the drill is done when there is one.
-        let Some(view) = runs.iter().rev().find(|v| self.fits(v)) else { return Ok(Step::Wait) };
-        let promoter = match self.promoter(view, plan)? {
-            Ok(promoter) => promoter,
-            Err(before) => return Ok(before),
-        };
-        let node = if self.destination.is_remote() {
+        if self.destination.is_central() {
+            return self.central(rules, &runs, plan);
+        }
+        // The one that a promoter was made for, or else the newest. Without one the drill is done when there is one.
+        let made = |v: &&RunView<'_>| v.promoter.is_some_and(|p| is_prepared(self.world, p).is_some());
+        let fit: Vec<&RunView<'_>> = runs.iter().rev().filter(|v| self.fits(v)).collect();
+        let Some(view) = fit.iter().copied().find(made).or(fit.first().copied()) else { return Ok(Step::Wait) };
+        // Before a promoter is made that would wait for it.
+        let disk = if self.destination.is_remote() {
             None
         } else {
             let Ok(disk) = disk::ready(self.world, self.destination, &self.claim.namespace, self.now, plan) else {
                 return Ok(Step::Wait);
             };
-            copy::common_nodes(self.world, promoter, disk).map_err(|m| Problem::new(Reason::NodeConflict, m))?
+            Some(disk)
         };
+        let promoter = match self.promoter(view, plan)? {
+            Ok(promoter) => promoter,
+            Err(before) => return Ok(before),
+        };
+        let nodes = disk.map_or(Ok(None), |disk| copy::common_nodes(self.world, promoter, disk));
+        let node = nodes.map_err(|m| Problem::new(Reason::NodeConflict, m))?;
+        Ok(Step::Start(self.drill(rules, view, promoter.id.name.clone(), promoter.mode), node))
+    }
+
+    /// The drill of a run, compared with a promoter.
+    fn drill(&self, rules: &config::Drill, view: &RunView<'_>, promoter: String, mode: VolumeMode) -> Drill {
         let result = view.snapshot.copies.get(&self.destination.name);
-        let drill = Drill {
+        Drill {
             run: view.run.clone(),
             snapshot: result.and_then(|r| r.snapshot.clone()),
-            promoter: promoter.id.name.clone(),
-            mode: promoter.mode,
+            promoter,
+            mode,
             sample: rules.sample,
             scratch: rules.scratch.clone(),
             accept_empty: self.protection.accept_empty,
             spc_no_relabeling: self.protection.promoter.spc_no_relabeling,
+        }
+    }
+
+    /// The next step of a drill in the controller's namespace, with a promoter that is made there for it alone.
+    fn central(&self, rules: &config::Drill, runs: &[RunView<'_>], plan: &mut Plan) -> Result<Step, Problem> {
+        let (world, uid) = (self.world, &self.claim.id.uid);
+        let source = self.claim.source();
+        let wanted = |view| central::Wanted {
+            world,
+            source: &source,
+            view,
+            protection: Some(self.protection),
+            destination: self.destination,
+            drill: Some(self.due),
         };
-        Ok(Step::Start(drill, node))
+        let mut begun = central::drills(world, uid, &self.destination.name);
+        let view = match begun.next() {
+            // A newer copy may have come meanwhile: it is left to the next drill.
+            Some((name, due)) if due == self.due => {
+                let view = runs.iter().find(|v| self.fits(v) && wanted(v).name() == *name);
+                view.ok_or_else(|| {
+                    let message = "the snapshot of the copy was deleted before the drill had ended";
+                    Problem::new(Reason::SourceSnapshotLost, message)
+                })?
+            }
+            // What was made for an earlier drill goes first.
+            Some(_) => return Ok(Step::Wait),
+            None => match runs.iter().rev().find(|v| self.fits(v)) {
+                Some(view) => view,
+                None => return Ok(Step::Wait),
+            },
+        };
+        let wanted = wanted(view);
+        let step = wanted.next(self.now)?;
+        if !matches!(&step, central::Step::Make(made) if made.part == Part::Content) {
+            restore::hold(world, &view.snapshot.namespace, Some(&view.snapshot.id.name), self.now).add_to(plan);
+        }
+        Ok(match step {
+            central::Step::Make(made) if made.part == Part::Content => Step::First(Action::MakeCentral(made)),
+            central::Step::Make(made) => Step::Then(Action::MakeCentral(made)),
+            central::Step::Wait(_, until) => {
+                plan.wake_at(Some(until));
+                Step::Wait
+            }
+            central::Step::Job(mode) => Step::Start(self.drill(rules, view, wanted.name(), mode), None),
+        })
     }
 
     /// Whether a run has a copy there, and can still be compared with its snapshot.
@@ -109,6 +172,7 @@ impl Ask<'_> {
             }
             return Ok(Err(Step::First(Action::Promote(Box::new(Promote {
                 asker: None,
+                drill: Some((self.destination.name.clone(), self.due.clone())),
                 source: self.claim.source(),
                 run: view.run.clone(),
                 snapshot: snapshot.id.name.clone(),
@@ -141,10 +205,60 @@ impl Ask<'_> {
     }
 }
 
+/// The destination of the drill that a promoter was made again for, and for when that was due, as long as it has neither
+/// its Job nor its end: a clone may cost as much as the drill itself, so it takes the drill's slot.
+fn is_prepared<'a>(world: &'a World, promoter: &'a Claim) -> Option<(&'a Destination, &'a Run)> {
+    let ours = promoter.ours.as_ref().filter(|o| o.instance == world.instance && o.component == Component::Promoter)?;
+    let (due, name) = (ours.due.as_ref()?, ours.destination.as_ref()?);
+    let destination = world.config.destination(name).filter(|d| !d.is_central() && maintain::is_drilled(d))?;
+    let source = world.claim_of(&ours.source_uid).filter(|c| c.namespace == promoter.namespace)?;
+    let status = source.status.as_ref().filter(|s| s.instance == world.instance && s.protected_since.is_some())?;
+    let maintenance = status.maintenance.get(name).filter(|m| m.since.is_some())?;
+    let ended = maintenance.drill.as_ref().is_some_and(|newest| newest.due >= *due);
+    let jobs = world.belongings(&ours.source_uid).into_iter().flat_map(|b| &b.jobs);
+    let is_drill = |o: &Ours| o.task == Some(Task::Drill) && o.destination.as_ref() == Some(name);
+    let started = |j: &Job| j.namespace == promoter.namespace && j.ours.as_ref().is_some_and(is_drill);
+    let started = jobs.filter_map(|(n, j)| world.jobs.get(n, j)).any(started);
+    (!promoter.terminating && !ended && !started).then_some((destination, due))
+}
+
+/// For when a drill of a source was due whose promoter was made again, and that has neither its Job nor its end.
+pub(super) fn prepared(world: &World, uid: &str, destination: &str) -> Option<Run> {
+    let promoters = world.belongings(uid).into_iter().flat_map(|b| &b.promoters);
+    let mut promoters = promoters.filter(|key| world.drill_promoters.contains(*key));
+    promoters.find_map(|(namespace, name)| {
+        let (its, due) = is_prepared(world, world.claims.get(namespace, name)?)?;
+        (its.name == destination).then(|| due.clone())
+    })
+}
+
+/// What drills occupy whose promoter was made again and that have no Job yet: one slot for each.
+pub(super) fn preparing(world: &World) -> impl Iterator<Item = Slot> {
+    let promoters = world.drill_promoters.iter().filter_map(|(namespace, name)| world.claims.get(namespace, name));
+    let drills: BTreeSet<(&str, &str, &str)> = promoters
+        .filter_map(|p| Some((p.namespace.as_str(), p.ours.as_ref()?.source_uid.as_str(), is_prepared(world, p)?.0)))
+        .map(|(namespace, uid, destination)| (namespace, uid, destination.name.as_str()))
+        .collect();
+    drills.into_iter().filter_map(|(namespace, uid, destination)| {
+        // A drill says nothing about the destination: it takes no copy's try.
+        let slot = copy::slot(world.config.destination(destination)?, namespace, uid, None);
+        Some(Slot { breaker: None, ..slot })
+    })
+}
+
 /// Sees that what a drill compares with is not rotated away between two tries of its Job.
-pub(super) fn hold(world: &World, job: &Job, now: Timestamp, plan: &mut Plan) {
-    let mounted = |name: &String| world.claims.get(&job.namespace, name)?.from_snapshot.clone();
-    if let Some(snapshot) = job.mounts.iter().find_map(mounted) {
-        restore::hold(world, &job.namespace, Some(&snapshot), now).add_to(plan);
-    }
+pub(super) fn hold(world: &World, source: &SourceId, job: &Job, now: Timestamp, plan: &mut Plan) {
+    let mounted = |name: &String| world.claims.get(&job.namespace, name).filter(|c| c.from_snapshot.is_some());
+    let Some(promoter) = job.mounts.iter().find_map(mounted) else { return };
+    // A central promoter is made from a snapshot of its own, which nobody rotates: the source's is behind it.
+    let central = promoter.ours.as_ref().filter(|o| o.component == Component::Central);
+    let snapshot = match central.and_then(|o| Some((o.run.as_ref()?, o.destination.as_ref()?))) {
+        None => promoter.from_snapshot.clone(),
+        Some((due, to)) => {
+            let name = |v: &&RunView<'_>| names::central_drill(&world.instance, source, due, v.run, to);
+            let runs = copy::runs(world, &source.uid);
+            runs.iter().find(|v| name(v) == promoter.id.name).map(|v| v.snapshot.id.name.clone())
+        }
+    };
+    restore::hold(world, &source.namespace, snapshot.as_deref(), now).add_to(plan);
 }

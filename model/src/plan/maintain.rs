@@ -4,11 +4,13 @@
 //! copy: what was missed is done once. One that has to wait is done later. There is never more than one Job of a task:
 //! it bears the minute in its name, and goes once its end is in the source's record.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{self, RunView};
 use super::ended::{self, Ended};
-use super::{Action, Plan, disk, drill, restore};
+use super::{Action, Plan, central, disk, drill, restore};
 use crate::admit::{Rank, Waiting};
 use crate::config::{Destination, Times};
 use crate::facts::{Claim, Job, JobState};
@@ -21,6 +23,9 @@ use crate::retention::Retention;
 use crate::schedule::{Schedule, Zone};
 use crate::select::Protection;
 use crate::world::World;
+
+/// How many runs whose copy failed are remembered for the next prune: of an outage of days, the newest.
+const FAILED: usize = 64;
 
 /// A task that can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +109,7 @@ pub(super) fn plan(
     plan: &mut Plan,
 ) -> Vec<TaskEnd> {
     let status = claim.status.as_ref();
-    let others = status.is_some_and(|s| !s.instance.is_empty() && s.instance != world.instance);
+    let others = status.is_some_and(|s| is_others(world, s));
     let source = Source { world, claim, status, protection: protection.filter(|_| !others), now };
     let jobs = jobs(world, &claim.id.uid);
     let mut ends: Vec<TaskEnd> = jobs.iter().filter_map(|(task, job)| source.end(*task, job, plan)).collect();
@@ -116,12 +121,50 @@ pub(super) fn plan(
             if jobs.iter().any(is_this) {
                 continue;
             }
-            let Some(due) = source.due(task, destination, schedule, protection, plan) else { continue };
+            // What has begun goes on, whatever is due since.
+            let begun = source.begun(task, destination);
+            let due = begun.or_else(|| source.due(task, destination, schedule, protection, plan));
+            let Some(due) = due else { continue };
             let end = |problem: Problem| source.failed(task, &destination.name, &due, &problem);
             ends.extend(source.start(task, destination, &due, protection, plan).err().map(end));
         }
     }
     ends
+}
+
+/// Whether a record is another installation's.
+fn is_others(world: &World, status: &Status) -> bool {
+    !status.instance.is_empty() && status.instance != world.instance
+}
+
+/// Whether a task that was due at a minute has its end. One that is later than now was due by a clock that was ahead:
+/// it says nothing of those before it.
+fn has_ended(newest: &TaskStatus, due: &Run, now: Timestamp) -> bool {
+    newest.due == *due || (newest.due > *due && newest.due.time() <= now)
+}
+
+/// Whether a central drill for which something is made already goes on.
+pub(super) fn drills_on(
+    world: &World,
+    uid: &str,
+    protection: Option<&Protection>,
+    destination: &str,
+    due: &Run,
+    now: Timestamp,
+) -> bool {
+    let status = world.claim_of(uid).and_then(|c| c.status.as_ref()).filter(|s| !is_others(world, s));
+    let open = status
+        .and_then(|s| s.maintenance.get(destination))
+        .is_some_and(|m| m.since.is_some() && !m.drill.as_ref().is_some_and(|newest| has_ended(newest, due, now)));
+    let drilled = |d: &Destination| d.is_central() && is_drilled(d);
+    open && world.config.destination(destination).is_some_and(drilled)
+        && protection.is_some_and(|p| p.destinations.iter().any(|d| d == destination))
+}
+
+/// When a drill that was due at a minute, or a later one, ended.
+pub(super) fn drilled(world: &World, uid: &str, destination: &str, due: &Run) -> Option<Timestamp> {
+    let newest = world.claim_of(uid)?.status.as_ref()?.maintenance.get(destination)?.drill.as_ref()?;
+    (newest.due >= *due).then_some(newest.finished)
 }
 
 /// A source that is gone has no record: the Jobs of its tasks go when they have ended.
@@ -154,12 +197,15 @@ fn delete(job: &Job, plan: &mut Plan) {
 /// When the tasks of a destination are due.
 fn schedules(destination: &Destination) -> impl Iterator<Item = (Task, &str)> {
     let restic = destination.restic();
-    // The source's own promoter is not where central copies are made; a drill of those takes more than this.
-    let drill = destination.drill.as_ref().filter(|_| !destination.is_central());
     let prune = restic.map(|r| (Task::Prune, r.prune.schedule.as_str()));
     let verify = restic.map(|r| (Task::Verify, r.verify.schedule.as_str()));
-    let all = [prune, verify, drill.map(|d| (Task::Drill, d.schedule.as_str()))];
+    let all = [prune, verify, destination.drill.as_ref().map(|d| (Task::Drill, d.schedule.as_str()))];
     all.into_iter().flatten().filter(|(_, schedule)| *schedule != Times::NEVER)
+}
+
+/// Whether the copies of a destination are drilled.
+pub(super) fn is_drilled(destination: &Destination) -> bool {
+    schedules(destination).any(|(task, _)| task == Task::Drill)
 }
 
 fn destination_of(job: &Job) -> Option<&String> {
@@ -184,7 +230,7 @@ fn found_damage(status: &TaskStatus) -> bool {
 }
 
 /// Puts the ends of tasks into a record; and what follows from its copies.
-pub(super) fn record(world: &World, status: &mut Status, ends: &[TaskEnd]) {
+pub(super) fn record(world: &World, runs: &[RunView<'_>], status: &mut Status, ends: &[TaskEnd]) {
     let cared_for = |name: &String| world.config.destination(name).is_some_and(|d| schedules(d).next().is_some());
     let copied = status.copies.iter().filter(|(name, c)| c.state == CopyState::Complete && cared_for(name));
     for (destination, copy) in copied {
@@ -195,6 +241,8 @@ pub(super) fn record(world: &World, status: &mut Status, ends: &[TaskEnd]) {
         let maintenance = status.maintenance.entry(destination.clone()).or_default();
         if *task == Task::Prune && end.state == TaskState::Done {
             maintenance.kept.clone_from(kept);
+            // It was told of them, and no copy ran beside it.
+            maintenance.failed.clear();
         }
         if *task == Task::Drill && end.state == TaskState::Done {
             maintenance.proven = Some(end.clone());
@@ -211,6 +259,23 @@ pub(super) fn record(world: &World, status: &mut Status, ends: &[TaskEnd]) {
         *maintenance.newest_mut(*task) = Some(end.clone());
     }
     for (destination, maintenance) in &mut status.maintenance {
+        let pruned = |d: &Destination| schedules(d).any(|(task, _)| task == Task::Prune);
+        if world.config.destination(destination).is_some_and(pruned) {
+            let failed = |c: &CopyResult| c.state == CopyState::Failed;
+            let failed = runs.iter().filter(|r| r.snapshot.copies.get(destination).is_some_and(failed));
+            maintenance.failed.extend(failed.map(|r| r.run.clone()));
+            maintenance.failed.sort();
+            maintenance.failed.dedup();
+            let over = maintenance.failed.len().saturating_sub(FAILED);
+            maintenance.failed.drain(..over);
+        }
+        if let Some(drill) = &maintenance.drill {
+            // One that could not be made says nothing of what was found before.
+            let differs = drill.problem.as_ref().is_some_and(|p| p.reason == Reason::DrillDiffers);
+            if differs || drill.state == TaskState::Done {
+                maintenance.differs = differs.then(|| drill.clone());
+            }
+        }
         let pruned = maintenance.prune.as_ref().map(|p| p.finished);
         if status.copies.get(destination).is_some_and(|c| Some(c.finished) > pruned) {
             maintenance.kept.clear();
@@ -238,8 +303,7 @@ impl<'a> Source<'a> {
         let ours = job.ours.as_ref()?;
         let (due, destination) = (ours.run.as_ref()?, ours.destination.as_ref()?);
         let newest = self.maintenance(destination).and_then(|m| m.newest(task));
-        // One that is later than now was due by a clock that was ahead: it says nothing of those before it.
-        let recorded = newest.is_some_and(|n| n.due == *due || (n.due > *due && n.due.time() <= self.now));
+        let recorded = newest.is_some_and(|n| has_ended(n, due, self.now));
         // Of a source that is not protected any more there is no record; what runs comes to its end.
         let useless = self.protection.is_none() && job.state != JobState::Active;
         if recorded || useless {
@@ -251,7 +315,7 @@ impl<'a> Source<'a> {
         match ended::ended::<MaintainResult>(self.world, job, self.now) {
             Ended::NotYet(again) => {
                 plan.wake_at(again);
-                drill::hold(self.world, job, self.now, plan);
+                drill::hold(self.world, &self.claim.source(), job, self.now, plan);
                 None
             }
             Ended::Ask(action) => {
@@ -292,6 +356,21 @@ impl<'a> Source<'a> {
     fn part(&self, task: Task, destination: &str) -> Option<Part> {
         let newest = self.maintenance(destination).and_then(|m| m.verify.as_ref());
         (task == Task::Verify).then(|| next_part(newest))
+    }
+
+    /// For when a drill was due for which something is made already, and that has neither its Job nor its end: it has
+    /// its slot.
+    fn begun(&self, task: Task, destination: &Destination) -> Option<Run> {
+        let (world, uid) = (self.world, &self.claim.id.uid);
+        if task != Task::Drill {
+            return None;
+        }
+        if !destination.is_central() {
+            return drill::prepared(world, uid, &destination.name);
+        }
+        let mut drills = central::drills(world, uid, &destination.name);
+        let goes_on = |due: &Run| drills_on(world, uid, self.protection, &destination.name, due, self.now);
+        drills.find_map(|(_, due)| goes_on(due).then(|| due.clone()))
     }
 
     /// The minute for which a task is due; if it is not, the source is looked at again when it is.
@@ -336,9 +415,12 @@ impl<'a> Source<'a> {
         let of = destination.is_remote().then_some(source.name.as_str());
         let read = restore::reads(world, &source.namespace, &destination.name, of).is_some();
         // The copies say so.
-        let cut_off =
-            destination.is_remote() && !destination.is_central() && copy::online(world, &source.namespace).is_err();
-        if namespace.is_none_or(|n| n.terminating) || read || cut_off {
+        let at = if destination.is_central() { &world.namespace } else { &source.namespace };
+        let cut_off = destination.is_remote() && copy::online(world, at).is_err();
+        // What has begun in our own namespace has its slot, and holds up a copy for as long as it takes.
+        let begun = self.begun(task, destination).is_some();
+        let goes_on = begun && destination.is_central();
+        if namespace.is_none_or(|n| n.terminating) || ((read || cut_off) && !goes_on) {
             return Ok(());
         }
         // A restic pod reads its Secret as root, a drill's keeps owners.
@@ -361,17 +443,31 @@ impl<'a> Source<'a> {
                 let ask = drill::Ask { world, claim: self.claim, destination, protection, due, now: self.now };
                 match ask.resolve(plan)? {
                     drill::Step::Wait => return Ok(()),
-                    drill::Step::First(action) => {
+                    drill::Step::First(action) if !begun => {
                         plan.ready.push((self.waiting(destination, due, None), action));
+                        return Ok(());
+                    }
+                    drill::Step::First(action) | drill::Step::Then(action) => {
+                        plan.actions.push(action);
                         return Ok(());
                     }
                     drill::Step::Start(drill, node) => (Work::Drill(drill), node),
                 }
             }
         };
+        let start = Action::StartTask(Box::new(self.task(destination, due, work, protection)));
+        if begun {
+            plan.actions.push(start);
+        } else {
+            plan.ready.push((self.waiting(destination, due, node), start));
+        }
+        Ok(())
+    }
+
+    fn task(&self, destination: &Destination, due: &Run, work: Work, protection: &Protection) -> Maintain {
+        let (world, source) = (self.world, self.claim.source());
         let policy = names::network_policy(&world.instance);
-        let waiting = self.waiting(destination, due, node);
-        let maintain = Maintain {
+        Maintain {
             isolate: !destination.is_remote() && world.policies.get(&source.namespace, &policy).is_none(),
             source,
             destination: destination.name.clone(),
@@ -379,9 +475,7 @@ impl<'a> Source<'a> {
             work,
             options: protection.options.clone(),
             secret: protection.secrets.get(&destination.name).cloned(),
-        };
-        plan.ready.push((waiting, Action::StartTask(Box::new(maintain))));
-        Ok(())
+        }
     }
 
     /// The only node that can have the destination's disk, if there is only one. A copy makes the disk ready, and says
@@ -416,7 +510,9 @@ impl<'a> Source<'a> {
         let unchanged = held.iter().filter_map(&copied).filter(|c| c.unchanged);
         let poor = |c: &CopyResult| matches!(c.state, CopyState::Incomplete | CopyState::Failed);
         let incomplete = runs.iter().filter(|r| copied(r).is_some_and(poor)).map(|r| r.run.clone());
-        let last = self.maintenance(&destination.name).and_then(|m| m.prune.as_ref());
+        let maintenance = self.maintenance(&destination.name);
+        let last = maintenance.and_then(|m| m.prune.as_ref());
+        let failed = maintenance.into_iter().flat_map(|m| m.failed.iter().cloned());
         Ok(Some(Work::Prune(Prune {
             retention,
             zone: protection.zone.clone(),
@@ -424,21 +520,23 @@ impl<'a> Source<'a> {
             since: last.map(|p| p.due.clone().min(due.clone())),
             holds,
             hold_snapshots: unchanged.filter_map(|c| c.snapshot.clone()).collect(),
-            incomplete: incomplete.collect(),
+            incomplete: incomplete.chain(failed).collect::<BTreeSet<_>>().into_iter().collect(),
         })))
     }
 
-    /// What a damaged repository still has may be all that is left (laws 1 and 3).
+    /// What a damaged repository still has may be all that is left (laws 1 and 3). A finding stays until a task of its
+    /// kind finds nothing there any more; where that may never be, a person goes on in spite of it.
     fn sound(&self, destination: &str) -> Result<(), Problem> {
-        let Some(maintenance) = self.maintenance(destination) else { return Ok(()) };
-        let differs = |d: &&TaskStatus| d.problem.as_ref().is_some_and(|p| p.reason == Reason::DrillDiffers);
-        let found = if let Some(damage) = &maintenance.damage {
-            format!("the verify of {} found damage", damage.finished)
-        } else if let Some(drill) = maintenance.drill.as_ref().filter(differs) {
-            format!("the drill of {} found differences", drill.finished)
-        } else {
-            return Ok(());
-        };
-        Err(Problem::new(Reason::RepositoryDamaged, format!("nothing is forgotten: {found}")))
+        let accepted = self.claim.accepted();
+        let findings = self.maintenance(destination).into_iter().flat_map(Maintenance::findings);
+        let mut open = findings.filter(|(_, found)| !found.is_accepted(accepted));
+        let Some((task, found)) = open.next() else { return Ok(()) };
+        let what = if task == Task::Drill { "differences" } else { "damage" };
+        let (task, at, key) = (task.as_str(), found.finished, names::ACCEPT_FINDING);
+        let message = format!(
+            "nothing is forgotten: the {task} of {at} found {what}; once a {task} finds none prunes go on, or if you \
+             accept it: annotate the PVC with {key}={at}"
+        );
+        Err(Problem::new(Reason::RepositoryDamaged, message))
     }
 }

@@ -66,9 +66,11 @@ pub enum Action {
     },
     /// Make a part of the way to a disk.
     MakeDisk(DiskStep, String, String),
-    /// Create a copy Job, or what a central copy is made from.
+    /// Create a copy Job.
     StartCopy(Box<Copy>),
-    /// Delete what a central copy was made from.
+    /// Make a part of what a central copy or drill is made from.
+    MakeCentral(Box<Central>),
+    /// Delete what a central copy or drill was made from.
     TakeAway {
         /// Which part.
         part: Part,
@@ -199,8 +201,6 @@ pub struct Copy {
     pub promoter: String,
     /// What the pod gets of it.
     pub mode: VolumeMode,
-    /// What a central copy needs before its Job: then that is made, and no Job yet.
-    pub central: Option<Box<Central>>,
     /// What prunes the destination; `None` prunes nothing.
     pub retention: Option<Retention>,
     /// The zone whose days the retention counts.
@@ -239,10 +239,8 @@ impl Action {
             Self::DeleteCronJob(id) => format!("cronjob-delete/{}", id.uid),
             Self::StartRun { job, .. } => format!("run/{job}"),
             Self::MakeDisk(step, destination, namespace) => format!("disk/{step:?}/{destination}/{namespace}"),
-            Self::StartCopy(copy) => {
-                let part = copy.central.as_ref().map(|c| format!("/{:?}", c.part)).unwrap_or_default();
-                format!("copy/{}/{}/{}{part}", copy.source.uid, copy.run, copy.destination)
-            }
+            Self::StartCopy(copy) => format!("copy/{}/{}/{}", copy.source.uid, copy.run, copy.destination),
+            Self::MakeCentral(central) => format!("central/{}/{:?}", central.name, central.part),
             Self::TakeAway { id, .. } => format!("take-away/{}", id.uid),
             Self::StartTask(task) => {
                 format!("{}/{}/{}/{}", task.task().as_str(), task.source.uid, task.due, task.destination)
@@ -277,6 +275,7 @@ impl Action {
             Self::StartRun { .. } => "StartRun",
             Self::MakeDisk(..) => "MakeDisk",
             Self::StartCopy(_) => "StartCopy",
+            Self::MakeCentral(_) => "MakeCentral",
             Self::TakeAway { .. } => "TakeAway",
             Self::StartTask(_) => "StartTask",
             Self::Record { .. } => "Record",
@@ -302,6 +301,7 @@ impl Action {
                 Some(&source.uid)
             }
             Self::StartCopy(copy) => Some(&copy.source.uid),
+            Self::MakeCentral(central) => Some(&central.source.uid),
             Self::StartTask(task) => Some(&task.source.uid),
             Self::Record { uid, .. } | Self::NoteLost { uid, .. } | Self::TakeAway { uid, .. } => Some(uid),
             // Restores are planned together, and no source's own.

@@ -293,6 +293,7 @@ impl Ask<'_> {
         let source =
             SourceId { namespace: self.namespace.to_owned(), name: self.request.pvc.clone(), uid: point.uid.clone() };
         Err(Obstacle::Promote(Box::new(Promote {
+            drill: None,
             asker: Some(self.asker.uid().to_owned()),
             source,
             run: point.run.clone(),

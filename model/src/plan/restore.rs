@@ -188,6 +188,8 @@ fn point_name(point: &RestorePoint) -> String {
 pub struct Promote {
     /// The UID of who asks for the restore; none does if it is for a drill.
     pub asker: Option<String>,
+    /// The destination of that drill, and the minute for which it is due.
+    pub drill: Option<(String, Run)>,
     /// The source of its snapshot.
     pub source: SourceId,
     /// The run.

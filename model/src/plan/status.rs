@@ -49,7 +49,7 @@ pub(super) fn next(
         }
     }
     progress(world, &runs, now, &mut status);
-    maintain::record(world, &mut status, &tasks);
+    maintain::record(world, &runs, &mut status, &tasks);
     status.failure = failure(world, claim, &runs, now, &status, plan);
     // A wait is told once; what is ahead of it may change without a word.
     status.waiting = match (before.waiting.clone(), waiting) {

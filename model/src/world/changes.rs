@@ -267,6 +267,14 @@ impl World {
 
     fn apply_pods(&mut self, seen: Seen<Pod>) -> HashSet<String> {
         let replaced = self.pods.apply(seen);
+        for (old, new) in &replaced {
+            if let Some(old) = old {
+                self.index_pod(old, false);
+            }
+            if let Some(pod) = new.as_ref().and_then(|k| self.pods.items.get(k)).cloned() {
+                self.index_pod(&pod, true);
+            }
+        }
         let jobs: Vec<Key> = replaced
             .iter()
             .filter_map(|(old, new)| old.as_ref().or_else(|| self.pods.items.get(new.as_ref()?)))
@@ -288,6 +296,19 @@ impl World {
             Some(ours) if !ours.source_uid.is_empty() => HashSet::from([ours.source_uid.clone()]),
             // A keeper's.
             _ => job.source_namespace.iter().flat_map(|n| self.subjects_in(n)).collect(),
+        }
+    }
+
+    fn index_pod(&mut self, pod: &Pod, there: bool) {
+        let job = (pod.namespace.clone(), pod.job.clone());
+        let pods = self.job_pods.entry(job.clone()).or_default();
+        if there {
+            pods.insert(pod.key());
+        } else {
+            pods.remove(&pod.key());
+        }
+        if pods.is_empty() {
+            self.job_pods.remove(&job);
         }
     }
 
@@ -313,6 +334,12 @@ impl World {
             self.asking.insert(key.clone());
         } else {
             self.asking.remove(&key);
+        }
+        let ours = self.ours(claim.ours.as_ref());
+        if there && ours.is_some_and(|o| o.component == Component::Promoter && o.due.is_some()) {
+            self.drill_promoters.insert(key.clone());
+        } else {
+            self.drill_promoters.remove(&key);
         }
         match self.ours(claim.ours.as_ref()).map(|o| (o.component, o.source_uid.clone())) {
             Some((Component::Promoter, uid)) => {

@@ -55,6 +55,7 @@ fn everything(
         destination,
         promoter: &copied,
         mode: VolumeMode::Filesystem,
+        journal: Journal::Skipped,
         retention: None,
         zone: &protection.zone,
         accept_empty: true,

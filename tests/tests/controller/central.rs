@@ -93,7 +93,7 @@ impl Copied {
 }
 
 /// What our account made and deleted, in order: kinds, without Events and what the harness tries to see the guard.
-fn steps(scene: &Scene, controller: &Controller) -> Result<Vec<String>> {
+pub(crate) fn steps(scene: &Scene, controller: &Controller) -> Result<Vec<String>> {
     let writes = scene.writes(controller.user())?;
     let counts = |verb: &str| matches!(verb, "create" | "delete");
     let done =
@@ -101,7 +101,7 @@ fn steps(scene: &Scene, controller: &Controller) -> Result<Vec<String>> {
     Ok(done.map(|r| format!("{} {}", r.verb, r.resource)).collect())
 }
 
-const ALL: [&str; 8] = [
+pub(crate) const ALL: [&str; 8] = [
     "create volumesnapshotcontents",
     "create volumesnapshots",
     "create persistentvolumeclaims",

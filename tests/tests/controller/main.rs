@@ -5,6 +5,7 @@
 mod after;
 mod block;
 mod central;
+mod central_drill;
 mod classes;
 mod config;
 mod copy;

@@ -4,6 +4,7 @@
 mod block;
 mod central;
 mod repository;
+mod repository_on_disk;
 
 use anyhow::Result;
 use backup_controller_tests::{Controller, NewClaim, Scene, kubelet, source};

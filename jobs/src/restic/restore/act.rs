@@ -154,6 +154,7 @@ impl Writing<'_> {
         let mut into = OsString::from("--target=");
         into.push(self.target.join(folder));
         let mut args = vec!["restore".into(), into, "--sparse".into()];
+        args.extend(self.restic.no_lock());
         args.push(if self.checksum { "--overwrite=always" } else { "--overwrite=if-changed" }.into());
         args.extend(self.delete.then(|| "--delete".into()));
         args.extend(LEFT_OUT.iter().map(|attribute| format!("--exclude-xattr={attribute}").into()));
