@@ -541,3 +541,30 @@ proptest! {
         prop_assert!(cluster.request.is_none() || cluster.state() == Some(RestoreState::Complete), "{cluster:?}");
     }
 }
+
+/// The watches of Jobs and pods are two: what has just begun is not taken for what was before.
+#[test]
+fn a_pod_that_is_seen_before_its_job_changes_nothing() {
+    let mut cluster = Cluster::new();
+    while cluster.pod != Some(false) {
+        cluster.turn(2);
+        cluster.storage();
+    }
+    let job = cluster.job.take();
+    assert_eq!(cluster.turn(2), [] as [&str; 0]);
+    assert_eq!(cluster.state(), Some(RestoreState::Ready));
+    cluster.job = job;
+    assert_eq!(run(&mut cluster), ALL[2..]);
+    assert!(cluster.is_clean());
+}
+
+/// F62: a claim whose volume went first would stay for ever.
+#[test]
+fn a_claim_whose_volume_is_gone_goes_too() {
+    let mut cluster = Cluster { claim: Some("Pending"), request: None, ..Cluster::new() };
+    assert_eq!(run(&mut cluster), ["no Claim"]);
+    assert!(cluster.is_clean());
+    // One that is asked for gets its volume.
+    let mut cluster = Cluster { claim: Some("Pending"), ..Cluster::new() };
+    assert_eq!(run(&mut cluster), ALL);
+}

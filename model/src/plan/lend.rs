@@ -56,6 +56,19 @@ fn claim<'a>(world: &'a World, job: &str) -> Option<&'a Claim> {
     world.claims.get(&world.namespace, job).filter(|c| is(c.ours.as_ref(), world, Component::Target))
 }
 
+/// Whether a Job of that name has a pod in our own namespace.
+pub(super) fn has_pod(world: &World, job: &str) -> bool {
+    world.pods.within(&world.namespace).any(|p| p.job == job)
+}
+
+/// The PVCs of ours whose volume is gone: what was lent and taken back beside each other leaves one, which would never
+/// be bound.
+pub(super) fn orphans(world: &World) -> impl Iterator<Item = &Claim> {
+    let of_ours = world.claims.within(&world.namespace).filter(|c| is(c.ours.as_ref(), world, Component::Target));
+    let has_volume = |c: &Claim| world.volumes.get("", &names::lent_volume(&world.instance, &c.id.name)).is_some();
+    of_ours.filter(move |c| !c.terminating && !has_volume(c))
+}
+
 /// Whether a target can be lent to a Job of that name: nobody has it, and what was lent before is back.
 ///
 /// A pod beside the target is told who else has it, and so is one of ours elsewhere. But two mounts from two namespaces
@@ -72,8 +85,7 @@ pub(super) fn free(world: &World, target: &SourceId, job: &str) -> Result<(), Ob
         return waiting(Reason::TargetInUse, format!("{message}, which ends"));
     }
     let own = names::lent_volume(&world.instance, job);
-    let before = self::job(world, &world.namespace, job).is_none_or(|j| j.terminating)
-        && world.pods.within(&world.namespace).any(|p| p.job == job);
+    let before = self::job(world, &world.namespace, job).is_none_or(|j| j.terminating) && has_pod(world, job);
     let used_up = |v: &Volume| v.name != own || v.terminating || v.released;
     let claim = claim(world, job).filter(|c| c.terminating || c.phase == ClaimPhase::Lost);
     if loans(world, &target.uid).any(used_up) || claim.is_some() || before {
@@ -113,13 +125,20 @@ fn needed(world: &World) -> BTreeSet<String> {
 
 /// Takes back what nobody needs any more.
 pub(super) fn take_back(world: &World, actions: &mut Vec<Action>) {
-    for volume in world.grants.difference(&needed(world)).filter_map(|name| world.volumes.get("", name)) {
+    let needed = needed(world);
+    for volume in world.grants.difference(&needed).filter_map(|name| world.volumes.get("", name)) {
         let id = Identity { name: volume.name.clone(), uid: volume.uid.clone(), ..Identity::default() };
         let step = match volume.ours.as_ref().map(|o| o.component) {
             Some(Component::Target) => last(world, volume, id),
             _ => Some(Action::TakeBack(Loan::Volume(id))),
         };
         actions.extend(step);
+    }
+    for claim in orphans(world).filter(|c| !needed.contains(&names::lent_volume(&world.instance, &c.id.name))) {
+        let job = &claim.id.name;
+        if self::job(world, &world.namespace, job).is_none() && !has_pod(world, job) {
+            actions.push(Action::TakeBack(Loan::Claim(claim.id.clone())));
+        }
     }
 }
 
@@ -131,7 +150,7 @@ fn last(world: &World, volume: &Volume, id: Identity) -> Option<Action> {
             let step = Action::DeleteJob { namespace: home.clone(), id: job.id.clone() };
             return (!job.terminating).then_some(step);
         }
-        if world.pods.within(home).any(|p| p.job == name) {
+        if has_pod(world, name) {
             return None;
         }
         if let Some(claim) = claim(world, name) {

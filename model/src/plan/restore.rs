@@ -257,7 +257,10 @@ pub(super) fn asking(world: &World) -> impl Iterator<Item = &Claim> {
 /// Whether a restore is asked for anywhere: if not, nothing needs to be looked at.
 #[must_use]
 pub fn any(world: &World) -> bool {
-    !world.asking.is_empty() || !world.grants.is_empty() || world.restorers.iter().next().is_some()
+    !world.asking.is_empty()
+        || !world.grants.is_empty()
+        || world.restorers.iter().next().is_some()
+        || lend::orphans(world).next().is_some()
 }
 
 /// What reads a disk in a namespace: copies to it wait, because they prune, and may be on another node. A repository is
@@ -364,7 +367,8 @@ fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut Restores) 
     let Some(text) = claim.settings.get(names::RESTORE_FROM).filter(|_| is_for_us(world, claim)) else { return };
     let asker = Asker::Claim(claim.id.clone());
     let target = claim.source();
-    let job = lend::job(world, &claim.namespace, &names::restore_job(&target, text));
+    let name = names::restore_job(&target, text);
+    let job = lend::job(world, &claim.namespace, &name);
     let status = claim.restored.as_deref().filter(|s| s.request == names::run_now_mark(text));
     let write = |record: RestoreRecord, plan: &mut Restores| {
         let (asker, namespace) = (asker.clone(), claim.namespace.clone());
@@ -383,6 +387,10 @@ fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut Restores) 
         if let Some((state, problem, result)) = outcome(world, job, now, plan) {
             write(RestoreRecord { state, problem, result, ..status.clone() }, plan);
         }
+        return;
+    }
+    // A pod may be seen before its Job is: nothing of it is taken for an earlier restore's, and taken back.
+    if job.is_none() && status.is_some_and(|s| s.state == RestoreState::Ready) && lend::has_pod(world, &name) {
         return;
     }
     match answer(world, asker.clone(), &claim.namespace, text, now, plan) {
