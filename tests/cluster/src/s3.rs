@@ -22,6 +22,8 @@ pub struct S3 {
     pub access_key: String,
     /// `AWS_SECRET_ACCESS_KEY`.
     pub secret_key: String,
+    /// Where its data lies on this machine: a folder for each bucket, and each object a file.
+    pub folder: PathBuf,
 }
 
 impl S3 {
@@ -38,6 +40,7 @@ impl S3 {
             "bucket": self.bucket,
             "accessKey": self.access_key,
             "secretKey": self.secret_key,
+            "folder": self.folder,
         });
         write_private(&Self::file(dir), &format!("{facts:#}\n"))
     }
@@ -58,6 +61,7 @@ impl S3 {
             bucket: fact("bucket")?,
             access_key: fact("accessKey")?,
             secret_key: fact("secretKey")?,
+            folder: fact("folder")?.into(),
         })
     }
 

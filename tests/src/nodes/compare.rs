@@ -62,7 +62,12 @@ impl App {
             ("RIGHT_CLAIM", &right.claim),
             ("RIGHT_PATH", &right.path),
         ];
-        self.apply(&manifest("compare.yaml", &words)?)?;
+        self.run_comparison(name, &manifest("compare.yaml", &words)?)
+    }
+
+    /// Runs the pod of a comparison to its end.
+    pub(super) fn run_comparison(&self, name: &str, pod: &str) -> Result<Comparison> {
+        self.apply(pod)?;
         let pod = format!("pod/{name}");
         let seen = || self.kubectl(&["describe", &pod]).unwrap_or_default();
         wait_for("the comparison", Duration::from_mins(2), seen, || {

@@ -3,6 +3,8 @@
 
 pub mod ansible;
 mod compare;
+pub mod damage;
+mod device;
 pub mod leftovers;
 mod restic;
 mod restore;
@@ -86,10 +88,15 @@ impl App {
 
     /// Creates the application in a namespace that is there.
     pub fn fill(kubectl: &Kubectl, namespace: &str, class: &str) -> Result<Self> {
+        Self::fill_by("app.yaml", kubectl, namespace, class)
+    }
+
+    /// The same for an application of another manifest.
+    fn fill_by(application: &str, kubectl: &Kubectl, namespace: &str, class: &str) -> Result<Self> {
         let app = Self::existing(kubectl, namespace);
         // The copy pods fit this level; a tenant's namespace should not need to allow more.
         kubectl.run(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=baseline"])?;
-        app.apply(&manifest("app.yaml", &[("NAMESPACE", namespace), ("CLASS", class)])?)?;
+        app.apply(&manifest(application, &[("NAMESPACE", namespace), ("CLASS", class)])?)?;
         let ready = app.kubectl(&["rollout", "status", "deployment/app", "--timeout=120s"]);
         ready.with_context(|| app.seen())?;
         Ok(app)
@@ -122,7 +129,7 @@ impl App {
 
     /// Runs a shell command in the application's pod, where its files are at `/data`.
     pub fn sh(&self, script: &str) -> Result<String> {
-        self.kubectl(&["exec", "deployment/app", "-c", "ticker", "--", "/bin/bash", "-euc", script])
+        self.kubectl(&["exec", "deployment/app", "--", "/bin/bash", "-euc", script])
     }
 
     /// Sets or (with a trailing `-`) removes annotations on the PVC.

@@ -94,9 +94,19 @@ pub fn restore_template(parameters: &[&str]) -> Result<String> {
 impl App {
     /// As [`App::create`], with a schedule that never comes round: only what is asked for runs.
     pub fn create_quiet(kubectl: &dev_cluster::Kubectl, namespace: &str, class: &str) -> Result<Self> {
+        Self::create_quiet_by("app.yaml", kubectl, namespace, class)
+    }
+
+    /// The same with an application of another manifest, which has a PVC `data` too.
+    pub fn create_quiet_by(
+        application: &str,
+        kubectl: &dev_cluster::Kubectl,
+        namespace: &str,
+        class: &str,
+    ) -> Result<Self> {
         kubectl.run(&["create", "namespace", namespace])?;
         kubectl.run(&["annotate", "namespace", namespace, "backup-controller.io/schedule=0 0 29 2 *"])?;
-        Self::fill(kubectl, namespace, class)
+        Self::fill_by(application, kubectl, namespace, class)
     }
 
     /// Backs the volume up to some destinations or none, and waits until it is copied to all of them; names the run.

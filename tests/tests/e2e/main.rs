@@ -7,11 +7,13 @@
 
 mod ansible;
 mod backup;
+mod block;
 mod disks;
 mod life;
 mod restic;
 mod restore;
 mod restore_from;
+mod tasks;
 
 use std::sync::OnceLock;
 

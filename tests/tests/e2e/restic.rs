@@ -95,43 +95,64 @@ fn a_copy_that_is_killed_goes_on_and_is_whole() {
     app.delete().unwrap();
 }
 
-/// A tenant whose namespace refuses every pod that is not restricted: the administrator's copy is made out of his reach,
-/// from the same snapshot, and nothing of it stays.
+/// A tenant whose namespace refuses every pod that is not restricted: the administrator's copy is made, proven and
+/// restored out of his reach, and nothing of it stays.
 #[test]
 #[ignore = "needs the two-node cluster: make e2e"]
-fn a_central_copy_leaves_nothing_in_the_tenants_namespace_and_is_whole() {
+fn a_central_copy_is_whole_proven_and_restored_under_restricted_and_leaves_nothing() {
     let home = App::existing(cluster(), "backup");
     let keys = Keys::of(&Cluster::existing().unwrap().s3().unwrap(), "e2e-central");
     home.secret("backup-s3-central", &keys).unwrap();
     let app = App::create_quiet(cluster(), "e2e-central", "shared").unwrap();
-    cluster()
-        .run(&["label", "namespace", "e2e-central", "--overwrite", "pod-security.kubernetes.io/enforce=restricted"])
-        .unwrap();
+    let enforce = |level: &str| {
+        let label = format!("pod-security.kubernetes.io/enforce={level}");
+        cluster().run(&["label", "namespace", "e2e-central", "--overwrite", &label]).unwrap();
+    };
+    enforce("restricted");
     let run = app.back_up(&["central"]).unwrap();
-    let jobs = app.kubectl(&["get", "jobs,secrets,pvc", "-o", "name"]).unwrap();
+
+    // Into a new volume of the tenant's, to which nobody but the controller has a pod.
+    app.claim("back", Some(&format!("pvc=data date={run} from=central"))).unwrap();
+    let record = app.restore_status("pvc/back", &["Complete", "Incomplete", "Refused", "Failed"]).unwrap();
+    assert_eq!(record["state"], "Complete", "{record}");
+    let proven = || {
+        let drill = app.status()?["maintenance"]["central"]["drill"].take();
+        Ok((drill["run"] == run.as_str()).then_some(drill))
+    };
+    let drill = wait_for("a drill of the run", BACKUP_DEADLINE, || home.seen(), proven).unwrap();
+    assert_eq!(drill["state"], "Done", "{drill}");
+    assert!(drill["files"].as_u64().unwrap() > 50, "{drill}");
+
+    // Without the destination no other drill comes.
+    app.annotate("backup-controller.io/destination=none").unwrap();
+    let jobs = app.kubectl(&["get", "jobs,secrets", "-o", "name"]).unwrap();
     assert!(!jobs.contains("job.batch") && !jobs.contains("secret/"), "{jobs}");
-    let left = ["get", "jobs,pvc,volumesnapshots", "-l", "backup-controller.io/destination=central", "-o", "name"];
+    let jobs = ["get", "jobs", "-l", "backup-controller.io/component in (copy,maintain,restore)", "-o", "name"];
     let contents = ["get", "volumesnapshotcontents", "-l", "backup-controller.io/component=central", "-o", "name"];
+    let at_home = "jsonpath={range .items[?(@.spec.claimRef.namespace=='backup')]}{.metadata.name} {end}";
     wait_for(
         "nothing of it is left",
         BACKUP_DEADLINE,
         || home.seen(),
         || {
-            let left = home.kubectl(&left)? + &cluster().run(&contents)?;
+            let left = home.kubectl(&jobs)?
+                + &home.kubectl(&["get", "pvc,volumesnapshots", "-o", "name"])?
+                + &cluster().run(&contents)?
+                + &cluster().run(&["get", "pv", "-o", at_home])?;
             Ok(left.trim().is_empty().then_some(()))
         },
     )
     .unwrap();
 
     // The comparison's pods are ours and not his.
-    cluster()
-        .run(&["label", "namespace", "e2e-central", "--overwrite", "pod-security.kubernetes.io/enforce=baseline"])
-        .unwrap();
+    enforce("baseline");
     let truth = app.truth(&app.restore_point(&run).unwrap()).unwrap();
     let stock = app.stock_restic(&keys).unwrap();
     let restored = app.restored_by(&stock, &Cluster::existing().unwrap(), "restored").unwrap();
-    let found = app.compare("compare", &truth, &restored).unwrap();
-    assert!(found.equal() && found.entries > 5000, "it differs:\n{}", found.differences);
+    for (how, tree) in [("stock restic", restored), ("the controller", Tree::volume("back"))] {
+        let found = app.compare("compare", &truth, &tree).unwrap();
+        assert!(found.equal() && found.entries > 5000, "{how}: it differs:\n{}", found.differences);
+    }
     home.kubectl(&["delete", "secret/backup-s3-central"]).unwrap();
     app.delete().unwrap();
 }

@@ -37,6 +37,7 @@ pub(super) fn prepare(settings: &Settings) -> Result<S3> {
         bucket: BUCKET.to_owned(),
         access_key: random_hex(10)?,
         secret_key: random_hex(20)?,
+        folder: dir.join("data"),
     };
     make_certificate(settings).context("cannot make the certificate of the S3 server")?;
     s3.write(&settings.dir)?;
