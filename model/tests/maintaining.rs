@@ -434,6 +434,8 @@ fn a_prune_leaves_the_data_of_held_runs_and_knows_what_is_not_whole() {
     assert_eq!(prune.holds.iter().map(Run::as_str).collect::<Vec<_>>(), ["20261120T0100Z"]);
     let incomplete: Vec<&str> = prune.incomplete.iter().map(Run::as_str).collect();
     assert_eq!(incomplete, ["20261120T0300Z", "20261120T0400Z"]);
+    // Law 1: the failed one may have saved all, and be what the unchanged ones stand on.
+    assert_eq!(prune.complete_snapshots, ["abc", "def"]);
 }
 
 /// Law 1. What a try left that was killed before it could mark it looks good once its record is gone.

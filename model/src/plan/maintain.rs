@@ -73,6 +73,9 @@ pub struct Prune {
     pub hold_snapshots: Vec<String>,
     /// Runs whose copy is recorded as incomplete or failed: what they left does not count as good.
     pub incomplete: Vec<Run>,
+    /// The ids of the snapshots that a complete copy names, whichever run made them: they are whole, for that copy read
+    /// everything. Only told beside `incomplete`.
+    pub complete_snapshots: Vec<String>,
 }
 
 impl Maintain {
@@ -513,6 +516,9 @@ impl<'a> Source<'a> {
         let maintenance = self.maintenance(&destination.name);
         let last = maintenance.and_then(|m| m.prune.as_ref());
         let failed = maintenance.into_iter().flat_map(|m| m.failed.iter().cloned());
+        let incomplete: BTreeSet<Run> = incomplete.chain(failed).collect();
+        let complete = runs.iter().filter_map(|r| copied(&r)).filter(|c| c.state == CopyState::Complete);
+        let complete: BTreeSet<String> = complete.filter_map(|c| c.snapshot.clone()).collect();
         Ok(Some(Work::Prune(Prune {
             retention,
             zone: protection.zone.clone(),
@@ -520,7 +526,8 @@ impl<'a> Source<'a> {
             since: last.map(|p| p.due.clone().min(due.clone())),
             holds,
             hold_snapshots: unchanged.filter_map(|c| c.snapshot.clone()).collect(),
-            incomplete: incomplete.chain(failed).collect::<BTreeSet<_>>().into_iter().collect(),
+            complete_snapshots: if incomplete.is_empty() { Vec::new() } else { complete.into_iter().collect() },
+            incomplete: incomplete.into_iter().collect(),
         })))
     }
 
