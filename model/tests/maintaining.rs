@@ -213,6 +213,19 @@ impl Cluster {
         told
     }
 
+    /// A restore of a PVC has its pod.
+    fn restores(&mut self, pvc: &str) {
+        let status = json!({"request": "x", "state": "Ready", "point": "s3/20261120T0000Z"}).to_string();
+        let annotations =
+            json!({names::RESTORE_FROM: format!("pvc={pvc} date=20261120 from=s3"), names::RESTORE_STATUS: status});
+        let text = format!(
+            "metadata: {{name: restore, namespace: shop, uid: r, annotations: {annotations}}}\n\
+             spec: {{selector: {{}}, template: {{}}}}"
+        );
+        let deployment = read::<k8s_openapi::api::apps::v1::Deployment>(&text);
+        self.world.apply(Change::Restorer(Seen::Put(model::facts::Restorer::from(&deployment))));
+    }
+
     fn s3(&self) -> &Maintenance {
         &self.status.maintenance["s3"]
     }
@@ -526,15 +539,7 @@ fn a_task_uses_the_secret_that_its_group_names() {
 fn a_restore_from_a_repository_keeps_the_tasks_of_no_other_waiting() {
     for (pvc, expected) in [("data", 0), ("other", 1)] {
         let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
-        let status = json!({"request": "x", "state": "Ready", "point": "s3/20261120T0000Z"}).to_string();
-        let annotations =
-            json!({names::RESTORE_FROM: format!("pvc={pvc} date=20261120 from=s3"), names::RESTORE_STATUS: status});
-        let text = format!(
-            "metadata: {{name: restore, namespace: shop, uid: r, annotations: {annotations}}}\n\
-             spec: {{selector: {{}}, template: {{}}}}"
-        );
-        let deployment = read::<k8s_openapi::api::apps::v1::Deployment>(&text);
-        cluster.world.apply(Change::Restorer(Seen::Put(model::facts::Restorer::from(&deployment))));
+        cluster.restores(pvc);
         assert_eq!(tasks(&cluster.at("2026-11-21T02:30:00Z")).len(), expected, "{pvc}");
     }
 }
@@ -814,6 +819,45 @@ fn a_namespace_that_refuses_the_pod_is_told_once_each_time() {
 fn a_source_that_vanished_or_is_not_protected_any_more_gets_no_task_and_keeps_no_job() {
     let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
     cluster.at("2026-11-21T02:30:00Z");
+    let elsewhere = |c: &mut Cluster| {
+        let other = "{name: other, type: restic, secret: other}";
+        let text = format!("destinations: [{S3}{DRILL}, {other}]\ndefaults: {{destinations: [other]}}");
+        c.world.apply(Change::Config(Arc::new(Config::parse(&text).unwrap())));
+    };
+    assert_eq!(slots(&elsewhere), 0, "the source is copied elsewhere now: nobody would end the drill");
+}
+
+/// Law 5. Others wait for the slot of a drill that has begun: on a disk of a node, those of all namespaces.
+#[test]
+fn a_drill_that_cannot_go_on_ends_and_gives_its_slot_back() {
+    let begun = || {
+        let mut cluster = Cluster::without_copies(&format!("{S3}{DRILL}"));
+        cluster.snapshot("2026-11-20T00:00:00Z", "Complete", true, "{}");
+        cluster.at("2026-11-22T06:00:00Z");
+        cluster.promoter("2026-11-20T00:00:00Z", "Bound", Some("20261122T0600Z"));
+        assert_eq!(plan::running(&cluster.world).count(), 1);
+        cluster
+    };
+    let ended = |cluster: &Cluster| {
+        let drill = cluster.s3().drill.as_ref().and_then(|d| d.problem.as_ref().map(|p| (d.due.clone(), p.reason)));
+        drill.map(|(due, reason)| (due.to_string(), reason, plan::running(&cluster.world).count()))
+    };
+    let end = |reason| Some(("20261122T0600Z".to_owned(), reason, 0));
+    // Its run is gone; that another one could be drilled is for the next time.
+    let mut cluster = begun();
+    let name = ("shop".to_owned(), "data-20261120t0000z".to_owned());
+    cluster.world.apply(Change::Snapshot(Seen::Gone(name, "s-20261120T0000Z".into())));
+    cluster.snapshot("2026-11-21T00:00:00Z", "Complete", true, "{}");
+    let plan = cluster.look();
+    assert_eq!(ended(&cluster), end(Reason::SourceSnapshotLost));
+    assert!(!plan.actions.iter().any(drills), "{plan:?}");
+    // A restore comes first, for days: it has waited for long enough.
+    let mut cluster = begun();
+    cluster.restores("data");
+    let plan = cluster.at("2026-11-22T09:59:00Z");
+    assert_eq!((ended(&cluster), plan.wake), (None, Some(time("2026-11-22T10:00:00Z"))));
+    cluster.at("2026-11-22T10:00:00Z");
+    assert_eq!(ended(&cluster), end(Reason::DeadlineExceeded));
     cluster.start(Task::Prune, "20261121T0230Z");
     let gone = Seen::Gone(("shop".to_owned(), "data".to_owned()), UID.to_owned());
     cluster.world.apply(Change::Claim(gone));

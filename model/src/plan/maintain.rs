@@ -369,7 +369,7 @@ impl<'a> Source<'a> {
             return None;
         }
         if !destination.is_central() {
-            return drill::prepared(world, uid, &destination.name);
+            return drill::prepared(world, uid, &destination.name).map(|(_, due)| due.clone());
         }
         let mut drills = central::drills(world, uid, &destination.name);
         let goes_on = |due: &Run| drills_on(world, uid, self.protection, &destination.name, due, self.now);
@@ -424,7 +424,7 @@ impl<'a> Source<'a> {
         let begun = self.begun(task, destination).is_some();
         let goes_on = begun && destination.is_central();
         if namespace.is_none_or(|n| n.terminating) || ((read || cut_off) && !goes_on) {
-            return Ok(());
+            return self.wait(task, destination, plan);
         }
         // A restic pod reads its Secret as root, a drill's keeps owners.
         let strict = namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted");
@@ -432,7 +432,7 @@ impl<'a> Source<'a> {
             let message = "the namespace enforces Pod Security restricted, which refuses a pod that runs as root";
             return Err(Problem::new(Reason::PodSecurity, message));
         }
-        let Ok(place) = self.place(destination, plan) else { return Ok(()) };
+        let Ok(place) = self.place(destination, plan) else { return self.wait(task, destination, plan) };
         let (work, node) = match task {
             Task::Prune => match self.prune(destination, due, protection)? {
                 Some(work) => (work, place),
@@ -445,7 +445,7 @@ impl<'a> Source<'a> {
             Task::Drill => {
                 let ask = drill::Ask { world, claim: self.claim, destination, protection, due, now: self.now };
                 match ask.resolve(plan)? {
-                    drill::Step::Wait => return Ok(()),
+                    drill::Step::Wait => return self.wait(task, destination, plan),
                     drill::Step::First(action) if !begun => {
                         plan.ready.push((self.waiting(destination, due, None), action));
                         return Ok(());
@@ -465,6 +465,14 @@ impl<'a> Source<'a> {
             plan.ready.push((self.waiting(destination, due, node), start));
         }
         Ok(())
+    }
+
+    /// A task has its slot when it starts, and may wait for it; only a drill may have one before.
+    fn wait(&self, task: Task, destination: &Destination, plan: &mut Plan) -> Result<(), Problem> {
+        if task != Task::Drill {
+            return Ok(());
+        }
+        drill::wait(self.world, &self.claim.id.uid, destination, self.now, plan)
     }
 
     fn task(&self, destination: &Destination, due: &Run, work: Work, protection: &Protection) -> Maintain {
