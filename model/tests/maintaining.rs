@@ -516,13 +516,49 @@ fn a_finding_stays_until_it_is_refuted_or_a_person_accepts_it_by_its_time() {
     let key = names::ACCEPT_FINDING;
     let told = format!("annotate the PVC with {key}=2026-11-21T02:31:00Z");
     assert!(notes(&plan).iter().any(|n| n.contains(&told)), "{:?}", notes(&plan));
-    for (day, accepted, goes) in
-        [(1, "true", false), (2, "2026-11-21T02:31:01Z", false), (3, " 2026-11-21T02:31:00Z", true), (4, "", false)]
-    {
+    for (day, accepted, goes) in [
+        (1, "true", false),
+        (2, "2026-11-21T02:30:59Z", false),
+        (3, " 2026-11-21T02:31:00Z", true),
+        (4, "", false),
+        (5, "2026-12-05T02:30:01Z", false),
+        (6, "2026-12-06T02:30:00Z", true),
+    ] {
         cluster.accepted = accepted;
         cluster.record();
         assert_eq!(pruned(&cluster.at(&format!("2026-12-0{day}T02:30:00Z"))), goes, "{accepted}");
     }
+}
+
+/// Or each would be named when the other one is accepted, and prunes would never go on.
+#[test]
+fn who_accepts_the_newest_of_two_findings_accepts_both_and_no_later_one() {
+    let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
+    let found = |task, at: &str, reason| {
+        let problem = Problem::new(reason, "as it was found");
+        MaintainResult::new(task, time(at), Some(problem))
+    };
+    for (task, due, at, reason) in [
+        (Task::Drill, "20261122T0600Z", "2026-11-22T06:05:00Z", Reason::DrillDiffers),
+        (Task::Verify, "20261123T0500Z", "2026-11-23T05:05:00Z", Reason::RepositoryDamaged),
+    ] {
+        cluster.at(at);
+        cluster.done(task, due, &found(task, at, reason));
+    }
+    assert_eq!(cluster.s3().findings().count(), 2);
+    let pruned = |plan: &Plan| tasks(plan).iter().any(|t| t.starts_with("prune"));
+    let plan = cluster.at("2026-11-24T02:30:00Z");
+    let named = format!("{}=2026-11-23T05:05:00Z", names::ACCEPT_FINDING);
+    assert!(!pruned(&plan) && notes(&plan).iter().any(|n| n.contains(&named)), "the newest: {:?}", notes(&plan));
+    for (day, accepted, goes) in [(25, "2026-11-22T06:05:00Z", false), (26, "2026-11-23T05:05:00Z", true)] {
+        cluster.accepted = accepted;
+        cluster.record();
+        assert_eq!(pruned(&cluster.at(&format!("2026-11-{day}T02:30:00Z"))), goes, "{accepted}");
+    }
+    let later = "2026-11-29T06:05:00Z";
+    cluster.at(later);
+    cluster.done(Task::Drill, "20261129T0600Z", &found(Task::Drill, later, Reason::DrillDiffers));
+    assert!(!pruned(&cluster.at("2026-11-30T02:30:00Z")), "what is found later is not accepted");
 }
 
 #[test]
@@ -783,42 +819,6 @@ fn only_a_drill_that_goes_on_takes_a_slot_for_its_promoter() {
         c.world.apply(Change::Claim(Seen::Gone(("shop".to_owned(), "data".to_owned()), UID.to_owned())));
     };
     assert_eq!(slots(&gone), 0);
-}
-
-#[test]
-fn a_drill_that_found_every_byte_proves_the_copy_and_a_later_failure_does_not_hide_that() {
-    let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
-    cluster.at("2026-11-22T06:00:00Z");
-    let run = Some("20261120T0000Z".parse().unwrap());
-    let proof = MaintainResult { files: 100, bytes: 4096, run: run.clone(), ..ok(Task::Drill) };
-    let plan = cluster.done(Task::Drill, "20261122T0600Z", &proof);
-    let text = notes(&plan).into_iter().find(|n| n.starts_with("- Proven")).unwrap();
-    assert!(text.contains("s3, run 20261120T0000Z: restorable, proven on 2026-11-21: 100 files, 4"), "{text}");
-    let plan = cluster.at("2026-11-29T06:00:00Z");
-    assert!(tasks(&plan).contains(&"drill 20261129T0600Z".to_owned()), "{plan:?}");
-    let plan = cluster.done(Task::Drill, "20261129T0600Z", &bad(Task::Drill, Reason::DrillDiffers));
-    assert!(notes(&plan).iter().any(|n| n.starts_with("! DrillDiffers")), "{plan:?}");
-    let s3 = cluster.s3();
-    assert_eq!(s3.drill.as_ref().map(|d| d.state), Some(TaskState::Failed));
-    assert_eq!(s3.proven.as_ref().map(|p| p.due.as_str()), Some("20261122T0600Z"));
-}
-
-/// A restic pod reads its Secret as root: nobody waits for a pod that is never made.
-#[test]
-fn a_namespace_that_refuses_the_pod_is_told_once_each_time() {
-    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
-    let strict = "metadata: {name: shop, labels: {pod-security.kubernetes.io/enforce: restricted}}";
-    cluster.world.apply(Change::Namespace(Seen::Put(namespace(strict))));
-    let plan = cluster.at("2026-11-21T02:30:00Z");
-    assert_eq!(tasks(&plan), [""; 0]);
-    assert_eq!(notes(&plan).iter().filter(|n| n.starts_with("! PodSecurity prune of s3")).count(), 1, "{plan:?}");
-    assert_eq!(notes(&cluster.look()), [""; 0]);
-}
-
-#[test]
-fn a_source_that_vanished_or_is_not_protected_any_more_gets_no_task_and_keeps_no_job() {
-    let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
-    cluster.at("2026-11-21T02:30:00Z");
     let elsewhere = |c: &mut Cluster| {
         let other = "{name: other, type: restic, secret: other}";
         let text = format!("destinations: [{S3}{DRILL}, {other}]\ndefaults: {{destinations: [other]}}");
@@ -858,6 +858,42 @@ fn a_drill_that_cannot_go_on_ends_and_gives_its_slot_back() {
     assert_eq!((ended(&cluster), plan.wake), (None, Some(time("2026-11-22T10:00:00Z"))));
     cluster.at("2026-11-22T10:00:00Z");
     assert_eq!(ended(&cluster), end(Reason::DeadlineExceeded));
+}
+
+#[test]
+fn a_drill_that_found_every_byte_proves_the_copy_and_a_later_failure_does_not_hide_that() {
+    let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
+    cluster.at("2026-11-22T06:00:00Z");
+    let run = Some("20261120T0000Z".parse().unwrap());
+    let proof = MaintainResult { files: 100, bytes: 4096, run: run.clone(), ..ok(Task::Drill) };
+    let plan = cluster.done(Task::Drill, "20261122T0600Z", &proof);
+    let text = notes(&plan).into_iter().find(|n| n.starts_with("- Proven")).unwrap();
+    assert!(text.contains("s3, run 20261120T0000Z: restorable, proven on 2026-11-21: 100 files, 4"), "{text}");
+    let plan = cluster.at("2026-11-29T06:00:00Z");
+    assert!(tasks(&plan).contains(&"drill 20261129T0600Z".to_owned()), "{plan:?}");
+    let plan = cluster.done(Task::Drill, "20261129T0600Z", &bad(Task::Drill, Reason::DrillDiffers));
+    assert!(notes(&plan).iter().any(|n| n.starts_with("! DrillDiffers")), "{plan:?}");
+    let s3 = cluster.s3();
+    assert_eq!(s3.drill.as_ref().map(|d| d.state), Some(TaskState::Failed));
+    assert_eq!(s3.proven.as_ref().map(|p| p.due.as_str()), Some("20261122T0600Z"));
+}
+
+/// A restic pod reads its Secret as root: nobody waits for a pod that is never made.
+#[test]
+fn a_namespace_that_refuses_the_pod_is_told_once_each_time() {
+    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
+    let strict = "metadata: {name: shop, labels: {pod-security.kubernetes.io/enforce: restricted}}";
+    cluster.world.apply(Change::Namespace(Seen::Put(namespace(strict))));
+    let plan = cluster.at("2026-11-21T02:30:00Z");
+    assert_eq!(tasks(&plan), [""; 0]);
+    assert_eq!(notes(&plan).iter().filter(|n| n.starts_with("! PodSecurity prune of s3")).count(), 1, "{plan:?}");
+    assert_eq!(notes(&cluster.look()), [""; 0]);
+}
+
+#[test]
+fn a_source_that_vanished_or_is_not_protected_any_more_gets_no_task_and_keeps_no_job() {
+    let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
+    cluster.at("2026-11-21T02:30:00Z");
     cluster.start(Task::Prune, "20261121T0230Z");
     let gone = Seen::Gone(("shop".to_owned(), "data".to_owned()), UID.to_owned());
     cluster.world.apply(Change::Claim(gone));

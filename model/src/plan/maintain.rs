@@ -542,15 +542,16 @@ impl<'a> Source<'a> {
     /// What a damaged repository still has may be all that is left (laws 1 and 3). A finding stays until a task of its
     /// kind finds nothing there any more; where that may never be, a person goes on in spite of it.
     fn sound(&self, destination: &str) -> Result<(), Problem> {
-        let accepted = self.claim.accepted();
+        let accepted = self.claim.accepted(self.now);
         let findings = self.maintenance(destination).into_iter().flat_map(Maintenance::findings);
-        let mut open = findings.filter(|(_, found)| !found.is_accepted(accepted));
-        let Some((task, found)) = open.next() else { return Ok(()) };
+        let open = findings.filter(|(_, found)| !found.is_accepted(accepted));
+        // Whoever accepts the newest accepts those before it too.
+        let Some((task, found)) = open.max_by_key(|(_, found)| found.finished) else { return Ok(()) };
         let what = if task == Task::Drill { "differences" } else { "damage" };
         let (task, at, key) = (task.as_str(), found.finished, names::ACCEPT_FINDING);
         let message = format!(
             "nothing is forgotten: the {task} of {at} found {what}; once a {task} finds none prunes go on, or if you \
-             accept it: annotate the PVC with {key}={at}"
+             accept it and what was found before: annotate the PVC with {key}={at}"
         );
         Err(Problem::new(Reason::RepositoryDamaged, message))
     }
