@@ -36,9 +36,6 @@ pub(crate) enum Refusal {
     /// The configuration changed meanwhile; the next plan knows.
     #[error("destination {0} is not configured any more")]
     NoDestination(String),
-    /// What the step would go by is not what it must be.
-    #[error("{}", .0.message)]
-    Unfit(Problem),
 }
 
 impl Refusal {
@@ -47,7 +44,6 @@ impl Refusal {
         match self {
             Self::Api(error) => error.problem(),
             Self::Template(error) => Problem::new(Reason::InvalidObject, error.to_string()),
-            Self::Unfit(problem) => problem.clone(),
             Self::NoDestination(_) => Problem::new(Reason::UnknownDestination, self.to_string()),
         }
     }

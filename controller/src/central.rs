@@ -29,8 +29,10 @@ pub(crate) async fn make(applier: &Applier, settings: &Settings, part: &Central)
                 let made: VolumeSnapshotContent = api::ensure(client, &object).await?;
                 Change::Content(Seen::Put(facts::Content::from(&made)))
             }
-            // It may be another content next time, or another run.
-            Err(problem) if task.is_some() => return Err(Refusal::Unfit(problem)),
+            // It is the end of this drill: it may be another content next time, or another run.
+            Err(problem) if task.is_some() => {
+                Change::DrillRefused(source.uid.clone(), part.destination.clone(), run.clone(), problem)
+            }
             // It is final, and only who looked at the content knows it.
             Err(problem) => {
                 let result = CopyResult::without_data(CopyState::Failed, &problem, Timestamp::now());

@@ -6,7 +6,7 @@
 mod changes;
 mod store;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
@@ -17,7 +17,7 @@ use crate::facts::{
     Claim, Content, CronJob, Holder, Job, MountFailure, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot,
     SnapshotClass, StorageClass, Volume,
 };
-use crate::names::SourceId;
+use crate::names::{Run, SourceId};
 use crate::reason::Problem;
 use crate::select::Classes;
 
@@ -64,6 +64,8 @@ pub enum Change {
     Restorer(Seen<Restorer>),
     /// What is said about the volumes of a pod with that UID.
     MountFailure(Key, String, Option<MountFailure>),
+    /// Of a source (its UID) and a destination: why the content that the drill of that minute needs is not read.
+    DrillRefused(String, String, Run, Problem),
     /// A pod of a namespace in which a restore is asked for.
     Holder(String, Seen<Holder>),
     /// A new configuration.
@@ -151,6 +153,9 @@ pub struct World {
     pub faults: HashMap<String, Problem>,
     /// By who asks for a restore (its UID): what the API server refused, until that succeeds.
     pub restore_faults: HashMap<String, Problem>,
+    /// By source, by destination: the newest drill whose content was refused, which only who looked at it knows, until
+    /// it is the drill's end.
+    pub(crate) refused_drills: HashMap<String, BTreeMap<String, (Run, Problem)>>,
     /// By source: what admission lets its newest copy wait for.
     pub waits: HashMap<String, Problem>,
 }
@@ -189,6 +194,7 @@ impl World {
             mount_failures: HashMap::new(),
             faults: HashMap::new(),
             restore_faults: HashMap::new(),
+            refused_drills: HashMap::new(),
             waits: HashMap::new(),
         }
     }

@@ -12,8 +12,9 @@ use fixtures::{claim, snapshot};
 use model::config::Destination;
 use model::config::{Config, Limits};
 use model::facts::VolumeMode;
+use model::names::Run;
 use model::plan::{self, Action, Part};
-use model::reason::Reason;
+use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
 use model::world::{Change, Seen, World};
 use proptest::prelude::*;
@@ -418,6 +419,34 @@ fn a_drill_that_cannot_be_made_ends_and_says_why() {
         status.map(|p| p.reason)
     };
     assert_eq!((told(minute(33)), told(minute(60))), (None, Some(Reason::InUse)));
+}
+
+/// Only who looks at the content sees that it is another's.
+#[test]
+fn a_drill_whose_content_is_refused_ends_for_that_time() {
+    let mut world = copied().world();
+    let end = |world: &World| {
+        let plan = plan::plan(world, "u1", minute(31), "");
+        plan.actions.into_iter().find_map(|a| match a {
+            Action::WriteStatus { status, .. } => status.maintenance.get("vault").and_then(|m| m.drill.clone()),
+            _ => None,
+        })
+    };
+    let content = plan::plan(&world, "u1", minute(31), "").ready.into_iter().find_map(|(_, action)| match action {
+        Action::MakeCentral(made) => Some(made),
+        _ => None,
+    });
+    let due = content.unwrap().run;
+    let refused = |due: &Run| {
+        let problem = Problem::new(Reason::SnapshotForeign, "it is of another volume");
+        Change::DrillRefused("u1".to_owned(), "vault".to_owned(), due.clone(), problem)
+    };
+    world.apply(refused(&Run::at(minute(1))));
+    assert_eq!(end(&world), None, "an earlier one's is not this one's");
+    assert_eq!(world.apply(refused(&due)), ["u1".to_owned()].into(), "it is looked at now");
+    let end = end(&world).unwrap();
+    assert_eq!((end.due, end.problem.map(|p| p.reason)), (due, Some(Reason::SnapshotForeign)));
+    assert!(plan::plan(&world, "u1", minute(31), "").ready.is_empty(), "it is not tried again and again");
 }
 
 /// Where drills are switched off, or the source goes, what was made for one goes too; a Job that runs ends first.

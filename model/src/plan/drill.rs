@@ -113,6 +113,10 @@ impl Ask<'_> {
     /// The next step of a drill in the controller's namespace, with a promoter that is made there for it alone.
     fn central(&self, rules: &config::Drill, runs: &[RunView<'_>], plan: &mut Plan) -> Result<Step, Problem> {
         let (world, uid) = (self.world, &self.claim.id.uid);
+        let refused = world.refused_drills.get(uid).and_then(|of| of.get(&self.destination.name));
+        if let Some((_, problem)) = refused.filter(|(due, _)| due == self.due) {
+            return Err(problem.clone());
+        }
         let source = self.claim.source();
         let wanted = |view| central::Wanted {
             world,

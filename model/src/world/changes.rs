@@ -64,6 +64,10 @@ impl World {
                 self.mount_failures.insert(uid, failure);
                 self.concerned(&job)
             }
+            Change::DrillRefused(uid, destination, due, problem) => {
+                self.refused_drills.entry(uid.clone()).or_default().insert(destination, (due, problem));
+                HashSet::from([uid])
+            }
             Change::Volume(seen) => self.apply_volumes(seen),
             Change::Namespace(seen) => {
                 let replaced = self.namespaces.apply(seen);
@@ -408,6 +412,7 @@ impl World {
             if self.subjects.get(uid).is_some_and(Belongings::is_empty) {
                 self.subjects.remove(uid);
                 self.faults.remove(uid);
+                self.refused_drills.remove(uid);
                 self.waits.remove(uid);
             }
         }
