@@ -101,7 +101,8 @@ pub const SNAPSHOT_CLASS: &str = "backup-controller.io/snapshot-class";
 pub const RUN_NOW: &str = "backup-controller.io/run-now";
 /// Annotation of users on a PVC: an empty volume is as it should be.
 pub const ACCEPT_EMPTY: &str = "backup-controller.io/accept-empty";
-/// Annotation of users on a PVC: the time of a finding of a verify or a drill that its prunes go on in spite of.
+/// Annotation of users on a PVC: the time of the newest finding of a verify or a drill that its prunes go on in spite
+/// of.
 pub const ACCEPT_FINDING: &str = "backup-controller.io/accept-finding";
 /// Annotation of users on a snapshot or promoter: not rotated while present.
 pub const HOLD: &str = "backup-controller.io/hold";

@@ -127,7 +127,7 @@ impl Question<'_> {
         volume
             .copies
             .values_mut()
-            .for_each(|copy| copy.accepted = claim.accepted().filter(|_| copy.maintenance.is_some()));
+            .for_each(|copy| copy.accepted = claim.accepted(self.now).filter(|_| copy.maintenance.is_some()));
         if !knows.snapshots {
             volume.snapshot = status.snapshot.as_ref().map(RunAt::new);
         }
