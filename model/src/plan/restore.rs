@@ -5,12 +5,15 @@
 //! wait for the disk that a restore reads.
 
 mod holders;
+mod reading;
 
 use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
 use self::holders::{holding, tell};
+use self::reading::is_for_us;
+pub(super) use self::reading::reads;
 use super::Action;
 use super::ended::{self, Ended};
 use super::lend;
@@ -263,27 +266,6 @@ pub fn any(world: &World) -> bool {
         || lend::orphans(world).next().is_some()
 }
 
-/// What reads a disk in a namespace: copies to it wait, because they prune, and may be on another node. A repository is
-/// one PVC's own: `of` names it, and what reads another is in nobody's way.
-pub(super) fn reads(world: &World, namespace: &str, destination: &str, of: Option<&str>) -> Option<String> {
-    let from = format!("{destination}/");
-    let reads = |record: &RestoreRecord| {
-        record.state == RestoreState::Ready && record.point.as_ref().is_some_and(|p| p.starts_with(&from))
-    };
-    let request = |text: Option<&String>| text.and_then(|text| text.parse::<Request>().ok());
-    let its = |r: &Request| of.is_none_or(|of| r.pvc == of);
-    let pod = world.restorers.within(namespace).find(|r| {
-        // One that cannot be read may read anything.
-        !r.terminating && r.status.as_ref().is_some_and(reads) && request(r.request.as_ref()).as_ref().is_none_or(its)
-    });
-    let whose = |claim: &Claim| {
-        let request = request(claim.settings.get(names::RESTORE_FROM));
-        request.is_some_and(|r| r.namespace.as_deref().unwrap_or(&claim.namespace) == namespace && its(&r))
-    };
-    let job = || asking(world).filter(|c| c.restored.as_ref().is_some_and(|r| reads(r))).find(|c| whose(c));
-    pod.map(|r| format!("deployment/{}", r.id.name)).or_else(|| job().map(|c| format!("the restore of {}", c.id.name)))
-}
-
 fn record(text: &str, state: RestoreState, problem: Option<Problem>) -> RestoreRecord {
     let request = names::run_now_mark(text);
     RestoreRecord { request, state, problem, point: None, target: None, result: None }
@@ -353,13 +335,6 @@ fn keep(world: &World, restorer: &Restorer, status: &RestoreRecord, now: Timesta
 fn is_of(pod: &str, deployment: &str) -> bool {
     let rest = pod.strip_prefix(deployment).and_then(|rest| rest.strip_prefix('-'));
     rest.is_some_and(|rest| rest.split('-').count() == 2)
-}
-
-/// Whether a PVC asks this installation: its namespace is selected, and no other installation has the record on it
-/// (F94). A Deployment says whom it asks by its label.
-fn is_for_us(world: &World, claim: &Claim) -> bool {
-    let recorded = claim.status.as_ref().map_or("", |s| s.instance.as_str());
-    world.config.selection.namespaces.matches(&claim.namespace) && (recorded.is_empty() || recorded == world.instance)
 }
 
 /// A PVC that asks.
