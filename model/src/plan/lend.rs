@@ -12,7 +12,6 @@ use super::restore::asking;
 use crate::facts::{Claim, ClaimPhase, Holder, Identity, Job, Ours, Volume};
 use crate::names::{self, Component, SourceId};
 use crate::reason::Reason;
-use crate::record::RestoreState;
 use crate::world::{Store, World};
 
 /// A part of what was lent, as it is taken back.
@@ -114,7 +113,7 @@ fn needed(world: &World) -> BTreeSet<String> {
         let mark = names::run_now_mark(text);
         let record = claim.restored.as_ref().filter(|r| r.request == mark);
         // Somebody may have removed the record of one that runs: it is written anew.
-        if record.is_none_or(|r| r.state == RestoreState::Ready) {
+        if record.is_none_or(|r| r.is_begun()) {
             let job = names::restore_job(&claim.source(), text);
             needed.insert(names::grant_volume(&world.instance, &claim.namespace, &job));
             needed.insert(names::lent_volume(&world.instance, &job));

@@ -4,7 +4,7 @@ use super::asking;
 use crate::facts::Claim;
 use crate::names;
 use crate::plan::lend;
-use crate::record::{RestoreRecord, RestoreState};
+use crate::record::RestoreRecord;
 use crate::restore::Request;
 use crate::world::World;
 
@@ -19,9 +19,8 @@ pub(in crate::plan) fn is_for_us(world: &World, claim: &Claim) -> bool {
 /// one PVC's own: `of` names it, and what reads another is in nobody's way.
 pub(in crate::plan) fn reads(world: &World, namespace: &str, destination: &str, of: Option<&str>) -> Option<String> {
     let from = format!("{destination}/");
-    let reads = |record: &RestoreRecord| {
-        record.state == RestoreState::Ready && record.point.as_ref().is_some_and(|p| p.starts_with(&from))
-    };
+    let reads =
+        |record: &RestoreRecord| record.is_begun() && record.point.as_ref().is_some_and(|p| p.starts_with(&from));
     let its = |r: &Request| of.is_none_or(|of| r.pvc == of);
     let pod = world.restorers.within(namespace).find(|r| {
         let request = r.request.as_ref().and_then(|text| text.parse::<Request>().ok());
