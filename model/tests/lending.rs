@@ -412,6 +412,23 @@ fn a_start_that_is_refused_is_told_and_ends() {
     assert!(cluster.is_clean());
 }
 
+/// The namespace is not selected any more, or another installation has the PVC's record.
+#[test]
+fn who_is_not_ours_any_more_gets_his_volume_back() {
+    let config = "destinations: [{name: vault, type: restic, secret: s3, runIn: controller}]\n\
+                  selection: {namespaces: {exclude: [shop]}}";
+    for (other, config) in [(true, CONFIG), (false, config)] {
+        let mut cluster = Cluster::new();
+        while cluster.pod != Some(false) {
+            cluster.turn(2);
+            cluster.storage();
+        }
+        (cluster.other, cluster.config) = (other, config);
+        assert_eq!(run(&mut cluster), ["no Job", "no Claim", "no Volume"], "{other}");
+        assert!(cluster.is_clean());
+    }
+}
+
 /// Law 7.
 #[test]
 fn a_volume_that_a_pod_has_is_not_lent() {
