@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Asker, Restore, Restores, answer, hold, is_for_us};
-use crate::facts::{Claim, Job};
+use crate::facts::{Claim, Job, Pod};
 use crate::names;
 use crate::plan::ended::{self, Ended};
 use crate::plan::{Action, lend};
@@ -37,7 +37,8 @@ pub(super) fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut
         plan.hold(hold(world, &claim.namespace, status.point.as_deref(), now));
         // The Job that was refused is there now.
         let runs = RestoreRecord { state: RestoreState::Ready, problem: None, since: None, ..status.clone() };
-        return match outcome(world, job, now, plan) {
+        let ended = outcome(world, job, now, plan);
+        return match ended.map(|end| if claim.mode.is_block() { of_device(world, job, end) } else { end }) {
             Some((state, problem, result)) => write(RestoreRecord { state, problem, result, ..runs }, plan),
             None => write(runs, plan),
         };
@@ -89,13 +90,11 @@ fn start(
     Some(RestoreRecord { state: RestoreState::Waiting, problem: Some(fault), since: Some(since), ..decided })
 }
 
+/// How a restore ended.
+type End = (RestoreState, Option<Problem>, Option<RestoreResult>);
+
 /// How a restore Job ended; nothing while it has not.
-fn outcome(
-    world: &World,
-    job: &Job,
-    now: Timestamp,
-    plan: &mut Restores,
-) -> Option<(RestoreState, Option<Problem>, Option<RestoreResult>)> {
+fn outcome(world: &World, job: &Job, now: Timestamp, plan: &mut Restores) -> Option<End> {
     let failed = |problem| Some((RestoreState::Failed, Some(problem), None));
     match ended::ended::<RestoreResult>(world, job, now) {
         Ended::NotYet(again) => {
@@ -112,4 +111,30 @@ fn outcome(
         Ended::Silent => failed(Problem::new(Reason::JobFailed, "the Job ended and left no result")),
         Ended::Failed(problem) => failed(problem),
     }
+}
+
+/// The last pod alone was heard, and may have written nothing where one before it did: then the device is not what it
+/// was, whatever the last one says.
+fn of_device(world: &World, job: &Job, (state, problem, result): End) -> End {
+    if state == RestoreState::Complete || !may_have_written(world, job) {
+        return (state, problem, result);
+    }
+    let state = RestoreState::Failed;
+    let mut problem = problem.unwrap_or_else(|| Problem::new(Reason::RestoreFailed, "the restore did not end"));
+    if !problem.message.contains("MIXTURE") {
+        let words = "the device may hold a mixture of old and new; run the restore again";
+        problem.message = format!("{}; {words}", problem.message.trim_end_matches('.'));
+    }
+    let result = result.map(|result| RestoreResult { state, problem: Some(problem.clone()), ..result });
+    (state, Some(problem), result)
+}
+
+/// Whether any pod of a restore Job wrote, as far as it is known: one that ran and did not say, or is gone, may have.
+fn may_have_written(world: &World, job: &Job) -> bool {
+    let pods: Vec<&Pod> = world.pods_of(job).collect();
+    let wrote = |pod: &&Pod| match &pod.ended {
+        Some((_, told)) => serde_json::from_str::<RestoreResult>(told).map_or(true, |told| told.changed > 0),
+        None => pod.started,
+    };
+    pods.len() < job.failed || pods.iter().any(wrote)
 }
