@@ -4,12 +4,11 @@
 //! copy: what was missed is done once. One that has to wait is done later. There is never more than one Job of a task:
 //! it bears the minute in its name, and goes once its end is in the source's record.
 
-use std::collections::BTreeSet;
-
 use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{self, RunView};
 use super::ended::{self, Ended};
+use super::prune::Prune;
 use super::{Action, Plan, central, disk, drill, restore};
 use crate::admit::{Rank, Waiting};
 use crate::config::{Destination, Times};
@@ -19,8 +18,7 @@ use crate::names::{self, Component, Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState, Maintenance, Status, TaskStatus, clip};
-use crate::retention::Retention;
-use crate::schedule::{Schedule, Zone};
+use crate::schedule::Schedule;
 use crate::select::Protection;
 use crate::world::World;
 
@@ -55,27 +53,6 @@ pub enum Work {
     Verify(Part),
     /// Restores a run and compares it with its snapshot.
     Drill(drill::Drill),
-}
-
-/// What a prune goes by. How many snapshots it forgets at most is the configuration's `bounds.maxDeletesPerRun` for each
-/// snapshot that was made since the last prune: that is counted in the repository, and not by a clock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prune {
-    /// What is kept.
-    pub retention: Retention,
-    /// The zone whose days that counts.
-    pub zone: Zone,
-    /// The minute for which the last prune was due.
-    pub since: Option<Run>,
-    /// Runs that stay, because somebody holds them.
-    pub holds: Vec<Run>,
-    /// The ids of snapshots that stay, because a held run changed nothing and has its data in an earlier one.
-    pub hold_snapshots: Vec<String>,
-    /// Runs whose copy is recorded as incomplete or failed: what they left does not count as good.
-    pub incomplete: Vec<Run>,
-    /// The ids of the snapshots that a complete copy names, whichever run made them: they are whole, for that copy read
-    /// everything. Only told beside `incomplete`.
-    pub complete_snapshots: Vec<String>,
 }
 
 impl Maintain {
@@ -287,17 +264,17 @@ pub(super) fn record(world: &World, runs: &[RunView<'_>], status: &mut Status, e
 }
 
 /// What a source's tasks are planned from.
-struct Source<'a> {
-    world: &'a World,
-    claim: &'a Claim,
+pub(super) struct Source<'a> {
+    pub(super) world: &'a World,
+    pub(super) claim: &'a Claim,
     status: Option<&'a Status>,
     /// `None`: it is not ours to protect, nothing new is started.
     protection: Option<&'a Protection>,
-    now: Timestamp,
+    pub(super) now: Timestamp,
 }
 
 impl<'a> Source<'a> {
-    fn maintenance(&self, destination: &str) -> Option<&'a Maintenance> {
+    pub(super) fn maintenance(&self, destination: &str) -> Option<&'a Maintenance> {
         self.status?.maintenance.get(destination)
     }
 
@@ -503,56 +480,5 @@ impl<'a> Source<'a> {
         let source = self.claim.source();
         let slot = copy::slot(destination, &source.namespace, &source.uid, node);
         Waiting { rank: Rank::Task, source, run: due.clone(), since: due.time(), slot }
-    }
-
-    /// A prune goes by what the source says now; what cannot be read deletes nothing (law 4).
-    fn prune(&self, destination: &Destination, due: &Run, protection: &Protection) -> Result<Option<Work>, Problem> {
-        if protection.unreadable {
-            return Ok(None);
-        }
-        self.sound(&destination.name)?;
-        let retention = destination.retention.clone().unwrap_or_else(|| protection.retention.clone());
-        let runs = copy::runs(self.world, &self.claim.id.uid);
-        let copied = |r: &&RunView<'a>| r.snapshot.copies.get(&destination.name);
-        let held = |r: &RunView<'_>| r.snapshot.held(self.now) || r.promoter.is_some_and(|p| p.held(self.now));
-        let (held, mut holds): (Vec<&RunView<'_>>, Vec<Run>) =
-            runs.iter().filter(|r| held(r)).map(|r| (r, r.run.clone())).unzip();
-        holds.dedup();
-        let unchanged = held.iter().filter_map(&copied).filter(|c| c.unchanged);
-        let poor = |c: &CopyResult| matches!(c.state, CopyState::Incomplete | CopyState::Failed);
-        let incomplete = runs.iter().filter(|r| copied(r).is_some_and(poor)).map(|r| r.run.clone());
-        let maintenance = self.maintenance(&destination.name);
-        let last = maintenance.and_then(|m| m.prune.as_ref());
-        let failed = maintenance.into_iter().flat_map(|m| m.failed.iter().cloned());
-        let incomplete: BTreeSet<Run> = incomplete.chain(failed).collect();
-        let complete = runs.iter().filter_map(|r| copied(&r)).filter(|c| c.state == CopyState::Complete);
-        let complete: BTreeSet<String> = complete.filter_map(|c| c.snapshot.clone()).collect();
-        Ok(Some(Work::Prune(Prune {
-            retention,
-            zone: protection.zone.clone(),
-            // One that a clock had ahead is not before what came after it.
-            since: last.map(|p| p.due.clone().min(due.clone())),
-            holds,
-            hold_snapshots: unchanged.filter_map(|c| c.snapshot.clone()).collect(),
-            complete_snapshots: if incomplete.is_empty() { Vec::new() } else { complete.into_iter().collect() },
-            incomplete: incomplete.into_iter().collect(),
-        })))
-    }
-
-    /// What a damaged repository still has may be all that is left (laws 1 and 3). A finding stays until a task of its
-    /// kind finds nothing there any more; where that may never be, a person goes on in spite of it.
-    fn sound(&self, destination: &str) -> Result<(), Problem> {
-        let accepted = self.claim.accepted(self.now);
-        let findings = self.maintenance(destination).into_iter().flat_map(Maintenance::findings);
-        let open = findings.filter(|(_, found)| !found.is_accepted(accepted));
-        // Whoever accepts the newest accepts those before it too.
-        let Some((task, found)) = open.max_by_key(|(_, found)| found.finished) else { return Ok(()) };
-        let what = if task == Task::Drill { "differences" } else { "damage" };
-        let (task, at, key) = (task.as_str(), found.finished, names::ACCEPT_FINDING);
-        let message = format!(
-            "nothing is forgotten: the {task} of {at} found {what}; once a {task} finds none prunes go on, or if you \
-             accept it and what was found before: annotate the PVC with {key}={at}"
-        );
-        Err(Problem::new(Reason::RepositoryDamaged, message))
     }
 }
