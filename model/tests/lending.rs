@@ -552,6 +552,22 @@ fn a_target_that_cannot_be_lent_is_told_why() {
     }
 }
 
+/// Law 5: nobody mounts first what is to be restored.
+#[test]
+fn a_target_that_nobody_mounts_is_not_awaited_for_ever() {
+    let mut cluster = Cluster { target_phase: "Pending", ..Cluster::new() };
+    assert_eq!(cluster.turn(2), ["Waiting"]);
+    cluster.minutes = 9;
+    assert_eq!(cluster.turn(2), [] as [&str; 0]);
+    let mut mounted = Cluster { target_phase: "Bound", ..cluster.clone() };
+    assert_eq!(run(&mut mounted), ALL);
+    cluster.minutes = 10;
+    let (state, reason, message) = cluster.problem();
+    assert_eq!((state, reason), (RestoreState::Refused, Reason::TargetNotReady));
+    assert!(message.contains("run one for a moment") && message.contains("for 10m (deadlines.promoterBound)"));
+    assert_eq!(run(&mut cluster), [] as [&str; 0], "a new request is a new try");
+}
+
 /// His rights do not reach into the controller's namespace, and a restore pod has no others.
 #[test]
 fn a_deployment_is_told_to_ask_on_the_pvc() {
