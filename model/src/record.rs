@@ -434,10 +434,10 @@ pub struct TaskStatus {
 }
 
 impl TaskStatus {
-    /// Whether somebody accepts what it found: he names its time, to the second.
+    /// Whether somebody accepts what it found: he names its time, to the second, or that of a later finding.
     #[must_use]
     pub fn is_accepted(&self, accepted: Option<Timestamp>) -> bool {
-        accepted.is_some_and(|at| at.as_second() == self.finished.as_second())
+        accepted.is_some_and(|at| self.finished.as_second() <= at.as_second())
     }
 }
 
