@@ -624,7 +624,6 @@ proptest! {
             match event {
                 0 | 1 => drop(cluster.turn(0)),
                 2 => drop(cluster.turn(1)),
-                3 => drop(cluster.turn(2)),
                 4 | 5 => drop(cluster.storage()),
                 6 => cluster.request = if cluster.request.is_some() { None } else { Some(REQUEST.into()) },
                 7 => cluster.record = None,
