@@ -224,10 +224,18 @@ fn a_class_mounts_without_a_journal_if_one_of_its_options_says_so() {
     let of = |options: &str| {
         storage_class(&format!("metadata: {{name: c}}\nprovisioner: p\nmountOptions: {options}")).journal
     };
-    for options in ["[noload]", "[ro, ' noload']", "['ro,norecovery']"] {
+    for options in [
+        "[noload]",
+        "[ro, ' noload']",
+        "['ro,norecovery']",
+        "['ro,nologreplay']",
+        "['rescue=nologreplay']",
+        "[ro, 'rescue=usebackuproot:nologreplay']",
+        "['ro,rescue=all']",
+    ] {
         assert_eq!(of(options), Journal::Skipped, "{options}");
     }
-    for options in ["[]", "[discard]", "[nouuid]", "['x-noload-y']"] {
+    for options in ["[]", "[discard]", "[nouuid]", "['x-noload-y']", "['rescue=usebackuproot']"] {
         assert_eq!(of(options), Journal::Replayed, "{options}");
     }
 }

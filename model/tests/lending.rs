@@ -552,6 +552,22 @@ fn a_target_that_cannot_be_lent_is_told_why() {
     }
 }
 
+/// Law 5: nobody mounts first what is to be restored.
+#[test]
+fn a_target_that_nobody_mounts_is_not_awaited_for_ever() {
+    let mut cluster = Cluster { target_phase: "Pending", ..Cluster::new() };
+    assert_eq!(cluster.turn(2), ["Waiting"]);
+    cluster.minutes = 9;
+    assert_eq!(cluster.turn(2), [] as [&str; 0]);
+    let mut mounted = Cluster { target_phase: "Bound", ..cluster.clone() };
+    assert_eq!(run(&mut mounted), ALL);
+    cluster.minutes = 10;
+    let (state, reason, message) = cluster.problem();
+    assert_eq!((state, reason), (RestoreState::Refused, Reason::TargetNotReady));
+    assert!(message.contains("run one for a moment") && message.contains("for 10m (deadlines.promoterBound)"));
+    assert_eq!(run(&mut cluster), [] as [&str; 0], "a new request is a new try");
+}
+
 /// His rights do not reach into the controller's namespace, and a restore pod has no others.
 #[test]
 fn a_deployment_is_told_to_ask_on_the_pvc() {
@@ -567,6 +583,19 @@ fn a_deployment_is_told_to_ask_on_the_pvc() {
 }
 
 /// In the controller's own namespace nothing has to be lent.
+#[test]
+fn a_target_beside_the_controller_is_restored_where_it_is() {
+    let mut cluster = Cluster { enforces: "privileged", ..Cluster::new() };
+    cluster.turn(0);
+    let mut world = cluster.world();
+    "shop".clone_into(&mut world.namespace);
+    let origin = plan::restores(&world, now()).actions.into_iter().find_map(|a| match a {
+        Action::StartRestore(restore) => Some(restore.origin),
+        _ => None,
+    });
+    assert!(matches!(origin, Some(Origin::Repository { lender: None, .. })), "{origin:?}");
+}
+
 #[test]
 fn a_granted_namespace_restores_what_another_one_has_there() {
     let grant = "destinations: [{name: vault, type: restic, secret: s3, runIn: controller}]\n\
@@ -588,21 +617,32 @@ proptest! {
     /// Whatever is lost, delayed or asked for in between: each step finds what it needs (the asserts in `turn`), and
     /// in the end nothing is lent.
     #[test]
-    fn in_any_order_of_events_all_comes_back(events in prop::collection::vec(0_u8..8, 0..40)) {
+    fn in_any_order_of_events_all_comes_back(events in prop::collection::vec(0_u8..14, 0..40)) {
         let mut cluster = Cluster::new();
+        let held = events.contains(&8);
         for event in events {
             match event {
                 0 | 1 => drop(cluster.turn(0)),
                 2 => drop(cluster.turn(1)),
-                3 => drop(cluster.turn(2)),
                 4 | 5 => drop(cluster.storage()),
                 6 => cluster.request = if cluster.request.is_some() { None } else { Some(REQUEST.into()) },
-                _ => cluster.record = None,
+                7 => cluster.record = None,
+                8 => cluster.holders = vec![("app", false)],
+                9 => cluster.holders.clear(),
+                10 => cluster.refuses = !cluster.refuses,
+                11 => cluster.other = !cluster.other,
+                // Another controller knows of no refusal.
+                12 => cluster.fault = false,
+                _ => drop(cluster.turn(2)),
             }
         }
+        (cluster.refuses, cluster.other) = (false, false);
+        cluster.holders.clear();
         run(&mut cluster);
         prop_assert!(cluster.is_clean(), "{cluster:?}");
-        prop_assert!(cluster.request.is_none() || cluster.state() == Some(RestoreState::Complete), "{cluster:?}");
+        let refused = held && cluster.state() == Some(RestoreState::Refused);
+        let done = refused || cluster.state() == Some(RestoreState::Complete);
+        prop_assert!(cluster.request.is_none() || done, "{cluster:?}");
     }
 }
 

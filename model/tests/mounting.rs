@@ -41,6 +41,11 @@ fn job_name() -> String {
 
 /// A source whose run is being copied, from a promoter with that access mode.
 fn world(access: &str) -> World {
+    world_of(access, "replayed")
+}
+
+/// The same, from a promoter whose mount does that with the journal.
+fn world_of(access: &str, journal: &str) -> World {
     let mut world = World::new("backup", "backup", Arc::new(Config::parse(CONFIG).unwrap()));
     world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: shop}"))));
     world.apply(Change::StorageClass(Seen::Put(storage_class("metadata: {name: fast}\nprovisioner: csi"))));
@@ -64,12 +69,13 @@ fn world(access: &str) -> World {
     );
     world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
     let text = format!(
-        "metadata: {{name: point, namespace: shop, uid: p, creationTimestamp: '{}', labels: {}}}\n\
+        "metadata: {{name: point, namespace: shop, uid: p, creationTimestamp: '{}', labels: {}, annotations: {}}}\n\
          spec: {{storageClassName: fast, volumeName: pv-1, accessModes: [{access}], \
          dataSource: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: point}}}}\n\
          status: {{phase: Bound}}",
         minute(0),
         labels("promoter"),
+        json!({names::JOURNAL: journal}),
     );
     world.apply(Change::Claim(Seen::Put(claim(&text))));
     let text = format!(
@@ -148,16 +154,18 @@ fn why_a_pod_hangs_is_asked_once_and_only_when_its_time_is_over() {
 
 #[test]
 fn a_volume_that_cannot_be_mounted_is_told_in_the_kubelets_words() {
-    for (access, unreplayed, reason) in [
-        ("ReadOnlyMany", true, Reason::NeedsNoload),
-        ("ReadOnlyMany", false, Reason::MountFailed),
+    for (access, journal, unreplayed, reason) in [
+        ("ReadOnlyMany", "replayed", true, Reason::NeedsNoload),
+        ("ReadOnlyMany", "replayed", false, Reason::MountFailed),
+        // Who has that option is not told to take it.
+        ("ReadOnlyMany", "skipped", true, Reason::MountFailed),
         // Our settings say nothing of how others' volumes are mounted.
-        ("ReadWriteOnce", true, Reason::MountFailed),
+        ("ReadWriteOnce", "replayed", true, Reason::MountFailed),
     ] {
-        let mut world = world(access);
+        let mut world = world_of(access, journal);
         answer(&mut world, Some("ext4: write access unavailable (try mounting with noload)"), unreplayed);
         let result = recorded(&at(&world, 11)).unwrap();
-        assert_eq!(result.reason, Some(reason), "{access}");
+        assert_eq!(result.reason, Some(reason), "{access} {journal}");
         let wanted = "pod pod-1: node node-1 cannot mount its volumes: ext4: write access unavailable";
         assert!(result.message.starts_with(wanted), "{}", result.message);
     }

@@ -22,15 +22,16 @@ pub enum Journal {
 }
 
 impl Journal {
-    /// What mount options say: `noload` of ext4, `norecovery` of ext4 and xfs.
+    /// What mount options say: `noload` of ext4, `norecovery` of ext4 and xfs; `nologreplay` of btrfs, which newer
+    /// kernels have as one of the words of `rescue`.
     #[must_use]
     pub fn of(mount_options: &[String]) -> Self {
-        let words = mount_options.iter().flat_map(|option| option.split(',')).map(str::trim);
-        if words.into_iter().any(|word| matches!(word, "noload" | "norecovery")) {
-            Self::Skipped
-        } else {
-            Self::Replayed
-        }
+        let skips = |word: &str| match word.strip_prefix("rescue=") {
+            Some(how) => how.split(':').any(|word| matches!(word, "nologreplay" | "all")),
+            None => matches!(word, "noload" | "norecovery" | "nologreplay"),
+        };
+        let mut words = mount_options.iter().flat_map(|option| option.split(',')).map(str::trim);
+        if words.any(skips) { Self::Skipped } else { Self::Replayed }
     }
 
     /// Whether it is passed over.

@@ -42,8 +42,16 @@ fn last(event: &Event) -> Option<Timestamp> {
 
 /// The kernel's words, which newer ones hand to mount(8), and those of mount(8) itself.
 fn needs_replay(text: &str) -> bool {
-    let refused = text.contains("cannot mount") && text.contains("read-only");
-    refused || ["noload", "norecovery", "write access unavailable"].iter().any(|word| text.contains(word))
+    let said = output(text);
+    let refused = said.contains("cannot mount") && said.contains("read-only");
+    refused || ["noload", "norecovery", "write access unavailable"].iter().any(|word| said.contains(word))
+}
+
+/// What the mount said, and not how it was called: the options that it was given prove nothing. A long note is cut off
+/// at its end.
+fn output(text: &str) -> &str {
+    let before = || text.split_once("Mounting ").map_or(text, |(before, _)| before);
+    text.rsplit_once("Output:").map_or_else(before, |(_, said)| said)
 }
 
 /// On one line; of a long text the beginning and the end.
@@ -111,7 +119,10 @@ mod tests {
         ] {
             assert!(of(note).unreplayed, "{note}");
         }
-        for note in ["secret \"backup-s3\" not found", "wrong fs type, bad option, bad superblock on /dev/rbd0"] {
+        let called =
+            "mount failed: exit status 32\nMounting command: mount\nMounting arguments: -t xfs -o noload,ro /x";
+        let wrong = format!("{called}\nOutput: mount: /x: wrong fs type, bad option, bad superblock on /dev/rbd0.");
+        for note in ["secret \"backup-s3\" not found", "wrong fs type, bad option, bad superblock", called, &wrong] {
             assert!(!of(note).unreplayed, "{note}");
         }
     }

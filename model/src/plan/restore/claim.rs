@@ -53,9 +53,35 @@ pub(super) fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut
                 write(record, plan);
             }
         }
-        Err(Some(answer)) => write(*answer, plan),
+        Err(Some(answer)) => write(bounded(world, *answer, status, now, plan), plan),
         Err(_) => {}
     }
+}
+
+/// Waits for a target to become ready only for as long as for a promoter: perhaps nobody ever mounts it.
+fn bounded(
+    world: &World,
+    answer: RestoreRecord,
+    status: Option<&RestoreRecord>,
+    now: Timestamp,
+    plan: &mut Restores,
+) -> RestoreRecord {
+    let unready = |record: &RestoreRecord| {
+        let problem = record.problem.as_ref().filter(|_| record.state == RestoreState::Waiting);
+        problem.filter(|p| p.reason == Reason::TargetNotReady).cloned()
+    };
+    let Some(problem) = unready(&answer) else { return answer };
+    let since = status.filter(|s| unready(s).is_some()).and_then(|s| s.since).filter(|since| *since <= now);
+    let since = since.unwrap_or(now);
+    let limit = &world.config.deadlines.promoter_bound;
+    let until = limit.after(since);
+    if now < until {
+        plan.wake_at(until);
+        return RestoreRecord { since: Some(since), ..answer };
+    }
+    let message = format!("{}; that was awaited for {limit} (deadlines.promoterBound)", problem.message);
+    let problem = Some(Problem::new(problem.reason, message));
+    RestoreRecord { state: RestoreState::Refused, problem, ..answer }
 }
 
 /// Starts what it is decided to start, and gives what is to be written down: first that it is decided, so that copies
