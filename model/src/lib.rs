@@ -30,6 +30,7 @@ pub mod rotate;
 pub mod schedule;
 pub mod select;
 pub mod snapshot;
+pub mod variables;
 pub mod world;
 
 pub use k8s_openapi::jiff::Timestamp;

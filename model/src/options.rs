@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use crate::config::{Compression, Restic, RunIn};
+use crate::variables;
 
 /// A source's own options.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct Options {
     pub cache: Option<String>,
     /// `ca=NAME`: a `ConfigMap` of the source's namespace.
     pub ca: Option<String>,
-    /// `env.NAME=VALUE`, any number of times.
+    /// `env.NAME=VALUE`, any number of times; the names that [`variables::is_for_sources`] knows.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -72,7 +73,13 @@ impl Options {
             "cache" => self.cache = Some(value.to_owned()),
             "ca" => self.ca = Some(value.to_owned()),
             _ => match key.strip_prefix("env.") {
-                Some(name) => drop(self.environment.insert(name.to_owned(), value.to_owned())),
+                Some(name) if variables::is_for_sources(name) => {
+                    self.environment.insert(name.to_owned(), value.to_owned());
+                }
+                Some(_) => {
+                    let may = variables::for_sources();
+                    return Err(OptionsError(format!("{key} is not for a source to set, which may set {may}")));
+                }
                 None => return Err(OptionsError(format!("there is no key {key}: there are {KEYS}"))),
             },
         }
@@ -122,15 +129,18 @@ mod tests {
         let mut destination = Restic::named("s3");
         destination.exclude = vec!["*.bak".to_owned()];
         destination.limit_upload = Some(7);
-        destination.environment = BTreeMap::from([("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())]);
+        destination.environment =
+            BTreeMap::from([("GOGC".to_owned(), "1".to_owned()), ("B2_ACCOUNT_ID".to_owned(), "2".to_owned())]);
         assert_eq!(Options::default().over(&destination), destination);
-        let options =
-            read("exclude=*.tmp exclude=/cache compression=off pack-size=64 cache=1Gi ca=own env.A=3 env.C=4=5");
+        let options = read(
+            "exclude=*.tmp exclude=/cache compression=off pack-size=64 cache=1Gi ca=own env.GOGC=3 env.NO_PROXY=4=5",
+        );
         let restic = options.over(&destination);
         assert_eq!(restic.exclude, ["*.tmp", "/cache"]);
         assert_eq!((restic.compression, restic.pack_size, restic.limit_upload), (Compression::Off, Some(64), Some(7)));
         assert_eq!((restic.cache.as_deref(), restic.ca.as_deref()), (Some("1Gi"), Some("own")));
-        let environment = [("A", "3"), ("B", "2"), ("C", "4=5")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let environment =
+            [("GOGC", "3"), ("B2_ACCOUNT_ID", "2"), ("NO_PROXY", "4=5")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(restic.environment, BTreeMap::from(environment));
     }
 
@@ -156,9 +166,14 @@ mod tests {
             ("limit-upload=0", "limitUpload: "),
             ("cache=viel", "cache: "),
             ("ca=Own", "ca: \"Own\" cannot be the name of an object"),
-            ("env.path=x", "environment.path: "),
-            ("env.RESTIC_REPOSITORY=x", "environment.RESTIC_REPOSITORY: "),
-            ("env.RESTIC_PASSWORD_COMMAND=x", "environment.RESTIC_PASSWORD_COMMAND: "),
+            ("env.path=x", "env.path is not for a source to set, which may set AWS_DEFAULT_REGION, "),
+            ("env.RESTIC_REPOSITORY=x", "env.RESTIC_REPOSITORY is not for a source to set"),
+            ("env.RESTIC_PASSWORD_COMMAND=x", "env.RESTIC_PASSWORD_COMMAND is not for a source to set"),
+            // ssh would load the code that a file of the volume names.
+            ("env.OPENSSL_CONF=/source/o.cnf", "env.OPENSSL_CONF is not for a source to set"),
+            // A file of the volume would name a program.
+            ("env.AWS_SHARED_CREDENTIALS_FILE=/source/c", "env.AWS_SHARED_CREDENTIALS_FILE is not for a source to set"),
+            ("env.AWS_ACCESS_KEY_ID=x", "env.AWS_ACCESS_KEY_ID is not for a source to set"),
         ] {
             let fault = fault(text);
             assert!(fault.starts_with(part), "{text}: {fault}");

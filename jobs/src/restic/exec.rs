@@ -17,7 +17,7 @@ use rustix::fs::StatVfsMountFlags;
 use super::args::Common;
 use super::cause::At;
 use super::heard::{Error, Heard};
-use super::secret::{Secret, leads_astray};
+use super::secret::Secret;
 use super::ssh::Ssh;
 use crate::child::{self, Ear};
 use crate::outcome::Failure;
@@ -87,9 +87,8 @@ impl Restic {
         let ssh = Ssh::open(&repository, &secret)?.map(Arc::new);
         let mut environment: Vec<(OsString, OsString)> = vec![("PATH".into(), child::path())];
         environment.extend(std::env::var_os("TMPDIR").map(|dir| ("TMPDIR".into(), dir)));
-        environment.extend(secret.environment().map(|(key, value)| (key.into(), value.into())));
-        let more = args.env.iter().filter(|(key, _)| !leads_astray(key));
-        environment.extend(more.map(|(key, value)| (key.into(), value.into())));
+        let given = secret.environment(&args.secret, &args.env, ssh.is_some())?;
+        environment.extend(given.into_iter().map(|(key, value)| (key.into(), value.into())));
         environment.push(("RESTIC_REPOSITORY".into(), (&repository).into()));
         // Also how often it says how far it is: every five seconds.
         environment.push(("RESTIC_PROGRESS_FPS".into(), "0.2".into()));

@@ -6,16 +6,17 @@ use std::io;
 use std::path::Path;
 
 use model::reason::{Problem, Reason};
+use model::variables;
 
 use super::args::is_variable;
 use crate::outcome::Failure;
 
 /// The key of the repository's password.
 const PASSWORD: &str = "RESTIC_PASSWORD";
-/// The keys of restic's own that a Secret may set. The others are arguments of ours, or run programs.
-const RESTIC_KEYS: [&str; 3] = [PASSWORD, "RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD"];
-/// Variables that lead programs astray and are nobody's credentials.
-const NEVER: [&str; 5] = ["PATH", "HOME", "TMPDIR", "GODEBUG", "SSL_CERT_FILE"];
+/// The key of its address, or of what addresses begin with.
+const REPOSITORY: &str = "RESTIC_REPOSITORY";
+/// The keys that only a Secret may set.
+const OWN: [&str; 3] = [PASSWORD, "RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD"];
 /// The key of a user on an SFTP server, as in Secrets of the type `kubernetes.io/ssh-auth`.
 pub(super) const KEY: &str = "ssh-privatekey";
 /// The key with the server's own public keys, as `ssh-keyscan` prints them.
@@ -132,13 +133,36 @@ impl Secret {
         Ok(without_double_slashes(&address))
     }
 
-    /// What restic's environment gets from it.
-    pub(crate) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
-        let fits = |key: &str| {
-            let restic = !key.starts_with("RESTIC_") || RESTIC_KEYS.contains(&key);
-            restic && !leads_astray(key)
-        };
-        self.keys.iter().filter(move |(key, _)| fits(key)).map(|(key, value)| (key.as_str(), value.as_str()))
+    /// What restic's environment gets from it, and from what the administrator or the source's owner says beside.
+    /// Only known variables are handed on, and a file that one names is the Secret's. With `ssh` only those are that do
+    /// not reach it, or are nothing to it.
+    pub(crate) fn environment(
+        &self,
+        folder: &Path,
+        more: &[(String, String)],
+        ssh: bool,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let more = more.iter().map(|(key, value)| (key, value, false));
+        let mut environment = BTreeMap::new();
+        for (key, value, own) in self.keys.iter().map(|(key, value)| (key, value, true)).chain(more) {
+            if !(variables::is_known(key) || own && OWN.contains(&key.as_str())) {
+                // In the Secret it may stand for a part of the address.
+                if !own || key != REPOSITORY {
+                    tracing::info!("{key} is no environment variable that restic is given");
+                }
+                continue;
+            }
+            if variables::is_file(key) && !is_inside(folder, value) {
+                let (name, folder) = (&self.name, folder.display());
+                // Its value is not repeated: it may be what should stand in the file.
+                let text = format!("{key} must be the path of a file of the Secret {name}: {folder}/KEY");
+                return Err(Failure::last(Problem::new(Reason::SecretIncomplete, text)));
+            }
+            if !ssh || variables::is_of_the_program(key) {
+                environment.insert(key.clone(), value.clone());
+            }
+        }
+        Ok(environment)
     }
 
     /// Without a password restic would ask a terminal for one.
@@ -168,10 +192,12 @@ impl Secret {
     }
 }
 
-/// Whether a variable may make another program of restic, or another repository, whoever sets it.
-pub(super) fn leads_astray(key: &str) -> bool {
-    let ours = key.starts_with("RESTIC_REPOSITORY") || key.starts_with("RESTIC_PASSWORD_");
-    ours || key.starts_with("LD_") || NEVER.contains(&key)
+/// Whether a path is that of a key of the Secret in this folder.
+fn is_inside(folder: &Path, path: &str) -> bool {
+    let path = Path::new(path);
+    let is_key = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| !name.starts_with(".."));
+    // No other way of writing it: `Path` takes `folder/../x/key` apart in more pieces.
+    is_key && path.parent() == Some(folder)
 }
 
 /// `s3:https://host//bucket/` is no bucket to restic: the slash that somebody's address ends in, and ours. But
@@ -248,18 +274,48 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_gives_restic_credentials_and_nothing_that_leads_it_astray() {
+    fn restic_is_given_known_variables_and_nothing_that_leads_it_astray() {
         let keys = [
             ("AWS_ACCESS_KEY_ID", "a"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "/secret/x"),
+            ("GOOGLE_APPLICATION_CREDENTIALS", "/secret/gcs.json"),
             ("LD_PRELOAD", "x"),
+            ("OPENSSL_CONF", "x"),
             ("PATH", "x"),
             ("RESTIC_PASSWORD", "p"),
             ("RESTIC_PASSWORD_COMMAND", "x"),
             ("RESTIC_REPOSITORY", "x"),
+            ("SSH_SK_HELPER", "x"),
         ];
+        let more = [("GOGC", "50"), ("OPENSSL_CONF", "y"), ("RESTIC_PASSWORD", "y"), ("RESTIC_PACK_SIZE", "64")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
         let secret = secret(&keys);
-        let given: Vec<&str> = secret.environment().map(|(key, _)| key).collect();
-        assert_eq!(given, ["AWS_ACCESS_KEY_ID", "RESTIC_PASSWORD"]);
+        let given = |ssh| {
+            let given = secret.environment(Path::new("/secret"), &more, ssh).unwrap();
+            given.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
+        };
+        let wanted = [
+            "AWS_ACCESS_KEY_ID=a",
+            "GOGC=50",
+            "GOOGLE_APPLICATION_CREDENTIALS=/secret/gcs.json",
+            "RESTIC_PACK_SIZE=64",
+            "RESTIC_PASSWORD=p",
+        ];
+        assert_eq!(given(false), wanted);
+        assert_eq!(given(true), ["GOGC=50", "RESTIC_PACK_SIZE=64", "RESTIC_PASSWORD=p"]);
+    }
+
+    /// A file of the volume is its owner's to write.
+    #[test]
+    fn a_file_that_is_none_of_the_secret_is_refused() {
+        for file in
+            ["/source/x", "x", "/secret/../source/x", "/secret/..", "/secret/..data", "/secret/a/b", "/secret", ""]
+        {
+            let secret = secret(&[("GOOGLE_APPLICATION_CREDENTIALS", file)]);
+            let failure = secret.environment(Path::new("/secret"), &[], false).expect_err(file);
+            assert_eq!(failure.problem.reason, Reason::SecretIncomplete, "{file}");
+            assert!(failure.problem.message.contains("a file of the Secret shop/backup-s3: /secret/KEY"));
+        }
     }
 
     #[test]
@@ -272,7 +328,8 @@ mod tests {
         }
         let secret = Secret::read(&folder, "shop/s").unwrap();
         // `known_hosts` could be the name of a variable.
-        assert_eq!(secret.environment().map(|(key, _)| key).collect::<Vec<_>>(), ["RESTIC_PASSWORD"]);
+        let given = secret.environment(&folder, &[], false).unwrap();
+        assert_eq!(given.into_keys().collect::<Vec<_>>(), ["RESTIC_PASSWORD"]);
         assert_eq!((secret.file(KEY).unwrap(), secret.file(HOSTS).unwrap()), ("key\n", "host\n"));
         assert_eq!(secret.keys.into_iter().collect::<Vec<_>>(), [("RESTIC_PASSWORD".to_owned(), "word".to_owned())]);
         fs::remove_dir_all(&folder).unwrap();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -205,6 +206,36 @@ fn a_server_that_does_not_answer_may_do_so_later_and_an_option_is_no_host() {
         scene.copy(RUNS[0]).run().failed(3, "NotARepository");
     }
     assert!(!ran.exists());
+}
+
+/// ssh is a program that root runs, beside a volume that is its owner's: a variable must not lead it to a file there.
+/// It is seen by ssh itself, which gets all of restic's environment but `RESTIC_*`.
+#[test]
+fn no_variable_of_a_secret_or_of_a_sources_owner_reaches_ssh() {
+    let server = Sshd::start("variables");
+    let scene = server.scene("sftp-variables");
+    let seen = scene.place.path.join("seen");
+    let ssh = scene.place.path.join("bin/ssh");
+    let real = which("ssh").unwrap();
+    let script = format!("#!/bin/sh\nenv >> {}\nexec {} \"$@\"\n", seen.display(), real.display());
+    fs::write(&ssh, script).unwrap();
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+    for key in ["OPENSSL_CONF", "SSH_SK_HELPER", "LD_AUDIT", "GCONV_PATH", "AWS_ACCESS_KEY_ID"] {
+        scene.secret(key, "/source/x");
+    }
+    let mut job = scene.copy(RUNS[0]);
+    for word in ["OPENSSL_CONF=/source/o", "GCONV_PATH=/source", "LD_PRELOAD=/source/x.so", "HTTPS_PROXY=http://a"] {
+        job = job.arg("--env").arg(word);
+    }
+    job.run().complete();
+    let seen = fs::read_to_string(seen).unwrap();
+    let mut names: Vec<&str> = seen.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    names.sort_unstable();
+    names.dedup();
+    // A shell adds two of its own.
+    names.retain(|name| !["PWD", "SHLVL", "_", "OLDPWD"].contains(name));
+    assert!(names.contains(&"PATH"), "{seen}");
+    assert!(names.iter().all(|name| ["LC_ALL", "PATH", "TMPDIR"].contains(name)), "{names:?}");
 }
 
 /// `known_hosts` could be the name of a variable.

@@ -603,7 +603,11 @@ fn a_restic_destination_that_makes_no_sense_is_told() {
             &restic("  secret: a\n  environment: {RESTIC_PASSWORD_COMMAND: x}\n"),
             "RESTIC_PASSWORD_COMMAND is not set here",
         ),
-        (&restic("  secret: a\n  environment: {a b: x}\n"), "\"a b\" is not the name of an environment variable"),
+        (&restic("  secret: a\n  environment: {a b: x}\n"), "\"a b\" is no environment variable that restic is given"),
+        (
+            &restic("  secret: a\n  environment: {OPENSSL_CONF: x}\n"),
+            "\"OPENSSL_CONF\" is no environment variable that",
+        ),
         (&restic("  secret: a\n  cache: ten\n"), "\"ten\" is not a quantity"),
         (&restic("  secret: a\n  prune: {schedule: sometimes}\n"), "destinations[0].prune.schedule"),
         (&restic("  secret: a\n  drill: {sample: 0}\n"), "0 files prove nothing"),

@@ -3,12 +3,13 @@
 use super::{Faults, Path, at_least_one, class_name, is_subdomain, shown, size};
 use crate::config::{Drill, Restic, Sample, Times};
 use crate::schedule::Schedule;
+use crate::variables;
 
 /// restic's own bounds of `--pack-size`, in MiB.
 const PACK_SIZES: std::ops::RangeInclusive<u32> = 4..=128;
 /// What stands for a source in an address.
 const VARIABLES: [&str; 3] = ["namespace", "pvc", "uid"];
-/// What we say to restic ourselves: a setting of it from elsewhere would lead it astray.
+/// What we say to restic ourselves: other keys say it.
 const RESERVED: [&str; 6] = [
     "RESTIC_REPOSITORY",
     "RESTIC_REPOSITORY_FILE",
@@ -43,13 +44,15 @@ pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
         }
     }
     for name in restic.environment.keys() {
-        if !is_variable(name) {
-            let fault = format!("{} is not the name of an environment variable", shown(name));
-            faults.push((path.key("environment").key(name), fault));
+        let fault = if variables::is_known(name) {
+            continue;
         } else if RESERVED.contains(&name.as_str()) {
-            let fault = format!("{name} is not set here: `repository`, `secret` and `cache` say it");
-            faults.push((path.key("environment").key(name), fault));
-        }
+            format!("{name} is not set here: `repository`, `secret` and `cache` say it")
+        } else {
+            let name = shown(name);
+            format!("{name} is no environment variable that restic is given: docs/configure.md names them")
+        };
+        faults.push((path.key("environment").key(name), fault));
     }
     if let Some(cache) = &restic.cache {
         size(&path.key("cache"), cache, faults);
