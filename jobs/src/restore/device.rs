@@ -1,7 +1,8 @@
 //! Restores of a raw block volume: the device is made what it was, byte by byte.
 //!
 //! Only blocks that differ are written, so the same call again goes on where it was broken off. Until it has come to
-//! its end, the volume holds a mixture of old and new, and the words of every failure say so.
+//! its end, the volume holds a mixture of old and new, and the words of every failure say so: also those of a try that
+//! wrote nothing itself, as nothing tells a pod whether it is the first one.
 
 use std::fs::File;
 use std::io;
@@ -153,7 +154,6 @@ pub(crate) fn overwrite(
     (size, to): (u64, &Path),
     pour: impl FnOnce(&mut Pouring, &mut Watch<'_>, Target) -> (Option<u64>, Result<(), Failure>),
 ) -> Result<Ended, Failure> {
-    session.device = true;
     let has = Device::open(to).map_err(|error| not_ready(to, &error))?.size;
     if size > has {
         let text = format!(
@@ -186,8 +186,7 @@ pub(crate) fn overwrite(
     let synced = device.sync().map_err(|error| TASK.io("writing to the device", &error));
     session.done.bytes = written.unwrap_or(0);
     session.done.changed = u64::from(written != Some(0));
-    let ended = ended.and(synced).map(|()| Ended::Complete);
-    ended.map_err(|failure| if written == Some(0) { failure } else { mixed(failure) })
+    ended.and(synced).map(|()| Ended::Complete)
 }
 
 fn show(session: &Session<'_>, from: &str, size: u64, has: u64) {
@@ -200,12 +199,22 @@ fn show(session: &Session<'_>, from: &str, size: u64, has: u64) {
     }
 }
 
-/// The same failure, where the device was written to.
-fn mixed(failure: Failure) -> Failure {
-    let Failure { problem: Problem { reason, message }, exit } = failure;
-    let text = "THE DEVICE NOW HOLDS A MIXTURE of what was on it and of the restore point: do not use it; the same \
-                restore again finishes it";
-    Failure { problem: Problem::new(reason, format!("{}. {text}", clip(&message, MESSAGE))), exit }
+/// The same problem of a restore to a device, and what the device holds now. `wrote`: this try has written to it.
+pub(super) fn told(problem: Problem, wrote: bool) -> Problem {
+    let Problem { reason, message } = problem;
+    let text = match reason {
+        // No try before this one has come any further.
+        Reason::VolumeModeDiffers | Reason::TargetTooSmall if !wrote => return Problem::new(reason, message),
+        _ if wrote => {
+            "THE DEVICE NOW HOLDS A MIXTURE of what was on it and of the restore point: do not use it; the same \
+             restore again finishes it"
+        }
+        _ => {
+            "If an earlier try of this restore began to write, THE DEVICE MAY HOLD A MIXTURE of what was on it and of \
+             the restore point: then do not use it; the same restore again finishes it"
+        }
+    };
+    Problem::new(reason, format!("{}. {text}", clip(message.trim_end_matches('.'), MESSAGE)))
 }
 
 fn not_ready(target: &Path, error: &io::Error) -> Failure {

@@ -14,6 +14,7 @@ use super::console::Console;
 use super::plan::Plan;
 use super::room::Room;
 use super::{TASK, holders, sides, temp};
+use crate::device::is_device;
 use crate::outcome::{Failure, Outcome, TerminationLog};
 use crate::process::{allow_deep_trees, stop_flag_unless};
 use holders::Watch;
@@ -55,7 +56,7 @@ pub(crate) struct Session<'a> {
     pub(crate) done: Done,
     /// Whether writing was begun.
     pub(crate) wrote: bool,
-    /// Whether it is a device that is written, and not files.
+    /// Whether it is a device that is to be written, and not files.
     pub(crate) device: bool,
     asking: &'a Arc<AtomicBool>,
 }
@@ -72,8 +73,9 @@ pub(crate) fn conduct(
     let stop = stop_flag_unless(&asking);
     allow_deep_trees();
     let console = Console::new(how.output);
+    let device = is_device(to);
     let mut session =
-        Session { how, to, console, stop: &stop, done: Done::default(), wrote: false, device: false, asking: &asking };
+        Session { how, to, console, stop: &stop, done: Done::default(), wrote: false, device, asking: &asking };
     let ended = work(&mut session);
     let (exit, mut result) = session.result(ended);
     result.seconds = started.elapsed().as_secs();

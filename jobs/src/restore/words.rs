@@ -9,6 +9,7 @@ use model::record::{RestoreRecord, RestoreResult, RestoreState, clip};
 
 use super::SENTENCE;
 use super::console::shown;
+use super::device::told;
 use super::plan::{NAMED, Plan};
 use super::room::Room;
 use super::session::{Ended, Session};
@@ -104,7 +105,8 @@ impl Session<'_> {
                     (false, Exit::Final | Exit::Usage) => RestoreState::Refused,
                     _ => RestoreState::Failed,
                 };
-                let problem = Problem::new(problem.reason, clip(&problem.message, SENTENCE));
+                let told = if self.device && !self.how.dry_run { told(problem, done.changed > 0) } else { problem };
+                let problem = Problem::new(told.reason, clip(&told.message, SENTENCE));
                 (exit, result(state, Some(problem)))
             }
         }
@@ -128,10 +130,12 @@ impl Session<'_> {
             RestoreState::Complete => say(&format!("Done: {counted}. All of it is on the disk.")),
             RestoreState::Incomplete => say(&format!("Not wholly restored: {counted}. The rest is in the volume.")),
             RestoreState::Ready => say("Nothing was written: this was a dry run."),
+            RestoreState::Waiting | RestoreState::Refused if self.device => say("Nothing was written by this try."),
             RestoreState::Waiting | RestoreState::Refused => say("Nothing was written."),
             RestoreState::Failed if self.wrote => {
                 say(&format!("Broken off: {counted}. What was written stays; the same command goes on with it."));
             }
+            RestoreState::Failed if self.device => say("Nothing was written by this try. Try again."),
             RestoreState::Failed => say("Nothing was written. Try again."),
         }
     }

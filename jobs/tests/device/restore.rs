@@ -311,3 +311,30 @@ fn nothing_more_is_written_when_somebody_gets_the_device_though_restic_goes_on()
     assert!(was[..1_000_000] == is[..1_000_000], "it had begun");
     assert!(was[end..] != is[end..] && is[end..].iter().all(|byte| *byte == 0), "nothing more came");
 }
+
+/// F42: a Job tries again in another pod, which knows nothing of the one before.
+#[test]
+fn a_try_that_writes_nothing_does_not_say_that_the_device_is_what_it_was() {
+    let Some(scene) = Scene::new("mixture") else { return };
+    let target = Disk::new(&scene.place, "target", SIZE).unwrap();
+    scene.copy(RUNS[0]).run().complete();
+    let broken = r#"case "$*" in *" dump "*) "$RESTIC" "$@" | head -c 2000000;; *) exec "$RESTIC" "$@";; esac"#;
+    scene.fake_restic(broken);
+    let first = restic_restore(&scene, RUNS[0], &target.path).run();
+    assert!(ended_as(&first, 1, RestoreState::Failed, "RestoreFailed").contains("NOW HOLDS A MIXTURE"), "{first:?}");
+    // What is the same is not written again, and it does not come further.
+    let second = restic_restore(&scene, RUNS[0], &target.path).run();
+    assert_eq!(result(&second).bytes, 0);
+    assert!(ended_as(&second, 1, RestoreState::Failed, "RestoreFailed").contains("MAY HOLD A MIXTURE"), "{second:?}");
+    let job = restic_restore(&scene, RUNS[0], &target.path);
+    held_by(&scene.place, &["web-0"]);
+    let third = job.run();
+    assert!(refused(&third, "TargetInUse").contains("MAY HOLD A MIXTURE"), "{third:?}");
+    assert!(third.output.contains("Nothing was written by this try."), "{third:?}");
+    // The repository is away before anything is looked at.
+    scene.fake_restic("exit 1");
+    let fourth = restic_restore(&scene, RUNS[0], &target.path).run();
+    assert!(result(&fourth).problem.unwrap().message.contains("MAY HOLD A MIXTURE"), "{fourth:?}");
+    scene.real_restic();
+    whole(&restic_restore(&scene, RUNS[0], &target.path).run());
+}
