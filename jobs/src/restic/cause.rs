@@ -137,6 +137,13 @@ const WORDS: [(Cause, &[&str]); 14] = [
             "internal server error",
             "stale file handle",
             "transport endpoint is not connected",
+            // Of an SSH connection that was lost: restic starts no other, and ssh itself mostly says nothing.
+            "connection lost",
+            "ssh command exited",
+            "closed by remote host",
+            "not responding",
+            // What restic did not get in a quarter of an hour, it asks for no more.
+            "circuit breaker open",
         ],
     ),
     (
