@@ -463,11 +463,11 @@ impl Engine {
                 }
             }
             Err(refusal) => {
-                let asker = action.as_ref().and_then(Action::asker);
-                if let Some(asker) = asker.filter(|_| !refusal.is_overtaken() && !refusal.is_transient()) {
+                if self.refuse(&key, name, &uids, &refusal)
+                    && let Some(asker) = action.as_ref().and_then(Action::asker)
+                {
                     self.world.restore_faults.insert(asker.to_owned(), refusal.problem());
                 }
-                self.refuse(&key, name, &uids, &refusal, now);
             }
         }
         self.dirty.extend(uids);
@@ -477,9 +477,10 @@ impl Engine {
         }
     }
 
-    fn refuse(&mut self, key: &str, name: &'static str, uids: &HashSet<String>, refusal: &Refusal, now: Timestamp) {
+    /// Says whether it is worth telling.
+    fn refuse(&mut self, key: &str, name: &'static str, uids: &HashSet<String>, refusal: &Refusal) -> bool {
+        let (now, problem) = (Timestamp::now(), refusal.problem());
         let tries = self.steps.refused(key, now);
-        let problem = refusal.problem();
         self.metrics(|m| m.step(name, problem.reason.as_str()));
         if refusal.is_overtaken() {
             tracing::debug!(step = key, reason = problem.reason.as_str(), "overtaken: {}", problem.message);
@@ -496,5 +497,6 @@ impl Engine {
                 self.world.faults.insert(uid.clone(), problem.clone());
             }
         }
+        worth_telling
     }
 }

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use crate::logging::Format;
 use crate::outcome::{Exit, Outcome, TerminationLog};
 
+mod beneath;
 mod child;
 mod copy;
 mod device;

@@ -236,10 +236,11 @@ impl Claim {
         self.settings.get(names::HOLD).is_some_and(|text| Hold::read(text).holds(now))
     }
 
-    /// The time of the finding that somebody accepts. What is no time accepts nothing.
+    /// The time up to which somebody accepts findings. What is no time accepts nothing, nor does one that is still to
+    /// come at the time `now`: nobody knows what will be found.
     #[must_use]
-    pub fn accepted(&self) -> Option<Timestamp> {
-        self.settings.get(names::ACCEPT_FINDING)?.trim().parse().ok()
+    pub fn accepted(&self, now: Timestamp) -> Option<Timestamp> {
+        self.settings.get(names::ACCEPT_FINDING)?.trim().parse().ok().filter(|at| *at <= now)
     }
 }
 

@@ -4,16 +4,19 @@
 //! label values 63, other names 253. A name that has to be cut keeps a readable beginning and
 //! ends in a hash of the whole, so that two sources never share one.
 
-use std::fmt;
-use std::str::FromStr;
+mod run;
 
-use k8s_openapi::jiff::{Timestamp, civil, tz::TimeZone};
+use std::fmt;
+
+use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Destination, Disk, Restic};
 use crate::maintain::Task;
 use crate::schedule::Zone;
+
+pub use run::{Run, RunError};
 
 /// What all our labels and annotations begin with.
 pub const PREFIX: &str = "backup-controller.io/";
@@ -98,7 +101,8 @@ pub const SNAPSHOT_CLASS: &str = "backup-controller.io/snapshot-class";
 pub const RUN_NOW: &str = "backup-controller.io/run-now";
 /// Annotation of users on a PVC: an empty volume is as it should be.
 pub const ACCEPT_EMPTY: &str = "backup-controller.io/accept-empty";
-/// Annotation of users on a PVC: the time of a finding of a verify or a drill that its prunes go on in spite of.
+/// Annotation of users on a PVC: the time of the newest finding of a verify or a drill that its prunes go on in spite
+/// of.
 pub const ACCEPT_FINDING: &str = "backup-controller.io/accept-finding";
 /// Annotation of users on a snapshot or promoter: not rotated while present.
 pub const HOLD: &str = "backup-controller.io/hold";
@@ -213,84 +217,6 @@ impl SourceId {
 impl fmt::Display for SourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
-/// One backup of one source, named by its minute in UTC: `20181202T0000Z`.
-///
-/// The order of runs is the order of time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Run(String);
-
-/// A text that is not a run's id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a run: a run is its minute in UTC, such as 20181202T0000Z")]
-pub struct RunError(String);
-
-impl Run {
-    /// The run of the minute in which `time` lies.
-    #[must_use]
-    pub fn at(time: Timestamp) -> Self {
-        Self(time.strftime("%Y%m%dT%H%MZ").to_string())
-    }
-
-    /// The id, `20181202T0000Z`: a valid label value and file name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The minute that the id names.
-    #[must_use]
-    pub fn time(&self) -> Timestamp {
-        // The text was checked when the value was made.
-        parse_minute(&self.0).unwrap_or(Timestamp::UNIX_EPOCH)
-    }
-}
-
-fn parse_minute(text: &str) -> Option<Timestamp> {
-    let shape = text.len() == 14
-        && text.bytes().enumerate().all(|(i, b)| match i {
-            8 => b == b'T',
-            13 => b == b'Z',
-            _ => b.is_ascii_digit(),
-        });
-    if !shape {
-        return None;
-    }
-    let number = |range: std::ops::Range<usize>| text[range].parse::<i16>().ok();
-    let small = |range: std::ops::Range<usize>| text[range].parse::<i8>().ok();
-    civil::DateTime::new(number(0..4)?, small(4..6)?, small(6..8)?, small(9..11)?, small(11..13)?, 0, 0)
-        .ok()?
-        .to_zoned(TimeZone::UTC)
-        .ok()
-        .map(|z| z.timestamp())
-}
-
-impl FromStr for Run {
-    type Err = RunError;
-    fn from_str(text: &str) -> Result<Self, RunError> {
-        parse_minute(text).map(|_| Self(text.to_owned())).ok_or_else(|| RunError(text.to_owned()))
-    }
-}
-
-impl TryFrom<String> for Run {
-    type Error = RunError;
-    fn try_from(text: String) -> Result<Self, RunError> {
-        text.parse()
-    }
-}
-
-impl From<Run> for String {
-    fn from(run: Run) -> Self {
-        run.0
-    }
-}
-
-impl fmt::Display for Run {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -203,9 +203,25 @@ pub struct RestoreRecord {
     /// The PVC that is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Since when it waits for what has to come soon, or never will.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// How it ended, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<RestoreResult>,
+}
+
+impl RestoreRecord {
+    /// Whether it is decided what is restored, and it has not ended: its pod is there, or is made as soon as the API
+    /// server takes it.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        match self.state {
+            RestoreState::Ready => true,
+            RestoreState::Waiting => self.point.is_some(),
+            _ => false,
+        }
+    }
 }
 
 /// Who else holds the volume that a restore writes: the annotation `holders` of its pod, which the pod reads
@@ -418,10 +434,10 @@ pub struct TaskStatus {
 }
 
 impl TaskStatus {
-    /// Whether somebody accepts what it found: he names its time, to the second.
+    /// Whether somebody accepts what it found: he names its time, to the second, or that of a later finding.
     #[must_use]
     pub fn is_accepted(&self, accepted: Option<Timestamp>) -> bool {
-        accepted.is_some_and(|at| at.as_second() == self.finished.as_second())
+        accepted.is_some_and(|at| self.finished.as_second() <= at.as_second())
     }
 }
 

@@ -12,10 +12,11 @@ use k8s_openapi::api::batch::v1::Job as ApiJob;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
 use model::Timestamp;
 use model::config::Config;
+use model::duration::Span;
 use model::facts::{Holder, Job, Pod, Restorer};
 use model::names::{self, SourceId};
 use model::plan::{self, Action, Loan, Origin};
-use model::reason::Reason;
+use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, RestoreRecord, RestoreResult, RestoreState};
 use model::world::{Change, Seen, World};
 use proptest::prelude::*;
@@ -58,6 +59,13 @@ struct Cluster {
     holders: Vec<(&'static str, bool)>,
     config: &'static str,
     enforces: &'static str,
+    /// The other installation that has the PVC's record.
+    other: bool,
+    /// Whether the API server refuses a part of what a restore starts with, and whether that is known.
+    refuses: bool,
+    fault: bool,
+    /// How late it is.
+    minutes: u64,
 }
 
 impl Cluster {
@@ -74,6 +82,10 @@ impl Cluster {
             holders: vec![],
             config: CONFIG,
             enforces: "restricted",
+            other: false,
+            refuses: false,
+            fault: false,
+            minutes: 0,
         }
     }
 
@@ -101,6 +113,9 @@ impl Cluster {
         world.apply(Change::Volume(Seen::Put(volume(&text))));
         self.tenant(&mut world);
         self.home(&mut world);
+        if self.fault {
+            world.restore_faults.insert("u1".into(), Problem::new(Reason::QuotaExceeded, "exceeded quota"));
+        }
         world
     }
 
@@ -109,7 +124,8 @@ impl Cluster {
         let quoted = |key: &str, text: &str| format!("{key}: '{}'", text.replace('\'', "''"));
         let asks = self.request.iter().map(|r| quoted(names::RESTORE_FROM, r));
         let told = self.record.iter().map(|r| quoted(names::RESTORE_STATUS, r));
-        let annotations: Vec<String> = asks.chain(told).collect();
+        let other = self.other.then(|| quoted(names::STATUS, r#"{"instance":"other"}"#));
+        let annotations: Vec<String> = asks.chain(told).chain(other).collect();
         let volume = if self.target_phase == "Bound" { "pv1" } else { "''" };
         let text = format!(
             "metadata: {{name: data, namespace: shop, uid: u1, resourceVersion: '1', annotations: {{{}}}}}\n\
@@ -217,7 +233,7 @@ impl Cluster {
     }
 
     fn plan(&self) -> Vec<Action> {
-        plan::restores(&self.world(), now()).actions
+        plan::restores(&self.world(), Span::minutes(self.minutes).after(now())).actions
     }
 
     /// Does what the plan says; the step that starts a restore does `far` of its three parts. Says what was done.
@@ -243,7 +259,8 @@ impl Cluster {
                     if far > 0 {
                         self.claim = self.claim.or(Some("Pending"));
                     }
-                    if far > 1 {
+                    self.fault = self.refuses;
+                    if far > 1 && !self.refuses {
                         assert_eq!(self.job, None);
                         self.job = Some("Active");
                     }
@@ -363,6 +380,53 @@ fn who_does_not_ask_any_more_gets_his_volume_back() {
     other.request = Some(format!("{REQUEST} path=etc"));
     let (state, reason, _) = other.problem();
     assert_eq!((state, reason), (RestoreState::Waiting, Reason::TargetInUse), "two never write one volume");
+}
+
+/// A quota, a guard, a role that is too old: it is told, and what was lent stays until it is made good or is too late.
+#[test]
+fn a_start_that_is_refused_is_told_and_ends() {
+    let mut cluster = Cluster { refuses: true, ..Cluster::new() };
+    assert_eq!(cluster.turn(2), ["Ready"]);
+    assert_eq!(cluster.turn(2), ["start"]);
+    cluster.storage();
+    let (state, reason, message) = cluster.problem();
+    assert_eq!((state, reason, message.as_str()), (RestoreState::Waiting, Reason::QuotaExceeded, "exceeded quota"));
+    let lent = (Some("Bound"), Some("Bound"));
+    for minutes in [1, 9] {
+        cluster.minutes = minutes;
+        assert_eq!(cluster.turn(2), ["start"], "it is tried again, and nothing is told twice");
+        assert_eq!((cluster.volume, cluster.claim), lent);
+    }
+    // Another controller knows of no refusal yet.
+    cluster.fault = false;
+    assert_eq!(cluster.turn(2), ["start"]);
+    let mut good = Cluster { refuses: false, ..cluster.clone() };
+    assert_eq!(run(&mut good), ["start", "Ready", "Complete", "no Job", "no Claim", "no Volume"]);
+    assert!(good.is_clean());
+
+    cluster.minutes = 10;
+    let (state, reason, message) = cluster.problem();
+    assert_eq!((state, reason), (RestoreState::Failed, Reason::QuotaExceeded));
+    assert!(message.contains("within 10m (deadlines.copyStart): exceeded quota"), "{message}");
+    assert_eq!(run(&mut cluster), ["no Claim", "no Volume"]);
+    assert!(cluster.is_clean());
+}
+
+/// The namespace is not selected any more, or another installation has the PVC's record.
+#[test]
+fn who_is_not_ours_any_more_gets_his_volume_back() {
+    let config = "destinations: [{name: vault, type: restic, secret: s3, runIn: controller}]\n\
+                  selection: {namespaces: {exclude: [shop]}}";
+    for (other, config) in [(true, CONFIG), (false, config)] {
+        let mut cluster = Cluster::new();
+        while cluster.pod != Some(false) {
+            cluster.turn(2);
+            cluster.storage();
+        }
+        (cluster.other, cluster.config) = (other, config);
+        assert_eq!(run(&mut cluster), ["no Job", "no Claim", "no Volume"], "{other}");
+        assert!(cluster.is_clean());
+    }
 }
 
 /// Law 7.

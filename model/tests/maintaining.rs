@@ -213,6 +213,19 @@ impl Cluster {
         told
     }
 
+    /// A restore of a PVC has its pod.
+    fn restores(&mut self, pvc: &str) {
+        let status = json!({"request": "x", "state": "Ready", "point": "s3/20261120T0000Z"}).to_string();
+        let annotations =
+            json!({names::RESTORE_FROM: format!("pvc={pvc} date=20261120 from=s3"), names::RESTORE_STATUS: status});
+        let text = format!(
+            "metadata: {{name: restore, namespace: shop, uid: r, annotations: {annotations}}}\n\
+             spec: {{selector: {{}}, template: {{}}}}"
+        );
+        let deployment = read::<k8s_openapi::api::apps::v1::Deployment>(&text);
+        self.world.apply(Change::Restorer(Seen::Put(model::facts::Restorer::from(&deployment))));
+    }
+
     fn s3(&self) -> &Maintenance {
         &self.status.maintenance["s3"]
     }
@@ -434,6 +447,8 @@ fn a_prune_leaves_the_data_of_held_runs_and_knows_what_is_not_whole() {
     assert_eq!(prune.holds.iter().map(Run::as_str).collect::<Vec<_>>(), ["20261120T0100Z"]);
     let incomplete: Vec<&str> = prune.incomplete.iter().map(Run::as_str).collect();
     assert_eq!(incomplete, ["20261120T0300Z", "20261120T0400Z"]);
+    // Law 1: the failed one may have saved all, and be what the unchanged ones stand on.
+    assert_eq!(prune.complete_snapshots, ["abc", "def"]);
 }
 
 /// Law 1. What a try left that was killed before it could mark it looks good once its record is gone.
@@ -501,13 +516,49 @@ fn a_finding_stays_until_it_is_refuted_or_a_person_accepts_it_by_its_time() {
     let key = names::ACCEPT_FINDING;
     let told = format!("annotate the PVC with {key}=2026-11-21T02:31:00Z");
     assert!(notes(&plan).iter().any(|n| n.contains(&told)), "{:?}", notes(&plan));
-    for (day, accepted, goes) in
-        [(1, "true", false), (2, "2026-11-21T02:31:01Z", false), (3, " 2026-11-21T02:31:00Z", true), (4, "", false)]
-    {
+    for (day, accepted, goes) in [
+        (1, "true", false),
+        (2, "2026-11-21T02:30:59Z", false),
+        (3, " 2026-11-21T02:31:00Z", true),
+        (4, "", false),
+        (5, "2026-12-05T02:30:01Z", false),
+        (6, "2026-12-06T02:30:00Z", true),
+    ] {
         cluster.accepted = accepted;
         cluster.record();
         assert_eq!(pruned(&cluster.at(&format!("2026-12-0{day}T02:30:00Z"))), goes, "{accepted}");
     }
+}
+
+/// Or each would be named when the other one is accepted, and prunes would never go on.
+#[test]
+fn who_accepts_the_newest_of_two_findings_accepts_both_and_no_later_one() {
+    let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
+    let found = |task, at: &str, reason| {
+        let problem = Problem::new(reason, "as it was found");
+        MaintainResult::new(task, time(at), Some(problem))
+    };
+    for (task, due, at, reason) in [
+        (Task::Drill, "20261122T0600Z", "2026-11-22T06:05:00Z", Reason::DrillDiffers),
+        (Task::Verify, "20261123T0500Z", "2026-11-23T05:05:00Z", Reason::RepositoryDamaged),
+    ] {
+        cluster.at(at);
+        cluster.done(task, due, &found(task, at, reason));
+    }
+    assert_eq!(cluster.s3().findings().count(), 2);
+    let pruned = |plan: &Plan| tasks(plan).iter().any(|t| t.starts_with("prune"));
+    let plan = cluster.at("2026-11-24T02:30:00Z");
+    let named = format!("{}=2026-11-23T05:05:00Z", names::ACCEPT_FINDING);
+    assert!(!pruned(&plan) && notes(&plan).iter().any(|n| n.contains(&named)), "the newest: {:?}", notes(&plan));
+    for (day, accepted, goes) in [(25, "2026-11-22T06:05:00Z", false), (26, "2026-11-23T05:05:00Z", true)] {
+        cluster.accepted = accepted;
+        cluster.record();
+        assert_eq!(pruned(&cluster.at(&format!("2026-11-{day}T02:30:00Z"))), goes, "{accepted}");
+    }
+    let later = "2026-11-29T06:05:00Z";
+    cluster.at(later);
+    cluster.done(Task::Drill, "20261129T0600Z", &found(Task::Drill, later, Reason::DrillDiffers));
+    assert!(!pruned(&cluster.at("2026-11-30T02:30:00Z")), "what is found later is not accepted");
 }
 
 #[test]
@@ -524,15 +575,7 @@ fn a_task_uses_the_secret_that_its_group_names() {
 fn a_restore_from_a_repository_keeps_the_tasks_of_no_other_waiting() {
     for (pvc, expected) in [("data", 0), ("other", 1)] {
         let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
-        let status = json!({"request": "x", "state": "Ready", "point": "s3/20261120T0000Z"}).to_string();
-        let annotations =
-            json!({names::RESTORE_FROM: format!("pvc={pvc} date=20261120 from=s3"), names::RESTORE_STATUS: status});
-        let text = format!(
-            "metadata: {{name: restore, namespace: shop, uid: r, annotations: {annotations}}}\n\
-             spec: {{selector: {{}}, template: {{}}}}"
-        );
-        let deployment = read::<k8s_openapi::api::apps::v1::Deployment>(&text);
-        cluster.world.apply(Change::Restorer(Seen::Put(model::facts::Restorer::from(&deployment))));
+        cluster.restores(pvc);
         assert_eq!(tasks(&cluster.at("2026-11-21T02:30:00Z")).len(), expected, "{pvc}");
     }
 }
@@ -776,6 +819,45 @@ fn only_a_drill_that_goes_on_takes_a_slot_for_its_promoter() {
         c.world.apply(Change::Claim(Seen::Gone(("shop".to_owned(), "data".to_owned()), UID.to_owned())));
     };
     assert_eq!(slots(&gone), 0);
+    let elsewhere = |c: &mut Cluster| {
+        let other = "{name: other, type: restic, secret: other}";
+        let text = format!("destinations: [{S3}{DRILL}, {other}]\ndefaults: {{destinations: [other]}}");
+        c.world.apply(Change::Config(Arc::new(Config::parse(&text).unwrap())));
+    };
+    assert_eq!(slots(&elsewhere), 0, "the source is copied elsewhere now: nobody would end the drill");
+}
+
+/// Law 5. Others wait for the slot of a drill that has begun: on a disk of a node, those of all namespaces.
+#[test]
+fn a_drill_that_cannot_go_on_ends_and_gives_its_slot_back() {
+    let begun = || {
+        let mut cluster = Cluster::without_copies(&format!("{S3}{DRILL}"));
+        cluster.snapshot("2026-11-20T00:00:00Z", "Complete", true, "{}");
+        cluster.at("2026-11-22T06:00:00Z");
+        cluster.promoter("2026-11-20T00:00:00Z", "Bound", Some("20261122T0600Z"));
+        assert_eq!(plan::running(&cluster.world).count(), 1);
+        cluster
+    };
+    let ended = |cluster: &Cluster| {
+        let drill = cluster.s3().drill.as_ref().and_then(|d| d.problem.as_ref().map(|p| (d.due.clone(), p.reason)));
+        drill.map(|(due, reason)| (due.to_string(), reason, plan::running(&cluster.world).count()))
+    };
+    let end = |reason| Some(("20261122T0600Z".to_owned(), reason, 0));
+    // Its run is gone; that another one could be drilled is for the next time.
+    let mut cluster = begun();
+    let name = ("shop".to_owned(), "data-20261120t0000z".to_owned());
+    cluster.world.apply(Change::Snapshot(Seen::Gone(name, "s-20261120T0000Z".into())));
+    cluster.snapshot("2026-11-21T00:00:00Z", "Complete", true, "{}");
+    let plan = cluster.look();
+    assert_eq!(ended(&cluster), end(Reason::SourceSnapshotLost));
+    assert!(!plan.actions.iter().any(drills), "{plan:?}");
+    // A restore comes first, for days: it has waited for long enough.
+    let mut cluster = begun();
+    cluster.restores("data");
+    let plan = cluster.at("2026-11-22T09:59:00Z");
+    assert_eq!((ended(&cluster), plan.wake), (None, Some(time("2026-11-22T10:00:00Z"))));
+    cluster.at("2026-11-22T10:00:00Z");
+    assert_eq!(ended(&cluster), end(Reason::DeadlineExceeded));
 }
 
 #[test]

@@ -9,6 +9,8 @@ use fixtures::{claim, namespace, snapshot, snapshot_class, storage_class, volume
 use model::Timestamp;
 use model::admit::{Admission, Slot, admit};
 use model::config::Config;
+use model::facts::Job;
+use model::names::{self, SourceId};
 use model::plan::{self, Action, DiskStep, Plan};
 use model::reason::Reason;
 use model::world::{Change, Seen, World};
@@ -135,4 +137,50 @@ fn what_lies_on_a_disk_needs_no_network() {
     world.apply(Change::Policy(Seen::Put(model::facts::Policy::from(&meta))));
     let plan = plan_of(&world);
     assert!(matches!(plan.ready.as_slice(), [(_, Action::StartCopy(copy))] if !copy.isolate), "{:?}", plan.ready);
+}
+
+/// Who writes annotations on his own PVC, in a namespace of another installation or of none, stops nobody's copies: a
+/// record counts where there is a grant, and where our plan sets it right or a Job of ours stands behind it.
+#[test]
+fn a_record_that_a_tenant_made_up_lets_nobody_wait() {
+    const TEXT: &str = "pvc=shop/data date=latest from=crypt";
+    let reader = |grants: &str, instance: &str, mark: &str, job: bool| {
+        let mut world = world("claim: {size: 1Gi, storageClass: block}");
+        let mut config = world.config.as_ref().clone();
+        let granting = format!("restores: {{grants: [{grants}]}}");
+        config.restores = Config::parse(&granting).unwrap().restores;
+        world.apply(Change::Config(Arc::new(config)));
+        disk(&mut world, "backup-disk", "b");
+        world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: b}"))));
+        let record = format!(r#"{{"request":"{mark}","state":"Ready","point":"crypt/{RUN}","target":"x"}}"#);
+        world.apply(Change::Claim(Seen::Put(claim(&format!(
+            "metadata: {{name: x, namespace: b, uid: x, annotations: {{{}: '{TEXT}', {}: '{record}', {}: \
+             '{{\"instance\":\"{instance}\"}}'}}}}",
+            names::RESTORE_FROM,
+            names::RESTORE_STATUS,
+            names::STATUS
+        )))));
+        if job {
+            let target = SourceId { namespace: "b".into(), name: "x".into(), uid: "x".into() };
+            let name = names::restore_job(&target, TEXT);
+            let job = fixtures::read(&format!("metadata: {{name: {name}, namespace: b, {}}}", labels("restore", "")));
+            world.apply(Change::Job(Seen::Put(Job::from(&job))));
+        }
+        let plan = plan_of(&world);
+        plan.ready.is_empty().then_some(plan)
+    };
+    let mark = names::run_now_mark(TEXT);
+    let granted = "{from: shop/*, to: b}";
+    for (grants, instance, mark, job, waits) in [
+        ("", "other", mark.as_str(), false, false),
+        ("", "backup", &mark, false, false),
+        ("", "other", &mark, true, false),
+        (granted, "other", &mark, false, false),
+        (granted, "backup", "x", false, false),
+        (granted, "backup", &mark, false, true),
+        (granted, "other", &mark, true, true),
+    ] {
+        let case = format!("{grants} {instance} {mark} {job}");
+        assert_eq!(reader(grants, instance, mark, job).is_some(), waits, "{case}");
+    }
 }

@@ -170,6 +170,9 @@ pub fn restic_prune_args(config: &Config, repository: &Repository<'_>, due: &Run
     for run in &prune.incomplete {
         args.option("incomplete", run);
     }
+    for id in &prune.complete_snapshots {
+        args.option("complete-snapshot", id);
+    }
     args.0
 }
 

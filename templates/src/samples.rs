@@ -344,6 +344,7 @@ pub(crate) fn prune(config: &Config) -> Work {
         holds: vec![run("2018-12-02T00:00:00Z")],
         hold_snapshots: vec!["0123456789abcdef".to_owned()],
         incomplete: vec![run("2018-12-03T00:00:00Z")],
+        complete_snapshots: vec!["fedcba9876543210".to_owned()],
     })
 }
 

@@ -11,18 +11,18 @@ use model::config::{Deadlines, Disk};
 use model::copies::point_state;
 use model::duration::Span;
 use model::facts::{Claim, ClaimPhase, CronJob, JobState, Snapshot};
-use model::maintain::Task;
 use model::names::{self, Component, label_value};
 use model::plan::{self, Action};
 use model::reason::{Problem, Reason};
-use model::record::{CopyState, Status, TaskStatus};
+use model::record::{CopyState, Status};
 use model::rotate::PointState;
 use model::select::{Protection, Verdict};
 use model::world::Belongings;
 
-use super::timing::{MOST_MISSED, Timing};
+use super::findings::{overdue, tasks};
+use super::timing::Timing;
 use super::view::{
-    CopyView, Finding, NO_CRONJOB, NOT_RECORDED, NOTHING_LEFT, OVERDUE, PointView, RunAt, SUSPENDED, State, Volume,
+    CopyView, Finding, NO_CRONJOB, NOT_RECORDED, NOTHING_LEFT, PointView, RunAt, SUSPENDED, State, Volume,
 };
 use crate::observe::Observed;
 
@@ -127,7 +127,7 @@ impl Question<'_> {
         volume
             .copies
             .values_mut()
-            .for_each(|copy| copy.accepted = claim.accepted().filter(|_| copy.maintenance.is_some()));
+            .for_each(|copy| copy.accepted = claim.accepted(self.now).filter(|_| copy.maintenance.is_some()));
         if !knows.snapshots {
             volume.snapshot = status.snapshot.as_ref().map(RunAt::new);
         }
@@ -430,20 +430,6 @@ impl Question<'_> {
     }
 }
 
-/// Tasks for its copies that failed.
-fn tasks(volume: &Volume) -> Vec<Finding> {
-    let finding = |destination: &str, task: Task, end: &TaskStatus| {
-        let problem = end.problem.as_ref()?;
-        let part = end.part.map(|p| format!(", part {p}")).unwrap_or_default();
-        let message = format!("{} of {destination}{part}: {}", task.as_str(), problem.message);
-        let problem = Problem::new(problem.reason, message);
-        Some(Finding { run: end.run.clone(), at: Some(end.finished), ..Finding::of(&problem) })
-    };
-    let failures =
-        volume.copies.iter().flat_map(|(name, copy)| copy.failures().into_iter().map(move |(t, e)| (name, t, e)));
-    failures.filter_map(|(name, task, end)| finding(name, task, end)).collect()
-}
-
 /// What can be told about a PVC on which the controller recorded nothing.
 fn unrecorded(claim: &Claim) -> Judged {
     if claim.settings.get(names::ENABLED).is_some_and(|v| v.trim() == "false") {
@@ -454,16 +440,6 @@ fn unrecorded(claim: &Claim) -> Judged {
         return Judged::Left(Problem::new(Reason::NotBound, "the PVC is not bound to a volume"));
     }
     Judged::Unknown
-}
-
-fn overdue(missed: u32, volume: &Volume) -> Finding {
-    let number = if missed >= MOST_MISSED { format!("{MOST_MISSED} runs or more") } else { format!("{missed} runs") };
-    let number = if missed == 1 { "1 run".to_owned() } else { number };
-    let since = volume
-        .good
-        .as_ref()
-        .map_or_else(|| "no run has been good yet".to_owned(), |good| format!("the newest good run is {}", good.run));
-    Finding::own(&OVERDUE, format!("{number} did not become good in time; {since}"))
 }
 
 /// The destinations that have something to restore from.

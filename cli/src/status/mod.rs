@@ -4,6 +4,7 @@
 //! of it.
 
 mod columns;
+mod findings;
 mod judge;
 pub(crate) mod output;
 mod timing;

@@ -117,21 +117,22 @@ pub(crate) struct CopyView {
     /// What was done for the copies there: the newest prune, verify and drill, and the newest proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) maintenance: Option<Maintenance>,
-    /// The time of the finding that somebody accepts.
+    /// The time up to which somebody accepts findings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) accepted: Option<Timestamp>,
 }
 
 impl CopyView {
-    /// The newest end of each task that failed, and what was found and is not repaired; but not what somebody accepts.
+    /// The newest end of each task that failed, and what was found and is not repaired; but not what was found and
+    /// somebody accepts.
     pub(crate) fn failures(&self) -> Vec<(Task, &TaskStatus)> {
         let Some(maintenance) = &self.maintenance else { return Vec::new() };
         let newest = Task::ALL.into_iter().filter_map(|task| Some((task, maintenance.newest(task)?)));
         let failed = newest.filter(|(_, end)| {
             end.state == TaskState::Failed && maintenance.findings().all(|(_, found)| found != *end)
         });
-        let all = maintenance.findings().chain(failed);
-        all.filter(|(_, end)| !end.is_accepted(self.accepted)).collect()
+        let open = maintenance.findings().filter(|(_, found)| !found.is_accepted(self.accepted));
+        open.chain(failed).collect()
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) enum Broken {
     Stopped,
 }
 
-/// Asked after each chunk, with the bytes that are done: whether to go on.
+/// Asked for each chunk, before and after something is written, with the bytes that are done: whether to go on.
 pub(crate) type GoOn<'a> = dyn FnMut(u64) -> bool + 'a;
 
 /// What is written: a device, or an image.
@@ -156,6 +156,10 @@ pub(crate) fn write(
     target.synced = start;
     while at < end {
         let chunk = fill(from, &mut new, at, end).map_err(|error| Broken::From(at, error))?;
+        // Reading may have taken long.
+        if !go_on(at) {
+            return Err(Broken::Stopped);
+        }
         target.put(at, chunk).map_err(|error| Broken::Into(at, error))?;
         at += chunk.len() as u64;
         target.pass(at).map_err(|error| Broken::Into(at, error))?;

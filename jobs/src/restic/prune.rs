@@ -58,6 +58,17 @@ pub(crate) struct Args {
     /// A run whose record says that it is not complete, whatever its snapshot says
     #[arg(long, value_name = "RUN")]
     incomplete: Vec<Run>,
+    /// A snapshot that a complete copy names: it is whole, whatever the record of the run that made it says
+    #[arg(long, value_name = "ID", value_parser = point::id)]
+    complete_snapshot: Vec<String>,
+}
+
+impl Args {
+    /// Whether only a run's record says that a snapshot of it is not complete. A later copy that found it unchanged has
+    /// read everything, and may be the newest good one (law 1).
+    fn says_incomplete(&self, snapshot: &Snapshot, run: &Run) -> bool {
+        self.incomplete.contains(run) && !self.complete_snapshot.iter().any(|id| snapshot.is_called(id))
+    }
 }
 
 /// Runs the step.
@@ -116,7 +127,7 @@ fn ours(args: &Args, all: &[Snapshot]) -> Vec<forget::Snapshot> {
     let of_ours = |s: &Snapshot| {
         let run = s.ours(&args.common)?;
         let held = s.is_held() || args.hold.contains(&run) || args.hold_snapshot.iter().any(|id| s.is_called(id));
-        let incomplete = s.is_incomplete() || args.incomplete.contains(&run);
+        let incomplete = s.is_incomplete() || args.says_incomplete(s, &run);
         Some(forget::Snapshot { id: s.id.clone(), run, time: s.time, incomplete, held })
     };
     let ours: Vec<_> = all.iter().filter_map(of_ours).collect();
@@ -129,7 +140,7 @@ fn ours(args: &Args, all: &[Snapshot]) -> Vec<forget::Snapshot> {
 /// What a try left that was killed before it could say that entries are missing: once nobody knows its record any more,
 /// it would look good.
 fn unmarked<'a>(args: &Args, all: &'a [Snapshot], plan: &[Decision]) -> Vec<&'a str> {
-    let poor = |s: &&Snapshot| s.ours(&args.common).is_some_and(|run| args.incomplete.contains(&run));
+    let poor = |s: &&Snapshot| s.ours(&args.common).is_some_and(|run| args.says_incomplete(s, &run));
     let stays = |s: &&Snapshot| !plan.iter().any(|d| d.forget.contains(&s.id));
     let unmarked = all.iter().filter(poor).filter(stays).filter(|s| !s.is_incomplete());
     unmarked.map(|s| s.id.as_str()).collect()

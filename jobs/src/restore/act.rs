@@ -1,7 +1,8 @@
 //! The writing: the same steps again go on where they were broken off.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,10 @@ use super::TASK;
 use super::console::{Console, shown};
 use super::entry::counted;
 use super::holders::Watch;
-use super::parting;
+use super::parting::{self, Name};
 use super::temp::{self, Temp};
 use super::transfer::{Delete, Transfer};
+use crate::beneath::Root;
 use crate::outcome::Failure;
 use crate::rsync::{self, Ear, Report, Trouble, Verdict};
 
@@ -39,7 +41,7 @@ pub(crate) struct Writing<'a> {
     /// Folders above the PATHs that the volume does not have.
     pub(crate) parents: &'a [PathBuf],
     /// Names that are parted.
-    pub(crate) parted: &'a [PathBuf],
+    pub(crate) parted: &'a [Name],
     /// Entries and bytes that are to be written, if somebody counted.
     pub(crate) planned: Option<(u64, u64)>,
     /// Whether progress is told.
@@ -58,7 +60,7 @@ impl Writing<'_> {
             tracing::warn!("the machine stopped during an earlier restore: contents are compared");
             self.transfer.checksum = true;
         }
-        let ended = self.write(&temp.path(), watch, done);
+        let ended = self.write(watch, done);
         if ended.is_err() {
             temp.sweep(self.transfer.from).map_err(|e| TASK.io("removing what rsync left", &e))?;
         }
@@ -72,16 +74,19 @@ impl Writing<'_> {
         Ok(left_out)
     }
 
-    fn write(&self, temp: &Path, mut watch: Watch<'_>, done: &mut Done) -> Result<Option<String>, Failure> {
+    fn write(&self, mut watch: Watch<'_>, done: &mut Done) -> Result<Option<String>, Failure> {
         let transfer = &self.transfer;
-        parting::part(transfer.into, self.parted, temp).map_err(|e| TASK.io("parting files", &e))?;
+        let stopped = || self.stop.load(Ordering::Relaxed);
+        let parted = parting::part(transfer.into, self.parted, &mut go_on(&mut watch, &stopped));
+        parted.map_err(|e| ended(&watch, stopped(), "parting files", &e))?;
         if !self.parents.is_empty() {
             let alone = Transfer { names: Some(self.parents), deep: false, delete: Delete::No, ..transfer.clone() };
             self.call(&alone, &mut watch, done)?;
         }
         let verdict = self.call(transfer, &mut watch, done)?;
         for parent in self.parents.iter().rev() {
-            temp::set_time_like(&transfer.into.join(parent), &transfer.from.join(parent))
+            Root::open(transfer.into)
+                .and_then(|root| temp::set_time_like(&root, parent, &transfer.from.join(parent)))
                 .map_err(|e| TASK.io("setting a folder's time", &e))?;
         }
         Ok(match verdict {
@@ -120,6 +125,23 @@ impl Writing<'_> {
             }
         }
         report.verdict(status.code())
+    }
+}
+
+/// Asks between steps of ours whether the volume may still be written.
+pub(crate) fn go_on<'a>(
+    watch: &'a mut Watch<'_>,
+    stopped: &'a dyn Fn() -> bool,
+) -> impl FnMut() -> io::Result<()> + 'a {
+    || if stopped() || watch.is_over() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+}
+
+/// Why a step of ours ended early.
+pub(crate) fn ended(watch: &Watch<'_>, stopped: bool, what: &str, error: &io::Error) -> Failure {
+    match watch.problem() {
+        Some(problem) => Failure::last(problem.clone()),
+        None if stopped => Failure::again(Problem::new(Reason::RestoreFailed, TASK.stopped)),
+        None => TASK.io(what, error),
     }
 }
 

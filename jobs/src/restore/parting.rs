@@ -5,14 +5,34 @@
 //! a copy that rsync then makes right: if the restore stops in between, nothing is lost.
 
 use std::collections::HashMap;
-use std::fs::{self, Metadata, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::AtFlags;
+
+use super::console::shown;
 use super::temp;
+use crate::beneath::{self, GoOn, Root};
 use crate::links::walk;
 use crate::volume::LOST_AND_FOUND;
+
+/// The file that takes a name's place, while it is written.
+const DRAFT: &str = "parted";
+/// So many bytes of a file are copied before it is asked whether to go on.
+const CHUNK: u64 = 16 << 20;
+
+/// A name that has to be parted from its file.
+#[derive(Debug)]
+pub(crate) struct Name {
+    /// Relative to the volume's root.
+    path: PathBuf,
+    /// The device and the inode of the file that it had when it was looked at.
+    file: (u64, u64),
+}
 
 /// What is known of a file in the volume that has several names.
 struct Group {
@@ -39,8 +59,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) checksum: bool,
 }
 
-/// Names that have to be parted from their file, relative to the volume's root.
-pub(crate) fn find(scope: &Scope<'_>) -> Vec<PathBuf> {
+/// Names that have to be parted from their file.
+pub(crate) fn find(scope: &Scope<'_>) -> Vec<Name> {
     let mut groups: HashMap<u64, Group> = HashMap::new();
     scope.walk(&mut |_, meta, original| {
         let first =
@@ -60,7 +80,7 @@ pub(crate) fn find(scope: &Scope<'_>) -> Vec<PathBuf> {
         let Some(group) = groups.get(&meta.ino()) else { return };
         let alone = group.touched && group.names < group.nlink;
         if alone || group.original != original.ino() {
-            found.push(name.to_owned());
+            found.push(Name::new(name.to_owned(), meta));
         }
     });
     found
@@ -101,20 +121,147 @@ fn is_left_alone(name: &Path) -> bool {
     name.starts_with(LOST_AND_FOUND) || name.starts_with(temp::NAME)
 }
 
-/// Gives names a file of their own.
-pub(crate) fn part(target: &Path, names: &[PathBuf], temp: &Path) -> io::Result<()> {
-    let draft = temp.join("parted");
-    for name in names {
-        let path = target.join(name);
-        let meta = fs::symlink_metadata(&path)?;
-        let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        io::copy(&mut fs::File::open(&path)?, &mut copy)?;
+/// Gives names a file of their own, in the volume at `target`, where our folder is. Whatever was put in a name's place since it was looked
+/// at is left alone, and ends it: it may be a link to what nobody but us may read.
+pub(crate) fn part(target: &Path, names: &[Name], go_on: &mut GoOn<'_>) -> io::Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let root = Root::open(target)?;
+    let drafts = root.folder(&temp::drafts())?;
+    names.iter().try_for_each(|name| {
+        go_on()?;
+        name.part(&root, &drafts, go_on)
+    })
+}
+
+impl Name {
+    /// What is known of a name.
+    pub(crate) fn new(path: PathBuf, meta: &Metadata) -> Self {
+        Self { path, file: (meta.dev(), meta.ino()) }
+    }
+
+    fn part(&self, root: &Root, drafts: &OwnedFd, go_on: &mut GoOn<'_>) -> io::Result<()> {
+        let (above, name) = root.above(&self.path).map_err(|error| self.other(&error.to_string()))?;
+        let mut file = beneath::open_file(&above, name).map_err(|error| self.other(&error.to_string()))?;
+        let meta = file.metadata()?;
+        if !meta.is_file() || (meta.dev(), meta.ino()) != self.file {
+            return Err(self.other("it is another one"));
+        }
+        let draft = OsStr::new(DRAFT);
+        let mut copy = beneath::make_file(drafts, draft)?;
+        while io::copy(&mut Read::by_ref(&mut file).take(CHUNK), &mut copy)? > 0 {
+            go_on()?;
+        }
         if rustix::process::geteuid().is_root() {
-            chown(&draft, Some(meta.uid()), Some(meta.gid()))?;
+            fchown(&copy, Some(meta.uid()), Some(meta.gid()))?;
         }
         // Its time is left as it is now, so that rsync makes it anew.
         copy.set_permissions(meta.permissions())?;
-        fs::rename(&draft, &path)?;
+        // Copying took its time.
+        let now = rustix::fs::statat(&above, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if (now.st_dev, now.st_ino) != self.file {
+            return Err(self.other("it is another one"));
+        }
+        beneath::rename((drafts, draft), (&above, name))
     }
-    Ok(())
+
+    fn other(&self, why: &str) -> io::Error {
+        let text = "is not the file any more that it was a moment ago: somebody else writes to the volume";
+        io::Error::other(format!("{} {text} ({why})", shown(&self.path)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::restore::temp::Temp;
+    use std::os::unix::fs::symlink;
+
+    /// Where the volume is, what is to be parted, and a file outside that nobody is to see.
+    fn scene(name: &str) -> (PathBuf, Vec<Name>, PathBuf) {
+        let base = std::env::temp_dir().join(format!("parting-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&base);
+        let (point, volume, outside) = (base.join("point"), base.join("volume"), base.join("outside"));
+        for folder in [&point, &volume, &outside] {
+            fs::create_dir_all(folder.join("h")).unwrap();
+        }
+        for name in ["h/a", "h/b", "h/c"] {
+            fs::write(point.join(name), "x").unwrap();
+        }
+        fs::write(volume.join("h/a"), "x").unwrap();
+        fs::hard_link(volume.join("h/a"), volume.join("h/b")).unwrap();
+        fs::hard_link(volume.join("h/a"), volume.join("h/c")).unwrap();
+        for name in ["h/a", "h/b", "h/c"] {
+            fs::write(outside.join(name), "secret").unwrap();
+        }
+        let names = find(&Scope { point: &point, target: &volume, names: None, checksum: false });
+        assert_eq!(names.len(), 2);
+        (volume, names, outside)
+    }
+
+    /// The content of every file below a folder, links not followed.
+    fn contents(folder: &Path) -> Vec<String> {
+        let mut all = Vec::new();
+        walk(folder, &mut |path, _| all.push(fs::read_to_string(path).unwrap()));
+        all
+    }
+
+    fn end(volume: &Path) {
+        fs::remove_dir_all(volume.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn parted_names_have_files_of_their_own() {
+        let (volume, names, _) = scene("parted");
+        let temp = Temp::make(None, &volume).unwrap();
+        part(&volume, &names, &mut || Ok(())).unwrap();
+        temp.end(None).unwrap();
+        assert_eq!(crate::links::count(&volume), 0);
+        assert_eq!(contents(&volume), ["x", "x", "x"]);
+        end(&volume);
+    }
+
+    #[test]
+    fn what_a_link_leads_to_that_was_put_in_a_names_place_never_comes_into_the_volume() {
+        for place in ["name", "folder", "file", "drafts"] {
+            let (volume, names, outside) = scene(place);
+            let _temp = Temp::make(None, &volume).unwrap();
+            let name = &names[1].path;
+            let swap = |what: &Path, to: &Path| {
+                fs::rename(what, volume.join("away")).unwrap();
+                symlink(to, what).unwrap();
+            };
+            match place {
+                "name" => swap(&volume.join(name), &outside.join(name)),
+                "folder" => swap(&volume.join("h"), &outside.join("h")),
+                "drafts" => swap(&volume.join(temp::drafts()), &outside.join("h")),
+                _ => fs::rename(outside.join(name), volume.join(name)).unwrap(),
+            }
+            let error = part(&volume, &names, &mut || Ok(())).unwrap_err();
+            if place != "drafts" {
+                assert!(error.to_string().contains("somebody else writes"), "{place}: {error}");
+            }
+            let secrets = contents(&volume).iter().filter(|text| *text == "secret").count();
+            assert_eq!(secrets, usize::from(place == "file"), "{place}: only what was moved there");
+            assert_eq!(fs::read_dir(outside.join("h")).unwrap().count(), if place == "file" { 2 } else { 3 });
+            end(&volume);
+        }
+    }
+
+    /// Law 7.
+    #[test]
+    fn parting_ends_when_somebody_gets_the_volume() {
+        let (volume, names, _) = scene("ends");
+        let temp = Temp::make(None, &volume).unwrap();
+        let mut asked = 0;
+        let ended = part(&volume, &names, &mut || {
+            asked += 1;
+            if asked > 2 { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+        });
+        assert!(ended.is_err());
+        temp.end(None).unwrap();
+        assert_eq!(crate::links::count(&volume), 2, "the first one is parted, the second one is not");
+        end(&volume);
+    }
 }

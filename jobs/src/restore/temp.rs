@@ -10,11 +10,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
 
+use crate::beneath::Root;
 use crate::links::walk;
 use crate::volume::{LOST_AND_FOUND, this_boot};
 
@@ -40,13 +41,10 @@ impl Temp {
         let outer = target.join(NAME);
         let crashed = clear(point, target, &outer)?;
         let temp = Self { outer, target: target.to_owned(), before, crashed };
-        fs::DirBuilder::new().mode(0o700).recursive(true).create(temp.path())?;
+        let root = Root::open(target)?;
+        root.make_folder(Path::new(NAME), 0o700)?;
+        root.make_folder(&drafts(), 0o700)?;
         Ok(temp)
-    }
-
-    /// A place for files of ours.
-    pub(crate) fn path(&self) -> PathBuf {
-        self.outer.join(this_boot())
     }
 
     /// Removes what rsync left if it did not end by itself.
@@ -58,10 +56,15 @@ impl Temp {
     pub(crate) fn end(self, like: Option<&Path>) -> io::Result<()> {
         fs::remove_dir_all(&self.outer)?;
         match like {
-            Some(like) => set_time_like(&self.target, like),
-            None => set_time(&self.target, self.before),
+            Some(like) => set_time_like(&Root::open(&self.target)?, Path::new(""), like),
+            None => set_time(&Root::open(&self.target)?, Path::new(""), self.before),
         }
     }
+}
+
+/// A place for files of ours while the folder is there, relative to the volume's root.
+pub(crate) fn drafts() -> PathBuf {
+    Path::new(NAME).join(this_boot())
 }
 
 /// Whether an earlier restore left its folder: it did not come to its end.
@@ -100,12 +103,13 @@ fn sweep(point: &Path, target: &Path, made: &Metadata) -> io::Result<()> {
         let is = |name: &Path| fs::symlink_metadata(point.join(name)).is_ok_and(|meta| meta.is_file());
         let late = (meta.ctime(), meta.ctime_nsec()) >= since && !is_other(name);
         if late && !is(name) && finals.iter().any(|last| is(&name.with_file_name(last))) {
-            left.push(path.to_owned());
+            left.push(name.to_owned());
         }
     });
-    left.iter().try_for_each(|path| {
-        tracing::info!("removing what an earlier restore left: {}", super::console::shown(path));
-        fs::remove_file(path)
+    let root = Root::open(target)?;
+    left.iter().try_for_each(|name| {
+        tracing::info!("removing what an earlier restore left: {}", super::console::shown(name));
+        root.remove_file(name)
     })
 }
 
@@ -122,16 +126,16 @@ fn finals(name: &OsStr) -> Option<[OsString; 2]> {
     random.iter().all(u8::is_ascii_alphanumeric).then(|| [bare, stem].map(|name| OsStr::from_bytes(name).to_owned()))
 }
 
-/// Gives a folder the time that another one has.
-pub(crate) fn set_time_like(path: &Path, like: &Path) -> io::Result<()> {
+/// Gives a folder of a volume the time that another one has.
+pub(crate) fn set_time_like(root: &Root, folder: &Path, like: &Path) -> io::Result<()> {
     let meta = fs::symlink_metadata(like)?;
-    set_time(path, Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() })
+    set_time(root, folder, Timespec { tv_sec: meta.mtime(), tv_nsec: meta.mtime_nsec() })
 }
 
-fn set_time(path: &Path, time: Timespec) -> io::Result<()> {
+fn set_time(root: &Root, folder: &Path, time: Timespec) -> io::Result<()> {
     let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     let times = Timestamps { last_access, last_modification: time };
-    Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    Ok(rustix::fs::futimens(root.folder(folder)?, &times)?)
 }
 
 #[cfg(test)]

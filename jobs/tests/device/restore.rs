@@ -283,3 +283,31 @@ fn a_restore_ends_when_somebody_gets_the_device() {
         ended_as(&restic_restore(&scene, RUNS[0], &target.path).run(), 3, RestoreState::Failed, "TargetInUse");
     assert!(message.contains("web-0") && message.contains("MIXTURE"), "{message}");
 }
+
+/// Law 7, also where restic does not end at once.
+#[test]
+fn nothing_more_is_written_when_somebody_gets_the_device_though_restic_goes_on() {
+    let Some(scene) = Scene::new("goes-on") else { return };
+    let target = Disk::new(&scene.place, "target", SIZE).unwrap();
+    scene.copy(RUNS[0]).run().complete();
+    let [holders, came, asked] = ["holders", "came", "asked"].map(|name| scene.place.path.join(name));
+    fs::write(&came, serde_json::json!({"at": Timestamp::now(), "pods": ["web-0"]}).to_string()).unwrap();
+    // Asked to end, it gives all the rest first.
+    let script = format!(
+        r#"case "$*" in *" dump "*) "$RESTIC" "$@" > all.$$; head -c 2000000 all.$$; cp {} {}
+        rest() {{ touch {}; tail -c +2000001 all.$$; }}
+        trap 'rest; exit 1' TERM; while :; do sleep 0.1; done;; *) exec "$RESTIC" "$@";; esac"#,
+        came.display(),
+        holders.display(),
+        asked.display()
+    );
+    let all = scene.place.path.join("all").display().to_string();
+    scene.fake_restic(&script.replace("all.", &format!("{all}.")));
+    let message =
+        ended_as(&restic_restore(&scene, RUNS[0], &target.path).run(), 3, RestoreState::Failed, "TargetInUse");
+    assert!(asked.exists() && message.contains("web-0"), "{message}");
+    let (was, is) = (scene.disk.content(), target.content());
+    let end = usize::try_from(3 * MIB).unwrap();
+    assert!(was[..1_000_000] == is[..1_000_000], "it had begun");
+    assert!(was[end..] != is[end..] && is[end..].iter().all(|byte| *byte == 0), "nothing more came");
+}

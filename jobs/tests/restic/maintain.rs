@@ -80,6 +80,30 @@ fn a_run_whose_record_says_incomplete_takes_no_good_ones_place() {
     assert_eq!(ids(&scene), before);
 }
 
+/// Law 1: what failed after restic had saved everything is whole, once a copy that changed nothing stands on it; else
+/// incomplete runs would push the newest good copy out.
+#[test]
+fn what_a_complete_copy_stands_on_is_good_whatever_the_record_of_its_run_says() {
+    let [good, newer @ ..] = RUNS.first_chunk::<4>().unwrap();
+    let prune = |scene: &Scene, proven: &[&str]| {
+        let ids: Vec<String> = proven.iter().map(|id| format!("--complete-snapshot={id}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let poor: Vec<String> = RUNS[..4].iter().map(|run| format!("--incomplete={run}")).collect();
+        let poor: Vec<&str> = poor.iter().map(String::as_str).collect();
+        let job = scene.prune("last=1").args(&["--max-unproven=3", "--max-deletes=9"]);
+        done(&job.args(&poor).args(&ids).run())
+    };
+    let scene = filled("stood-on", &RUNS[..4]);
+    let id = scene.snapshots()[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(texts(&prune(&scene, &[&id]).pruned), [""; 0]);
+    let [second, third, fourth] = newer.map(|run| format!("{run} incomplete"));
+    scene.holds(&[good, &second, &third, &fourth]);
+    // Also by the id that it had before it was tagged.
+    assert!(scene.restic(&["tag", "--add", "mine", &id]).status.success());
+    assert_eq!(texts(&prune(&scene, &[&id]).pruned), [""; 0]);
+    assert_eq!(texts(&prune(&scene, &[]).pruned), [*good], "it is the oldest of four that prove nothing");
+}
+
 /// F83: as many for each snapshot that came since; and never less than for one.
 #[test]
 fn the_brake_counts_the_snapshots_since_the_last_prune() {

@@ -1,11 +1,13 @@
 //! Restores that end early, and go on.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::compare::same;
-use crate::place::{RUNS, wait_until};
+use crate::place::{RUNS, wait_until, which};
 use crate::repository::{flip, noise};
 use crate::scene::{Restored as _, put};
 use crate::vault::Vault;
@@ -78,6 +80,39 @@ fn a_pod_that_comes_meanwhile_ends_it() {
     vault.scene.held_by(&[]);
     vault.restore(&[]).run().whole();
     same(&vault.list_original(), &vault.list_volume());
+}
+
+/// Somebody changes the volume between the look at it and the first change to it.
+#[test]
+fn a_link_that_is_put_in_a_files_place_meanwhile_is_not_followed() {
+    for swap in ["rm h/b && ln -s ../../secret/b h/b", "mv h away && ln -s ../secret h"] {
+        let vault = Vault::new("swapped");
+        for name in ["h/a", "h/b"] {
+            put(&vault.original(name), "content", 1_500_000_000);
+        }
+        vault.copy();
+        put(&vault.volume("h/a"), "content", 1_500_000_000);
+        fs::hard_link(vault.volume("h/a"), vault.volume("h/b")).unwrap();
+        let secret = vault.scene.place.path.join("secret");
+        for name in ["a", "b"] {
+            put(&secret.join(name), "the key", 1_500_000_000);
+        }
+        // It asks restic for what it knows of the root after it has planned, and before it writes.
+        let (bin, volume) = (vault.scene.place.path.join("bin/restic"), vault.volume(""));
+        let script = format!(
+            "#!/bin/sh\ncase \"$*\" in *'cat --no-lock tree'*) (cd {} && {swap}) >&2;; esac\nexec {} \"$@\"\n",
+            volume.display(),
+            which("restic").unwrap().display()
+        );
+        fs::write(&bin, script).unwrap();
+        fs::set_permissions(&bin, fs::Permissions::from_mode(0o755)).unwrap();
+        let message = vault.restore(&[]).run().broke_off(1, "RestoreFailed");
+        assert!(message.contains("somebody else writes to the volume"), "{message}");
+        let key = Command::new("grep").arg("-r").arg("the key").arg(&volume).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&key.stdout), "", "{swap}");
+        assert_eq!(fs::read_to_string(secret.join("b")).unwrap(), "the key");
+        fs::remove_file(bin).unwrap();
+    }
 }
 
 /// Law 6.

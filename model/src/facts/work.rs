@@ -40,6 +40,8 @@ pub struct Job {
     pub ended: Option<Timestamp>,
     /// Kubernetes' reason and message, if it failed.
     pub failure: Option<(String, String)>,
+    /// How many of its pods failed, also of those that are gone.
+    pub failed: usize,
     /// The PVCs that its pods mount.
     pub mounts: Vec<String>,
     /// Whether it is being deleted.
@@ -80,6 +82,7 @@ impl From<&ApiJob> for Job {
                 .or_else(|| holds("Complete"))
                 .map(|c| c.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0)),
             failure: failed.map(|c| (c.reason.clone().unwrap_or_default(), c.message.clone().unwrap_or_default())),
+            failed: job.status.as_ref().and_then(|s| s.failed).and_then(|n| n.try_into().ok()).unwrap_or(0),
             mounts: pod
                 .and_then(|p| p.volumes.as_ref())
                 .into_iter()

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{self, RunView};
+use super::source::verdict;
 use super::{Action, Part, Plan, Promote, central, disk, maintain, restore};
 use crate::admit::Slot;
 use crate::config::{self, Destination, Sample, Scratch};
@@ -13,7 +14,7 @@ use crate::maintain::Task;
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::CopyState;
-use crate::select::Protection;
+use crate::select::{Protection, Verdict};
 use crate::world::World;
 
 /// A copy and what it is compared with.
@@ -71,9 +72,11 @@ impl Ask<'_> {
             return self.central(rules, &runs, plan);
         }
         // The one that a promoter was made for, or else the newest. Without one the drill is done when there is one.
-        let made = |v: &&RunView<'_>| v.promoter.is_some_and(|p| is_prepared(self.world, p).is_some());
-        let fit: Vec<&RunView<'_>> = runs.iter().rev().filter(|v| self.fits(v)).collect();
-        let Some(view) = fit.iter().copied().find(made).or(fit.first().copied()) else { return Ok(Step::Wait) };
+        let made = prepared(self.world, &self.claim.id.uid, &self.destination.name).map(|(promoter, _)| promoter);
+        let is_made = |v: &&RunView<'_>| v.promoter.map(|p| &p.id) == made.map(|p| &p.id);
+        let mut fit = runs.iter().rev().filter(|v| self.fits(v));
+        let view = if made.is_some() { fit.find(is_made) } else { fit.next() };
+        let Some(view) = view else { return if made.is_some() { Err(lost()) } else { Ok(Step::Wait) } };
         // Before a promoter is made that would wait for it.
         let disk = if self.destination.is_remote() {
             None
@@ -124,10 +127,7 @@ impl Ask<'_> {
             // A newer copy may have come meanwhile: it is left to the next drill.
             Some((name, due)) if due == self.due => {
                 let view = runs.iter().find(|v| self.fits(v) && wanted(v).name() == *name);
-                view.ok_or_else(|| {
-                    let message = "the snapshot of the copy was deleted before the drill had ended";
-                    Problem::new(Reason::SourceSnapshotLost, message)
-                })?
+                view.ok_or_else(lost)?
             }
             // What was made for an earlier drill goes first.
             Some(_) => return Ok(Step::Wait),
@@ -205,13 +205,20 @@ impl Ask<'_> {
     }
 }
 
+/// The end of a drill that has begun with a run that is none any more.
+fn lost() -> Problem {
+    Problem::new(Reason::SourceSnapshotLost, "the snapshot of the copy was deleted before the drill had ended")
+}
+
 /// The destination of the drill that a promoter was made again for, and for when that was due, as long as it has neither
-/// its Job nor its end: a clone may cost as much as the drill itself, so it takes the drill's slot.
+/// its Job nor its end, and the source is still copied there: a clone may cost as much as the drill itself, so it takes
+/// the drill's slot. Whose source looks after it no more has none: nobody would ever end it.
 fn is_prepared<'a>(world: &'a World, promoter: &'a Claim) -> Option<(&'a Destination, &'a Run)> {
     let ours = promoter.ours.as_ref().filter(|o| o.instance == world.instance && o.component == Component::Promoter)?;
     let (due, name) = (ours.due.as_ref()?, ours.destination.as_ref()?);
     let destination = world.config.destination(name).filter(|d| !d.is_central() && maintain::is_drilled(d))?;
     let source = world.claim_of(&ours.source_uid).filter(|c| c.namespace == promoter.namespace)?;
+    let Verdict::Protected(protection, _) = verdict(world, source) else { return None };
     let status = source.status.as_ref().filter(|s| s.instance == world.instance && s.protected_since.is_some())?;
     let maintenance = status.maintenance.get(name).filter(|m| m.since.is_some())?;
     let ended = maintenance.drill.as_ref().is_some_and(|newest| newest.due >= *due);
@@ -219,17 +226,41 @@ fn is_prepared<'a>(world: &'a World, promoter: &'a Claim) -> Option<(&'a Destina
     let is_drill = |o: &Ours| o.task == Some(Task::Drill) && o.destination.as_ref() == Some(name);
     let started = |j: &Job| j.namespace == promoter.namespace && j.ours.as_ref().is_some_and(is_drill);
     let started = jobs.filter_map(|(n, j)| world.jobs.get(n, j)).any(started);
-    (!promoter.terminating && !ended && !started).then_some((destination, due))
+    (!promoter.terminating && !ended && !started && protection.destinations.contains(name))
+        .then_some((destination, due))
 }
 
-/// For when a drill of a source was due whose promoter was made again, and that has neither its Job nor its end.
-pub(super) fn prepared(world: &World, uid: &str, destination: &str) -> Option<Run> {
+/// The promoter that was made again for a drill of a source which has neither its Job nor its end, and for when that was
+/// due.
+pub(super) fn prepared<'a>(world: &'a World, uid: &str, destination: &str) -> Option<(&'a Claim, &'a Run)> {
     let promoters = world.belongings(uid).into_iter().flat_map(|b| &b.promoters);
     let mut promoters = promoters.filter(|key| world.drill_promoters.contains(*key));
     promoters.find_map(|(namespace, name)| {
-        let (its, due) = is_prepared(world, world.claims.get(namespace, name)?)?;
-        (its.name == destination).then(|| due.clone())
+        let promoter = world.claims.get(namespace, name)?;
+        let (its, due) = is_prepared(world, promoter)?;
+        (its.name == destination).then_some((promoter, due))
     })
+}
+
+/// A drill that has its slot and cannot start yet: it waits, but not for ever, for others wait for it (law 5).
+pub(super) fn wait(
+    world: &World,
+    uid: &str,
+    destination: &Destination,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Result<(), Problem> {
+    let Some((promoter, due)) = prepared(world, uid, &destination.name) else { return Ok(()) };
+    let bound = world.config.deadlines.copy;
+    let until = bound.after(promoter.created.max(due.time()));
+    if now < until {
+        plan.wake_at(Some(until));
+        return Ok(());
+    }
+    let message = format!(
+        "the drill could not start in {bound}: a restore went first, or its network, disk or promoter was not ready"
+    );
+    Err(Problem::new(Reason::DeadlineExceeded, message))
 }
 
 /// What drills occupy whose promoter was made again and that have no Job yet: one slot for each.

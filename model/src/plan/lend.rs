@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 
 use super::Action;
 use super::resolve::{Obstacle, refused, waiting};
-use super::restore::asking;
+use super::restore::{asking, is_for_us};
 use crate::facts::{Claim, ClaimPhase, Holder, Identity, Job, Ours, Volume};
 use crate::names::{self, Component, SourceId};
 use crate::reason::Reason;
-use crate::record::RestoreState;
 use crate::world::{Store, World};
 
 /// A part of what was lent, as it is taken back.
@@ -109,12 +108,13 @@ pub(super) fn writers(world: &World, namespace: &str, target: &str, but: &str) -
 /// The names of the volumes that restores which are ready still need.
 fn needed(world: &World) -> BTreeSet<String> {
     let mut needed = BTreeSet::new();
-    for claim in asking(world) {
+    // Who is not ours any more is like one who does not ask any more: nobody would look at his Job.
+    for claim in asking(world).filter(|c| is_for_us(world, c)) {
         let Some(text) = claim.settings.get(names::RESTORE_FROM) else { continue };
         let mark = names::run_now_mark(text);
         let record = claim.restored.as_ref().filter(|r| r.request == mark);
         // Somebody may have removed the record of one that runs: it is written anew.
-        if record.is_none_or(|r| r.state == RestoreState::Ready) {
+        if record.is_none_or(|r| r.is_begun()) {
             let job = names::restore_job(&claim.source(), text);
             needed.insert(names::grant_volume(&world.instance, &claim.namespace, &job));
             needed.insert(names::lent_volume(&world.instance, &job));

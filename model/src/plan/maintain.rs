@@ -73,6 +73,9 @@ pub struct Prune {
     pub hold_snapshots: Vec<String>,
     /// Runs whose copy is recorded as incomplete or failed: what they left does not count as good.
     pub incomplete: Vec<Run>,
+    /// The ids of the snapshots that a complete copy names, whichever run made them: they are whole, for that copy read
+    /// everything. Only told beside `incomplete`.
+    pub complete_snapshots: Vec<String>,
 }
 
 impl Maintain {
@@ -366,7 +369,7 @@ impl<'a> Source<'a> {
             return None;
         }
         if !destination.is_central() {
-            return drill::prepared(world, uid, &destination.name);
+            return drill::prepared(world, uid, &destination.name).map(|(_, due)| due.clone());
         }
         let mut drills = central::drills(world, uid, &destination.name);
         let goes_on = |due: &Run| drills_on(world, uid, self.protection, &destination.name, due, self.now);
@@ -421,7 +424,7 @@ impl<'a> Source<'a> {
         let begun = self.begun(task, destination).is_some();
         let goes_on = begun && destination.is_central();
         if namespace.is_none_or(|n| n.terminating) || ((read || cut_off) && !goes_on) {
-            return Ok(());
+            return self.wait(task, destination, plan);
         }
         // A restic pod reads its Secret as root, a drill's keeps owners.
         let strict = namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted");
@@ -429,7 +432,7 @@ impl<'a> Source<'a> {
             let message = "the namespace enforces Pod Security restricted, which refuses a pod that runs as root";
             return Err(Problem::new(Reason::PodSecurity, message));
         }
-        let Ok(place) = self.place(destination, plan) else { return Ok(()) };
+        let Ok(place) = self.place(destination, plan) else { return self.wait(task, destination, plan) };
         let (work, node) = match task {
             Task::Prune => match self.prune(destination, due, protection)? {
                 Some(work) => (work, place),
@@ -442,7 +445,7 @@ impl<'a> Source<'a> {
             Task::Drill => {
                 let ask = drill::Ask { world, claim: self.claim, destination, protection, due, now: self.now };
                 match ask.resolve(plan)? {
-                    drill::Step::Wait => return Ok(()),
+                    drill::Step::Wait => return self.wait(task, destination, plan),
                     drill::Step::First(action) if !begun => {
                         plan.ready.push((self.waiting(destination, due, None), action));
                         return Ok(());
@@ -462,6 +465,14 @@ impl<'a> Source<'a> {
             plan.ready.push((self.waiting(destination, due, node), start));
         }
         Ok(())
+    }
+
+    /// A task has its slot when it starts, and may wait for it; only a drill may have one before.
+    fn wait(&self, task: Task, destination: &Destination, plan: &mut Plan) -> Result<(), Problem> {
+        if task != Task::Drill {
+            return Ok(());
+        }
+        drill::wait(self.world, &self.claim.id.uid, destination, self.now, plan)
     }
 
     fn task(&self, destination: &Destination, due: &Run, work: Work, protection: &Protection) -> Maintain {
@@ -513,6 +524,9 @@ impl<'a> Source<'a> {
         let maintenance = self.maintenance(&destination.name);
         let last = maintenance.and_then(|m| m.prune.as_ref());
         let failed = maintenance.into_iter().flat_map(|m| m.failed.iter().cloned());
+        let incomplete: BTreeSet<Run> = incomplete.chain(failed).collect();
+        let complete = runs.iter().filter_map(|r| copied(&r)).filter(|c| c.state == CopyState::Complete);
+        let complete: BTreeSet<String> = complete.filter_map(|c| c.snapshot.clone()).collect();
         Ok(Some(Work::Prune(Prune {
             retention,
             zone: protection.zone.clone(),
@@ -520,22 +534,24 @@ impl<'a> Source<'a> {
             since: last.map(|p| p.due.clone().min(due.clone())),
             holds,
             hold_snapshots: unchanged.filter_map(|c| c.snapshot.clone()).collect(),
-            incomplete: incomplete.chain(failed).collect::<BTreeSet<_>>().into_iter().collect(),
+            complete_snapshots: if incomplete.is_empty() { Vec::new() } else { complete.into_iter().collect() },
+            incomplete: incomplete.into_iter().collect(),
         })))
     }
 
     /// What a damaged repository still has may be all that is left (laws 1 and 3). A finding stays until a task of its
     /// kind finds nothing there any more; where that may never be, a person goes on in spite of it.
     fn sound(&self, destination: &str) -> Result<(), Problem> {
-        let accepted = self.claim.accepted();
+        let accepted = self.claim.accepted(self.now);
         let findings = self.maintenance(destination).into_iter().flat_map(Maintenance::findings);
-        let mut open = findings.filter(|(_, found)| !found.is_accepted(accepted));
-        let Some((task, found)) = open.next() else { return Ok(()) };
+        let open = findings.filter(|(_, found)| !found.is_accepted(accepted));
+        // Whoever accepts the newest accepts those before it too.
+        let Some((task, found)) = open.max_by_key(|(_, found)| found.finished) else { return Ok(()) };
         let what = if task == Task::Drill { "differences" } else { "damage" };
         let (task, at, key) = (task.as_str(), found.finished, names::ACCEPT_FINDING);
         let message = format!(
             "nothing is forgotten: the {task} of {at} found {what}; once a {task} finds none prunes go on, or if you \
-             accept it: annotate the PVC with {key}={at}"
+             accept it and what was found before: annotate the PVC with {key}={at}"
         );
         Err(Problem::new(Reason::RepositoryDamaged, message))
     }

@@ -4,23 +4,25 @@
 //! They are few and urgent. So each is looked at whenever one may have changed, none waits for a limit, and copies
 //! wait for the disk that a restore reads.
 
+mod claim;
 mod holders;
+mod reading;
 
 use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
 use self::holders::{holding, tell};
+pub(super) use self::reading::{is_for_us, reads};
 use super::Action;
-use super::ended::{self, Ended};
 use super::lend;
 use super::resolve::{Ask, Found, Obstacle};
 use crate::duration::Span;
-use crate::facts::{Claim, Holder, Identity, Job, Journal, Restorer, VolumeMode};
+use crate::facts::{Claim, Holder, Identity, Journal, Restorer, VolumeMode};
 use crate::names::{self, Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
-use crate::record::{Holders, RestoreRecord, RestoreResult, RestoreState};
+use crate::record::{Holders, RestoreRecord, RestoreState};
 use crate::restore::{Place, Request, RestorePoint};
 use crate::world::{Store, World};
 
@@ -168,6 +170,7 @@ impl Restore {
             problem: None,
             point: Some(point_name(&self.point)),
             target: Some(self.target.name.clone()),
+            since: None,
             result: None,
         }
     }
@@ -240,7 +243,7 @@ pub fn restores(world: &World, now: Timestamp) -> Restores {
         deployment(world, restorer, now, &mut plan);
     }
     for claim in asking(world) {
-        annotated(world, claim, now, &mut plan);
+        claim::annotated(world, claim, now, &mut plan);
     }
     for namespace in plan.namespaces.clone() {
         tell(world, &namespace, now, &mut plan);
@@ -263,30 +266,9 @@ pub fn any(world: &World) -> bool {
         || lend::orphans(world).next().is_some()
 }
 
-/// What reads a disk in a namespace: copies to it wait, because they prune, and may be on another node. A repository is
-/// one PVC's own: `of` names it, and what reads another is in nobody's way.
-pub(super) fn reads(world: &World, namespace: &str, destination: &str, of: Option<&str>) -> Option<String> {
-    let from = format!("{destination}/");
-    let reads = |record: &RestoreRecord| {
-        record.state == RestoreState::Ready && record.point.as_ref().is_some_and(|p| p.starts_with(&from))
-    };
-    let request = |text: Option<&String>| text.and_then(|text| text.parse::<Request>().ok());
-    let its = |r: &Request| of.is_none_or(|of| r.pvc == of);
-    let pod = world.restorers.within(namespace).find(|r| {
-        // One that cannot be read may read anything.
-        !r.terminating && r.status.as_ref().is_some_and(reads) && request(r.request.as_ref()).as_ref().is_none_or(its)
-    });
-    let whose = |claim: &Claim| {
-        let request = request(claim.settings.get(names::RESTORE_FROM));
-        request.is_some_and(|r| r.namespace.as_deref().unwrap_or(&claim.namespace) == namespace && its(&r))
-    };
-    let job = || asking(world).filter(|c| c.restored.as_ref().is_some_and(|r| reads(r))).find(|c| whose(c));
-    pod.map(|r| format!("deployment/{}", r.id.name)).or_else(|| job().map(|c| format!("the restore of {}", c.id.name)))
-}
-
 fn record(text: &str, state: RestoreState, problem: Option<Problem>) -> RestoreRecord {
     let request = names::run_now_mark(text);
-    RestoreRecord { request, state, problem, point: None, target: None, result: None }
+    RestoreRecord { request, state, problem, point: None, target: None, since: None, result: None }
 }
 
 /// What the API server refused, as something that is awaited: it is tried again.
@@ -353,82 +335,6 @@ fn keep(world: &World, restorer: &Restorer, status: &RestoreRecord, now: Timesta
 fn is_of(pod: &str, deployment: &str) -> bool {
     let rest = pod.strip_prefix(deployment).and_then(|rest| rest.strip_prefix('-'));
     rest.is_some_and(|rest| rest.split('-').count() == 2)
-}
-
-/// Whether a PVC asks this installation: its namespace is selected, and no other installation has the record on it
-/// (F94). A Deployment says whom it asks by its label.
-fn is_for_us(world: &World, claim: &Claim) -> bool {
-    let recorded = claim.status.as_ref().map_or("", |s| s.instance.as_str());
-    world.config.selection.namespaces.matches(&claim.namespace) && (recorded.is_empty() || recorded == world.instance)
-}
-
-/// A PVC that asks.
-fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut Restores) {
-    let Some(text) = claim.settings.get(names::RESTORE_FROM).filter(|_| is_for_us(world, claim)) else { return };
-    let asker = Asker::Claim(claim.id.clone());
-    let target = claim.source();
-    let name = names::restore_job(&target, text);
-    let job = lend::job(world, &claim.namespace, &name);
-    let status = claim.restored.as_deref().filter(|s| s.request == names::run_now_mark(text));
-    let write = |record: RestoreRecord, plan: &mut Restores| {
-        let (asker, namespace) = (asker.clone(), claim.namespace.clone());
-        plan.actions.push(Action::RecordRestore { asker, namespace, record: Box::new(record), stop: false });
-    };
-    if status.is_some_and(|s| !matches!(s.state, RestoreState::Waiting | RestoreState::Ready)) {
-        if let Some(job) = job.filter(|j| !j.terminating) {
-            plan.actions.push(Action::DeleteJob { namespace: job.namespace.clone(), id: job.id.clone() });
-        }
-        return;
-    }
-    plan.namespaces.insert(claim.namespace.clone());
-    if let (Some(job), Some(status)) = (job, status.filter(|s| s.state == RestoreState::Ready)) {
-        plan.namespaces.insert(job.namespace.clone());
-        plan.hold(hold(world, &claim.namespace, status.point.as_deref(), now));
-        if let Some((state, problem, result)) = outcome(world, job, now, plan) {
-            write(RestoreRecord { state, problem, result, ..status.clone() }, plan);
-        }
-        return;
-    }
-    // A pod may be seen before its Job is: nothing of it is taken for an earlier restore's, and taken back.
-    if job.is_none() && status.is_some_and(|s| s.state == RestoreState::Ready) && lend::has_pod(world, &name) {
-        return;
-    }
-    match answer(world, asker.clone(), &claim.namespace, text, now, plan) {
-        Ok(restore) => {
-            let ready = restore.record();
-            if status != Some(&ready) {
-                return write(ready, plan);
-            }
-            plan.actions.push(Action::StartRestore(Box::new(restore)));
-        }
-        Err(Some(answer)) if status != Some(&*answer) => write(*answer, plan),
-        Err(_) => {}
-    }
-}
-
-/// How a restore Job ended; nothing while it has not.
-fn outcome(
-    world: &World,
-    job: &Job,
-    now: Timestamp,
-    plan: &mut Restores,
-) -> Option<(RestoreState, Option<Problem>, Option<RestoreResult>)> {
-    let failed = |problem| Some((RestoreState::Failed, Some(problem), None));
-    match ended::ended::<RestoreResult>(world, job, now) {
-        Ended::NotYet(again) => {
-            if let Some(again) = again {
-                plan.wake_at(again);
-            }
-            None
-        }
-        Ended::Ask(action) => {
-            plan.actions.push(action);
-            None
-        }
-        Ended::Told(told) => Some((told.state, told.problem.clone(), Some(told))),
-        Ended::Silent => failed(Problem::new(Reason::JobFailed, "the Job ended and left no result")),
-        Ended::Failed(problem) => failed(problem),
-    }
 }
 
 /// The restore that a text asks for; or what to write down instead, if there is something.

@@ -143,6 +143,7 @@ fn tasks(promoter: &str, word: &str) -> [(&'static str, &'static str, Work); 5] 
         holds: vec![run],
         hold_snapshots: vec![word.to_owned()],
         incomplete: vec![],
+        complete_snapshots: vec![word.to_owned()],
     };
     [
         ("prune", "restic", Work::Prune(prune)),
@@ -226,6 +227,7 @@ fn carries(word: &str) {
         assert!(args.iter().any(|a| expand(a.as_str().unwrap()) == option), "{object} {option:?}: {args:?}");
     };
     given("prune", format!("--hold-snapshot={word}"));
+    given("prune", format!("--complete-snapshot={word}"));
     given("verify", format!("--name={word}"));
     given("drill", format!("--exclude={word}"));
     given("drill", format!("--snapshot={word}"));

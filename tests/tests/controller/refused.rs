@@ -165,13 +165,14 @@ async fn a_copy_that_runs_is_not_ended_by_the_deadline_of_its_start() -> Result<
     Ok(())
 }
 
-async fn set_quota(scene: &Scene, hard: serde_json::Value) -> Result<()> {
+/// Limits what may be made in a namespace, and waits until that counts.
+pub(crate) async fn set_quota(scene: &Scene, namespace: &str, hard: serde_json::Value) -> Result<()> {
     let quota = json!({
-        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight", "namespace": scene.tenant},
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight", "namespace": namespace},
         "spec": {"hard": hard},
     });
     scene.apply(&quota).await?;
-    let quotas = scene.api::<ResourceQuota>(&scene.tenant);
+    let quotas = scene.api::<ResourceQuota>(namespace);
     let counted = |q: &ResourceQuota| {
         let status = q.status.as_ref();
         status.is_some_and(|s| s.hard.is_some() && s.hard == q.spec.as_ref().and_then(|s| s.hard.clone()))
@@ -185,14 +186,14 @@ async fn set_quota(scene: &Scene, hard: serde_json::Value) -> Result<()> {
 async fn a_quota_that_refuses_the_copy_is_told_until_it_is_raised() -> Result<()> {
     let scene = Scene::new().await?;
     let _controller = with_disk(&scene, "").await?;
-    set_quota(&scene, json!({"count/jobs.batch": "0"})).await?;
+    set_quota(&scene, &scene.tenant, json!({"count/jobs.batch": "0"})).await?;
     let (claim, ..) = source_with_run(&scene, "data", RUN).await?;
     bind_disk(&scene).await?;
     let status = scene.status_that("QuotaExceeded", &claim, failed(Reason::QuotaExceeded)).await?;
     let message = status.failure.map(|f| f.problem.message).unwrap_or_default();
     assert!(message.contains("tight") && message.contains("count/jobs.batch"), "{message}");
     scene.event(&claim, "QuotaExceeded").await?;
-    set_quota(&scene, json!({"count/jobs.batch": "5"})).await?;
+    set_quota(&scene, &scene.tenant, json!({"count/jobs.batch": "5"})).await?;
     scene.copy_of(&claim, RUN, "disk").await?;
     scene.status_that("no fault any more", &claim, |s| s.failure.is_none()).await?;
     Ok(())
@@ -207,7 +208,7 @@ async fn a_quota_that_refuses_the_disk_is_told_until_it_is_raised() -> Result<()
         let snapshot = scene.new_snapshot(&claim, RUN, &["disk"]).await?;
         let snapshot = scene.make_ready(&snapshot).await?;
         let promoter = scene.promoter(&claim, &snapshot, "fast").await?;
-        set_quota(&scene, json!({"persistentvolumeclaims": "2"})).await?;
+        set_quota(&scene, &scene.tenant, json!({"persistentvolumeclaims": "2"})).await?;
         scene.bind(&promoter, None).await?;
         (claim, snapshot)
     };

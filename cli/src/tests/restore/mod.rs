@@ -94,6 +94,7 @@ fn controller(state: RestoreState, problem: Option<Problem>) -> impl Fn(&str, &V
             problem: problem.clone(),
             point: Some("data-20181205".to_owned()),
             target: None,
+            since: None,
             result: None,
         };
         let mut answered = object.clone();

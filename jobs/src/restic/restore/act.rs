@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::BufReader;
+use std::fs::File;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ChildStdout;
 
@@ -14,17 +14,19 @@ use serde::Deserialize;
 
 use super::LEFT_OUT;
 use super::node::{Node, Tree};
+use crate::beneath::Root;
 use crate::outcome::Failure;
 use crate::restic::exec::{Listener, Restic};
 use crate::restic::heard::Error;
 use crate::restic::pattern;
 use crate::restic::point::Point;
 use crate::restic::troubles::Troubles;
-use crate::restore::act::Done;
+use crate::restore::TASK;
+use crate::restore::act::{Done, ended, go_on};
 use crate::restore::console::{Console, shown};
 use crate::restore::holders::Watch;
+use crate::restore::parting::{self, Name};
 use crate::restore::temp::{self, Temp};
-use crate::restore::{TASK, parting};
 use crate::volume::LOST_AND_FOUND;
 
 /// What is written.
@@ -38,7 +40,7 @@ pub(crate) struct Writing<'a> {
     /// Folders above them that the volume does not have.
     pub(crate) parents: &'a [PathBuf],
     /// Names that are parted from their file.
-    pub(crate) parted: &'a [PathBuf],
+    pub(crate) parted: &'a [Name],
     /// Folders of the volume that give way to something else.
     pub(crate) blocked: &'a [PathBuf],
     /// Whether what the snapshot does not have is deleted.
@@ -63,7 +65,7 @@ impl Writing<'_> {
         (done, ended)
     }
 
-    fn write(&mut self, watch: Watch<'_>, hand: &mut Hand) -> Result<Option<String>, Failure> {
+    fn write(&mut self, mut watch: Watch<'_>, hand: &mut Hand) -> Result<Option<String>, Failure> {
         let target = self.target;
         // Read first: without them nothing is begun.
         let root = match self.names {
@@ -77,7 +79,7 @@ impl Writing<'_> {
             tracing::warn!("the machine stopped during an earlier restore: contents are compared");
             self.checksum = true;
         }
-        let ended = self.prepare(&temp).and_then(|()| self.call_all(watch, hand));
+        let ended = self.prepare(&mut watch).and_then(|()| self.call_all(watch, hand));
         let synced = File::open(target).and_then(|root| Ok(rustix::fs::syncfs(&root)?));
         let tidied = temp.end(None);
         let left_out = ended?;
@@ -85,22 +87,30 @@ impl Writing<'_> {
         tidied.map_err(|e| TASK.io("removing the folder of ours", &e))?;
         // From below, each after what is in it.
         let folders = self.parents.iter().map(PathBuf::as_path).zip(parents).rev().chain([(Path::new(""), root)]);
+        let volume = Root::open(target).map_err(|e| TASK.io("opening the volume", &e))?;
         for (folder, node) in folders {
             if let Some(node) = node {
-                let path = if folder.as_os_str().is_empty() { target.to_owned() } else { target.join(folder) };
-                node.apply(&path).map_err(|e| TASK.io("setting a folder's owner, mode and time", &e))?;
+                let applied = volume.folder(folder).and_then(|folder| node.apply(&folder));
+                applied.map_err(|e| TASK.io("setting a folder's owner, mode and time", &e))?;
             }
         }
         Ok(left_out)
     }
 
-    fn prepare(&self, temp: &Temp) -> Result<(), Failure> {
-        parting::part(self.target, self.parted, &temp.path()).map_err(|e| TASK.io("parting files", &e))?;
+    /// Makes room for what restic writes. Nobody is to get the volume meanwhile.
+    fn prepare(&self, watch: &mut Watch<'_>) -> Result<(), Failure> {
+        let stopped = || self.restic.stopped();
+        let why = |watch: &Watch<'_>, what: &str, error: &io::Error| ended(watch, stopped(), what, error);
+        let volume = Root::open(self.target).map_err(|e| TASK.io("opening the volume", &e))?;
+        let parted = parting::part(self.target, self.parted, &mut go_on(watch, &stopped));
+        parted.map_err(|e| why(watch, "parting files", &e))?;
         for folder in self.blocked {
-            fs::remove_dir_all(self.target.join(folder)).map_err(|e| TASK.io("deleting what stands in the way", &e))?;
+            let removed = volume.remove_folder(folder, &mut go_on(watch, &stopped));
+            removed.map_err(|e| why(watch, "deleting what stands in the way", &e))?;
         }
         for parent in self.parents {
-            fs::create_dir(self.target.join(parent)).map_err(|e| TASK.io("making a folder", &e))?;
+            let made = go_on(watch, &stopped)().and_then(|()| volume.make_folder(parent, 0o777));
+            made.map_err(|e| why(watch, "making a folder", &e))?;
         }
         Ok(())
     }

@@ -33,28 +33,31 @@ pub(super) fn restore(
         return Err(Failure::last(Problem::new(Reason::RestorePointEmpty, text)));
     }
     let dump = Dump::open(restic, point)?;
-    let stop = Arc::clone(session.stop);
     overwrite(session, &point.name(), (dump.size, target), |pouring, watch, target| {
-        pour(restic, &dump, stop, pouring, watch, target)
+        pour(restic, &dump, pouring, watch, target)
     })
 }
 
 fn pour(
     restic: &Restic,
     dump: &Dump<'_>,
-    stop: Arc<AtomicBool>,
     pouring: &mut Pouring,
     watch: &mut Watch<'_>,
     target: Target,
 ) -> (Option<u64>, Result<(), Failure>) {
     let passed = Arc::new(AtomicU64::new(0));
     let watched = RefCell::new((pouring, watch));
+    // restic may go on to give for a while after it was asked to end: the device takes nothing more of it.
+    let ends = Arc::new(AtomicBool::new(false));
     let over = || {
         let (pouring, watch) = &mut *watched.borrow_mut();
-        !pouring.go_on(passed.load(Ordering::Relaxed), watch)
+        if !pouring.go_on(passed.load(Ordering::Relaxed), watch) {
+            ends.store(true, Ordering::Relaxed);
+        }
+        ends.load(Ordering::Relaxed)
     };
-    let (size, count) = (dump.size, Arc::clone(&passed));
-    let take = move |pipe: ChildStdout| take(pipe, size, target, &count, &stop);
+    let (size, count, ended) = (dump.size, Arc::clone(&passed), Arc::clone(&ends));
+    let take = move |pipe: ChildStdout| take(pipe, size, target, &count, &ended);
     let poured = dump.pour(&over, &passed, take);
     let (pouring, watch) = watched.into_inner();
     let (ended, taken) = match poured {
@@ -76,17 +79,17 @@ fn pour(
     (Some(written), ended)
 }
 
-/// Writes the stream, which has to be exactly `size` bytes. Gives how many of them were written.
+/// Writes the stream, which has to be exactly `size` bytes, until it `ends` early. Gives how many of them were written.
 fn take(
     mut pipe: ChildStdout,
     size: u64,
     mut target: Target,
     passed: &AtomicU64,
-    stop: &AtomicBool,
+    ends: &AtomicBool,
 ) -> (u64, Result<(), Broken>) {
     let took = stream::write(&mut pipe, (0, size), &mut target, &mut |done| {
         passed.store(done, Ordering::Relaxed);
-        !stop.load(Ordering::Relaxed)
+        !ends.load(Ordering::Relaxed)
     });
     (target.written, took.and_then(|()| stream::end(&mut pipe, size)))
 }

@@ -18,6 +18,7 @@ use super::snapshots;
 use crate::device::is_device;
 use crate::outcome::{Failure, Outcome, TerminationLog};
 use crate::restore::device::Modes;
+use crate::restore::parting::Name;
 use crate::restore::session::{self, Ended, Next, Session};
 use crate::restore::{TASK, paths, room, sides};
 
@@ -58,7 +59,7 @@ struct Restore<'a, 'b> {
 struct Found {
     plan: crate::restore::plan::Plan,
     /// Names that have to be parted from their file.
-    parted: Vec<PathBuf>,
+    parted: Vec<Name>,
     /// Folders that have to give way.
     blocked: Vec<PathBuf>,
 }

@@ -1,13 +1,12 @@
 //! What a snapshot knows of a folder that restic itself does not set: the root of what is restored, and the folders
 //! above a PATH.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, lchown};
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::fchown;
 
 use model::Timestamp;
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, XattrFlags, lsetxattr};
+use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT, XattrFlags, fchmod, fsetxattr, futimens};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use serde::Deserialize;
@@ -70,15 +69,15 @@ impl Tree {
 
 impl Node {
     /// Gives a folder owner, mode, attributes and time of this one; owners by root alone.
-    pub(crate) fn apply(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn apply(&self, folder: &OwnedFd) -> io::Result<()> {
         if geteuid().is_root() {
-            lchown(path, Some(self.uid), Some(self.gid))?;
+            fchown(folder, Some(self.uid), Some(self.gid))?;
         }
         if let Some(go) = self.mode {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode(go)))?;
+            fchmod(folder, Mode::from_raw_mode(mode(go)))?;
         }
         for attribute in &self.extended_attributes {
-            attribute.apply(path)?;
+            attribute.apply(folder)?;
         }
         let Some(mtime) = self.mtime else { return Ok(()) };
         let (seconds, nanoseconds) = split(mtime);
@@ -86,18 +85,18 @@ impl Node {
             last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
             last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds },
         };
-        Ok(rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+        Ok(futimens(folder, &times)?)
     }
 }
 
 impl Attribute {
     /// Sets those that restic sets for us on other entries, too.
-    fn apply(&self, path: &Path) -> io::Result<()> {
+    fn apply(&self, folder: &OwnedFd) -> io::Result<()> {
         if super::LEFT_OUT.iter().any(|pattern| self.name.starts_with(pattern.trim_end_matches('*'))) {
             return Ok(());
         }
         let Some(value) = decode(self.value.as_deref().unwrap_or("")) else { return Ok(()) };
-        match lsetxattr(path, self.name.as_str(), &value, XattrFlags::empty()) {
+        match fsetxattr(folder, self.name.as_str(), &value, XattrFlags::empty()) {
             // A file system that has none: restic, too, passes over that.
             Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
             Err(error) => Err(error.into()),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::listing::{Entry, Names, listed};
 use crate::restore::console::{Console, shown};
+use crate::restore::parting::Name;
 use crate::restore::plan::{NAMED, Plan};
 use crate::restore::temp;
 use crate::volume::LOST_AND_FOUND;
@@ -67,7 +68,7 @@ struct Shared {
     nlink: u64,
     touched: bool,
     /// The names that the snapshot has, and the inodes that they have there.
-    names: Vec<(PathBuf, u64)>,
+    names: Vec<(Name, u64)>,
 }
 
 impl<'a> Planner<'a> {
@@ -131,17 +132,16 @@ impl<'a> Planner<'a> {
     }
 
     /// The listing is at its end. Gives the names that have to be parted from their file.
-    pub(crate) fn end(&mut self) -> Vec<PathBuf> {
+    pub(crate) fn end(&mut self) -> Vec<Name> {
         while let Some(folder) = self.open.pop() {
             self.extra(&folder);
         }
         let mut parted = Vec::new();
-        for shared in self.shared.values() {
+        for shared in std::mem::take(&mut self.shared).into_values() {
             let first = shared.names.first().map(|(_, inode)| *inode);
             let alone = shared.touched && (shared.names.len() as u64) < shared.nlink;
-            parted.extend(
-                shared.names.iter().filter(|(_, inode)| alone || Some(*inode) != first).map(|(name, _)| name.clone()),
-            );
+            let names = shared.names.into_iter().filter(|(_, inode)| alone || Some(*inode) != first);
+            parted.extend(names.map(|(name, _)| name));
         }
         self.plan.parted = parted.len() as u64;
         parted
@@ -226,7 +226,7 @@ impl<'a> Planner<'a> {
         let new = || Shared { nlink: there.nlink(), touched: false, names: Vec::new() };
         let shared = self.shared.entry(there.ino()).or_insert_with(new);
         shared.touched |= touched;
-        shared.names.push((path.to_owned(), entry.inode));
+        shared.names.push((Name::new(path.to_owned(), there), entry.inode));
     }
 
     fn blocked(&mut self, path: &Path) {

@@ -1,6 +1,7 @@
 //! Restores from central destinations: the target is lent to the controller's namespace, and nothing of that is left.
 
 use super::*;
+use crate::refused::set_quota;
 
 const ID: &str = "0123abcd0123abcd0123abcd0123abcd0123abcd0123abcd0123abcd0123abcd";
 const CONFIG: &str = "destinations:\n  - {name: vault, type: restic, secret: backup-s3, runIn: controller}\n";
@@ -156,6 +157,29 @@ async fn a_controller_that_is_killed_between_any_two_steps_takes_the_target_back
     loan.back(&scene).await?;
     assert_eq!(own(&scene, &claim).await?, before);
     controller.ready(&scene).await?;
+    fence(&scene, "fence").await?;
+    assert_eq!(steps(&scene, &controller)?, ALL, "each once");
+    Ok(())
+}
+
+/// A quota of the controller's namespace refuses the Job: it is told, and what was lent waits for the next try.
+#[tokio::test]
+async fn a_start_that_is_refused_is_told_and_goes_on_when_it_is_made_good() -> Result<()> {
+    let scene = Scene::new().await?;
+    let controller = scene.controller(CONFIG).await?;
+    let claim = copied(&scene).await?;
+    set_quota(&scene, &scene.home, json!({"count/jobs.batch": "0"})).await?;
+    request(&scene, "data", Some(REQUEST)).await?;
+    let record = answered(&scene, "data", RestoreState::Waiting).await?;
+    let fits = |p: &model::reason::Problem| p.reason == Reason::QuotaExceeded && p.message.contains("tight");
+    assert!(record.problem.as_ref().is_some_and(fits) && record.since.is_some(), "{record:?}");
+    set_quota(&scene, &scene.home, json!({"count/jobs.batch": "5"})).await?;
+    let job = restore_job_in(&scene, &scene.home, &claim, REQUEST).await?;
+    answered(&scene, "data", RestoreState::Ready).await?;
+    let loan = lent(&scene, &job).await?;
+    request(&scene, "data", None).await?;
+    scene.gone(&job).await?;
+    loan.back(&scene).await?;
     fence(&scene, "fence").await?;
     assert_eq!(steps(&scene, &controller)?, ALL, "each once");
     Ok(())

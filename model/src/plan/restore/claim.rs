@@ -1,0 +1,140 @@
+//! Restores that a PVC asks for by an annotation: a Job does them.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Asker, Restore, Restores, answer, hold, is_for_us};
+use crate::facts::{Claim, Job, Pod};
+use crate::names;
+use crate::plan::ended::{self, Ended};
+use crate::plan::{Action, lend};
+use crate::reason::{Problem, Reason};
+use crate::record::{RestoreRecord, RestoreResult, RestoreState};
+use crate::world::World;
+
+/// A PVC that asks.
+pub(super) fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut Restores) {
+    let Some(text) = claim.settings.get(names::RESTORE_FROM).filter(|_| is_for_us(world, claim)) else { return };
+    let asker = Asker::Claim(claim.id.clone());
+    let target = claim.source();
+    let name = names::restore_job(&target, text);
+    let job = lend::job(world, &claim.namespace, &name);
+    let status = claim.restored.as_deref().filter(|s| s.request == names::run_now_mark(text));
+    let write = |record: RestoreRecord, plan: &mut Restores| {
+        if status != Some(&record) {
+            let (asker, namespace) = (asker.clone(), claim.namespace.clone());
+            plan.actions.push(Action::RecordRestore { asker, namespace, record: Box::new(record), stop: false });
+        }
+    };
+    if status.is_some_and(|s| !matches!(s.state, RestoreState::Waiting | RestoreState::Ready)) {
+        if let Some(job) = job.filter(|j| !j.terminating) {
+            plan.actions.push(Action::DeleteJob { namespace: job.namespace.clone(), id: job.id.clone() });
+        }
+        return;
+    }
+    plan.namespaces.insert(claim.namespace.clone());
+    if let (Some(job), Some(status)) = (job, status.filter(|s| s.is_begun())) {
+        plan.namespaces.insert(job.namespace.clone());
+        plan.hold(hold(world, &claim.namespace, status.point.as_deref(), now));
+        // The Job that was refused is there now.
+        let runs = RestoreRecord { state: RestoreState::Ready, problem: None, since: None, ..status.clone() };
+        let ended = outcome(world, job, now, plan);
+        return match ended.map(|end| if claim.mode.is_block() { of_device(world, job, end) } else { end }) {
+            Some((state, problem, result)) => write(RestoreRecord { state, problem, result, ..runs }, plan),
+            None => write(runs, plan),
+        };
+    }
+    // A pod may be seen before its Job is: nothing of it is taken for an earlier restore's, and taken back.
+    if job.is_none() && status.is_some_and(RestoreRecord::is_begun) && lend::has_pod(world, &name) {
+        return;
+    }
+    match answer(world, asker.clone(), &claim.namespace, text, now, plan) {
+        Ok(restore) => {
+            if let Some(record) = start(world, restore, status, now, plan) {
+                write(record, plan);
+            }
+        }
+        Err(Some(answer)) => write(*answer, plan),
+        Err(_) => {}
+    }
+}
+
+/// Starts what it is decided to start, and gives what is to be written down: first that it is decided, so that copies
+/// wait, and then why the API server refuses it, until there was time enough.
+fn start(
+    world: &World,
+    restore: Restore,
+    status: Option<&RestoreRecord>,
+    now: Timestamp,
+    plan: &mut Restores,
+) -> Option<RestoreRecord> {
+    let (decided, before) = (restore.record(), status.filter(|s| s.is_begun()));
+    let since = before.and_then(|s| s.since).filter(|since| *since <= now);
+    let told = before.filter(|s| s.point == decided.point && s.target == decided.target);
+    let Some(told) = told else { return Some(RestoreRecord { since, ..decided }) };
+    // Who has just begun knows of none, and goes by what was told.
+    let fault = world.restore_faults.get(restore.asker.uid()).or(told.problem.as_ref()).cloned();
+    let Some(fault) = fault else {
+        plan.actions.push(Action::StartRestore(Box::new(restore)));
+        return None;
+    };
+    let since = since.unwrap_or(now);
+    let limit = &world.config.deadlines.copy_start;
+    let until = limit.after(since);
+    if now >= until {
+        let message = format!("the restore did not start within {limit} (deadlines.copyStart): {}", fault.message);
+        let problem = Some(Problem::new(fault.reason, message));
+        return Some(RestoreRecord { state: RestoreState::Failed, problem, ..decided });
+    }
+    plan.wake_at(until);
+    plan.actions.push(Action::StartRestore(Box::new(restore)));
+    Some(RestoreRecord { state: RestoreState::Waiting, problem: Some(fault), since: Some(since), ..decided })
+}
+
+/// How a restore ended.
+type End = (RestoreState, Option<Problem>, Option<RestoreResult>);
+
+/// How a restore Job ended; nothing while it has not.
+fn outcome(world: &World, job: &Job, now: Timestamp, plan: &mut Restores) -> Option<End> {
+    let failed = |problem| Some((RestoreState::Failed, Some(problem), None));
+    match ended::ended::<RestoreResult>(world, job, now) {
+        Ended::NotYet(again) => {
+            if let Some(again) = again {
+                plan.wake_at(again);
+            }
+            None
+        }
+        Ended::Ask(action) => {
+            plan.actions.push(action);
+            None
+        }
+        Ended::Told(told) => Some((told.state, told.problem.clone(), Some(told))),
+        Ended::Silent => failed(Problem::new(Reason::JobFailed, "the Job ended and left no result")),
+        Ended::Failed(problem) => failed(problem),
+    }
+}
+
+/// The last pod alone was heard, and may have written nothing where one before it did: then the device is not what it
+/// was, whatever the last one says.
+fn of_device(world: &World, job: &Job, (state, problem, result): End) -> End {
+    if state == RestoreState::Complete || !may_have_written(world, job) {
+        return (state, problem, result);
+    }
+    let state = RestoreState::Failed;
+    let mut problem = problem.unwrap_or_else(|| Problem::new(Reason::RestoreFailed, "the restore did not end"));
+    if !problem.message.contains("MIXTURE") {
+        let words = "the device may hold a mixture of old and new; run the restore again";
+        problem.message = format!("{}; {words}", problem.message.trim_end_matches('.'));
+    }
+    let result = result.map(|result| RestoreResult { state, problem: Some(problem.clone()), ..result });
+    (state, Some(problem), result)
+}
+
+/// Whether any pod of a restore Job wrote, as far as it is known: one that ran and did not say, or is gone, may have.
+fn may_have_written(world: &World, job: &Job) -> bool {
+    let pods: Vec<&Pod> = world.pods_of(job).collect();
+    let wrote = |pod: &&Pod| match &pod.ended {
+        Some((_, told)) => serde_json::from_str::<RestoreResult>(told).map_or(true, |told| told.changed > 0),
+        None => pod.started,
+    };
+    pods.len() < job.failed || pods.iter().any(wrote)
+}
