@@ -82,7 +82,11 @@ impl Drill<'_> {
                 progress.go_on(done, &stop)
             };
             let found = compare(&mut reader, &mut pipe, size, go_on)?;
-            stream::end(&mut pipe, size)?;
+            // What comes too much is the copy's fault, and not the snapshot's.
+            stream::end(&mut pipe, size).map_err(|broken| match broken {
+                Broken::From(at, error) => Broken::Into(at, error),
+                other => other,
+            })?;
             Ok(found)
         };
         let (ended, found) = dump.pour(&|| self.stopped(), &passed, take)?;
@@ -90,6 +94,10 @@ impl Drill<'_> {
             _ if self.stopped() => Err(failure(Broken::Stopped)),
             (_, Some(Err(broken @ Broken::From(..)))) => Err(failure(broken)),
             (Some(0), Some(Ok(found))) => Ok(told(&found)),
+            // However restic took it that nobody read the rest.
+            (_, Some(Err(Broken::Into(at, _)))) if at >= size => {
+                Ok(Some(format!("the copy gives more than its {size} bytes")))
+            }
             (Some(0), Some(Err(Broken::Into(at, _)))) => Ok(Some(format!("restic gives no more after byte {at}"))),
             // Damage, and all else that kept restic from giving it.
             _ => Err(restic.failure(&ended)),

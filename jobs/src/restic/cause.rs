@@ -137,6 +137,13 @@ const WORDS: [(Cause, &[&str]); 14] = [
             "internal server error",
             "stale file handle",
             "transport endpoint is not connected",
+            // Of an SSH connection that was lost: restic starts no other, and ssh itself mostly says nothing.
+            "connection lost",
+            "ssh command exited",
+            "closed by remote host",
+            "not responding",
+            // What restic did not get in a quarter of an hour, it asks for no more.
+            "circuit breaker open",
         ],
     ),
     (
@@ -206,7 +213,11 @@ impl Cause {
             Self::Authority => (Reason::CertificateRefused, format!("`ca` has no certificate: {said}")),
             Self::Unreachable => (Reason::DestinationUnreachable, format!("{repository} does not answer: {said}")),
             Self::Full => (Reason::DestinationFull, format!("no room is left at {repository}: {said}")),
-            Self::Broken => (failed, format!("the disk of {repository} cannot be used: {said}")),
+            Self::Broken if repository.starts_with("sftp:") || repository.starts_with("local:") => {
+                (failed, format!("the disk of {repository} cannot be used: {said}"))
+            }
+            // An object store has no disk that we see: its cache and its temporary files lie on the node.
+            Self::Broken => (failed, format!("the pod's own disk cannot be used: {said}")),
             Self::Address => (Reason::NotARepository, format!("{repository} is no address that restic knows: {said}")),
             Self::Stranger => {
                 (Reason::NotARepository, format!("what lies at {repository} is no repository that can be used: {said}"))
@@ -447,6 +458,17 @@ mod tests {
         let alone = "repository is already locked exclusively by PID 7 on vm";
         assert_eq!(of(11, alone).2, "the repository is locked exclusively by PID 7 on vm");
         assert_eq!(AT.failure(None, "", Reason::CopyFailed).exit, Exit::Again);
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_the_pods_own_where_the_repository_has_none() {
+        let said = "Fatal: unable to save snapshot: write /tmp/restic-temp-pack-1: input/output error";
+        let (reason, exit, text) = of(1, said);
+        assert_eq!((reason, exit), (Reason::CopyFailed, Exit::Again));
+        assert!(text.starts_with("the pod's own disk cannot be used: "), "{text}");
+        let sftp = At { repository: "sftp:backup@host:/srv", ..AT };
+        let text = sftp.failure(Some(1), said, Reason::CopyFailed).problem.message;
+        assert!(text.starts_with("the disk of sftp:backup@host:/srv cannot be used: "), "{text}");
     }
 
     #[test]

@@ -235,6 +235,11 @@ impl Restic {
         at.failure(ended.code, &ended.heard.last_words(), self.failed)
     }
 
+    /// The same of words of restic's that tell more than its last ones.
+    pub(crate) fn because(&self, said: &str) -> Failure {
+        At { repository: &self.repository, secret: self.secret.name() }.failure(Some(1), said, self.failed)
+    }
+
     /// restic did what it was asked to do, and what it said is not understood.
     pub(crate) fn unclear(&self, text: &str) -> Failure {
         Failure::again(Problem::new(self.failed, format!("restic: {text}")))

@@ -35,10 +35,7 @@ impl Ssh {
     /// What an address needs; `None` if it is no SFTP server's.
     pub(crate) fn open(address: &str, secret: &Secret) -> Result<Option<Self>, Failure> {
         let Some(rest) = address.strip_prefix(SCHEME) else { return Ok(None) };
-        let host = rest.trim_start_matches('/');
-        let host = host.split_once('@').map_or(host, |(user, host)| if user.starts_with('-') { user } else { host });
-        // ssh would take it for an option.
-        if host.starts_with('-') {
+        if is_option(rest) {
             let text = format!("the address {address} names no host");
             return Err(Failure::last(Problem::new(Reason::NotARepository, text)));
         }
@@ -101,6 +98,14 @@ impl Drop for Ssh {
     }
 }
 
+/// Whether ssh would take what stands before the path for an option: a host, wherever restic cuts it out, or a user.
+fn is_option(rest: &str) -> bool {
+    let (rest, ends): (_, &[char]) = rest.strip_prefix("//").map_or((rest, &[':']), |url| (url, &['/', '?', '#']));
+    let whom = rest.split(ends).next().unwrap_or_default();
+    // There may be more than one `@`, and a host in brackets loses them.
+    whom.split(['@', '[']).any(|part| part.starts_with('-'))
+}
+
 /// A new folder that is nobody else's to read.
 fn folder() -> io::Result<PathBuf> {
     let base: &Path = &std::env::temp_dir();
@@ -110,6 +115,31 @@ fn folder() -> io::Result<PathBuf> {
         match DirBuilder::new().mode(0o700).create(&folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => number += 1,
             made => return made.map(|()| folder),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_no_host_wherever_it_stands() {
+        for option in [
+            "-oProxyCommand=x:/srv",
+            "u@-oProxyCommand=x:/srv",
+            "a@b@-oProxyCommand=x:/srv",
+            "a/b@-oProxyCommand=x:/srv",
+            "-lx@host:/srv",
+            "//-oProxyCommand=x/srv",
+            "//a@b@-oProxyCommand=x/srv",
+            "//a:word@-oProxyCommand=x/srv",
+            "//[-oProxyCommand=x]/srv",
+        ] {
+            assert!(is_option(option), "{option}");
+        }
+        for host in ["host:/srv", "a-b@h-o.st:/srv/@-x", "//a@b@host:22//srv/@-x/-y", "//[::1]:22/-x", "//host/u@-x"] {
+            assert!(!is_option(host), "{host}");
         }
     }
 }

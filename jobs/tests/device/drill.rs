@@ -102,4 +102,12 @@ fn a_snapshot_that_is_not_what_was_copied_is_found() {
     );
     let message = failed(&restic_drill(&scene).run(), 3, "DrillDiffers");
     assert!(message.contains("gives no more"), "{message}");
+    // One that gives more: the snapshot is not to blame.
+    for end in ["exit 0", "exit 1"] {
+        scene.fake_restic(&format!(
+            r#"case "$*" in *" dump "*) "$RESTIC" "$@"; echo more; {end};; *) exec "$RESTIC" "$@";; esac"#
+        ));
+        let message = failed(&restic_drill(&scene).run(), 3, "DrillDiffers");
+        assert!(message.contains("gives more than its"), "{message}");
+    }
 }

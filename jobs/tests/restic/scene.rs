@@ -199,9 +199,14 @@ impl Scene {
 
     /// Puts a script in restic's place. `$RESTIC` in it is the real one.
     pub(crate) fn fake_restic(&self, script: &str) {
-        let path = self.place.path.join("bin/restic");
         let real = which("restic").unwrap();
-        fs::write(&path, format!("#!/bin/sh\nRESTIC={}\n{script}\n", real.display())).unwrap();
+        self.program("restic", &format!("RESTIC={}\n{script}", real.display()));
+    }
+
+    /// Puts a script in a program's place.
+    pub(crate) fn program(&self, name: &str, script: &str) {
+        let path = self.place.path.join("bin").join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 

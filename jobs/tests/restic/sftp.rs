@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -190,6 +189,31 @@ fn a_secret_without_a_key_or_without_hosts_is_told_which() {
     assert!(server.holds_nothing());
 }
 
+/// A server that is started anew, or a firewall that forgets: nothing is damaged, and the next verify may be clean.
+/// restic starts ssh but once, so what it has not read then, it does not read at all.
+#[test]
+fn a_connection_that_is_lost_in_a_verify_is_no_damage() {
+    let server = Sshd::start("lost");
+    let scene = server.scene("sftp-lost");
+    scene.write_noise("noise", 24 << 20);
+    scene.copy(RUNS[0]).run().complete();
+    let (pid, real) = (scene.place.path.join("pid"), which("ssh").unwrap());
+    scene.program("ssh", &format!("echo $$ > {}; exec {} \"$@\"", pid.display(), real.display()));
+    // As soon as it reads packs, and it reads slowly.
+    scene.fake_restic(&format!(
+        "[ \"$3\" = unlock ] || (sleep 4; kill -9 $(cat {})) & exec $RESTIC \"$@\"",
+        pid.display()
+    ));
+    let verify = || scene.verify("1/1").arg("--limit-download=2048");
+    let message = failed(&verify().run(), 1, "DestinationUnreachable");
+    assert!(
+        ["connection lost", "ssh command exited", "circuit breaker"].iter().any(|w| message.contains(w)),
+        "{message}"
+    );
+    scene.real_restic();
+    done(&scene.verify("1/1").run());
+}
+
 #[test]
 fn a_server_that_does_not_answer_may_do_so_later_and_an_option_is_no_host() {
     let server = Sshd::start("down");
@@ -200,12 +224,25 @@ fn a_server_that_does_not_answer_may_do_so_later_and_an_option_is_no_host() {
         let message = scene.copy(RUNS[0]).run().failed(1, "DestinationUnreachable");
         assert!(message.contains("ssh: "), "{message}");
     }
+    // Whoever calls ssh with such a host calls this program, and with what it was called.
     let ran = scene.place.path.join("ran");
-    for host in ["sftp:-oProxyCommand=touch${IFS}ran:/x", "sftp://u@-oProxyCommand=x//srv", "sftp:-lx@host:/x"] {
+    scene.program("ssh", &format!("echo \"$@\" >> {}; exit 1", ran.display()));
+    for host in [
+        "sftp:-oProxyCommand=x:/x",
+        "sftp://u@-oProxyCommand=x//srv",
+        "sftp:-lx@host:/x",
+        "sftp:a@b@-oProxyCommand=x:/srv",
+        "sftp://a@b@-oProxyCommand=x/srv",
+        "sftp:a@-b@host:/srv",
+    ] {
         scene.secret("RESTIC_REPOSITORY", host);
         scene.copy(RUNS[0]).run().failed(3, "NotARepository");
+        assert!(!ran.exists(), "{host}: {:?}", fs::read_to_string(&ran));
     }
-    assert!(!ran.exists());
+    // It would have been seen.
+    scene.secret("RESTIC_REPOSITORY", "sftp:a@host:/srv");
+    scene.copy(RUNS[0]).run();
+    assert!(fs::read_to_string(&ran).unwrap().contains("host"));
 }
 
 /// ssh is a program that root runs, beside a volume that is its owner's: a variable must not lead it to a file there.
@@ -215,11 +252,8 @@ fn no_variable_of_a_secret_or_of_a_sources_owner_reaches_ssh() {
     let server = Sshd::start("variables");
     let scene = server.scene("sftp-variables");
     let seen = scene.place.path.join("seen");
-    let ssh = scene.place.path.join("bin/ssh");
     let real = which("ssh").unwrap();
-    let script = format!("#!/bin/sh\nenv >> {}\nexec {} \"$@\"\n", seen.display(), real.display());
-    fs::write(&ssh, script).unwrap();
-    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+    scene.program("ssh", &format!("env >> {}; exec {} \"$@\"", seen.display(), real.display()));
     for key in ["OPENSSL_CONF", "SSH_SK_HELPER", "LD_AUDIT", "GCONV_PATH", "AWS_ACCESS_KEY_ID"] {
         scene.secret(key, "/source/x");
     }
