@@ -1,0 +1,100 @@
+//! What is written down of restores.
+
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::reason::Problem;
+
+/// How a restore stands or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestoreState {
+    /// Something is awaited, such as a promoter that is made again.
+    Waiting,
+    /// The restore pod has its volumes: it can be started, or runs.
+    Ready,
+    /// All that was asked for is in the target.
+    Complete,
+    /// Entries could not be restored; the others are.
+    Incomplete,
+    /// Nothing was written, and nothing will be: the request or the target must change.
+    Refused,
+    /// It broke off; what was written stays. Asking again goes on with it.
+    Failed,
+}
+
+/// The result of a restore: the termination message of its pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreResult {
+    /// How it ended.
+    pub state: RestoreState,
+    /// Why, unless it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// Entries that were made or changed in the target.
+    #[serde(default)]
+    pub changed: u64,
+    /// Entries that were deleted from the target, because that was asked for.
+    #[serde(default)]
+    pub deleted: u64,
+    /// Bytes of the files that were written.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Seconds that it took.
+    #[serde(default)]
+    pub seconds: u64,
+}
+
+/// What became of a `restore-from`: the annotation `restore-status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreRecord {
+    /// The value that this is about; of a long one, its mark ([`crate::names::run_now_mark`]).
+    pub request: String,
+    /// How it stands.
+    pub state: RestoreState,
+    /// Why, or what is awaited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// What is restored: the snapshot's name, or `<destination>/<run>` of a disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point: Option<String>,
+    /// The PVC that is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Since when it waits for what has to come soon, or never will.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// How it ended, once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<RestoreResult>,
+}
+
+impl RestoreRecord {
+    /// Whether it is decided what is restored, and it has not ended: its pod is there, or is made as soon as the API
+    /// server takes it.
+    #[must_use]
+    pub fn is_begun(&self) -> bool {
+        match self.state {
+            RestoreState::Ready => true,
+            RestoreState::Waiting => self.point.is_some(),
+            _ => false,
+        }
+    }
+}
+
+/// Who else holds the volume that a restore writes: the annotation `holders` of its pod, which the pod reads
+/// through the downward API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holders {
+    /// When the controller looked. Older than [`HOLDERS_STALE`]: nobody knows.
+    pub at: Timestamp,
+    /// The names of the other pods that mount the volume and have not ended.
+    pub pods: Vec<String>,
+}
+
+/// The age in seconds at which what the controller said of holders is not believed any more. It says it anew in a
+/// quarter of that time.
+pub const HOLDERS_STALE: u64 = 120;
