@@ -114,7 +114,8 @@ fn only_credentials_reach_restic() {
     let scene = Scene::new("environment");
     scene.write("file", b"x");
     let command = format!("touch {}", scene.place.path.join("ran").display());
-    for (key, value) in [("RESTIC_PASSWORD_COMMAND", command.as_str()), ("RESTIC_COMPRESSION", "wrong"), ("PATH", "/")]
+    for (key, value) in
+        [("RESTIC_PASSWORD_COMMAND", command.as_str()), ("RESTIC_REPOSITORY_FILE", "/nowhere"), ("PATH", "/")]
     {
         scene.secret(key, value);
     }
