@@ -180,10 +180,11 @@ fn what_is_restored_is_called_by_its_name() {
 #[test]
 fn what_stands_in_the_place_of_something_else_is_a_change() {
     let scene = Scene::new("replaced");
-    put(&scene.point("a/file"), "x", 1_500_000_000);
-    symlink("elsewhere", scene.point("b")).unwrap();
+    // First what is in the volume: it is not newer than what comes in its place.
     symlink("elsewhere", scene.volume("a")).unwrap();
     put(&scene.volume("b/mine"), "mine", 1);
+    put(&scene.point("a/file"), "x", 1_500_000_000);
+    symlink("elsewhere", scene.point("b")).unwrap();
     let ended = scene.bare(&["--dry-run"]).run();
     says(&ended.stdout, &["  change  a/ (replaced)", "--delete replaces them: b"]);
 }
