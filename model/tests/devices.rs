@@ -5,7 +5,7 @@ mod fixtures;
 
 use std::sync::Arc;
 
-use fixtures::{claim, namespace, read, snapshot, snapshot_class, storage_class, volume};
+use fixtures::{claim, namespace, read, snapshot};
 use model::Timestamp;
 use model::config::Config;
 use model::facts::{Job, Pod, VolumeMode};
@@ -36,14 +36,7 @@ fn labels(component: &str) -> Value {
 fn world(mode: VolumeMode, status: Option<&str>, copied: Option<&Value>) -> World {
     let config = format!("destinations: [{DRILLED}]\ndefaults: {{destinations: [s3]}}");
     let mut world = World::new("backup", "backup", Arc::new(Config::parse(&config).unwrap()));
-    world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: shop}"))));
-    world.apply(Change::StorageClass(Seen::Put(storage_class("metadata: {name: fast}\nprovisioner: csi"))));
-    world.apply(Change::SnapshotClass(Seen::Begin));
-    world.apply(Change::SnapshotClass(Seen::Put(snapshot_class("metadata: {name: snap}\ndriver: csi"))));
-    world.apply(Change::SnapshotClass(Seen::End));
-    world.apply(Change::SnapshotApi(true));
-    let pv = "metadata: {name: pv}\nspec: {csi: {driver: csi, volumeHandle: h}}";
-    world.apply(Change::Volume(Seen::Put(volume(pv))));
+    fixtures::storage(&mut world);
     let mode = mode.as_str();
     let annotations = status.map_or(json!({}), |status| json!({names::STATUS: status}));
     let text = format!(

@@ -5,7 +5,7 @@ mod fixtures;
 
 use std::sync::Arc;
 
-use fixtures::{claim, namespace, read, snapshot, snapshot_class, storage_class, volume};
+use fixtures::{claim, read, snapshot};
 use model::Timestamp;
 use model::config::Config;
 use model::facts::{Job, MountFailure, Pod};
@@ -47,14 +47,7 @@ fn world(access: &str) -> World {
 /// The same, from a promoter whose mount does that with the journal.
 fn world_of(access: &str, journal: &str) -> World {
     let mut world = World::new("backup", "backup", Arc::new(Config::parse(CONFIG).unwrap()));
-    world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: shop}"))));
-    world.apply(Change::StorageClass(Seen::Put(storage_class("metadata: {name: fast}\nprovisioner: csi"))));
-    world.apply(Change::SnapshotClass(Seen::Begin));
-    world.apply(Change::SnapshotClass(Seen::Put(snapshot_class("metadata: {name: snap}\ndriver: csi"))));
-    world.apply(Change::SnapshotClass(Seen::End));
-    world.apply(Change::SnapshotApi(true));
-    let pv = "metadata: {name: pv}\nspec: {csi: {driver: csi, volumeHandle: h}}";
-    world.apply(Change::Volume(Seen::Put(volume(pv))));
+    fixtures::storage(&mut world);
     let text = format!(
         "metadata: {{name: data, namespace: shop, uid: {UID}}}\nspec: {{storageClassName: fast, volumeName: pv}}\n\
          status: {{phase: Bound, capacity: {{storage: 1Gi}}}}"

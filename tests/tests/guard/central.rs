@@ -25,15 +25,7 @@ fn parts(stage: &Stage) -> Result<[Value; 3]> {
 #[tokio::test]
 async fn each_step_of_a_central_copy_passes_with_the_installed_role() -> Result<()> {
     let stage = Stage::new("vault").await?;
-    let me = Actor::Controller;
-    let parts = parts(&stage)?;
-    for part in &parts {
-        stage.passes("made", me, Verb::Create, part).await?;
-    }
-    for part in parts.iter().rev() {
-        stage.passes("taken away", me, Verb::Delete, part).await?;
-    }
-    Ok(())
+    stage.come_and_go(Actor::Controller, &parts(&stage)?).await
 }
 
 /// With it a copy would read what somebody else has, delete it, or hand it to a tenant.

@@ -143,6 +143,17 @@ impl Stage {
         self.does(actor, &verb, object).await.with_context(|| format!("was refused: {what} ({actor:?})"))
     }
 
+    /// All are made in this order, and taken away in the other.
+    pub async fn come_and_go(&self, actor: Actor, parts: &[Value]) -> Result<()> {
+        for part in parts {
+            self.passes("made", actor, Verb::Create, part).await?;
+        }
+        for part in parts.iter().rev() {
+            self.passes("taken away", actor, Verb::Delete, part).await?;
+        }
+        Ok(())
+    }
+
     /// It is refused with these words, and the object is as it was, or not there.
     pub async fn refused(&self, what: &str, actor: Actor, verb: Verb, object: &Value, words: &str) -> Result<()> {
         let before = self.seen(object).await?;
