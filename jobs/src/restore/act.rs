@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use model::reason::{Problem, Reason};
 
 use super::TASK;
 use super::console::{Console, shown};
-use super::entry::counted;
+use super::entry::{counted, is_a_folders_time};
 use super::holders::Watch;
 use super::parting::{self, Name};
 use super::temp::{self, Temp};
@@ -48,6 +48,15 @@ pub(crate) struct Writing<'a> {
     pub(crate) progress: bool,
     /// Whether somebody wants this to end.
     pub(crate) stop: &'a AtomicBool,
+    /// Whether the volume's root had the restore point's time, until we made a folder of ours in it. That rsync sets it
+    /// again is no change then.
+    pub(crate) root_as_it_was: bool,
+}
+
+/// Whether both have the same time of their last change.
+fn same_time(one: &Path, other: &Path) -> bool {
+    let time = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    time(one).is_some_and(|at| Some(at) == time(other))
 }
 
 impl Writing<'_> {
@@ -55,6 +64,7 @@ impl Writing<'_> {
     /// out.
     pub(crate) fn run(&mut self, watch: Watch<'_>, done: &mut Done) -> Result<Option<String>, Failure> {
         let target = self.transfer.into;
+        self.root_as_it_was = self.transfer.names.is_none() && same_time(self.transfer.from, target);
         let temp = Temp::make(Some(self.transfer.from), target).map_err(|e| TASK.io("making a folder of ours", &e))?;
         if temp.crashed {
             tracing::warn!("the machine stopped during an earlier restore: contents are compared");
@@ -111,6 +121,7 @@ impl Writing<'_> {
             stop: self.stop,
             planned: self.planned,
             progress: self.progress,
+            root_as_it_was: self.root_as_it_was,
             next: Instant::now() + TOLD,
         };
         let status = rsync::run(&transfer.arguments(), input, &mut hand).map_err(trouble)?;
@@ -164,6 +175,7 @@ struct Hand<'a, 'w> {
     stop: &'a AtomicBool,
     planned: Option<(u64, u64)>,
     progress: bool,
+    root_as_it_was: bool,
     next: Instant,
 }
 
@@ -191,6 +203,8 @@ impl Ear for Hand<'_, '_> {
     fn out(&mut self, line: &str) {
         match counted(line) {
             Some(true) => self.done.deleted += 1,
+            // The root comes first.
+            Some(false) if std::mem::take(&mut self.root_as_it_was) && is_a_folders_time(line) => {}
             Some(false) => self.done.changed += 1,
             None => {
                 if let Some(progress) = self.report.out(line) {

@@ -70,6 +70,11 @@ impl Item {
     }
 }
 
+/// Whether a line without a name says that of a folder the time differs, and nothing else.
+pub(crate) fn is_a_folders_time(line: &str) -> bool {
+    line.strip_prefix(MARK) == Some(".d..t......")
+}
+
 /// Whether a line is about an entry, and whether the entry is deleted.
 pub(crate) fn counted(line: &str) -> Option<bool> {
     line.strip_prefix(MARK).map(|rest| rest.starts_with('*'))
@@ -98,6 +103,14 @@ mod tests {
     use super::*;
     use std::os::unix::ffi::OsStrExt as _;
     use std::path::Path;
+
+    #[test]
+    fn the_time_of_a_folder_alone_is_told_apart() {
+        assert!(is_a_folders_time("=.d..t......"));
+        for other in ["=.d..tp.....", "=.f..t......", "=cd+++++++++", "sent"] {
+            assert!(!is_a_folders_time(other), "{other}");
+        }
+    }
 
     #[test]
     fn a_line_is_read_whatever_the_name() {

@@ -19,7 +19,7 @@ use self::session::{Ended, Next, Session};
 use self::sides::Sides;
 use self::transfer::{Delete, Transfer};
 use crate::outcome::{Failure, Outcome, TerminationLog};
-use crate::rsync::{self, Report, Task};
+use crate::rsync::{self, Report, Task, Trouble};
 
 pub(crate) mod act;
 mod args;
@@ -67,6 +67,9 @@ struct Restore<'a, 'b> {
 impl Restore<'_, '_> {
     fn run(&mut self) -> Result<Ended, Failure> {
         let how = &self.args.how;
+        if !rsync::is_there() {
+            return Err(act::trouble(Trouble::Missing));
+        }
         let sides = sides::look(self.args)?;
         let scope = how.scope();
         let parents = self.check_paths(&sides, scope.as_deref())?;
@@ -99,6 +102,7 @@ impl Restore<'_, '_> {
             planned: None,
             progress: self.session.progress(),
             stop: self.session.stop,
+            root_as_it_was: false,
         };
         // A Job of which nobody reads the preview, and which has room for all there is, just begins.
         if self.session.looks() || !(how.ignore_space || room.is_ample(&sides.point)) {

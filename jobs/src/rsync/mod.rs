@@ -50,6 +50,11 @@ pub(crate) enum Trouble {
     Io(io::Error),
 }
 
+/// Whether rsync is in the image: asked before anything is begun, so that its lack is a refusal.
+pub(crate) fn is_there() -> bool {
+    std::env::split_paths(&child::path()).any(|folder| folder.join("rsync").is_file())
+}
+
 /// Runs rsync to its end, or until the ear wants it to stop. There is no shell between us. `stdin` stays open as
 /// long as rsync lives.
 pub(crate) fn run(args: &[OsString], stdin: File, ear: &mut impl Ear) -> Result<ExitStatus, Trouble> {
