@@ -6,22 +6,41 @@ CARGO ?= cargo
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/backup-controller
 export PATH := $(CACHE)/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 DEV := $(CARGO) run --quiet --package dev-cluster --
-# Static binaries: the images have nothing else.
-PROFILE ?= release
+# Where cargo puts programs that were built with the features of the whole workspace (.cargo/config.toml names the target).
+BIN := $(or $(CARGO_TARGET_DIR),target)/$(shell rustc -vV | sed -n 's/^host: //p')/debug
+WHOLE := $(CARGO) build --quiet --workspace --bins
 
 .PHONY: help
 help: ## What there is to make
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: demo
 demo: ansible-tools cluster image ## A real backup on a real cluster, from nothing, compared byte by byte
-	@$(CARGO) run --quiet --package backup-controller-tests --bin demo
+	@$(BIN)/demo
+
+# Two suites run at a time; a table at the end says how long each took. Its parts have names: make test SUITES='jobs cli'.
+SUITES ?= all
+RUN := $(CARGO) run --quiet --package test-runner --
 
 .PHONY: test
-test: check control-plane e2e ## Everything: units and laws, suites on a real control plane, end to end on two nodes
+test: ## Everything: units and laws, suites on a real control plane, end to end on two nodes
+	@CARGO_INCREMENTAL=0 $(RUN) $(SUITES)
+
+.PHONY: test-fast
+test-fast: ## Everything but the two nodes
+	@$(RUN) fast
 
 .PHONY: check
-check: fmt clippy deny unit ## Format, lints, dependencies, unit tests: no cluster
+check: ## Format, lints, dependencies, unit tests: no cluster
+	@$(RUN) format dependencies lints examples model templates controller cli tests jobs
+
+# What is worth running before a release, and too long for each change.
+.PHONY: test-long
+test-long: ## The demo from nothing: as on a fresh machine, with caches of its own (10 GB, and the running cluster ends)
+	@$(DEV) down
+	@cold=$$(mktemp -d) && trap 'rm -rf "$$cold"' EXIT && git clone --quiet . "$$cold/project" && cd "$$cold/project" \
+	  && export XDG_CACHE_HOME="$$cold/cache" GOCACHE="$$cold/go" GOMODCACHE="$$cold/modules" GOFLAGS=-modcacherw CARGO_HOME="$$cold/cargo" \
+	  && { time $(MAKE) --no-print-directory demo; } && $(MAKE) --no-print-directory down
 
 .PHONY: fmt
 fmt:
@@ -33,6 +52,8 @@ clippy:
 
 .PHONY: deny
 deny: $(CACHE)/tools/bin/cargo-deny
+	@# Also the crates of other systems, which no build here needs.
+	@$(CARGO) fetch --quiet --locked
 	cargo-deny --offline --log-level error check bans licenses sources
 
 .PHONY: advisories
@@ -42,10 +63,6 @@ advisories: $(CACHE)/tools/bin/cargo-deny ## The dependencies against the adviso
 $(CACHE)/tools/bin/cargo-deny:
 	@echo "==> cargo-deny is built, once (about four minutes)"
 	$(CARGO) install --quiet --locked --root $(CACHE)/tools cargo-deny --version 0.20.2
-
-.PHONY: unit
-unit: mover-tools ## Unit and property tests
-	$(CARGO) test --quiet --workspace --exclude backup-controller-tests --exclude dev-cluster
 
 # The tests of copies run the real rsync and restic, an S3 server and an SFTP server.
 MOVER_TOOLS := rsync acl attr openssl openssh-client openssh-server
@@ -70,15 +87,22 @@ ansible-tools:
 	    || { apt-get update -qq && apt-get install -qq -y ansible python3-kubernetes; }; } >/dev/null; \
 	else echo "ansible-playbook is missing: install the packages ansible and python3-kubernetes" >&2; exit 1; fi
 
+.PHONY: control-plane-parts
+control-plane-parts:
+	@$(DEV) build --control-plane
+
 .PHONY: control-plane
-control-plane: ansible-tools ## Suites against a real control plane without nodes (no root)
-	$(DEV) build --control-plane
-	$(CARGO) build --quiet
-	$(CARGO) test --quiet --package dev-cluster --package backup-controller-tests
+control-plane: ## Suites against a real control plane without nodes (no root)
+	@$(RUN) plane-cluster plane-controller plane-guard plane-snapshot-job plane-install plane-faults
+
+# Where KUBECONFIG names a cluster, its owner has brought the images there.
+.PHONY: nodes
+nodes: ansible-tools
+	@if [ -z "$${KUBECONFIG:-}" ]; then $(MAKE) --no-print-directory cluster image; else $(WHOLE); fi
 
 .PHONY: e2e
-e2e: ## End to end on the two nodes
-	@./tests/e2e.sh
+e2e: ## End to end on the two nodes, or on the cluster that KUBECONFIG names
+	@$(RUN) nodes-storage nodes-e2e
 
 .PHONY: cluster
 cluster: ## Start the two-node cluster (root)
@@ -90,29 +114,30 @@ down: ## End the cluster and leave nothing behind
 	@$(DEV) down
 
 .PHONY: image
-image: binaries ## Build both images and import them on the nodes
+image: ## Build both images for tests and the demo, and import them on the nodes
+	@$(DEV) binaries
 	@$(DEV) load-images
 
 .PHONY: binaries
-binaries: ## The static binaries of the images with the pinned restic, into target/image
-	@$(DEV) binaries --profile $(PROFILE)
+binaries: ## What is shipped, into target/image: small static binaries and the pinned restic (slow to build)
+	@$(DEV) binaries --profile dist --into target/image
 
 .PHONY: chart
 chart: ## Make the Helm chart again from templates/install
-	@$(CARGO) run --quiet --package backup-controller-tests --bin chart
+	@$(WHOLE) && $(BIN)/chart
 
 .PHONY: bench-job
 bench-job: ## Sizes, times, memory and requests of one run
 	@echo "==> what is shipped is built (profile dist: minutes, when something changed)"
-	@$(DEV) binaries --profile dist --into target/dist-image
-	@BACKUP_BINARIES=$(CURDIR)/target/dist-image $(CARGO) run --quiet --package backup-controller-tests --bin bench-job
+	@$(DEV) binaries --profile dist --into target/image
+	@$(WHOLE) && BACKUP_BINARIES=$(CURDIR)/target/image $(BIN)/bench-job
 
 .PHONY: bench-restore
 bench-restore: cluster image ## Times of a restore on the two nodes, beside bare rsync
-	@$(CARGO) run --quiet --package backup-controller-tests --bin bench-restore
+	@$(BIN)/bench-restore
 
 .PHONY: bench-restic
 bench-restic: mover-tools ## A copy to restic beside bare restic (root, 9 GiB; less: BENCH='--large-mib 512')
 	@echo "==> what is shipped is built (profile dist: minutes, when something changed)"
-	@$(DEV) binaries --profile dist --into target/dist-image
-	@BACKUP_BINARIES=$(CURDIR)/target/dist-image $(CARGO) run --quiet --package backup-controller-tests --bin bench-restic -- $(BENCH)
+	@$(DEV) binaries --profile dist --into target/image
+	@$(WHOLE) && BACKUP_BINARIES=$(CURDIR)/target/image $(BIN)/bench-restic $(BENCH)

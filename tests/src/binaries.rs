@@ -30,15 +30,15 @@ fn folder() -> Result<PathBuf> {
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "backup-controller", "--package", "backup-job"])
+        // With the features of the whole workspace, as the tests.
+        .args(["build", "--quiet", "--workspace", "--bins"])
         .current_dir(project())
         .output()
         .context("cargo cannot be run")?;
     if !built.status.success() {
         bail!("our programs cannot be built:\n{}", String::from_utf8_lossy(&built.stderr));
     }
-    // This test is in target/<profile>/deps; what cargo builds by itself is in target/debug.
+    // This test is in target/<triple>/<profile>/deps, and the programs are in the folder above.
     let test = std::env::current_exe()?;
-    let target = test.ancestors().nth(3).context("the test is not in a target folder")?;
-    Ok(target.join("debug"))
+    Ok(test.ancestors().nth(2).context("the test is not in a target folder")?.to_owned())
 }

@@ -36,7 +36,8 @@ pub fn ensure_built(part: Part) -> Result<PathBuf> {
     fs::create_dir_all(&partial)?;
     match part {
         Part::Crds => copy_crds(part, &partial)?,
-        _ => build(part, &partial)?,
+        Part::CheapRestic => build_cheap_restic(&partial)?,
+        _ => build(part, &part.module(), &partial)?,
     }
     fs::rename(&partial, &dir)?;
     prune(&parts, part, &dir)?;
@@ -83,9 +84,9 @@ pub(crate) fn free_gib(dir: &Path) -> Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize) >> 30)
 }
 
-fn build(part: Part, into: &Path) -> Result<()> {
+fn build(part: Part, module: &Path, into: &Path) -> Result<()> {
     check_room(part)?;
-    let total = list_packages(part)?;
+    let total = list_packages(part, module)?;
     let mut step = Step::begin(format!("building {} ({total} Go packages, those that are not cached)", part.name()));
     let mut compiled = 0_usize;
     let mut last = String::new();
@@ -95,7 +96,7 @@ fn build(part: Part, into: &Path) -> Result<()> {
         .chain([part.ldflags(), "-o".to_owned(), format!("{}/", into.display())])
         .chain(part.packages().iter().map(|&package| package.to_owned()))
         .collect();
-    run_go(part, &args, |line| {
+    run_go(part, module, &args, |line| {
         if let Some(line) = line {
             compiled += 1;
             line.clone_into(&mut last);
@@ -111,12 +112,12 @@ fn build(part: Part, into: &Path) -> Result<()> {
 }
 
 /// Resolves the packages, which downloads the modules they come from, and counts them.
-fn list_packages(part: Part) -> Result<usize> {
+fn list_packages(part: Part, module: &Path) -> Result<usize> {
     let mut step = Step::begin(format!("resolving the modules of {}", part.name()));
     let mut fetched = 0_usize;
     let args: Vec<String> =
         ["list", "-deps"].iter().chain(part.packages()).map(|&argument| argument.to_owned()).collect();
-    let listed = run_go(part, &args, |line| {
+    let listed = run_go(part, module, &args, |line| {
         fetched += usize::from(line.is_some_and(|line| line.starts_with("go: downloading")));
         step.tick(|| format!("{fetched} modules fetched"));
     })?;
@@ -124,11 +125,11 @@ fn list_packages(part: Part) -> Result<usize> {
     Ok(listed.lines().count())
 }
 
-/// Runs go in the part's module. `tell` gets each line of stderr, and nothing once a second.
-fn run_go(part: Part, args: &[String], mut tell: impl FnMut(Option<&str>)) -> Result<String> {
+/// Runs go in a module. `tell` gets each line of stderr, and nothing once a second.
+fn run_go(part: Part, module: &Path, args: &[String], mut tell: impl FnMut(Option<&str>)) -> Result<String> {
     let mut child = Command::new("go")
         .args(args)
-        .current_dir(part.module())
+        .current_dir(module)
         .env("CGO_ENABLED", "0")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -180,14 +181,60 @@ fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
 fn copy_crds(part: Part, into: &Path) -> Result<()> {
     const MODULE: &str = "github.com/kubernetes-csi/external-snapshotter/client/v8";
     let step = Step::begin("fetching the VolumeSnapshot CRDs");
-    let json = run_go(part, &["mod", "download", "-json", MODULE].map(str::to_owned), |_| ())?;
-    let json: serde_json::Value = serde_json::from_str(&json).context("`go mod download` gave no JSON")?;
-    let dir = json["Dir"].as_str().context("`go mod download` named no folder")?;
+    let dir = download(part, MODULE)?;
     for kind in ["volumesnapshots", "volumesnapshotclasses", "volumesnapshotcontents"] {
         let name = format!("snapshot.storage.k8s.io_{kind}.yaml");
-        let text = fs::read(Path::new(dir).join("config/crd").join(&name))?;
+        let text = fs::read(dir.join("config/crd").join(&name))?;
         fs::write(into.join(name), text)?;
     }
     step.done();
+    Ok(())
+}
+
+/// Downloads a module that the part's own module names; gives its folder, which is read-only.
+fn download(part: Part, module: &str) -> Result<PathBuf> {
+    let args = ["mod", "download", "-json", module].map(str::to_owned);
+    let json = run_go(part, &part.module(), &args, |_| ())?;
+    let json: serde_json::Value = serde_json::from_str(&json).context("`go mod download` gave no JSON")?;
+    Ok(json["Dir"].as_str().context("`go mod download` named no folder")?.into())
+}
+
+/// restic spends half a second or more of each call on deriving the key from the password, which is most of what the
+/// tests of copies would do. How much, it decides when it makes a repository, by a constant. With another constant its
+/// repositories are as any other's; the images and all that runs on nodes have restic as it comes.
+fn build_cheap_restic(into: &Path) -> Result<()> {
+    const MODULE: &str = "github.com/restic/restic";
+    const FILE: &str = "internal/repository/key.go";
+    const COST: &str = "KDFTimeout = 500 * time.Millisecond";
+    let part = Part::CheapRestic;
+    let (source, module) = (into.join("source"), into.join("module"));
+    copy_tree(&download(part, MODULE)?, &source)?;
+    let text = fs::read_to_string(source.join(FILE))?;
+    if text.matches(COST).count() != 1 {
+        bail!("{FILE} of this restic does not say `{COST}`: look how it decides what a key costs");
+    }
+    fs::write(source.join(FILE), text.replace(COST, "KDFTimeout = 1 * time.Millisecond"))?;
+    fs::create_dir(&module)?;
+    fs::copy(part.module().join("go.sum"), module.join("go.sum"))?;
+    let pinned = fs::read_to_string(part.module().join("go.mod"))?;
+    fs::write(module.join("go.mod"), format!("{pinned}\nreplace {MODULE} => ../source\n"))?;
+    build(part, &module, into)?;
+    fs::remove_dir_all(source)?;
+    fs::remove_dir_all(module)?;
+    Ok(())
+}
+
+/// Copies files and folders, without the modes of what is read-only.
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &to)?;
+        } else {
+            fs::write(&to, fs::read(entry.path())?)?;
+        }
+    }
     Ok(())
 }

@@ -60,16 +60,16 @@ enum Verb {
     /// Build the images from the Containerfile and import them on every node.
     LoadImages {
         /// The folder with the static binaries.
-        #[arg(long, default_value = "target/image")]
+        #[arg(long, default_value = "target/dev-image")]
         binaries: PathBuf,
     },
     /// Build the static binaries that the images hold.
     Binaries {
-        /// Cargo's profile.
-        #[arg(long, default_value = "release")]
+        /// Cargo's profile: `dev` for tests, `dist` for what is shipped.
+        #[arg(long, default_value = "dev")]
         profile: String,
         /// Where they are put.
-        #[arg(long, default_value = "target/image")]
+        #[arg(long, default_value = "target/dev-image")]
         into: PathBuf,
     },
 }

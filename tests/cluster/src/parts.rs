@@ -25,6 +25,8 @@ pub enum Part {
     Helm,
     /// The restic of the mover image.
     Restic,
+    /// The same restic, whose new repositories have keys that cost next to nothing: see [`crate::building`].
+    CheapRestic,
     /// An S3 server for tests: versitygw.
     S3,
 }
@@ -40,6 +42,7 @@ impl Part {
             Self::Crds => "snapshot-crds",
             Self::Helm => "helm",
             Self::Restic => "restic",
+            Self::CheapRestic => "cheap-restic",
             Self::S3 => "s3",
         }
     }
@@ -65,7 +68,7 @@ impl Part {
                 "./pause",
             ],
             Self::Helm => &["helm.sh/helm/v3/cmd/helm"],
-            Self::Restic => &["github.com/restic/restic/cmd/restic"],
+            Self::Restic | Self::CheapRestic => &["github.com/restic/restic/cmd/restic"],
             Self::S3 => &["github.com/versity/versitygw/cmd/versitygw"],
             Self::Crds => &[],
         }
@@ -78,7 +81,7 @@ impl Part {
             Self::Storage | Self::Crds => "go/storage",
             Self::Helm => "go/helm",
             // What is shipped is pinned beside the program that runs it.
-            Self::Restic => "../../jobs/restic",
+            Self::Restic | Self::CheapRestic => "../../jobs/restic",
             Self::S3 => "go/s3",
         })
     }
@@ -88,7 +91,7 @@ impl Part {
         match self {
             Self::ControlPlane => 6,
             Self::Node | Self::Storage => 2,
-            Self::Crds | Self::Helm | Self::Restic | Self::S3 => 1,
+            Self::Crds | Self::Helm | Self::Restic | Self::CheapRestic | Self::S3 => 1,
         }
     }
 
@@ -110,7 +113,7 @@ impl Part {
                     [(package, "k8sVersionMajor", major.to_owned()), (package, "k8sVersionMinor", minor.to_owned())]
                 })
                 .collect(),
-            Self::Storage | Self::Crds | Self::Restic | Self::S3 => Vec::new(),
+            Self::Storage | Self::Crds | Self::Restic | Self::CheapRestic | Self::S3 => Vec::new(),
         };
         let mut flags = "-s -w".to_owned();
         for (package, name, value) in set {
@@ -127,7 +130,7 @@ impl Part {
         let local: &[&str] = match self {
             Self::ControlPlane => &["make-keys"],
             Self::Storage => &["csi-driver", "pause"],
-            Self::Node | Self::Crds | Self::Helm | Self::Restic | Self::S3 => &[],
+            Self::Node | Self::Crds | Self::Helm | Self::Restic | Self::CheapRestic | Self::S3 => &[],
         };
         hash_file(&module.join("go.mod"), &mut hash)?;
         hash_file(&module.join("go.sum"), &mut hash)?;

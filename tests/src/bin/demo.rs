@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use backup_controller_tests::nodes::{self, App, BACKUP_DEADLINE, Comparison, Keys, Tree, wait::wait_for};
+use backup_controller_tests::nodes::{self, App, BACKUP_DEADLINE, Comparison, Files, Keys, Tree, wait::wait_for};
 use dev_cluster::Cluster;
 
 const NAMESPACE: &str = "demo";
@@ -48,7 +48,7 @@ fn run() -> Result<()> {
             kubectl.run(&["create", "namespace", NAMESPACE])?;
             kubectl.run(&["annotate", "namespace", NAMESPACE, "backup-controller.io/destination=disk,s3"])?;
             App::existing(kubectl, NAMESPACE).secret("backup-s3", &keys)?;
-            App::fill(kubectl, NAMESPACE, "shared")
+            App::fill(kubectl, NAMESPACE, "shared", Files::Many)
         })?;
     println!("    {} entries", app.sh("find /data | wc -l")?.trim());
 
@@ -151,7 +151,7 @@ fn lose_and_restore(app: &App, kubeconfig: &Path, run: &str) -> Result<()> {
 
 /// What a user types.
 fn backup(kubeconfig: &Path, args: &[&str]) -> Result<()> {
-    let program = nodes::project().join("target/image/kubectl-backup");
+    let program = nodes::project().join("target/dev-image/kubectl-backup");
     println!("$ kubectl backup -n {NAMESPACE} {}", args.join(" "));
     let mut command = Command::new(&program);
     command.env("KUBECONFIG", kubeconfig).args(["-n", NAMESPACE]).args(args);

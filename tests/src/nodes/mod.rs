@@ -71,6 +71,32 @@ pub fn controller_log_in(kubectl: &Kubectl, namespace: &str) -> String {
     format!("--- the controller's log\n{log}\n--- its namespace\n{pods}")
 }
 
+/// What an application has on its volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    /// Thousands, out of a Debian, with everything that is awkward in names, kinds, owners, modes and times.
+    Many,
+    /// Hundreds, with the same awkward ones: for what does not depend on how many there are.
+    Some,
+    /// Twenty that stay as they are.
+    Few,
+    /// None: a raw device.
+    Device,
+}
+
+impl Files {
+    /// The application that makes them.
+    fn manifest(self, namespace: &str, class: &str) -> Result<String> {
+        let (name, folders) = match self {
+            Self::Many => ("app.yaml", "/etc /usr/bin /usr/lib /usr/sbin /usr/share /var"),
+            Self::Some => ("app.yaml", "/etc /var"),
+            Self::Few => ("small.yaml", ""),
+            Self::Device => ("device.yaml", ""),
+        };
+        manifest(name, &[("NAMESPACE", namespace), ("CLASS", class), ("FOLDERS", folders)])
+    }
+}
+
 /// A namespace with the application in it.
 #[derive(Debug, Clone)]
 pub struct App {
@@ -80,23 +106,19 @@ pub struct App {
 }
 
 impl App {
-    /// Creates the namespace and the application on a StorageClass, and waits until it has its files.
-    pub fn create(kubectl: &Kubectl, namespace: &str, class: &str) -> Result<Self> {
+    /// Creates the namespace and the application on a StorageClass, and waits until it has its files. It is backed up
+    /// on the installation's schedule, every minute.
+    pub fn create(kubectl: &Kubectl, namespace: &str, class: &str, files: Files) -> Result<Self> {
         kubectl.run(&["create", "namespace", namespace])?;
-        Self::fill(kubectl, namespace, class)
+        Self::fill(kubectl, namespace, class, files)
     }
 
     /// Creates the application in a namespace that is there.
-    pub fn fill(kubectl: &Kubectl, namespace: &str, class: &str) -> Result<Self> {
-        Self::fill_by("app.yaml", kubectl, namespace, class)
-    }
-
-    /// The same for an application of another manifest.
-    fn fill_by(application: &str, kubectl: &Kubectl, namespace: &str, class: &str) -> Result<Self> {
+    pub fn fill(kubectl: &Kubectl, namespace: &str, class: &str, files: Files) -> Result<Self> {
         let app = Self::existing(kubectl, namespace);
         // The copy pods fit this level; a tenant's namespace should not need to allow more.
         kubectl.run(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=baseline"])?;
-        app.apply(&manifest(application, &[("NAMESPACE", namespace), ("CLASS", class)])?)?;
+        app.apply(&files.manifest(namespace, class)?)?;
         let ready = app.kubectl(&["rollout", "status", "deployment/app", "--timeout=120s"]);
         ready.with_context(|| app.seen())?;
         Ok(app)

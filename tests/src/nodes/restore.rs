@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::wait::wait_for;
-use super::{App, BACKUP_DEADLINE, Tree, manifest, project};
+use super::{App, BACKUP_DEADLINE, Files, Tree, manifest, project};
 use crate::Process;
 
 /// How long a restore may take in a test.
@@ -79,7 +79,7 @@ impl Tenant {
 }
 
 fn program() -> PathBuf {
-    project().join("target/image/kubectl-backup")
+    project().join("target/dev-image/kubectl-backup")
 }
 
 /// The objects of the Template `restore`, with parameters such as `NAME=data`. Nothing of a cluster is needed for it.
@@ -93,20 +93,10 @@ pub fn restore_template(parameters: &[&str]) -> Result<String> {
 
 impl App {
     /// As [`App::create`], with a schedule that never comes round: only what is asked for runs.
-    pub fn create_quiet(kubectl: &dev_cluster::Kubectl, namespace: &str, class: &str) -> Result<Self> {
-        Self::create_quiet_by("app.yaml", kubectl, namespace, class)
-    }
-
-    /// The same with an application of another manifest, which has a PVC `data` too.
-    pub fn create_quiet_by(
-        application: &str,
-        kubectl: &dev_cluster::Kubectl,
-        namespace: &str,
-        class: &str,
-    ) -> Result<Self> {
+    pub fn create_quiet(kubectl: &dev_cluster::Kubectl, namespace: &str, class: &str, files: Files) -> Result<Self> {
         kubectl.run(&["create", "namespace", namespace])?;
         kubectl.run(&["annotate", "namespace", namespace, "backup-controller.io/schedule=0 0 29 2 *"])?;
-        Self::fill_by(application, kubectl, namespace, class)
+        Self::fill(kubectl, namespace, class, files)
     }
 
     /// Backs the volume up to some destinations or none, and waits until it is copied to all of them; names the run.

@@ -287,26 +287,18 @@ fn workspace() -> PathBuf {
     source_dir().join("../..")
 }
 
-/// Static, and with its relocations packed: they are read as a whole when a program starts, and a megabyte of the memory
-/// of each of our pods is less that way.
-const STATIC: &str = "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs";
-
-/// Builds the static binaries that the images hold, and puts them into a folder.
+/// Builds the static binaries that the images hold (`.cargo/config.toml` makes them so), and puts them into a folder.
+/// Those of the profile `dev` are the ones that tests run; they are built with the features of the whole workspace, as
+/// these are, so that nothing is compiled twice.
 pub fn binaries(profile: &str, into: &Path) -> Result<()> {
-    let version = run("rustc", &["-vV"])?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
-    // With --target the flags are for the programs alone, not for build scripts and macros, which
-    // cannot be static.
-    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", host.to_uppercase().replace(['-', '.'], "_"));
     let mut command = Command::new("cargo");
-    command
-        .args(["build", "--message-format=json-render-diagnostics", "--profile", profile, "--target", host])
-        .args(PROGRAMS.iter().chain([&PLUGIN]).flat_map(|program| ["-p", program]))
-        .current_dir(workspace())
-        .env(flags, STATIC)
-        .env_remove("RUSTFLAGS")
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit());
+    command.args(["build", "--message-format=json-render-diagnostics", "--profile", profile]);
+    if profile == "dev" {
+        command.args(["--workspace", "--bins"]);
+    } else {
+        command.args(PROGRAMS.iter().chain([&PLUGIN]).flat_map(|program| ["-p", program]));
+    }
+    command.current_dir(workspace()).env_remove("RUSTFLAGS").stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().context("cannot start cargo")?;
     if !output.status.success() {
         bail!("cargo could not build the binaries");
@@ -318,7 +310,7 @@ pub fn binaries(profile: &str, into: &Path) -> Result<()> {
         let Some(executable) = message["executable"].as_str().map(Path::new) else { continue };
         let name = executable.file_name().context("a program without a name")?;
         if PROGRAMS.iter().chain([&PLUGIN]).any(|program| name == *program) {
-            replace(executable, &into.join(name))?;
+            place_stripped(executable, &into.join(name))?;
             copied += 1;
         }
     }
@@ -329,6 +321,14 @@ pub fn binaries(profile: &str, into: &Path) -> Result<()> {
     replace(&ensure_built(Part::Restic)?.join(RESTIC), &restic)?;
     let version = run(&restic.display().to_string(), &["version"])?;
     say(&format!("static binaries are in {}, with {}", into.display(), version.trim()));
+    Ok(())
+}
+
+/// Copies a program without its debug information, which is most of it and of no use in an image.
+fn place_stripped(from: &Path, to: &Path) -> Result<()> {
+    let partial = to.with_added_extension("new");
+    run("strip", &["-o", &partial.display().to_string(), &from.display().to_string()])?;
+    fs::rename(partial, to)?;
     Ok(())
 }
 

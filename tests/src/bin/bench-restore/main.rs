@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use backup_controller_tests::figures::Table;
-use backup_controller_tests::nodes::{self, App};
+use backup_controller_tests::nodes::{self, App, Files};
 use dev_cluster::Cluster;
 
 const NAMESPACE: &str = "bench-restore";
@@ -36,7 +36,7 @@ async fn measure() -> Result<()> {
     nodes::install(kubectl, "dev")?;
     kubectl.run(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"])?;
     eprintln!("==> a volume with 100,000 files more than a Debian has, and its snapshot");
-    let app = App::create_quiet(kubectl, NAMESPACE, "shared")?;
+    let app = App::create_quiet(kubectl, NAMESPACE, "shared", Files::Many)?;
     app.sh(FILES)?;
     app.back_up(&[])?;
     let mut table = Table::default();

@@ -97,7 +97,7 @@ async fn once(
     let watching = tokio::spawn(watch(client.clone(), app.namespace.clone(), seen.clone()));
     // The watches are there before what they look for.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let mut command = Command::new(project().join("target/image/kubectl-backup"));
+    let mut command = Command::new(project().join("target/dev-image/kubectl-backup"));
     command.env("KUBECONFIG", kubectl.kubeconfig());
     command.args(["restore", "data", file, "--date=latest", "--yes", "-n", &app.namespace]);
     let begun = Instant::now();

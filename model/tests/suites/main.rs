@@ -1,0 +1,17 @@
+//! The plans from outside: what is decided, for which world.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+mod admitting;
+mod after;
+mod central;
+mod copying;
+mod devices;
+mod facts;
+mod fixtures;
+mod laws;
+mod lending;
+mod maintaining;
+mod mounting;
+mod repository_disk;
+mod select;
+mod several;

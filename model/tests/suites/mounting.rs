@@ -1,0 +1,177 @@
+//! Pods whose volumes do not come: why is asked once, when their time is over, and then told.
+
+use std::sync::Arc;
+
+use crate::fixtures::{claim, read, snapshot};
+use model::Timestamp;
+use model::config::Config;
+use model::facts::{Job, MountFailure, Pod};
+use model::names::{self, Run, SourceId};
+use model::plan::{Action, Plan, plan};
+use model::reason::Reason;
+use model::record::{CopyResult, CopyState};
+use model::world::{Change, Key, Seen, World};
+use serde_json::{Value, json};
+
+const UID: &str = "u1";
+const RUN: &str = "20261120T0000Z";
+const CONFIG: &str = "defaults: {destinations: [s3]}\ndestinations: [{name: s3, type: restic, secret: backup-s3}]";
+
+fn minute(n: i64) -> Timestamp {
+    Timestamp::from_second("2026-11-20T00:00:00Z".parse::<Timestamp>().unwrap().as_second() + 60 * n).unwrap()
+}
+
+fn source() -> SourceId {
+    SourceId { namespace: "shop".into(), name: "data".into(), uid: UID.into() }
+}
+
+fn labels(component: &str) -> Value {
+    json!({
+        names::MANAGED_BY: names::MANAGER, names::INSTANCE: "backup", names::COMPONENT: component,
+        names::SOURCE_PVC: "data", names::SOURCE_UID: UID, names::RUN: RUN, names::DESTINATION: "s3",
+    })
+}
+
+fn job_name() -> String {
+    names::copy_job(&source(), &RUN.parse::<Run>().unwrap(), "s3")
+}
+
+/// A source whose run is being copied, from a promoter with that access mode.
+fn world(access: &str) -> World {
+    world_of(access, "replayed")
+}
+
+/// The same, from a promoter whose mount does that with the journal.
+fn world_of(access: &str, journal: &str) -> World {
+    let mut world = World::new("backup", "backup", Arc::new(Config::parse(CONFIG).unwrap()));
+    crate::fixtures::storage(&mut world);
+    let text = format!(
+        "metadata: {{name: data, namespace: shop, uid: {UID}}}\nspec: {{storageClassName: fast, volumeName: pv}}\n\
+         status: {{phase: Bound, capacity: {{storage: 1Gi}}}}"
+    );
+    world.apply(Change::Claim(Seen::Put(claim(&text))));
+    let text = format!(
+        "metadata: {{name: point, namespace: shop, uid: s, creationTimestamp: '{}', labels: {}, annotations: {}}}\n\
+         spec: {{source: {{persistentVolumeClaimName: data}}}}\nstatus: {{readyToUse: true}}",
+        minute(0),
+        labels("snapshot"),
+        json!({names::DESTINATIONS_TAKEN: "s3"}),
+    );
+    world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+    let text = format!(
+        "metadata: {{name: point, namespace: shop, uid: p, creationTimestamp: '{}', labels: {}, annotations: {}}}\n\
+         spec: {{storageClassName: fast, volumeName: pv-1, accessModes: [{access}], \
+         dataSource: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: point}}}}\n\
+         status: {{phase: Bound}}",
+        minute(0),
+        labels("promoter"),
+        json!({names::JOURNAL: journal}),
+    );
+    world.apply(Change::Claim(Seen::Put(claim(&text))));
+    let text = format!(
+        "metadata: {{name: {}, namespace: shop, uid: j, creationTimestamp: '{}', labels: {}, annotations: {}}}\n\
+         spec: {{template: {{spec: {{containers: [], \
+         volumes: [{{name: source, persistentVolumeClaim: {{claimName: point}}}}]}}}}}}",
+        job_name(),
+        minute(1),
+        labels("copy"),
+        json!({names::SOURCE_NAMESPACE: "shop", names::SOURCE_NAME: "data"}),
+    );
+    world.apply(Change::Job(Seen::Put(Job::from(&read::<k8s_openapi::api::batch::v1::Job>(&text)))));
+    put_pod(&mut world, "pod-1", 1);
+    world
+}
+
+/// A pod of the copy that has its node and hangs there.
+fn put_pod(world: &mut World, uid: &str, created: i64) {
+    let text = format!(
+        "metadata: {{name: {uid}, namespace: shop, uid: {uid}, creationTimestamp: '{}', \
+         labels: {{batch.kubernetes.io/job-name: {}}}}}\nspec: {{nodeName: node-1, containers: []}}\n\
+         status: {{containerStatuses: [{{name: backup, image: x, imageID: x, ready: false, restartCount: 0, \
+         state: {{waiting: {{reason: ContainerCreating}}}}}}]}}",
+        minute(created),
+        job_name(),
+    );
+    world.apply(Change::Pod(Seen::Put(Pod::from(&read::<k8s_openapi::api::core::v1::Pod>(&text)))));
+}
+
+fn key(name: &str) -> Key {
+    ("shop".to_owned(), name.to_owned())
+}
+
+fn answer(world: &mut World, words: Option<&str>, unreplayed: bool) -> bool {
+    let failure = words.map(|words| MountFailure { words: words.to_owned(), unreplayed });
+    world.apply(Change::MountFailure(key("pod-1"), "pod-1".into(), failure)).contains(UID)
+}
+
+fn asked(plan: &Plan) -> Vec<&str> {
+    let of = |a: &'_ Action| matches!(a, Action::AskMounts { .. });
+    plan.actions
+        .iter()
+        .filter(|a| of(a))
+        .map(|a| match a {
+            Action::AskMounts { namespace, pod, uid } if namespace == "shop" && pod == uid => uid.as_str(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+fn recorded(plan: &Plan) -> Option<CopyResult> {
+    plan.actions.iter().find_map(|a| match a {
+        Action::Record { result, .. } => Some((**result).clone()),
+        _ => None,
+    })
+}
+
+fn at(world: &World, n: i64) -> Plan {
+    plan(world, UID, minute(n), "")
+}
+
+/// F38, law 5: in between, nobody lists Events.
+#[test]
+fn why_a_pod_hangs_is_asked_once_and_only_when_its_time_is_over() {
+    let mut world = world("ReadOnlyMany");
+    assert!(asked(&at(&world, 10)).is_empty() && at(&world, 10).wake.is_some_and(|wake| wake <= minute(11)));
+    let late = at(&world, 11);
+    assert_eq!((asked(&late), recorded(&late)), (vec!["pod-1"], None));
+    assert!(answer(&mut world, None, false), "the source is looked at again");
+    let told = at(&world, 11);
+    assert!(asked(&told).is_empty());
+    let result = recorded(&told).unwrap();
+    assert_eq!((result.state, result.reason), (CopyState::Failed, Some(Reason::PodNotStarted)));
+    assert!(result.message.contains("node node-1 does not start its container"), "{}", result.message);
+}
+
+#[test]
+fn a_volume_that_cannot_be_mounted_is_told_in_the_kubelets_words() {
+    for (access, journal, unreplayed, reason) in [
+        ("ReadOnlyMany", "replayed", true, Reason::NeedsNoload),
+        ("ReadOnlyMany", "replayed", false, Reason::MountFailed),
+        // Who has that option is not told to take it.
+        ("ReadOnlyMany", "skipped", true, Reason::MountFailed),
+        // Our settings say nothing of how others' volumes are mounted.
+        ("ReadWriteOnce", "replayed", true, Reason::MountFailed),
+    ] {
+        let mut world = world_of(access, journal);
+        answer(&mut world, Some("ext4: write access unavailable (try mounting with noload)"), unreplayed);
+        let result = recorded(&at(&world, 11)).unwrap();
+        assert_eq!(result.reason, Some(reason), "{access} {journal}");
+        let wanted = "pod pod-1: node node-1 cannot mount its volumes: ext4: write access unavailable";
+        assert!(result.message.starts_with(wanted), "{}", result.message);
+    }
+    for word in ["classes.<class>.storageClass", "mountOptions [noload]", "readOnly: true", "norecovery"] {
+        assert!(Reason::NeedsNoload.help().contains(word), "{word}");
+    }
+}
+
+#[test]
+fn what_was_said_of_a_pod_goes_with_it_and_each_pod_is_asked_about() {
+    let mut world = world("ReadOnlyMany");
+    answer(&mut world, Some("x"), false);
+    world.apply(Change::Pod(Seen::Gone(key("pod-1"), "pod-1".into())));
+    assert!(world.mount_failures.is_empty());
+    assert!(!answer(&mut world, Some("late"), false) && world.mount_failures.is_empty(), "an answer that comes late");
+    put_pod(&mut world, "pod-2", 12);
+    assert!(recorded(&at(&world, 13)).is_none() && asked(&at(&world, 13)).is_empty());
+    assert_eq!(asked(&at(&world, 22)), ["pod-2"]);
+}

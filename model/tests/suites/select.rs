@@ -1,0 +1,556 @@
+//! Which PVCs are sources, with which settings, and for each of the others why not: one row a case.
+
+use std::collections::BTreeMap;
+
+use crate::fixtures::{claim, namespace, snapshot_class, storage_class, volume};
+use model::config::{Config, PromoterRetention};
+use model::duration::Span;
+use model::facts::{Claim, Journal, Labels, Namespace, Volume, VolumeMode};
+use model::reason::Reason;
+use model::select::{ClassChoice, Classes, Input, Protection, Verdict, judge};
+
+/// A PVC in its surroundings. What a case is about is changed in it.
+#[derive(Clone)]
+struct Case {
+    claim: Claim,
+    namespace: Namespace,
+    volume: Option<Volume>,
+    from_our_snapshot: bool,
+    classes: Classes,
+    config: Config,
+}
+
+const DRIVER: &str = "csi.example";
+const KEY: &str = "backup-controller.io/";
+
+fn case() -> Case {
+    Case {
+        claim: claim(
+            "metadata: {name: data, namespace: shop, uid: u}\n\
+             spec: {storageClassName: fast, volumeName: pv, resources: {requests: {storage: 1Gi}}}\n\
+             status: {phase: Bound, capacity: {storage: 1Gi}}",
+        ),
+        namespace: namespace("metadata: {name: shop}"),
+        volume: Some(volume("metadata: {name: pv}\nspec: {csi: {driver: csi.example, volumeHandle: h}}")),
+        from_our_snapshot: false,
+        classes: classes(
+            &["metadata: {name: fast}\nprovisioner: csi.example", "metadata: {name: other}\nprovisioner: csi.other"],
+            &["metadata: {name: snap}\ndriver: csi.example", "metadata: {name: foreign}\ndriver: csi.other"],
+        ),
+        config: config(""),
+    }
+}
+
+fn classes(storage: &[&str], snapshot: &[&str]) -> Classes {
+    Classes {
+        storage: storage.iter().map(|y| storage_class(y)).map(|c| (c.name.clone(), c)).collect(),
+        snapshot: snapshot.iter().map(|y| snapshot_class(y)).map(|c| (c.name.clone(), c)).collect(),
+        snapshot_api: true,
+    }
+}
+
+#[track_caller]
+fn config(more: &str) -> Config {
+    let disks = "destinations:\n- {name: disk, type: disk, claim: {storageClass: keep, size: 1Gi}}\n\
+                 - {name: vault, type: disk, claim: {storageClass: keep, size: 1Gi, name: vault-disk}}\n\
+                 - {name: s3, type: restic, secret: backup-s3}\n";
+    let text = if more.contains("destinations:\n- ") { more.to_owned() } else { format!("{disks}{more}") };
+    Config::parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+impl Case {
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    fn on_claim(self, key: &str, value: &str) -> Self {
+        self.with(|c| drop(c.claim.settings.insert(full(key), value.to_owned())))
+    }
+
+    fn on_namespace(self, key: &str, value: &str) -> Self {
+        self.with(|c| drop(c.namespace.settings.insert(full(key), value.to_owned())))
+    }
+
+    fn configured(self, more: &str) -> Self {
+        self.with(|c| c.config = config(more))
+    }
+
+    fn judge(&self) -> Verdict {
+        judge(&Input {
+            claim: &self.claim,
+            namespace: &self.namespace,
+            volume: self.volume.as_ref(),
+            from_our_snapshot: self.from_our_snapshot,
+            classes: &self.classes,
+            config: &self.config,
+        })
+    }
+
+    /// The protection, and the warnings in words.
+    #[track_caller]
+    fn protection(&self) -> (Protection, Vec<String>) {
+        match self.judge() {
+            Verdict::Protected(protection, warnings) => {
+                (*protection, warnings.iter().map(ToString::to_string).collect())
+            }
+            Verdict::Unprotected(problem, _) => panic!("unprotected: {problem}"),
+        }
+    }
+
+    #[track_caller]
+    fn protected(&self) -> Protection {
+        let (protection, warnings) = self.protection();
+        assert!(warnings.is_empty() && !protection.unreadable, "{warnings:?}");
+        protection
+    }
+
+    #[track_caller]
+    fn reason(&self) -> Reason {
+        match self.judge() {
+            Verdict::Protected(protection, _) => panic!("protected: {protection:?}"),
+            Verdict::Unprotected(problem, _) => {
+                assert!(!problem.message.is_empty());
+                problem.reason
+            }
+        }
+    }
+}
+
+fn full(key: &str) -> String {
+    if key.contains('/') { key.to_owned() } else { format!("{KEY}{key}") }
+}
+
+fn ours(component: &str) -> String {
+    format!(
+        "labels: {{app.kubernetes.io/managed-by: backup-controller, {KEY}instance: x, {KEY}component: {component}}}"
+    )
+}
+
+/// Law 10: every reason for which a PVC is left alone is reached by something.
+#[test]
+fn each_pvc_that_is_left_alone_has_its_reason() {
+    let labelled = |component: &str| {
+        let yaml =
+            format!("metadata: {{name: data, namespace: shop, uid: u, {}}}\nstatus: {{phase: Bound}}", ours(component));
+        case().with(|c| c.claim = claim(&yaml))
+    };
+    let rows: Vec<(Reason, Case)> = vec![
+        (Reason::Disabled, case().on_claim("enabled", "false")),
+        (Reason::Disabled, case().on_namespace("enabled", "false")),
+        (Reason::Disabled, case().on_namespace("enabled", "true").on_claim("enabled", "false")),
+        (Reason::NotOptedIn, case().configured("selection: {mode: opt-in}")),
+        (Reason::NamespaceExcluded, case().configured("selection: {namespaces: {exclude: [sh*]}}")),
+        (Reason::NamespaceExcluded, case().with(|c| c.claim.namespace = "kube-system".into())),
+        // The administrator's choice is not the tenant's to lift.
+        (
+            Reason::NamespaceExcluded,
+            case().configured("selection: {namespaces: {exclude: [shop]}}").on_claim("enabled", "true"),
+        ),
+        (Reason::ClassExcluded, case().configured("selection: {storageClasses: {include: [slow]}}")),
+        (
+            Reason::ClassExcluded,
+            case().configured("selection: {storageClasses: {include: [fast]}}").with(|c| c.claim.class = None),
+        ),
+        (
+            Reason::ClassExcluded,
+            case()
+                .configured("selection: {storageClasses: {include: [fast]}}")
+                .with(|c| c.claim.class = Some(String::new())),
+        ),
+        (Reason::DriverExcluded, case().configured("selection: {drivers: {exclude: [csi.ex*]}}")),
+        (Reason::OwnVolume, labelled("promoter")),
+        (Reason::OwnVolume, labelled("disk")),
+        (Reason::OwnVolume, case().with(|c| c.claim.id.name = "vault-disk".into())),
+        (Reason::NotBound, case().with(|c| c.claim.phase = model::facts::ClaimPhase::Pending)),
+        (Reason::VolumeLost, case().with(|c| c.claim.phase = model::facts::ClaimPhase::Lost)),
+        (Reason::Terminating, case().with(|c| c.claim.terminating = true)),
+        (Reason::NamespaceTerminating, case().with(|c| c.namespace.terminating = true)),
+        (
+            Reason::NotCsi,
+            case().with(|c| c.volume = Some(volume("metadata: {name: pv}\nspec: {nfs: {server: s, path: /p}}"))),
+        ),
+        (Reason::NotCsi, case().with(|c| (c.volume, c.claim.class) = (None, Some("unknown".into())))),
+        (Reason::NoSnapshotApi, case().with(|c| c.classes.snapshot_api = false)),
+        (Reason::NoSnapshotClass, case().with(|c| c.classes.snapshot.clear())),
+        (
+            Reason::AmbiguousSnapshotClass,
+            case().with(|c| {
+                c.classes = classes(
+                    &["metadata: {name: fast}\nprovisioner: csi.example"],
+                    &["metadata: {name: a}\ndriver: csi.example", "metadata: {name: b}\ndriver: csi.example"],
+                );
+            }),
+        ),
+        (Reason::WrongSnapshotClass, case().on_claim("snapshot-class", "foreign")),
+        (Reason::WrongSnapshotClass, case().on_claim("snapshot-class", "none-such")),
+        (Reason::WrongSnapshotClass, case().on_claim("snapshot-class", "")),
+        (Reason::WrongSnapshotClass, case().configured("classes: {fast: {snapshotClass: foreign}}")),
+        (Reason::WrongStorageClass, case().configured("classes: {fast: {storageClass: other}}")),
+        (Reason::WrongStorageClass, case().configured("classes: {fast: {storageClass: none-such}}")),
+        (Reason::WrongStorageClass, case().with(|c| drop(c.classes.storage.remove("fast")))),
+    ];
+    for (number, (reason, case)) in rows.iter().enumerate() {
+        assert_eq!(case.reason(), *reason, "row {number}");
+    }
+}
+
+/// F28: a promoter that was stripped of its labels must not be backed up, and so make another promoter.
+#[test]
+fn a_promoter_is_known_by_what_it_was_made_from_too() {
+    let named = |name: &str, snapshot: &str, key: &str| {
+        claim(&format!(
+            "metadata: {{name: {name}, namespace: shop, uid: u}}\n\
+             spec: {{storageClassName: fast, {key}: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: {snapshot}}}}}\n\
+             status: {{phase: Bound}}"
+        ))
+    };
+    for key in ["dataSource", "dataSourceRef"] {
+        let promoter =
+            case().with(|c| (c.claim, c.from_our_snapshot) = (named("data-20261120", "data-20261120", key), true));
+        assert_eq!(promoter.reason(), Reason::OwnVolume);
+        // What a user restored from one of our snapshots is his own volume, and is backed up.
+        case().with(|c| (c.claim, c.from_our_snapshot) = (named("restored", "data-20261120", key), true)).protected();
+        // So is one made from a snapshot of his own that has its name.
+        case().with(|c| c.claim = named("mine", "mine", key)).protected();
+    }
+    // A snapshot of another namespace is not the one that has its name here.
+    let foreign = "metadata: {name: a, namespace: shop}\nspec: {dataSourceRef: {apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: a, namespace: other}}";
+    assert_eq!(claim(foreign).from_snapshot, None);
+    assert_eq!(claim(&foreign.replace("namespace: other", "namespace: shop")).from_snapshot.as_deref(), Some("a"));
+}
+
+/// F73: told, and counted as not set; never taken for `false` in silence.
+#[test]
+fn enabled_is_true_or_false_and_anything_else_is_told() {
+    for text in ["yes", "True", "1", "", "on", "{}", "\u{0}"] {
+        let (_, warnings) = case().on_claim("enabled", text).protection();
+        assert!(
+            warnings.len() == 1 && warnings[0].contains("InvalidSetting") && warnings[0].contains("enabled"),
+            "{warnings:?}"
+        );
+        let opted = case().on_claim("enabled", text).configured("selection: {mode: opt-in}");
+        assert_eq!(opted.reason(), Reason::NotOptedIn);
+        // The Namespace's word holds where the PVC's cannot be read.
+        assert_eq!(case().on_claim("enabled", text).on_namespace("enabled", "false").reason(), Reason::Disabled);
+    }
+    case().on_claim("enabled", " true ").configured("selection: {mode: opt-in}").protected();
+    case().on_namespace("enabled", "true").configured("selection: {mode: opt-in}").protected();
+    case().on_namespace("enabled", "false").on_claim("enabled", "true").protected();
+}
+
+/// F76, law 4. Each bad text is told with its place, and leaves the rest of the protection as it is.
+#[test]
+fn a_setting_that_cannot_be_read_is_told_and_rotates_nothing() {
+    let defaults = case().protected();
+    for (key, text) in [
+        ("schedule", "every day"),
+        ("schedule", "0 0 3 * * *"),
+        ("schedule", "0 3 31 2 *"),
+        ("schedule", "TZ=Europe/Amsterdam 0 3 * * *"),
+        ("schedule", "*/5 * * * *"),
+        ("schedule", ""),
+        ("time-zone", "Amsterdam"),
+        ("time-zone", "+02:00"),
+        ("time-zone", ""),
+        ("retention", "soon"),
+        ("retention", ""),
+        ("retention", "0d"),
+        ("retention", "last=0"),
+        ("retention", "401days"),
+        ("retention", "yearly=2"),
+        ("destination", "tape"),
+        ("destination", "disk, tape"),
+        ("destination", ","),
+        ("destination", ""),
+        ("accept-empty", "yes"),
+    ] {
+        for on_claim in [true, false] {
+            if key == "accept-empty" && !on_claim {
+                continue;
+            }
+            let case = if on_claim { case().on_claim(key, text) } else { case().on_namespace(key, text) };
+            let (protection, warnings) = case.protection();
+            assert_eq!(warnings.len(), 1, "{key}: {text}: {warnings:?}");
+            let place = if on_claim { "on the PVC" } else { "on the Namespace" };
+            assert!(warnings[0].contains(place) && warnings[0].contains(key), "{warnings:?}");
+            assert_eq!(warnings[0].starts_with("UnknownDestination"), key == "destination", "{warnings:?}");
+            assert!(protection.unreadable, "{key}: {text}");
+            assert_eq!(Protection { unreadable: false, ..protection }, defaults, "{key}: {text}");
+        }
+    }
+}
+
+#[test]
+fn the_pvc_goes_before_the_namespace_and_that_before_the_configuration() {
+    let configured = case()
+        .configured("defaults: {schedule: 0 1 * * *, timeZone: Europe/Berlin, retention: 1d, destinations: [disk]}");
+    let namespaced = configured
+        .clone()
+        .on_namespace("schedule", "0 2 * * *")
+        .on_namespace("time-zone", "Europe/Paris")
+        .on_namespace("retention", "2d")
+        .on_namespace("destination", "vault");
+    let own = namespaced
+        .clone()
+        .on_claim("schedule", "0 3 * * *")
+        .on_claim("time-zone", "Europe/Amsterdam")
+        .on_claim("retention", "daily=3")
+        .on_claim("destination", "vault, disk");
+    let words = |c: &Case| {
+        let p = c.protected();
+        (p.schedule, p.zone.to_string(), p.retention.to_string(), p.destinations.join(" "))
+    };
+    let row = |a: &str, b: &str, c: &str, d: &str| (a.to_owned(), b.to_owned(), c.to_owned(), d.to_owned());
+    assert_eq!(words(&configured), row("0 1 * * *", "Europe/Berlin", "1d", "disk"));
+    assert_eq!(words(&namespaced), row("0 2 * * *", "Europe/Paris", "2d", "vault"));
+    assert_eq!(words(&own), row("0 3 * * *", "Europe/Amsterdam", "daily=3", "disk vault"));
+    assert_eq!(own.on_claim("destination", "none").protected().destinations, [""; 0]);
+
+    // What the PVC says cannot be read: the Namespace's holds, and it is told.
+    let (protection, warnings) = namespaced.on_claim("retention", "soon").protection();
+    assert_eq!((protection.retention.to_string().as_str(), warnings.len(), protection.unreadable), ("2d", 1, true));
+}
+
+#[test]
+fn bounds_limit_what_tenants_choose_and_not_what_the_administrator_does() {
+    let bounded = case().configured(
+        "bounds: {destinations: [vault], maxRetention: 10d, minInterval: 6h}\n\
+         defaults: {destinations: [disk], retention: 5d, schedule: 0 3 * * *}",
+    );
+    assert_eq!(bounded.protected().destinations, ["disk"]);
+    let refused = |key: &str, text: &str| bounded.clone().on_claim(key, text).protection().1;
+    assert!(refused("destination", "disk")[0].contains("allowed are: vault, none"));
+    assert!(refused("retention", "11d")[0].contains("bounds.maxRetention"));
+    assert!(refused("schedule", "0 */5 * * *")[0].contains("bounds.minInterval"));
+    assert_eq!(bounded.clone().on_claim("destination", "vault").protected().destinations, ["vault"]);
+    assert_eq!(bounded.clone().on_claim("retention", "10d").protected().retention.to_string(), "10d");
+    assert_eq!(bounded.on_claim("schedule", "0 */6 * * *").protected().schedule, "0 */6 * * *");
+}
+
+const GROUPS: &str = "defaults: {schedule: 0 1 * * *, timeZone: Europe/Berlin, retention: 1d, destinations: [disk]}
+groups:
+- {name: other, namespaces: [other-*]}
+- {name: gold, namespaces: [sho?], namespaceLabels: {tier: gold}, schedule: '@after 12h', retention: 9d,
+   destinations: [vault], timeZone: Asia/Tokyo, promoterRetention: keep, secrets: {s3: gold-s3}}
+- {name: marked, pvcLabels: {backup: weekly, team: a}, schedule: 0 1 * * 0}
+- {name: rest, namespaces: ['*'], retention: 3d}
+";
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>())
+}
+
+#[test]
+fn the_first_group_that_fits_goes_before_the_defaults_and_after_annotations() {
+    let group = |c: &Case| c.config.group_of(&c.claim, &c.namespace).map(|g| g.name.clone());
+    let base = case().configured(GROUPS);
+    assert_eq!(group(&base).as_deref(), Some("rest"));
+    let rest = base.protected();
+    assert_eq!(
+        (rest.schedule.as_str(), rest.retention.to_string().as_str()),
+        ("0 1 * * *", "3d"),
+        "the rest is default"
+    );
+
+    let gold = base.clone().with(|c| c.namespace.labels = labels(&[("team", "x"), ("tier", "gold")]));
+    assert_eq!(group(&gold).as_deref(), Some("gold"));
+    let p = gold.protected();
+    assert_eq!((p.schedule.as_str(), p.after), ("@after 12h", Some(Span::hours(12))));
+    assert_eq!(
+        (p.retention.to_string().as_str(), p.zone.name(), p.destinations.join(" ").as_str()),
+        ("9d", "Asia/Tokyo", "vault")
+    );
+    assert_eq!(p.promoter.retention, PromoterRetention::Keep);
+    // Of a destination that it is not copied to any more too: an earlier run may be on its way there.
+    assert_eq!(p.secrets, BTreeMap::from([("s3".to_owned(), "gold-s3".to_owned())]));
+
+    let own =
+        gold.clone().on_namespace("schedule", "0 2 * * *").on_namespace("retention", "2d").on_claim("retention", "4d");
+    let p = own.protected();
+    assert_eq!((p.schedule.as_str(), p.after, p.retention.to_string().as_str()), ("0 2 * * *", None, "4d"));
+
+    // All of its labels, and the pattern too.
+    let elsewhere = gold.with(|c| c.claim.namespace = "attic".to_owned());
+    assert_eq!(group(&elsewhere).as_deref(), Some("rest"));
+    let half = base.clone().with(|c| c.claim.labels = labels(&[("backup", "weekly")]));
+    assert_eq!(group(&half).as_deref(), Some("rest"));
+    let marked = base.with(|c| c.claim.labels = labels(&[("backup", "weekly"), ("team", "a"), ("x", "y")]));
+    assert_eq!(group(&marked).as_deref(), Some("marked"));
+    assert_eq!(marked.protected().schedule, "0 1 * * 0");
+}
+
+/// New backups can start disabled, and be enabled one by one.
+#[test]
+fn a_group_enables_and_disables_where_no_annotation_does() {
+    let off = case().configured("groups: [{name: new, namespaces: [shop], enabled: false}]");
+    let Verdict::Unprotected(problem, _) = off.judge() else { panic!("the group is off") };
+    assert_eq!(problem.reason, Reason::Disabled);
+    assert!(problem.message.contains("group new"), "{problem}");
+    off.clone().on_claim("enabled", "true").protected();
+    off.clone().on_namespace("enabled", "true").protected();
+    assert_eq!(off.clone().on_namespace("enabled", "true").on_claim("enabled", "false").reason(), Reason::Disabled);
+    // What is neither true nor false counts as not set.
+    let Verdict::Unprotected(problem, warnings) = off.on_claim("enabled", "yes").judge() else { panic!("it is off") };
+    assert_eq!((problem.reason, warnings.len()), (Reason::Disabled, 1));
+
+    let on = case().configured("selection: {mode: opt-in}\ngroups: [{name: gold, namespaces: [shop], enabled: true}]");
+    on.protected();
+    assert_eq!(on.clone().on_claim("enabled", "false").reason(), Reason::Disabled);
+    assert_eq!(on.with(|c| c.claim.namespace = "attic".to_owned()).reason(), Reason::NotOptedIn);
+    let excluded =
+        "selection: {namespaces: {exclude: [shop]}}\ngroups: [{name: gold, namespaces: [shop], enabled: true}]";
+    assert_eq!(case().configured(excluded).reason(), Reason::NamespaceExcluded);
+}
+
+#[test]
+fn a_schedule_after_the_last_run_keeps_to_the_minimum_interval() {
+    let p = case().on_claim("schedule", "@after 24h").protected();
+    assert_eq!((p.schedule.as_str(), p.after, p.cron()), ("@after 1d", Some(Span::days(1)), ("0 0 30 2 *", true)));
+    let by_clock = case().on_claim("schedule", "0 3 * * *").protected();
+    assert_eq!((by_clock.after, by_clock.cron()), (None, ("0 3 * * *", false)));
+    let (p, warnings) = case().on_claim("schedule", "@after 59m").protection();
+    assert!(warnings[0].contains("bounds.minInterval") && p.unreadable && p.after.is_none(), "{warnings:?}");
+}
+
+/// That a volume is meant to be empty is true of one volume, not of a whole Namespace.
+#[test]
+fn accept_empty_is_the_pvcs_own() {
+    assert!(case().on_claim("accept-empty", "true").protected().accept_empty);
+    assert!(!case().on_claim("accept-empty", "false").protected().accept_empty);
+    assert!(!case().on_namespace("accept-empty", "true").protected().accept_empty);
+}
+
+/// How late a run may start: half the interval, one hour at most.
+#[test]
+fn the_starting_deadline_follows_from_the_schedule() {
+    for (schedule, seconds) in [("0 3 * * *", 3600), ("0 * * * *", 1800)] {
+        assert_eq!(case().on_claim("schedule", schedule).protected().starting_deadline.as_secs(), seconds);
+    }
+}
+
+/// Velero's order, after our own settings; F05.
+#[test]
+fn the_snapshot_class_is_chosen_by_the_first_rule_that_names_one() {
+    let velero = "velero.io/csi-volumesnapshot-class";
+    let default = "snapshot.storage.kubernetes.io/is-default-class";
+    let of = |yaml: &[&str]| {
+        case().with(|c| c.classes = classes(&["metadata: {name: fast}\nprovisioner: csi.example"], yaml))
+    };
+    let plain = "metadata: {name: a}\ndriver: csi.example";
+    let labelled = format!("metadata: {{name: b, labels: {{{velero}: \"\"}}}}\ndriver: csi.example");
+    let annotated = format!("metadata: {{name: c, annotations: {{{velero}: \"true\"}}}}\ndriver: csi.example");
+    let standard = format!("metadata: {{name: d, annotations: {{{default}: \"true\"}}}}\ndriver: csi.example");
+    let foreign = format!(
+        "metadata: {{name: e, labels: {{{velero}: \"true\"}}, annotations: {{{default}: \"true\"}}}}\ndriver: csi.other"
+    );
+    let choice = |c: &Case| c.protected().snapshot_class;
+
+    assert_eq!(choice(&of(&[plain, &foreign])), ("a".into(), ClassChoice::Only));
+    assert_eq!(choice(&of(&[plain, &standard, &foreign])), ("d".into(), ClassChoice::Default));
+    assert_eq!(choice(&of(&[plain, &standard, &labelled])), ("b".into(), ClassChoice::Velero));
+    assert_eq!(choice(&of(&[plain, &standard, &annotated])), ("c".into(), ClassChoice::Velero));
+    assert_eq!(of(&[&labelled, &annotated]).reason(), Reason::AmbiguousSnapshotClass);
+
+    let all = of(&[plain, &labelled, &standard, &foreign]);
+    let ruled = all.clone().configured("classes: {fast: {snapshotClass: d}}");
+    assert_eq!(choice(&ruled), ("d".into(), ClassChoice::Configured));
+    for key in [velero, "Velero.io/CSI-VolumeSnapshot-Class"] {
+        assert_eq!(choice(&ruled.clone().on_claim(key, " a ")), ("a".into(), ClassChoice::Annotation), "{key}");
+    }
+    let both = ruled.clone().on_claim(velero, "a").on_claim("snapshot-class", "b");
+    assert_eq!(choice(&both), ("b".into(), ClassChoice::Annotation));
+
+    // A wrong one of Velero's is told and passed over, as Velero does; it is no setting of ours.
+    for wrong in ["e", "none-such", ""] {
+        let (protection, warnings) = all.clone().on_claim(velero, wrong).protection();
+        assert_eq!(protection.snapshot_class, ("b".into(), ClassChoice::Velero));
+        assert!(warnings.len() == 1 && !protection.unreadable, "{warnings:?}");
+    }
+}
+
+#[test]
+fn a_raw_block_volume_is_protected_as_any_other_and_its_promoters_are_what_it_is() {
+    let of = |mode| case().with(|c| c.claim.mode = mode).protected();
+    let (device, files) = (of(VolumeMode::Block), of(VolumeMode::Filesystem));
+    assert_eq!((device.promoter.mode, files.promoter.mode), (VolumeMode::Block, VolumeMode::Filesystem));
+    let promoter = files.promoter.clone();
+    assert_eq!(Protection { promoter, ..device }, files, "nothing else depends on it");
+}
+
+/// F22, F96, and volumes that were made by hand.
+#[test]
+fn the_promoters_class_is_the_rules_the_sources_or_the_drivers() {
+    let storage = |yaml: &[&str]| classes(yaml, &["metadata: {name: snap}\ndriver: csi.example"]);
+    let fast = "metadata: {name: fast}\nprovisioner: csi.example\nvolumeBindingMode: WaitForFirstConsumer";
+    let clone = "metadata: {name: clone}\nprovisioner: csi.example";
+    let standard = "metadata: {name: std, annotations: {storageclass.kubernetes.io/is-default-class: \"true\"}}\nprovisioner: csi.example";
+    let foreign = "metadata: {name: e, annotations: {storageclass.kubernetes.io/is-default-class: \"true\"}}\nprovisioner: csi.other";
+    let case = |yaml: &[&str], class: Option<&str>| {
+        case().with(|c| (c.classes, c.claim.class) = (storage(yaml), class.map(str::to_owned)))
+    };
+    let shape = |c: &Case| {
+        let p = c.protected().promoter;
+        (p.storage_class, p.waits_for_consumer)
+    };
+    assert_eq!(shape(&case(&[fast, clone], Some("fast"))), ("fast".into(), true));
+    assert_eq!(shape(&case(&[clone, standard, foreign], None)), ("std".into(), false));
+    assert_eq!(shape(&case(&[clone, foreign], Some(""))), ("clone".into(), false));
+    assert_eq!(case(&[clone, fast, foreign], None).reason(), Reason::WrongStorageClass);
+
+    let rule = "classes: {fast: {storageClass: clone, readOnly: true, spcNoRelabeling: true, annotations: {example.org/a: b}}}";
+    let promoter = case(&[fast, clone], Some("fast")).configured(rule).protected().promoter;
+    assert_eq!(
+        (promoter.storage_class.as_str(), promoter.read_only, promoter.spc_no_relabeling),
+        ("clone", true, true)
+    );
+    assert_eq!(promoter.annotations, BTreeMap::from([("example.org/a".to_owned(), "b".to_owned())]));
+    assert_eq!(case(&[clone], Some("fast")).volume.unwrap().driver.as_deref(), Some(DRIVER));
+}
+
+/// Without its journal a filesystem that is only read lacks the last writes; one that is written is damaged.
+#[test]
+fn a_class_without_a_journal_marks_a_read_only_promoter_and_is_warned_of_where_it_is_written() {
+    let snap = "metadata: {name: snap}\ndriver: csi.example";
+    let fast = "metadata: {name: fast}\nprovisioner: csi.example";
+    let noload = "metadata: {name: noload}\nprovisioner: csi.example\nmountOptions: [discard, 'nouuid,norecovery']";
+    let case = case().with(|c| c.classes = classes(&[fast, noload], &[snap]));
+    let read_only = case.clone().configured("classes: {fast: {storageClass: noload, readOnly: true}}");
+    assert_eq!(read_only.protected().promoter.journal, Journal::Skipped);
+    assert_eq!(
+        case.clone().configured("classes: {fast: {readOnly: true}}").protected().promoter.journal,
+        Journal::Replayed
+    );
+
+    let warned = |case: &Case, part: &str| {
+        let (protection, warnings) = case.protection();
+        assert!(warnings.len() == 1 && !protection.unreadable, "{warnings:?}");
+        assert!(warnings[0].starts_with("UnsafeMountOptions: ") && warnings[0].contains(part), "{warnings:?}");
+    };
+    warned(&case.clone().configured("classes: {fast: {storageClass: noload}}"), "classes.fast.readOnly");
+    let own = case.clone().with(|c| c.claim.class = Some("noload".into()));
+    warned(&own, "StorageClass noload of this PVC");
+    warned(&own.clone().configured("classes: {noload: {storageClass: fast}}"), "StorageClass noload of this PVC");
+    warned(&own.configured("classes: {noload: {readOnly: true}}"), "StorageClass noload of this PVC");
+    // A raw block device is not mounted.
+    let block = read_only.with(|c| c.claim.mode = VolumeMode::Block);
+    if let Verdict::Protected(protection, warnings) = block.judge() {
+        assert!(protection.promoter.journal == Journal::Replayed && warnings.is_empty(), "{warnings:?}");
+    }
+}
+
+/// Law 9 begins here: what a tenant writes is shown cut, and never taken for more than text.
+#[test]
+fn a_long_or_hostile_setting_is_shown_cut() {
+    let long = "x".repeat(100_000);
+    for text in [long.as_str(), "a\n---\nkind: Secret", "{{json x}}", "$(id)"] {
+        for key in ["enabled", "schedule", "time-zone", "retention", "destination", "snapshot-class"] {
+            let problems = match case().on_claim(key, text).judge() {
+                Verdict::Protected(_, warnings) => warnings,
+                Verdict::Unprotected(problem, _) => vec![problem],
+            };
+            let length: usize = problems.iter().map(|p| p.message.len()).sum();
+            assert!(!problems.is_empty() && length < 1000, "{key}: {length}");
+        }
+    }
+}

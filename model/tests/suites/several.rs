@@ -1,0 +1,280 @@
+//! Several destinations of a source: one that is down stops neither the others nor the run.
+
+use std::sync::Arc;
+
+use crate::fixtures::{claim, namespace, snapshot, snapshot_class, storage_class, volume};
+use model::Timestamp;
+use model::admit::{Admission, Waiting, admit};
+use model::config::Config;
+use model::copies::awaited;
+use model::plan::{self, Action, Plan};
+use model::reason::{Problem, Reason};
+use model::record::{CopyResult, CopyState};
+use model::world::{Change, Seen, World};
+
+const UID: &str = "7a8e2c0e-0000-4000-8000-000000000001";
+const CONFIG: &str = "
+destinations:
+  - {name: disk, type: disk, claim: {size: 1Gi}}
+  - {name: s3, type: restic, secret: backup-s3}
+  - {name: vault, type: restic, secret: backup-s3, runIn: controller}
+defaults: {destinations: [disk, s3]}
+";
+
+fn at(minute: u64) -> Timestamp {
+    model::duration::Span::minutes(minute).after("2026-11-20T00:00:00Z".parse().unwrap())
+}
+
+fn labels(component: &str, run: &str, more: &str) -> String {
+    format!(
+        "labels: {{app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: backup, \
+         backup-controller.io/component: {component}, backup-controller.io/run: {run}, \
+         backup-controller.io/source-uid: {UID}{more}}}"
+    )
+}
+
+fn failed(reason: Reason, minute: u64) -> CopyResult {
+    CopyResult::without_data(CopyState::Failed, &Problem::new(reason, "x"), at(minute))
+}
+
+fn complete(minute: u64) -> CopyResult {
+    CopyResult { state: CopyState::Complete, reason: None, ..failed(Reason::CopyFailed, minute) }
+}
+
+struct Scene {
+    world: World,
+}
+
+impl Scene {
+    /// A protected PVC with a BackupDisk beside it, and no run yet.
+    fn new() -> Self {
+        let mut world = World::new("backup", "backup", Arc::new(Config::parse(CONFIG).unwrap()));
+        for change in [
+            Change::SnapshotApi(true),
+            Change::SnapshotClass(Seen::Begin),
+            Change::SnapshotClass(Seen::Put(snapshot_class(
+                "metadata: {name: snaps}\ndriver: d\ndeletionPolicy: Delete",
+            ))),
+            Change::SnapshotClass(Seen::End),
+            Change::StorageClass(Seen::Put(storage_class("metadata: {name: block}\nprovisioner: d"))),
+            Change::Namespace(Seen::Put(namespace("metadata: {name: shop}"))),
+            Change::Volume(Seen::Put(volume("metadata: {name: pv}\nspec: {csi: {driver: d, volumeHandle: '1'}}"))),
+            Change::Claim(Seen::Put(claim(&format!(
+                "metadata: {{name: data, namespace: shop, uid: {UID}}}\nspec: {{volumeName: pv, storageClassName: block}}\nstatus: {{phase: Bound}}"
+            )))),
+            Change::Claim(Seen::Put(claim(
+                "metadata: {name: backup-disk, namespace: shop, uid: disk, labels: {app.kubernetes.io/managed-by: \
+                 backup-controller, backup-controller.io/instance: backup, backup-controller.io/component: disk}}\n\
+                 status: {phase: Bound}",
+            ))),
+        ] {
+            world.apply(change);
+        }
+        Self { world }
+    }
+
+    /// A run of that minute, with these results.
+    fn run(&mut self, name: &str, minute: u64, destinations: &str, copies: &[(&str, CopyResult)]) {
+        let run = model::names::Run::at(at(minute));
+        let copy = |(d, r): &(&str, CopyResult)| {
+            format!(", backup-controller.io/copy.{d}: '{}'", serde_json::to_string(r).unwrap())
+        };
+        let copies = copies.iter().map(copy).collect::<Vec<_>>().concat();
+        let object = |component: &str| {
+            let labels = labels(component, run.as_str(), "");
+            format!(
+                "name: {name}, namespace: shop, uid: {name}-{component}, creationTimestamp: '{}', {labels}",
+                at(minute)
+            )
+        };
+        let taken = snapshot(&format!(
+            "metadata: {{{}, annotations: {{backup-controller.io/destinations-taken: '{destinations}'{copies}}}}}\n\
+             spec: {{source: {{persistentVolumeClaimName: data}}}}\nstatus: {{readyToUse: true}}",
+            object("snapshot")
+        ));
+        let promoter = claim(&format!(
+            "metadata: {{{}}}\nspec: {{dataSource: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: {name}}}}}\n\
+             status: {{phase: Bound}}",
+            object("promoter")
+        ));
+        self.world.apply(Change::Snapshot(Seen::Put(taken)));
+        self.world.apply(Change::Claim(Seen::Put(promoter)));
+    }
+
+    fn plan(&self, minute: u64) -> Plan {
+        plan::plan(&self.world, UID, at(minute), "")
+    }
+
+    /// What is admitted at that minute, as `destination state`.
+    fn admitted(&self, minute: u64) -> Vec<String> {
+        let ready: Vec<Waiting> = self.plan(minute).ready.into_iter().map(|(waiting, _)| waiting).collect();
+        let down = self.world.down(at(minute));
+        let answers = admit(&ready, &[], &self.world.config.limits, &down, at(minute));
+        let word = |a: &Admission| match a {
+            Admission::Start => "starts".to_owned(),
+            Admission::Wait(problem) => problem.reason.to_string(),
+        };
+        ready.iter().zip(&answers).map(|(w, a)| format!("{} {}", w.slot.destination, word(a))).collect()
+    }
+}
+
+fn records(plan: &Plan) -> Vec<(String, CopyState, Option<Reason>)> {
+    let record = |a: &Action| match a {
+        Action::Record { destination, result, .. } => Some((destination.clone(), result.state, result.reason)),
+        _ => None,
+    };
+    plan.actions.iter().filter_map(record).collect()
+}
+
+#[test]
+fn a_repository_needs_no_disk_and_no_policy_and_each_destination_has_its_own_copy() {
+    let mut scene = Scene::new();
+    scene.run("data-1", 0, "disk,s3", &[]);
+    let plan = scene.plan(1);
+    let ready: Vec<(&str, bool, &str)> = plan
+        .ready
+        .iter()
+        .map(|(w, start)| {
+            let Action::StartCopy(copy) = start else { panic!("{start:?}") };
+            (copy.destination.as_str(), copy.isolate, w.slot.disk.as_str())
+        })
+        .collect();
+    assert_eq!(ready, [("disk", true, "disk/shop"), ("s3", false, &*format!("s3/shop/{UID}"))]);
+    assert!(records(&plan).is_empty());
+    // Without the disk the repository is not kept waiting.
+    let gone = Seen::Gone(("shop".to_owned(), "backup-disk".to_owned()), "disk".to_owned());
+    scene.world.apply(Change::Claim(gone));
+    assert_eq!(scene.admitted(1), ["s3 starts"]);
+}
+
+#[test]
+fn a_group_has_a_secret_of_its_own_for_a_destination() {
+    let mut scene = Scene::new();
+    scene.run("data-1", 0, "disk,s3", &[]);
+    let secrets = |scene: &Scene| -> Vec<Option<String>> {
+        scene
+            .plan(1)
+            .ready
+            .into_iter()
+            .filter_map(|(_, action)| match action {
+                model::plan::Action::StartCopy(copy) => Some(copy.secret),
+                _ => None,
+            })
+            .collect()
+    };
+    assert_eq!(secrets(&scene), [None, None], "the destination's");
+    let gold = "groups: [{name: gold, namespaces: [shop], secrets: {s3: backup-s3-gold}}]";
+    scene.world.apply(Change::Config(Arc::new(Config::parse(&format!("{CONFIG}{gold}")).unwrap())));
+    assert_eq!(secrets(&scene), [None, Some("backup-s3-gold".to_owned())]);
+}
+
+/// Each group has its own key and its own bucket; the network and the certificate are the same for all.
+#[test]
+fn one_groups_bad_key_does_not_stop_the_copies_of_the_others() {
+    let gold = "groups: [{name: gold, namespaces: [shop], secrets: {s3: gold-s3}}]";
+    let central = "destinations: [{name: s3, type: restic, secret: backup-s3, runIn: controller}]";
+    for (groups, reason, down) in [
+        ("", Reason::CredentialsRefused, true),
+        (gold, Reason::CredentialsRefused, false),
+        (gold, Reason::BucketMissing, false),
+        (gold, Reason::DestinationUnreachable, true),
+        (gold, Reason::CertificateRefused, true),
+        (gold, Reason::DestinationFull, true),
+    ] {
+        let mut scene = Scene::new();
+        scene.world.apply(Change::Config(Arc::new(Config::parse(&format!("{central}\n{groups}")).unwrap())));
+        scene.run("data-1", 0, "s3", &[("s3", failed(reason, 10))]);
+        assert_eq!(scene.world.down(at(11)).contains_key("s3"), down, "{groups} {reason}");
+    }
+}
+
+/// 3-2-1: what is down neither stops the other, nor makes the run bad, nor costs it its own chance.
+#[test]
+fn a_destination_that_is_down_does_not_stop_the_other() {
+    let mut scene = Scene::new();
+    scene.run("data-1", 0, "disk,s3", &[("disk", complete(5)), ("s3", failed(Reason::DestinationUnreachable, 10))]);
+    scene.run("data-2", 60, "disk,s3", &[]);
+    let down = scene.world.down(at(10));
+    assert_eq!(down.keys().collect::<Vec<_>>(), ["s3/shop"]);
+    assert_eq!(scene.admitted(61), ["disk starts", "s3 starts"], "one tries");
+    // That one fails, and the next run's waits.
+    scene.run("data-2", 60, "disk,s3", &[("disk", complete(65)), ("s3", failed(Reason::DestinationUnreachable, 70))]);
+    scene.run("data-3", 75, "disk,s3", &[]);
+    assert_eq!(scene.admitted(76), ["disk starts", "s3 DestinationDown"]);
+    let record = scene.plan(76).actions.into_iter().find_map(|a| match a {
+        Action::WriteStatus { status, .. } => Some(status),
+        _ => None,
+    });
+    assert_eq!(
+        record.unwrap().good.map(|r| r.to_string()).as_deref(),
+        Some("20261120T0100Z"),
+        "good by its other copy"
+    );
+    // Half an hour after the last try it is its turn, and one that works ends it.
+    assert_eq!(scene.admitted(101), ["disk starts", "s3 starts"]);
+    scene.run("data-3", 75, "disk,s3", &[("disk", complete(77)), ("s3", complete(102))]);
+    assert!(scene.world.down(at(103)).is_empty());
+}
+
+/// No copy waits for ever, and none is made of a promoter that is gone while it waited.
+#[test]
+fn a_copy_that_waits_for_a_destination_keeps_its_promoter_and_ends_when_a_newer_run_comes() {
+    let mut scene = Scene::new();
+    scene.run("data-0", 0, "disk,s3", &[("disk", complete(1)), ("s3", failed(Reason::CredentialsRefused, 30))]);
+    scene.run("data-1", 30, "disk,s3", &[("disk", complete(31))]);
+    assert_eq!(scene.admitted(30), ["s3 DestinationDown"]);
+    let waiting = scene.world.snapshots.get("shop", "data-1").unwrap();
+    assert!(awaited(waiting) && !awaited(scene.world.snapshots.get("shop", "data-0").unwrap()));
+    scene.run("data-2", 60, "disk,s3", &[("disk", complete(61))]);
+    let superseded = ("s3".to_owned(), CopyState::Superseded, Some(Reason::Superseded));
+    assert_eq!(records(&scene.plan(62)), [superseded]);
+}
+
+/// A restart reads the same objects: what is down stays down, and what is not does not.
+#[test]
+fn a_breaker_is_what_the_objects_say() {
+    let mut scene = Scene::new();
+    scene.run("data-1", 0, "s3", &[("s3", failed(Reason::DestinationFull, 10))]);
+    let down = scene.world.down(at(10));
+    assert_eq!(down.len(), 1);
+    let config = scene.world.config.clone();
+    scene.world.apply(Change::Config(config));
+    assert_eq!(scene.world.down(at(10)), down, "read anew");
+    let disk_only = CONFIG.replace("type: restic, secret: backup-s3}", "type: disk, claim: {size: 1Gi, name: other}}");
+    scene.world.apply(Change::Config(Arc::new(Config::parse(&disk_only).unwrap())));
+    assert!(scene.world.down(at(10)).is_empty(), "a disk has none");
+    scene.world.apply(Change::Config(Arc::new(Config::parse(CONFIG).unwrap())));
+    assert_eq!(scene.world.down(at(10)), down);
+    scene.world.apply(Change::Snapshot(Seen::Gone(("shop".into(), "data-1".into()), "data-1-snapshot".into())));
+    assert!(scene.world.down(at(10)).is_empty(), "what nobody says any more is not so");
+}
+
+/// F39: the API server would refuse the pod of every try.
+#[test]
+fn a_namespace_that_enforces_restricted_is_told_of_central_copies() {
+    let mut scene = Scene::new();
+    let restricted = "metadata: {name: shop, labels: {pod-security.kubernetes.io/enforce: restricted}}";
+    scene.world.apply(Change::Namespace(Seen::Put(namespace(restricted))));
+    scene.run("data-1", 0, "s3", &[]);
+    let plan = scene.plan(1);
+    let message = plan.actions.iter().find_map(|a| match a {
+        Action::Record { result, .. } => Some(result.message.clone()),
+        _ => None,
+    });
+    assert_eq!(records(&plan), [("s3".to_owned(), CopyState::Failed, Some(Reason::PodSecurity))]);
+    assert!(message.unwrap().contains("runIn: controller"));
+}
+
+#[test]
+fn a_policy_of_an_earlier_version_is_told_before_it_cuts_a_copy_off() {
+    let mut scene = Scene::new();
+    scene.run("data-1", 0, "s3", &[]);
+    let policy = |labels: &str| {
+        let meta = crate::fixtures::read(&format!("{{name: backup-pods, namespace: shop, labels: {{{labels}}}}}"));
+        Change::Policy(Seen::Put(model::facts::Policy::from(&meta)))
+    };
+    scene.world.apply(policy("a: b"));
+    assert!(scene.plan(1).ready.is_empty());
+    scene.world.apply(policy("backup-controller.io/destination-type: disk"));
+    assert_eq!(scene.plan(1).ready.len(), 1);
+}

@@ -1,0 +1,153 @@
+//! Copies to restic repositories: what their Jobs are, several destinations, one that is down.
+
+use anyhow::Result;
+use backup_controller_tests::{Controller, NewClaim, Scene, kubelet, source};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::DeleteParams;
+use kube::{Api, ResourceExt};
+use model::names;
+use model::reason::Reason;
+use model::record::{CopyResult, CopyState, Status};
+use model::snapshot::VolumeSnapshot;
+use serde_json::{Value, json};
+
+use crate::controller::{bind_disk, disk, fence};
+
+const RUN: &str = "20260101T0000Z";
+const S3: &str = "  - {name: s3, type: restic, secret: backup-s3, cache: 1Gi, exclude: ['*.bak']}\n";
+
+async fn with_s3(scene: &Scene) -> Result<Controller> {
+    scene.controller(&format!("destinations:\n{S3}")).await
+}
+
+async fn run_to(scene: &Scene, name: &str, destinations: &[&str]) -> Result<(PersistentVolumeClaim, VolumeSnapshot)> {
+    let claim = scene.bound(&scene.tenant, NewClaim::new(name)).await?;
+    let (snapshot, _) = scene.point(&claim, RUN, destinations).await?;
+    Ok((claim, snapshot))
+}
+
+/// A result that says the endpoint does not answer, of so many minutes ago.
+fn unreachable(minutes: i64) -> CopyResult {
+    let ago = std::time::Duration::from_secs(60 * u64::try_from(minutes).unwrap_or(0));
+    let finished = model::Timestamp::now().checked_sub(ago).unwrap_or_default();
+    CopyResult { finished, ..kubelet::copied(CopyState::Failed, Some(Reason::DestinationUnreachable)) }
+}
+
+#[tokio::test]
+async fn a_copy_to_a_repository_mounts_its_secret_and_needs_no_disk_and_no_policy() -> Result<()> {
+    let scene = Scene::new().await?;
+    let controller = with_s3(&scene).await?;
+    let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
+    let options = "exclude=*.tmp compression=off env.HTTPS_PROXY=http://proxy:3128";
+    scene.annotate::<PersistentVolumeClaim>(&scene.tenant, "data", &[(names::COPY_OPTIONS, Some(options))]).await?;
+    let (_, promoter) = scene.point(&claim, RUN, &["s3"]).await?;
+    let job = serde_json::to_value(scene.copy_of(&claim, RUN, "s3").await?)?;
+    let at = |pointer: &str| job.pointer(pointer).cloned().unwrap_or(Value::Null);
+    assert_eq!(at("/metadata/labels")[names::DESTINATION_TYPE], "restic");
+    assert_eq!(at("/spec/template/metadata/labels")[names::DESTINATION_TYPE], "restic");
+    let pod = at("/spec/template/spec");
+    let names: Vec<&str> = pod["volumes"].as_array().into_iter().flatten().filter_map(|v| v["name"].as_str()).collect();
+    assert_eq!(names, ["source", "secret", "cache", "tmp"]);
+    let claim_of = &pod["volumes"][0]["persistentVolumeClaim"];
+    assert_eq!(*claim_of, json!({"claimName": promoter.name_any(), "readOnly": true}));
+    assert_eq!(pod["volumes"][1]["secret"], json!({"secretName": "backup-s3", "optional": true, "defaultMode": 0o400}));
+    let container = &pod["containers"][0];
+    assert_eq!(container["volumeMounts"][1], json!({"name": "secret", "mountPath": "/secret", "readOnly": true}));
+    assert_eq!((&container["env"], &container["envFrom"]), (&Value::Null, &Value::Null));
+    assert_eq!(container["securityContext"]["capabilities"]["add"], json!(["DAC_OVERRIDE"]));
+    let args: Vec<&str> = container["args"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let (uid, tenant) = (source(&claim).uid, &scene.tenant);
+    let repository = format!("--repository={{RESTIC_REPOSITORY}}/{tenant}/data/{uid}");
+    let secret = format!("--secret-name={tenant}/backup-s3");
+    for wanted in [
+        "restic",
+        "copy",
+        &repository,
+        &secret,
+        "--exclude=*.tmp",
+        "--compression=off",
+        "--env=HTTPS_PROXY=http://proxy:3128",
+    ] {
+        assert!(args.contains(&wanted), "{wanted}: {args:?}");
+    }
+    assert!(!args.contains(&"--exclude=*.bak"), "the PVC's word takes the place of the destination's: {args:?}");
+
+    fence(&scene, "fence").await?;
+    let policies = scene.api::<NetworkPolicy>(&scene.tenant).list(&kube::api::ListParams::default()).await?;
+    assert_eq!(policies.items.len(), 0, "what reaches a repository is not cut off");
+    let creates = scene.writes(controller.user())?;
+    let made = |kind: &str| creates.iter().filter(|r| r.verb == "create" && r.resource == kind).count();
+    assert_eq!((made("jobs"), made("persistentvolumeclaims")), (1, 0), "{creates:?}");
+    Ok(())
+}
+
+/// 3-2-1: each destination has its Job and its record, and one complete copy makes the run good.
+#[tokio::test]
+async fn of_two_destinations_one_that_refuses_does_not_stop_the_other() -> Result<()> {
+    let scene = Scene::new().await?;
+    let _controller = scene.controller(&format!("{}{S3}", disk(&scene))).await?;
+    let (claim, snapshot) = run_to(&scene, "data", &["disk", "s3"]).await?;
+    let to_s3 = scene.copy_of(&claim, RUN, "s3").await?;
+    let refused = kubelet::copied(CopyState::Failed, Some(Reason::CredentialsRefused));
+    scene.finish(&to_s3, &refused).await?;
+    scene.gone(&to_s3).await?;
+    scene.event(&claim, "CredentialsRefused").await?;
+    // The run is not judged before its other copy has ended.
+    bind_disk(&scene).await?;
+    let to_disk = scene.copy_of(&claim, RUN, "disk").await?;
+    scene.finish(&to_disk, &kubelet::copied(CopyState::Complete, None)).await?;
+    let status = scene.status_that("good", &claim, |s| s.good.is_some()).await?;
+    let ended: Vec<_> = status.copies.iter().map(|(d, c)| (d.as_str(), c.state)).collect();
+    assert_eq!(ended, [("disk", CopyState::Complete), ("s3", CopyState::Failed)]);
+    let snapshot = scene.api::<VolumeSnapshot>(&scene.tenant).get(&snapshot.name_any()).await?;
+    for destination in ["disk", "s3"] {
+        assert!(snapshot.annotations().contains_key(&names::copy_key(destination)), "{destination}");
+    }
+    Ok(())
+}
+
+/// Three sources and an endpoint that is down: one Job at a time, also after a restart, until one works.
+#[tokio::test]
+async fn where_a_destination_is_down_one_copy_at_a_time_tries_until_one_works() -> Result<()> {
+    let scene = Scene::new().await?;
+    let mut controller = with_s3(&scene).await?;
+    let (one, _) = run_to(&scene, "one", &["s3"]).await?;
+    let (two, of_two) = run_to(&scene, "two", &["s3"]).await?;
+    let (first, second) = (scene.copy_of(&one, RUN, "s3").await?, scene.copy_of(&two, RUN, "s3").await?);
+    // Two at once in a namespace: the third waits for its turn.
+    let (three, _) = run_to(&scene, "three", &["s3"]).await?;
+    let waits = |reason: Reason| move |s: &Status| s.waiting.as_ref().is_some_and(|p| p.reason == reason);
+    scene.status_that("it waits", &three, waits(Reason::WaitingForSlot)).await?;
+
+    // There is room now, but one tries already.
+    scene.finish(&first, &unreachable(20)).await?;
+    scene.gone(&first).await?;
+    scene.status_that("it waits for the destination", &three, waits(Reason::DestinationDown)).await?;
+    let down = r#"backup_controller_destinations_down{destination="s3",reason="DestinationUnreachable"}"#;
+    assert_eq!(controller.metric(down)?, Some(1.0));
+    assert!(scene.find_copy(&three, RUN, "s3").await?.is_none());
+    // That one fails too: the next pause is as long as the destination has been down.
+    scene.finish(&second, &unreachable(0)).await?;
+    scene.gone(&second).await?;
+    controller.kill();
+    controller.start()?;
+    controller.ready(&scene).await?;
+    fence(&scene, "fence").await?;
+    assert_eq!(scene.copy_jobs(&scene.tenant).await?, [], "a restart reads the same results");
+    assert_eq!(controller.metric(down)?, Some(1.0));
+
+    // Without the newest failure the pause is over, and the third tries.
+    let snapshots: Api<VolumeSnapshot> = scene.api(&scene.tenant);
+    snapshots.delete(&of_two.name_any(), &DeleteParams::default()).await?;
+    let third = scene.copy_of(&three, RUN, "s3").await?;
+    let (four, _) = run_to(&scene, "four", &["s3"]).await?;
+    scene.status_that("it waits for the one that tries", &four, waits(Reason::DestinationDown)).await?;
+    scene.finish(&third, &kubelet::copied(CopyState::Complete, None)).await?;
+    scene.status_that("good", &three, |s| s.good.is_some()).await?;
+    let fourth = scene.copy_of(&four, RUN, "s3").await?;
+    assert_eq!(controller.metric(down)?, None, "it works again");
+    scene.finish(&fourth, &kubelet::copied(CopyState::Complete, None)).await?;
+    scene.status_that("good", &four, |s| s.good.is_some()).await?;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Restores that the controller does in a tenant's place: by the annotation `restore-from` on the PVC that is written.
+
+use std::path::Path;
+use std::time::Duration;
+
+use backup_controller_tests::nodes::{App, Files, Tree, manifest, restore_template, wait::wait_for};
+use model::names::{SourceId, grant_volume, restore_job};
+use serde_json::Value;
+
+use crate::e2e::{cluster, prepare_vault};
+
+/// A namespace with nothing in it.
+fn empty(namespace: &str) -> App {
+    cluster().run(&["create", "namespace", namespace]).unwrap();
+    cluster().run(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=baseline"]).unwrap();
+    App::existing(cluster(), namespace)
+}
+
+#[track_caller]
+fn complete(app: &App, claim: &str, truth: &Tree) {
+    let record = app.restore_status(&format!("pvc/{claim}"), &["Complete", "Incomplete", "Refused", "Failed"]).unwrap();
+    assert_eq!(record["state"], "Complete", "{claim}: {record}");
+    let found = app.compare("compare", truth, &Tree::volume(claim)).unwrap();
+    assert!(found.equal() && found.entries > 300, "{claim} differs:\n{}", found.differences);
+}
+
+#[track_caller]
+fn not_granted(record: &Value) {
+    assert_eq!((&record["state"], &record["problem"]["reason"]), (&"Refused".into(), &"NotGranted".into()), "{record}");
+}
+
+#[test]
+#[ignore = "needs the two-node cluster: make e2e"]
+fn who_has_a_grant_gets_a_restore_that_he_cannot_do_himself() {
+    prepare_vault();
+    let given = App::create_quiet(cluster(), "e2e-given", "shared", Files::Some).unwrap();
+    let run = given.back_up(&["disk", "vault"]).unwrap();
+    let point = given.restore_point(&run).unwrap();
+    let truth = given.truth(&point).unwrap();
+    let uid = given.uid().unwrap();
+
+    into_another_namespace(&given, &run, &point);
+    only_what_was_granted(&given, &run, &point, &uid);
+    after_the_source(&given, &run, &truth);
+    cluster().run(&["delete", "namespace", "e2e-given", "e2e-friend", "e2e-guest", "--timeout=120s"]).unwrap();
+}
+
+/// The whole disk is granted: it is a volume of the other namespace's.
+fn into_another_namespace(given: &App, run: &str, point: &str) {
+    let friend = empty("e2e-friend");
+    let request = format!("pvc={}/data date={run} from=disk/disk", given.namespace);
+    friend.claim("mine", Some(&request)).unwrap();
+    complete(&friend, "mine", &given.truth_in(&friend, point).unwrap());
+    given.forget_truth_in(&friend, point).unwrap();
+
+    // The same without the controller's help: a tenant has what is his.
+    let tenant = friend.tenant(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
+    let said = tenant.backup_in(&given.namespace, &["restore", "data", "--date", run, "--to=stolen", "--yes"]).unwrap();
+    assert!(said.code != 0 && said.text.contains("may not"), "{said:?}");
+    friend.claim("data", None).unwrap();
+    let template = restore_template(&["NAME=data", &format!("DATE={run}"), "FROM=disk/disk"]).unwrap();
+    let theirs = template.replace("pvc=data", &format!("pvc={}/data", given.namespace));
+    assert_ne!(theirs, template);
+    let said = tenant.kubectl(&["apply", "-f", "-"], &theirs).unwrap();
+    assert_eq!(said.code, 0, "{said:?}");
+    not_granted(&friend.restore_status("deployment/restore-data", &["Refused", "Ready"]).unwrap());
+    let replicas = friend.kubectl(&["get", "deployment/restore-data", "-o", "jsonpath={.spec.replicas}"]).unwrap();
+    assert_eq!(replicas, "0");
+}
+
+/// One PVC is granted: of the host's disk its trees are lent, read-only; a disk with the trees of others is not.
+fn only_what_was_granted(given: &App, run: &str, point: &str, uid: &str) {
+    let guest = empty("e2e-guest");
+    let request = |from: &str| format!("pvc={}/data date={run} from={from}", given.namespace);
+    guest.claim("whole", Some(&request("disk/disk"))).unwrap();
+    not_granted(&guest.restore_status("pvc/whole", &["Refused", "Complete"]).unwrap());
+    guest.claim("snapshot", Some(&request("snapshot"))).unwrap();
+    not_granted(&guest.restore_status("pvc/snapshot", &["Refused", "Complete"]).unwrap());
+
+    // Somebody waits for the claim that the restore will make, to write to it.
+    guest.claim("mine", None).unwrap();
+    let target = guest.kubectl(&["get", "pvc/mine", "-o", "jsonpath={.metadata.uid}"]).unwrap();
+    let target = SourceId { namespace: guest.namespace.clone(), name: "mine".into(), uid: target };
+    let loan = restore_job(&target, &request("disk/vault"));
+    let words = [
+        ("NAMESPACE", guest.namespace.as_str()),
+        ("NAME", "spy"),
+        ("CLAIM", &loan),
+        ("readOnly: true", "readOnly: false"),
+    ];
+    guest.apply(&manifest("shell.yaml", &words).unwrap()).unwrap();
+    guest
+        .kubectl(&["annotate", "pvc/mine", &format!("backup-controller.io/restore-from={}", request("disk/vault"))])
+        .unwrap();
+    guest
+        .kubectl(&["wait", "--for=condition=Ready", "pod/spy", "--timeout=60s"])
+        .map_err(|e| format!("{e:#}\n{}", guest.seen()))
+        .unwrap();
+    let spy = |script: &str| guest.kubectl(&["exec", "spy", "--", "/bin/bash", "-uc", script]).unwrap();
+    assert_eq!(spy("ls -A /volume"), format!("{run}\n{run}.json\n"), "the trees of PVC {uid} and nothing else");
+    let try_it = format!(
+        "touch /volume/new /volume/{run}/new /volume/{run}.json 2>&1; rm -r /volume/{run}/debian 2>&1 | head -n 3"
+    );
+    let wrote = spy(&try_it);
+    assert!(wrote.lines().count() >= 4 && wrote.lines().all(|l| l.contains("Read-only file system")), "{wrote}");
+    guest.kubectl(&["delete", "pod/spy", "--wait=true"]).unwrap();
+
+    complete(&guest, "mine", &given.truth_in(&guest, point).unwrap());
+    given.forget_truth_in(&guest, point).unwrap();
+    let volume = grant_volume("backup", &guest.namespace, &loan);
+    let left = || cluster().run(&["get", "pv", &volume, "--ignore-not-found", "-o", "name"]);
+    wait_for(
+        "the lent volume is taken back",
+        Duration::from_secs(30),
+        || guest.seen(),
+        || Ok(left()?.is_empty().then_some(())),
+    )
+    .unwrap();
+}
+
+/// The PVC is gone; its snapshot and its trees are not.
+fn after_the_source(given: &App, run: &str, truth: &Tree) {
+    given.kubectl(&["delete", "deployment/app", "--wait=true"]).unwrap();
+    given.kubectl(&["delete", "pvc/data", "--wait=true", "--timeout=90s"]).unwrap();
+    given.claim("again", Some(&format!("pvc=data date={run} from=snapshot"))).unwrap();
+    // Another PVC of that name is another source, and gets the earlier one's tree by the grant.
+    given.claim("data", Some(&format!("pvc=data date={run} from=disk/disk"))).unwrap();
+    complete(given, "again", truth);
+    complete(given, "data", truth);
+}

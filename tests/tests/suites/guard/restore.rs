@@ -1,0 +1,209 @@
+//! What the controller may do for restores, and what it may not, though it can change Deployments and pods.
+
+use anyhow::{Context as _, Result};
+use model::names;
+use serde_json::{Value, json};
+
+use crate::guard::stage::{Actor, OTHERS, Stage, Verb};
+
+const ASKS: &str = "the Deployments that the backup controller changes are those that ask for a restore";
+const IMAGES: &str = "pods run the images of this installation";
+const VOLUMES: &str = "pods mount PersistentVolumeClaims and what holds no secret";
+const NAMED: &str = "pods mount no Secrets but those that BACKUP_SECRETS of its Deployment names: backup-s3,";
+const TOKEN: &str = "pods have no token";
+const PRIVILEGES: &str = "pods are not privileged";
+
+/// The Deployment that a tenant makes of the Template.
+fn asking(stage: &Stage, name: &str) -> Value {
+    let both = json!({"template": "restore", "restore": name});
+    let mut labels = both.clone();
+    labels[names::INSTANCE] = json!("backup");
+    labels[names::COMPONENT] = json!("restore");
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {
+            "name": name, "namespace": stage.namespace, "labels": labels,
+            "annotations": {names::RESTORE_FROM: "pvc=mypvc date=20181202"},
+        },
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": both},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "automountServiceAccountToken": false,
+                    "containers": [{"name": "backup", "image": "backup-mover"}],
+                },
+            },
+        },
+    })
+}
+
+/// What the controller applies over one.
+fn filled(stage: &Stage, name: &str) -> Result<Value> {
+    let mut object = stage.fixture("restore")?;
+    object["metadata"]["name"] = json!(name);
+    Ok(object)
+}
+
+fn annotation(object: &Value, key: &str, value: &str) -> Value {
+    json!({
+        "apiVersion": object["apiVersion"], "kind": object["kind"],
+        "metadata": {
+            "name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"], "annotations": {key: value},
+        },
+    })
+}
+
+#[tokio::test]
+async fn a_deployment_that_asks_is_answered_and_filled() -> Result<()> {
+    let stage = Stage::new("asks").await?;
+    let me = Actor::Controller;
+    let asks = asking(&stage, "restore-mypvc");
+    stage.passes("a tenant asks", Actor::Tenant, Verb::Create, &asks).await?;
+    let answer = annotation(&asks, names::RESTORE_STATUS, "{}");
+    stage.passes("an answer", me, Verb::Apply("backup-controller/restore-status"), &answer).await?;
+    let filled = filled(&stage, "restore-mypvc")?;
+    stage.passes("the pod", me, Verb::Apply("backup-controller/restore"), &filled).await?;
+    let mut stop = answer.clone();
+    stop["spec"] = json!({"replicas": 0});
+    stage.passes("its end", me, Verb::Apply("backup-controller/restore-status"), &stop).await?;
+    stage.passes("the tenant takes it away", Actor::Tenant, Verb::Delete, &asks).await?;
+    let job = stage.fixture("restore-job")?;
+    stage.passes("a restore Job", me, Verb::Create, &job).await?;
+    stage.passes("a recorded Job goes", me, Verb::Delete, &job).await?;
+    stage.passes("a promoter is made again", me, Verb::Create, &stage.fixture("promoter")?).await
+}
+
+/// With the Secret of the destination, as it is called in this installation, and no other.
+#[tokio::test]
+async fn who_restores_from_a_repository_mounts_its_secret() -> Result<()> {
+    let stage = Stage::new("restore-secret").await?;
+    let asks = asking(&stage, "restore-mypvc");
+    stage.has(&asks).await?;
+    let (pod, job) = (stage.fixture("restore-restic")?, stage.fixture("restore-restic-job")?);
+    let apply = || Verb::Apply("backup-controller/restore");
+    stage.passes("a restore Job", Actor::Controller, Verb::Create, &job).await?;
+    stage.passes("the pod", Actor::Controller, apply(), &pod).await?;
+    let mut stop = annotation(&asks, names::RESTORE_STATUS, "{}");
+    stop["spec"] = json!({"replicas": 0});
+    stage.passes("its end", Actor::Controller, Verb::Apply("backup-controller/restore-status"), &stop).await?;
+    for (verb, object) in [(apply(), &pod), (Verb::Create, &job)] {
+        let mut other = object.clone();
+        let place = "/spec/template/spec/volumes/1/secret/secretName";
+        *other.pointer_mut(place).context("no Secret")? = json!("db-password");
+        if other["kind"] == "Job" {
+            other["metadata"]["name"] = json!("restore-other");
+        }
+        stage.refused("another Secret", Actor::AlmightyController, verb, &other, NAMED).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_other_deployment_is_touched() -> Result<()> {
+    let stage = Stage::new("others-deployments").await?;
+    let me = Actor::AlmightyController;
+    let app = |name: &str, change: fn(&mut Value)| {
+        let mut object = asking(&stage, name);
+        change(&mut object);
+        object
+    };
+    for (what, object) in [
+        ("one that does not ask", app("restore-a", |o| o["metadata"]["annotations"] = json!({"a": "b"}))),
+        ("one of another name", app("shop", |_| {})),
+        ("another installation's", app("restore-b", |o| o["metadata"]["labels"][names::INSTANCE] = json!("other"))),
+        ("no restore", app("restore-c", |o| o["metadata"]["labels"][names::COMPONENT] = json!("copy"))),
+    ] {
+        stage.has(&object).await?;
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let filled = filled(&stage, name)?;
+        stage.refused(what, me, Verb::Apply("backup-controller/restore"), &filled, ASKS).await?;
+        let scale = Verb::Merge(json!({"spec": {"replicas": 3}}));
+        stage.refused(what, me, scale, &object, ASKS).await?;
+        stage.refused(what, me, Verb::Delete, &object, "has no use for").await?;
+    }
+    let new = asking(&stage, "restore-new");
+    stage.refused("a new one", me, Verb::Create, &new, "has no use for").await
+}
+
+#[tokio::test]
+async fn a_restore_pod_is_of_our_form() -> Result<()> {
+    let stage = Stage::new("restore-forms").await?;
+    let me = Actor::AlmightyController;
+    let asks = asking(&stage, "restore-mypvc");
+    stage.has(&asks).await?;
+    let filled = filled(&stage, "restore-mypvc")?;
+    for (what, pointer, value, words) in [
+        ("another image", "/containers/0/image", json!("evil"), IMAGES),
+        ("a token", "/automountServiceAccountToken", json!(true), TOKEN),
+        ("another account", "/serviceAccountName", json!("builder"), TOKEN),
+        ("the host's network", "/hostNetwork", json!(true), PRIVILEGES),
+        ("escalation", "/containers/0/securityContext/allowPrivilegeEscalation", json!(true), PRIVILEGES),
+        ("a host's folder", "/volumes/0", json!({"name": "source", "hostPath": {"path": "/"}}), VOLUMES),
+        ("a Secret", "/volumes/0", json!({"name": "source", "secret": {"secretName": "s"}}), VOLUMES),
+    ] {
+        let mut object = filled.clone();
+        let (parent, field) = pointer.rsplit_once('/').context("a pointer")?;
+        let place = object.pointer_mut(&format!("/spec/template/spec{parent}")).context("no such place")?;
+        match field.parse::<usize>() {
+            Ok(number) => place[number] = value,
+            Err(_) => place[field] = value,
+        }
+        stage.refused(what, me, Verb::Apply("backup-controller/restore"), &object, words).await?;
+    }
+    // A tenant's own container beside ours would run with what we fill in.
+    let mut asks = asking(&stage, "restore-beside");
+    let containers = asks["spec"]["template"]["spec"]["containers"].as_array_mut().context("containers")?;
+    containers.push(json!({"name": "own", "image": "evil"}));
+    stage.has(&asks).await?;
+    let mut object = filled;
+    object["metadata"]["name"] = json!("restore-beside");
+    stage.refused("a container beside", me, Verb::Apply("backup-controller/restore"), &object, IMAGES).await
+}
+
+#[tokio::test]
+async fn of_pods_it_annotates_restore_pods_and_of_holds_it_sets_those_that_end() -> Result<()> {
+    let stage = Stage::new("annotates").await?;
+    let me = Actor::AlmightyController;
+    let pod = |name: &str, component: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": stage.namespace, "labels": {
+                names::INSTANCE: "backup", names::COMPONENT: component,
+            }},
+            "spec": {"containers": [{"name": "c", "image": "i"}]},
+        })
+    };
+    let (restores, app) = (pod("restores", "restore"), pod("app", "other"));
+    stage.has(&restores).await?;
+    stage.has(&app).await?;
+    let apply = || Verb::Apply("backup-controller/holders");
+    stage.passes("holders", Actor::Controller, apply(), &annotation(&restores, names::HOLDERS, "{}")).await?;
+    let words = "the pods that the backup controller annotates are restore pods";
+    stage.refused("holders elsewhere", me, apply(), &annotation(&app, names::HOLDERS, "{}"), words).await?;
+    stage.refused("another annotation", me, apply(), &annotation(&restores, "a", "b"), OTHERS).await?;
+    let image = Verb::Merge(json!({"spec": {"activeDeadlineSeconds": 5}}));
+    stage.refused("its end", me, image, &restores, OTHERS).await?;
+    let label = Verb::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+    stage.refused("a label", me, label, &restores, OTHERS).await?;
+
+    let source = stage.claim("mypvc");
+    stage.has(&source).await?;
+    let apply = || Verb::Apply("backup-controller/restore-status");
+    let status = annotation(&source, names::RESTORE_STATUS, "{}");
+    stage.passes("what became of a restore", Actor::Controller, apply(), &status).await?;
+    let asks = annotation(&source, names::RESTORE_FROM, "pvc=mypvc date=latest");
+    stage.refused("a restore of its own", me, apply(), &asks, OTHERS).await?;
+    stage.refused("a hold on a PVC", me, apply(), &annotation(&source, names::HOLD, "until=x"), OTHERS).await?;
+
+    let snapshot = stage.fixture("snapshot")?;
+    stage.passes("the job's snapshot", Actor::Job, Verb::Create, &snapshot).await?;
+    let apply = || Verb::Apply("backup-controller/hold");
+    let hold = |text: &str| annotation(&snapshot, names::HOLD, text);
+    stage.passes("a hold", Actor::Controller, apply(), &hold("until=2018-12-05T00:00:00Z x")).await?;
+    let words = "the holds that the backup controller sets end by themselves";
+    stage.refused("one for ever", me, apply(), &hold("for ever"), words).await?;
+    let status = annotation(&snapshot, names::STATUS, "{}");
+    stage.refused("a status on a snapshot", me, apply(), &status, OTHERS).await
+}

@@ -1,0 +1,7 @@
+//! The ways to install: `kubectl apply -k`, the Helm chart, the Ansible role. They install the same.
+
+mod compare;
+mod release;
+mod snapshot_controller;
+mod ways;
+mod wrong_values;

@@ -1,0 +1,148 @@
+//! Wrong values of the installation's playbook. What it would apply it writes to a file here, so that no cluster is needed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use backup_controller_tests::nodes::ansible::folder;
+use dev_cluster::{Part, ensure_built};
+use serde_json::{Value, json};
+
+/// Each value by itself, over settings that are right, and the words with which it is refused.
+fn cases() -> [(Value, &'static str); 18] {
+    [
+        (json!({"SCHEDULE": "0 0 * *"}), "is no schedule"),
+        (json!({"SCHEDULE": ""}), "is no schedule"),
+        (json!({"RETENTION": ""}), "is no retention"),
+        (json!({"RETENTION": "last=0"}), "is no retention"),
+        (json!({"RETENTION": "2"}), "is no retention"),
+        (json!({"NAMESPACE": "Not_A_Name"}), "is no name"),
+        (json!({"INSTANCE": "-x"}), "is no name"),
+        (json!({"NODE_SELECTOR": "a=b=c d"}), "neither a node's name nor"),
+        (json!({"PULL_POLICY": "Sometimes"}), "must be one of"),
+        (json!({"IMAGE": "two words"}), "is no image"),
+        (json!({"DISK_SIZE": "100Q"}), "is no destination"),
+        (json!({"DISK_CLASS": "shared-retain"}), "is no destination"),
+        (json!({"DISK_SIZE": "1Gi", "DISK_PATH": "/srv/backup"}), "with the node that has it"),
+        (json!({"LIMITS": {"cluster": 0}}), "a limit is 1 or more"),
+        (json!({"LIMITS": {"clustr": 3}}), "LIMITS.clustr"),
+        (json!({"CONFIG": "words"}), "CONFIG"),
+        (json!({"TEMPLATES": "/nowhere"}), "there have to be some"),
+        (json!({"TIMEOUT": "soon"}), "TIMEOUT"),
+    ]
+}
+
+/// A folder for what playbooks write. Dropping it removes it.
+struct Desk {
+    dir: PathBuf,
+    kubectl: PathBuf,
+}
+
+impl Desk {
+    fn new(name: &str) -> Result<Self> {
+        let dir = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir)?;
+        Ok(Self { dir, kubectl: ensure_built(Part::ControlPlane)?.join("kubectl") })
+    }
+
+    fn manifest(&self, name: impl std::fmt::Display) -> PathBuf {
+        self.dir.join(format!("{name}.yaml"))
+    }
+
+    /// Settings with which the playbook writes its manifest.
+    fn right(&self, manifest: &Path) -> Value {
+        json!({"NAMESPACE": "wrong", "INSTANCE": "wrong", "RETENTION": "last=3", "MANIFEST": manifest, "KUBECTL": self.kubectl})
+    }
+
+    /// Runs a playbook; whether it ended well, and all that it printed. Long messages are broken into lines, which are
+    /// joined again.
+    fn play(playbook: &Path, args: &[&str]) -> Result<(bool, String)> {
+        let output = Command::new("ansible-playbook")
+            .arg(playbook)
+            .args(args)
+            .env("ANSIBLE_CONFIG", folder().join("ansible.cfg"))
+            .env("ANSIBLE_NOCOLOR", "1")
+            .env("LC_ALL", "C.UTF-8")
+            // Whoever would ask a cluster is answered by none.
+            .env("KUBECONFIG", "/nonexistent")
+            .output()
+            .context("cannot start ansible-playbook: `make ansible-tools` installs it")?;
+        let text = [output.stdout, output.stderr].map(|t| String::from_utf8_lossy(&t).into_owned()).concat();
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        Ok((output.status.success(), words.replace("''", "'")))
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// One run of ansible for all: a play for each value, which goes on after it was refused.
+#[test]
+fn a_wrong_value_stops_before_anything_is_applied() -> Result<()> {
+    let desk = Desk::new("wrong-values")?;
+    let play = |number: usize, wrong: &Value| {
+        let mut vars = desk.right(&desk.manifest(number));
+        vars.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        json!({
+            "name": format!("case {number}"), "hosts": "localhost", "gather_facts": false, "vars": vars,
+            "tasks": [{
+                "block": [{"ansible.builtin.import_role": {"name": "backup_controller"}}],
+                "rescue": [{"ansible.builtin.debug": {
+                    "msg": format!("refused {number}: {{{{ ansible_failed_result }}}} :refused {number}"),
+                }}],
+            }],
+        })
+    };
+    let cases = cases();
+    let mut plays: Vec<Value> = cases.iter().enumerate().map(|(number, (wrong, _))| play(number, wrong)).collect();
+    // The last one is right: what is seen of the others is seen because of their values.
+    plays.push(play(cases.len(), &json!({})));
+    let playbook = desk.dir.join("playbook.json");
+    std::fs::write(&playbook, Value::from(plays).to_string())?;
+
+    let (_, said) = Desk::play(&playbook, &[])?;
+    for (number, (wrong, told)) in cases.iter().enumerate() {
+        let refusal = said.split_once(&format!("refused {number}: ")).map(|(_, rest)| rest);
+        let refusal = refusal.and_then(|rest| rest.split_once(&format!(":refused {number}"))).map(|(words, _)| words);
+        let refusal = refusal.unwrap_or_else(|| panic!("{wrong} is not refused:\n{said}"));
+        assert!(refusal.contains(told), "{wrong} is told as \"{told}\", but:\n{refusal}");
+        assert!(!desk.manifest(number).exists(), "{wrong} was refused too late");
+    }
+    assert!(desk.manifest(cases.len()).exists(), "what is right is taken:\n{said}");
+    Ok(())
+}
+
+#[test]
+fn the_playbook_is_for_one_host() -> Result<()> {
+    let desk = Desk::new("several-hosts")?;
+    let manifest = desk.manifest("manifest");
+    let vars = desk.right(&manifest).to_string();
+    let install = folder().join("install-backup-controller.yaml");
+    let (ok, said) = Desk::play(&install, &["-i", "one,two,", "-e", "HOSTS=all", "-e", &vars])?;
+    assert!(!ok && said.contains("means 2 hosts") && !manifest.exists(), "{said}");
+    Ok(())
+}
+
+/// ansible cuts values at blanks: a schedule is whole again, a retention is refused.
+#[test]
+fn a_value_that_ansible_cut_is_made_whole_or_refused() -> Result<()> {
+    let desk = Desk::new("cut-values")?;
+    let manifest = desk.manifest("manifest");
+    let mut vars = desk.right(&manifest);
+    vars.as_object_mut().unwrap().remove("RETENTION");
+    let vars = vars.to_string();
+    let install = folder().join("install-backup-controller.yaml");
+    let (ok, said) = Desk::play(&install, &["-e", &vars, "-e", "SCHEDULE=0 0 * * *", "-e", "RETENTION=2days"])?;
+    assert!(ok, "{said}");
+    let text = std::fs::read_to_string(&manifest)?;
+    assert!(text.contains("schedule: 0 0 * * *\n      retention: 2days"), "{text}");
+    std::fs::remove_file(&manifest)?;
+    for cut in ["RETENTION=last=3 daily=7", "RETENTION=1w 2d"] {
+        let (ok, said) = Desk::play(&install, &["-e", &vars, "-e", cut])?;
+        assert!(!ok && said.contains("blank") && !manifest.exists(), "{cut}:\n{said}");
+    }
+    Ok(())
+}
