@@ -95,10 +95,10 @@ control-plane-parts:
 control-plane: ## Suites against a real control plane without nodes (no root)
 	@$(RUN) plane-cluster plane-controller plane-guard plane-snapshot-job plane-install plane-faults
 
-# Where KUBECONFIG names a cluster, its owner has brought the images there.
+# Where KUBECONFIG names a cluster, its owner has brought the images there; what runs on this machine is built.
 .PHONY: nodes
 nodes: ansible-tools
-	@if [ -z "$${KUBECONFIG:-}" ]; then $(MAKE) --no-print-directory cluster image; else $(WHOLE); fi
+	@if [ -z "$${KUBECONFIG:-}" ]; then $(MAKE) --no-print-directory cluster image; else $(DEV) binaries; fi
 
 .PHONY: e2e
 e2e: ## End to end on the two nodes, or on the cluster that KUBECONFIG names
