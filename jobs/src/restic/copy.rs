@@ -37,6 +37,8 @@ mod device;
 
 /// restic's code for a snapshot in which entries are missing.
 const UNREAD: i32 = 3;
+/// A Go program that broke down.
+const PANIC: i32 = 2;
 /// restic's code where there is no repository.
 const MISSING: i32 = 10;
 
@@ -189,6 +191,10 @@ impl Copied {
         }
         match ended.code {
             Some(0 | UNREAD) => Ok(Self { ended, report, first }),
+            // restic 0.19.1 may break down over an input that it could not read, instead of saying so at its end.
+            Some(PANIC) if report.lacks_entries() => {
+                Err(Failure::again(Problem::new(Reason::Unreadable, report.missing())))
+            }
             _ => Err(restic.failure(&ended)),
         }
     }

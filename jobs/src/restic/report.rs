@@ -72,6 +72,11 @@ impl Report {
         self.summary.as_ref().map(|summary| &summary.counts)
     }
 
+    /// Whether entries are not in the copy.
+    pub(crate) fn lacks_entries(&self) -> bool {
+        self.missing > 0
+    }
+
     /// Which entries are not in the copy.
     pub(crate) fn missing(&self) -> String {
         let named = self.named.join(", ");

@@ -104,6 +104,22 @@ fn a_device_that_was_not_read_to_its_end_is_no_good_copy() {
     assert!(scene.dump(&result) == scene.disk.content());
 }
 
+/// restic 0.19.1 does so now and then when its input breaks off: it goes on saving to what it has closed.
+#[test]
+fn a_restic_that_breaks_down_over_what_it_could_not_read_does_not_hide_that() {
+    let Some(scene) = Scene::new("panic") else { return };
+    scene.fake_restic(
+        r#"case "$*" in *--stdin*) cat >/dev/null
+            echo '{"message_type":"error","error":{"message":"read /dev/stdin: input/output error"},"during":"archival","item":"/device.img"}' >&2
+            echo 'panic: runtime error: invalid memory address or nil pointer dereference' >&2; exit 2;; esac
+        exec "$RESTIC" "$@""#,
+    );
+    let message = scene.copy(RUNS[0]).run().failed(1, "Unreadable");
+    assert_eq!(message, "not in the copy: /device.img (input/output error)");
+    scene.real_restic();
+    scene.copy(RUNS[0]).run().complete();
+}
+
 /// F47.
 #[test]
 fn a_device_that_is_suddenly_zeros_is_no_good_copy() {
