@@ -49,6 +49,9 @@ impl App {
         let name = format!("truth-{restore_point}");
         let words = [("NAMESPACE", self.namespace.as_str()), ("NAME", &name), ("SNAPSHOT", restore_point)];
         self.apply(&manifest("truth.yaml", &words)?)?;
+        // A pod that asks for a volume which is not there yet may stay in the scheduler's queue for minutes.
+        let bound = "--for=jsonpath={.status.phase}=Bound";
+        self.kubectl(&["wait", bound, "--timeout=60s", &format!("pvc/{name}")]).with_context(|| self.seen())?;
         Ok(Tree::volume(&name))
     }
 
