@@ -20,7 +20,8 @@ demo: ansible-tools cluster image ## A real backup on a real cluster, from nothi
 
 # Two suites run at a time; a table at the end says how long each took. Its parts have names: make test SUITES='jobs cli'.
 SUITES ?= all
-RUN := $(CARGO) run --quiet --package test-runner --
+# First on the search path are the tools that are only for tests.
+RUN := PATH="$(CACHE)/tools/test-bin:$(PATH)" $(CARGO) run --quiet --package test-runner --
 
 .PHONY: test
 test: ## Everything: units and laws, suites on a real control plane, end to end on two nodes

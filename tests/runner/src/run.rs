@@ -1,6 +1,5 @@
 //! Runs one suite: its processes one after the other, with their output in a file.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -86,7 +85,6 @@ impl Bench<'_> {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            .env("PATH", path()?)
             .spawn()
             .with_context(|| format!("cannot start {what}"))?;
         let end = Instant::now() + DEADLINE;
@@ -95,7 +93,7 @@ impl Bench<'_> {
                 break status;
             }
             if Instant::now() > end {
-                // What it started itself hangs on pipes of its own, and ends with it.
+                // What a test started hangs on a pipe of the test's, and ends with it.
                 child.kill()?;
                 child.wait()?;
                 bail!("{what} did not end within {} min", DEADLINE.as_secs() / 60);
@@ -107,15 +105,4 @@ impl Bench<'_> {
         }
         Ok(())
     }
-}
-
-/// The search path, with the tools that `make mover-tools` built; first those that are only for tests.
-fn path() -> Result<OsString> {
-    let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
-        Some(dir) => PathBuf::from(dir),
-        None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache"),
-    };
-    let there = std::env::var_os("PATH").unwrap_or_default();
-    let tools = ["test-bin", "bin"].map(|folder| cache.join("backup-controller/tools").join(folder));
-    Ok(std::env::join_paths(tools.into_iter().chain(std::env::split_paths(&there)))?)
 }

@@ -120,6 +120,18 @@ pub(crate) const ALL: &[Suite] = &[
 mod tests {
     use super::*;
 
+    /// Else it would wait for something that is left out.
+    #[test]
+    fn what_a_suite_needs_is_possible_where_the_suite_is() {
+        for (named, root) in [(false, false), (false, true), (true, false), (true, true)] {
+            let possible = |suite: &Suite| suite.on.impossible(named, root).is_none();
+            for suite in ALL.iter().filter(|suite| possible(suite)) {
+                let needed = ALL.iter().filter(|other| suite.after.contains(&other.name));
+                assert!(needed.into_iter().all(possible), "{} with {named}, {root}", suite.name);
+            }
+        }
+    }
+
     #[test]
     fn nodes_need_root_or_a_cluster_that_is_named() {
         assert!(On::Machine.impossible(false, false).is_none());

@@ -25,19 +25,27 @@ pub struct Play {
 pub fn play_in(folder: &Path, kubectl: &Kubectl, playbook: &str, vars: &Value, flags: &[&str]) -> Result<Play> {
     let mut all = json!({"KUBECTL": kubectl.program()});
     merge(&mut all, vars);
+    let all = all.to_string();
+    let args = [&["-e", all.as_str()], flags].concat();
+    let (ok, output) =
+        ansible_playbook(&folder.join("ansible.cfg"), kubectl.kubeconfig(), &folder.join(playbook), &args)?;
+    let Some(changed) = recap(&output) else { bail!("{playbook} ended without a recap:\n{output}") };
+    Ok(Play { output, ok, changed })
+}
+
+/// Runs `ansible-playbook`: whether it ended well, and all that it printed.
+pub fn ansible_playbook(config: &Path, kubeconfig: &Path, playbook: &Path, args: &[&str]) -> Result<(bool, String)> {
     let output = Command::new("ansible-playbook")
-        .arg(folder.join(playbook))
-        .args(["-e", &all.to_string()])
-        .args(flags)
-        .env("KUBECONFIG", kubectl.kubeconfig())
-        .env("ANSIBLE_CONFIG", folder.join("ansible.cfg"))
+        .arg(playbook)
+        .args(args)
+        .env("KUBECONFIG", kubeconfig)
+        .env("ANSIBLE_CONFIG", config)
         .env("ANSIBLE_NOCOLOR", "1")
         .env("LC_ALL", "C.UTF-8")
         .output()
         .context("cannot start ansible-playbook: `make ansible-tools` installs it")?;
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let Some(changed) = recap(&text) else { bail!("{playbook} ended without a recap:\n{text}") };
-    Ok(Play { output: text, ok: output.status.success(), changed })
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    Ok((output.status.success(), text))
 }
 
 /// As [`play_in`], with the playbooks of this work tree. The error shows what was printed.

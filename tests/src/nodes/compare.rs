@@ -50,8 +50,7 @@ impl App {
         let words = [("NAMESPACE", self.namespace.as_str()), ("NAME", &name), ("SNAPSHOT", restore_point)];
         self.apply(&manifest("truth.yaml", &words)?)?;
         // A pod that asks for a volume which is not there yet may stay in the scheduler's queue for minutes.
-        let bound = "--for=jsonpath={.status.phase}=Bound";
-        self.kubectl(&["wait", bound, "--timeout=60s", &format!("pvc/{name}")]).with_context(|| self.seen())?;
+        self.bound(&name)?;
         Ok(Tree::volume(&name))
     }
 

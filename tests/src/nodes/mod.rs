@@ -154,6 +154,13 @@ impl App {
         self.kubectl(&["exec", "deployment/app", "--", "/bin/bash", "-euc", script])
     }
 
+    /// Waits until a PVC has its volume.
+    pub fn bound(&self, claim: &str) -> Result<()> {
+        let bound = "--for=jsonpath={.status.phase}=Bound";
+        self.kubectl(&["wait", bound, "--timeout=60s", &format!("pvc/{claim}")]).with_context(|| self.seen())?;
+        Ok(())
+    }
+
     /// Sets or (with a trailing `-`) removes annotations on the PVC.
     pub fn annotate(&self, annotation: &str) -> Result<String> {
         self.kubectl(&["annotate", "--overwrite", "pvc/data", annotation])

@@ -80,8 +80,7 @@ impl App {
     /// A new volume with what stock restic restores from the newest snapshot, without any help of ours.
     pub fn restored_by(&self, stock: &Stock, cluster: &Cluster, claim: &str) -> Result<Tree> {
         self.claim(claim, None)?;
-        let bound = "--for=jsonpath={.status.phase}=Bound";
-        self.kubectl(&["wait", bound, "--timeout=60s", &format!("pvc/{claim}")])?;
+        self.bound(claim)?;
         let target = cluster.volume_path(&self.namespace, claim)?.display().to_string();
         // With its path: only so has the volume's root its owner and times again.
         stock.run(&["restore", "latest", "--target", &target])?;

@@ -301,7 +301,7 @@ fn a_volume_of_block_images_is_protected_like_any_other() {
     let claim = "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: images}, spec: {accessModes: [ReadWriteMany], \
                  storageClassName: shared-retain, resources: {requests: {storage: 1Gi}}}}";
     own.kubectl.run_with_input(&["-n", &own.app.namespace, "apply", "-f", "-"], claim).unwrap();
-    own.app.kubectl(&["wait", "--for=jsonpath={.status.phase}=Bound", "pvc/images", "--timeout=60s"]).unwrap();
+    own.app.bound("images").unwrap();
     let volume = own.app.kubectl(&["get", "pvc/images", "-o", "jsonpath={.spec.volumeName}"]).unwrap();
     let handle = own.kubectl.run(&["get", "pv", &volume, "-o", "jsonpath={.spec.csi.volumeHandle}"]).unwrap();
     let block = json!({

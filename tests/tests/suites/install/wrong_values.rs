@@ -1,10 +1,9 @@
 //! Wrong values of the installation's playbook. What it would apply it writes to a file here, so that no cluster is needed.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, Result};
-use backup_controller_tests::nodes::ansible::folder;
+use anyhow::Result;
+use backup_controller_tests::nodes::ansible::{ansible_playbook, folder};
 use dev_cluster::{Part, ensure_built};
 use serde_json::{Value, json};
 
@@ -57,19 +56,10 @@ impl Desk {
     /// Runs a playbook; whether it ended well, and all that it printed. Long messages are broken into lines, which are
     /// joined again.
     fn play(playbook: &Path, args: &[&str]) -> Result<(bool, String)> {
-        let output = Command::new("ansible-playbook")
-            .arg(playbook)
-            .args(args)
-            .env("ANSIBLE_CONFIG", folder().join("ansible.cfg"))
-            .env("ANSIBLE_NOCOLOR", "1")
-            .env("LC_ALL", "C.UTF-8")
-            // Whoever would ask a cluster is answered by none.
-            .env("KUBECONFIG", "/nonexistent")
-            .output()
-            .context("cannot start ansible-playbook: `make ansible-tools` installs it")?;
-        let text = [output.stdout, output.stderr].map(|t| String::from_utf8_lossy(&t).into_owned()).concat();
+        // Whoever would ask a cluster is answered by none.
+        let (ok, text) = ansible_playbook(&folder().join("ansible.cfg"), Path::new("/nonexistent"), playbook, args)?;
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        Ok((output.status.success(), words.replace("''", "'")))
+        Ok((ok, words.replace("''", "'")))
     }
 }
 
