@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::completion;
 use crate::hold;
 use crate::list;
+use crate::plan;
 use crate::restore;
 use crate::run;
 use crate::status;
@@ -31,6 +32,9 @@ pub(crate) enum Verb {
     /// All about one PVC: why it is not protected, what is in force, what it waits for
     #[command(after_long_help = why::HELP)]
     Why(why::Args),
+    /// What would be protected, when, by which rule, and with how much room
+    #[command(after_long_help = plan::HELP)]
+    Plan(plan::Args),
     /// What a PVC can be restored from
     #[command(after_long_help = list::HELP)]
     List(list::Args),
