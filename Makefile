@@ -33,7 +33,7 @@ test-fast: ## Everything but the two nodes
 
 .PHONY: check
 check: ## Format, lints, dependencies, unit tests: no cluster
-	@$(RUN) format dependencies lints examples model templates controller cli tests jobs
+	@$(RUN) format dependencies lints examples model templates controller cli documents tests jobs
 
 # What is worth running before a release, and too long for each change.
 .PHONY: test-long

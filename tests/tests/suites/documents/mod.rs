@@ -1,0 +1,28 @@
+//! The pages that people read: their words, their links, and the lists that must agree with the code.
+
+mod words;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The text of a file of the project.
+fn page(name: &str) -> String {
+    fs::read_to_string(project().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// All pages: of the project's root, of `docs/`, and of two folders that have one of their own.
+fn pages() -> Vec<String> {
+    let in_folder = |folder: &str| -> Vec<String> {
+        let entries = fs::read_dir(project().join(folder)).unwrap();
+        let names = entries.map(|entry| format!("{folder}{}", entry.unwrap().file_name().to_str().unwrap()));
+        names.filter(|name| Path::new(name).extension().is_some_and(|end| end == "md")).collect()
+    };
+    let mut pages = [in_folder(""), in_folder("docs/")].concat();
+    pages.extend(["ansible/README.md", "tests/cluster/README.md"].map(str::to_owned));
+    pages.sort();
+    pages
+}
