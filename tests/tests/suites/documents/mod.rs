@@ -1,5 +1,6 @@
 //! The pages that people read: their words, their links, and the lists that must agree with the code.
 
+mod links;
 mod words;
 
 use std::fs;

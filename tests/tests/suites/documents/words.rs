@@ -1,6 +1,6 @@
 //! A stranger reads a sentence once: it is short, and its subject has a name.
 //!
-//! `WORDS="docs/a.md docs/b.md" make test SUITES=documents` checks these files alone.
+//! `WORDS="docs/install.md docs/restore.md" make test SUITES=documents` checks these files alone.
 
 use super::{page, pages};
 
@@ -194,7 +194,10 @@ mod tests {
     #[test]
     fn code_is_one_word_and_code_blocks_headings_and_addresses_are_none() {
         let long = "word ".repeat(40);
-        assert_eq!(wrong(&format!("# {long}\n\n```sh\n{long}\n```\n\n`{long}` is [one](docs/a.md#b-c) word.\n")), "");
+        assert_eq!(
+            wrong(&format!("# {long}\n\n```sh\n{long}\n```\n\n`{long}` is [one](docs/install.md#upgrade) word.\n")),
+            ""
+        );
         assert_eq!(texts("a `b c\nd` - [e f](g h).")[0].len(), 4);
     }
 
