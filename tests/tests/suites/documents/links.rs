@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use super::{page, pages, project};
+use super::{files, page, pages, project};
 
 /// The anchors of a page, as GitHub makes them of its headings.
 fn anchors(page: &str) -> BTreeSet<String> {
@@ -54,19 +54,6 @@ fn links(page: &str) -> Vec<String> {
     targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:")).collect()
 }
 
-/// Files below a folder, but those that are built.
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        let name = entry.file_name();
-        let hidden = name.to_str().is_none_or(|name| name.starts_with('.') || name == "target");
-        match entry.file_type().unwrap() {
-            kind if kind.is_dir() && !hidden => files(&entry.path(), found),
-            kind if kind.is_file() && !hidden => found.push(entry.path()),
-            _ => {}
-        }
-    }
-}
-
 #[test]
 fn links_of_pages_lead_somewhere() {
     let mut count = 0;
@@ -83,8 +70,7 @@ fn links_of_pages_lead_somewhere() {
 /// Messages, comments and manifests name pages by their path in the project, and some with a heading.
 #[test]
 fn pages_that_code_and_manifests_name_exist() {
-    let mut found = Vec::new();
-    files(&project(), &mut found);
+    let found = files();
     let (mut count, mut wrong) = (0, Vec::new());
     for file in found.iter().filter(|file| file.extension().is_none_or(|end| end != "md")) {
         let Ok(text) = fs::read_to_string(file) else { continue };

@@ -1,5 +1,6 @@
 //! The pages that people read: their words, their links, and the lists that must agree with the code.
 
+mod faults;
 mod links;
 mod words;
 
@@ -26,4 +27,22 @@ fn pages() -> Vec<String> {
     pages.extend(["ansible/README.md", "tests/cluster/README.md"].map(str::to_owned));
     pages.sort();
     pages
+}
+
+/// All files of the project, but those that are built.
+fn files() -> Vec<PathBuf> {
+    fn below(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let name = entry.file_name();
+            let hidden = name.to_str().is_none_or(|name| name.starts_with('.') || name == "target");
+            match entry.file_type().unwrap() {
+                kind if kind.is_dir() && !hidden => below(&entry.path(), found),
+                kind if kind.is_file() && !hidden => found.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    below(&project(), &mut found);
+    found
 }
