@@ -1,7 +1,7 @@
 //! The pages that people read: their words, their links, and the lists that must agree with the code.
 
-mod faults;
 mod links;
+mod numbers;
 mod words;
 
 use std::fs;

@@ -5,13 +5,12 @@
 use super::{page, pages};
 
 /// Pages that are being rewritten. The list gets shorter, never longer.
-const NOT_YET: [&str; 10] = [
+const NOT_YET: [&str; 9] = [
     "README.md",
     "ansible/README.md",
     "docs/configure.md",
     "docs/install.md",
     "docs/kubectl-backup.md",
-    "docs/metrics.md",
     "docs/restore.md",
     "docs/safety.md",
     "docs/troubleshooting.md",
