@@ -15,8 +15,8 @@ fn anchors(page: &str) -> BTreeSet<String> {
         let keep = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
         let heading = heading.trim_start_matches('#').trim().to_lowercase();
         let anchor = heading.chars().filter(keep).collect::<String>().replace(' ', "-");
-        let again = (1..).map(|n| format!("{anchor}-{n}")).find(|again| !anchors.contains(again));
-        anchors.insert(if anchors.contains(&anchor) { again.unwrap_or_default() } else { anchor });
+        let again = (1..100).map(|n| format!("{anchor}-{n}")).find(|again| !anchors.contains(again));
+        anchors.insert(if anchors.contains(&anchor) { again.unwrap() } else { anchor });
     }
     anchors
 }
