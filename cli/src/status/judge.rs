@@ -458,7 +458,7 @@ fn has_anything(volume: &Volume) -> bool {
 /// Whether a person has to look.
 fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
     // A copy that is not what it must be is worse than one that is missing.
-    let spoilt = [Reason::RepositoryDamaged.as_str(), Reason::DrillDiffers.as_str()];
+    let spoilt = [Reason::RepositoryDamaged.as_str(), Reason::RestoreMismatch.as_str()];
     if volume.findings.iter().any(|f| spoilt.contains(&f.reason)) {
         return true;
     }

@@ -80,7 +80,7 @@ pub(crate) fn points(
     for promoter in &existing.promoters {
         match promoter_fault(promoter, lineage) {
             None => drop(promoters.insert(&promoter.id.name, promoter)),
-            Some(why) => report.warn(Reason::NotOurs, format!("PVC {} is passed over: {why}", promoter.id.name)),
+            Some(why) => report.warn(Reason::NotManaged, format!("PVC {} is passed over: {why}", promoter.id.name)),
         }
     }
     let mut points = Vec::new();
@@ -97,7 +97,7 @@ pub(crate) fn points(
             }),
             (why, _) => {
                 let why = why.unwrap_or_else(|| "it names no run".to_owned());
-                report.warn(Reason::NotOurs, format!("VolumeSnapshot {name} is passed over: {why}"));
+                report.warn(Reason::NotManaged, format!("VolumeSnapshot {name} is passed over: {why}"));
             }
         }
     }
@@ -335,7 +335,7 @@ async fn users(server: &Server, namespace: &str) -> Result<BTreeMap<String, Stri
 }
 
 fn changed(kind: &str) -> Step {
-    stays(Reason::ChangedMeanwhile, format!("somebody changed its {kind} since it was looked at"))
+    stays(Reason::Conflict, format!("somebody changed its {kind} since it was looked at"))
 }
 
 fn log(decision: &Decision) {

@@ -214,7 +214,7 @@ impl Request<'_> {
         let Some(promoter) = view.promoter else { return Ok(()) };
         if destination.restic().is_some() && self.source.namespace == world.namespace {
             let message = format!("{} would read a Secret of the controller's namespace", destination.name);
-            fail(Reason::SecretElsewhere, message, plan);
+            fail(Reason::SecretNotAllowed, message, plan);
             return Ok(());
         }
         if namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
@@ -308,7 +308,7 @@ pub(super) fn online(world: &World, namespace: &str) -> Result<(), Problem> {
         Some(policy) if !policy.leaves_restic_out => {
             let message =
                 format!("NetworkPolicy {namespace}/{name} was made by an earlier version: restic pods need it gone");
-            Err(Problem::new(Reason::NetworkClosed, message))
+            Err(Problem::new(Reason::NetworkPolicyBlocks, message))
         }
         _ => Ok(()),
     }
@@ -460,7 +460,7 @@ pub(super) fn secret(
     }
     if world.config.groups.iter().any(|g| g.secrets.contains_key(destination)) {
         let message = format!("the source is gone: nothing says which group's Secret its copies at {destination} need");
-        return Err(Problem::new(Reason::SecretElsewhere, message));
+        return Err(Problem::new(Reason::SecretNotAllowed, message));
     }
     Ok(None)
 }
