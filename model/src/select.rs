@@ -390,6 +390,7 @@ fn destinations(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Vec<String> {
     let config = input.config;
     let names = config.destinations.iter().map(|d| d.name.as_str());
     let allowed: Vec<&str> = names.filter(|name| config.bounds.allows_destination(name)).collect();
+    old_spelling(input, warnings);
     let before = warnings.len();
     let chosen = setting(input, names::DESTINATION_SETTING, warnings, |text| {
         let wanted = if text == "none" { Vec::new() } else { facts::list(text) };
@@ -403,4 +404,18 @@ fn destinations(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Vec<String> {
     // As the configuration says it, which may name what a tenant may not choose.
     let configured = || group(input).and_then(|g| g.destinations.clone());
     chosen.or_else(configured).unwrap_or_else(|| config.defaults.destinations.clone())
+}
+
+/// The annotation `destination` is not read any more. It is reported wherever `destinations` would be read.
+fn old_spelling(input: &Input<'_>, warnings: &mut Vec<Problem>) {
+    let (old, new) = (names::OLD_DESTINATION_SETTING, names::DESTINATION_SETTING);
+    for (settings, place) in [(&input.claim.settings, "the PVC"), (&input.namespace.settings, "the Namespace")] {
+        if settings.contains_key(old) {
+            let message = format!("{old} is now {new}; rename the annotation on {place}");
+            warnings.push(Problem::new(Reason::InvalidSetting, message));
+        }
+        if settings.contains_key(new) {
+            break;
+        }
+    }
 }

@@ -111,7 +111,7 @@ pub fn copy_args(config: &Config, copy: &CopyJob<'_>) -> Vec<String> {
         .option("destination", DESTINATION_DIR)
         .option("time-zone", copy.zone.name())
         .option("min-keep", bounds.min_keep)
-        .option("max-unproven", bounds.max_unproven)
+        .option("max-unconfirmed", bounds.max_unconfirmed)
         .option("max-deletes", bounds.max_deletes_per_run)
         .option("checksum-every", copy.destination.checksum_every);
     if let Some(retention) = copy.retention {
@@ -158,7 +158,7 @@ pub fn restic_prune_args(config: &Config, repository: &Repository<'_>, due: &Run
         .option("retention", &prune.retention)
         .option("time-zone", prune.zone.name())
         .option("min-keep", bounds.min_keep)
-        .option("max-unproven", bounds.max_unproven)
+        .option("max-unconfirmed", bounds.max_unconfirmed)
         .option("max-deletes", bounds.max_deletes_per_run)
         .maybe("since", prune.since.as_ref());
     for run in &prune.holds {
@@ -300,7 +300,7 @@ impl Args {
     /// What rotation may do at most.
     fn limits(&mut self, bounds: &Bounds) -> &mut Self {
         self.option("min-keep", bounds.min_keep)
-            .option("max-unproven", bounds.max_unproven)
+            .option("max-unconfirmed", bounds.max_unconfirmed)
             .option("max-deletes", bounds.max_deletes_per_run)
             .option("max-holds", bounds.max_holds)
     }

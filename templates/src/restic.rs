@@ -66,7 +66,7 @@ impl<'a> Repository<'a> {
             destination: &destination.name,
             source,
             namespace: match restic.run_in {
-                RunIn::Source => &source.namespace,
+                RunIn::Tenant => &source.namespace,
                 RunIn::Controller => home,
             },
             secret: secret.unwrap_or(&restic.secret),

@@ -13,7 +13,7 @@ fn reasons(volume: &Volume) -> Vec<&str> {
 }
 
 fn snapshots_only(pvc: &mut Value) {
-    pvc["metadata"]["annotations"]["backup-controller.io/destination"] = json!("none");
+    pvc["metadata"]["annotations"]["backup-controller.io/destinations"] = json!("none");
 }
 
 #[test]

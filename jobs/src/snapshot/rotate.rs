@@ -111,7 +111,7 @@ fn left_behind(promoter: &Claim, existing: &Existing, now: Timestamp) -> Option<
     if existing.snapshots.iter().any(|s| s.id.name == promoter.id.name) {
         return None;
     }
-    let state = if promoter.phase == ClaimPhase::Bound { PointState::Unproven } else { PointState::Dead };
+    let state = if promoter.phase == ClaimPhase::Bound { PointState::Unconfirmed } else { PointState::Dead };
     Some(Point {
         run: run_of(promoter.ours.as_ref())?.clone(),
         id: Identity { name: promoter.id.name.clone(), ..Identity::default() },

@@ -46,7 +46,7 @@ async fn a_promoter_that_never_binds_fails_its_run_at_the_deadline() -> Result<(
 #[tokio::test]
 async fn a_promoter_that_never_comes_or_goes_fails_its_run() -> Result<()> {
     let scene = Scene::new().await?;
-    let _controller = with_disk(&scene, "deadlines: {job: 3s, snapshotReady: 2s}").await?;
+    let _controller = with_disk(&scene, "deadlines: {snapshotJob: 3s, snapshotReady: 2s}").await?;
     let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
     let snapshot = scene.new_snapshot(&claim, RUN, &["disk"]).await?;
     scene.make_ready(&snapshot).await?;
