@@ -20,6 +20,10 @@ pub const COMMAND: &str = "/usr/bin/backup-job";
 pub const SOURCE_DIR: &str = "/source";
 /// Where a copy's pod has the source's own part of the destination.
 pub const DESTINATION_DIR: &str = "/destination";
+/// Where a restore pod has the volume that it writes. A filesystem is also at [`SOURCE_DIR`], its name of old.
+pub const VOLUME_DIR: &str = "/volume";
+/// Where a restore pod has the restore point, read-only. A filesystem is also at [`DESTINATION_DIR`], its name of old.
+pub const RESTORE_POINT_DIR: &str = "/restore-point";
 /// Where a keeper's pod has the root of the host's disk.
 pub const KEEPER_DIR: &str = "/disk";
 /// Where a restic pod has the Secret: a file for each key.
@@ -237,7 +241,7 @@ pub fn restic_restore_args(repository: &Repository<'_>, run: &Run, snapshot: Opt
         Some(id) => args.option("snapshot", id),
         None => args.option("run", run),
     };
-    args.option("target", SOURCE_DIR);
+    args.option("target", VOLUME_DIR);
     args.0
 }
 
