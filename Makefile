@@ -5,17 +5,17 @@ SHELL := /bin/bash
 CARGO ?= cargo
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/backup-controller
 export PATH := $(CACHE)/tools/bin:$(HOME)/.cargo/bin:$(PATH)
-DEV := $(CARGO) run --quiet --package dev-cluster --
 # Where cargo puts programs that were built with the features of the whole workspace (.cargo/config.toml names the target).
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(shell rustc -vV | sed -n 's/^host: //p')/debug
 WHOLE := $(CARGO) build --quiet --workspace --bins
+DEV := $(CARGO) build --quiet --workspace --bin dev-cluster && $(BIN)/dev-cluster
 
 .PHONY: help
 help: ## What there is to make
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: demo
-demo: ansible-tools cluster image ## A real backup on a real cluster, from nothing, compared byte by byte
+demo: image ansible-tools ## A real backup on a real cluster, from nothing, compared byte by byte
 	@$(BIN)/demo
 
 # Two suites run at a time; a table at the end says how long each took. Its parts have names: make test SUITES='jobs cli'.
@@ -33,7 +33,7 @@ test-fast: ## Everything but the two nodes
 
 .PHONY: check
 check: ## Format, lints, dependencies, unit tests: no cluster
-	@$(RUN) format dependencies lints examples model templates controller cli tests jobs
+	@$(RUN) format dependencies lints examples model templates controller cli documents tests jobs
 
 # What is worth running before a release, and too long for each change.
 .PHONY: test-long
@@ -99,25 +99,37 @@ control-plane: ## Suites against a real control plane without nodes (no root)
 # Where KUBECONFIG names a cluster, its owner has brought the images there; what runs on this machine is built.
 .PHONY: nodes
 nodes: ansible-tools
-	@if [ -z "$${KUBECONFIG:-}" ]; then $(MAKE) --no-print-directory cluster image; else $(DEV) binaries; fi
+	@if [ -z "$${KUBECONFIG:-}" ]; then $(MAKE) --no-print-directory image; else $(DEV) binaries; fi
 
 .PHONY: e2e
 e2e: ## End to end on the two nodes, or on the cluster that KUBECONFIG names
 	@$(RUN) nodes-storage nodes-e2e
 
+# What the nodes and the images are made of is built side by side: Go, Rust and the Debian below the images.
+PARTS := $(CARGO) build --quiet --workspace --bin dev-cluster && $(MAKE) --no-print-directory --jobs=4
 .PHONY: cluster
 cluster: ## Start the two-node cluster (root)
-	@$(CARGO) build --quiet --package dev-cluster
-	@$(DEV) up
+	@$(PARTS) .up
 
 .PHONY: down
 down: ## End the cluster and leave nothing behind
 	@$(DEV) down
 
 .PHONY: image
-image: ## Build both images for tests and the demo, and import them on the nodes
-	@$(DEV) binaries
-	@$(DEV) load-images
+image: ## Start the cluster, build both images for tests and the demo, and import them on the nodes
+	@$(PARTS) .images
+
+.PHONY: .go .bases .programs .up .images
+.go:
+	@$(BIN)/dev-cluster build --nodes
+.bases: ansible-tools
+	@$(BIN)/dev-cluster bases
+.programs:
+	@$(BIN)/dev-cluster binaries
+.up: .go .bases
+	@$(BIN)/dev-cluster up
+.images: .up .programs
+	@$(BIN)/dev-cluster load-images
 
 .PHONY: binaries
 binaries: ## What is shipped, into target/image: small static binaries and the pinned restic (slow to build)
@@ -134,7 +146,7 @@ bench-job: ## Sizes, times, memory and requests of one run
 	@$(WHOLE) && BACKUP_BINARIES=$(CURDIR)/target/image $(BIN)/bench-job
 
 .PHONY: bench-restore
-bench-restore: cluster image ## Times of a restore on the two nodes, beside bare rsync
+bench-restore: image ## Times of a restore on the two nodes, beside bare rsync
 	@$(BIN)/bench-restore
 
 .PHONY: bench-restic

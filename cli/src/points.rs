@@ -31,7 +31,7 @@ pub(crate) struct Point {
     /// The id of its snapshot there, if a record tells it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) restic_snapshot: Option<String>,
-    /// How far the run got (Good, Unproven, Unrecorded), or how the copy ended (Complete, Incomplete); nothing if
+    /// How far the run got (Good, Unconfirmed, Unrecorded), or how the copy ended (Complete, Incomplete); nothing if
     /// no record of the copy is left.
     pub(crate) state: Option<&'static str>,
     /// What the PVC was: its files are restored, or its whole device.

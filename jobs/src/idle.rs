@@ -17,7 +17,7 @@ pub(crate) async fn run() -> Outcome {
         }
     };
     tracing::info!(
-        "ready: /source is the volume that is written, /destination the restore point. Run restore.sh --help in this \
+        "ready: /volume is the volume that is written, /restore-point the restore point. Run restore.sh --help in this \
          pod: kubectl exec -it POD -- restore.sh"
     );
     loop {

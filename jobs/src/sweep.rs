@@ -119,7 +119,7 @@ async fn source(
     let newest = existing.snapshots.iter().filter(|s| s.claim.is_some()).max_by_key(|s| run_of(s.ours.as_ref()));
     let Some((claim, newest)) = newest.and_then(|s| Some((s.claim.as_deref()?, s))) else {
         report.warn(
-            Reason::NotOurs,
+            Reason::NotManaged,
             format!("source {uid} in {namespace} left no snapshot that says how long to keep it"),
         );
         return Ok(());
@@ -142,7 +142,7 @@ async fn source(
         && meta.uid.as_deref() == Some(uid)
         && meta.deletion_timestamp.is_none()
     {
-        report.warn(Reason::ChangedMeanwhile, format!("PVC {namespace}/{claim} is there: nothing of it is swept"));
+        report.warn(Reason::Conflict, format!("PVC {namespace}/{claim} is there: nothing of it is swept"));
         return Ok(());
     }
     tracing::info!("{namespace}/{claim} is gone: {} restore points are judged", points.len());
@@ -165,7 +165,7 @@ fn after_grace(args: &Args, existing: &Existing, retention: Retention, clock: &C
     if !older_than(args.orphan_retention) {
         return (limits, retention);
     }
-    (limits.min_keep, limits.max_unproven) = (0, 0);
+    (limits.min_keep, limits.max_unconfirmed) = (0, 0);
     let reach = retention.longest(Span::days(1)).max(args.orphan_retention);
     let retention = if older_than(reach) { Retention::age(reach) } else { retention };
     (limits, retention)

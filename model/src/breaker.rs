@@ -31,7 +31,7 @@ pub fn key(destination: &Destination, namespace: &str) -> Option<String> {
     let restic = destination.restic().filter(|_| destination.is_remote())?;
     Some(match restic.run_in {
         RunIn::Controller => destination.name.clone(),
-        RunIn::Source => format!("{}/{namespace}", destination.name),
+        RunIn::Tenant => format!("{}/{namespace}", destination.name),
     })
 }
 

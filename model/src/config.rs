@@ -11,6 +11,7 @@ mod destination;
 mod groups;
 mod input;
 mod parse;
+mod renamed;
 #[cfg(test)]
 mod tests;
 
@@ -228,7 +229,7 @@ pub struct Bounds {
     pub min_keep: u32,
     /// How many newer snapshots without a copy are kept beside the last good one while copies
     /// fail; at least 1. Default: 3.
-    pub max_unproven: u32,
+    pub max_unconfirmed: u32,
     /// How many snapshots one run may delete at most; at least 1. Default: 3.
     pub max_deletes_per_run: u32,
     /// How long the last restore points of a source stay after the source is gone; a length of
@@ -244,7 +245,7 @@ impl Default for Bounds {
             max_holds: 5,
             destinations: vec!["*".to_owned()],
             min_keep: 1,
-            max_unproven: 3,
+            max_unconfirmed: 3,
             max_deletes_per_run: 3,
             orphan_retention: Span::days(30),
         }
@@ -349,7 +350,7 @@ pub struct Deadlines {
     pub copy: Span,
     /// The Job that makes a snapshot and rotates, with all its tries; longer than
     /// `snapshotReady`. Default: `30m`.
-    pub job: Span,
+    pub snapshot_job: Span,
 }
 
 impl Default for Deadlines {
@@ -359,7 +360,7 @@ impl Default for Deadlines {
             promoter_bound: Span::minutes(10),
             copy_start: Span::minutes(10),
             copy: Span::hours(4),
-            job: Span::minutes(30),
+            snapshot_job: Span::minutes(30),
         }
     }
 }
@@ -386,8 +387,8 @@ impl Default for Retries {
 pub struct Resources {
     /// The pod that makes a snapshot and rotates. Default: requests 10m CPU and 16Mi memory,
     /// limit 64Mi memory.
-    #[serde(deserialize_with = "input::job_resources")]
-    pub job: PodResources,
+    #[serde(deserialize_with = "input::snapshot_job_resources")]
+    pub snapshot_job: PodResources,
     /// The pod that copies. Default: requests 100m CPU and 64Mi memory, limit 512Mi memory.
     #[serde(deserialize_with = "input::copy_resources")]
     pub copy: PodResources,
@@ -395,7 +396,10 @@ pub struct Resources {
 
 impl Default for Resources {
     fn default() -> Resources {
-        Resources { job: PodResources::new("10m", "16Mi", "64Mi"), copy: PodResources::new("100m", "64Mi", "512Mi") }
+        Resources {
+            snapshot_job: PodResources::new("10m", "16Mi", "64Mi"),
+            copy: PodResources::new("100m", "64Mi", "512Mi"),
+        }
     }
 }
 

@@ -141,7 +141,7 @@ fn undecided(r: &RunFacts<'_>, waits_for_consumer: bool, deadlines: &Deadlines, 
     }
     let Some(promoter) = r.promoter else {
         // The job that took the snapshot makes the promoter; it has this long for both.
-        let until = deadlines.job.after(r.snapshot.created);
+        let until = deadlines.snapshot_job.after(r.snapshot.created);
         if now >= until {
             return lost("the snapshot has no promoter");
         }
@@ -184,7 +184,7 @@ pub fn point_state(snapshot: &Snapshot, deadlines: &Deadlines, now: Timestamp) -
     if snapshot.destinations.iter().any(|d| result(d).is_some_and(|c| c.state == CopyState::Complete)) {
         PointState::Good
     } else if snapshot.destinations.iter().all(|d| result(d).is_some()) {
-        PointState::Unproven
+        PointState::Unconfirmed
     } else {
         PointState::Unrecorded
     }

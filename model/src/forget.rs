@@ -40,7 +40,7 @@ pub struct Rules<'a> {
     /// Good runs that stay whatever their age.
     pub min_keep: usize,
     /// Incomplete runs newer than the newest good one that stay.
-    pub max_unproven: usize,
+    pub max_unconfirmed: usize,
     /// Runs that may go at once.
     pub max_deletes: usize,
 }
@@ -71,7 +71,7 @@ pub fn plan(snapshots: &[Snapshot], rules: &Rules<'_>) -> Vec<Decision> {
             now: rules.now,
             current: None,
             min_keep: rules.min_keep,
-            max_unproven: rules.max_unproven,
+            max_unconfirmed: rules.max_unconfirmed,
             max_deletes: rules.max_deletes,
             max_holds: usize::MAX,
             promoters: PromoterRetention::Keep,
@@ -101,7 +101,7 @@ fn point(run: &[&Snapshot]) -> Option<Point> {
     Some(Point {
         run: last.run.clone(),
         id: Identity { name: last.run.to_string(), ..Identity::default() },
-        state: if last.incomplete { PointState::Unproven } else { PointState::Good },
+        state: if last.incomplete { PointState::Unconfirmed } else { PointState::Good },
         held: run.iter().any(|s| s.held),
         terminating: false,
         promoter: None,
@@ -141,7 +141,7 @@ mod tests {
             zone: &Zone::utc(),
             now: "2018-12-31T12:00:00Z".parse().unwrap(),
             min_keep: 1,
-            max_unproven: 1,
+            max_unconfirmed: 1,
             max_deletes,
         };
         plan(snapshots, &rules).into_iter().flat_map(|d| d.forget).collect()

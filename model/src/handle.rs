@@ -36,13 +36,13 @@ pub struct Lineage<'a> {
 /// The snapshot's handle.
 ///
 /// # Errors
-/// [`Reason::SnapshotForeign`] if the content is another snapshot's, or of another volume;
+/// [`Reason::SnapshotMismatch`] if the content is another snapshot's, or of another volume;
 /// [`Reason::SourceSnapshotLost`] if it is going, or the driver's snapshot is not known.
 pub fn take(content: &VolumeSnapshotContent, lineage: Lineage<'_>) -> Result<Handle, Problem> {
     let name = content.metadata.name.as_deref().unwrap_or_default();
     let foreign = |what: String| {
         let message = format!("VolumeSnapshotContent {name} of VolumeSnapshot {}: {what}", lineage.snapshot);
-        Err(Problem::new(Reason::SnapshotForeign, message))
+        Err(Problem::new(Reason::SnapshotMismatch, message))
     };
     let spec = &content.spec;
     let of = &spec.volume_snapshot_ref;
@@ -120,7 +120,7 @@ mod tests {
             let mut content = bound();
             *content.pointer_mut(pointer).unwrap() = value.clone();
             let refused = taken(&content, Some(("csi.example.com", "vol-7")));
-            assert_eq!(refused, Err(Reason::SnapshotForeign), "{pointer}: {value}");
+            assert_eq!(refused, Err(Reason::SnapshotMismatch), "{pointer}: {value}");
         }
     }
 

@@ -92,7 +92,9 @@ pub const TIME_ZONE: &str = "backup-controller.io/time-zone";
 /// Annotation of users on a PVC or Namespace: an age or keep rules.
 pub const RETENTION: &str = "backup-controller.io/retention";
 /// Annotation of users on a PVC or Namespace: destinations, separated by commas.
-pub const DESTINATION_SETTING: &str = "backup-controller.io/destination";
+pub const DESTINATION_SETTING: &str = "backup-controller.io/destinations";
+/// The old spelling of that annotation: an error.
+pub const OLD_DESTINATION_SETTING: &str = "backup-controller.io/destination";
 /// Annotation of users on a PVC or Namespace: a [`crate::options::Options`], of copies in restic repositories.
 pub const COPY_OPTIONS: &str = "backup-controller.io/copy-options";
 /// Annotation of users on a PVC: the class that its snapshots are made with.

@@ -97,7 +97,7 @@ impl Options {
         restic.pack_size = self.pack_size.or(restic.pack_size);
         restic.limit_upload = self.limit_upload.or(restic.limit_upload);
         restic.limit_download = self.limit_download.or(restic.limit_download);
-        if restic.run_in == RunIn::Source {
+        if restic.run_in == RunIn::Tenant {
             restic.cache = self.cache.clone().or(restic.cache);
             restic.ca = self.ca.clone().or(restic.ca);
             restic.environment.extend(self.environment.clone());

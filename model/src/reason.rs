@@ -103,7 +103,7 @@ reasons! {
     /// A node cannot mount the pod's volumes (F38).
     MountFailed => "look at what the message quotes, and at the log of the CSI driver on that node",
     /// A read-only promoter has a journal that was not replayed, and is mounted without noload.
-    NeedsNoload => "name a StorageClass with mountOptions [noload] (xfs: [norecovery, nouuid]) in classes.<class>.storageClass, with readOnly: true; or set readOnly: false: a clone replays its journal",
+    JournalNotReplayable => "name a StorageClass with mountOptions [noload] (xfs: [norecovery, nouuid]) in classes.<class>.storageClass, with readOnly: true; or set readOnly: false: a clone replays its journal",
     /// The copy's deadline passed.
     DeadlineExceeded => "raise deadlines.copy, or split the volume",
     /// The API server did not answer.
@@ -115,9 +115,9 @@ reasons! {
     /// The PersistentVolume of a promoter that is to go has the reclaim policy Retain (F14).
     VolumeRetained => "set the PersistentVolume's reclaim policy to Delete, or use a StorageClass that deletes for promoters",
     /// Somebody changed an object after it was looked at, for instance by a late `hold`.
-    ChangedMeanwhile => "nothing to do: the next run looks again",
+    Conflict => "nothing to do: the next run looks again",
     /// An object has our labels, and is not what they say.
-    NotOurs => "remove our labels from it: what we did not create is never deleted",
+    NotManaged => "remove our labels from it: what we did not create is never deleted",
 
     // What a copy waits for.
     /// The limits of copies at once are reached.
@@ -162,7 +162,7 @@ reasons! {
     /// The check found damage.
     RepositoryDamaged => "run restic check and restic repair, see its guide to troubleshooting; later runs copy again what is missing",
     /// A drill found a difference between a copy and its snapshot.
-    DrillDiffers => "do not rely on the copy: look at the paths that the message names, and make a new copy",
+    RestoreMismatch => "do not rely on the copy: look at the paths that the message names, and make a new copy",
     /// The endpoint does not answer, or its name is unknown.
     DestinationUnreachable => "see that the endpoint runs, and that its name, port and proxy are right",
     /// The endpoint refuses the key or the signature.
@@ -178,13 +178,13 @@ reasons! {
     /// The destination has no room left.
     DestinationFull => "make room: raise the bucket's quota or lower the retention; nothing was deleted",
     /// A `NetworkPolicy` of an earlier version cuts restic's pods off.
-    NetworkClosed => "delete the NetworkPolicy that the message names: the next copy to a disk makes it anew, and leaves restic out",
+    NetworkPolicyBlocks => "delete the NetworkPolicy that the message names: the next copy to a disk makes it anew, and leaves restic out",
     /// Copies wait until the destination works again.
     DestinationDown => "nothing to do: one copy at a time tries, and all go on when it succeeds",
     /// A volume of the controller's own namespace, whose Secrets are for central copies only.
-    SecretElsewhere => "use runIn: controller for volumes of the controller's own namespace; of a source that is gone, and whose group had a Secret, nothing more is copied",
+    SecretNotAllowed => "use runIn: controller for volumes of the controller's own namespace; of a source that is gone, and whose group had a Secret, nothing more is copied",
     /// The snapshot's content is another snapshot's, or of another volume than the source's.
-    SnapshotForeign => "look who made the VolumeSnapshotContent that the message names; nothing of it was read",
+    SnapshotMismatch => "look who made the VolumeSnapshotContent that the message names; nothing of it was read",
     /// The snapshot was deleted before its central copy was made, or drilled.
     SourceSnapshotLost => "nothing to do: the next run makes another",
     // A restore.
@@ -203,7 +203,7 @@ reasons! {
     /// Another pod holds the volume that is to be written.
     TargetInUse => "stop the pods that the message names: kubectl scale --replicas=0",
     /// Who holds the volume is not known, or not known any more.
-    HoldersUnknown => "see that the controller runs: it tells the restore pod who holds the volume",
+    MountStateUnknown => "see that the controller runs: it tells the restore pod who holds the volume",
     /// The volume that is to be written has less room than the data needs.
     TargetTooSmall => "restore into a larger PVC",
     /// A raw block volume goes back to one, and files to a filesystem (`volumeMode`).
@@ -216,6 +216,9 @@ reasons! {
     RestoreFailed => "look at the restore pod's log; asking again goes on where it broke off",
     /// A namespace that enforces Pod Security `restricted` refuses the copy pod.
     PodSecurity => "the copy needs Pod Security baseline: label the namespace so, or leave it out",
+    /// A record contains a reason that this version does not have.
+    #[serde(other)]
+    UnknownReason => "no action needed: another version recorded it; the message beside it describes the cause",
 }
 
 impl Reason {

@@ -419,6 +419,25 @@ mod tests {
         assert_eq!(Status::parse("yes"), None);
     }
 
+    /// A finding that another version recorded stays one: prunes go on waiting for it.
+    #[test]
+    fn a_reason_of_another_version_loses_neither_the_record_nor_the_finding() {
+        let found = r#"{"due":"20181202T0000Z","state":"Failed","finished":"2018-12-02T00:00:00Z",
+            "problem":{"reason":"DrillDiffers","message":"etc/app.conf differs"}}"#;
+        let text = format!(r#"{{"maintenance":{{"disk":{{"drill":{found},"differs":{found}}}}}}}"#);
+        let status = Status::parse(&text).unwrap();
+        let maintenance = &status.maintenance["disk"];
+        let (task, finding) = maintenance.findings().next().unwrap();
+        let problem = Problem::new(Reason::UnknownReason, "etc/app.conf differs");
+        assert_eq!((task, finding.problem.as_ref()), (Task::Drill, Some(&problem)));
+        assert!(maintenance.proven.is_none());
+        assert_eq!(Status::parse(&status.to_text()), Some(status));
+
+        let text = r#"{"state":"Failed","reason":"NeedsNoload","message":"x","finished":"2018-12-02T00:00:00Z"}"#;
+        let copy: CopyResult = serde_json::from_str(text).unwrap();
+        assert_eq!((copy.state, copy.reason), (CopyState::Failed, Some(Reason::UnknownReason)));
+    }
+
     #[test]
     fn clipping_respects_characters() {
         assert_eq!(clip("ééé", 6), "ééé");

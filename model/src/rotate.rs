@@ -4,8 +4,8 @@
 //! obeys the laws whatever the retention says:
 //!
 //! - the newest `min_keep` good points stay, whatever their age (F77);
-//! - only earlier, recorded runs are judged: nothing goes while its replacement is unproven;
-//! - of points that are newer than the newest good one, `max_unproven` stay, and only those: a copy that
+//! - only earlier, recorded runs are judged: nothing goes while its replacement is unconfirmed;
+//! - of points that are newer than the newest good one, `max_unconfirmed` stay, and only those: a copy that
 //!   keeps failing neither costs a good point nor fills the pool. Those whose copy has no result yet come
 //!   before those that failed, then the newest come first: a copy that takes longer than the time between
 //!   runs does not lose its snapshot to them;
@@ -45,7 +45,7 @@ pub enum PointState {
     /// It is good: ready, and copied completely somewhere if there are destinations.
     Good,
     /// It is ready, and every copy has a result, none of them complete.
-    Unproven,
+    Unconfirmed,
     /// It is ready, and a copy has no result yet.
     Unrecorded,
     /// It is not ready yet, and may become so.
@@ -84,7 +84,7 @@ pub struct Rules<'a> {
     /// Good points that stay whatever their age.
     pub min_keep: usize,
     /// Points newer than the newest good one that stay.
-    pub max_unproven: usize,
+    pub max_unconfirmed: usize,
     /// Points that may go at once, and promoters that may go without their points.
     pub max_deletes: usize,
     /// Holds that count.
@@ -217,7 +217,7 @@ pub fn plan(points: &[Point], rules: &Rules<'_>) -> Vec<Decision> {
 }
 
 fn restorable(state: PointState) -> bool {
-    matches!(state, PointState::Good | PointState::Unproven | PointState::Unrecorded)
+    matches!(state, PointState::Good | PointState::Unconfirmed | PointState::Unrecorded)
 }
 
 /// For each point: `None` if nobody holds it, else whether the hold counts. The oldest points' count, so that
@@ -257,7 +257,7 @@ fn judge(points: &[&Point], rules: &Rules<'_>) -> Vec<Verdict> {
 
     // Good points, and those beside them that are older: retention, above the floor.
     let floor = good.iter().rev().take(rules.min_keep).copied().collect::<Vec<_>>();
-    let older = of(&|p| judged(p) && p.state == PointState::Unproven);
+    let older = of(&|p| judged(p) && p.state == PointState::Unconfirmed);
     let older: Vec<usize> = older.into_iter().filter(|i| !is_newer(*i)).collect();
     for (group, floor) in [(good, floor.as_slice()), (older, &[])] {
         let times: Vec<Timestamp> = group.iter().map(|i| points[*i].run.time()).collect();
@@ -277,19 +277,19 @@ fn judge(points: &[&Point], rules: &Rules<'_>) -> Vec<Verdict> {
     // Restorable points newer than the newest good one: a few, whatever retention says.
     let newer = of(&|p| restorable(p.state) && p.state != PointState::Good && !p.terminating);
     let mut newer: Vec<usize> = newer.into_iter().filter(|i| is_newer(*i)).collect();
-    newer.sort_by_key(|i| (judged(points[*i]), points[*i].state == PointState::Unproven, Reverse(*i)));
+    newer.sort_by_key(|i| (judged(points[*i]), points[*i].state == PointState::Unconfirmed, Reverse(*i)));
     for (rank, index) in newer.into_iter().enumerate() {
         if !judged(points[index]) {
             continue;
         }
-        if rank < rules.max_unproven {
-            if points[index].state == PointState::Unproven {
+        if rank < rules.max_unconfirmed {
+            if points[index].state == PointState::Unconfirmed {
                 verdicts[index] = Verdict::keep("newer than the last good");
             }
         } else {
             verdicts[index] = Verdict::delete(format!(
-                "not proven good, and {} others like it are kept: maxUnproven",
-                rules.max_unproven
+                "not proven good, and {} others like it are kept: maxUnconfirmed",
+                rules.max_unconfirmed
             ));
         }
     }

@@ -414,6 +414,7 @@ fn destinations(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Found<Vec<Str
     let config = input.config;
     let names = config.destinations.iter().map(|d| d.name.as_str());
     let allowed: Vec<&str> = names.filter(|name| config.bounds.allows_destination(name)).collect();
+    old_spelling(input, warnings);
     let before = warnings.len();
     let chosen = setting(input, names::DESTINATION_SETTING, warnings, |text| {
         let wanted = if text == "none" { Vec::new() } else { facts::list(text) };
@@ -433,4 +434,18 @@ fn destinations(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Found<Vec<Str
     };
     let defaults = &config.defaults.destinations;
     chosen.or_else(configured).unwrap_or_else(|| (defaults.clone(), written(Place::Defaults, defaults)))
+}
+
+/// The annotation `destination` is not read any more. It is reported wherever `destinations` would be read.
+fn old_spelling(input: &Input<'_>, warnings: &mut Vec<Problem>) {
+    let (old, new) = (names::OLD_DESTINATION_SETTING, names::DESTINATION_SETTING);
+    for (settings, place) in [(&input.claim.settings, "the PVC"), (&input.namespace.settings, "the Namespace")] {
+        if settings.contains_key(old) {
+            let message = format!("{old} is now {new}; rename the annotation on {place}");
+            warnings.push(Problem::new(Reason::InvalidSetting, message));
+        }
+        if settings.contains_key(new) {
+            break;
+        }
+    }
 }

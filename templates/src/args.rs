@@ -20,6 +20,10 @@ pub const COMMAND: &str = "/usr/bin/backup-job";
 pub const SOURCE_DIR: &str = "/source";
 /// Where a copy's pod has the source's own part of the destination.
 pub const DESTINATION_DIR: &str = "/destination";
+/// Where a restore pod has the volume that it writes. A filesystem is also at [`SOURCE_DIR`], its name of old.
+pub const VOLUME_DIR: &str = "/volume";
+/// Where a restore pod has the restore point, read-only. A filesystem is also at [`DESTINATION_DIR`], its name of old.
+pub const RESTORE_POINT_DIR: &str = "/restore-point";
 /// Where a keeper's pod has the root of the host's disk.
 pub const KEEPER_DIR: &str = "/disk";
 /// Where a restic pod has the Secret: a file for each key.
@@ -111,7 +115,7 @@ pub fn copy_args(config: &Config, copy: &CopyJob<'_>) -> Vec<String> {
         .option("destination", DESTINATION_DIR)
         .option("time-zone", copy.zone.name())
         .option("min-keep", bounds.min_keep)
-        .option("max-unproven", bounds.max_unproven)
+        .option("max-unconfirmed", bounds.max_unconfirmed)
         .option("max-deletes", bounds.max_deletes_per_run)
         .option("checksum-every", copy.destination.checksum_every);
     if let Some(retention) = copy.retention {
@@ -158,7 +162,7 @@ pub fn restic_prune_args(config: &Config, repository: &Repository<'_>, due: &Run
         .option("retention", &prune.retention)
         .option("time-zone", prune.zone.name())
         .option("min-keep", bounds.min_keep)
-        .option("max-unproven", bounds.max_unproven)
+        .option("max-unconfirmed", bounds.max_unconfirmed)
         .option("max-deletes", bounds.max_deletes_per_run)
         .maybe("since", prune.since.as_ref());
     for run in &prune.holds {
@@ -237,7 +241,7 @@ pub fn restic_restore_args(repository: &Repository<'_>, run: &Run, snapshot: Opt
         Some(id) => args.option("snapshot", id),
         None => args.option("run", run),
     };
-    args.option("target", SOURCE_DIR);
+    args.option("target", VOLUME_DIR);
     args.0
 }
 
@@ -300,7 +304,7 @@ impl Args {
     /// What rotation may do at most.
     fn limits(&mut self, bounds: &Bounds) -> &mut Self {
         self.option("min-keep", bounds.min_keep)
-            .option("max-unproven", bounds.max_unproven)
+            .option("max-unconfirmed", bounds.max_unconfirmed)
             .option("max-deletes", bounds.max_deletes_per_run)
             .option("max-holds", bounds.max_holds)
     }

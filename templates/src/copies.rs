@@ -40,7 +40,14 @@ pub(crate) fn copy_job(
     };
     let (mut order, mut rules) = copy_order(install, config, copy, own);
     let sub_path = Some(sub_path);
-    rules.mounts.push(Mount { claim: disk, path: DESTINATION_DIR, sub_path, read_only: false, device: false });
+    rules.mounts.push(Mount {
+        claim: disk,
+        path: DESTINATION_DIR,
+        also: None,
+        sub_path,
+        read_only: false,
+        device: false,
+    });
     order.pod = Some(rules);
     order.render(templates)
 }
@@ -88,7 +95,8 @@ pub(crate) fn copy_order(
         pod: None,
     };
     let claim = copy.promoter.to_owned();
-    let promoter = Mount { claim, path: SOURCE_DIR, sub_path: None, read_only: true, device: copy.mode.is_block() };
+    let promoter =
+        Mount { claim, path: SOURCE_DIR, also: None, sub_path: None, read_only: true, device: copy.mode.is_block() };
     let rules = PodRules {
         pointer: "/spec/template",
         root: true,

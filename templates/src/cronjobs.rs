@@ -37,10 +37,10 @@ fn cronjob(
         "timeZone": zone,
         "startingDeadlineSeconds": starting_deadline,
         "backoffLimit": config.retries.snapshot,
-        "activeDeadlineSeconds": config.deadlines.job.as_secs(),
+        "activeDeadlineSeconds": config.deadlines.snapshot_job.as_secs(),
         "serviceAccount": install.job_service_account,
     };
-    let pod = program(&mut values, install, &install.controller_image, args, &config.resources.job);
+    let pod = program(&mut values, install, &install.controller_image, args, &config.resources.snapshot_job);
     let mut pins = vec![
         Pin::exactly("/spec/schedule", schedule),
         Pin::exactly("/spec/timeZone", zone),

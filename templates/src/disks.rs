@@ -84,7 +84,7 @@ pub(crate) fn keeper_job(
     let host = host_path(Template::Keeper, destination)?;
     let mut values = values! {
         "backoffLimit": config.retries.snapshot,
-        "activeDeadlineSeconds": config.deadlines.job.as_secs(),
+        "activeDeadlineSeconds": config.deadlines.snapshot_job.as_secs(),
         "destination": destination.name,
         "path": host.path,
         "keeperDir": KEEPER_DIR,
@@ -92,7 +92,7 @@ pub(crate) fn keeper_job(
         "capabilities": KEEPER_CAPABILITIES,
     };
     let args = args::keep_args(namespace);
-    let pod = program(&mut values, install, &install.controller_image, &args, &config.resources.job);
+    let pod = program(&mut values, install, &install.controller_image, &args, &config.resources.snapshot_job);
     let mut marks = Marks::new(&install.instance, Component::Keeper).destination(destination);
     marks.annotate(names::SOURCE_NAMESPACE, namespace);
     let mut pins = Pin::job("/spec");

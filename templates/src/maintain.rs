@@ -41,12 +41,12 @@ impl Volumes {
 
     /// A PVC that is read and not written.
     fn read(&mut self, name: &str, claim: String, path: &'static str, sub_path: Option<String>) {
-        self.add(name, Mount { claim, path, sub_path, read_only: true, device: false });
+        self.add(name, Mount { claim, path, also: None, sub_path, read_only: true, device: false });
     }
 
     /// A PVC whose device is read and not written.
     fn device(&mut self, name: &str, claim: String, path: &'static str) {
-        self.add(name, Mount { claim, path, sub_path: None, read_only: true, device: true });
+        self.add(name, Mount { claim, path, also: None, sub_path: None, read_only: true, device: true });
     }
 
     fn add(&mut self, name: &str, mount: Mount) {

@@ -44,6 +44,8 @@ pub(crate) struct PodRules {
 pub(crate) struct Mount {
     pub(crate) claim: String,
     pub(crate) path: &'static str,
+    /// A second path at which a filesystem may be mounted. A device has one path.
+    pub(crate) also: Option<&'static str>,
     pub(crate) sub_path: Option<String>,
     pub(crate) read_only: bool,
     /// Whether it is there as a raw block device, and not mounted. It is read-only if its volume is.
@@ -302,7 +304,9 @@ fn mounts(volumes: &[Volume<'_>], container: &At<'_>) -> Result<(), Fault> {
                 }
                 Volume::Claim(volume, wanted) if name.text() == Some(volume) => {
                     let (path, sub, read_only) = (mount.get("mountPath"), mount.get("subPath"), mount.get("readOnly"));
-                    path.must(path.text() == Some(wanted.path), format!("\"{}\"", wanted.path))?;
+                    let paths = [Some(wanted.path), wanted.also];
+                    let expected: Vec<String> = paths.iter().flatten().map(|path| format!("\"{path}\"")).collect();
+                    path.must(path.text().is_some() && paths.contains(&path.text()), expected.join(" or "))?;
                     let allowed = wanted.sub_path.as_ref().map_or("left out".to_owned(), |s| format!("\"{s}\""));
                     sub.must(sub.text() == wanted.sub_path.as_deref(), allowed)?;
                     mount.get("subPathExpr").must_be_absent()?;
@@ -369,8 +373,12 @@ fn program(rules: &PodRules, volumes: &[Volume<'_>], container: &At<'_>) -> Resu
     let names = |list: &At<'_>, volume: &str| list.items().any(|m| m.get("name").text() == Some(volume));
     let mounted = |volume: &str| names(&list, volume);
     for wanted in &rules.mounts {
-        let list = container.get(if wanted.device { "volumeDevices" } else { "volumeMounts" });
-        let is = |v: &Volume<'_>| matches!(v, Volume::Claim(n, m) if m.path == wanted.path && names(&list, n));
+        let (list, path) = if wanted.device { ("volumeDevices", "devicePath") } else { ("volumeMounts", "mountPath") };
+        let list = container.get(list);
+        let there = |name: &str| {
+            list.items().any(|m| m.get("name").text() == Some(name) && m.get(path).text() == Some(wanted.path))
+        };
+        let is = |v: &Volume<'_>| matches!(v, Volume::Claim(n, m) if m.path == wanted.path && there(n));
         list.must(volumes.iter().any(is), format!("the PVC {} at {}", wanted.claim, wanted.path))?;
     }
     if let Some((folder, at)) = &rules.host_path {

@@ -66,7 +66,7 @@ impl<'a> Repository<'a> {
             destination: &destination.name,
             source,
             namespace: match restic.run_in {
-                RunIn::Source => &source.namespace,
+                RunIn::Tenant => &source.namespace,
                 RunIn::Controller => home,
             },
             secret: secret.unwrap_or(&restic.secret),
@@ -86,7 +86,7 @@ impl<'a> Repository<'a> {
     /// Its part of a disk in a pod. What only reads takes no lock, and gets nothing that it could write.
     pub(crate) fn mount(&self, read_only: bool) -> Option<Mount> {
         let Folder { claim, path } = self.folder.clone()?;
-        Some(Mount { claim, path: Restic::ON_DISK, sub_path: path, read_only, device: false })
+        Some(Mount { claim, path: Restic::ON_DISK, also: None, sub_path: path, read_only, device: false })
     }
 
     /// The volumes of its pods, and where they are mounted: a template writes them out one by one, as

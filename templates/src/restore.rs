@@ -8,7 +8,7 @@ use model::names::{self, Component};
 use serde_json::{Map, Value, json};
 
 use crate::Install;
-use crate::args::{self, DESTINATION_DIR, RESTORE_COMMAND, SOURCE_DIR};
+use crate::args::{self, DESTINATION_DIR, RESTORE_COMMAND, RESTORE_POINT_DIR, SOURCE_DIR, VOLUME_DIR};
 use crate::check::Pin;
 use crate::copies::COPY_CAPABILITIES;
 use crate::engine::{Template, Templates};
@@ -47,6 +47,8 @@ fn pod(install: &Install, config: &Config, pod: &RestorePod<'_>, args: &[String]
         "resticMounts": json!([]),
         "resticVolumes": json!([]),
         "node": pod.node,
+        "volumeDir": VOLUME_DIR,
+        "restorePointDir": RESTORE_POINT_DIR,
         "sourceDir": SOURCE_DIR,
         "destinationDir": DESTINATION_DIR,
         "capabilities": COPY_CAPABILITIES,
@@ -59,7 +61,14 @@ fn pod(install: &Install, config: &Config, pod: &RestorePod<'_>, args: &[String]
         root: true,
         capabilities: COPY_CAPABILITIES,
         selinux_type: selinux,
-        mounts: vec![Mount { claim, path: SOURCE_DIR, sub_path: None, read_only: false, device }],
+        mounts: vec![Mount {
+            claim,
+            path: VOLUME_DIR,
+            also: Some(SOURCE_DIR),
+            sub_path: None,
+            read_only: false,
+            device,
+        }],
         ..rules
     };
     let rules = point(pod, &mut values, rules);
@@ -78,7 +87,8 @@ fn point(pod: &RestorePod<'_>, values: &mut Map<String, Value>, mut rules: PodRu
                 "pointBlock": device,
             });
             let (claim, sub_path) = (name.to_owned(), folder.map(str::to_owned));
-            rules.mounts.push(Mount { claim, path: DESTINATION_DIR, sub_path, read_only: true, device });
+            let (path, also) = (RESTORE_POINT_DIR, Some(DESTINATION_DIR));
+            rules.mounts.push(Mount { claim, path, also, sub_path, read_only: true, device });
             rules
         }
         RestoreFrom::Repository { repository, .. } => repository.pod(values, rules, true),

@@ -98,7 +98,7 @@ Columns:
   AGE         how long ago that was
   WHERE       a snapshot in the namespace, a dated tree on a disk, or a snapshot in a restic repository: the
               destination, and the id as restore --snapshot takes it, if a record tells it
-  STATE       snapshot: Good (ready, and copied completely somewhere if it has destinations), Unproven (every
+  STATE       snapshot: Good (ready, and copied completely somewhere if it has destinations), Unconfirmed (every
               copy failed or is incomplete), Unrecorded (a copy is not finished). Others: Complete or Incomplete;
               <unknown> once the snapshot that had the record is gone. All of them can be restored from
   MOUNTABLE   whether a PVC is there to look into it: the promoter, or the BackupDisk; -o wide names it.

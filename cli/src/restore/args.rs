@@ -220,6 +220,6 @@ Exit codes:
 
 /// What follows the flags of `browse --help`.
 pub(crate) const BROWSE_HELP: &str = "\
-A shell in a pod that has the restore point at /destination, read-only. Its end takes the pod away.
+A shell in a pod that has the restore point at /restore-point, read-only. Its end takes the pod away.
 What lies in a restic repository is not mounted: restore a PATH of it, or all of it to a new PVC.
 A raw block volume has no files to look at: restore it to a new PVC.";

@@ -17,7 +17,7 @@ use super::{Done, Session, central, exec, look, pod, say, scale};
 use crate::observe::{self, Observed, Scope};
 
 /// Where the shell of `browse` begins.
-const SHELL: &str = "cd /destination && if [ -x /bin/bash ]; then exec /bin/bash; else exec /bin/sh; fi";
+const SHELL: &str = "cd /restore-point && if [ -x /bin/bash ]; then exec /bin/bash; else exec /bin/sh; fi";
 
 /// The highest exit code with which a restore has said what became of it.
 const MOST_TOLD: i32 = 3;
@@ -280,7 +280,9 @@ pub(crate) async fn browse(session: &mut Session, args: &Browse) -> Result<Done,
         return Err(Stop::refused(Reason::TargetNotReady, message));
     }
     let pod = started(session, &sight.request, deadline).await?;
-    say("/destination is the restore point, read-only; /source is the PVC itself; `exit` ends and takes the pod away");
+    say(
+        "/restore-point is the restore point, read-only; /volume is the PVC itself; `exit` ends and takes the pod away",
+    );
     let command = ["/bin/sh", "-c", SHELL].map(str::to_owned);
     let mut keys = std::mem::take(&mut session.keys);
     let ended = exec::run(session, &pod, &command, Some(&mut keys)).await;

@@ -151,7 +151,7 @@ impl Follow {
                 lines.push(format!("run {run} is good"));
                 self.end = Some(End::Good);
             }
-            PointState::Unproven => {
+            PointState::Unconfirmed => {
                 lines.push(format!(
                     "run {run} is not good: no copy of it is complete; kubectl backup why {}",
                     claim.id.name

@@ -332,7 +332,7 @@ impl Question<'_> {
     fn missed(&self, timing: &Timing, volume: &Volume) -> Option<u32> {
         let since = volume.protected_since?;
         let after = volume.good.as_ref().map_or(since, |good| good.time.max(since));
-        let Deadlines { job, copy_start, copy, .. } = &self.observed.world.config.deadlines;
+        let Deadlines { snapshot_job: job, copy_start, copy, .. } = &self.observed.world.config.deadlines;
         let copying = if volume.copies.is_empty() { 0 } else { copy_start.as_secs() + copy.as_secs() };
         let patience = Span::from_secs(job.as_secs() + copying);
         timing.due(after, patience.before(self.now), patience)
@@ -458,7 +458,7 @@ fn has_anything(volume: &Volume) -> bool {
 /// Whether a person has to look.
 fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
     // A copy that is not what it must be is worse than one that is missing.
-    let spoilt = [Reason::RepositoryDamaged.as_str(), Reason::DrillDiffers.as_str()];
+    let spoilt = [Reason::RepositoryDamaged.as_str(), Reason::RestoreMismatch.as_str()];
     if volume.findings.iter().any(|f| spoilt.contains(&f.reason)) {
         return true;
     }
@@ -475,7 +475,7 @@ fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
 pub(crate) fn word(state: PointState) -> &'static str {
     match state {
         PointState::Good => "Good",
-        PointState::Unproven => "Unproven",
+        PointState::Unconfirmed => "Unconfirmed",
         PointState::Unrecorded => "Unrecorded",
         PointState::Waiting => "Waiting",
         PointState::Dead => "Dead",

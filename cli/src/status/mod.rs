@@ -112,7 +112,7 @@ States:
   Vanished     the PVC is gone; restore points of it are left
   Unknown      you may not read what tells, and the controller recorded nothing on it
 
-A copy that was found to be damaged, or to differ from its snapshot (RepositoryDamaged, DrillDiffers), counts as *
+A copy that was found to be damaged, or to differ from its snapshot (RepositoryDamaged, RestoreMismatch), counts as *
 whatever the state is.
 A PVC that is not bound has no data yet: it is Unprotected and does not count.
 PVCs that backups themselves need (restore points, BackupDisks) are shown only by name.

@@ -146,7 +146,7 @@ pub(crate) struct PointView {
     pub(crate) time: Timestamp,
     /// Whether the snapshot can be restored from.
     pub(crate) ready: bool,
-    /// How far the run got: Good, Unproven, Unrecorded, Waiting or Dead.
+    /// How far the run got: Good, Unconfirmed, Unrecorded, Waiting or Dead.
     pub(crate) state: &'static str,
     /// Whether it is held against rotation.
     pub(crate) held: bool,

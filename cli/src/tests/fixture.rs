@@ -314,7 +314,7 @@ pub(crate) fn cluster() -> Objects {
     unbound["spec"]["volumeName"] = Value::Null;
 
     let snapshots_only = json!({"protectedSince": since, "snapshot": last, "good": last});
-    all.source("shop", "here-only", &snapshots_only)["metadata"]["annotations"]["backup-controller.io/destination"] =
+    all.source("shop", "here-only", &snapshots_only)["metadata"]["annotations"]["backup-controller.io/destinations"] =
         json!("none");
     all.point("shop", "here-only", last, &json!({}));
 

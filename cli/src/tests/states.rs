@@ -13,7 +13,7 @@ fn reasons(volume: &Volume) -> Vec<&str> {
 }
 
 fn snapshots_only(pvc: &mut Value) {
-    pvc["metadata"]["annotations"]["backup-controller.io/destination"] = json!("none");
+    pvc["metadata"]["annotations"]["backup-controller.io/destinations"] = json!("none");
 }
 
 #[test]
@@ -294,17 +294,17 @@ fn a_copy_that_differs_alarms_and_a_proof_is_shown_with_its_age() {
 
     let failed = json!({
         "due": "20181212T0600Z", "state": "Failed", "finished": "2018-12-05T07:10:00Z",
-        "problem": {"reason": "DrillDiffers", "message": "etc/app.conf differs"},
+        "problem": {"reason": "RestoreMismatch", "message": "etc/app.conf differs"},
     });
     let differs = shown(json!({"drill": failed, "proven": proof}));
-    assert_eq!((differs.state, differs.alarm, reasons(&differs)), (State::Protected, true, vec!["DrillDiffers"]));
+    assert_eq!((differs.state, differs.alarm, reasons(&differs)), (State::Protected, true, vec!["RestoreMismatch"]));
     assert!(text(differs).contains("not proven"));
     let locked = json!({
         "due": "20181219T0600Z", "state": "Failed", "finished": "2018-12-05T08:10:00Z",
         "problem": {"reason": "RepositoryLocked", "message": "host x"},
     });
     let later = shown(json!({"drill": locked, "differs": failed, "proven": proof}));
-    assert_eq!((later.alarm, reasons(&later)), (true, vec!["DrillDiffers", "RepositoryLocked"]), "it was found");
+    assert_eq!((later.alarm, reasons(&later)), (true, vec!["RestoreMismatch", "RepositoryLocked"]), "it was found");
 
     let locked = json!({
         "due": "20181205T0230Z", "state": "Failed", "finished": "2018-12-05T02:31:00Z",

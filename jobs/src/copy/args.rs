@@ -38,7 +38,7 @@ pub(crate) struct Args {
     pub(crate) min_keep: usize,
     /// Incomplete trees newer than the newest good one that stay
     #[arg(long, default_value_t = 3)]
-    pub(crate) max_unproven: usize,
+    pub(crate) max_unconfirmed: usize,
     /// Trees that may be pruned at once
     #[arg(long, default_value_t = 3)]
     pub(crate) max_deletes: usize,
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!((&args.run, args.name.as_str(), args.time_zone.as_str()), (&run, "disk", "Europe/Amsterdam"));
         assert_eq!((args.source.to_str(), args.destination.to_str()), (Some("/source"), Some("/destination")));
         assert_eq!(args.min_keep, config.bounds.min_keep as usize);
-        assert_eq!(args.max_unproven, config.bounds.max_unproven as usize);
+        assert_eq!(args.max_unconfirmed, config.bounds.max_unconfirmed as usize);
         assert_eq!(args.max_deletes, config.bounds.max_deletes_per_run as usize);
         assert_eq!(args.checksum_every, copy.destination.checksum_every);
         assert!(args.journal.is_skipped());

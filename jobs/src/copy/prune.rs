@@ -20,7 +20,7 @@ pub(crate) struct Policy {
     retention: Retention,
     zone: Zone,
     min_keep: usize,
-    max_unproven: usize,
+    max_unconfirmed: usize,
     max_deletes: usize,
 }
 
@@ -32,7 +32,7 @@ impl Policy {
             retention: retention.parse().map_err(|error| format!("retention '{retention}': {error}"))?,
             zone: args.time_zone.parse().map_err(|error| format!("time zone: {error}"))?,
             min_keep: args.min_keep,
-            max_unproven: args.max_unproven,
+            max_unconfirmed: args.max_unconfirmed,
             max_deletes: args.max_deletes,
         }))
     }
@@ -49,7 +49,7 @@ impl Policy {
             now: current.time(),
             current: Some(current),
             min_keep: self.min_keep,
-            max_unproven: self.max_unproven,
+            max_unconfirmed: self.max_unconfirmed,
             max_deletes: self.max_deletes,
             max_holds: 0,
             promoters: PromoterRetention::Keep,
@@ -64,7 +64,7 @@ fn point(tree: &Tree) -> Point {
         id: Identity { name: tree.run.to_string(), ..Identity::default() },
         state: match tree.manifest.result.state {
             CopyState::Complete => PointState::Good,
-            CopyState::Incomplete | CopyState::Failed | CopyState::Superseded => PointState::Unproven,
+            CopyState::Incomplete | CopyState::Failed | CopyState::Superseded => PointState::Unconfirmed,
         },
         held: false,
         terminating: false,
@@ -122,7 +122,7 @@ mod tests {
             retention: retention.parse().unwrap(),
             zone: Zone::utc(),
             min_keep: 1,
-            max_unproven: 2,
+            max_unconfirmed: 2,
             max_deletes: 3,
         }
     }
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn incomplete_trees_never_cost_a_good_one_and_do_not_fill_the_disk() {
         let all = trees(&[Complete, Incomplete, Incomplete, Incomplete]);
-        assert_eq!(gone(&policy("last=1"), &all), ["02"], "maxUnproven 2");
+        assert_eq!(gone(&policy("last=1"), &all), ["02"], "maxUnconfirmed 2");
         assert_eq!(gone(&policy("1h"), &all), ["02"], "the last good one stays whatever its age");
     }
 

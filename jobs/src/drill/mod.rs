@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let ended = if device { drill.device() } else { drill.run() };
     let (exit, compared, problem) = match ended {
         Ok(compared) => {
-            let problem = compared.differs.as_ref().map(|what| Problem::new(Reason::DrillDiffers, what.clone()));
+            let problem = compared.differs.as_ref().map(|what| Problem::new(Reason::RestoreMismatch, what.clone()));
             (if problem.is_some() { Exit::Final } else { Exit::Done }, compared, problem)
         }
         Err(Failure { problem, exit }) => (exit, Compared::default(), Some(problem)),

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     min_keep: usize,
     /// Incomplete runs newer than the newest good one that stay
     #[arg(long, default_value_t = 3)]
-    max_unproven: usize,
+    max_unconfirmed: usize,
     /// Runs that may be forgotten at once
     #[arg(long, default_value_t = 3)]
     max_deletes: usize,
@@ -95,7 +95,7 @@ fn prune(args: &Args, result: &mut MaintainResult) -> Result<(), Failure> {
         zone: &zone,
         now: args.now,
         min_keep: args.min_keep,
-        max_unproven: args.max_unproven,
+        max_unconfirmed: args.max_unconfirmed,
         max_deletes: max_deletes(args, &ours),
     };
     let plan = forget::plan(&ours, &rules);

@@ -12,11 +12,12 @@ use crate::volume::LOST_AND_FOUND;
 
 /// Restores a volume, or files and folders of it, from a restore point.
 ///
-/// /source is the volume: it is WRITTEN. /destination is the restore point: it is only read. (These are the names
-/// that they had when the backup was made.) What would be done is shown first, and asked about. Files that the
-/// restore point has are made as they were, also if they are newer in the volume. What it does not have stays, unless
-/// you say --delete. No other pod may have the volume mounted. A restore that broke off goes on if it is called again.
-/// Where /source is a block device, all of it is made what it was, and no PATH can be named.
+/// The volume is at /volume: it is WRITTEN. The restore point is at /restore-point: it is only read. File systems are
+/// also at /source and /destination, their names when the backup was made. What would be done is shown first, and
+/// asked about. Files that the restore point has are made as they were, also if they are newer in the volume. What it
+/// does not have stays, unless you say --delete. No other pod may have the volume mounted. A restore that broke off
+/// goes on if it is called again.
+/// Where /volume is a block device, all of it is made what it was, and no PATH can be named.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backup-job restore --dry-run              what a restore of the whole volume would do
@@ -24,7 +25,7 @@ use crate::volume::LOST_AND_FOUND;
   backup-job restore etc/app.conf           one file
   backup-job restore -- '-odd name' photos  two entries; after -- a name may begin with a dash
   backup-job restore --delete photos        the folder as it was: newer files in it are deleted
-  ls /destination                           look at what there is in the restore point
+  ls /restore-point                         look at what there is in the restore point
 
 Exit codes: 0 done, 1 another try may help, 2 wrong command line, 3 refused or not wholly done: the text says why.")]
 pub(crate) struct Args {
@@ -32,11 +33,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) how: How,
     /// Where the volume is mounted: it is written
-    #[arg(long, value_name = "DIR", default_value = "/source")]
-    pub(crate) source: PathBuf,
+    #[arg(long, alias = "source", value_name = "DIR", default_value = "/volume")]
+    pub(crate) volume: PathBuf,
     /// Where the restore point is mounted: it is read
-    #[arg(long, value_name = "DIR", default_value = "/destination")]
-    pub(crate) destination: PathBuf,
+    #[arg(long, alias = "destination", value_name = "DIR", default_value = "/restore-point")]
+    pub(crate) restore_point: PathBuf,
 }
 
 /// How a restore goes about it, whatever the restore point is.
@@ -161,9 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn the_origins_words_are_the_defaults() {
+    fn the_paths_of_a_restore_pod_are_the_defaults() {
         let args = parse(&[]).unwrap();
-        assert_eq!((args.source.to_str(), args.destination.to_str()), (Some("/source"), Some("/destination")));
+        assert_eq!((args.volume.to_str(), args.restore_point.to_str()), (Some("/volume"), Some("/restore-point")));
+        let args = parse(&["--source=/source", "--destination=/destination"]).unwrap();
+        assert_eq!((args.volume.to_str(), args.restore_point.to_str()), (Some("/source"), Some("/destination")));
+        let args = parse(&[]).unwrap();
         assert_eq!((args.how.holders.to_str(), args.how.holders_wait.as_secs()), (Some("/etc/restore/holders"), 30));
         let how = args.how;
         assert!(!how.delete && !how.yes && !how.dry_run && !how.allow_unmounted);

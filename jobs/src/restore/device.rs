@@ -67,16 +67,16 @@ impl Modes {
 
 /// Looks at both sides of a restore from a promoter or a disk.
 pub(super) fn modes(args: &Args) -> Modes {
-    let (target, paths) = (is_device(&args.source), args.how.scope().is_some());
+    let (target, paths) = (is_device(&args.volume), args.how.scope().is_some());
     // A volume with files may have one that is called so: whoever means it as a file names it as a PATH.
     let holds = |tree: &Path| if target { image::is_alone(tree) } else { !paths && image::is_tree(tree) };
-    let point = is_device(&args.destination) || holds(&args.destination);
+    let point = is_device(&args.restore_point) || holds(&args.restore_point);
     Modes { point, target, paths }
 }
 
 /// Restores a device from a promoter or a disk.
 pub(super) fn restore(args: &Args, session: &mut Session<'_>) -> Result<Ended, Failure> {
-    let at = &args.destination;
+    let at = &args.restore_point;
     let unreadable = |error: io::Error| {
         let text = format!("the restore point cannot be read: {error}");
         Failure::again(Problem::new(Reason::RestoreFailed, text))
@@ -89,7 +89,7 @@ pub(super) fn restore(args: &Args, session: &mut Session<'_>) -> Result<Ended, F
         let size = image.metadata().map_err(unreadable)?.len();
         (Reader::new(image, 0), size)
     };
-    overwrite(session, &shown(at), (size, &args.source), |pouring, watch, mut target| {
+    overwrite(session, &shown(at), (size, &args.volume), |pouring, watch, mut target| {
         let wrote = stream::write(&mut reader, (0, size), &mut target, &mut |done| pouring.go_on(done, watch));
         let ended = wrote.map_err(|broken| match broken {
             Broken::From(at, error) => {

@@ -72,7 +72,7 @@ fn refusal(known: Known) -> Result<Timestamp, Problem> {
                 "nobody knows whether other pods have the volume: {}. See that the backup-controller runs",
                 clip(&why, 240)
             );
-            Err(Problem::new(Reason::HoldersUnknown, text))
+            Err(Problem::new(Reason::MountStateUnknown, text))
         }
     }
 }
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(problem.reason, Reason::TargetInUse);
         assert!(problem.message.contains("app-0, app-1") && problem.message.contains("--replicas=0"), "{problem}");
         let problem = refusal(said(300, &[])).unwrap_err();
-        assert_eq!(problem.reason, Reason::HoldersUnknown);
+        assert_eq!(problem.reason, Reason::MountStateUnknown);
         assert!(problem.message.contains("300 s old"), "{problem}");
     }
 
@@ -175,10 +175,10 @@ mod tests {
         let mut watch = Watch::new(&path, now());
         let after = |seconds: i64| Timestamp::from_second(now().as_second() + seconds).unwrap();
         watch.look(after(100)).unwrap();
-        assert_eq!(watch.look(after(121)).unwrap_err().reason, Reason::HoldersUnknown);
+        assert_eq!(watch.look(after(121)).unwrap_err().reason, Reason::MountStateUnknown);
         fs::write(&path, "").unwrap();
         watch.look(after(119)).unwrap();
-        assert_eq!(watch.look(after(121)).unwrap_err().reason, Reason::HoldersUnknown);
+        assert_eq!(watch.look(after(121)).unwrap_err().reason, Reason::MountStateUnknown);
         fs::write(&path, format!(r#"{{"at":"{}","pods":["app"]}}"#, after(60))).unwrap();
         assert_eq!(watch.look(after(61)).unwrap_err().reason, Reason::TargetInUse);
         fs::remove_file(path).unwrap();

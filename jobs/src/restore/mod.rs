@@ -53,7 +53,7 @@ pub(crate) const TASK: Task = Task {
 
 /// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
-    session::conduct(&args.how, &args.source, log, |session| {
+    session::conduct(&args.how, &args.volume, log, |session| {
         if device::modes(args).check()? { device::restore(args, session) } else { Restore { args, session }.run() }
     })
 }
@@ -153,7 +153,7 @@ impl Restore<'_, '_> {
         let all = (looks && how.itemize).then_some(console);
         let stop = || self.session.stop.load(Ordering::Relaxed);
         if looks {
-            console.say(&self.session.headline(&shown(&self.args.destination)));
+            console.say(&self.session.headline(&shown(&self.args.restore_point)));
         }
         let mut planner = Planner::new(Report::new(&TASK), (transfer.from, transfer.into), how.delete, all, stop);
         let status = rsync::run(&dry.arguments(), input, &mut planner).map_err(act::trouble)?;

@@ -29,11 +29,11 @@ pub(crate) struct Sides {
 
 /// Looks at both.
 pub(crate) fn look(args: &Args) -> Result<Sides, Failure> {
-    let point = folder(&args.destination, args.how.allow_unmounted).map_err(|why| {
-        let text = format!("the restore point is not at {}: {why}", shown(&args.destination));
+    let point = folder(&args.restore_point, args.how.allow_unmounted).map_err(|why| {
+        let text = format!("the restore point is not at {}: {why}", shown(&args.restore_point));
         Failure::last(Problem::new(Reason::RestorePointEmpty, text))
     })?;
-    let target = target(&args.source, args.how.allow_unmounted)?;
+    let target = target(&args.volume, args.how.allow_unmounted)?;
     let id = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
     if id(&point) == id(&target) {
         return Err(not_ready(&target, "it is the restore point itself"));

@@ -113,8 +113,8 @@ mod tests {
     fn nothing_is_deleted_unless_it_was_asked_for_and_names_are_no_arguments() {
         let names = [PathBuf::from("--delete")];
         let whole = Transfer {
-            from: Path::new("/destination"),
-            into: Path::new("/source"),
+            from: Path::new("/restore-point"),
+            into: Path::new("/volume"),
             names: None,
             deep: true,
             delete: Delete::No,
@@ -126,7 +126,7 @@ mod tests {
         for transfer in [whole.clone(), Transfer { names: Some(&names), ..whole.clone() }] {
             let words = words(&transfer);
             assert!(!words.iter().any(|w| w.starts_with("--delete") || w == "--dry-run" || w == "-n"), "{words:?}");
-            assert_eq!(words[words.len() - 3..], ["--", "/destination/", "/source/"]);
+            assert_eq!(words[words.len() - 3..], ["--", "/restore-point/", "/volume/"]);
         }
         assert!(words(&Transfer { dry: true, ..whole.clone() }).contains(&"--dry-run".to_owned()));
         assert!(words(&Transfer { delete: Delete::Before, ..whole }).contains(&"--delete-before".to_owned()));

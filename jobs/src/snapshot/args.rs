@@ -89,7 +89,7 @@ pub(crate) struct Limits {
     pub(crate) min_keep: usize,
     /// Restore points newer than the last good one that stay
     #[arg(long)]
-    pub(crate) max_unproven: usize,
+    pub(crate) max_unconfirmed: usize,
     /// Restore points of one source that may go at once
     #[arg(long)]
     pub(crate) max_deletes: usize,
@@ -113,7 +113,7 @@ impl Limits {
             now,
             current,
             min_keep: self.min_keep,
-            max_unproven: self.max_unproven,
+            max_unconfirmed: self.max_unconfirmed,
             max_deletes: self.max_deletes,
             max_holds: self.max_holds,
             promoters: self.promoter_retention,

@@ -80,7 +80,7 @@ pub(crate) fn points(
     for promoter in &existing.promoters {
         match promoter_fault(promoter, lineage) {
             None => drop(promoters.insert(&promoter.id.name, promoter)),
-            Some(why) => report.warn(Reason::NotOurs, format!("PVC {} is passed over: {why}", promoter.id.name)),
+            Some(why) => report.warn(Reason::NotManaged, format!("PVC {} is passed over: {why}", promoter.id.name)),
         }
     }
     let mut points = Vec::new();
@@ -97,7 +97,7 @@ pub(crate) fn points(
             }),
             (why, _) => {
                 let why = why.unwrap_or_else(|| "it names no run".to_owned());
-                report.warn(Reason::NotOurs, format!("VolumeSnapshot {name} is passed over: {why}"));
+                report.warn(Reason::NotManaged, format!("VolumeSnapshot {name} is passed over: {why}"));
             }
         }
     }
@@ -111,7 +111,7 @@ fn left_behind(promoter: &Claim, existing: &Existing, now: Timestamp) -> Option<
     if existing.snapshots.iter().any(|s| s.id.name == promoter.id.name) {
         return None;
     }
-    let state = if promoter.phase == ClaimPhase::Bound { PointState::Unproven } else { PointState::Dead };
+    let state = if promoter.phase == ClaimPhase::Bound { PointState::Unconfirmed } else { PointState::Dead };
     Some(Point {
         run: run_of(promoter.ours.as_ref())?.clone(),
         id: Identity { name: promoter.id.name.clone(), ..Identity::default() },
@@ -335,7 +335,7 @@ async fn users(server: &Server, namespace: &str) -> Result<BTreeMap<String, Stri
 }
 
 fn changed(kind: &str) -> Step {
-    stays(Reason::ChangedMeanwhile, format!("somebody changed its {kind} since it was looked at"))
+    stays(Reason::Conflict, format!("somebody changed its {kind} since it was looked at"))
 }
 
 fn log(decision: &Decision) {

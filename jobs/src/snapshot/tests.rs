@@ -29,7 +29,7 @@ struct Line {
 fn args() -> Args {
     let line = "backup-job --instance=i --namespace=shop --pvc=data --uid=u --retention=2days --time-zone=Etc/UTC \
         --snapshot-class=snap --storage-class=clone --promoter-retention=auto --min-interval=1h --min-keep=1 \
-        --max-unproven=3 --max-deletes=3 --max-holds=9 --snapshot-deadline=5m";
+        --max-unconfirmed=3 --max-deletes=3 --max-holds=9 --snapshot-deadline=5m";
     Line::parse_from(line.split_whitespace()).args
 }
 

@@ -67,7 +67,7 @@ pub(super) fn check(config: &Config) -> Faults {
             faults.push((top("retries").key(key), format!("{retries} is too many; allowed are 0 to {MOST_RETRIES}")));
         }
     }
-    for (key, pod) in [("job", &config.resources.job), ("copy", &config.resources.copy)] {
+    for (key, pod) in [("snapshotJob", &config.resources.snapshot_job), ("copy", &config.resources.copy)] {
         resources(&top("resources").key(key), pod, &mut faults);
     }
     faults
@@ -217,7 +217,7 @@ fn bounds(path: &Path, config: &Config, faults: &mut Faults) {
     }
     for (key, number) in [
         ("minKeep", bounds.min_keep),
-        ("maxUnproven", bounds.max_unproven),
+        ("maxUnconfirmed", bounds.max_unconfirmed),
         ("maxDeletesPerRun", bounds.max_deletes_per_run),
     ] {
         at_least_one(&path.key(key), number, faults);
@@ -378,16 +378,16 @@ fn deadlines(path: &Path, deadlines: &Deadlines, faults: &mut Faults) {
         ("promoterBound", deadlines.promoter_bound),
         ("copyStart", deadlines.copy_start),
         ("copy", deadlines.copy),
-        ("job", deadlines.job),
+        ("snapshotJob", deadlines.snapshot_job),
     ] {
         some_time(&path.key(key), span, faults);
     }
-    if deadlines.job <= deadlines.snapshot_ready {
+    if deadlines.snapshot_job <= deadlines.snapshot_ready {
         let fault = format!(
             "{} is not longer than deadlines.snapshotReady, {}: the Job would end before it could say what it waited for",
-            deadlines.job, deadlines.snapshot_ready
+            deadlines.snapshot_job, deadlines.snapshot_ready
         );
-        faults.push((path.key("job"), fault));
+        faults.push((path.key("snapshotJob"), fault));
     }
 }
 

@@ -164,10 +164,10 @@ pub struct Restic {
     /// On a disk it is [`Restic::ON_DISK`] and is not written.
     pub repository: String,
     /// The name of the Secret with `RESTIC_PASSWORD` and what the backend wants, such as `AWS_ACCESS_KEY_ID`: each
-    /// key is an environment variable of restic. With `runIn: source` one of the source's own namespace, with
+    /// key is an environment variable of restic. With `runIn: tenant` one of the source's own namespace, with
     /// `runIn: controller` one of the controller's. Must be set.
     pub secret: String,
-    /// Where copies run. Default: `source`.
+    /// Where copies run. Default: `tenant`.
     pub run_in: RunIn,
     /// The name of a `ConfigMap` beside the Secret whose key `ca.crt` signs the endpoint's certificate. Default:
     /// the certificates of the mover's image.
@@ -242,9 +242,9 @@ impl Restic {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunIn {
-    /// `source`: in the source's namespace, with a Secret of the tenant's own.
+    /// `tenant`: in the source's namespace, with a Secret of the tenant's own.
     #[default]
-    Source,
+    Tenant,
     /// `controller`: in the controller's namespace, with a Secret of the administrator's. The tenant sees
     /// neither pods nor credentials.
     Controller,

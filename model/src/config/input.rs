@@ -20,8 +20,8 @@ pub(super) fn namespaces<'de, D: Deserializer<'de>>(deserializer: D) -> Result<G
     Ok(Globs { include: input.include.unwrap_or(default.include), exclude: input.exclude.unwrap_or(default.exclude) })
 }
 
-pub(super) fn job_resources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PodResources, D::Error> {
-    pod_resources(deserializer, Resources::default().job)
+pub(super) fn snapshot_job_resources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PodResources, D::Error> {
+    pod_resources(deserializer, Resources::default().snapshot_job)
 }
 
 pub(super) fn copy_resources<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PodResources, D::Error> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Config, check};
+use super::{Config, check, renamed};
 
 /// Why a configuration was refused: everything that is wrong with its settings, or the first
 /// thing that is wrong with its form. One line each.
@@ -40,17 +40,24 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     if value.is_null() {
         return Ok(Config::default());
     }
+    let renamed = renamed::renamed(&value);
+    if !renamed.is_empty() {
+        return Err(placed(text, renamed));
+    }
     let config: Config = serde_yaml::from_str(text).map_err(form)?;
-    let problems = check::check(&config);
-    if problems.is_empty() {
+    let faults = check::check(&config);
+    if faults.is_empty() {
         return Ok(config);
     }
-    let mut problems: Vec<ConfigProblem> = problems
-        .into_iter()
-        .map(|(path, fault)| ConfigProblem { place: place_of(text, &path), message: format!("{path}: {fault}") })
-        .collect();
+    Err(placed(text, faults.into_iter().map(|(path, fault)| (path.clone(), format!("{path}: {fault}")))))
+}
+
+/// The messages, each at the place of its setting, in the order of the file.
+fn placed(text: &str, messages: impl IntoIterator<Item = (Path, String)>) -> ConfigError {
+    let mut problems: Vec<ConfigProblem> =
+        messages.into_iter().map(|(path, message)| ConfigProblem { place: place_of(text, &path), message }).collect();
     problems.sort_by_key(|problem| problem.place);
-    Err(ConfigError { problems })
+    ConfigError { problems }
 }
 
 /// The place leads, and does not stand at the end too.

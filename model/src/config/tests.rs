@@ -96,10 +96,10 @@ fn a_key_that_is_left_out_has_its_default_on_its_own() {
     let config = parse("resources: {copy: {limits: {memory: 1Gi, cpu: 2}}}");
     assert_eq!(config.resources.copy.limits["cpu"], "2");
     assert_eq!(config.resources.copy.requests, Resources::default().copy.requests);
-    assert_eq!(config.resources.job, Resources::default().job);
+    assert_eq!(config.resources.snapshot_job, Resources::default().snapshot_job);
     let config = parse("limits: {node: 1}\ndeadlines: {copy: 1d}");
     assert_eq!((config.limits.node, config.limits.cluster), (1, 10));
-    assert_eq!((config.deadlines.copy, config.deadlines.job), (Span::days(1), Span::minutes(30)));
+    assert_eq!((config.deadlines.copy, config.deadlines.snapshot_job), (Span::days(1), Span::minutes(30)));
 }
 
 #[test]
@@ -189,8 +189,8 @@ fn a_fault_of_form_is_told_with_line_column_key_and_what_is_allowed() {
             "destinations[0].hostPath: missing field `path`",
         ),
         (
-            "resources:\n  job:\n    limit: {}\n",
-            "line 3 column 5: resources.job: unknown field `limit`, expected `requests` or `limits`",
+            "resources:\n  snapshotJob:\n    limit: {}\n",
+            "line 3 column 5: resources.snapshotJob: unknown field `limit`, expected `requests` or `limits`",
         ),
     ] {
         let faults = faults(text);
@@ -367,7 +367,7 @@ fn bounds_and_classes_that_make_no_sense_are_told_with_their_place() {
         ("bounds: {orphanRetention: 0s}", "bounds.orphanRetention: no time at all is not allowed"),
         // The floor is not to be switched off.
         ("bounds: {minKeep: 0}", "line 1 column 19: bounds.minKeep: 0 is not allowed; write 1 or more"),
-        ("bounds: {maxUnproven: 0}", "bounds.maxUnproven: 0 is not allowed"),
+        ("bounds: {maxUnconfirmed: 0}", "bounds.maxUnconfirmed: 0 is not allowed"),
         ("bounds: {maxDeletesPerRun: 0}", "bounds.maxDeletesPerRun: 0 is not allowed"),
         ("bounds: {destinations: [vault]}", "bounds.destinations[0]: no destination \"vault\""),
         ("bounds: {destinations: [\" \"]}", "bounds.destinations[0]: \" \" matches no name"),
@@ -466,12 +466,12 @@ fn limits_and_resources_that_make_no_sense_are_told_with_their_place() {
         ("deadlines: {promoterBound: 0s}", "deadlines.promoterBound: no time at all"),
         ("deadlines: {copyStart: 0s}", "deadlines.copyStart: no time at all"),
         ("deadlines: {copy: 0s}", "deadlines.copy: no time at all"),
-        ("deadlines: {snapshotReady: 1h}", "deadlines.job: 30m is not longer than deadlines.snapshotReady, 1h"),
+        ("deadlines: {snapshotReady: 1h}", "deadlines.snapshotJob: 30m is not longer than deadlines.snapshotReady, 1h"),
         ("retries: {copy: 101}", "retries.copy: 101 is too many; allowed are 0 to 100"),
         ("retries: {snapshot: 101}", "retries.snapshot: 101 is too many"),
         (
-            "resources: {job: {limits: {memory: lots}}}",
-            "line 1 column 36: resources.job.limits.memory: \"lots\" is not a quantity",
+            "resources: {snapshotJob: {limits: {memory: lots}}}",
+            "line 1 column 44: resources.snapshotJob.limits.memory: \"lots\" is not a quantity",
         ),
         ("resources: {copy: {requests: {\"a b\": 1}}}", "\"a b\" is not the name of a resource"),
         (
@@ -479,8 +479,8 @@ fn limits_and_resources_that_make_no_sense_are_told_with_their_place() {
             "resources.copy.requests.memory: 1Gi is more than the limit, 512Mi",
         ),
         (
-            "resources: {job: {requests: {cpu: 100m}, limits: {cpu: 10m}}}",
-            "resources.job.requests.cpu: 100m is more than the limit, 10m",
+            "resources: {snapshotJob: {requests: {cpu: 100m}, limits: {cpu: 10m}}}",
+            "resources.snapshotJob.requests.cpu: 100m is more than the limit, 10m",
         ),
     ]);
 }
@@ -611,6 +611,9 @@ fn a_restic_destination_that_makes_no_sense_is_told() {
         (&restic("  secret: a\n  cache: ten\n"), "\"ten\" is not a quantity"),
         (&restic("  secret: a\n  prune: {schedule: sometimes}\n"), "destinations[0].prune.schedule"),
         (&restic("  secret: a\n  drill: {sample: 0}\n"), "0 files prove nothing"),
-        (&restic("  secret: a\n  runIn: tenant\n"), "unknown variant `tenant`, expected `source` or `controller`"),
+        (
+            &restic("  secret: a\n  runIn: source-ns\n"),
+            "unknown variant `source-ns`, expected `tenant` or `controller`",
+        ),
     ]);
 }

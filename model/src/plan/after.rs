@@ -91,7 +91,8 @@ struct Last {
 
 fn last(world: &World, claim: &Claim, now: Timestamp) -> Last {
     let deadlines = &world.config.deadlines;
-    let patience = Span::from_secs(deadlines.job.as_secs() + deadlines.copy_start.as_secs() + deadlines.copy.as_secs());
+    let patience =
+        Span::from_secs(deadlines.snapshot_job.as_secs() + deadlines.copy_start.as_secs() + deadlines.copy.as_secs());
     let (mut ends, mut last) = (Vec::new(), Last::default());
     // A run of a time to come is of a clock that was wrong once, and no reason to wait for that time (F61).
     for view in runs(world, &claim.id.uid).iter().filter(|view| view.run.time() <= now) {

@@ -292,7 +292,7 @@ impl Request<'_> {
 pub(super) fn allowed(world: &World, namespace: &str, destination: &Destination) -> Result<(), Problem> {
     if destination.restic().is_some() && namespace == world.namespace {
         let message = format!("{} would read a Secret of the controller's namespace", destination.name);
-        return Err(Problem::new(Reason::SecretElsewhere, message));
+        return Err(Problem::new(Reason::SecretNotAllowed, message));
     }
     let enforces = world.namespaces.get("", namespace).and_then(|n| n.enforces.as_deref());
     if enforces == Some("restricted") {
@@ -316,7 +316,7 @@ pub(super) fn online(world: &World, namespace: &str) -> Result<(), Problem> {
         Some(policy) if !policy.leaves_restic_out => {
             let message =
                 format!("NetworkPolicy {namespace}/{name} was made by an earlier version: restic pods need it gone");
-            Err(Problem::new(Reason::NetworkClosed, message))
+            Err(Problem::new(Reason::NetworkPolicyBlocks, message))
         }
         _ => Ok(()),
     }
@@ -468,7 +468,7 @@ pub(super) fn secret(
     }
     if world.config.groups.iter().any(|g| g.secrets.contains_key(destination)) {
         let message = format!("the source is gone: nothing says which group's Secret its copies at {destination} need");
-        return Err(Problem::new(Reason::SecretElsewhere, message));
+        return Err(Problem::new(Reason::SecretNotAllowed, message));
     }
     Ok(None)
 }

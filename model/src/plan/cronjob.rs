@@ -60,7 +60,7 @@ fn apply(
     let config = &world.config;
     let whole = format!(
         "{protection:?} {:?} {:?} {:?} {:?} {install}",
-        config.bounds, config.deadlines, config.retries, config.resources.job
+        config.bounds, config.deadlines, config.retries, config.resources.snapshot_job
     );
     let fingerprint = names::hash(&whole, 16);
     let (schedule, suspended) = protection.cron();

@@ -121,6 +121,6 @@ fn not_mounted(world: &World, job: &Job, pod: &str, node: &str, failure: Option<
     // Only of promoters our settings say how they are mounted; one whose journal is passed over lacks something else.
     let read_only = |claim: &Claim| claim.from_snapshot.is_some() && claim.read_only && !claim.journal().is_skipped();
     let mut mounted = job.mounts.iter().filter_map(|name| world.claims.get(&job.namespace, name));
-    let reason = if *unreplayed && mounted.any(read_only) { Reason::NeedsNoload } else { Reason::MountFailed };
+    let reason = if *unreplayed && mounted.any(read_only) { Reason::JournalNotReplayable } else { Reason::MountFailed };
     Problem::new(reason, format!("pod {pod}: node {node} cannot mount its volumes: {words}"))
 }

@@ -251,7 +251,7 @@ pub(super) fn record(world: &World, runs: &[RunView<'_>], status: &mut Status, e
         }
         if let Some(drill) = &maintenance.drill {
             // One that could not be made says nothing of what was found before.
-            let differs = drill.problem.as_ref().is_some_and(|p| p.reason == Reason::DrillDiffers);
+            let differs = drill.problem.as_ref().is_some_and(|p| p.reason == Reason::RestoreMismatch);
             if differs || drill.state == TaskState::Done {
                 maintenance.differs = differs.then(|| drill.clone());
             }

@@ -325,7 +325,7 @@ fn a_volume_of_the_controllers_namespace_is_not_copied_with_its_secrets_otherwis
          spec: {{source: {{persistentVolumeClaimName: data}}}}\nstatus: {{readyToUse: true}}"
     );
     world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
-    assert_eq!(refused(&world, "u9"), Some(Reason::SecretElsewhere));
+    assert_eq!(refused(&world, "u9"), Some(Reason::SecretNotAllowed));
 }
 
 const DRILL: [&str; 9] = [
@@ -435,14 +435,14 @@ fn a_drill_whose_content_is_refused_ends_for_that_time() {
     });
     let due = content.unwrap().run;
     let refused = |due: &Run| {
-        let problem = Problem::new(Reason::SnapshotForeign, "it is of another volume");
+        let problem = Problem::new(Reason::SnapshotMismatch, "it is of another volume");
         Change::DrillRefused("u1".to_owned(), "vault".to_owned(), due.clone(), problem)
     };
     world.apply(refused(&Run::at(minute(1))));
     assert_eq!(end(&world), None, "an earlier one's is not this one's");
     assert_eq!(world.apply(refused(&due)), ["u1".to_owned()].into(), "it is looked at now");
     let end = end(&world).unwrap();
-    assert_eq!((end.due, end.problem.map(|p| p.reason)), (due, Some(Reason::SnapshotForeign)));
+    assert_eq!((end.due, end.problem.map(|p| p.reason)), (due, Some(Reason::SnapshotMismatch)));
     assert!(plan::plan(&world, "u1", minute(31), "").ready.is_empty(), "it is not tried again and again");
 }
 

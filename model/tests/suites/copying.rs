@@ -165,16 +165,16 @@ fn taken(destinations: &str, copies: &[(&str, &str)], ready: bool) -> Snapshot {
 
 #[test]
 fn a_run_is_good_when_it_is_ready_and_complete_somewhere() {
-    use PointState::{Dead, Good, Unproven, Unrecorded, Waiting};
+    use PointState::{Dead, Good, Unconfirmed, Unrecorded, Waiting};
     for (destinations, copies, expected) in [
         ("", &[][..], Good),
         ("disk", &[], Unrecorded),
         ("disk", &[("disk", "Complete")], Good),
-        ("disk", &[("disk", "Failed")], Unproven),
-        ("disk", &[("disk", "Incomplete")], Unproven),
-        ("disk", &[("disk", "Superseded")], Unproven),
+        ("disk", &[("disk", "Failed")], Unconfirmed),
+        ("disk", &[("disk", "Incomplete")], Unconfirmed),
+        ("disk", &[("disk", "Superseded")], Unconfirmed),
         ("disk, s3", &[("disk", "Failed")], Unrecorded),
-        ("disk, s3", &[("disk", "Failed"), ("s3", "Incomplete")], Unproven),
+        ("disk, s3", &[("disk", "Failed"), ("s3", "Incomplete")], Unconfirmed),
         ("disk, s3", &[("disk", "Failed"), ("s3", "Complete")], Good),
         // A copy to where the run was not to go proves nothing.
         ("disk", &[("s3", "Complete")], Unrecorded),

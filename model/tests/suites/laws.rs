@@ -21,7 +21,7 @@ struct Settings {
     now: Timestamp,
     current: Option<Run>,
     min_keep: usize,
-    max_unproven: usize,
+    max_unconfirmed: usize,
     max_deletes: usize,
     max_holds: usize,
     promoters: PromoterRetention,
@@ -35,7 +35,7 @@ impl Settings {
             now: self.now,
             current: self.current.as_ref(),
             min_keep: self.min_keep,
-            max_unproven: self.max_unproven,
+            max_unconfirmed: self.max_unconfirmed,
             max_deletes: self.max_deletes,
             max_holds: self.max_holds,
             promoters: self.promoters,
@@ -66,8 +66,8 @@ prop_compose! {
 }
 
 fn state() -> impl Strategy<Value = PointState> {
-    use PointState::{Dead, Good, Unproven, Unrecorded, Waiting};
-    prop::sample::select(vec![Good, Good, Good, Unproven, Unproven, Unrecorded, Unrecorded, Waiting, Dead])
+    use PointState::{Dead, Good, Unconfirmed, Unrecorded, Waiting};
+    prop::sample::select(vec![Good, Good, Good, Unconfirmed, Unconfirmed, Unrecorded, Unrecorded, Waiting, Dead])
 }
 
 prop_compose! {
@@ -96,7 +96,7 @@ prop_compose! {
         now in 0_u64..24 * 60,
         current in prop::option::of(0..=TIMES),
         min_keep in 1_usize..4,
-        max_unproven in 0_usize..4,
+        max_unconfirmed in 0_usize..4,
         max_deletes in 0_usize..5,
         max_holds in 0_usize..4,
         promoters in prop::sample::select(vec![PromoterRetention::Auto, PromoterRetention::Keep, PromoterRetention::Release]),
@@ -106,7 +106,7 @@ prop_compose! {
             zone: zone.parse().unwrap(),
             now: Span::hours(now).after(start()),
             current: current.map(run_at),
-            min_keep, max_unproven, max_deletes, max_holds, promoters,
+            min_keep, max_unconfirmed, max_deletes, max_holds, promoters,
         }
     }
 }
@@ -187,7 +187,7 @@ proptest! {
         let settings = Settings { max_deletes: 3, max_holds: 0, ..settings };
         let left = in_the_end(&points, &settings);
         let beside = newer_than_good(&left).filter(|p| is_restorable(p) && settings.judges(p)).count();
-        prop_assert!(beside <= settings.max_unproven, "{beside}");
+        prop_assert!(beside <= settings.max_unconfirmed, "{beside}");
     }
 
     /// A copy that takes longer than the time between runs would else never end well.
@@ -198,7 +198,7 @@ proptest! {
         let newer: Vec<_> = decisions.iter().filter(|d| newer.contains(&d.point.run) && settings.judges(&d.point)).collect();
         let goes = |state| newer.iter().any(|d| d.point.state == state && !d.snapshot.stays());
         let stays = |state| newer.iter().any(|d| d.point.state == state && d.snapshot.stays());
-        prop_assert!(!(goes(PointState::Unrecorded) && stays(PointState::Unproven)));
+        prop_assert!(!(goes(PointState::Unrecorded) && stays(PointState::Unconfirmed)));
     }
 
     #[test]
@@ -217,7 +217,7 @@ proptest! {
     fn law_3_a_promoter_stays_until_its_copy_is_recorded(points in points(), settings in settings()) {
         for decision in plan(&points, &settings.rules()) {
             if decision.loss() == Some(Loss::Promoter) {
-                prop_assert!(matches!(decision.point.state, PointState::Good | PointState::Unproven | PointState::Dead));
+                prop_assert!(matches!(decision.point.state, PointState::Good | PointState::Unconfirmed | PointState::Dead));
                 // Good by one copy, and another is not made yet: a destination that is down keeps its chance.
                 prop_assert!(decision.point.promoter.as_ref().is_some_and(|p| !p.awaited));
             }
@@ -319,7 +319,7 @@ proptest! {
     #[test]
     fn without_a_floor_all_that_is_recorded_goes_in_the_end(points in points(), settings in settings()) {
         let settings = Settings {
-            current: None, min_keep: 0, max_unproven: 0, max_holds: 0, max_deletes: 3,
+            current: None, min_keep: 0, max_unconfirmed: 0, max_holds: 0, max_deletes: 3,
             now: Span::days(4000).after(start()), retention: "30d".parse().unwrap(), ..settings
         };
         for point in in_the_end(&points, &settings) {

@@ -538,7 +538,7 @@ fn a_target_that_cannot_be_lent_is_told_why() {
                 ..none()
             },
             RestoreState::Refused,
-            Reason::SecretElsewhere,
+            Reason::SecretNotAllowed,
             "which group's Secret",
         ),
     ] {

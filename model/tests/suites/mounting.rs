@@ -145,7 +145,7 @@ fn why_a_pod_hangs_is_asked_once_and_only_when_its_time_is_over() {
 #[test]
 fn a_volume_that_cannot_be_mounted_is_told_in_the_kubelets_words() {
     for (access, journal, unreplayed, reason) in [
-        ("ReadOnlyMany", "replayed", true, Reason::NeedsNoload),
+        ("ReadOnlyMany", "replayed", true, Reason::JournalNotReplayable),
         ("ReadOnlyMany", "replayed", false, Reason::MountFailed),
         // Who has that option is not told to take it.
         ("ReadOnlyMany", "skipped", true, Reason::MountFailed),
@@ -160,7 +160,7 @@ fn a_volume_that_cannot_be_mounted_is_told_in_the_kubelets_words() {
         assert!(result.message.starts_with(wanted), "{}", result.message);
     }
     for word in ["classes.<class>.storageClass", "mountOptions [noload]", "readOnly: true", "norecovery"] {
-        assert!(Reason::NeedsNoload.help().contains(word), "{word}");
+        assert!(Reason::JournalNotReplayable.help().contains(word), "{word}");
     }
 }
 

@@ -263,10 +263,10 @@ fn a_setting_that_cannot_be_read_is_told_and_rotates_nothing() {
         ("retention", "last=0"),
         ("retention", "401days"),
         ("retention", "yearly=2"),
-        ("destination", "tape"),
-        ("destination", "disk, tape"),
-        ("destination", ","),
-        ("destination", ""),
+        ("destinations", "tape"),
+        ("destinations", "disk, tape"),
+        ("destinations", ","),
+        ("destinations", ""),
         ("accept-empty", "yes"),
     ] {
         for on_claim in [true, false] {
@@ -278,11 +278,34 @@ fn a_setting_that_cannot_be_read_is_told_and_rotates_nothing() {
             assert_eq!(warnings.len(), 1, "{key}: {text}: {warnings:?}");
             let place = if on_claim { "on the PVC" } else { "on the Namespace" };
             assert!(warnings[0].contains(place) && warnings[0].contains(key), "{warnings:?}");
-            assert_eq!(warnings[0].starts_with("UnknownDestination"), key == "destination", "{warnings:?}");
+            assert_eq!(warnings[0].starts_with("UnknownDestination"), key == "destinations", "{warnings:?}");
             assert!(protection.unreadable, "{key}: {text}");
             assert_eq!(Protection { unreadable: false, ..protection }, defaults, "{key}: {text}");
         }
     }
+}
+
+/// Law 4. The old spelling of an annotation is a setting that cannot be read.
+#[test]
+fn the_old_spelling_of_destinations_is_told_with_the_new_one_and_rotates_nothing() {
+    let configured = case().configured("defaults: {destinations: [disk]}");
+    let defaults = configured.protected();
+    let old = "InvalidSetting: backup-controller.io/destination is now backup-controller.io/destinations; rename the \
+               annotation on the";
+    for (case, place) in [
+        (configured.clone().on_claim("destination", "vault"), "PVC"),
+        (configured.clone().on_namespace("destination", "none"), "Namespace"),
+    ] {
+        let (protection, warnings) = case.protection();
+        assert_eq!(warnings, [format!("{old} {place}")]);
+        assert!(protection.unreadable);
+        assert_eq!(Protection { unreadable: false, ..protection }, defaults);
+    }
+    // Beside the new spelling it is not ignored either. Where the PVC decides, the Namespace's is not read.
+    let both = configured.on_claim("destinations", "vault");
+    let (protection, warnings) = both.clone().on_claim("destination", "disk").protection();
+    assert_eq!((protection.destinations.join(" ").as_str(), warnings), ("vault", vec![format!("{old} PVC")]));
+    assert_eq!(both.on_namespace("destination", "disk").protected().destinations, ["vault"]);
 }
 
 #[test]
@@ -294,13 +317,13 @@ fn the_pvc_goes_before_the_namespace_and_that_before_the_configuration() {
         .on_namespace("schedule", "0 2 * * *")
         .on_namespace("time-zone", "Europe/Paris")
         .on_namespace("retention", "2d")
-        .on_namespace("destination", "vault");
+        .on_namespace("destinations", "vault");
     let own = namespaced
         .clone()
         .on_claim("schedule", "0 3 * * *")
         .on_claim("time-zone", "Europe/Amsterdam")
         .on_claim("retention", "daily=3")
-        .on_claim("destination", "vault, disk");
+        .on_claim("destinations", "vault, disk");
     let words = |c: &Case| {
         let p = c.protected();
         (p.schedule, p.zone.to_string(), p.retention.to_string(), p.destinations.join(" "))
@@ -309,7 +332,7 @@ fn the_pvc_goes_before_the_namespace_and_that_before_the_configuration() {
     assert_eq!(words(&configured), row("0 1 * * *", "Europe/Berlin", "1d", "disk"));
     assert_eq!(words(&namespaced), row("0 2 * * *", "Europe/Paris", "2d", "vault"));
     assert_eq!(words(&own), row("0 3 * * *", "Europe/Amsterdam", "daily=3", "disk vault"));
-    assert_eq!(own.on_claim("destination", "none").protected().destinations, [""; 0]);
+    assert_eq!(own.on_claim("destinations", "none").protected().destinations, [""; 0]);
 
     // What the PVC says cannot be read: the Namespace's holds, and it is told.
     let (protection, warnings) = namespaced.on_claim("retention", "soon").protection();
@@ -324,10 +347,10 @@ fn bounds_limit_what_tenants_choose_and_not_what_the_administrator_does() {
     );
     assert_eq!(bounded.protected().destinations, ["disk"]);
     let refused = |key: &str, text: &str| bounded.clone().on_claim(key, text).protection().1;
-    assert!(refused("destination", "disk")[0].contains("allowed are: vault, none"));
+    assert!(refused("destinations", "disk")[0].contains("allowed are: vault, none"));
     assert!(refused("retention", "11d")[0].contains("bounds.maxRetention"));
     assert!(refused("schedule", "0 */5 * * *")[0].contains("bounds.minInterval"));
-    assert_eq!(bounded.clone().on_claim("destination", "vault").protected().destinations, ["vault"]);
+    assert_eq!(bounded.clone().on_claim("destinations", "vault").protected().destinations, ["vault"]);
     assert_eq!(bounded.clone().on_claim("retention", "10d").protected().retention.to_string(), "10d");
     assert_eq!(bounded.on_claim("schedule", "0 */6 * * *").protected().schedule, "0 */6 * * *");
 }
@@ -548,7 +571,7 @@ fn a_class_without_a_journal_marks_a_read_only_promoter_and_is_warned_of_where_i
 fn a_long_or_hostile_setting_is_shown_cut() {
     let long = "x".repeat(100_000);
     for text in [long.as_str(), "a\n---\nkind: Secret", "{{json x}}", "$(id)"] {
-        for key in ["enabled", "schedule", "time-zone", "retention", "destination", "snapshot-class"] {
+        for key in ["enabled", "schedule", "time-zone", "retention", "destinations", "snapshot-class"] {
             let problems = match case().on_claim(key, text).judge() {
                 Verdict::Protected(_, warnings) => warnings,
                 Verdict::Unprotected(problem, _) => vec![problem],

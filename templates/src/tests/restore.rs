@@ -116,25 +116,25 @@ fn a_restore_pod_of_a_repository_has_the_secret_and_the_command_that_reads_it() 
 #[test]
 fn a_pod_has_the_devices_that_were_asked_for_and_no_others() {
     use Template::{Restore, RestoreJob};
-    let target = "            - name: source\n              devicePath: {{json sourceDir}}\n";
-    let point = "            - name: destination\n              devicePath: {{json destinationDir}}\n";
+    let target = "            - name: source\n              devicePath: {{json volumeDir}}\n";
+    let point = "            - name: destination\n              devicePath: {{json restorePointDir}}\n";
     let pod = "            claimName: {{json claim}}\n            readOnly: true\n";
     let also = format!("{target}            - {{name: tmp, devicePath: /tmp2}}\n");
     for (template, from, to, why) in [
-        (Restore, target, "", "volumeDevices must be the PVC mypvc at /source"),
-        (RestoreJob, target, "", "volumeDevices must be the PVC mypvc at /source"),
-        (Restore, point, "", "volumeDevices must be the PVC mypvc-20181202 at /destination"),
+        (Restore, target, "", "volumeDevices must be the PVC mypvc at /volume"),
+        (RestoreJob, target, "", "volumeDevices must be the PVC mypvc at /volume"),
+        (Restore, point, "", "volumeDevices must be the PVC mypvc-20181202 at /restore-point"),
         (
             Restore,
-            "devicePath: {{json sourceDir}}",
+            "devicePath: {{json volumeDir}}",
             "devicePath: /dev/sda",
-            "volumeDevices[0].devicePath must be \"/source\", and is \"/dev/sda\"",
+            "volumeDevices[0].devicePath must be \"/volume\", and is \"/dev/sda\"",
         ),
         (
             Restore,
-            "devicePath: {{json destinationDir}}",
+            "devicePath: {{json restorePointDir}}",
             "devicePath: /source2",
-            "volumeDevices[1].devicePath must be \"/destination\"",
+            "volumeDevices[1].devicePath must be \"/restore-point\"",
         ),
         (
             Restore,
@@ -173,5 +173,22 @@ fn a_pod_has_the_devices_that_were_asked_for_and_no_others() {
     ] {
         let error = refused(template, from, to);
         assert!(error.contains(why), "{to:?}: {error}");
+    }
+}
+
+/// The names of old are there beside the new ones, and hold the same.
+#[test]
+fn both_file_systems_are_mounted_by_both_of_their_names() {
+    for template in [Template::Restore, Template::RestoreJob] {
+        for (new, old, at, both) in [
+            ("volumeDir", "sourceDir", "/volume", r#""/volume" or "/source""#),
+            ("restorePointDir", "destinationDir", "/restore-point", r#""/restore-point" or "/destination""#),
+        ] {
+            let path = |variable: &str| format!("mountPath: {{{{json {variable}}}}}");
+            let elsewhere = refused(template, &path(old), "mountPath: /elsewhere");
+            assert!(elsewhere.contains(&format!("mountPath must be {both}, and is")), "{elsewhere}");
+            let only_old = refused(template, &path(new), &path(old));
+            assert!(only_old.contains(&format!(" at {at}, and is")), "{only_old}");
+        }
     }
 }

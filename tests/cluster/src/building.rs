@@ -90,7 +90,8 @@ fn build(part: Part, module: &Path, into: &Path) -> Result<()> {
     let mut step = Step::begin(format!("building {} ({total} Go packages, those that are not cached)", part.name()));
     let mut compiled = 0_usize;
     let mut last = String::new();
-    let args: Vec<String> = ["build", "-v", "-trimpath", "-buildvcs=false", "-ldflags"]
+    // Debug information is left out at the link anyway; not to make it saves a tenth of the compiler's time.
+    let args: Vec<String> = ["build", "-v", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags"]
         .into_iter()
         .map(str::to_owned)
         .chain([part.ldflags(), "-o".to_owned(), format!("{}/", into.display())])
@@ -131,6 +132,8 @@ fn run_go(part: Part, module: &Path, args: &[String], mut tell: impl FnMut(Optio
         .args(args)
         .current_dir(module)
         .env("CGO_ENABLED", "0")
+        // Compilers live for a second: they need not collect their garbage so often.
+        .env("GOGC", std::env::var_os("GOGC").unwrap_or_else(|| "800".into()))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -159,13 +162,19 @@ fn run_go(part: Part, module: &Path, args: &[String], mut tell: impl FnMut(Optio
     let status = child.wait()?;
     let text = reader.join().map_err(|_| anyhow::anyhow!("the reader of go's output failed"))??;
     if !status.success() {
-        let tail: Vec<_> = tail.into();
-        bail!("`go {}` for {} failed ({status}):\n{}", args[0], part.name(), tail.join("\n"));
+        let tail = Vec::from(tail).join("\n");
+        let hint = if tail.contains("no space left on device") {
+            "\nThe disk is full. These make room, and are only built again: `go clean -cache -modcache`, `cargo clean`"
+        } else {
+            ""
+        };
+        bail!("`go {}` for {} failed ({status}):\n{tail}{hint}", args[0], part.name());
     }
     Ok(text)
 }
 
-fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
+/// The lines of a stream, as they come.
+pub(crate) fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {

@@ -49,12 +49,17 @@ enum Verb {
     Env,
     /// Print where kubectl is.
     Kubectl,
-    /// Build the parts and start nothing.
+    /// Build the parts from source and start nothing (no root).
     Build {
-        /// Only what a control plane without nodes needs (no root).
-        #[arg(long)]
+        /// Only the parts of a control plane without nodes, and helm.
+        #[arg(long, conflicts_with = "nodes")]
         control_plane: bool,
+        /// Only the parts that `up` starts.
+        #[arg(long)]
+        nodes: bool,
     },
+    /// Install the Debian packages that the nodes and the images need, and make the images' base (root).
+    Bases,
     /// Build restic and an S3 server for tests that need no cluster, and print the folder they are in.
     Tools,
     /// Build the images from the Containerfile and import them on every node.
@@ -109,7 +114,12 @@ fn run(command: Command) -> Result<ExitCode> {
             }
         }
         Verb::Kubectl => println!("{}", settings.kubectl_path().display()),
-        Verb::Build { control_plane } => full::build(control_plane)?,
+        Verb::Build { control_plane, nodes } => full::build(match (control_plane, nodes) {
+            (true, _) => full::Wanted::ControlPlane,
+            (false, true) => full::Wanted::Nodes,
+            (false, false) => full::Wanted::Everything,
+        })?,
+        Verb::Bases => full::bases()?,
         Verb::Tools => println!("{}", dev_cluster::link_tools()?.display()),
         Verb::LoadImages { binaries } => full::load_images(&settings, &binaries)?,
         Verb::Binaries { profile, into } => full::binaries(&profile, &into)?,

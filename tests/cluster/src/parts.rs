@@ -61,7 +61,7 @@ impl Part {
             Self::Node => &["k8s.io/kubernetes/cmd/kubelet", "k8s.io/kubernetes/cmd/kube-proxy"],
             Self::Storage => &[
                 "github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher",
-                "github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner",
+                "github.com/kubernetes-csi/external-provisioner/v5/cmd/csi-provisioner",
                 "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter",
                 "github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller",
                 "./csi-driver",
@@ -77,8 +77,8 @@ impl Part {
     /// The folder of its Go module.
     pub(crate) fn module(self) -> PathBuf {
         source_dir().join(match self {
-            Self::ControlPlane | Self::Node => "go/kubernetes",
-            Self::Storage | Self::Crds => "go/storage",
+            // One module, so that what Kubernetes and the CSI sidecars share is compiled once.
+            Self::ControlPlane | Self::Node | Self::Storage | Self::Crds => "go/kubernetes",
             Self::Helm => "go/helm",
             // What is shipped is pinned beside the program that runs it.
             Self::Restic | Self::CheapRestic => "../../jobs/restic",
@@ -160,7 +160,7 @@ fn go_version() -> Result<String> {
     }
     let output = Command::new("go")
         .args(["env", "GOVERSION"])
-        .current_dir(source_dir().join("go/storage"))
+        .current_dir(source_dir().join("go/kubernetes"))
         .output()
         .context("`go` is needed to build the cluster's parts (Go 1.26 or newer), and was not found")?;
     if !output.status.success() {

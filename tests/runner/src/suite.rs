@@ -104,6 +104,7 @@ pub(crate) const ALL: &[Suite] = &[
     computes("templates", UNIT, Work::Packages(&["templates"])),
     computes("controller", UNIT, Work::Packages(&["api", "backup-controller"])),
     computes("cli", UNIT, Work::Packages(&["kubectl-backup"])),
+    computes("documents", &["build"], Work::Suite { package: SUITES, args: &["documents::"] }),
     computes("tests", UNIT, Work::Units(&["test-runner", CLUSTER, SUITES])),
     computes("jobs", UNIT, Work::Packages(&["backup-job"])),
     plane("plane-cluster", CLUSTER, &["control_plane::"]),

@@ -46,7 +46,7 @@ fn run() -> Result<()> {
     let app =
         step("a tenant has the keys of a bucket in a Secret; his application fills its volume, and goes on", || {
             kubectl.run(&["create", "namespace", NAMESPACE])?;
-            kubectl.run(&["annotate", "namespace", NAMESPACE, "backup-controller.io/destination=disk,s3"])?;
+            kubectl.run(&["annotate", "namespace", NAMESPACE, "backup-controller.io/destinations=disk,s3"])?;
             App::existing(kubectl, NAMESPACE).secret("backup-s3", &keys)?;
             App::fill(kubectl, NAMESPACE, "shared", Files::Many)
         })?;

@@ -102,7 +102,7 @@ impl App {
     /// Backs the volume up to some destinations or none, and waits until it is copied to all of them; names the run.
     pub fn back_up(&self, destinations: &[&str]) -> Result<String> {
         let named = if destinations.is_empty() { "none".to_owned() } else { destinations.join(",") };
-        self.annotate(&format!("backup-controller.io/destination={named}"))?;
+        self.annotate(&format!("backup-controller.io/destinations={named}"))?;
         // A value that was there starts nothing.
         let run = self.run_now(&format!("test-{}", model::Timestamp::now().as_millisecond()))?;
         self.copied(&run, destinations)?;

@@ -9,6 +9,7 @@
 )]
 
 mod controller;
+mod documents;
 mod e2e;
 mod faults;
 mod guard;

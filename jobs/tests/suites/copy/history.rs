@@ -185,7 +185,7 @@ fn an_incomplete_tree_replaces_no_good_one() {
     place.copy(RUNS[0]).run().complete();
     place.fake_rsync(UNREADABLE);
     for (number, run) in RUNS[1..4].iter().enumerate() {
-        let ended = place.copy(run).args(&["--retention=last=1", "--max-unproven=2"]).run();
+        let ended = place.copy(run).args(&["--retention=last=1", "--max-unconfirmed=2"]).run();
         assert_eq!(ended.code, Some(3));
         assert_eq!(ended.result().pruned.len(), usize::from(number == 2));
     }
@@ -193,7 +193,7 @@ fn an_incomplete_tree_replaces_no_good_one() {
     // What the incomplete trees lack comes from the good one.
     place.real_rsync();
     let inode = place.inode(RUNS[0], "file");
-    place.copy(RUNS[4]).args(&["--retention=last=1", "--max-unproven=2"]).run().complete();
+    place.copy(RUNS[4]).args(&["--retention=last=1", "--max-unconfirmed=2"]).run().complete();
     assert_eq!(place.inode(RUNS[4], "file"), inode);
     // The good one made room for its replacement; the newest incomplete one is kept by last=1 as well.
     place.holds(&RUNS[3..]);

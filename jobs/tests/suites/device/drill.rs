@@ -58,7 +58,7 @@ fn a_tree_of_a_device_is_proven_whole_and_one_flipped_bit_is_found() {
     let Some((place, disk)) = copied("tree") else { return };
     proven(&drill(&place, &disk).run());
     flip(&image(&place, RUNS[0]));
-    let message = failed(&drill(&place, &disk).run(), 3, "DrillDiffers");
+    let message = failed(&drill(&place, &disk).run(), 3, "RestoreMismatch");
     assert!(message.contains(&format!("1 block of 4 KiB differ, the first at byte {}", SIZE / 2)), "{message}");
 }
 
@@ -66,10 +66,10 @@ fn a_tree_of_a_device_is_proven_whole_and_one_flipped_bit_is_found() {
 fn an_image_that_is_cut_off_or_gone_is_found() {
     let Some((place, disk)) = copied("cut") else { return };
     fs::File::options().write(true).open(image(&place, RUNS[0])).unwrap().set_len(SIZE - 512).unwrap();
-    let message = failed(&drill(&place, &disk).run(), 3, "DrillDiffers");
+    let message = failed(&drill(&place, &disk).run(), 3, "RestoreMismatch");
     assert!(message.contains(&format!("{} bytes", SIZE - 512)), "{message}");
     fs::remove_file(image(&place, RUNS[0])).unwrap();
-    let message = failed(&drill(&place, &disk).run(), 3, "DrillDiffers");
+    let message = failed(&drill(&place, &disk).run(), 3, "RestoreMismatch");
     assert!(message.contains("no image"), "{message}");
 }
 
@@ -94,20 +94,20 @@ fn a_snapshot_that_is_not_what_was_copied_is_found() {
     let Some(scene) = Scene::new("drill-differs") else { return };
     scene.copy(RUNS[0]).run().complete();
     scene.disk.write(MIB + 5, b"other");
-    let message = failed(&restic_drill(&scene).run(), 3, "DrillDiffers");
+    let message = failed(&restic_drill(&scene).run(), 3, "RestoreMismatch");
     assert!(message.contains(&format!("1 block of 4 KiB differ, the first at byte {MIB}")), "{message}");
     // A restic that gives less, and calls it well.
     scene.fake_restic(
         r#"case "$*" in *" dump "*) "$RESTIC" "$@" | head -c 2000000; exit 0;; *) exec "$RESTIC" "$@";; esac"#,
     );
-    let message = failed(&restic_drill(&scene).run(), 3, "DrillDiffers");
+    let message = failed(&restic_drill(&scene).run(), 3, "RestoreMismatch");
     assert!(message.contains("gives no more"), "{message}");
     // One that gives more: the snapshot is not to blame.
     for end in ["exit 0", "exit 1"] {
         scene.fake_restic(&format!(
             r#"case "$*" in *" dump "*) "$RESTIC" "$@"; echo more; {end};; *) exec "$RESTIC" "$@";; esac"#
         ));
-        let message = failed(&restic_drill(&scene).run(), 3, "DrillDiffers");
+        let message = failed(&restic_drill(&scene).run(), 3, "RestoreMismatch");
         assert!(message.contains("gives more than its"), "{message}");
     }
 }

@@ -103,6 +103,6 @@ impl Drilled for Ended {
 
     #[track_caller]
     fn differs(&self) -> String {
-        self.disproved("DrillDiffers")
+        self.disproved("RestoreMismatch")
     }
 }

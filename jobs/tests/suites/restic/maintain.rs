@@ -90,7 +90,7 @@ fn what_a_complete_copy_stands_on_is_good_whatever_the_record_of_its_run_says() 
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let poor: Vec<String> = RUNS[..4].iter().map(|run| format!("--incomplete={run}")).collect();
         let poor: Vec<&str> = poor.iter().map(String::as_str).collect();
-        let job = scene.prune("last=1").args(&["--max-unproven=3", "--max-deletes=9"]);
+        let job = scene.prune("last=1").args(&["--max-unconfirmed=3", "--max-deletes=9"]);
         done(&job.args(&poor).args(&ids).run())
     };
     let scene = filled("stood-on", &RUNS[..4]);

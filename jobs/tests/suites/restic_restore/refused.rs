@@ -64,7 +64,7 @@ fn a_volume_that_somebody_has_or_of_which_nobody_knows_is_not_written() {
     let message = vault.restore(&[]).run().refused("TargetInUse");
     assert!(message.contains("app-0"), "{message}");
     fs::remove_file(vault.scene.holders()).unwrap();
-    vault.restore(&[]).run().refused("HoldersUnknown");
+    vault.restore(&[]).run().refused("MountStateUnknown");
     assert_eq!(vault.list_volume().len(), 1);
 }
 

@@ -11,7 +11,7 @@ fn ends(mut command: Command, pid: impl Fn(&std::process::Child) -> Pid, signal:
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.contains("/source") && line.contains("restore.sh"), "{line}");
+    assert!(line.contains("/volume") && line.contains("restore.sh"), "{line}");
     kill_process(pid(&child), signal).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -76,15 +76,15 @@ fn a_volume_of_which_nobody_knows_who_has_it_is_not_written() {
     let scene = scene("unknown");
     let before = scene.list_volume();
     scene.held_by_ago(300, &[]);
-    assert!(scene.restore(&[]).run().refused("HoldersUnknown").contains("old"));
+    assert!(scene.restore(&[]).run().refused("MountStateUnknown").contains("old"));
     scene.held_by_ago(-300, &[]);
-    assert!(scene.restore(&[]).run().refused("HoldersUnknown").contains("ahead"));
+    assert!(scene.restore(&[]).run().refused("MountStateUnknown").contains("ahead"));
     for text in ["", " \n", "{}", "[]", "{\"at\":\"now\",\"pods\":[]}", "{\"pods\":[]}"] {
         fs::write(scene.holders(), text).unwrap();
-        scene.restore(&[]).instead("--holders-wait=0s").run().refused("HoldersUnknown");
+        scene.restore(&[]).instead("--holders-wait=0s").run().refused("MountStateUnknown");
     }
     fs::remove_file(scene.holders()).unwrap();
-    let message = scene.restore(&[]).run().refused("HoldersUnknown");
+    let message = scene.restore(&[]).run().refused("MountStateUnknown");
     assert!(message.contains("No such file") && message.contains("backup-controller runs"), "{message}");
     same(&before, &scene.list_volume());
     // Clocks that differ a little, or a word that is some time old, are no reason.

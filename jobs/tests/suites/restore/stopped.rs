@@ -112,7 +112,7 @@ fn a_controller_that_falls_silent_ends_the_restore() {
     let scene = scene("silent");
     scene.held_by_ago(112, &[]);
     scene.place.fake_rsync(r#"case "$*" in *--dry-run*) exec "$RSYNC" "$@" ;; esac; exec sleep 300"#);
-    scene.restore(&[]).run().broke_off(3, "HoldersUnknown");
+    scene.restore(&[]).run().broke_off(3, "MountStateUnknown");
     scene.held_by(&[]);
     goes_on(&scene);
 }

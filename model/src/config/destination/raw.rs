@@ -216,7 +216,7 @@ mod tests {
         let host = "hostPath: {path: /srv/b, size: 1Ti, nodeSelector: {a: b}}";
         let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "u-1".into() };
         for (disk, claim) in [("claim: {size: 1Gi}", "backup-disk"), (host, "backup-disk-crypt")] {
-            let config = Config::parse(&with(&format!("secret: s, runIn: source, {disk}"))).unwrap();
+            let config = Config::parse(&with(&format!("secret: s, runIn: tenant, {disk}"))).unwrap();
             let destination = config.destination("crypt").unwrap();
             assert_eq!(names::disk_claim(destination).as_deref(), Some(claim));
             assert_eq!(destination.restic().unwrap().address(&source), Restic::ON_DISK);

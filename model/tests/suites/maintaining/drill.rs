@@ -175,8 +175,8 @@ fn a_drill_that_found_every_byte_proves_the_copy_and_a_later_failure_does_not_hi
     assert!(text.contains("s3, run 20261120T0000Z: restorable, proven on 2026-11-21: 100 files, 4"), "{text}");
     let plan = cluster.at("2026-11-29T06:00:00Z");
     assert!(tasks(&plan).contains(&"drill 20261129T0600Z".to_owned()), "{plan:?}");
-    let plan = cluster.done(Task::Drill, "20261129T0600Z", &bad(Task::Drill, Reason::DrillDiffers));
-    assert!(notes(&plan).iter().any(|n| n.starts_with("! DrillDiffers")), "{plan:?}");
+    let plan = cluster.done(Task::Drill, "20261129T0600Z", &bad(Task::Drill, Reason::RestoreMismatch));
+    assert!(notes(&plan).iter().any(|n| n.starts_with("! RestoreMismatch")), "{plan:?}");
     let s3 = cluster.s3();
     assert_eq!(s3.drill.as_ref().map(|d| d.state), Some(TaskState::Failed));
     assert_eq!(s3.proven.as_ref().map(|p| p.due.as_str()), Some("20261122T0600Z"));

@@ -178,7 +178,7 @@ fn a_restore_from_a_repository_keeps_the_tasks_of_no_other_waiting() {
 #[test]
 fn a_copy_of_a_source_that_is_gone_or_not_protected_goes_into_no_other_bucket() {
     let group = "groups: [{name: gold, namespaces: [shop], destinations: [s3], secrets: {s3: gold-s3}}]";
-    for (settings, expected) in [(group, Some(Reason::SecretElsewhere)), ("selection: {mode: all}", None)] {
+    for (settings, expected) in [(group, Some(Reason::SecretNotAllowed)), ("selection: {mode: all}", None)] {
         let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}\n{settings}"));
         cluster.run("2026-11-20T11:30:00Z", "none yet");
         let copies = |plan: &Plan| -> Vec<Option<String>> {

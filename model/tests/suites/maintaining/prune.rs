@@ -88,7 +88,7 @@ fn a_copy_that_failed_is_told_to_a_prune_also_when_its_snapshot_is_gone() {
 fn nothing_is_forgotten_where_a_verify_found_damage_or_a_drill_a_difference() {
     for (task, at, due, reason) in [
         (Task::Verify, "2026-11-21T05:00:00Z", "20261121T0500Z", Reason::RepositoryDamaged),
-        (Task::Drill, "2026-11-22T06:00:00Z", "20261122T0600Z", Reason::DrillDiffers),
+        (Task::Drill, "2026-11-22T06:00:00Z", "20261122T0600Z", Reason::RestoreMismatch),
     ] {
         let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
         cluster.at("2026-11-21T02:30:00Z");
@@ -113,7 +113,7 @@ fn nothing_is_forgotten_where_a_verify_found_damage_or_a_drill_a_difference() {
 fn a_finding_stays_until_it_is_refuted_or_a_person_accepts_it_by_its_time() {
     let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
     cluster.at("2026-11-22T06:00:00Z");
-    cluster.done(Task::Drill, "20261122T0600Z", &bad(Task::Drill, Reason::DrillDiffers));
+    cluster.done(Task::Drill, "20261122T0600Z", &bad(Task::Drill, Reason::RestoreMismatch));
     cluster.at("2026-11-29T06:00:00Z");
     cluster.done(Task::Drill, "20261129T0600Z", &bad(Task::Drill, Reason::DestinationUnreachable));
     let pruned = |plan: &Plan| tasks(plan).iter().any(|t| t.starts_with("prune"));
@@ -145,7 +145,7 @@ fn who_accepts_the_newest_of_two_findings_accepts_both_and_no_later_one() {
         MaintainResult::new(task, time(at), Some(problem))
     };
     for (task, due, at, reason) in [
-        (Task::Drill, "20261122T0600Z", "2026-11-22T06:05:00Z", Reason::DrillDiffers),
+        (Task::Drill, "20261122T0600Z", "2026-11-22T06:05:00Z", Reason::RestoreMismatch),
         (Task::Verify, "20261123T0500Z", "2026-11-23T05:05:00Z", Reason::RepositoryDamaged),
     ] {
         cluster.at(at);
@@ -163,6 +163,6 @@ fn who_accepts_the_newest_of_two_findings_accepts_both_and_no_later_one() {
     }
     let later = "2026-11-29T06:05:00Z";
     cluster.at(later);
-    cluster.done(Task::Drill, "20261129T0600Z", &found(Task::Drill, later, Reason::DrillDiffers));
+    cluster.done(Task::Drill, "20261129T0600Z", &found(Task::Drill, later, Reason::RestoreMismatch));
     assert!(!pruned(&cluster.at("2026-11-30T02:30:00Z")), "what is found later is not accepted");
 }

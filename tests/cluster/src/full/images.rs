@@ -4,6 +4,8 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -12,7 +14,7 @@ use super::host::{self, run, run_long};
 use super::leftovers::unmount_below;
 use super::node::PAUSE_IMAGE;
 use super::{Bins, Settings};
-use crate::building::ensure_built;
+use crate::building::{ensure_built, lines_of};
 use crate::parts::{Part, cache_dir, source_dir};
 use crate::progress::{Step, say};
 
@@ -205,6 +207,13 @@ fn project_image(target: &str) -> String {
     format!("localhost/backup-{target}:dev")
 }
 
+/// Makes the Debians below the images, which takes longest of all that they need.
+pub(super) fn import_bases() -> Result<()> {
+    let store = Store::open()?;
+    store.import(&MOVER)?;
+    store.import(&TOOLS)
+}
+
 /// Builds the project's images from its Containerfile with the static binaries in a folder, and imports
 /// them, and an image with tools for demo applications, on every node.
 pub fn load_images(settings: &Settings, binaries: &Path) -> Result<()> {
@@ -292,22 +301,16 @@ fn workspace() -> PathBuf {
 /// these are, so that nothing is compiled twice.
 pub fn binaries(profile: &str, into: &Path) -> Result<()> {
     let mut command = Command::new("cargo");
-    command.args(["build", "--message-format=json-render-diagnostics", "--profile", profile]);
+    command.args(["build", "--quiet", "--message-format=json-render-diagnostics", "--profile", profile]);
     if profile == "dev" {
         command.args(["--workspace", "--bins"]);
     } else {
         command.args(PROGRAMS.iter().chain([&PLUGIN]).flat_map(|program| ["-p", program]));
     }
-    command.current_dir(workspace()).env_remove("RUSTFLAGS").stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = command.output().context("cannot start cargo")?;
-    if !output.status.success() {
-        bail!("cargo could not build the binaries");
-    }
+    let built = run_cargo(command.current_dir(workspace()).env_remove("RUSTFLAGS"), profile)?;
     fs::create_dir_all(into)?;
     let mut copied = 0;
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let message: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-        let Some(executable) = message["executable"].as_str().map(Path::new) else { continue };
+    for executable in &built {
         let name = executable.file_name().context("a program without a name")?;
         if PROGRAMS.iter().chain([&PLUGIN]).any(|program| name == *program) {
             place_stripped(executable, &into.join(name))?;
@@ -322,6 +325,34 @@ pub fn binaries(profile: &str, into: &Path) -> Result<()> {
     let version = run(&restic.display().to_string(), &["version"])?;
     say(&format!("static binaries are in {}, with {}", into.display(), version.trim()));
     Ok(())
+}
+
+/// Runs cargo, tells now and then how far it is, and gives the programs that it built or found built.
+fn run_cargo(command: &mut Command, profile: &str) -> Result<Vec<PathBuf>> {
+    let mut step = Step::begin(format!("building our programs (profile {profile})"));
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let lines = lines_of(child.stdout.take().context("no stdout")?);
+    let (mut crates, mut last, mut programs) = (0_usize, String::new(), Vec::new());
+    loop {
+        match lines.recv_timeout(Duration::from_secs(1)) {
+            Ok(line) => {
+                let message: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+                if message["reason"] == "compiler-artifact" {
+                    crates += 1;
+                    message["target"]["name"].as_str().unwrap_or_default().clone_into(&mut last);
+                }
+                programs.extend(message["executable"].as_str().map(PathBuf::from));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        step.tick(|| format!("{crates} crates done, the last one {last}"));
+    }
+    if !child.wait()?.success() {
+        bail!("cargo could not build the binaries");
+    }
+    step.done();
+    Ok(programs)
 }
 
 /// Copies a program without its debug information, which is most of it and of no use in an image.

@@ -98,19 +98,51 @@ struct Bins {
     s3: PathBuf,
 }
 
-/// Builds every part that is not in the cache.
-pub fn build(control_plane_only: bool) -> Result<()> {
-    ensure_built(Part::ControlPlane)?;
-    ensure_built(Part::Crds)?;
-    ensure_built(Part::Helm)?;
-    if !control_plane_only {
-        ensure_built(Part::Node)?;
-        ensure_built(Part::Storage)?;
-        ensure_built(Part::S3)?;
-        ensure_built(Part::Restic)?;
+/// What [`build`] builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// The parts of a control plane without nodes, and helm.
+    ControlPlane,
+    /// The parts that [`up`] starts.
+    Nodes,
+    /// All parts.
+    Everything,
+}
+
+impl Wanted {
+    fn parts(self) -> &'static [Part] {
+        match self {
+            Self::ControlPlane => &[Part::ControlPlane, Part::Crds, Part::Helm],
+            Self::Nodes => &[Part::ControlPlane, Part::Node, Part::Storage, Part::Crds, Part::S3],
+            Self::Everything => &[
+                Part::ControlPlane,
+                Part::Node,
+                Part::Storage,
+                Part::Crds,
+                Part::S3,
+                Part::Helm,
+                Part::Restic,
+                Part::CheapRestic,
+            ],
+        }
+    }
+}
+
+/// Builds the wanted parts that are not in the cache.
+pub fn build(wanted: Wanted) -> Result<()> {
+    for &part in wanted.parts() {
+        ensure_built(part)?;
     }
     say(&format!("built parts are in {}", cache_dir()?.join("parts").display()));
     Ok(())
+}
+
+/// Installs the packages that nodes and images need, and makes the base of the images.
+pub fn bases() -> Result<()> {
+    host::require_root()?;
+    host::install_node_programs()?;
+    host::install_image_programs()?;
+    images::import_bases()
 }
 
 /// Starts the cluster, unless it runs. After a failure nothing is left of it.

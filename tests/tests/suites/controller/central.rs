@@ -230,8 +230,8 @@ async fn a_content_of_another_volume_is_refused_and_nothing_is_made_of_it() -> R
     scene.make_content(&snapshot, "somebody-elses-volume").await?;
     let refused =
         |reason| move |s: &model::record::Status| s.failure.as_ref().is_some_and(|f| f.problem.reason == reason);
-    scene.status_that("SnapshotForeign", &claim, refused(Reason::SnapshotForeign)).await?;
-    scene.event(&claim, "SnapshotForeign").await?;
+    scene.status_that("SnapshotMismatch", &claim, refused(Reason::SnapshotMismatch)).await?;
+    scene.event(&claim, "SnapshotMismatch").await?;
 
     // And one that is gone is told, too.
     let other = scene.bound(&scene.tenant, NewClaim::new("other")).await?;

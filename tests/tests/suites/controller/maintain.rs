@@ -145,11 +145,11 @@ async fn a_copy_that_differs_is_told_as_a_warning_and_is_no_failure_of_the_run()
     let result = model::record::CopyResult { finished: ago()?, ..kubelet::copied(CopyState::Complete, None) };
     scene.finish(&copy, &result).await?;
     let job = job_of(&scene, &scene.tenant, Task::Drill).await?;
-    let problem = Problem::new(Reason::DrillDiffers, "etc/app.conf differs in its content");
+    let problem = Problem::new(Reason::RestoreMismatch, "etc/app.conf differs in its content");
     end(&scene, &job, &MaintainResult::new(Task::Drill, Timestamp::now(), Some(problem))).await?;
     let status = scene.status_that("differs", &claim, |s| drill_in(s) == Some(TaskState::Failed)).await?;
     assert!(status.good.is_some() && status.failure.is_none() && status.maintenance["disk"].proven.is_none());
-    let event = scene.event(&claim, "DrillDiffers").await?;
+    let event = scene.event(&claim, "RestoreMismatch").await?;
     assert_eq!(event.type_.as_deref(), Some("Warning"));
     assert!(event.note.unwrap_or_default().contains("etc/app.conf"));
     scene.gone(&job).await?;

@@ -46,7 +46,7 @@ async fn a_promoter_that_never_binds_fails_its_run_at_the_deadline() -> Result<(
 #[tokio::test]
 async fn a_promoter_that_never_comes_or_goes_fails_its_run() -> Result<()> {
     let scene = Scene::new().await?;
-    let _controller = with_disk(&scene, "deadlines: {job: 3s, snapshotReady: 2s}").await?;
+    let _controller = with_disk(&scene, "deadlines: {snapshotJob: 3s, snapshotReady: 2s}").await?;
     let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
     let snapshot = scene.new_snapshot(&claim, RUN, &["disk"]).await?;
     scene.make_ready(&snapshot).await?;
@@ -111,11 +111,11 @@ async fn a_promoter_that_cannot_be_mounted_is_told_in_the_kubelets_words() -> Re
     scene.not_mounted(&pod, "mount failed:\nwrite access unavailable (try mounting with noload)").await?;
     scene.place_pod(&pod, "node-1").await?;
     scene.hold_pod(&pod, "ContainerCreating", "").await?;
-    let status = scene.status_that("NeedsNoload", &claim, failed(Reason::NeedsNoload)).await?;
+    let status = scene.status_that("JournalNotReplayable", &claim, failed(Reason::JournalNotReplayable)).await?;
     let message = status.failure.map(|f| f.problem.message).unwrap_or_default();
     assert!(message.contains("node-1") && message.contains("(try mounting with noload)"), "{message}");
-    scene.event(&claim, "NeedsNoload").await?;
-    assert_eq!(result(&scene, &snapshot).await?.reason, Some(Reason::NeedsNoload));
+    scene.event(&claim, "JournalNotReplayable").await?;
+    assert_eq!(result(&scene, &snapshot).await?.reason, Some(Reason::JournalNotReplayable));
     scene.gone(&job).await
 }
 

@@ -118,8 +118,14 @@ async fn a_deployment_that_asks_becomes_a_restore_pod_and_its_snapshot_is_held()
     let mount = |path: &str| {
         container["volumeMounts"].as_array().and_then(|m| m.iter().find(|m| m["mountPath"] == path)).cloned()
     };
-    assert_eq!(mount("/destination").map(|m| m["readOnly"].clone()), Some(json!(true)));
-    assert_eq!(mount("/source").map(|m| m["readOnly"].clone()), Some(Value::Null));
+    for (new, old, volume, read_only) in
+        [("/volume", "/source", "source", Value::Null), ("/restore-point", "/destination", "destination", json!(true))]
+    {
+        for at in [new, old] {
+            let mounted = mount(at).map(|m| (m["name"].clone(), m["readOnly"].clone()));
+            assert_eq!(mounted, Some((json!(volume), read_only.clone())), "{at}");
+        }
+    }
     assert!(mount("/etc/restore").is_some() && mount("/usr/local/bin").is_some(), "{container}");
     assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false);
 
@@ -252,9 +258,11 @@ async fn a_tree_of_the_disk_is_mounted_alone_and_copies_wait_for_its_reader() ->
     assert_eq!(record.point.as_deref(), Some("disk/20251231T0000Z"));
     let pod = serde_json::to_value(restore_pod(&scene, "data").await?)?;
     let mounts = pod["spec"]["containers"][0]["volumeMounts"].as_array().cloned().unwrap_or_default();
-    let mount = mounts.iter().find(|m| m["mountPath"] == "/destination").cloned().unwrap_or_default();
+    let mount = |at: &str| mounts.iter().find(|m| m["mountPath"] == at).cloned().unwrap_or_default();
     let folder = format!("{}/data/{}/20251231T0000Z", scene.tenant, source(&claim).uid);
-    assert_eq!(mount, json!({"name": "destination", "mountPath": "/destination", "readOnly": true, "subPath": folder}));
+    for at in ["/restore-point", "/destination"] {
+        assert_eq!(mount(at), json!({"name": "destination", "mountPath": at, "readOnly": true, "subPath": folder}));
+    }
 
     let other = scene.bound(&scene.tenant, NewClaim::new("other")).await?;
     scene.point(&other, RUN, &["disk"]).await?;

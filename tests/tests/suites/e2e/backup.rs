@@ -9,7 +9,7 @@ fn tree(app: &App, run: &str) -> Tree {
     Tree { claim: "backup-disk".into(), path: format!("{}/data/{uid}/{run}", app.namespace) }
 }
 
-/// A1: backup, compare; what changes afterwards is seen, and what does not is linked; the oldest goes.
+/// Backup, compare; what changes afterwards is seen, and what does not is linked; the oldest goes.
 #[test]
 #[ignore = "needs the two-node cluster: make e2e"]
 fn three_runs_save_every_byte_link_what_is_unchanged_and_rotate_the_oldest() {

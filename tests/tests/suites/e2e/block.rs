@@ -98,10 +98,11 @@ fn a_raw_device_is_saved_proven_and_comes_back() {
 fn what_to_do_is_told_in_the_kubelets_words(strict: &App) {
     let failure = || Ok(strict.status()?.get("failure").cloned());
     let failure = wait_for("the failure is told", BACKUP_DEADLINE, || strict.seen(), failure).unwrap();
-    assert_eq!(failure["reason"], "NeedsNoload", "{failure}");
+    assert_eq!(failure["reason"], "JournalNotReplayable", "{failure}");
     let message = failure["message"].as_str().unwrap();
     assert!(message.contains("MountVolume") && message.contains("read-only"), "not the kubelet's words: {message}");
-    let events = strict.kubectl(&["get", "events", "--field-selector=reason=NeedsNoload,type=Warning"]).unwrap();
+    let events =
+        strict.kubectl(&["get", "events", "--field-selector=reason=JournalNotReplayable,type=Warning"]).unwrap();
     assert!(events.contains("noload"), "{events}");
     strict.delete().unwrap();
     cluster().run(&["delete", "storageclass", "e2e-strict"]).unwrap();

@@ -67,7 +67,7 @@ fn a_volume_comes_back_from_a_repository_when_its_source_is_gone() {
 #[ignore = "needs the two-node cluster: make e2e"]
 fn a_copy_that_is_killed_goes_on_and_is_whole() {
     let (app, keys) = open("e2e-killed", Files::Many);
-    app.annotate("backup-controller.io/destination=s3").unwrap();
+    app.annotate("backup-controller.io/destinations=s3").unwrap();
     app.annotate("backup-controller.io/run-now=killed").unwrap();
     let pods = ["get", "pods", "-l", "backup-controller.io/component=copy", "-o"];
     for _ in 0..2 {
@@ -124,7 +124,7 @@ fn a_central_copy_is_whole_proven_and_restored_under_restricted_and_leaves_nothi
     assert!(drill["files"].as_u64().unwrap() > 50, "{drill}");
 
     // Without the destination no other drill comes.
-    app.annotate("backup-controller.io/destination=none").unwrap();
+    app.annotate("backup-controller.io/destinations=none").unwrap();
     let jobs = app.kubectl(&["get", "jobs,secrets", "-o", "name"]).unwrap();
     assert!(!jobs.contains("job.batch") && !jobs.contains("secret/"), "{jobs}");
     let jobs = ["get", "jobs", "-l", "backup-controller.io/component in (copy,maintain,restore)", "-o", "name"];
@@ -165,7 +165,7 @@ fn a_destination_that_is_down_does_not_stop_the_others() {
     // Nobody listens there.
     let repository = "s3:http://10.97.0.1:9/backups/e2e-down".to_owned();
     app.secret("backup-s3-away", &Keys { repository, ..keys.clone() }).unwrap();
-    app.annotate("backup-controller.io/destination=away,disk,s3").unwrap();
+    app.annotate("backup-controller.io/destinations=away,disk,s3").unwrap();
     app.annotate("backup-controller.io/run-now=first").unwrap();
     let seen = || app.seen();
     let run = wait_for("a copy on the disk and in the repository", BACKUP_DEADLINE, seen, || {

@@ -108,7 +108,7 @@ fn drills_find_it_on_the_disk_and_in_the_repository(shop: &Shop) {
             (drill.run.as_ref()?.as_str() > shop.first.as_str()).then_some(drill)
         });
         let problem = drill.problem.unwrap();
-        assert_eq!(problem.reason, Reason::DrillDiffers, "{problem}");
+        assert_eq!(problem.reason, Reason::RestoreMismatch, "{problem}");
         assert!(problem.message.contains("files/"), "{problem}");
         let metric = format!("backup_controller_drilled_sources{{destination=\"{destination}\",state=\"failed\"}} 1");
         let metrics = "/api/v1/namespaces/backup/services/backup-controller:http/proxy/metrics";
@@ -120,11 +120,11 @@ fn drills_find_it_on_the_disk_and_in_the_repository(shop: &Shop) {
         )
         .unwrap();
     }
-    let events = app.kubectl(&["get", "events", "--field-selector=reason=DrillDiffers,type=Warning"]).unwrap();
+    let events = app.kubectl(&["get", "events", "--field-selector=reason=RestoreMismatch,type=Warning"]).unwrap();
     for words in ["drill of tree", "drill of drilled", "persistentvolumeclaim/data"] {
         assert!(events.contains(words), "no {words} in\n{events}");
     }
     let tenant = app.tenant(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
     let said = tenant.backup(&["why", "data"]).unwrap();
-    assert!(said.code == 3 && said.text.contains("DrillDiffers"), "{said:?}");
+    assert!(said.code == 3 && said.text.contains("RestoreMismatch"), "{said:?}");
 }

@@ -80,7 +80,7 @@ fn a_hold_wins_even_if_it_comes_late() {
     stage.storage.ready = true;
     let ended = stage.finish(running);
     assert_eq!(ended.done().rotated.len(), 0, "{}", ended.output);
-    assert_eq!(ended.warned(), ["ChangedMeanwhile"]);
+    assert_eq!(ended.warned(), ["Conflict"]);
     assert_eq!(stage.names("vs").len(), 3);
 }
 
@@ -159,7 +159,7 @@ fn what_is_not_ours_by_lineage_is_never_deleted() {
     crate::snapshot_job::support::plane().apply(&forged.to_string()).unwrap();
     let ended = stage.run_at(MINUTE);
     ended.done();
-    assert_eq!(ended.warned(), ["NotOurs"], "{}", ended.output);
+    assert_eq!(ended.warned(), ["NotManaged"], "{}", ended.output);
     assert_eq!(stage.names("vs"), ["data-20260101t0000z", "data-20261120", "mine"]);
 }
 

@@ -313,7 +313,7 @@ fn a_command_line_without_its_job_says_how_to_start_one_by_hand() {
             "--orphan-retention=1d",
             "--time-zone=Etc/UTC",
             "--min-keep=1",
-            "--max-unproven=1",
+            "--max-unconfirmed=1",
         ])
         .args(["--max-deletes=1", "--max-holds=1", "--promoter-retention=auto", "--snapshot-deadline=1m"])
         .env_remove("JOB_NAME")

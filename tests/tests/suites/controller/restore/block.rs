@@ -42,7 +42,7 @@ async fn a_device_is_restored_from_its_promoter_by_a_pod_that_has_both_as_device
     let pod = serde_json::to_value(restore_pod(&scene, "image").await?)?;
     let (devices, mounts) = places(&pod);
     let both =
-        json!([{"name": "source", "devicePath": "/source"}, {"name": "destination", "devicePath": "/destination"}]);
+        json!([{"name": "source", "devicePath": "/volume"}, {"name": "destination", "devicePath": "/restore-point"}]);
     assert_eq!((devices, mounts), (both, vec![]));
     let volumes = pod["spec"]["volumes"].as_array().cloned().unwrap_or_default();
     let claim_of = |name: &str| volumes.iter().find(|v| v["name"] == name).map(|v| v["persistentVolumeClaim"].clone());
@@ -65,10 +65,10 @@ async fn an_image_on_the_disk_is_a_file_in_a_folder_and_only_the_target_is_a_dev
     let job = restore_job(&scene, &target, request).await?;
     let pod = serde_json::to_value(&job)?["spec"]["template"].clone();
     let (devices, mounts) = places(&pod);
-    assert_eq!(devices, json!([{"name": "source", "devicePath": "/source"}]));
+    assert_eq!(devices, json!([{"name": "source", "devicePath": "/volume"}]));
     let folder = format!("{}/image/{}/20251231T0000Z", scene.tenant, source(&claim).uid);
-    let tree = json!({"name": "destination", "mountPath": "/destination", "readOnly": true, "subPath": folder});
-    assert_eq!(mounts, vec![tree]);
+    let tree = |at: &str| json!({"name": "destination", "mountPath": at, "readOnly": true, "subPath": folder});
+    assert_eq!(mounts, vec![tree("/restore-point"), tree("/destination")]);
     let container = &pod["spec"]["containers"][0];
     assert_eq!(container["args"], json!(["restore", "--yes"]), "the program sees by itself what there is");
     let pod = scene.pod_of(&job).await?;

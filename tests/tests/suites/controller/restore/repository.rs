@@ -59,7 +59,7 @@ async fn a_pvc_that_asks_is_restored_from_a_repository_by_a_job_with_the_secret(
     assert_eq!(job.labels()[names::DESTINATION_TYPE], names::RESTIC, "it needs the network");
     let pod = serde_json::to_value(&job)?["spec"]["template"]["spec"].clone();
     let mut args = reached(&scene, &source(&claim).uid);
-    args.extend([&format!("--snapshot={ID}"), "--target=/source", "--yes", "--", "etc"].map(|a| (*a).to_owned()));
+    args.extend([&format!("--snapshot={ID}"), "--target=/volume", "--yes", "--", "etc"].map(|a| (*a).to_owned()));
     assert_eq!(pod["containers"][0]["args"], json!(args));
     let volumes = pod["volumes"].as_array().cloned().unwrap_or_default();
     let volume = |name: &str| volumes.iter().find(|v| v["name"] == name).cloned().unwrap_or_default();
@@ -99,7 +99,7 @@ async fn a_restore_pod_reads_the_repository_of_a_source_that_is_gone() -> Result
     };
     let wanted = |uid: &str, last: &str| {
         let mut words = reached(&scene, uid);
-        words.extend([last, "--target=/source"].map(str::to_owned));
+        words.extend([last, "--target=/volume"].map(str::to_owned));
         words
     };
     let uid = source(&claim).uid;
