@@ -149,18 +149,18 @@ Examples:
   kubectl backup plan -l tier=gold -o wide                 # PVCs with a label, and all columns
 
 Columns:
-  PROTECTED        yes; no: it cannot be; excluded: somebody chose not to
-  RULE             what selects the PVC or sets something: an annotation, a group, the defaults
+  PROTECTED        yes; no: it cannot be protected as things are; excluded: somebody chose to leave it out
+  RULE             the places that select the PVC or set something: annotations, a group, the defaults
   SCHEDULE         as it is written; H stands for a time of the PVC's own
   NEXT RUN         time until the first run, or the next one
   SNAPSHOT CLASS   the VolumeSnapshotClass
-  DESTINATIONS     where its restore points are copied to
+  DESTINATIONS     the destinations that each restore point is copied to
   KEEPS            the retention of restore points, and that of destinations with one of their own
-  REASON           why not, or which setting cannot be read
+  REASON           the reason why it is not protected, or a setting that cannot be read
 
-A promoter is the PVC that is made from a snapshot, to copy or restore from it. Below the table are the counts, the
-time of the first runs, the limits, the room that snapshots, promoters and copies take at most, and what
-destinations lack.
+A promoter is the PVC that is made from a snapshot, to copy or restore from it. Below the table are the
+counts by reason, the next runs, the limits, the room that snapshots, promoters and copies take at most, and the
+problems that copies would have.
 
 Exit codes:
   0  every PVC that is shown is protected, or excluded by choice

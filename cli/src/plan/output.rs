@@ -175,12 +175,12 @@ fn counts(what: &str, reasons: &BTreeMap<&'static str, usize>) -> String {
 }
 
 fn runs(whole: &Whole<'_>, out: &mut String) {
-    let (Some(first), Some(last)) = (whole.summary.first_run, whole.summary.last_first_run) else { return };
+    let Some((first, last)) = whole.summary.next_runs else { return };
     let at = |time| format!("{time} (in {})", age::between(whole.at, time));
     let _ = if first == last {
-        writeln!(out, "First run: {}", at(first))
+        writeln!(out, "Next run: {}", at(first))
     } else {
-        writeln!(out, "First runs: from {} to {}", at(first), at(last))
+        writeln!(out, "Next runs: from {} to {}", at(first), at(last))
     };
 }
 

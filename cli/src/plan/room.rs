@@ -53,7 +53,12 @@ pub(super) fn room(config: &Config, rows: &[Row]) -> Vec<Room> {
     };
     for (row, how) in rows.iter().filter_map(|row| Some((row, row.how.as_ref()?))) {
         let class = row.storage_class.as_deref().unwrap_or("<none>");
-        add(Kind::Snapshots, class, "each keeps what changes after it, at most the size of its PVC", row.size);
+        add(
+            Kind::Snapshots,
+            class,
+            "each keeps the blocks that change after it, at most the size of its PVC",
+            row.size,
+        );
         let (note, full) = promoters(how);
         add(Kind::Promoters, &how.promoter_class, note, if full { row.size } else { 0 });
         for name in &how.destinations {
@@ -78,8 +83,8 @@ fn promoters(how: &How) -> (&'static str, bool) {
 /// What copies take at a destination.
 fn copies(destination: &Destination, rows: &[Row]) -> String {
     let first = match destination.store {
-        Store::Disk(_) => "the first ones take the files' size, later ones what changed",
-        Store::Restic(_) => "the first ones take the files' size, compressed; later ones what changed",
+        Store::Disk(_) => "the first ones take the size of the files, later ones what changed",
+        Store::Restic(_) => "the first ones take the size of the files, compressed; later ones what changed",
     };
     match destination.disk() {
         None => first.to_owned(),

@@ -22,9 +22,8 @@ pub(super) struct Summary {
     pub(super) unprotected: BTreeMap<&'static str, usize>,
     /// How many PVCs make the exit code 3.
     pub(super) alarms: usize,
-    pub(super) first_run: Option<Timestamp>,
-    /// When the last PVC has its first run.
-    pub(super) last_first_run: Option<Timestamp>,
+    /// The next run of the first PVC, and that of the last.
+    pub(super) next_runs: Option<(Timestamp, Timestamp)>,
     pub(super) limits: Limits,
     pub(super) room: Vec<Room>,
     /// What keeps copies from being made.
@@ -49,8 +48,7 @@ impl Summary {
             excluded: count(Protected::Excluded),
             unprotected: count(Protected::No),
             alarms: rows.iter().filter(|row| row.alarms()).count(),
-            first_run: runs().min(),
-            last_first_run: runs().max(),
+            next_runs: runs().min().zip(runs().max()),
             limits: world.config.limits.clone(),
             room: room::room(&world.config, rows),
             lacks,

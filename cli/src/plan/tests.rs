@@ -11,10 +11,12 @@ use super::output::{self, Whole};
 use super::rows::{self, Protected, Row};
 use super::secrets;
 use super::summary::Summary;
+use super::{narrower, needs_verdicts};
 use crate::args::Output;
-use crate::observe::{Gap, Observed};
+use crate::observe::{Gap, Observed, Scope};
+use crate::rights::Missing;
 use crate::table::Look;
-use crate::tests::fixture::{ALL, CONFIG, Objects, now};
+use crate::tests::fixture::{ALL, CONFIG, Objects, TENANT, now};
 use crate::tests::tables::golden;
 
 const LOOK: Look = Look { namespaces: true, wide: false, headers: true, width: None };
@@ -126,7 +128,7 @@ fn a_cluster_without_snapshots_protects_nothing_and_says_why() {
     let summary = planned(&objects, "").summary();
     assert_eq!(summary.protected, 0);
     assert_eq!(summary.unprotected.get("NoSnapshotClass"), Some(&5), "{summary:?}");
-    assert!(!summary.is_well() && summary.first_run.is_none() && summary.room.is_empty(), "{summary:?}");
+    assert!(!summary.is_well() && summary.next_runs.is_none() && summary.room.is_empty(), "{summary:?}");
 }
 
 /// By the controller's own words, before anything was made.
@@ -151,7 +153,8 @@ fn what_destinations_lack_is_told_for_each_namespace() {
 fn the_secrets_are_those_that_the_copies_would_mount() {
     let mut all = planned(&cluster(), GROUPS);
     let needed = secrets::needed(&all.observed.world, &all.rows);
-    let told: Vec<(&str, Vec<&String>)> = needed.iter().map(|(s, n)| (s.as_str(), n.keys().collect())).collect();
+    let told: Vec<(&str, Vec<&str>)> =
+        needed.iter().map(|(s, n)| (s.as_str(), n.keys().map(String::as_str).collect())).collect();
     assert_eq!(told, [("gold-s3", vec!["gold"])], "the group's own one, where the group is");
     let central = GROUPS.replace("secret: backup-s3,", "secret: backup-s3, runIn: controller,");
     let central = central.replace(", secrets: {s3: gold-s3}", "");
@@ -211,12 +214,12 @@ spec:
         - name: controller
           image: registry.example/backup-controller:1
           terminationMessagePolicy: WORD
-          env: [{name: BACKUP_INSTANCE, value: second}, {name: BACKUP_MOVER_IMAGE, value: MOVER}]
+          env: [{name: BACKUP_INSTANCE, value: second}, {name: BACKUP_MOVER_IMAGE, value: THE_COPIER}]
 ";
 
 #[test]
 fn the_configuration_is_found_among_manifests() {
-    let whole = OVERLAY.replace("WORD", "File").replace("MOVER", "registry.example/backup-mover:1");
+    let whole = OVERLAY.replace("WORD", "File").replace("THE_COPIER", "registry.example/backup-mover:1");
     let plan = config::parse(&whole, "standard input").unwrap();
     assert_eq!(plan.config, Config::parse("selection: {mode: opt-in}").unwrap());
     assert_eq!((plan.namespace.as_deref(), plan.instance.as_deref()), (Some("keep"), Some("second")));
@@ -228,7 +231,8 @@ fn the_configuration_is_found_among_manifests() {
     let text = all.text(Output::Table, LOOK);
     let line = "Images: registry.example/backup-controller:1, registry.example/backup-mover:1\n";
     assert!(
-        text.contains(line) && text.contains("0 protected, 8 excluded (NamespaceExcluded: 1, NotOptedIn: 7)"),
+        text.contains(line)
+            && text.contains("0 protected, 9 excluded (Disabled: 1, NamespaceExcluded: 1, NotOptedIn: 7)"),
         "{text}"
     );
 
@@ -243,7 +247,7 @@ fn the_configuration_is_found_among_manifests() {
 #[test]
 fn manifests_that_are_not_complete_are_told() {
     let half =
-        OVERLAY.replace("WORD", "'this is not an installation yet'").replace("MOVER", "' no image of the mover '");
+        OVERLAY.replace("WORD", "'this is not an installation yet'").replace("THE_COPIER", "' no image of the mover '");
     let all = planned(&cluster(), &half);
     let text = all.text(Output::Table, LOOK);
     for sentence in ["this is not an installation yet", "no image of the mover"] {
@@ -283,4 +287,29 @@ fn which_configuration_it_is_is_told() {
         output::notes(&[gap.clone(), gap]),
         ["you may not list secrets in all namespaces, so it is not known which of them are missing"]
     );
+}
+
+#[test]
+fn a_right_that_is_missing_is_named_with_what_can_be_done_without_it() {
+    let scope = |namespace: Option<&str>| Scope {
+        namespace: namespace.map(str::to_owned),
+        names: vec![],
+        selector: None,
+        backup_namespace: "backup".to_owned(),
+        instance: "backup".to_owned(),
+    };
+    let missing = || Missing("you (jane) may not list persistentvolumeclaims in the cluster".to_owned()).into();
+    let all = narrower(missing(), &scope(None)).to_string();
+    assert!(all.ends_with("in the cluster; or plan for one namespace: kubectl backup plan -n NAMESPACE"), "{all}");
+    assert!(!narrower(missing(), &scope(Some("shop"))).to_string().contains("or plan"));
+
+    // What decides may not be read: a plan would be a guess.
+    let mut observed = cluster().observed(TENANT);
+    observed.knows.config = true;
+    let gap =
+        |resource: &str| Gap { verb: "list", resource: resource.to_owned(), answer: String::new(), refused: true };
+    observed.gaps = vec![gap("persistentvolumes"), gap("cronjobs.batch in namespace backup")];
+    let refused = needs_verdicts(&observed).unwrap_err().to_string();
+    assert!(refused.starts_with("you may not list persistentvolumes, and these decide"), "{refused}");
+    assert!(needs_verdicts(&cluster().observed(ALL)).is_ok());
 }

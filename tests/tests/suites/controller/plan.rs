@@ -48,13 +48,14 @@ async fn sources(scene: &Scene) -> Result<Vec<PersistentVolumeClaim>> {
 #[tokio::test]
 async fn the_plan_before_the_installation_is_what_the_controller_does() -> Result<()> {
     let scene = Scene::new().await?;
-    let sources = sources(&scene).await?;
+    let sources = Box::pin(sources(&scene)).await?;
     let out = scene.namespace("left-out").await?;
     let left = scene.bound(&out, NewClaim::new("data")).await?;
     let more = "defaults: {schedule: 'H H(0-5) * * *', retention: daily=7, destinations: [disk]}\n";
     let config = format!("{}{more}", disk(&scene));
     // As a controller of the scene has it.
-    let whole = format!("selection: {{namespaces: {{include: [{}-*], exclude: ['*-left-out']}}}}\n{config}", scene.name);
+    let whole =
+        format!("selection: {{namespaces: {{include: [{}-*], exclude: ['*-left-out']}}}}\n{config}", scene.name);
     let (planned, ended) = plan(&scene, &scene.tenant, &whole)?;
     let (elsewhere, _) = plan(&scene, &out, &whole)?;
     assert_eq!(ended, Some(3), "{planned:#}");
@@ -86,7 +87,11 @@ async fn the_plan_before_the_installation_is_what_the_controller_does() -> Resul
             let status = scene.status_that("unprotected", claim, |s| s.unprotected.is_some()).await?;
             let problem = status.unprotected.context("it is protected")?;
             let told = &row["findings"][0];
-            assert_eq!((&told["reason"], &told["message"]), (&json!(problem.reason), &json!(problem.message)), "{name}");
+            assert_eq!(
+                (&told["reason"], &told["message"]),
+                (&json!(problem.reason), &json!(problem.message)),
+                "{name}"
+            );
             assert!(scene.cronjobs_of(claim).await?.is_empty(), "{name}");
         }
     }
@@ -96,7 +101,10 @@ async fn the_plan_before_the_installation_is_what_the_controller_does() -> Resul
     let (again, _) = plan(&scene, &scene.tenant, &whole)?;
     let settings = |plan: &Value| -> Result<Vec<Value>> {
         let rows = plan["volumes"].as_array().context("no volumes")?;
-        Ok(rows.iter().map(|r| json!([r["name"], r["protected"], r["rules"], r["how"]["schedule"], r["findings"]])).collect())
+        Ok(rows
+            .iter()
+            .map(|r| json!([r["name"], r["protected"], r["rules"], r["how"]["schedule"], r["findings"]]))
+            .collect())
     };
     assert_eq!(settings(&again)?, settings(&planned)?);
     ensure!(settings(&planned)?.len() == sources.len(), "{planned:#}");
