@@ -131,7 +131,9 @@ fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 fn images(container: &Value, objects: &[Value]) -> Images {
-    let image = text_of(container, &["image"]).unwrap_or_default().to_owned();
+    // The image itself is empty where an overlay names none.
+    let image = variable(container, "BACKUP_CONTROLLER_IMAGE").or_else(|| text_of(container, &["image"]));
+    let image = image.unwrap_or_default().to_owned();
     let mover = variable(container, "BACKUP_MOVER_IMAGE").unwrap_or_default().to_owned();
     // An overlay that is not complete has sentences where the API server takes a word.
     let word = text_of(container, &["terminationMessagePolicy"]);

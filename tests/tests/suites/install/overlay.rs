@@ -59,8 +59,16 @@ fn what_an_overlay_lacks_is_told_and_neither_controller_nor_guard_is_half_there(
     let bare = Folder::with("without-images", &format!("{BASE}{DERIVED}"))?;
     for folder in [bare.0.clone(), project().join("templates/overlay")] {
         let said = refused(&folder)?;
-        ensure!(said.contains("image: Invalid value") && said.contains("names no image of the controller"), "{said}");
+        ensure!(said.contains("spec.template.spec.containers[0].image: Required value"), "{said}");
         assert_eq!(there("deployments")?, "");
+    }
+
+    // Who looks before reads why.
+    let rendered = plane.kubectl(&["kustomize", &bare.0.display().to_string()])?;
+    for (variable, part) in [("CONTROLLER", "controller"), ("MOVER", "mover")] {
+        let sentence =
+            format!("name: BACKUP_{variable}_IMAGE\n          value: 'NO IMAGE of the {part}: add backup-{part} to");
+        ensure!(rendered.contains(&sentence), "{rendered}");
     }
 
     // Whole: no tag is a tag too, and everything follows.

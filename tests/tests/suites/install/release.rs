@@ -30,7 +30,9 @@ impl Server {
     /// `install` or `upgrade` of the chart with more arguments.
     fn release(&self, verb: &str, more: &[&str]) -> Result<String> {
         let chart = chart::folder().display().to_string();
-        self.helm(&[&[verb, "backup", &chart, IMAGES], more].concat())
+        // What is set on the command line would win over a file.
+        let images = if more.contains(&"--values") { &[][..] } else { &[IMAGES] };
+        self.helm(&[&[verb, "backup", &chart], images, more].concat())
     }
 
     /// What the release consists of, as it stands on the server. An object that is gone is not in it.
