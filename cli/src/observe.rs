@@ -1,5 +1,6 @@
-//! Looking at the cluster once: lists, page by page, trimmed to facts as they arrive. The only file that
-//! asks the API server.
+//! The state of the cluster for verbs that show it: listed once, page by page, and trimmed to facts as it arrives.
+//!
+//! Verbs that change something or wait (`restore`, `run`, `hold`) send further requests from their own modules.
 //!
 //! What somebody may not read is a [`Gap`]: told, and done without.
 

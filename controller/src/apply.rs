@@ -1,4 +1,5 @@
-//! Carrying steps out: the only file that writes to the API server.
+//! Carrying steps out: one arm for each action. It and its helpers [`central`], [`lend`] and [`restore`] are all of this
+//! crate that writes to the API server.
 //!
 //! Each step answers with what it saw, so that the next plan is made from it without waiting for a watch.
 

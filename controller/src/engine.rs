@@ -37,6 +37,8 @@ const SETTINGS_PERIOD: Duration = Duration::from_secs(5);
 const TELL_AFTER: u32 = 3;
 /// The step that writes the sweeper's CronJob.
 const SWEEP: &str = "sweep";
+/// Its word for metrics and logs: it is no source's, so no plan has it as an action.
+pub(crate) const APPLY_SWEEP: &str = "ApplySweep";
 
 /// The copies that wait for a destination that is down.
 const ADMISSION: &str = "admission";
@@ -436,7 +438,7 @@ impl Engine {
 
     fn ended(&mut self, (key, action, result): Ended) {
         let now = Timestamp::now();
-        let name = action.as_ref().map_or("ApplySweep", Action::name);
+        let name = action.as_ref().map_or(APPLY_SWEEP, Action::name);
         // Whom it concerns: its source, or all that wanted it.
         let mut uids = self.shared.remove(&key).unwrap_or_default();
         uids.extend(action.as_ref().and_then(Action::uid).map(str::to_owned));
@@ -452,7 +454,7 @@ impl Engine {
             Ok(change) => {
                 // What wrote the object that it is planned from shows at once; the rest needs a watch.
                 self.steps.done(&key, change.is_none(), now);
-                self.metrics(|m| m.step(name, "done"));
+                self.metrics(|m| m.step(name, None));
                 match &action {
                     Some(Action::Record { destination, result, .. }) => self.metrics(|m| m.copy(destination, result)),
                     Some(Action::WriteStatus { tasks, .. }) => self.metrics(|m| tasks.iter().for_each(|t| m.task(t))),
@@ -481,7 +483,7 @@ impl Engine {
     fn refuse(&mut self, key: &str, name: &'static str, uids: &HashSet<String>, refusal: &Refusal) -> bool {
         let (now, problem) = (Timestamp::now(), refusal.problem());
         let tries = self.steps.refused(key, now);
-        self.metrics(|m| m.step(name, problem.reason.as_str()));
+        self.metrics(|m| m.step(name, Some(problem.reason)));
         if refusal.is_overtaken() {
             tracing::debug!(step = key, reason = problem.reason.as_str(), "overtaken: {}", problem.message);
         } else {

@@ -16,6 +16,37 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+/// Values of a label, as a closed list: `docs/metrics.md` names each.
+macro_rules! labels {
+    ($($(#[$doc:meta])* $kind:ident { $($name:ident = $text:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        enum $kind { $($name,)* }
+
+        impl $kind {
+            #[cfg(test)]
+            const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    )*};
+}
+
+labels! {
+    /// Where a PVC stands.
+    SourceState { Protected = "protected", Unprotected = "unprotected", Vanished = "vanished", }
+    /// How a copy ended; a failed one by its reason, if there is one.
+    CopyEnd { Complete = "Complete", Incomplete = "Incomplete", Superseded = "Superseded", Failed = "Failed", }
+    /// How a prune, verify or drill ended; a failed one by its reason, if there is one.
+    TaskResult { Done = "Done", Failed = "Failed", }
+    /// What the newest drill found.
+    DrillState { Proven = "proven", Failed = "failed", None = "none", }
+    /// How a step ended, unless it was refused for a reason.
+    StepResult { Done = "done", }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct State {
     state: &'static str,
@@ -246,18 +277,19 @@ impl Metrics {
         }
     }
 
-    /// A step ended.
-    pub(crate) fn step(&self, action: &'static str, result: &'static str) {
+    /// A step ended, or was refused for a reason.
+    pub(crate) fn step(&self, action: &'static str, refused: Option<Reason>) {
+        let result = refused.map_or(StepResult::Done.as_str(), Reason::as_str);
         self.steps.get_or_create(&Outcome { action, result }).inc();
     }
 
     /// A copy was recorded.
     pub(crate) fn copy(&self, destination: &str, result: &CopyResult) {
         let state = match result.state {
-            CopyState::Complete => "Complete",
-            CopyState::Incomplete => "Incomplete",
-            CopyState::Superseded => "Superseded",
-            CopyState::Failed => result.reason.map_or("Failed", Reason::as_str),
+            CopyState::Complete => CopyEnd::Complete.as_str(),
+            CopyState::Incomplete => CopyEnd::Incomplete.as_str(),
+            CopyState::Superseded => CopyEnd::Superseded.as_str(),
+            CopyState::Failed => result.reason.map_or(CopyEnd::Failed.as_str(), Reason::as_str),
         };
         let labels = Destination { destination: destination.to_owned(), result: state };
         self.copies.get_or_create(&labels).inc();
@@ -267,8 +299,8 @@ impl Metrics {
     /// The end of a task was recorded.
     pub(crate) fn task(&self, TaskEnd { destination, task, status, .. }: &TaskEnd) {
         let result = match (status.state, &status.problem) {
-            (TaskState::Done, _) => "Done",
-            (TaskState::Failed, problem) => problem.as_ref().map_or("Failed", |p| p.reason.as_str()),
+            (TaskState::Done, _) => TaskResult::Done.as_str(),
+            (TaskState::Failed, problem) => problem.as_ref().map_or(TaskResult::Failed.as_str(), |p| p.reason.as_str()),
         };
         self.tasks.get_or_create(&Ended { destination: destination.clone(), task: task.as_str(), result }).inc();
     }
@@ -292,11 +324,12 @@ impl Volume {
 }
 
 fn state(standing: &Standing) -> State {
-    match standing {
-        Standing::Protected(_, failure, _) => State { state: "protected", reason: failure.map_or("", Reason::as_str) },
-        Standing::Unprotected(reason) => State { state: "unprotected", reason: reason.as_str() },
-        Standing::Vanished => State { state: "vanished", reason: "" },
-    }
+    let (state, reason) = match standing {
+        Standing::Protected(_, failure, _) => (SourceState::Protected, failure.map_or("", Reason::as_str)),
+        Standing::Unprotected(reason) => (SourceState::Unprotected, reason.as_str()),
+        Standing::Vanished => (SourceState::Vanished, ""),
+    };
+    State { state: state.as_str(), reason }
 }
 
 fn proofs(standing: &Standing) -> &[Proof] {
@@ -308,11 +341,11 @@ fn proofs(standing: &Standing) -> &[Proof] {
 
 fn proven(proof: &Proof) -> Proven {
     let state = match (proof.failed, proof.proven) {
-        (true, _) => "failed",
-        (false, Some(_)) => "proven",
-        (false, None) => "none",
+        (true, _) => DrillState::Failed,
+        (false, Some(_)) => DrillState::Proven,
+        (false, None) => DrillState::None,
     };
-    Proven { destination: proof.destination.clone(), state }
+    Proven { destination: proof.destination.clone(), state: state.as_str() }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "seconds since 1970 are far below what a double holds exactly")]
@@ -322,10 +355,97 @@ fn seconds(at: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use model::maintain::Task;
+    use model::plan::Action;
+
     use super::*;
+    use crate::engine::APPLY_SWEEP;
 
     fn protected(run: &str) -> Standing {
         Standing::Protected(Some(run.parse().unwrap()), None, Vec::new())
+    }
+
+    const PAGE: &str = include_str!("../../docs/metrics.md");
+
+    /// What stands below a heading of the page.
+    fn section(heading: &str) -> &'static str {
+        let (_, rest) = PAGE.split_once(&format!("\n### {heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
+        rest.split("\n#").next().unwrap()
+    }
+
+    /// The values of a label in its table, but those that are reasons.
+    fn listed(heading: &str, label: &str) -> BTreeSet<&'static str> {
+        let rows = section(heading).lines().skip_while(|line| !line.starts_with(&format!("| `{label}` |"))).skip(1);
+        let rows = rows.take_while(|line| line.starts_with('|'));
+        rows.filter_map(|row| Some(row.strip_prefix("| `")?.split_once('`')?.0)).collect()
+    }
+
+    /// An alert misses a value that the page lacks.
+    #[test]
+    fn every_value_of_every_label_is_in_the_page_and_no_other() {
+        let actions = Action::NAMES.iter().copied().chain([APPLY_SWEEP]).collect();
+        for (heading, label, values) in [
+            ("States", "state", SourceState::ALL.iter().map(|v| v.as_str()).collect()),
+            ("Results of copies", "result", CopyEnd::ALL.iter().map(|v| v.as_str()).collect()),
+            ("Results of maintenance", "task", Task::ALL.iter().map(|v| v.as_str()).collect()),
+            ("Results of maintenance", "result", TaskResult::ALL.iter().map(|v| v.as_str()).collect()),
+            ("Results of drills", "state", DrillState::ALL.iter().map(|v| v.as_str()).collect()),
+            ("Actions", "action", actions),
+        ] {
+            assert_eq!(listed(heading, label), values, "docs/metrics.md, {heading}, {label}");
+        }
+        let done = StepResult::ALL.iter().map(|v| v.as_str());
+        assert!(done.into_iter().all(|done| section("Actions").contains(&format!("`result` is `{done}`"))));
+        let rows = section("Reasons").lines().filter(|line| line.starts_with('|'));
+        let reasons: BTreeSet<&str> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).collect();
+        assert_eq!(reasons, Reason::ALL.iter().map(|reason| reason.as_str()).collect(), "docs/metrics.md, Reasons");
+    }
+
+    /// One series of each metric.
+    fn of_each() -> Metrics {
+        let mut metrics = Metrics::new();
+        metrics.per_volume(true);
+        let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "1".into() };
+        let at = Timestamp::from_second(1_544_313_600).unwrap();
+        let proofs = vec![Proof { destination: "s3".into(), proven: Some(at), failed: false }];
+        let standing = Standing::Protected("20181202T0000Z".parse().ok(), None, proofs);
+        metrics.standing("1", Some(&source), Some(&standing));
+        metrics.waiting(&[Reason::DiskBusy], &[Reason::DiskBusy]);
+        let destination = || "s3".to_owned();
+        let reason = Reason::DestinationUnreachable.as_str();
+        metrics.down.get_or_create(&Down { destination: destination(), reason }).set(1);
+        metrics.step(Action::NAMES[0], None);
+        let labels = Destination { destination: destination(), result: reason };
+        metrics.copies.get_or_create(&labels).inc();
+        metrics.bytes.get_or_create(&labels).inc();
+        let task = Task::Drill.as_str();
+        metrics.tasks.get_or_create(&Ended { destination: destination(), task, result: reason }).inc();
+        metrics
+    }
+
+    #[test]
+    fn every_metric_is_in_the_page_with_its_kind_and_its_labels() {
+        let text = of_each().text().unwrap();
+        let mut count = 0;
+        for series in text.lines().filter(|line| !line.starts_with('#')) {
+            count += 1;
+            let name = series.split(['{', ' ']).next().unwrap();
+            let labels = series.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("", |(all, _)| all);
+            let labels: Vec<String> =
+                labels.split(',').filter_map(|l| l.split_once('=')).map(|(l, _)| format!("`{l}`")).collect();
+            let labels = if labels.is_empty() { "none".to_owned() } else { labels.join(", ") };
+            let kind = text.lines().find_map(|line| {
+                let (family, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+                (family == name.trim_end_matches("_total")).then_some(kind)
+            });
+            let row = format!("\n| `{name}` | {} | {labels} | ", kind.unwrap());
+            assert!(PAGE.contains(&row), "docs/metrics.md has no row that begins with{row}");
+        }
+        let (code, _) = include_str!("metrics.rs").split_once("#[cfg(test)]\nmod tests").unwrap();
+        assert_eq!(count, code.matches("registry.register").count(), "of_each() lacks a metric");
+        assert_eq!(count, PAGE.matches("\n| `backup_controller_").count(), "the page has a metric that is none");
     }
 
     /// F80.

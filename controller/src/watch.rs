@@ -1,4 +1,6 @@
-//! What is watched: the only file that lists and watches. Objects are trimmed to facts as they arrive.
+//! All watches of the controller. Objects are trimmed to facts as they arrive.
+//!
+//! Outside of it there are only requests for single objects, and `mounts`, which lists the Events of one pod.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};

@@ -4,8 +4,9 @@
 //! argument, and what comes out is a plan with reasons. The crates that talk to the API server
 //! or touch files carry such plans out; they decide nothing.
 //!
-//! Data flows one way: [`facts`] and [`world`] (what was observed) -> [`select`], [`copies`],
-//! [`breaker`], [`admit`], [`rotate`] (what follows from it) -> [`plan`] (what to do) -> [`record`] (what is written down about it).
+//! The flow: [`facts`] and [`world`] (what was observed) -> [`select`], [`copies`], [`breaker`], [`admit`], [`rotate`]
+//! (what follows from it) -> [`plan`] (what to do). A plan writes [`record`]s on objects, which are facts to the next plan.
+//! `ARCHITECTURE.md` lists the floors, and the circles of imports that are left.
 
 pub mod admit;
 pub mod breaker;

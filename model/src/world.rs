@@ -1,7 +1,8 @@
 //! The observed state of the cluster, held in memory and indexed by source.
 //!
-//! Watches feed it; plans read it. Nothing in it is remembered that the objects do not say, so a restart
-//! starts from the same state.
+//! Watches feed it; plans read it. A restart finds the same objects again. Five fields hold in addition what this process
+//! alone has learnt, and a restart loses: `mount_failures`, `faults`, `restore_faults`, `refused_drills` and `waits`. Each
+//! is learnt again by the next try.
 
 mod changes;
 mod store;

@@ -234,6 +234,44 @@ pub struct Note {
     pub text: String,
 }
 
+macro_rules! words {
+    ($($name:ident,)*) => {
+        impl Action {
+            /// The words of all actions, for documentation.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name),)*];
+
+            /// The word for metrics and logs.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$name { .. } => stringify!($name),)* }
+            }
+        }
+    };
+}
+
+words! {
+    ApplyCronJob,
+    DeleteCronJob,
+    StartRun,
+    MakeDisk,
+    StartCopy,
+    MakeCentral,
+    TakeAway,
+    StartTask,
+    Record,
+    NoteLost,
+    AskMounts,
+    DeleteJob,
+    WriteStatus,
+    Promote,
+    PrepareRestore,
+    StartRestore,
+    RecordRestore,
+    TellHolders,
+    TakeBack,
+    Hold,
+}
+
 impl Action {
     /// What tells one step from another: the same key is never under way twice.
     #[must_use]
@@ -267,33 +305,6 @@ impl Action {
             }
             Self::TakeBack(loan) => format!("take-back/{}", loan.id().uid),
             Self::Hold { snapshot, .. } => format!("hold/{}", snapshot.uid),
-        }
-    }
-
-    /// The word for metrics and logs.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::ApplyCronJob { .. } => "ApplyCronJob",
-            Self::DeleteCronJob(_) => "DeleteCronJob",
-            Self::StartRun { .. } => "StartRun",
-            Self::MakeDisk(..) => "MakeDisk",
-            Self::StartCopy(_) => "StartCopy",
-            Self::MakeCentral(_) => "MakeCentral",
-            Self::TakeAway { .. } => "TakeAway",
-            Self::StartTask(_) => "StartTask",
-            Self::Record { .. } => "Record",
-            Self::NoteLost { .. } => "NoteLost",
-            Self::AskMounts { .. } => "AskMounts",
-            Self::DeleteJob { .. } => "DeleteJob",
-            Self::WriteStatus { .. } => "WriteStatus",
-            Self::Promote(_) => "Promote",
-            Self::PrepareRestore(_) => "PrepareRestore",
-            Self::StartRestore(_) => "StartRestore",
-            Self::RecordRestore { .. } => "RecordRestore",
-            Self::TellHolders { .. } => "TellHolders",
-            Self::TakeBack(_) => "TakeBack",
-            Self::Hold { .. } => "Hold",
         }
     }
 

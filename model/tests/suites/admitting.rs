@@ -48,7 +48,7 @@ fn a_limit_of_one_admits_one() {
     assert_eq!(started(&all, &[slot("x", "d", "x", None)], &limits(1, 9, 9, 9)), [false; 5]);
 }
 
-/// Pain 7: a tenant with a thousand volumes does not keep the others waiting.
+/// A tenant with a thousand volumes does not keep the others waiting.
 #[test]
 fn namespaces_take_turns_and_within_one_the_oldest_goes_first() {
     let of = |n, ns: &str| waiting(n, slot(ns, "d", &format!("{ns}{n}"), None));

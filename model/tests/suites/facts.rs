@@ -158,7 +158,7 @@ fn a_node_matches_a_volumes_terms_by_its_labels() {
     }
 }
 
-/// Surprise 3: a Job that failed is failed, whatever else its conditions say.
+/// A Job that failed is failed, whatever else its conditions say.
 #[test]
 fn a_job_stands_as_its_conditions_that_hold_say() {
     let state = |conditions: &str| {

@@ -165,7 +165,7 @@ fn honoured<'a>(points: &'a [Point], settings: &Settings) -> BTreeSet<&'a Run> {
 proptest! {
     #![proptest_config(crate::fixtures::cases(2000))]
 
-    /// F77, pain 15.
+    /// F77.
     #[test]
     fn law_1_the_last_good_point_is_never_deleted(points in points(), settings in settings()) {
         let newest = points.iter().filter(|p| is_good(p)).map(|p| &p.run).max();
@@ -243,7 +243,6 @@ proptest! {
         prop_assert_eq!(at_once, slowly);
     }
 
-    /// Pain 16.
     #[test]
     fn what_a_user_holds_stays_up_to_the_bound(points in points(), settings in settings()) {
         let honoured = honoured(&points, &settings);

@@ -181,7 +181,7 @@ pub(crate) async fn set_quota(scene: &Scene, namespace: &str, hard: serde_json::
     Ok(())
 }
 
-/// F39, pain 9: a quota that refuses is told on the source, and when it is raised the step is taken.
+/// F39: a quota that refuses is told on the source, and when it is raised the step is taken.
 #[tokio::test]
 async fn a_quota_that_refuses_the_copy_is_told_until_it_is_raised() -> Result<()> {
     let scene = Scene::new().await?;

@@ -66,7 +66,7 @@ fn at_most_three_go_in_one_run_the_oldest_first() {
     assert_eq!(stage.names("vs"), ["data-20260104t0000z", "data-20260105t0000z", "data-20261120"]);
 }
 
-/// Pain 16. A hold that was there before, and one that comes after rotation has looked.
+/// A hold that was there before, and one that comes after rotation has looked.
 #[test]
 fn a_hold_wins_even_if_it_comes_late() {
     let mut stage = Stage::new("hold");

@@ -193,7 +193,7 @@ fn a_run_that_is_too_close_to_another_does_nothing() {
     assert_eq!(stage.names("vs").len(), 2);
 }
 
-/// Pain 13, pain 17: one at a time, but not for ever. F61: a run from the future stops nothing.
+/// One at a time, but not for ever. F61: a run from the future stops nothing.
 #[test]
 fn a_run_waits_for_the_snapshot_before_it_until_that_is_late() {
     let mut stage = Stage::new("not-ready");
@@ -263,7 +263,7 @@ fn a_source_that_is_not_the_runs_or_not_fit_is_final() {
     assert!(stage.names("vs").is_empty());
 }
 
-/// Pain 9, F39. A full quota is told, and does not keep rotation from making room.
+/// F39: a full quota is told, and does not keep rotation from making room.
 #[test]
 fn a_quota_is_told_and_rotation_makes_room() {
     let stage = Stage::new("quota");
