@@ -32,7 +32,7 @@ pub(crate) enum Verb {
     /// All about one PVC: why it is not protected, what is in force, what it waits for
     #[command(after_long_help = why::HELP)]
     Why(why::Args),
-    /// What would be protected, when, by which rule, and with how much room
+    /// Shows which PVCs would be protected, when, by which rule, and how much room that takes
     #[command(after_long_help = plan::HELP)]
     Plan(plan::Args),
     /// What a PVC can be restored from

@@ -1,4 +1,4 @@
-//! `kubectl backup plan`: what would be protected, when, by which rule, and with how much room.
+//! `kubectl backup plan`: the PVCs that would be protected, when, by which rule, and with how much room.
 //!
 //! [`config`] finds the configuration, [`rows`] judges each PVC with the controller's own code, [`room`] and
 //! [`summary`] add up, [`secrets`] asks which Secrets are there, [`output`] makes text of it. Nothing is written.
@@ -30,7 +30,7 @@ use summary::Summary;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The PVCs to show, with what to do about each [default: every one]
+    /// The PVCs to show, each with the remedy for its problems [default: every one]
     #[arg(value_name = "PVC")]
     names: Vec<String>,
     /// Plan with this configuration instead of the installed one; - reads standard input
@@ -115,7 +115,7 @@ fn narrower(error: anyhow::Error, scope: &Scope) -> anyhow::Error {
     }
 }
 
-/// A plan without what decides would be a guess.
+/// Without the objects that decide, a plan would be a guess.
 fn needs_verdicts(observed: &Observed) -> anyhow::Result<()> {
     if observed.knows.verdicts() {
         return Ok(());
@@ -138,14 +138,14 @@ controller's own code, reads with your rights, and writes nothing.
 The configuration is that of --filename, else the installed one, else the defaults; the last lines name which one
 it is. --filename takes a config.yaml, or manifests that contain its ConfigMap:
 
-  kubectl backup plan                                      # before the installation: what the defaults do
+  kubectl backup plan                                      # before the installation: with the defaults
   kubectl backup plan -f config.yaml                       # the same with your settings
   kubectl kustomize overlay | kubectl backup plan -f -     # with the overlay that you are about to apply
   helm template backup ./helm/backup-controller -n backup -f values.yaml | kubectl backup plan -f -
 
 Examples:
   kubectl backup plan -n shop                              # one namespace
-  kubectl backup plan -n shop data                         # one PVC, with what to do about it
+  kubectl backup plan -n shop data                         # one PVC, with the remedy for its problems
   kubectl backup plan -l tier=gold -o wide                 # PVCs with a label, and all columns
 
 Columns:

@@ -32,7 +32,7 @@ pub(super) struct Whole<'a> {
     pub(super) not_read: &'a [Gap],
 }
 
-/// The text for standard output; with what to do about each PVC if they were `named`.
+/// The text for standard output; with the remedy for each problem if PVCs were `named`.
 pub(super) fn text(whole: &Whole<'_>, output: Output, look: Look, named: bool) -> anyhow::Result<String> {
     Ok(match output {
         Output::Json => serde_json::to_string_pretty(whole)? + "\n",
@@ -52,7 +52,7 @@ pub(super) fn text(whole: &Whole<'_>, output: Output, look: Look, named: bool) -
     })
 }
 
-/// The lines for standard error: what could not be read.
+/// The lines for standard error: the gaps in what was read.
 pub(super) fn notes(gaps: &[Gap]) -> Vec<String> {
     let note =
         |gap: &Gap| format!("you may not {} {}, so it is not known which of them are missing", gap.verb, gap.resource);

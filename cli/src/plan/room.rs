@@ -1,6 +1,6 @@
 //! How much room backups take at most. Pure.
 //!
-//! Nobody knows before what changes between two snapshots, nor how full a volume is: the bounds are the PVCs' sizes.
+//! Neither the changes between two snapshots nor the fill of a volume is known before: the PVCs' sizes are the bounds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ impl Kind {
     }
 }
 
-/// One line: what takes room in a StorageClass, or at a destination.
+/// One line: one kind of room, in a StorageClass or at a destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Room {

@@ -1,4 +1,4 @@
-//! Each PVC with what becomes of it. Pure: what was observed in, [`Row`]s out.
+//! The fate of each PVC. Pure: it takes the observed state and gives [`Row`]s.
 
 use std::collections::BTreeSet;
 

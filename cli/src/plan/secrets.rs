@@ -1,4 +1,4 @@
-//! Whether the Secrets of restic destinations are there. Only their names are asked for, never what is in them.
+//! Whether the Secrets of restic destinations are there. Only their names are asked for, never their contents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ pub(super) fn needed(world: &World, rows: &[Row]) -> Needed {
     needed
 }
 
-/// Those that are not there, and what could not be asked.
+/// The missing ones, and the questions that were refused.
 pub(super) async fn missing(client: &Client, scope: &Scope, needed: Needed) -> anyhow::Result<(Vec<Lack>, Vec<Gap>)> {
     let (mut lacks, mut gaps) = (Vec::new(), Vec::new());
     for (secret, namespaces) in needed {
