@@ -7,6 +7,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/backup-controller
 export PATH := $(CACHE)/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 # Where cargo puts programs that were built with the features of the whole workspace (.cargo/config.toml names the target).
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(shell rustc -vV | sed -n 's/^host: //p')/debug
+# Whether KUBECONFIG names another cluster than ours.
+OWN_CLUSTER := [ -n "$${KUBECONFIG:-}" ] && [ "$${KUBECONFIG:-}" != "$${DEV_CLUSTER_DIR:-/var/tmp/backup-controller-dev}/kubeconfig" ]
 WHOLE := $(CARGO) build --quiet --workspace --bins
 DEV := $(CARGO) build --quiet --workspace --bin dev-cluster && $(BIN)/dev-cluster
 
@@ -15,7 +17,8 @@ help: ## What there is to make
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: demo
-demo: image ansible-tools ## A real backup on a real cluster, from nothing, compared byte by byte
+demo: ## A real backup on a real cluster, from nothing, compared byte by byte (with KUBECONFIG: on that cluster)
+	@if $(OWN_CLUSTER); then $(PARTS) .programs ansible-tools; else $(PARTS) .images ansible-tools; fi
 	@$(BIN)/demo
 
 # Two suites run at a time; a table at the end says how long each took. Its parts have names: make test SUITES='jobs cli'.
@@ -99,7 +102,7 @@ control-plane: ## Suites against a real control plane without nodes (no root)
 # Where KUBECONFIG names a cluster, its owner has brought the images there; what runs on this machine is built.
 .PHONY: nodes
 nodes: ansible-tools
-	@if [ -z "$${KUBECONFIG:-}" ]; then $(MAKE) --no-print-directory image; else $(DEV) binaries; fi
+	@if $(OWN_CLUSTER); then $(DEV) binaries; else $(MAKE) --no-print-directory image; fi
 
 .PHONY: e2e
 e2e: ## End to end on the two nodes, or on the cluster that KUBECONFIG names
@@ -112,8 +115,8 @@ cluster: ## Start the two-node cluster (root)
 	@$(PARTS) .up
 
 .PHONY: down
-down: ## End the cluster and leave nothing behind
-	@$(DEV) down
+down: ## End the cluster and leave nothing behind (with KUBECONFIG: remove the demo from that cluster)
+	@if $(OWN_CLUSTER); then $(WHOLE) && $(BIN)/demo --remove; else $(DEV) down; fi
 
 .PHONY: image
 image: ## Start the cluster, build both images for tests and the demo, and import them on the nodes

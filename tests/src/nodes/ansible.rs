@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use dev_cluster::Kubectl;
 use serde_json::{Value, json};
 
-use super::{controller_log_in, project};
+use super::{Place, controller_log_in, project};
 
 /// How a playbook ended.
 #[derive(Debug, Clone)]
@@ -76,15 +76,10 @@ fn merge(vars: &mut Value, more: &Value) {
     }
 }
 
-/// The images of the dev cluster.
+/// The demo's settings on a cluster: it is backed up every minute, to a disk, and to S3 where there is a server. Copies
+/// are drilled as soon as there are any: those in S3, or else those on the disk.
 #[must_use]
-pub fn dev_images() -> Value {
-    json!({"IMAGE": "localhost/backup-controller:dev", "MOVER_IMAGE": "localhost/backup-mover:dev"})
-}
-
-/// The demo's settings: those of `tests/install/dev`, and a repository that is drilled as soon as it has something.
-#[must_use]
-pub fn demo_settings() -> Value {
+pub fn demo_settings(place: &Place) -> Value {
     let logs = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -94,34 +89,38 @@ pub fn demo_settings() -> Value {
             "containers": [{"name": "controller", "env": [{"name": "BACKUP_LOG_FORMAT", "value": "text"}]}],
         }}},
     });
+    let class = if place.is_dev() { "shared-retain" } else { place.class.as_str() };
+    let drill = json!({"schedule": "* * * * *", "sample": 1000});
+    let mut disk = json!({"name": "disk", "type": "disk", "claim": {"size": "5Gi", "storageClass": class}});
+    let mut config = json!({
+        "selection": {"mode": "opt-in"},
+        "bounds": {"minInterval": "1m"},
+    });
+    if place.is_dev() {
+        config["classes"] = json!({"shared": {"readOnly": true}});
+        let s3 = json!({"name": "s3", "type": "restic", "secret": "backup-s3", "drill": drill});
+        config["destinations"] = json!([disk, s3]);
+    } else {
+        // Nobody needs the copies of a demo, and they go with its namespace.
+        disk["claim"]["allowDelete"] = true.into();
+        disk["drill"] = drill;
+        config["destinations"] = json!([disk]);
+    }
     json!({
         "SCHEDULE": "* * * * *",
         "RETENTION": "last=3",
         "DISK_SIZE": "5Gi",
-        "DISK_CLASS": "shared-retain",
-        "CONFIG": {
-            "selection": {"mode": "opt-in"},
-            "bounds": {"minInterval": "1m"},
-            "classes": {"shared": {"readOnly": true}},
-            "destinations": [
-                {"name": "disk", "type": "disk", "claim": {"size": "5Gi", "storageClass": "shared-retain"}},
-                {
-                    "name": "s3",
-                    "type": "restic",
-                    "secret": "backup-s3",
-                    "drill": {"schedule": "* * * * *", "sample": 1000},
-                },
-            ],
-        },
+        "DISK_CLASS": class,
+        "CONFIG": config,
         "KEEP_CONFIG": false,
         "PATCHES": [{"patch": logs.to_string()}],
     })
 }
 
 /// Installs the controller with the playbook, with the dev cluster's images and these variables over them,
-/// and starts its pod anew: images that were rebuilt keep their names.
+/// and restarts its pod: images that were rebuilt keep their names.
 pub fn install_with_playbook(kubectl: &Kubectl, vars: &Value) -> Result<Play> {
-    let mut all = dev_images();
+    let mut all = Place::dev().images();
     merge(&mut all, vars);
     let namespace = all["NAMESPACE"].as_str().unwrap_or("backup").to_owned();
     let before = kubectl.run(&["-n", &namespace, "get", "pods", "-l", POD, "-o", "name"])?;

@@ -47,11 +47,26 @@ impl App {
     /// restore points are compared with.
     pub fn truth(&self, restore_point: &str) -> Result<Tree> {
         let name = format!("truth-{restore_point}");
-        let words = [("NAMESPACE", self.namespace.as_str()), ("NAME", &name), ("SNAPSHOT", restore_point)];
-        self.apply(&manifest("truth.yaml", &words)?)?;
-        // A pod that asks for a volume which is not there yet may stay in the scheduler's queue for minutes.
-        self.bound(&name)?;
+        let class = if self.place.is_dev() { "shared" } else { self.place.class.as_str() };
+        self.apply(&self.truth_manifest(&name, restore_point, class, "1Gi")?)?;
+        if !self.place.binds_late {
+            // A pod that asks for a volume which is not there yet may stay in the scheduler's queue for minutes.
+            self.bound(&name)?;
+        }
         Ok(Tree::volume(&name))
+    }
+
+    /// A PVC that the storage fills from a snapshot.
+    pub(super) fn truth_manifest(&self, name: &str, snapshot: &str, class: &str, size: &str) -> Result<String> {
+        let words = [
+            ("NAMESPACE", self.namespace.as_str()),
+            ("NAME", name),
+            ("SNAPSHOT", snapshot),
+            ("CLASS", class),
+            ("MODE", self.place.read_mode()),
+            ("SIZE", size),
+        ];
+        manifest("truth.yaml", &words)
     }
 
     /// Compares two trees in a pod.
@@ -64,7 +79,7 @@ impl App {
             ("RIGHT_CLAIM", &right.claim),
             ("RIGHT_PATH", &right.path),
         ];
-        self.run_comparison(name, &manifest("compare.yaml", &words)?)
+        self.run_comparison(name, &self.place.fit(&manifest("compare.yaml", &words)?))
     }
 
     /// Runs the pod of a comparison to its end.

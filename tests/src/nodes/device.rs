@@ -9,9 +9,7 @@ impl App {
     /// As [`App::truth`], of a raw device.
     pub fn device_truth(&self, restore_point: &str) -> Result<String> {
         let name = format!("truth-{restore_point}");
-        let words = [("NAMESPACE", self.namespace.as_str()), ("NAME", &name), ("SNAPSHOT", restore_point)];
-        let of_files = manifest("truth.yaml", &words)?.replace("storage: 1Gi", "storage: 64Mi");
-        self.apply(&of_files.replace("storageClassName: shared", "storageClassName: ext4\n  volumeMode: Block"))?;
+        self.apply(&self.truth_manifest(&name, restore_point, "ext4\n  volumeMode: Block", "64Mi")?)?;
         Ok(name)
     }
 

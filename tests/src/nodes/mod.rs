@@ -6,6 +6,7 @@ mod compare;
 pub mod damage;
 mod device;
 pub mod leftovers;
+mod place;
 mod restic;
 mod restore;
 pub mod wait;
@@ -18,6 +19,7 @@ use dev_cluster::Kubectl;
 use serde_json::Value;
 
 pub use compare::{Comparison, Tree};
+pub use place::{CONTROLLER_IMAGE, MOVER_IMAGE, Place};
 pub use restic::{Keys, Stock};
 pub use restore::{Said, Tenant, restore_template};
 use wait::wait_for;
@@ -103,6 +105,7 @@ pub struct App {
     kubectl: Kubectl,
     /// Its namespace.
     pub namespace: String,
+    place: Place,
 }
 
 impl App {
@@ -110,16 +113,16 @@ impl App {
     /// on the installation's schedule, every minute.
     pub fn create(kubectl: &Kubectl, namespace: &str, class: &str, files: Files) -> Result<Self> {
         kubectl.run(&["create", "namespace", namespace])?;
-        Self::fill(kubectl, namespace, class, files)
+        Self::fill(kubectl, namespace, Place::of_class(class), files)
     }
 
     /// Creates the application in a namespace that is there.
-    pub fn fill(kubectl: &Kubectl, namespace: &str, class: &str, files: Files) -> Result<Self> {
-        let app = Self::existing(kubectl, namespace);
+    pub fn fill(kubectl: &Kubectl, namespace: &str, place: Place, files: Files) -> Result<Self> {
+        let app = Self { place, ..Self::existing(kubectl, namespace) };
         // The copy pods fit this level; a tenant's namespace should not need to allow more.
         kubectl.run(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=baseline"])?;
-        app.apply(&files.manifest(namespace, class)?)?;
-        let ready = app.kubectl(&["rollout", "status", "deployment/app", "--timeout=120s"]);
+        app.apply(&app.place.fit(&files.manifest(namespace, &app.place.class)?))?;
+        let ready = app.kubectl(&["rollout", "status", "deployment/app", "--timeout=180s"]);
         ready.with_context(|| app.seen())?;
         Ok(app)
     }
@@ -127,7 +130,7 @@ impl App {
     /// A namespace that is there, with whatever PVC `data` the test puts into it.
     #[must_use]
     pub fn existing(kubectl: &Kubectl, namespace: &str) -> Self {
-        Self { kubectl: kubectl.clone(), namespace: namespace.to_owned() }
+        Self { kubectl: kubectl.clone(), namespace: namespace.to_owned(), place: Place::dev() }
     }
 
     /// Runs kubectl in the namespace.

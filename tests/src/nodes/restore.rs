@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::wait::wait_for;
-use super::{App, BACKUP_DEADLINE, Files, Tree, manifest, project};
+use super::{App, BACKUP_DEADLINE, Files, Place, Tree, manifest, project};
 use crate::Process;
 
 /// How long a restore may take in a test.
@@ -96,7 +96,7 @@ impl App {
     pub fn create_quiet(kubectl: &dev_cluster::Kubectl, namespace: &str, class: &str, files: Files) -> Result<Self> {
         kubectl.run(&["create", "namespace", namespace])?;
         kubectl.run(&["annotate", "namespace", namespace, "backup-controller.io/schedule=0 0 29 2 *"])?;
-        Self::fill(kubectl, namespace, class, files)
+        Self::fill(kubectl, namespace, Place::of_class(class), files)
     }
 
     /// Backs the volume up to some destinations or none, and waits until it is copied to all of them; names the run.

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use backup_controller_tests::nodes::ansible::{self, Play, dev_images, play, play_in};
-use backup_controller_tests::nodes::{App, controller_log_in, project, wait::wait_for};
+use backup_controller_tests::nodes::ansible::{self, Play, play, play_in};
+use backup_controller_tests::nodes::{App, Place, controller_log_in, project, wait::wait_for};
 use dev_cluster::Kubectl;
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ impl Own {
 
     /// What is given each time: where, and the images.
     fn where_to(&self, vars: &Value) -> Value {
-        let mut all = dev_images();
+        let mut all = Place::dev().images();
         for vars in [&json!({"NAMESPACE": self.name, "INSTANCE": self.name, "TIMEOUT": 90}), vars] {
             all.as_object_mut().unwrap().extend(vars.as_object().unwrap().clone());
         }
@@ -197,7 +197,7 @@ fn first_pod(names: &str) -> String {
 fn removal_says_what_it_leaves_and_a_purge_is_confirmed() {
     let own = Own::new("e2e-remove").unwrap();
     // The demo's settings, for this tenant.
-    let mut settings = ansible::demo_settings();
+    let mut settings = ansible::demo_settings(&Place::dev());
     settings["CONFIG"]["selection"] = own.settings()["CONFIG"]["selection"].clone();
     settings["SCHEDULE"] = own.settings()["SCHEDULE"].take();
     ansible::install_with_playbook(&own.kubectl, &own.where_to(&settings)).unwrap();
