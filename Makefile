@@ -106,7 +106,7 @@ nodes: ansible-tools
 
 .PHONY: e2e
 e2e: ## End to end on the two nodes, or on the cluster that KUBECONFIG names
-	@$(RUN) nodes-storage nodes-e2e
+	@$(RUN) nodes-storage nodes-e2e nodes-pages
 
 # What the nodes and the images are made of is built side by side: Go, Rust and the Debian below the images.
 PARTS := $(CARGO) build --quiet --workspace --bin dev-cluster && $(MAKE) --no-print-directory --jobs=4

@@ -104,7 +104,7 @@ pub(crate) const ALL: &[Suite] = &[
     computes("templates", UNIT, Work::Packages(&["templates"])),
     computes("controller", UNIT, Work::Packages(&["api", "backup-controller"])),
     computes("cli", UNIT, Work::Packages(&["kubectl-backup"])),
-    computes("documents", &["build"], Work::Suite { package: SUITES, args: &["documents::"] }),
+    computes("documents", &["build"], Work::Suite { package: SUITES, args: &["documents::", "commands::"] }),
     computes("tests", UNIT, Work::Units(&["test-runner", CLUSTER, SUITES])),
     computes("jobs", UNIT, Work::Packages(&["backup-job"])),
     plane("plane-cluster", CLUSTER, &["control_plane::"]),
@@ -115,6 +115,8 @@ pub(crate) const ALL: &[Suite] = &[
     plane("plane-faults", SUITES, &["faults::", "--test-threads=3"]),
     nodes(On::DevNodes, "nodes-storage", CLUSTER, &["nodes::", "--ignored", "--test-threads=4"]),
     nodes(On::Nodes, "nodes-e2e", SUITES, &["e2e::", "--ignored", "--test-threads=4"]),
+    // Alone: it installs, upgrades and removes as a reader does. Last: it leaves no installation.
+    nodes(On::DevNodes, "nodes-pages", SUITES, &["commands::", "--ignored", "--test-threads=1"]),
 ];
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
     reason = "in the helpers of tests, as in tests"
 )]
 
+mod commands;
 mod controller;
 mod documents;
 mod e2e;
