@@ -20,14 +20,14 @@ use clap::Parser;
 fn main() -> std::process::ExitCode {
     let args = args::Args::parse();
     if let Err(error) = telemetry::init(args.log_format, &args.log) {
-        eprintln!("backup-controller: {error}");
+        eprintln!("backup-controller: --log: {error}");
         return std::process::ExitCode::from(2);
     }
     // One thread: the work is waiting for answers, and one thread's memory is enough for it.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(%error, "no runtime");
+            tracing::error!(%error, "cannot start the runtime");
             return std::process::ExitCode::FAILURE;
         }
     };
