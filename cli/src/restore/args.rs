@@ -206,14 +206,13 @@ Steps:
   3. The pod runs restore.sh, which shows the changes and asks for confirmation.
   4. The command deletes the ConfigMap and the Deployment, also after a failure.
 
-The pod reads a snapshot through its promoter: the PVC that is made from the snapshot. If the promoter is
-gone, it is created again.
+The pod reads a snapshot through its promoter: the PVC that is made from the snapshot. If the promoter is gone, it is
+created again.
 
 With --to, a snapshot and no PATH, the storage creates the new volume from the snapshot, without a pod. A PVC that --to
 creates is kept.
 
-A raw block volume (volumeMode: Block) is restored whole, into another raw block volume. Only the blocks that differ are
-written.
+A raw block volume is restored whole, into a PVC with volumeMode Block. Only the blocks that differ are written.
 
 At a central destination, copies run in the controller's namespace. The controller restores from it, without a preview,
 and takes at most one PATH.
