@@ -33,13 +33,13 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// The API server did not answer in time.
-    #[error("{what}: no answer in {} s", REQUEST_DEADLINE.as_secs())]
+    #[error("{what}: no answer from the API server within {} s", REQUEST_DEADLINE.as_secs())]
     Deadline {
         /// The verb and the object.
         what: String,
     },
     /// Another object has the name (law 8).
-    #[error("{what}: the name is taken by an object that is not ours")]
+    #[error("{what}: another object already has this name")]
     NameTaken {
         /// The verb and the object.
         what: String,
@@ -155,10 +155,10 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// There is no service account to use: not in a pod.
-    #[error("not in a pod, and no kubeconfig is given (--kubeconfig or KUBECONFIG)")]
+    #[error("not in a pod, and no kubeconfig is set: use --kubeconfig or KUBECONFIG")]
     NoCluster(#[source] Box<kube::config::InClusterError>),
     /// The kubeconfig cannot be used.
-    #[error("the kubeconfig {path} cannot be used")]
+    #[error("cannot use the kubeconfig {path}")]
     Kubeconfig {
         /// Its path.
         path: String,
@@ -167,7 +167,7 @@ pub enum ConnectError {
         source: Box<kube::config::KubeconfigError>,
     },
     /// The client cannot be made.
-    #[error("the client cannot be made")]
+    #[error("cannot create the Kubernetes client")]
     Client(#[source] Box<kube::Error>),
 }
 

@@ -14,7 +14,7 @@ use crate::status;
 use crate::template::{new_app, process};
 use crate::why;
 
-/// Backups of PersistentVolumeClaims: how they stand, and what can be restored
+/// Show the backups of PersistentVolumeClaims (PVCs), back up now, and restore
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-backup", bin_name = "kubectl backup", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -26,50 +26,50 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Where the backups of each PVC stand
+    /// Show the backups of each PVC
     #[command(after_long_help = status::HELP)]
     Status(status::Args),
-    /// All about one PVC: why it is not protected, what is in force, what it waits for
+    /// Explain one PVC: why it is not protected, and which settings apply
     #[command(after_long_help = why::HELP)]
     Why(why::Args),
-    /// Shows which PVCs would be protected, when, by which rule, and how much room that takes
+    /// Show which PVCs would be protected, when, by which rule, and how much room that takes
     #[command(after_long_help = plan::HELP)]
     Plan(plan::Args),
-    /// What a PVC can be restored from
+    /// List the restore points of a PVC
     #[command(after_long_help = list::HELP)]
     List(list::Args),
-    /// Backs PVCs up now
+    /// Back up PVCs now
     #[command(after_long_help = run::HELP)]
     Run(run::Args),
-    /// Keeps a restore point from rotation
+    /// Hold a restore point so that it is not deleted, or release it
     #[command(after_long_help = hold::HELP)]
     Hold(hold::Args),
-    /// Copies a restore point back into a PVC, or makes a new PVC of it
+    /// Restore files or a whole volume, into the PVC or into a new one
     #[command(after_long_help = restore::args::RESTORE_HELP)]
     Restore(restore::args::Restore),
-    /// A shell in a pod that has a restore point
+    /// Open a shell in a pod that mounts a restore point
     #[command(after_long_help = restore::args::BROWSE_HELP)]
     Browse(restore::args::Browse),
-    /// Templates of OpenShift
+    /// Print the objects of an OpenShift Template
     #[command(subcommand)]
     Template(TemplateVerb),
-    /// The objects of a Template: template process
+    /// Print the objects of a Template (same as template process)
     #[command(after_long_help = process::HELP, hide = true)]
     Process(process::Args),
-    /// Creates the objects of a Template, as oc new-app does
+    /// Create the objects of a Template, as oc new-app does
     #[command(after_long_help = new_app::HELP)]
     NewApp(new_app::Args),
-    /// Scripts with which a shell completes the command line
+    /// Print a script that completes the command line in a shell
     #[command(after_long_help = completion::HELP)]
     Completion(completion::Args),
-    /// What could come next: asked by kubectl's completion
+    /// Complete a command line: kubectl calls this
     #[command(name = "__complete", hide = true, disable_help_flag = true)]
     Complete(completion::Words),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TemplateVerb {
-    /// The objects of a Template, for kubectl apply -f - and kubectl delete -f -
+    /// Print the objects of a Template, for kubectl apply -f - and kubectl delete -f -
     #[command(after_long_help = process::HELP)]
     Process(process::Args),
 }
@@ -78,34 +78,34 @@ pub(crate) enum TemplateVerb {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct Cluster {
-    /// The namespace [default: that of the context]
+    /// Namespace of the PVCs [default: the context's namespace]
     #[arg(short, long, global = true, value_name = "NAME")]
     pub(crate) namespace: Option<String>,
-    /// Use this kubeconfig, and neither KUBECONFIG nor ~/.kube/config
+    /// Use only this kubeconfig, not KUBECONFIG or ~/.kube/config
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig [default: its current one]
+    /// Context of the kubeconfig [default: the current context]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) context: Option<String>,
-    /// The namespace of the controller
+    /// Namespace of the controller
     #[arg(long, global = true, env = "BACKUP_NAMESPACE", default_value = "backup", value_name = "NAME")]
     pub(crate) backup_namespace: String,
-    /// The name of the installation
+    /// Name of the controller's installation
     #[arg(long, global = true, env = "BACKUP_INSTANCE", default_value = "backup", value_name = "NAME")]
     pub(crate) instance: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// The columns that matter (default)
+    /// The most important columns (default)
     Table,
-    /// More columns, and nothing cut off
+    /// All columns, at full width
     Wide,
-    /// All that is known
+    /// All details as JSON
     Json,
-    /// The same
+    /// All details as YAML
     Yaml,
-    /// persistentvolumeclaim/NAME
+    /// Only the names of the objects, as TYPE/NAME
     Name,
 }
 

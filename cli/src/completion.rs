@@ -24,7 +24,7 @@ const NO_FILES: &str = ":4";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// For which shell; kubectl: a script for kubectl's own completion
+    /// Shell to complete in; kubectl prints a script for kubectl's own completion
     #[arg(value_enum, value_name = "SHELL")]
     shell: For,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Words {
 /// The script that kubectl runs to complete the words behind `kubectl backup`.
 const KUBECTL: &str = "\
 #!/bin/sh
-# Completes `kubectl backup`: kubectl runs this with the words, if it is in the PATH as kubectl_complete-backup.
+# Completes `kubectl backup`: kubectl runs this file if it is in the PATH and is named kubectl_complete-backup.
 exec kubectl-backup __complete -- \"$@\"
 ";
 
@@ -237,12 +237,12 @@ fn snapshot_words(point: &RestorePoint) -> Vec<String> {
 
 /// What `--help` has below the flags.
 pub(crate) const HELP: &str = "\
-For `kubectl backup`, kubectl itself completes: it runs a program called kubectl_complete-backup, if there is one in
-the PATH. It completes verbs, flags, the names of PVCs, and from where one can be restored:
+kubectl completes `kubectl backup` if your PATH has a program with the name kubectl_complete-backup. This program
+completes verbs, flags, the names of PVCs, and the places of their restore points:
 
   kubectl backup completion kubectl > ~/bin/kubectl_complete-backup && chmod +x ~/bin/kubectl_complete-backup
 
-For `kubectl-backup` with a dash, the shell completes verbs and flags:
+For the name `kubectl-backup`, with a dash, scripts for three shells complete verbs and flags:
 
   source <(kubectl backup completion bash)                                        # bash
   kubectl backup completion zsh > \"${fpath[1]}/_kubectl-backup\"                   # zsh
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn what_could_come_next_follows_from_the_words_before() {
         let verbs = lines(&[""]);
-        assert!(verbs.iter().any(|l| l.starts_with("status\tWhere the backups")), "{verbs:?}");
+        assert!(verbs.iter().any(|l| l.starts_with("status\tShow the backups")), "{verbs:?}");
         assert!(!verbs.iter().any(|l| l.starts_with("__complete") || l.starts_with("process")), "{verbs:?}");
         for words in [&["list", ""][..], &["-n", "shop", "why", "da"], &["run", "-n=shop", "data", ""]] {
             assert_eq!(at(words), Next::Pvc, "{words:?}");

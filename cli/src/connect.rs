@@ -26,17 +26,20 @@ pub(crate) async fn connect(args: &Cluster) -> anyhow::Result<Connection> {
             let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
             let mut config = Config::from_custom_kubeconfig(file, &options)
                 .await
-                .map_err(|e| anyhow!("the kubeconfig cannot be used: {}", api::chain(&e)))?;
+                .map_err(|e| anyhow!("cannot use the kubeconfig: {}. Check it: kubectl config view", api::chain(&e)))?;
             let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             if !proxied && no_proxy().is_some_and(|list| is_listed(&list, &host)) {
                 config.proxy_url = None;
             }
             config
         }
-        None if args.context.is_some() => return Err(anyhow!("--context: there is no kubeconfig")),
+        None if args.context.is_some() => {
+            return Err(anyhow!("--context needs a kubeconfig, and none was found: set --kubeconfig or KUBECONFIG"));
+        }
         None => Config::incluster().map_err(|_| {
             anyhow!(
-                "there is no cluster to ask: no --kubeconfig, no KUBECONFIG, no ~/.kube/config, and this is not a pod"
+                "no kubeconfig was found, and this is not a pod of a cluster. Set --kubeconfig or KUBECONFIG to a \
+                 kubeconfig, or create ~/.kube/config"
             )
         })?,
     };

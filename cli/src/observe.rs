@@ -165,7 +165,9 @@ pub(crate) async fn observe(client: &Client, scope: &Scope) -> anyhow::Result<Ob
     )?;
     let claims = match claims {
         Answer::Is(claims) => claims,
-        Answer::Absent => return Err(anyhow!("this API server knows no PersistentVolumeClaims")),
+        Answer::Absent => {
+            return Err(anyhow!("the API server has no PersistentVolumeClaims: check --kubeconfig and --context"));
+        }
         Answer::Refused(gap) => {
             let deed =
                 Deed { verb: gap.verb, resource: "persistentvolumeclaims", namespace: scope.namespace.as_deref() };
@@ -259,7 +261,7 @@ impl Look<'_> {
             Answer::Is(map) => map,
             Answer::Absent => {
                 let hint =
-                    "there is none: the controller is in another namespace (--backup-namespace), or not installed";
+                    "it does not exist: the controller is in another namespace (--backup-namespace), or not installed";
                 return Ok(gap(hint.to_owned()));
             }
             Answer::Refused(gap) => return Ok(Answer::Refused(gap)),
@@ -269,7 +271,7 @@ impl Look<'_> {
         };
         Ok(match Config::parse(text) {
             Ok(config) => Answer::Is(config),
-            Err(error) => gap(format!("the controller refuses it, and goes by an older one: {error}")),
+            Err(error) => gap(format!("the controller rejects it and continues with the previous one: {error}")),
         })
     }
 
@@ -297,7 +299,11 @@ impl Look<'_> {
         let got = api::bounded(|| format!("get {resource}"), api.get_metadata(name)).await;
         Ok(match answer(got, "get", &resource)? {
             Answer::Is(object) => Answer::Is(vec![trim(&object.metadata)]),
-            Answer::Absent => return Err(anyhow!("there is no namespace {name}")),
+            Answer::Absent => {
+                return Err(anyhow!(
+                    "namespace {name} does not exist. To list the namespaces, run: kubectl get namespaces"
+                ));
+            }
             Answer::Refused(gap) => Answer::Refused(gap),
         })
     }

@@ -35,7 +35,7 @@ impl Deed<'_> {
         let place = namespace.map_or_else(|| "in the cluster".to_owned(), |n| format!("in namespace {n}"));
         let user = said.split_once("User \"").and_then(|(_, rest)| rest.split_once('"')).map(|(user, _)| user);
         let you = user.map_or_else(|| "you".to_owned(), |user| format!("you ({user})"));
-        format!("{you} may not {verb} {resource} {place}: ask {}", self.ask(user.unwrap_or("YOU")))
+        format!("{you} lack permission to {verb} {resource} {place}. {}", self.ask(user.unwrap_or("YOU")))
     }
 
     /// Whom to ask, for what.
@@ -44,14 +44,14 @@ impl Deed<'_> {
         let reads = matches!(*verb, "get" | "list" | "watch");
         let Some(namespace) = namespace else {
             return format!(
-                "an administrator of the cluster: kubectl create clusterrolebinding backup-status-{user} \
-                 --clusterrole=backup-status --user={user}"
+                "An administrator of the cluster can grant it: kubectl create clusterrolebinding \
+                 backup-status-{user} --clusterrole=backup-status --user={user}"
             );
         };
         // Installing the controller puts snapshots into both.
         let role = if reads { "view" } else { "edit" };
         format!(
-            "whoever administers namespace {namespace}: kubectl create rolebinding {role}-{user} \
+            "An administrator of the namespace can grant it: kubectl create rolebinding {role}-{user} \
              --clusterrole={role} --user={user} -n {namespace}"
         )
     }
@@ -72,11 +72,13 @@ mod tests {
         let said = "persistentvolumeclaims \"data\" is forbidden: User \"jane\" cannot patch resource";
         assert_eq!(
             pvc.failed(&refused(403, "Forbidden", said)).to_string(),
-            "you (jane) may not patch persistentvolumeclaims in namespace shop: ask whoever administers namespace \
-             shop: kubectl create rolebinding edit-jane --clusterrole=edit --user=jane -n shop"
+            "you (jane) lack permission to patch persistentvolumeclaims in namespace shop. An administrator of the \
+             namespace can grant it: kubectl create rolebinding edit-jane --clusterrole=edit --user=jane -n shop"
         );
         let list = Deed { verb: "list", resource: "persistentvolumes", namespace: None };
-        assert!(list.missing("").starts_with("you may not list persistentvolumes in the cluster: ask an admin"));
+        let missing =
+            "you lack permission to list persistentvolumes in the cluster. An administrator of the cluster can";
+        assert!(list.missing("").starts_with(missing), "{}", list.missing(""));
     }
 
     /// Quotas and policies answer with the same code.

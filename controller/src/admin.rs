@@ -34,7 +34,7 @@ pub(crate) async fn serve(listener: TcpListener, shown: Shown) {
             });
             let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
             if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "a connection was broken off");
+                tracing::debug!(%peer, %error, "a connection to the admin port failed");
             }
         });
     }
@@ -42,7 +42,7 @@ pub(crate) async fn serve(listener: TcpListener, shown: Shown) {
 
 /// Binds the address, so that a taken port is an error at the start.
 pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|e| anyhow::anyhow!("--listen {address}: {e}"))
+    TcpListener::bind(address).await.map_err(|e| anyhow::anyhow!("cannot listen on {address} (--listen): {e}"))
 }
 
 fn page(request: &Request<Incoming>, shown: &Shown) -> Response<Full<Bytes>> {

@@ -35,7 +35,7 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     Template(#[from] RenderError),
     /// The configuration changed meanwhile; the next plan knows.
-    #[error("destination {0} is not configured any more")]
+    #[error("destination {0} is no longer configured")]
     NoDestination(String),
 }
 
@@ -260,7 +260,7 @@ impl Applier {
             task = task.task().as_str(),
             due = %task.due,
             destination = task.destination,
-            "task started"
+            "maintenance started"
         );
         Ok(change)
     }

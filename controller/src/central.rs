@@ -85,7 +85,8 @@ async fn handle(client: &Client, part: &Central) -> Result<Result<Handle, Proble
     let api: Api<VolumeSnapshotContent> = Api::all(client.clone());
     let what = || format!("get volumesnapshotcontents {}", part.content);
     let Some(content) = api::bounded(what, api.get_opt(&part.content)).await? else {
-        let message = format!("VolumeSnapshotContent {} of {} is gone", part.content, part.snapshot.name);
+        let message =
+            format!("VolumeSnapshotContent {} of VolumeSnapshot {} is gone", part.content, part.snapshot.name);
         return Ok(Err(Problem::new(Reason::SourceSnapshotLost, message)));
     };
     let lineage = Lineage {

@@ -211,7 +211,7 @@ impl Engine {
                 });
             }
             Some(Err(error)) => {
-                tracing::error!("the new settings are refused, the old ones stay in force: {error:#}");
+                tracing::error!("the new settings are not valid, so the previous ones stay in force: {error:#}");
                 self.metrics(|m| m.config(false));
             }
         }
@@ -272,7 +272,7 @@ impl Engine {
                 m.synced(true);
                 m.per_volume(per_volume);
             });
-            tracing::info!(sources = self.dirty.len(), "the state of the cluster is known");
+            tracing::info!(sources = self.dirty.len(), "all objects of the cluster are listed");
         }
         *self.shown.pending.lock().unwrap_or_else(PoisonError::into_inner) = pending;
     }
@@ -386,10 +386,10 @@ impl Engine {
     fn tell_down(&mut self, down: Breakers, now: Timestamp) {
         for (key, open) in down.iter().filter(|(key, _)| !self.down.contains_key(*key)) {
             let (reason, since) = (open.reason.as_str(), open.since);
-            tracing::warn!(destination = key, reason, %since, "it is down: one copy at a time tries");
+            tracing::warn!(destination = key, reason, %since, "the destination is down: one copy at a time probes it");
         }
         for key in self.down.keys().filter(|key| !down.contains_key(*key)) {
-            tracing::info!(destination = key, "it works again");
+            tracing::info!(destination = key, "the destination works again");
         }
         if let Some(next) = down.values().map(|open| open.next).filter(|next| *next > now).min() {
             self.wake_at(Some(next), ADMISSION);
@@ -485,7 +485,12 @@ impl Engine {
         let tries = self.steps.refused(key, now);
         self.metrics(|m| m.step(name, Some(problem.reason)));
         if refusal.is_overtaken() {
-            tracing::debug!(step = key, reason = problem.reason.as_str(), "overtaken: {}", problem.message);
+            tracing::debug!(
+                step = key,
+                reason = problem.reason.as_str(),
+                "the object has changed meanwhile: {}",
+                problem.message
+            );
         } else {
             tracing::warn!(step = key, tries, reason = problem.reason.as_str(), "{}", problem.message);
         }

@@ -69,7 +69,7 @@ pub(crate) async fn lend(
     let (volume, claim) = (templates.lent_volume(&loan)?, templates.lent_claim(&loan)?);
     api::ensure::<PersistentVolume>(client, &volume).await?;
     api::ensure::<PersistentVolumeClaim>(client, &claim).await?;
-    tracing::info!(namespace = restore.namespace, pvc = restore.target.name, "lent for a restore");
+    tracing::info!(namespace = restore.namespace, pvc = restore.target.name, "alias volume made for a restore");
     Ok(Ok(()))
 }
 

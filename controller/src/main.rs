@@ -20,7 +20,7 @@ use clap::Parser;
 fn main() -> std::process::ExitCode {
     let args = args::Args::parse();
     if let Err(error) = telemetry::init(args.log_format, &args.log) {
-        eprintln!("backup-controller: {error}");
+        eprintln!("backup-controller: --log: {error}");
         return std::process::ExitCode::from(2);
     }
     if let Err(error) = args.check_images() {
@@ -31,7 +31,7 @@ fn main() -> std::process::ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(%error, "no runtime");
+            tracing::error!(%error, "cannot start the runtime");
             return std::process::ExitCode::FAILURE;
         }
     };

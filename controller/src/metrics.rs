@@ -132,41 +132,41 @@ impl Metrics {
         let sources = Family::<State, Total>::default();
         registry.register(
             "sources",
-            "Sources by state (protected, unprotected, vanished) and reason: why not, or the newest failure",
+            "PVCs by state (protected, unprotected, vanished) and reason: the cause, or the newest failure",
             sources.clone(),
         );
         let waiting = Family::<Waits, Total>::default();
-        registry.register("copies_waiting", "Copies that wait, by reason", waiting.clone());
+        registry.register("copies_waiting", "Waiting copies by reason", waiting.clone());
         let tasks_waiting = Family::<Waits, Total>::default();
-        let help = "Prunes, verifies and drills that are due and wait, by reason";
+        let help = "Prunes, verifies and drills that are due but waiting, by reason";
         registry.register("tasks_waiting", help, tasks_waiting.clone());
         let down = Family::<Down, Total>::default();
         let help =
-            "Namespaces in which copies to a destination fail for a fault of the destination; 1 for one that is shared";
+            "Destinations whose copies fail because of the destination; with runIn: tenant, the affected namespaces";
         registry.register("destinations_down", help, down.clone());
         let steps = Family::<Outcome, Counter>::default();
-        registry.register("steps", "Steps taken against the API server, by kind and result", steps.clone());
+        registry.register("steps", "Steps on the API server by kind and result", steps.clone());
         let copies = Family::<Destination, Counter>::default();
-        registry.register("copies", "Copies recorded, by destination and result", copies.clone());
+        registry.register("copies", "Finished copies by destination and result", copies.clone());
         let bytes = Family::<Destination, Counter>::default();
-        let help = "Bytes that copies wrote; what was hard-linked is not in it";
+        let help = "Bytes written by copies, without hard-linked files";
         registry.register_with_unit("copies_written", help, Unit::Bytes, bytes.clone());
         let tasks = Family::<Ended, Counter>::default();
-        registry.register("tasks", "Prunes, verifies and drills recorded, by destination and result", tasks.clone());
+        registry.register("tasks", "Finished prunes, verifies and drills by destination and result", tasks.clone());
         let proofs = Family::<Proven, Total>::default();
-        let help =
-            "Sources whose copies are drilled, by destination and what the newest drill says: proven, failed, none";
+        let help = "PVCs with drills, by destination and result of the newest drill: proven, failed, none";
         registry.register("drilled_sources", help, proofs.clone());
         let last_good = Family::<Volume, Gauge<f64, AtomicU64>>::default();
-        let help = "When a source's newest good run was, in seconds since 1970; only with metrics.perVolume";
+        let help = "Time of a PVC's newest good run, in seconds since 1970; only with metrics.perVolume";
         registry.register_with_unit("last_good_timestamp", help, Unit::Seconds, last_good.clone());
         let last_proven = Family::<VolumeAt, Gauge<f64, AtomicU64>>::default();
-        let help = "When a drill last proved a source's copy, in seconds since 1970; only with metrics.perVolume";
+        let help =
+            "Time of the newest drill that proved a PVC's copy, in seconds since 1970; only with metrics.perVolume";
         registry.register_with_unit("last_proven_timestamp", help, Unit::Seconds, last_proven.clone());
         let config_valid = Total::default();
         registry.register("config_valid", "1 if the newest configuration file is in force", config_valid.clone());
         let synced = Total::default();
-        registry.register("synced", "1 once every kind of object has been listed in full", synced.clone());
+        registry.register("synced", "1 once all kinds of objects are listed", synced.clone());
         Self {
             registry,
             sources,

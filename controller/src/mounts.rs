@@ -19,7 +19,12 @@ pub(crate) async fn ask(client: &Client, namespace: &str, pod: &str, uid: &str) 
     let failure = match api::bounded(|| format!("list the Events of pod {namespace}/{pod}"), api.list(&of_pod)).await {
         Ok(events) => MountFailure::of(&events.items),
         Err(error) => {
-            tracing::warn!(namespace, pod, error = api::chain(&error), "nobody says why its volumes do not come");
+            tracing::warn!(
+                namespace,
+                pod,
+                error = api::chain(&error),
+                "cannot list the pod's Events, so the cause of its mount failure is unknown"
+            );
             None
         }
     };

@@ -50,7 +50,7 @@ pub(crate) async fn promote(client: &Client, settings: &Settings, promote: &Prom
     };
     let made: PersistentVolumeClaim = api::ensure(client, &object).await?;
     let what = if promote.drill.is_some() { "a drill" } else { "a restore" };
-    tracing::info!(namespace = promote.source.namespace, promoter = promote.snapshot, "promoted again, for {what}");
+    tracing::info!(namespace = promote.source.namespace, promoter = promote.snapshot, "promoter made again for {what}");
     Ok(Change::Claim(Seen::Put(facts::Claim::from(&made))))
 }
 
@@ -186,14 +186,17 @@ async fn tell(client: &Client, settings: &Settings, asker: &Asker, namespace: &s
     let from = record.point.as_deref().unwrap_or_default();
     let (reason, said) = match record.state {
         RestoreState::Waiting => ("RestoreWaiting", "the restore waits".to_owned()),
-        RestoreState::Ready => ("RestoreReady", format!("what is restored is {from}")),
+        RestoreState::Ready => ("RestoreReady", format!("ready to restore from {from}")),
         RestoreState::Complete => ("RestoreComplete", format!("restored from {from}")),
-        RestoreState::Incomplete => ("RestoreIncomplete", format!("restored from {from}, but not all")),
+        RestoreState::Incomplete => ("RestoreIncomplete", format!("restored from {from}, but not completely")),
         RestoreState::Refused => ("RestoreRefused", "nothing was restored".to_owned()),
-        RestoreState::Failed => ("RestoreFailed", "the restore broke off".to_owned()),
+        RestoreState::Failed => ("RestoreFailed", "the restore failed".to_owned()),
     };
     let problem = record.problem.as_ref();
-    let text = problem.map_or_else(|| said.clone(), |p| format!("{said}: {p}. What to do: {}", p.reason.help()));
+    let text = problem.map_or_else(
+        || said.clone(),
+        |p| format!("{said}: {}. What to do: {}", p.to_string().trim_end_matches(['.', ' ']), p.reason.help()),
+    );
     let warning = !matches!(record.state, RestoreState::Waiting | RestoreState::Ready | RestoreState::Complete);
     let kind = match asker {
         Asker::Deployment(_) => ("apps/v1", "Deployment"),
@@ -224,7 +227,7 @@ pub(crate) async fn hold(
     until: Timestamp,
 ) -> Result<Change, Refusal> {
     let api: Api<VolumeSnapshot> = Api::namespaced(client.clone(), namespace);
-    let text = Hold::text(until, "a restore reads it");
+    let text = Hold::text(until, "a restore is reading it");
     let object = annotation::<VolumeSnapshot>(namespace, &snapshot.name, &snapshot.uid, names::HOLD, &text);
     let written = api::apply(&api, HOLD, &snapshot.name, &object).await?;
     Ok(Change::Snapshot(Seen::Put(facts::Snapshot::from(&written))))

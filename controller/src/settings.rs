@@ -62,14 +62,14 @@ impl Source {
     pub(crate) fn read(&mut self) -> anyhow::Result<Settings> {
         self.stamp = self.look();
         let text = fs::read_to_string(&self.config)
-            .map_err(|e| anyhow::anyhow!("the configuration {} cannot be read: {e}", self.config.display()))?;
+            .map_err(|e| anyhow::anyhow!("cannot read the configuration {}: {e}", self.config.display()))?;
         let config = Config::parse(&text).map_err(|e| anyhow::anyhow!("{}: {e}", self.config.display()))?;
         for (destination, secret) in unguarded(&config, &self.secrets) {
             tracing::warn!(
                 destination,
                 secret,
-                "the guard lets no pod mount this Secret, so every copy will be refused: name it in BACKUP_SECRETS \
-                 of the controller's Deployment, by the way it was installed"
+                "the guard allows no pod to mount this Secret, so every copy will fail; add it to BACKUP_SECRETS of the \
+                 controller's Deployment, in the overlay or Helm values of the installation"
             );
         }
         let templates = Templates::load(self.templates.as_deref())?;

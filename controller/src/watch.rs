@@ -179,9 +179,9 @@ fn told<K>(kind: &str, event: watcher::Result<Event<K>>) -> Result<Event<K>, boo
             _ => false,
         };
         if absent {
-            tracing::warn!(kind, "the cluster does not have this API; it is looked for again");
+            tracing::warn!(kind, "the cluster does not have this API; trying again later");
         } else {
-            tracing::warn!(kind, "a watch was broken off; it starts again: {}", words(&error));
+            tracing::warn!(kind, "a watch was interrupted; it starts again: {}", words(&error));
         }
         absent
     })
@@ -208,7 +208,7 @@ fn seen<K: Resource, T>(event: Event<DeserializeGuard<K>>, trim: fn(&K) -> T) ->
         Event::Apply(DeserializeGuard(Err(invalid))) | Event::InitApply(DeserializeGuard(Err(invalid))) => {
             let name = invalid.metadata.name.as_deref().unwrap_or_default();
             let namespace = invalid.metadata.namespace.as_deref().unwrap_or_default();
-            tracing::warn!(namespace, name, error = invalid.error, "an object cannot be read and is passed over");
+            tracing::warn!(namespace, name, error = invalid.error, "cannot read an object; it is ignored");
             None
         }
     }

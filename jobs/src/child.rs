@@ -99,7 +99,7 @@ fn attend(child: &mut Child, said: &Receiver<Said>, grace: Duration, ear: &mut i
         }
         match asked {
             None if ear.stop() => {
-                tracing::debug!("the program is told to stop");
+                tracing::debug!("asking the program to stop");
                 signal(child, Signal::TERM);
                 asked = Some(Instant::now());
             }
@@ -125,7 +125,7 @@ fn send(sender: &SyncSender<Said>, said: Said) {
 fn listen(pipe: impl Read + Send + 'static, mut take: impl FnMut(String) + Send + 'static) -> io::Result<()> {
     thread(move || {
         if let Err(error) = lines(pipe, &mut take) {
-            tracing::warn!(%error, "cannot hear the program");
+            tracing::warn!(%error, "cannot read the program's output");
         }
     })
 }

@@ -12,13 +12,13 @@ pub(crate) async fn run() -> Outcome {
     let (mut term, mut int, mut child) = match listen() {
         Ok(signals) => signals,
         Err::<_, std::io::Error>(error) => {
-            tracing::error!(%error, "cannot listen for signals");
+            tracing::error!(%error, "cannot handle signals");
             return Outcome { exit: Exit::Again, message: String::new() };
         }
     };
     tracing::info!(
-        "ready: /volume is the volume that is written, /restore-point the restore point. Run restore.sh --help in this \
-         pod: kubectl exec -it POD -- restore.sh"
+        "ready: a restore writes to /volume. The restore point is at /restore-point, unless it is in a restic \
+         repository. For help, run: kubectl exec -it POD -- restore.sh --help"
     );
     loop {
         tokio::select! {

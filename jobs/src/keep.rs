@@ -14,13 +14,13 @@ use crate::outcome::{Exit, Outcome};
 /// What `backup-job keep` is called with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where the root of the host's disk is mounted
+    /// Directory where the root of the host's disk is mounted
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
-    /// The namespace that gets a folder
+    /// Namespace to make a folder for
     #[arg(long, value_parser = dns_label)]
     namespace: String,
-    /// The file in the disk's root that tells a mounted disk from an empty mount point
+    /// Marker file in the disk's root: if it is missing, no disk is mounted
     #[arg(long, value_name = "NAME", default_value = ".backup-controller-disk", value_parser = file_name)]
     marker: String,
 }
@@ -29,11 +29,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     match keep(args) {
         Ok(()) => {
-            tracing::info!(namespace = args.namespace, "the folder is there");
+            tracing::info!(namespace = args.namespace, "the namespace's folder exists");
             Outcome::new(Exit::Done, &KeepResult { folder: Some(args.namespace.clone()), problem: None })
         }
         Err((exit, problem)) => {
-            tracing::error!(%problem, "no folder");
+            tracing::error!(%problem, "cannot make the namespace's folder");
             Outcome::new(exit, &KeepResult { folder: None, problem: Some(problem) })
         }
     }
@@ -45,8 +45,8 @@ fn keep(args: &Args) -> Result<(), (Exit, Problem)> {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let text = format!(
-                "no disk is mounted at the host's path: there is no file {marker} in it. Mount the disk on the node; \
-                 if it is mounted and new, create the file once, in the disk's own root: touch {marker}"
+                "no disk is mounted at the host's path: the file {marker} is missing there. Mount the disk on the \
+                 node. If the disk is mounted and new, create the file once in its root: touch {marker}"
             );
             return Err((Exit::Final, Problem::new(Reason::DiskNotMounted, text)));
         }
@@ -54,18 +54,19 @@ fn keep(args: &Args) -> Result<(), (Exit, Problem)> {
     }
     make(&root.join(namespace)).map_err(|error| match error.kind() {
         io::ErrorKind::NotADirectory => {
-            let text = format!("the disk has something called {namespace} that is not a folder");
+            let text = format!("{namespace} on the host's disk is not a folder: move it away");
             (Exit::Final, Problem::new(Reason::NameTaken, text))
         }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            (Exit::Final, Problem::new(Reason::DiskFull, format!("no space left for the folder {namespace}")))
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+            Exit::Final,
+            Problem::new(Reason::DiskFull, format!("no space left on the host's disk for the folder {namespace}")),
+        ),
         _ => again(namespace, &error),
     })
 }
 
 fn again(what: &str, error: &io::Error) -> (Exit, Problem) {
-    (Exit::Again, Problem::new(Reason::DiskNotReady, format!("{what} on the host's disk: {error}")))
+    (Exit::Again, Problem::new(Reason::DiskNotReady, format!("cannot access {what} on the host's disk: {error}")))
 }
 
 /// Makes the folder, or takes the one that is there; either way only root looks into it. A link in its
@@ -88,12 +89,12 @@ fn dns_label(text: &str) -> Result<String, String> {
     if bytes.len() <= 63 && inside && bytes.first().is_some_and(word) && bytes.last().is_some_and(word) {
         return Ok(text.to_owned());
     }
-    Err("not a namespace: lower case letters, digits and '-', at most 63, not beginning or ending in '-'".to_owned())
+    Err("must be 1 to 63 lower-case letters, digits and '-', with a letter or digit at both ends".to_owned())
 }
 
 fn file_name(text: &str) -> Result<String, String> {
     if text.is_empty() || text == "." || text == ".." || text.contains(['/', '\0']) {
-        return Err("the name of a file in the disk's root".to_owned());
+        return Err("must be the name of a file in the disk's root, without '/'".to_owned());
     }
     Ok(text.to_owned())
 }

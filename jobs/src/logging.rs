@@ -10,12 +10,12 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    /// Text for people.
     Text,
-    /// For log collectors.
+    /// JSON for log collectors.
     Json,
 }
 
@@ -36,6 +36,6 @@ pub(crate) fn start(filter: &str, format: Format, to_error: bool) {
     // Fails only if a log was started before, which then goes on.
     let _ = tracing_subscriber::registry().with(lines.with_filter(targets)).try_init();
     if let Some(error) = fault {
-        tracing::warn!("the log level '{filter}' cannot be read ({error}): info is used");
+        tracing::warn!("invalid log level '{filter}' ({error}): using info");
     }
 }

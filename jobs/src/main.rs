@@ -30,40 +30,40 @@ mod stand_in;
 mod sweep;
 mod volume;
 
-/// Runs one step of a backup and leaves its result as JSON in the termination message.
+/// Run one step of a backup and write its result as JSON to the termination message.
 ///
-/// Exit codes: 0 done, 1 another try may help, 2 wrong command line, 3 no retry helps.
+/// Exit codes: 0 done, 1 failed but a retry may help, 2 wrong command line, 3 failed and no retry helps.
 #[derive(Parser)]
 #[command(name = "backup-job", version, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     step: Step,
-    /// The file for the termination message [default: /dev/termination-log, if it is there]
+    /// File for the termination message [default: /dev/termination-log, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     termination_log: Option<PathBuf>,
-    /// What is logged: a level, or levels by target
+    /// Log level, or levels by target, such as info,kube=warn
     #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
-    /// How log lines look
+    /// Format of log lines
     #[arg(long, global = true, env = "LOG_FORMAT", default_value = "text")]
     log_format: Format,
 }
 
 #[derive(Subcommand)]
 enum Step {
-    /// Takes the snapshot of a run, makes its promoter, and rotates
+    /// Take a run's snapshot, make its promoter (the PVC made from the snapshot), and delete expired restore points
     Snapshot(snapshot::Args),
-    /// Rotates the restore points of sources that are gone
+    /// Delete expired restore points of sources (PVCs) that no longer exist
     Sweep(sweep::Args),
-    /// Copies a promoter's files into a dated tree
+    /// Copy a promoter (the PVC made from a snapshot) to a disk, into a folder named after the run
     Copy(copy::Args),
-    /// Works on the restic repository of a source
+    /// Copy to, maintain or restore from the restic repository of a source
     Restic(restic::Args),
-    /// Checks that a host's disk is mounted, and makes a namespace's folder on it
+    /// Check that a host's disk is mounted, and make a namespace's folder on it
     Keep(keep::Args),
     Restore(restore::Args),
     Drill(drill::Args),
-    /// Does nothing until it is told to end: the main process of a restore pod
+    /// Wait until stopped: the main process of a restore pod
     Idle,
 }
 
@@ -95,7 +95,7 @@ fn with_runtime(step: impl Future<Output = Outcome>) -> Outcome {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(step),
         Err(error) => {
-            tracing::error!(%error, "cannot start");
+            tracing::error!(%error, "cannot start the async runtime");
             Outcome { exit: Exit::Again, message: String::new() }
         }
     }

@@ -115,7 +115,7 @@ impl TerminationLog {
         match put(&self.path, self.named, message) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.named => {
-                tracing::debug!("no {}: not in a pod", self.path.display());
+                tracing::debug!("{} does not exist: not running in a pod", self.path.display());
             }
             Err(error) => tracing::warn!(%error, "cannot write the termination message to {}", self.path.display()),
         }

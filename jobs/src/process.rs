@@ -10,7 +10,7 @@ pub(crate) fn stop_flag() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&flag)) {
-            tracing::warn!(%error, "cannot listen for signal {signal}");
+            tracing::warn!(%error, "cannot handle signal {signal}");
         }
     }
     flag
@@ -22,7 +22,7 @@ pub(crate) fn stop_flag_unless(default: &Arc<AtomicBool>) -> Arc<AtomicBool> {
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP] {
         let first = signal_hook::flag::register_conditional_default(signal, Arc::clone(default));
         if let Err(error) = first.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&flag))) {
-            tracing::warn!(%error, "cannot listen for signal {signal}");
+            tracing::warn!(%error, "cannot handle signal {signal}");
         }
     }
     flag
@@ -33,6 +33,6 @@ pub(crate) fn stop_flag_unless(default: &Arc<AtomicBool>) -> Arc<AtomicBool> {
 pub(crate) fn allow_deep_trees() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+        tracing::debug!(%error, "cannot raise the limit of open files");
     }
 }

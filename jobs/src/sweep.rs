@@ -25,10 +25,10 @@ use crate::snapshot::{Limits, Own, Stop, finish};
 /// What it is called with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The installation that the objects belong to
+    /// Installation that the objects belong to
     #[arg(long)]
     instance: String,
-    /// So long after a vanished source's newest run its last restore points may go too
+    /// Age of a deleted source's newest run at which its last restore points may be deleted too
     #[arg(long)]
     orphan_retention: Span,
     /// What rotation goes by.
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
 async fn sweep(server: &Server, args: &Args, job: (&str, &str), report: &mut Report) -> Result<(), Stop> {
     let clock = observe::clock(server, job.0, job.1).await?;
     let vanished = vanished(server, &args.instance).await?;
-    tracing::info!("{} sources that are gone have restore points", vanished.len());
+    tracing::info!("{} deleted sources still have restore points", vanished.len());
     let mut failed: Vec<Problem> = Vec::new();
     for (namespace, uid) in &vanished {
         let mut of_source = Report::default();
@@ -62,12 +62,19 @@ async fn sweep(server: &Server, args: &Args, job: (&str, &str), report: &mut Rep
         report.warnings.append(&mut of_source.warnings);
         let problem = swept.err().map(|stop| stop.problem()).or(of_source.failure);
         if let Some(problem) = problem {
-            tracing::error!("source {uid} in {namespace}: {problem}");
+            tracing::error!(
+                "rotating the restore points of the deleted source {uid} in namespace {namespace} failed: {problem}"
+            );
             failed.push(problem);
         }
     }
     let Some(first) = failed.first() else { return Ok(()) };
-    let message = format!("{} of {} sources: {}", failed.len(), vanished.len(), first.message);
+    let message = format!(
+        "rotation failed for {} of {} deleted sources; the first error: {}",
+        failed.len(),
+        vanished.len(),
+        first.message
+    );
     Err(Stop::Again(Problem::new(first.reason, message)))
 }
 
@@ -120,14 +127,17 @@ async fn source(
     let Some((claim, newest)) = newest.and_then(|s| Some((s.claim.as_deref()?, s))) else {
         report.warn(
             Reason::NotManaged,
-            format!("source {uid} in {namespace} left no snapshot that says how long to keep it"),
+            format!(
+                "no snapshot of the deleted source {uid} in namespace {namespace} records its retention; all are kept"
+            ),
         );
         return Ok(());
     };
     let Some(retention) = retention_taken(newest) else {
-        let text = newest.retention.as_deref().unwrap_or("nothing");
-        let what = format!("{namespace}/{}: {}: '{text}' is no retention", newest.id.name, names::RETENTION_TAKEN);
-        report.warn(Reason::InvalidSetting, format!("{what}; what {claim} left is not rotated"));
+        let text = newest.retention.as_deref().unwrap_or_default();
+        let (name, key) = (&newest.id.name, names::RETENTION_TAKEN);
+        let what = format!("VolumeSnapshot {namespace}/{name} has no valid retention in {key}: '{text}'");
+        report.warn(Reason::InvalidSetting, format!("{what}; the restore points of {claim} are not rotated"));
         return Ok(());
     };
     let (limits, retention) = after_grace(args, &existing, retention, clock);
@@ -142,10 +152,13 @@ async fn source(
         && meta.uid.as_deref() == Some(uid)
         && meta.deletion_timestamp.is_none()
     {
-        report.warn(Reason::Conflict, format!("PVC {namespace}/{claim} is there: nothing of it is swept"));
+        report.warn(
+            Reason::Conflict,
+            format!("PVC {namespace}/{claim} exists, so none of its restore points are deleted here"),
+        );
         return Ok(());
     }
-    tracing::info!("{namespace}/{claim} is gone: {} restore points are judged", points.len());
+    tracing::info!("PVC {namespace}/{claim} is deleted: checking its {} restore points", points.len());
     Rotation::new(server, namespace, &existing.promoters).act(&decisions, report).await;
     Ok(())
 }

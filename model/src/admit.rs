@@ -134,14 +134,17 @@ impl Obstacle<'_> {
     fn problem(&self, slot: &Slot, before: usize) -> Problem {
         match self {
             Self::Disk => {
-                let message =
-                    format!("the disk of {} takes one copy at a time; {before} wait before this one", slot.destination);
+                let message = format!(
+                    "the disk of destination {} takes one copy at a time; waiting before this copy: {before}",
+                    slot.destination
+                );
                 Problem::new(Reason::DiskBusy, message)
             }
             Self::Down(key, open) => open.problem(key),
-            Self::Limit(name, limit) => {
-                Problem::new(Reason::WaitingForSlot, format!("{limit} copies and tasks run at once: {name}"))
-            }
+            Self::Limit(name, limit) => Problem::new(
+                Reason::WaitingForSlot,
+                format!("{name} is reached: {limit} copies and maintenance Jobs run at the same time"),
+            ),
         }
     }
 }

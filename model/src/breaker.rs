@@ -51,7 +51,8 @@ impl Open {
     /// would be told anew each time.
     #[must_use]
     pub fn problem(&self, key: &str) -> Problem {
-        let message = format!("{key} fails since {} ({}); one copy at a time tries", self.since, self.reason);
+        let message =
+            format!("{key} has been failing since {} ({}); one copy at a time is probing it", self.since, self.reason);
         Problem::new(Reason::DestinationDown, message)
     }
 }

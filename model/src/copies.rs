@@ -101,7 +101,7 @@ fn decide(runs: &[RunFacts<'_>], destination: &str, feed: Feed, deadlines: &Dead
                 return Next::Copying;
             }
             if let Some(newest) = newest.filter(|n| *n > r.run && !r.begun) {
-                let problem = Problem::new(Reason::Superseded, format!("run {newest} is copied instead"));
+                let problem = Problem::new(Reason::Superseded, format!("the newer run {newest} is copied instead"));
                 return Next::Record(CopyState::Superseded, problem);
             }
             match feed {
@@ -124,7 +124,8 @@ fn of_snapshot(r: &RunFacts<'_>, deadlines: &Deadlines, now: Timestamp) -> Next 
     if now < until {
         return Next::Wait(Problem::new(Reason::WaitingForPromoter, "the snapshot is not ready yet"), Some(until));
     }
-    let message = format!("VolumeSnapshot {} was not ready in {}", r.snapshot.id.name, deadlines.snapshot_ready);
+    let (name, limit) = (&r.snapshot.id.name, deadlines.snapshot_ready);
+    let message = format!("VolumeSnapshot {name} was not ready within {limit} (deadlines.snapshotReady)");
     Next::Record(CopyState::Failed, Problem::new(Reason::SnapshotNotReady, message))
 }
 
@@ -143,19 +144,22 @@ fn undecided(r: &RunFacts<'_>, waits_for_consumer: bool, deadlines: &Deadlines, 
         // The job that took the snapshot makes the promoter; it has this long for both.
         let until = deadlines.snapshot_job.after(r.snapshot.created);
         if now >= until {
-            return lost("the snapshot has no promoter");
+            return lost("no promoter was made from the snapshot within deadlines.snapshotJob");
         }
-        return Next::Wait(Problem::new(Reason::WaitingForPromoter, "the promoter is not made yet"), Some(until));
+        return Next::Wait(Problem::new(Reason::WaitingForPromoter, "the promoter does not exist yet"), Some(until));
     };
     if promoter.terminating || promoter.phase == ClaimPhase::Lost {
-        return lost("the promoter was deleted, or lost its volume, before it was copied");
+        return lost("the promoter was deleted or lost its volume before it was copied");
     }
     if promoted(r, waits_for_consumer) {
         return Next::Copy;
     }
     let until = deadlines.promoter_bound.after(promoter.created);
     if now >= until {
-        let message = format!("PVC {} did not bind in {}", promoter.id.name, deadlines.promoter_bound);
+        let message = format!(
+            "PVC {} was not bound within {} (deadlines.promoterBound)",
+            promoter.id.name, deadlines.promoter_bound
+        );
         return Next::Record(CopyState::Failed, Problem::new(Reason::PromoterNotBound, message));
     }
     let message = format!("PVC {} is not bound yet", promoter.id.name);

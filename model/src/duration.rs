@@ -16,8 +16,8 @@ const YEAR: u64 = 365 * DAY;
 /// What a calendar can hold; more is a slip of the keyboard.
 const MOST_YEARS: u64 = 9999;
 
-const ALLOWED: &str = "write whole numbers with a unit: seconds (s), minutes (m, min), hours (h), \
-                       days (d), weeks (w), months (30 days), years (y, 365 days), as in `2days`, `36h` or `1w 2d`";
+const ALLOWED: &str = "write whole numbers with a unit: seconds (s), minutes (m, min), hours (h), days (d), \
+                       weeks (w), months (30 days), years (y, 365 days); for example `2days`, `36h` or `1w 2d`";
 
 /// A length of time in whole seconds.
 ///
@@ -33,7 +33,7 @@ pub struct Span(u64);
 
 /// Why a text is not a length of time, and what would be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text} is not a length of time: {fault}; {ALLOWED}")]
+#[error("{text} is not a duration: {fault}; {ALLOWED}")]
 pub struct SpanError {
     text: String,
     fault: String,
@@ -147,16 +147,16 @@ fn parse(text: &str) -> Result<u64, String> {
         let (word, tail) = split_while(tail.trim_start(), char::is_alphabetic);
         if word.is_empty() {
             return Err(match tail.chars().next() {
-                Some('.' | ',') => "a fraction is not read, write the smaller unit".to_owned(),
+                Some('.' | ',') => "fractions are not allowed, use a smaller unit".to_owned(),
                 _ => format!("{number} has no unit"),
             });
         }
         let seconds = unit(word).ok_or_else(|| {
             let hint = if word == "M" { " (minutes are `m`, months are `months`)" } else { "" };
-            format!("{} is no unit{hint}", shown(word))
+            format!("{} is not a unit{hint}", shown(word))
         })?;
         if seen.contains(&seconds) {
-            return Err(format!("the unit {} stands twice", shown(word)));
+            return Err(format!("the unit {} occurs twice", shown(word)));
         }
         seen.push(seconds);
         total = number
@@ -201,7 +201,7 @@ impl Serialize for Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-        from_text(deserializer, "a length of time such as `2days` or `36h`")
+        from_text(deserializer, "a duration such as `2days` or `36h`")
     }
 }
 
@@ -309,11 +309,11 @@ mod tests {
             ("-2d", "expected a whole number at \"-2d\""),
             ("+2d", "expected a whole number"),
             ("d", "expected a whole number"),
-            ("1.5h", "a fraction is not read"),
-            ("2fortnights", "\"fortnights\" is no unit"),
+            ("1.5h", "fractions are not allowed"),
+            ("2fortnights", "\"fortnights\" is not a unit"),
             ("2days ago", "expected a whole number at \"ago\""),
             ("1M", "minutes are `m`, months are `months`"),
-            ("1d 1day", "the unit \"day\" stands twice"),
+            ("1d 1day", "the unit \"day\" occurs twice"),
             ("2d;3h", "expected a whole number at \";3h\""),
             ("٣d", "expected a whole number"),
             ("99999999999999999999999d", "longer than 9999 years"),

@@ -84,7 +84,7 @@ pub fn plan(snapshots: &[Snapshot], rules: &Rules<'_>) -> Vec<Decision> {
             let verdict = match decision.snapshot {
                 verdict if verdict.stays() => verdict,
                 _ if stands == Some(&decision.point.run) => {
-                    Verdict::Keep("how it was when the retention begins: nothing newer is older than that".to_owned())
+                    Verdict::Keep("the state of the volume at the start of the retention period".to_owned())
                 }
                 verdict => verdict,
             };

@@ -51,19 +51,19 @@ pub fn take(content: &VolumeSnapshotContent, lineage: Lineage<'_>) -> Result<Han
         return foreign("it belongs to another VolumeSnapshot".to_owned());
     }
     let Some(volume) = spec.source.volume_handle.as_deref() else {
-        return foreign("it was not made from a volume, but over a snapshot that was there".to_owned());
+        return foreign("it was not made from a volume, but from an existing snapshot".to_owned());
     };
     if let Some((driver, handle)) = lineage.volume {
         if spec.driver != driver {
-            return foreign(format!("it is of the driver {}, the volume of {driver}", spec.driver));
+            return foreign(format!("its driver is {}, but the volume has driver {driver}", spec.driver));
         }
         if volume != handle {
-            return foreign(format!("it is a snapshot of the volume {volume}, and not of the source's"));
+            return foreign(format!("it is a snapshot of volume {volume}, not of the PVC's volume"));
         }
     }
     let handle = content.status.as_ref().and_then(|s| s.snapshot_handle.clone());
     let Some(snapshot) = handle.filter(|h| !h.is_empty() && content.metadata.deletion_timestamp.is_none()) else {
-        let message = format!("VolumeSnapshotContent {name} is being deleted, or names no snapshot of the driver");
+        let message = format!("VolumeSnapshotContent {name} is being deleted or has no snapshot handle");
         return Err(Problem::new(Reason::SourceSnapshotLost, message));
     };
     Ok(Handle {

@@ -34,7 +34,7 @@ pub struct Lent {
 pub fn take(volume: &PersistentVolume, target: &SourceId) -> Result<Lent, Problem> {
     let name = volume.metadata.name.as_deref().unwrap_or_default();
     let no = |why: &str| {
-        let message = format!("PVC {} cannot be lent: its PersistentVolume {name} {why}", target.name);
+        let message = format!("PVC {} cannot have an alias volume: its PersistentVolume {name} {why}", target.name);
         Err(Problem::new(Reason::TargetNotReady, message))
     };
     let spec = volume.spec.clone().unwrap_or_default();
@@ -49,9 +49,9 @@ pub fn take(volume: &PersistentVolume, target: &SourceId) -> Result<Lent, Proble
     let Some(csi) = spec.csi else { return no(NOT_CSI) };
     let access_modes = spec.access_modes.unwrap_or_default();
     if csi.read_only == Some(true) || !access_modes.iter().any(|mode| mode != "ReadOnlyMany") {
-        return no("can only be read");
+        return no("is read-only");
     }
-    let Some(size) = spec.capacity.and_then(|mut c| c.remove("storage")) else { return no("says no capacity") };
+    let Some(size) = spec.capacity.and_then(|mut c| c.remove("storage")) else { return no("has no capacity") };
     Ok(Lent {
         csi,
         size: size.0,
@@ -63,7 +63,7 @@ pub fn take(volume: &PersistentVolume, target: &SourceId) -> Result<Lent, Proble
 }
 
 /// What is said of volumes that only their node, or their server, knows.
-pub const NOT_CSI: &str = "is of no CSI driver, and only those can be mounted from another namespace";
+pub const NOT_CSI: &str = "has no CSI driver, so it cannot be mounted from another namespace";
 
 #[cfg(test)]
 mod tests {
@@ -114,9 +114,9 @@ mod tests {
             ("/spec/claimRef", Value::Null, "bound to another PVC"),
             ("/metadata", json!({"name": "pv-1", "deletionTimestamp": "2018-12-02T00:00:00Z"}), "being deleted"),
             ("/spec/csi", Value::Null, "no CSI driver"),
-            ("/spec/csi/readOnly", json!(true), "only be read"),
-            ("/spec/accessModes", json!(["ReadOnlyMany"]), "only be read"),
-            ("/spec/accessModes", Value::Null, "only be read"),
+            ("/spec/csi/readOnly", json!(true), "read-only"),
+            ("/spec/accessModes", json!(["ReadOnlyMany"]), "read-only"),
+            ("/spec/accessModes", Value::Null, "read-only"),
             ("/spec/capacity", Value::Null, "no capacity"),
         ] {
             let mut volume = bound();

@@ -85,7 +85,7 @@ impl std::str::FromStr for Part {
             let part = Self { number: number.parse().ok()?, of: of.parse().ok()? };
             (1..=part.of).contains(&part.number).then_some(part)
         });
-        part.ok_or_else(|| format!("'{text}' is not a part: write k/n, such as 3/30, with k from 1 to n"))
+        part.ok_or_else(|| format!("'{text}' is not a part; write k/n, for example 3/30, with k from 1 to n"))
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Options {
 
 /// A text that says no options.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; options are such as 'exclude=*.tmp compression=off limit-upload=1024'")]
+#[error("{0}; example: 'exclude=*.tmp compression=off limit-upload=1024'")]
 pub struct OptionsError(String);
 
 const KEYS: &str = "exclude, compression, pack-size, limit-upload, limit-download, cache, ca, env.NAME";
@@ -46,7 +46,7 @@ impl FromStr for Options {
         for word in text.split_whitespace() {
             let (key, value) = word.split_once('=').ok_or_else(|| OptionsError(format!("'{word}' has no '='")))?;
             if key != "exclude" && !seen.insert(key) {
-                return Err(OptionsError(format!("{key} stands twice")));
+                return Err(OptionsError(format!("{key} occurs twice")));
             }
             if !value.is_empty() {
                 options.read(key, value)?;
@@ -78,9 +78,9 @@ impl Options {
                 }
                 Some(_) => {
                     let may = variables::for_sources();
-                    return Err(OptionsError(format!("{key} is not for a source to set, which may set {may}")));
+                    return Err(OptionsError(format!("{key} cannot be set by an annotation; allowed are {may}")));
                 }
-                None => return Err(OptionsError(format!("there is no key {key}: there are {KEYS}"))),
+                None => return Err(OptionsError(format!("unknown key {key}; use {KEYS}"))),
             },
         }
         Ok(())
@@ -109,7 +109,7 @@ impl Options {
 fn compression(value: &str) -> Result<Compression, OptionsError> {
     let words = || Compression::ALL.map(Compression::as_str).join(", ");
     let found = Compression::ALL.into_iter().find(|c| c.as_str() == value);
-    found.ok_or_else(|| OptionsError(format!("compression={value} is none of {}", words())))
+    found.ok_or_else(|| OptionsError(format!("compression={value} is not one of {}", words())))
 }
 
 #[cfg(test)]
@@ -158,22 +158,25 @@ mod tests {
     fn what_cannot_be_read_is_shown_with_what_can() {
         for (text, part) in [
             ("off", "'off' has no '='"),
-            ("compresion=off", "there is no key compresion: there are exclude, compression, "),
-            ("compression=gzip", "compression=gzip is none of auto, off, fastest, better, max"),
-            ("pack-size=16 pack-size=16", "pack-size stands twice"),
+            ("compresion=off", "unknown key compresion; use exclude, compression, "),
+            ("compression=gzip", "compression=gzip is not one of auto, off, fastest, better, max"),
+            ("pack-size=16 pack-size=16", "pack-size occurs twice"),
             ("pack-size=1Gi", "pack-size=1Gi is not a whole number"),
-            ("pack-size=1", "packSize: 1 is not allowed; allowed are 4 to 128"),
+            ("pack-size=1", "packSize: 1 is not allowed; use 4 to 128"),
             ("limit-upload=0", "limitUpload: "),
             ("cache=viel", "cache: "),
-            ("ca=Own", "ca: \"Own\" cannot be the name of an object"),
-            ("env.path=x", "env.path is not for a source to set, which may set AWS_DEFAULT_REGION, "),
-            ("env.RESTIC_REPOSITORY=x", "env.RESTIC_REPOSITORY is not for a source to set"),
-            ("env.RESTIC_PASSWORD_COMMAND=x", "env.RESTIC_PASSWORD_COMMAND is not for a source to set"),
+            ("ca=Own", "ca: \"Own\" is not a valid object name"),
+            ("env.path=x", "env.path cannot be set by an annotation; allowed are AWS_DEFAULT_REGION, "),
+            ("env.RESTIC_REPOSITORY=x", "env.RESTIC_REPOSITORY cannot be set by an annotation"),
+            ("env.RESTIC_PASSWORD_COMMAND=x", "env.RESTIC_PASSWORD_COMMAND cannot be set by an annotation"),
             // ssh would load the code that a file of the volume names.
-            ("env.OPENSSL_CONF=/source/o.cnf", "env.OPENSSL_CONF is not for a source to set"),
+            ("env.OPENSSL_CONF=/source/o.cnf", "env.OPENSSL_CONF cannot be set by an annotation"),
             // A file of the volume would name a program.
-            ("env.AWS_SHARED_CREDENTIALS_FILE=/source/c", "env.AWS_SHARED_CREDENTIALS_FILE is not for a source to set"),
-            ("env.AWS_ACCESS_KEY_ID=x", "env.AWS_ACCESS_KEY_ID is not for a source to set"),
+            (
+                "env.AWS_SHARED_CREDENTIALS_FILE=/source/c",
+                "env.AWS_SHARED_CREDENTIALS_FILE cannot be set by an annotation",
+            ),
+            ("env.AWS_ACCESS_KEY_ID=x", "env.AWS_ACCESS_KEY_ID cannot be set by an annotation"),
         ] {
             let fault = fault(text);
             assert!(fault.starts_with(part), "{text}: {fault}");

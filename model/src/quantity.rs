@@ -2,8 +2,8 @@
 
 use crate::duration::shown;
 
-const ALLOWED: &str = "write a number with a suffix out of Ki Mi Gi Ti Pi Ei (powers of 1024), k M G T P E \
-                       (of 1000), m u n (parts), or an exponent, as in `10Gi`, `500M` or `1e9`";
+const ALLOWED: &str = "write a number with one of the suffixes Ki Mi Gi Ti Pi Ei (powers of 1024), k M G T P E \
+                       (powers of 1000) or m u n (fractions), or with an exponent; for example `10Gi`, `500M` or `1e9`";
 
 /// More digits than any disk has bytes.
 const MOST_DIGITS: usize = 24;

@@ -37,185 +37,185 @@ reasons! {
     /// The configuration is opt-in and nothing opted in.
     NotOptedIn => "annotate the PVC or its Namespace with backup-controller.io/enabled=true",
     /// `selection.namespaces` leaves the namespace out.
-    NamespaceExcluded => "the administrator's selection.namespaces leaves this namespace out",
+    NamespaceExcluded => "ask the administrator to change selection.namespaces: no annotation overrides it",
     /// `selection.storageClasses` leaves the class out.
-    ClassExcluded => "the administrator's selection.storageClasses leaves this class out",
+    ClassExcluded => "ask the administrator to change selection.storageClasses: no annotation overrides it",
     /// `selection.drivers` leaves the driver out.
-    DriverExcluded => "the administrator's selection.drivers leaves this driver out",
+    DriverExcluded => "ask the administrator to change selection.drivers: no annotation overrides it",
     /// A promoter, a BackupDisk or another volume that backups themselves need (F28).
-    OwnVolume => "nothing to do: this volume belongs to the backups themselves",
+    OwnVolume => "no action needed: the backups themselves need this volume",
 
     // Cannot be protected as things are.
     /// The PVC is not bound (F93).
-    NotBound => "wait for the PVC to bind, or mount it if its class waits for the first consumer",
+    NotBound => "wait until the PVC is bound: kubectl describe pvc. If its class waits for the first consumer, start a pod that mounts it",
     /// The PVC's volume is gone.
-    VolumeLost => "the PVC's volume is gone: restore into a new PVC",
+    VolumeLost => "restore into a new PVC: kubectl backup restore PVC --to NAME",
     /// The PVC is being deleted (F08).
-    Terminating => "nothing to do: the PVC is being deleted",
+    Terminating => "no action needed: the PVC is being deleted",
     /// The Namespace is being deleted (F70).
-    NamespaceTerminating => "nothing to do: the namespace is being deleted",
+    NamespaceTerminating => "no action needed: the namespace is being deleted",
     /// Not a CSI volume.
-    NotCsi => "the volume has no CSI driver, so it has no snapshots",
+    NotCsi => "move the data to a volume of a CSI driver that makes snapshots",
     /// The cluster has no VolumeSnapshot API (F04).
-    NoSnapshotApi => "install the snapshot CRDs and controller (external-snapshotter)",
+    NoSnapshotApi => "install the snapshot CRDs and the snapshot controller (external-snapshotter)",
     /// No VolumeSnapshotClass has the volume's driver (F05).
     NoSnapshotClass => "create a VolumeSnapshotClass for the volume's driver",
     /// Several VolumeSnapshotClasses fit and none is the default (F05).
     AmbiguousSnapshotClass => "mark one VolumeSnapshotClass of the driver as default, or name one in classes.<class>.snapshotClass",
     /// The named VolumeSnapshotClass does not exist or is another driver's.
-    WrongSnapshotClass => "name a VolumeSnapshotClass that exists and has the volume's driver",
+    WrongSnapshotClass => "name a VolumeSnapshotClass that exists and has the volume's driver, in the setting that the message names",
     /// The promoter's StorageClass does not exist or is another driver's (F22).
     WrongStorageClass => "name a StorageClass that exists and has the volume's driver in classes.<class>.storageClass",
     /// A StorageClass mounts without a journal what is written.
-    UnsafeMountOptions => "take noload and norecovery out of the mountOptions of the StorageClass and of its PersistentVolumes: only read-only promoters may do without a journal, by a class of their own",
+    UnsafeMountOptions => "remove noload and norecovery from the mountOptions of the StorageClass and its PersistentVolumes. For read-only promoters, name a separate StorageClass with these options in classes.<class>.storageClass",
     /// An annotation cannot be read (F73, F76).
-    InvalidSetting => "correct the annotation; until then what was in force before stays in force",
+    InvalidSetting => "correct the annotation. Until then the earlier setting stays in force",
     /// A destination that is not configured, or that tenants may not choose.
-    UnknownDestination => "name a destination of the configuration that bounds.destinations allows",
+    UnknownDestination => "name a configured destination that bounds.destinations allows",
 
     // A run failed.
     /// The PVC has another UID than the run was made for.
-    SourceReplaced => "nothing to do: the new PVC gets runs of its own",
+    SourceReplaced => "no action needed: the new PVC gets runs of its own",
     /// The PVC of a run is gone.
-    SourceGone => "nothing to do: the source was deleted",
+    SourceGone => "no action needed: the PVC was deleted",
     /// The run before is younger than the minimum interval.
-    TooSoon => "wait for bounds.minInterval to pass",
+    TooSoon => "wait until bounds.minInterval has passed",
     /// The snapshot of the run before is not ready yet.
-    PreviousNotReady => "look at the VolumeSnapshot of the run before: kubectl describe volumesnapshot",
+    PreviousNotReady => "check the VolumeSnapshot of the previous run: kubectl describe volumesnapshot",
     /// The snapshot did not become ready before its deadline (F01, F03).
-    SnapshotNotReady => "look at the VolumeSnapshot's events and the CSI driver's log, or raise deadlines.snapshotReady",
+    SnapshotNotReady => "check the VolumeSnapshot (kubectl describe volumesnapshot) and the CSI driver's log, or raise deadlines.snapshotReady",
     /// The promoter did not bind before its deadline (F22, F23).
-    PromoterNotBound => "look at the PVC's events; the class may not support ReadOnlyMany from a snapshot",
+    PromoterNotBound => "check the PVC: kubectl describe pvc. Set readOnly: false if its class cannot make ReadOnlyMany volumes from snapshots",
     /// The promoter or snapshot vanished before its copy was made.
-    PromoterLost => "nothing to do: the next run makes another",
+    PromoterLost => "no action needed: the next run makes a new one",
     /// Another object already has the name that ours needs.
-    NameTaken => "rename or delete the object that has the name; ours is never put over it",
+    NameTaken => "rename or delete the object that the message names. It is never overwritten",
     /// A quota refuses the object (F39).
-    QuotaExceeded => "raise the namespace's ResourceQuota, or lower retention",
+    QuotaExceeded => "raise the namespace's ResourceQuota, or lower the retention",
     /// The API server refuses us (F92).
-    Forbidden => "grant the verb that the message names to the service account that it names",
+    Forbidden => "grant the permission that the message names to the service account that it names",
     /// The API server refuses the object as invalid, or a template renders one that is not ours.
-    InvalidObject => "correct the template that renders it",
+    InvalidObject => "correct the template that the message names in the ConfigMap backup-templates",
     /// The pod or Job failed without a result.
-    JobFailed => "look at the pod's log and events: kubectl logs, kubectl describe pod",
+    JobFailed => "check the pod's log and events: kubectl logs, kubectl describe pod",
     /// The pod's image cannot be pulled or its container not be made (F38).
-    PodNotStarted => "look at the pod's events; image, pull secret and mounts must be right",
+    PodNotStarted => "check the pod's events: kubectl describe pod. Correct its image, pull secret, volumes or node selection",
     /// A node cannot mount the pod's volumes (F38).
-    MountFailed => "look at what the message quotes, and at the log of the CSI driver on that node",
+    MountFailed => "correct the fault that the message quotes; check the log of the CSI driver on that node",
     /// A read-only promoter has a journal that was not replayed, and is mounted without noload.
-    JournalNotReplayable => "name a StorageClass with mountOptions [noload] (xfs: [norecovery, nouuid]) in classes.<class>.storageClass, with readOnly: true; or set readOnly: false: a clone replays its journal",
+    JournalNotReplayable => "set readOnly: false in classes.<class>. Or keep readOnly: true, and name a StorageClass with mountOptions [noload] (xfs: [norecovery, nouuid]) in classes.<class>.storageClass",
     /// The copy's deadline passed.
-    DeadlineExceeded => "raise deadlines.copy, or split the volume",
+    DeadlineExceeded => "raise deadlines.copy or deadlines.snapshotJob, or split the volume",
     /// The API server did not answer.
-    ApiUnreachable => "nothing to do if it passes: the step is tried again",
+    ApiUnreachable => "no action needed if it passes: the step is retried. Otherwise check the API server",
 
     // Rotation passed something over.
     /// A pod uses a promoter that is to go, or its volume is still going.
-    InUse => "nothing to do: it goes once no pod uses it",
+    InUse => "no action needed: it is deleted once no pod uses it",
     /// The PersistentVolume of a promoter that is to go has the reclaim policy Retain (F14).
-    VolumeRetained => "set the PersistentVolume's reclaim policy to Delete, or use a StorageClass that deletes for promoters",
+    VolumeRetained => "set the PersistentVolume's reclaim policy to Delete, or use a StorageClass with reclaimPolicy Delete for promoters",
     /// Somebody changed an object after it was looked at, for instance by a late `hold`.
-    Conflict => "nothing to do: the next run looks again",
+    Conflict => "no action needed: the next run tries again",
     /// An object has our labels, and is not what they say.
-    NotManaged => "remove our labels from it: what we did not create is never deleted",
+    NotManaged => "remove the labels that begin with backup-controller.io/ from it: objects that the controller did not create are never deleted",
 
     // What a copy waits for.
     /// The limits of copies at once are reached.
-    WaitingForSlot => "nothing to do, or raise limits",
+    WaitingForSlot => "no action needed; raise limits if copies wait too long",
     /// The disk takes one copy at a time.
-    DiskBusy => "nothing to do: the disk takes one copy at a time",
+    DiskBusy => "no action needed: a disk takes one copy at a time",
     /// The BackupDisk is being made or does not bind.
-    DiskNotReady => "look at the BackupDisk's PVC and its StorageClass",
+    DiskNotReady => "check the BackupDisk's PVC and StorageClass: kubectl describe pvc",
     /// The promoter is not bound yet.
-    WaitingForPromoter => "nothing to do: the promoter is being made",
+    WaitingForPromoter => "no action needed: the promoter is being made",
 
     // A copy ended.
     /// Entries could not be read, or vanished while they were read (rsync 23, 24).
-    Unreadable => "look at the copy's log for the entries that could not be read",
+    Unreadable => "find the unreadable entries in the copy's log",
     /// The source is empty and was not before (F47).
     SourceEmpty => "annotate the PVC with backup-controller.io/accept-empty=true if it is meant to be empty",
     /// The destination is full.
-    DiskFull => "grow the BackupDisk or lower its retention; a full disk deletes nothing",
+    DiskFull => "enlarge the BackupDisk or lower its retention. Nothing was deleted to make room",
     /// No disk is mounted at the host's path: its marker file is missing.
     DiskNotMounted => "mount the disk on the host, and create its marker file once",
     /// The BackupDisk's class does not retain its volumes.
     DiskNotRetained => "use a StorageClass with reclaimPolicy Retain, or set claim.allowDelete",
     /// No node can have both the promoter and the disk (F40).
-    NodeConflict => "use a disk or a class that the promoter's nodes can reach",
+    NodeConflict => "use a disk or a StorageClass that the promoter's nodes can reach",
     /// A newer run of the source was copied instead.
-    Superseded => "nothing to do: a newer run was copied",
+    Superseded => "no action needed: a newer run was copied",
     /// The mover failed.
-    CopyFailed => "look at the copy's log",
+    CopyFailed => "check the copy's log: kubectl logs",
     // A restic repository.
     /// The Secret is missing, or has not all that is needed.
     SecretIncomplete => "create the Secret that the message names, with the keys that it names",
     /// The password is shorter than 12 characters, or a well-known one.
-    WeakPassword => "set RESTIC_PASSWORD in the Secret to a random one of at least 12 characters, and keep a copy elsewhere",
+    WeakPassword => "set RESTIC_PASSWORD in the Secret to a random password of at least 12 characters, and keep a copy outside the cluster",
     /// The repository has another password (restic 12).
-    WrongPassword => "put the repository's own RESTIC_PASSWORD back into the Secret: without it nobody reads the backups",
+    WrongPassword => "put the repository's own RESTIC_PASSWORD back into the Secret: nobody can read the backups without it",
     /// There is no repository where one must be (restic 10).
-    RepositoryMissing => "see that the address in the configuration is the one of the backups; nothing was changed there",
+    RepositoryMissing => "check that `repository` and the Secret contain the address of the backups. Nothing was changed there",
     /// Something else than a restic repository is there.
-    NotARepository => "give the repository a place of its own: what lies there is left alone",
+    NotARepository => "set `repository` to a place of its own. The data that is there is left alone",
     /// Another restic holds a lock (restic 11).
-    RepositoryLocked => "nothing to do if it passes; look for the process that the message names, or run restic unlock",
+    RepositoryLocked => "no action needed if it passes. Otherwise stop the process that the message names, or run restic unlock",
     /// The check found damage.
-    RepositoryDamaged => "run restic check and restic repair, see its guide to troubleshooting; later runs copy again what is missing",
+    RepositoryDamaged => "follow restic's troubleshooting guide: restic check, restic repair. Later runs copy missing data again",
     /// A drill found a difference between a copy and its snapshot.
-    RestoreMismatch => "do not rely on the copy: look at the paths that the message names, and make a new copy",
+    RestoreMismatch => "do not rely on the copy. Check the paths that the message names, and make a new copy: kubectl backup run PVC",
     /// The endpoint does not answer, or its name is unknown.
-    DestinationUnreachable => "see that the endpoint runs, and that its name, port and proxy are right",
+    DestinationUnreachable => "check that the endpoint runs, and that its name, port and proxy are correct",
     /// The endpoint refuses the key or the signature.
-    CredentialsRefused => "correct the keys of the Secret that the message names, or their rights",
+    CredentialsRefused => "correct the keys in the Secret that the message names, or the permissions of these keys",
     /// The bucket, container or share does not exist.
     BucketMissing => "create the bucket, or correct its name in `repository`",
     /// The bucket is in another region.
     WrongRegion => "set AWS_DEFAULT_REGION in the Secret to the bucket's region",
     /// The endpoint's certificate is expired, of another name, or signed by nobody known.
-    CertificateRefused => "renew the endpoint's certificate, or name its authority in `ca`",
+    CertificateRefused => "renew the endpoint's certificate, or name its certificate authority in `ca`",
     /// The SFTP server is not one that `known_hosts` of the Secret names.
-    HostKeyRefused => "compare the server's host key with known_hosts of the Secret that the message names, and put the right one there",
+    HostKeyRefused => "compare the server's host key with known_hosts in the Secret that the message names, and correct known_hosts",
     /// The destination has no room left.
-    DestinationFull => "make room: raise the bucket's quota or lower the retention; nothing was deleted",
+    DestinationFull => "raise the bucket's quota or lower the retention. Nothing was deleted to make room",
     /// A `NetworkPolicy` of an earlier version cuts restic's pods off.
-    NetworkPolicyBlocks => "delete the NetworkPolicy that the message names: the next copy to a disk makes it anew, and leaves restic out",
+    NetworkPolicyBlocks => "delete the NetworkPolicy that the message names. The next copy to a disk creates it again without restic's pods",
     /// Copies wait until the destination works again.
-    DestinationDown => "nothing to do: one copy at a time tries, and all go on when it succeeds",
+    DestinationDown => "no action needed: one copy at a time probes the destination; the others resume when it succeeds",
     /// A volume of the controller's own namespace, whose Secrets are for central copies only.
-    SecretNotAllowed => "use runIn: controller for volumes of the controller's own namespace; of a source that is gone, and whose group had a Secret, nothing more is copied",
+    SecretNotAllowed => "use runIn: controller for volumes of the controller's own namespace. A deleted PVC whose group had its own Secret is not copied any more",
     /// The snapshot's content is another snapshot's, or of another volume than the source's.
-    SnapshotMismatch => "look who made the VolumeSnapshotContent that the message names; nothing of it was read",
+    SnapshotMismatch => "find out who made the VolumeSnapshotContent that the message names. Nothing was read from it",
     /// The snapshot was deleted before its central copy was made, or drilled.
-    SourceSnapshotLost => "nothing to do: the next run makes another",
+    SourceSnapshotLost => "no action needed: the next run makes a new one",
     // A restore.
     /// The request cannot be read, or contradicts itself.
-    InvalidRequest => "correct the value of backup-controller.io/restore-from: pvc=NAME date=YYYYMMDD from=disk",
+    InvalidRequest => "correct the value of backup-controller.io/restore-from, for example: pvc=NAME date=YYYYMMDD from=disk",
     /// There is no restore point of that date.
-    NoRestorePoint => "choose one of those that the message names: kubectl backup list PVC",
+    NoRestorePoint => "choose another restore point: kubectl backup list PVC",
     /// Several restore points fit.
     AmbiguousRestorePoint => "choose by time, run or destination: date=YYYYMMDD-HHMM, date=20181202T0000Z, from=NAME",
     /// What is asked for needs a grant of the administrator.
-    NotGranted => "ask the administrator for a line in restores.grants of the configuration",
+    NotGranted => "ask the administrator for a grant: a line in restores.grants of the configuration",
     /// A restore that only the controller can do, asked for by a Deployment.
-    AskByAnnotation => "annotate the PVC that is to be written with backup-controller.io/restore-from; kubectl backup restore does so by itself",
+    AskByAnnotation => "annotate the target PVC with backup-controller.io/restore-from, or use kubectl backup restore",
     /// The PVC that is to be written is not there or not bound.
-    TargetNotReady => "create the PVC that is to be written, or name another one",
+    TargetNotReady => "create the target PVC, or name another one",
     /// Another pod holds the volume that is to be written.
     TargetInUse => "stop the pods that the message names: kubectl scale --replicas=0",
     /// Who holds the volume is not known, or not known any more.
-    MountStateUnknown => "see that the controller runs: it tells the restore pod who holds the volume",
+    MountStateUnknown => "check that the controller runs: kubectl -n backup get deployment. It reports to the restore pod which pods mount the volume",
     /// The volume that is to be written has less room than the data needs.
-    TargetTooSmall => "restore into a larger PVC",
+    TargetTooSmall => "restore into a larger PVC: kubectl backup restore PVC --to NAME",
     /// A raw block volume goes back to one, and files to a filesystem (`volumeMode`).
-    VolumeModeDiffers => "restore a raw block volume into a PVC with volumeMode Block, and files into one with a filesystem",
+    VolumeModeDiffers => "restore a raw block volume into a PVC with volumeMode: Block, and files into a PVC with a filesystem",
     /// There is nothing in the restore point.
-    RestorePointEmpty => "choose another restore point: an empty one restores nothing",
+    RestorePointEmpty => "choose another restore point: kubectl backup list PVC",
     /// There is no such file or folder in the restore point.
-    PathNotFound => "look at what there is: kubectl backup browse PVC",
+    PathNotFound => "choose a path that exists: kubectl backup browse PVC",
     /// The restore broke off.
-    RestoreFailed => "look at the restore pod's log; asking again goes on where it broke off",
+    RestoreFailed => "check the restore pod's log, and repeat the restore: it continues where it stopped",
     /// A namespace that enforces Pod Security `restricted` refuses the copy pod.
-    PodSecurity => "the copy needs Pod Security baseline: label the namespace so, or leave it out",
+    PodSecurity => "label the namespace pod-security.kubernetes.io/enforce=baseline, use a destination with runIn: controller, or exclude the namespace",
     /// A record contains a reason that this version does not have.
     #[serde(other)]
     UnknownReason => "no action needed: another version recorded it; the message beside it describes the cause",

@@ -124,8 +124,8 @@ pub fn choose<'a>(
             // The day's first run has the day alone in its name.
             let named = found.iter().copied().find(|p| is_named(p, request));
             named.ok_or_else(|| {
-                let message =
-                    format!("several restore points of {} are of {}: {}", request.pvc, request.when, list(&found));
+                let (pvc, when) = (&request.pvc, &request.when);
+                let message = format!("PVC {pvc} has several restore points for {when}: {}", list(&found));
                 Problem::new(Reason::AmbiguousRestorePoint, message)
             })
         }
@@ -138,12 +138,16 @@ fn one_repository(request: &Request, found: &[&RestorePoint]) -> Result<(), Prob
     let ids: BTreeSet<&str> = found.iter().filter_map(|p| p.snapshot_id()).collect();
     if let (When::Snapshot(id), 2..) = (&request.when, ids.len()) {
         let ids: Vec<&str> = ids.into_iter().map(|id| id.get(..16).unwrap_or(id)).collect();
-        return ambiguous(format!("several restic snapshots of {} begin with {id}: {}", request.pvc, ids.join(", ")));
+        return ambiguous(format!(
+            "PVC {} has several restic snapshots that begin with {id}: {}",
+            request.pvc,
+            ids.join(", ")
+        ));
     }
     let names: BTreeSet<&str> = found.iter().filter_map(|p| p.destination()).collect();
     if request.from == From::Restic(None) && names.len() > 1 {
         let names: Vec<String> = names.into_iter().map(|name| format!("from={name}")).collect();
-        return ambiguous(format!("there are several repositories: say {}", names.join(" or ")));
+        return ambiguous(format!("there are several repositories; choose {}", names.join(" or ")));
     }
     Ok(())
 }
@@ -168,8 +172,8 @@ fn is_at(point: &RestorePoint, request: &Request, zone: &Zone) -> bool {
 
 fn none(request: &Request, there: &[&RestorePoint]) -> Problem {
     let from = request.from.words();
-    let there = if there.is_empty() { "there is none".to_owned() } else { format!("there are {}", list(there)) };
-    let message = format!("PVC {} has no restore point of {}{from}: {there}", request.pvc, request.when);
+    let there = if there.is_empty() { format!("it has none{from}") } else { format!("there are {}", list(there)) };
+    let message = format!("PVC {} has no restore point for {}{from}; {there}", request.pvc, request.when);
     Problem::new(Reason::NoRestorePoint, message)
 }
 
@@ -178,7 +182,7 @@ fn list(points: &[&RestorePoint]) -> String {
     const SHOWN: usize = 8;
     let mut words: Vec<String> = points.iter().take(SHOWN).map(ToString::to_string).collect();
     if points.len() > SHOWN {
-        words.push(format!("and {} older ones", points.len() - SHOWN));
+        words.push(format!("and {} older", points.len() - SHOWN));
     }
     words.join(", ")
 }

@@ -13,8 +13,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::duration::{Span, from_text, shown};
 use crate::schedule::{Civil, Zone};
 
-const ALLOWED: &str = "write an age such as `2days`, or keep rules out of last, hourly, daily, weekly, monthly, \
-                       yearly (each with a number) and within (with an age), as in `last=3 daily=7 within=2d`";
+const ALLOWED: &str = "write an age, for example `2days`, or keep rules, for example `last=3 daily=7 within=2d`. The \
+                       rules are last, hourly, daily, weekly, monthly, yearly (with a number) and within (with an age)";
 
 /// How long restore points are kept: an age, or keep rules of which one is enough.
 ///
@@ -189,17 +189,17 @@ fn parse(text: &str) -> Result<Kind, String> {
     let mut within = None;
     for word in text.split_whitespace() {
         let (name, value) = word.split_once('=').ok_or_else(|| {
-            format!("{} is no rule (an age beside rules is written `within=`, without blanks)", shown(word))
+            format!("{} is not a rule (write an age beside rules as `within=`, without blanks)", shown(word))
         })?;
         let twice = if name == "within" {
-            let age: Span = value.parse().map_err(|_| format!("{} is not a length of time", shown(value)))?;
+            let age: Span = value.parse().map_err(|_| format!("{} is not a duration", shown(value)))?;
             within.replace(age).is_some()
         } else {
             let place = UNITS.iter().position(|unit| unit.name() == name).ok_or_else(|| unknown(name))?;
             counts[place].replace(count(value)?).is_some()
         };
         if twice {
-            return Err(format!("the rule {name} stands twice"));
+            return Err(format!("the rule {name} occurs twice"));
         }
     }
     let counts = counts.map(Option::unwrap_or_default);
@@ -225,7 +225,7 @@ fn unknown(name: &str) -> String {
     let known = UNITS.iter().map(|unit| unit.name()).chain(["within"]);
     let hint =
         known.into_iter().find(|known| *known == plain).map(|known| format!(" (write {known})")).unwrap_or_default();
-    format!("there is no rule {}{hint}", shown(name))
+    format!("unknown rule {}{hint}", shown(name))
 }
 
 impl FromStr for Retention {

@@ -248,7 +248,7 @@ fn judge(points: &[&Point], rules: &Rules<'_>) -> Vec<Verdict> {
         .iter()
         .map(|p| {
             Verdict::keep(match p.state {
-                _ if !judged(p) => "the current run is not judged",
+                _ if !judged(p) => "the current run is always kept",
                 PointState::Waiting => "not ready yet",
                 _ => "not recorded yet",
             })
@@ -268,7 +268,9 @@ fn judge(points: &[&Point], rules: &Rules<'_>) -> Vec<Verdict> {
             }
             verdicts[index] = match why {
                 Some(why) => Verdict::keep(why),
-                None if floor.contains(&index) => Verdict::keep(format!("the last good: minKeep {}", rules.min_keep)),
+                None if floor.contains(&index) => {
+                    Verdict::keep(format!("one of the newest good restore points (bounds.minKeep: {})", rules.min_keep))
+                }
                 None => Verdict::delete(format!("expired by retention '{}'", rules.retention)),
             };
         }
@@ -284,11 +286,11 @@ fn judge(points: &[&Point], rules: &Rules<'_>) -> Vec<Verdict> {
         }
         if rank < rules.max_unconfirmed {
             if points[index].state == PointState::Unconfirmed {
-                verdicts[index] = Verdict::keep("newer than the last good");
+                verdicts[index] = Verdict::keep("newer than the newest good restore point");
             }
         } else {
             verdicts[index] = Verdict::delete(format!(
-                "not proven good, and {} others like it are kept: maxUnconfirmed",
+                "unconfirmed, and {} others like it are kept (bounds.maxUnconfirmed)",
                 rules.max_unconfirmed
             ));
         }
@@ -325,7 +327,7 @@ fn promoter_verdict(
         PromoterRetention::Keep => Verdict::keep("kept as long as its snapshot"),
         PromoterRetention::Auto if promoter.read_only => Verdict::keep("read-only: kept as long as its snapshot"),
         PromoterRetention::Auto if newest => Verdict::keep("the newest restore point"),
-        PromoterRetention::Auto => Verdict::delete("a full clone, and a newer one is there"),
+        PromoterRetention::Auto => Verdict::delete("a full clone, and a newer promoter exists"),
         PromoterRetention::Release => Verdict::delete("its copy is recorded"),
     }
 }
@@ -343,7 +345,9 @@ fn brake(decisions: &mut [Decision], max: usize) {
         }
         for verdict in std::iter::once(&mut decision.snapshot).chain(&mut decision.promoter) {
             if let Verdict::Delete(why) = verdict {
-                *verdict = Verdict::Later(format!("{why}; at most {max} go at once, the next run goes on"));
+                *verdict = Verdict::Later(format!(
+                    "{why}; a run deletes at most {max}, the next run continues (bounds.maxDeletesPerRun)"
+                ));
             }
         }
     }

@@ -193,15 +193,15 @@ fn not_a_source(input: &Input<'_>) -> Option<Problem> {
     match claim.ours.as_ref().map(|o| o.component) {
         Some(Component::Promoter) => return own("the promoter of a snapshot"),
         Some(Component::Disk) => return own("a BackupDisk"),
-        Some(Component::Central) => return own("what a central copy is made from"),
-        Some(Component::Grant | Component::Target) => return own("what a volume is lent by to a restore"),
+        Some(Component::Central) => return own("an intermediate volume of a central copy"),
+        Some(Component::Grant | Component::Target) => return own("an alias volume of a restore"),
         _ => {}
     }
     if input.from_our_snapshot && claim.from_snapshot.as_deref() == Some(claim.id.name.as_str()) {
-        return own("made from the snapshot that has its name: a promoter");
+        return own("a promoter: it was made from the snapshot that has its name");
     }
     if input.config.destinations.iter().any(|d| names::disk_claim(d).as_ref() == Some(&claim.id.name)) {
-        return own("named as a BackupDisk is");
+        return own("named like a BackupDisk");
     }
     if input.namespace.terminating {
         return Some(Problem::new(Reason::NamespaceTerminating, "the namespace is being deleted"));
@@ -217,18 +217,21 @@ fn selection(input: &Input<'_>, warnings: &mut Vec<Problem>) -> (Place, Option<P
     let selection = &config.selection;
     let by_list = |reason, message| (Place::Selection, Some(Problem::new(reason, message)));
     if !selection.namespaces.matches(&claim.namespace) {
-        return by_list(Reason::NamespaceExcluded, format!("selection.namespaces leaves {} out", claim.namespace));
+        return by_list(
+            Reason::NamespaceExcluded,
+            format!("selection.namespaces excludes namespace {}", claim.namespace),
+        );
     }
     // A volume without a class has the empty one, which a list of certain classes leaves out.
     let class = claim.class.as_deref().unwrap_or_default();
     if !selection.storage_classes.matches(class) {
-        let message = format!("selection.storageClasses leaves the class \"{class}\" out");
+        let message = format!("selection.storageClasses excludes StorageClass \"{class}\"");
         return by_list(Reason::ClassExcluded, message);
     }
     if let Some(driver) = driver(input)
         && !selection.drivers.matches(driver)
     {
-        return by_list(Reason::DriverExcluded, format!("selection.drivers leaves the driver {driver} out"));
+        return by_list(Reason::DriverExcluded, format!("selection.drivers excludes driver {driver}"));
     }
     let on_claim = read_enabled(&claim.settings, "the PVC", warnings).map(|enabled| (enabled, Place::Claim));
     let on_namespace =
@@ -238,7 +241,7 @@ fn selection(input: &Input<'_>, warnings: &mut Vec<Problem>) -> (Place, Option<P
         Some((true, place)) => (place, None),
         Some((false, place)) => {
             let message = match &place {
-                Place::Group(name) => format!("the group {name} of the configuration says enabled: false"),
+                Place::Group(name) => format!("group {name} of the configuration sets enabled: false"),
                 Place::Namespace => format!("{} is \"false\" on the Namespace", names::ENABLED),
                 _ => format!("{} is \"false\" on the PVC", names::ENABLED),
             };
@@ -246,7 +249,7 @@ fn selection(input: &Input<'_>, warnings: &mut Vec<Problem>) -> (Place, Option<P
         }
         None if config.selection.mode == Mode::OptIn => {
             let message =
-                format!("selection.mode is opt-in, and neither PVC nor Namespace has {}=true", names::ENABLED);
+                format!("selection.mode is opt-in, and neither the PVC nor its Namespace has {}=true", names::ENABLED);
             by_list(Reason::NotOptedIn, message)
         }
         None => (Place::Defaults, None),
@@ -264,12 +267,7 @@ fn read_enabled(settings: &BTreeMap<String, String>, place: &str, warnings: &mut
         Some("true") => Some(true),
         Some("false") => Some(false),
         Some(other) => {
-            warnings.push(invalid(
-                names::ENABLED,
-                place,
-                other,
-                "it is neither \"true\" nor \"false\", and counts as not set",
-            ));
+            warnings.push(invalid(names::ENABLED, place, other, "must be \"true\" or \"false\"; it is ignored"));
             None
         }
     }
@@ -297,10 +295,10 @@ fn not_possible(input: &Input<'_>) -> Option<Problem> {
         ClaimPhase::Bound => {}
     }
     if driver(input).is_none() {
-        return Some(Problem::new(Reason::NotCsi, "the PVC's volume has no CSI driver that is known"));
+        return Some(Problem::new(Reason::NotCsi, "the PVC's volume has no CSI driver"));
     }
     (!input.classes.snapshot_api)
-        .then(|| Problem::new(Reason::NoSnapshotApi, "the cluster has no API snapshot.storage.k8s.io/v1"))
+        .then(|| Problem::new(Reason::NoSnapshotApi, "the cluster does not have the API snapshot.storage.k8s.io/v1"))
 }
 
 /// The setting that is in force: the PVC's, else the Namespace's. One that cannot be read is told, and counts
@@ -342,7 +340,7 @@ fn settings(
     let retention = setting(input, names::RETENTION, warnings, |text| {
         let read = text.parse::<Retention>().map_err(|e| e.to_string())?;
         if read.longest(due.shortest_interval()) > bounds.max_retention {
-            return Err(format!("it keeps longer than bounds.maxRetention, {}", bounds.max_retention));
+            return Err(format!("it keeps restore points longer than bounds.maxRetention ({})", bounds.max_retention));
         }
         Ok(read)
     });
@@ -393,7 +391,7 @@ fn accept_empty(input: &Input<'_>, warnings: &mut Vec<Problem>) -> bool {
         None | Some("false") => false,
         Some("true") => true,
         Some(other) => {
-            let why = "it is neither \"true\" nor \"false\"";
+            let why = "must be \"true\" or \"false\"; it is ignored";
             warnings.push(invalid(names::ACCEPT_EMPTY, "the PVC", other, why));
             false
         }
@@ -404,7 +402,7 @@ fn allowed_schedule(text: &str, seed: &str, min_interval: Span) -> Result<Due, S
     let due = Due::parse(text, seed).map_err(|e| e.to_string())?;
     let shortest = due.shortest_interval();
     if shortest < min_interval {
-        return Err(format!("it fires after {shortest}, sooner than bounds.minInterval, {min_interval}"));
+        return Err(format!("runs would be {shortest} apart, less than bounds.minInterval ({min_interval})"));
     }
     Ok(due)
 }
@@ -420,7 +418,7 @@ fn destinations(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Found<Vec<Str
         let wanted = if text == "none" { Vec::new() } else { facts::list(text) };
         let known = wanted.iter().all(|w| allowed.contains(&w.as_str()));
         if !known || (wanted.is_empty() && text != "none") {
-            return Err(format!("allowed are: {}, none", allowed.join(", ")));
+            return Err(format!("allowed are {}", [allowed.as_slice(), &["none"]].concat().join(", ")));
         }
         Ok(allowed.iter().filter(|a| wanted.iter().any(|w| w == *a)).map(|a| (*a).to_owned()).collect())
     });

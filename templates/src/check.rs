@@ -139,7 +139,7 @@ fn fields(kind: &str, object: &Value) -> Result<(), Fault> {
         "PersistentVolume" => strictly::<PersistentVolume>(object),
         "VolumeSnapshot" => strictly::<VolumeSnapshot>(object),
         "VolumeSnapshotContent" => strictly::<VolumeSnapshotContent>(object),
-        other => Err(Fault::Input(format!("no object of the kind {other} is made"))),
+        other => Err(Fault::Input(format!("objects of kind {other} are not supported"))),
     }
 }
 

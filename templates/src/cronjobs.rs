@@ -124,7 +124,7 @@ pub(crate) fn snapshot_cronjob(
 
 pub(crate) fn run_job(cronjob: &Value, cronjob_uid: &str, job: &str) -> Result<Value, RenderError> {
     let missing =
-        |what: &str| fail(Template::Cronjob, Fault::Input(format!("no Job can be made from a CronJob without {what}")));
+        |what: &str| fail(Template::Cronjob, Fault::Input(format!("cannot make a Job: the CronJob has no {what}")));
     let text = |pointer: &str| cronjob.pointer(pointer).and_then(Value::as_str);
     let name = text("/metadata/name").ok_or_else(|| missing("metadata.name"))?;
     let namespace = text("/metadata/namespace").ok_or_else(|| missing("metadata.namespace"))?;

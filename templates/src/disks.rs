@@ -22,7 +22,7 @@ pub(crate) fn disk_claim(
     namespace: &str,
 ) -> Result<Value, RenderError> {
     let Some(Disk::Claim(claim)) = destination.disk() else {
-        let why = format!("the destination {} is no claim", destination.name);
+        let why = format!("destination {} has no claim", destination.name);
         return Err(fail(Template::DiskClaim, Fault::Input(why)));
     };
     let access_mode = claim.access_mode.as_str();
@@ -55,20 +55,19 @@ pub(crate) fn disk_claim(
 /// The PVC of a destination that is a disk.
 pub(crate) fn disk_claim_name(template: Template, destination: &Destination) -> Result<String, RenderError> {
     names::disk_claim(destination)
-        .ok_or_else(|| fail(template, Fault::Input(format!("the destination {} is no disk", destination.name))))
+        .ok_or_else(|| fail(template, Fault::Input(format!("destination {} is not a disk", destination.name))))
 }
 
 /// A destination on a host's disk, and how a node that has it is known.
 fn host_path(template: Template, destination: &Destination) -> Result<&HostPath, RenderError> {
     match destination.disk() {
         Some(Disk::HostPath(host)) if host.node_selector.is_empty() => {
-            let why =
-                format!("the destination {} needs a nodeSelector: the nodes that have the disk", destination.name);
+            let why = format!("destination {} needs a nodeSelector for the nodes that have the disk", destination.name);
             Err(fail(template, Fault::Input(why)))
         }
         Some(Disk::HostPath(host)) => Ok(host),
         Some(Disk::Claim(_)) | None => {
-            let why = format!("the destination {} is no host's disk", destination.name);
+            let why = format!("destination {} is not a host's disk", destination.name);
             Err(fail(template, Fault::Input(why)))
         }
     }

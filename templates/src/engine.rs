@@ -130,13 +130,15 @@ impl Templates {
         let parsed = Parsed::compile_with_name(text, file.to_owned()).map_err(|e| {
             let why = match e.reason() {
                 // The parser's own words are a list of its rules.
-                TemplateErrorReason::InvalidSyntax(_) => "what begins here has no end, or is no tag".to_owned(),
+                TemplateErrorReason::InvalidSyntax(_) => {
+                    "the tag that begins here has no end or is not valid".to_owned()
+                }
                 other => other.to_string(),
             };
             fail(e.pos(), Fault::Syntax(why))
         })?;
         if let Some(place) = raw(&parsed) {
-            let why = "{{{x}}} puts a text in unquoted; write {{json x}}".to_owned();
+            let why = "{{{x}}} inserts text without quotes; write {{json x}}".to_owned();
             return Err(fail(Some(place), Fault::Syntax(why)));
         }
         self.engine.register_template(file, parsed);
@@ -150,9 +152,11 @@ impl Templates {
                 RenderErrorReason::MissingVariable(name) => {
                     let known: Vec<&str> = values.as_object().into_iter().flatten().map(|(k, _)| k.as_str()).collect();
                     let name = name.as_deref().unwrap_or("?");
-                    format!("no variable {name}; there are {}", known.join(", "))
+                    format!("unknown variable {name}; use one of {}", known.join(", "))
                 }
-                RenderErrorReason::HelperNotFound(name) => format!("no helper {name}; the one for values is json"),
+                RenderErrorReason::HelperNotFound(name) => {
+                    format!("unknown helper {name}; the helper for values is json")
+                }
                 other => other.to_string(),
             };
             RenderError { template: template.file(), place: e.line_no.zip(e.column_no), fault: Fault::Variable(fault) }
@@ -190,7 +194,7 @@ fn json(
             return Err(RenderErrorReason::MissingVariable(one.relative_path().cloned()).into());
         }
         [one] => one.value(),
-        _ => return Err(RenderErrorReason::Other("json takes one value".to_owned()).into()),
+        _ => return Err(RenderErrorReason::Other("json takes exactly one value".to_owned()).into()),
     };
     let mut text = String::new();
     write_value(&mut text, value);
@@ -275,7 +279,7 @@ mod tests {
             let error = renders(text, &json!({"schedule": 1, "name": 2})).unwrap_err();
             assert_eq!(error.place.unwrap().0, 2, "{error}");
             assert!(error.to_string().starts_with("copy.yaml.hbs:2:"), "{error}");
-            assert!(error.to_string().ends_with("no variable shedule; there are name, schedule"), "{error}");
+            assert!(error.to_string().ends_with("unknown variable shedule; use one of name, schedule"), "{error}");
         }
     }
 
@@ -285,9 +289,9 @@ mod tests {
         assert!(error.to_string().starts_with("copy.yaml.hbs:"), "{error}");
         assert!(error.to_string().len() < 200, "{error}");
         let error = renders("{{jsn x}}", &json!({"x": 1})).unwrap_err();
-        assert!(error.to_string().contains("no helper jsn"), "{error}");
+        assert!(error.to_string().contains("unknown helper jsn"), "{error}");
         let error = renders("{{json x x}}", &json!({"x": 1})).unwrap_err();
-        assert!(error.to_string().contains("json takes one value"), "{error}");
+        assert!(error.to_string().contains("json takes exactly one value"), "{error}");
     }
 
     #[test]

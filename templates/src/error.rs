@@ -31,13 +31,13 @@ pub enum Fault {
     #[error("{0}")]
     Variable(String),
     /// What it renders is not YAML.
-    #[error("renders no YAML: {0}")]
+    #[error("does not render YAML: {0}")]
     Yaml(String),
     /// It renders no object, or several (F75).
-    #[error("must render exactly one object, and renders {0}")]
+    #[error("must render exactly one object, but renders {0}")]
     NotOneObject(String),
     /// A field is not what the project needs it to be, whatever the template says.
-    #[error("{path} must be {expected}, and is {found}")]
+    #[error("{path} must be {expected}, but is {found}")]
     NotOurs {
         /// The field.
         path: String,
@@ -78,7 +78,7 @@ pub enum TemplateError {
         source: std::io::Error,
     },
     /// No object is made from a template of that name.
-    #[error("{file} replaces no template; the names are {allowed}")]
+    #[error("{file} is not the name of a template; use one of {allowed}")]
     Unknown {
         /// The file.
         file: String,

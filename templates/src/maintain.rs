@@ -125,7 +125,10 @@ pub(crate) fn job(
             (args, COPY_CAPABILITIES, drill.spc_no_relabeling.then_some("spc_t"))
         }
         (Work::Prune(_) | Work::Verify(_), None) => {
-            return Err(fail(Template::Maintain, Fault::Input(format!("{} is no repository", destination.name))));
+            return Err(fail(
+                Template::Maintain,
+                Fault::Input(format!("destination {} is not a restic repository", destination.name)),
+            ));
         }
     };
     let mut values = values! {

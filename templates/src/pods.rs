@@ -148,7 +148,9 @@ pub(crate) fn check(rules: &PodRules, object: &Value) -> Result<(), Fault> {
         }
     }
     let first = spec.get("containers");
-    let Some(first) = first.items().next() else { return first.must(false, "our program's container") };
+    let Some(first) = first.items().next() else {
+        return first.must(false, "a list that begins with this program's container");
+    };
     program(rules, &volumes, &first)
 }
 
@@ -211,7 +213,7 @@ fn container_security(rules: &PodRules, spec: &At<'_>, container: &At<'_>) -> Re
     let non_root = effective("runAsNonRoot");
     non_root.must(rules.root || non_root.is_true(), "true")?;
     let user = effective("runAsUser");
-    user.must(rules.root || user.value.as_u64() != Some(0), "another user than root")?;
+    user.must(rules.root || user.value.as_u64() != Some(0), "a user other than root")?;
     let seccomp = effective("seccompProfile").get("type");
     seccomp
         .must(matches!(seccomp.text(), Some("RuntimeDefault" | "Localhost")), "\"RuntimeDefault\" or \"Localhost\"")?;
@@ -365,7 +367,7 @@ fn program(rules: &PodRules, volumes: &[Volume<'_>], container: &At<'_>) -> Resu
     if let Some((name, value)) = &rules.variable {
         let list = container.get("env");
         let there = list.items().any(|v| v.get("name").text() == Some(name) && v.get("value").text() == Some(value));
-        list.must(there, format!("{name} with the value {value}"))?;
+        list.must(there, format!("a list with {name}={value}"))?;
     }
     let root = container.get("securityContext").get("readOnlyRootFilesystem");
     root.must(root.is_true(), "true")?;
@@ -379,15 +381,15 @@ fn program(rules: &PodRules, volumes: &[Volume<'_>], container: &At<'_>) -> Resu
             list.items().any(|m| m.get("name").text() == Some(name) && m.get(path).text() == Some(wanted.path))
         };
         let is = |v: &Volume<'_>| matches!(v, Volume::Claim(n, m) if m.path == wanted.path && there(n));
-        list.must(volumes.iter().any(is), format!("the PVC {} at {}", wanted.claim, wanted.path))?;
+        list.must(volumes.iter().any(is), format!("a list with PVC {} at {}", wanted.claim, wanted.path))?;
     }
     if let Some((folder, at)) = &rules.host_path {
         let there = volumes.iter().any(|v| matches!(v, Volume::Host(n, _) if mounted(n)));
-        list.must(there, format!("the host's {folder} at {at}"))?;
+        list.must(there, format!("a list with the host's folder {folder} at {at}"))?;
     }
     if let Some(secret) = &rules.secret {
         let there = volumes.iter().any(|v| matches!(v, Volume::Secret(n) if mounted(n)));
-        list.must(there, format!("the Secret {secret} at {SECRET_DIR}"))?;
+        list.must(there, format!("a list with Secret {secret} at {SECRET_DIR}"))?;
     }
     Ok(())
 }

@@ -134,8 +134,13 @@ pub(crate) fn copy_job(
     copy: &CopyJob<'_>,
 ) -> Result<Value, RenderError> {
     let (source, destination) = (copy.source, copy.destination);
-    let repository = Repository::new(&install.namespace, destination, source, copy.options, copy.secret)
-        .ok_or_else(|| fail(Template::CopyRestic, Fault::Input(format!("{} is no repository", destination.name))))?;
+    let repository =
+        Repository::new(&install.namespace, destination, source, copy.options, copy.secret).ok_or_else(|| {
+            fail(
+                Template::CopyRestic,
+                Fault::Input(format!("destination {} is not a restic repository", destination.name)),
+            )
+        })?;
     let own = OwnOfCopy {
         template: Template::CopyRestic,
         namespace: repository.namespace,

@@ -55,18 +55,18 @@ fn refused(template: Template, from: &str, to: &str) -> String {
 fn a_template_cannot_render_another_object() {
     use Template::{Copy, Cronjob, DiskVolume, HostDiskClaim, Promoter, Snapshot};
     for (template, from, to, why) in [
-        (Cronjob, "kind: CronJob", "kind: Deployment", r#"kind must be "CronJob", and is "Deployment""#),
-        (Promoter, "apiVersion: v1", "apiVersion: v2", r#"apiVersion must be "v1", and is "v2""#),
-        (Copy, "{{json namespace}}", "kube-system", r#"metadata.namespace must be "shop", and is "kube-system""#),
-        (Snapshot, "{{json name}}", "other", r#"metadata.name must be "mypvc-20181202", and is "other""#),
-        (Snapshot, "  name: {{json name}}\n", "", r#"metadata.name must be "mypvc-20181202", and is missing"#),
+        (Cronjob, "kind: CronJob", "kind: Deployment", r#"kind must be "CronJob", but is "Deployment""#),
+        (Promoter, "apiVersion: v1", "apiVersion: v2", r#"apiVersion must be "v1", but is "v2""#),
+        (Copy, "{{json namespace}}", "kube-system", r#"metadata.namespace must be "shop", but is "kube-system""#),
+        (Snapshot, "{{json name}}", "other", r#"metadata.name must be "mypvc-20181202", but is "other""#),
+        (Snapshot, "  name: {{json name}}\n", "", r#"metadata.name must be "mypvc-20181202", but is missing"#),
         (
             DiskVolume,
             "metadata:",
             "metadata:\n  namespace: shop",
-            r#"metadata.namespace must be left out, and is "shop""#,
+            r#"metadata.namespace must be left out, but is "shop""#,
         ),
-        (Snapshot, "spec:", "---\nspec:", "must render exactly one object, and renders 2 documents"),
+        (Snapshot, "spec:", "---\nspec:", "must render exactly one object, but renders 2 documents"),
         (Copy, "apiVersion: batch/v1", "{{#if false}}", "no end"),
         (Cronjob, "  schedule:", "  shedule:", "unknown field spec.shedule"),
         (Copy, "restartPolicy:", "restartPolice:", "unknown field spec.template.spec.restartPolice"),
@@ -90,15 +90,15 @@ fn a_template_cannot_render_another_object() {
             Copy,
             "{{json backoffLimit}}",
             "{{json backofLimit}}",
-            "no variable backofLimit; there are activeDeadlineSeconds, ",
+            "unknown variable backofLimit; use one of activeDeadlineSeconds, ",
         ),
         (Copy, "  template:", "  template: {}\n  template:", "duplicate entry"),
-        (Copy, "restartPolicy: Never", "restartPolicy: \"Never", "renders no YAML"),
+        (Copy, "restartPolicy: Never", "restartPolicy: \"Never", "does not render YAML"),
         (
             Snapshot,
             "metadata:",
             "metadata:\n  finalizers: [a/b]",
-            r#"metadata.finalizers must be left out, and is ["a/b"]"#,
+            r#"metadata.finalizers must be left out, but is ["a/b"]"#,
         ),
         (
             Snapshot,
@@ -123,17 +123,17 @@ fn the_labels_and_annotations_by_which_objects_are_found_are_ours() {
         (
             Promoter,
             "labels: {}",
-            r#"metadata.labels["app.kubernetes.io/managed-by"] must be "backup-controller", and is missing"#,
+            r#"metadata.labels["app.kubernetes.io/managed-by"] must be "backup-controller", but is missing"#,
         ),
         (
             Promoter,
             "labels:\n    {{#each labels}}\n    {{json @key}}: x\n    {{/each}}",
-            r#"metadata.labels["app.kubernetes.io/managed-by"] must be "backup-controller", and is "x""#,
+            r#"metadata.labels["app.kubernetes.io/managed-by"] must be "backup-controller", but is "x""#,
         ),
         (
             Promoter,
             "labels:\n    {{#each labels}}\n    {{json @key}}: {{json this}}\n    {{/each}}\n    backup-controller.io/destination: disk",
-            r#"metadata.labels["backup-controller.io/destination"] must be left out, and is "disk""#,
+            r#"metadata.labels["backup-controller.io/destination"] must be left out, but is "disk""#,
         ),
     ] {
         let error = refused(template, own, to);
@@ -191,12 +191,12 @@ fn an_administrator_may_add_what_harms_nobody() {
 fn fields_on_which_safety_rests_stay_as_they_are() {
     use Template::{Copy, Cronjob, DiskClaim, DiskVolume, HostDiskClaim, Keeper, Promoter, Snapshot};
     for (template, from, to, why) in [
-        (Cronjob, "Forbid", "Allow", r#"spec.concurrencyPolicy must be "Forbid", and is "Allow""#),
+        (Cronjob, "Forbid", "Allow", r#"spec.concurrencyPolicy must be "Forbid", but is "Allow""#),
         (Cronjob, "{{json schedule}}", "\"* * * * *\"", "spec.schedule must be \"17 3 * * *\""),
-        (Cronjob, "spec:\n", "spec:\n  suspend: true\n", "spec.suspend must be false or left out, and is true"),
+        (Cronjob, "spec:\n", "spec:\n  suspend: true\n", "spec.suspend must be false or left out, but is true"),
         (Cronjob, "Failed", "TerminatingOrFailed", "spec.jobTemplate.spec.podReplacementPolicy must be \"Failed\""),
         (Copy, "spec:\n", "spec:\n  ttlSecondsAfterFinished: 1\n", "spec.ttlSecondsAfterFinished must be left out"),
-        (Copy, "spec:\n", "spec:\n  parallelism: 2\n", "spec.parallelism must be 1 or left out, and is 2"),
+        (Copy, "spec:\n", "spec:\n  parallelism: 2\n", "spec.parallelism must be 1 or left out, but is 2"),
         (
             Copy,
             "restartPolicy: Never",
@@ -207,14 +207,14 @@ fn fields_on_which_safety_rests_stay_as_they_are() {
         (Snapshot, "{{json class}}", "other", "spec.volumeSnapshotClassName must be \"rbd-snapshots\""),
         (Promoter, "{{json snapshot}}", "other", "spec.dataSource must be "),
         (Promoter, "{{json accessModes}}", "[ReadWriteMany]", "spec.accessModes must be [\"ReadOnlyMany\"]"),
-        (Promoter, "{{json size}}", "1Gi", "spec.resources.requests.storage must be \"10Gi\", and is \"1Gi\""),
+        (Promoter, "{{json size}}", "1Gi", "spec.resources.requests.storage must be \"10Gi\", but is \"1Gi\""),
         (Promoter, "{{json volumeMode}}", "Block", "spec.volumeMode must be \"Filesystem\" or left out"),
-        (Promoter, "{{json volumeMode}}", "Filesystem", "spec.volumeMode must be \"Block\", and is \"Filesystem\""),
-        (Promoter, "  volumeMode: {{json volumeMode}}\n", "", "spec.volumeMode must be \"Block\", and is missing"),
+        (Promoter, "{{json volumeMode}}", "Filesystem", "spec.volumeMode must be \"Block\", but is \"Filesystem\""),
+        (Promoter, "  volumeMode: {{json volumeMode}}\n", "", "spec.volumeMode must be \"Block\", but is missing"),
         (DiskClaim, "{{json storageClass}}", "other", "spec.storageClassName must be \"bulk-retain\""),
-        (DiskVolume, "Retain", "Delete", "spec.persistentVolumeReclaimPolicy must be \"Retain\", and is \"Delete\""),
+        (DiskVolume, "Retain", "Delete", "spec.persistentVolumeReclaimPolicy must be \"Retain\", but is \"Delete\""),
         (DiskVolume, "{{json claimNamespace}}", "other", "spec.claimRef.namespace must be \"shop\""),
-        (DiskVolume, "{{json path}}", "/mnt", "spec.local.path must be \"/mnt/attic/shop\", and is \"/mnt\""),
+        (DiskVolume, "{{json path}}", "/mnt", "spec.local.path must be \"/mnt/attic/shop\", but is \"/mnt\""),
         (HostDiskClaim, "{{json volume}}", "other", "spec.volumeName must be \"backup-attic-shop-4e56e8d46add\""),
         (Keeper, "{{json nodeSelector}}", "{}", "spec.template.spec.nodeSelector must be "),
     ] {
@@ -258,7 +258,7 @@ fn a_runs_job_is_the_cronjobs_as_kubectl_makes_it() {
     );
     assert_eq!(job, templates.run_job(&cronjob, "uid-1", "now-please").unwrap());
     let error = templates.run_job(&json!({"spec": {"jobTemplate": "x"}}), "u", "v").unwrap_err();
-    assert!(error.to_string().contains("without metadata.name"), "{error}");
+    assert!(error.to_string().contains("the CronJob has no metadata.name"), "{error}");
 }
 
 /// Kubernetes starts nothing of it: suspended, with a schedule that never fires, should somebody end that.
@@ -284,9 +284,9 @@ fn what_a_destination_is_not_made_of_is_refused() {
     let (templates, install, config) = (Templates::embedded(), samples::install(), Config::default());
     let (claim, mut host) = (samples::claim(), samples::host());
     let error = templates.disk_claim(&install, &host, "shop").unwrap_err();
-    assert_eq!(error.to_string(), "disk-claim.yaml.hbs: the destination attic is no claim");
+    assert_eq!(error.to_string(), "disk-claim.yaml.hbs: destination attic has no claim");
     let error = templates.keeper_job(&install, &config, &claim, "shop").unwrap_err();
-    assert_eq!(error.to_string(), "keeper.yaml.hbs: the destination disk is no host's disk");
+    assert_eq!(error.to_string(), "keeper.yaml.hbs: destination disk is not a host's disk");
     if let Store::Disk(Disk::HostPath(host)) = &mut host.store {
         host.node_selector.clear();
     }
@@ -361,14 +361,14 @@ fn files_of_a_directory_replace_templates_of_the_same_name() {
 fn a_directory_that_would_not_work_is_refused_when_it_is_read() {
     let dir = Dir::new("unknown", &[("cron.yaml.hbs", "")]);
     let error = Templates::load(Some(&dir.0)).unwrap_err().to_string();
-    assert!(error.starts_with("cron.yaml.hbs replaces no template; the names are cronjob.yaml.hbs, "), "{error}");
+    assert!(error.starts_with("cron.yaml.hbs is not the name of a template; use one of cronjob.yaml.hbs, "), "{error}");
     let dir = Dir::new("broken", &[("copy.yaml.hbs", "a: {{#if x}}\n")]);
     let error = Templates::load(Some(&dir.0)).unwrap_err().to_string();
     assert!(error.starts_with("copy.yaml.hbs:"), "{error}");
     let dir = Dir::new("typo", &[("promoter.yaml.hbs", "kind: {{json knid}}\n")]);
     let error = Templates::load(Some(&dir.0)).unwrap_err();
     assert!(matches!(error, TemplateError::Bad(_)), "{error}");
-    assert!(error.to_string().contains("no variable knid"), "{error}");
+    assert!(error.to_string().contains("unknown variable knid"), "{error}");
     let error = Templates::load(Some(&dir.0.join("none"))).unwrap_err().to_string();
     assert!(error.contains("/none: "), "{error}");
 }

@@ -32,7 +32,7 @@ fn to_json(value: serde_yaml::Value, path: &str) -> Result<Value, String> {
         Yaml::Null => Value::Null,
         Yaml::Bool(b) => Value::Bool(b),
         Yaml::String(text) => Value::String(text),
-        Yaml::Number(n) => number(&n).ok_or_else(|| format!("{path}: {n} is no number that JSON has"))?,
+        Yaml::Number(n) => number(&n).ok_or_else(|| format!("{path}: JSON has no number {n}"))?,
         Yaml::Sequence(items) => Value::Array(
             items
                 .into_iter()
@@ -45,14 +45,14 @@ fn to_json(value: serde_yaml::Value, path: &str) -> Result<Value, String> {
             for (key, item) in map {
                 let Yaml::String(key) = key else {
                     let key = serde_yaml::to_string(&key).unwrap_or_default();
-                    return Err(format!("{path}: the key {} must be a text", key.trim()));
+                    return Err(format!("{path}: the key {} must be a string", key.trim()));
                 };
                 let item = to_json(item, &format!("{path}.{key}"))?;
                 out.insert(key, item);
             }
             Value::Object(out)
         }
-        Yaml::Tagged(tagged) => return Err(format!("{path}: the tag {} is not read", tagged.tag)),
+        Yaml::Tagged(tagged) => return Err(format!("{path}: the tag {} is not supported", tagged.tag)),
     })
 }
 
@@ -82,10 +82,10 @@ mod tests {
     /// F75.
     #[test]
     fn exactly_one_object_is_rendered() {
-        assert_eq!(fault("a: 1\n---\na: 2\n"), "t: must render exactly one object, and renders 2 documents");
-        assert_eq!(fault(""), "t: must render exactly one object, and renders nothing");
-        assert_eq!(fault("# only\n---\n"), "t: must render exactly one object, and renders nothing");
-        assert_eq!(fault("[1]"), "t: must render exactly one object, and renders a list or a single value");
+        assert_eq!(fault("a: 1\n---\na: 2\n"), "t: must render exactly one object, but renders 2 documents");
+        assert_eq!(fault(""), "t: must render exactly one object, but renders nothing");
+        assert_eq!(fault("# only\n---\n"), "t: must render exactly one object, but renders nothing");
+        assert_eq!(fault("[1]"), "t: must render exactly one object, but renders a list or a single value");
     }
 
     /// F75.
@@ -97,9 +97,9 @@ mod tests {
         let error = parse_document("t", "a: 1\nb: \"x\n").unwrap_err();
         assert!(error.place.is_some_and(|(line, _)| line >= 2), "{error}");
         for (text, part) in [
-            ("a: {1: x}", ".a: the key 1 must be a text"),
-            ("a: !secret x", ".a: the tag !secret is not read"),
-            ("a: [.nan]", ".a[0]: .nan is no number that JSON has"),
+            ("a: {1: x}", ".a: the key 1 must be a string"),
+            ("a: !secret x", ".a: the tag !secret is not supported"),
+            ("a: [.nan]", ".a[0]: JSON has no number .nan"),
         ] {
             assert!(fault(text).contains(part), "{}", fault(text));
         }

@@ -30,25 +30,25 @@ const LONGEST: usize = 200;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A restore point, such as data-20181202; with --date, the PVC
-    #[arg(value_name = "POINT")]
+    /// Restore point (VolumeSnapshot), such as data-20181202; with --date, the PVC
+    #[arg(value_name = "RESTORE_POINT")]
     name: String,
-    /// The PVC's restore point of that date: YYYYMMDD, YYYYMMDD-HHMM, a run or latest
+    /// Date of the PVC's restore point: YYYYMMDD, YYYYMMDD-HHMM, a run such as 20181202T0000Z, or latest
     #[arg(long, value_name = "DATE")]
     date: Option<When>,
-    /// The UID of the PVC, where several had the name
+    /// UID of the PVC, if several PVCs had the name
     #[arg(long, value_name = "UID", requires = "date")]
     uid: Option<String>,
-    /// For how long, such as 7d or 36h [default: until it is released]
+    /// Length of the hold, such as 7d or 36h [default: until it is released]
     #[arg(long = "for", value_name = "TIME", conflicts_with_all = ["until", "release"])]
     length: Option<Span>,
-    /// Until when, such as 2018-12-09T12:00:00Z
+    /// End of the hold, such as 2018-12-09T12:00:00Z
     #[arg(long, value_name = "TIME", conflicts_with = "release")]
     until: Option<Timestamp>,
-    /// Why, for people
+    /// Reason, for people: one line of text
     #[arg(long, value_name = "TEXT", conflicts_with = "release")]
     reason: Option<String>,
-    /// Let it go again
+    /// Release the restore point
     #[arg(long)]
     release: bool,
 }
@@ -80,12 +80,12 @@ impl Args {
     /// What the annotation says.
     fn text(&self, now: Timestamp) -> anyhow::Result<String> {
         let until = self.until.or(self.length.map(|length| length.after(now)));
-        if until.is_some_and(|until| until <= now) {
-            bail!("--until is over already");
+        if let Some(past) = until.filter(|until| *until <= now) {
+            bail!("--until {past} is in the past: choose a later time");
         }
         let reason = self.reason.as_deref().unwrap_or("by kubectl backup hold").trim();
         if reason.chars().any(char::is_control) {
-            bail!("--reason is one line of text");
+            bail!("--reason must be one line of text");
         }
         let text = until.map_or_else(|| clip(reason, LONGEST), |until| Hold::text(until, reason));
         if Hold::read(&text).until.is_some() != until.is_some() {
@@ -121,8 +121,12 @@ fn find<'a>(observed: &'a Observed, namespace: &str, args: &Args) -> anyhow::Res
     let points = restore::points(world, namespace, &args.name);
     let point = restore::choose(&points, &request, live.map(|c| c.id.uid.as_str()), &zone)
         .map_err(|problem| anyhow!("{problem}\nWhat to do: {}", problem.reason.help()))?;
-    let Place::Snapshot { name, .. } = &point.place else { bail!("a copy at a destination cannot be held so") };
-    world.snapshots.get(namespace, name).with_context(|| format!("snapshot {name} is gone"))
+    let Place::Snapshot { name, .. } = &point.place else {
+        bail!("{point} is a copy at a destination: only snapshots can be held")
+    };
+    world.snapshots.get(namespace, name).with_context(|| {
+        format!("VolumeSnapshot {name} is gone. Choose another restore point: kubectl backup list {}", args.name)
+    })
 }
 
 /// The zone of the PVC's schedule.
@@ -138,7 +142,7 @@ fn zone(observed: &Observed, claim: &model::facts::Claim) -> Zone {
 fn unknown(observed: &Observed, namespace: &str, name: &str) -> String {
     let points = restore::points(&observed.world, namespace, name);
     if points.is_empty() {
-        let head = format!("there is no restore point {name} in namespace {namespace}");
+        let head = format!("namespace {namespace} has no restore point {name}");
         return format!("{head}\n{}", list::candidates(observed, namespace));
     }
     let snapshots = points.iter().filter_map(|p| match &p.place {
@@ -146,6 +150,9 @@ fn unknown(observed: &Observed, namespace: &str, name: &str) -> String {
         Place::Tree { .. } | Place::Repository { .. } => None,
     });
     let names: Vec<&str> = snapshots.take(8).collect();
+    if names.is_empty() {
+        return format!("{name} is a PVC without snapshots: only snapshots can be held, and it has copies only");
+    }
     format!("{name} is a PVC: hold one of its restore points ({}), or add --date=YYYYMMDD", names.join(", "))
 }
 
@@ -176,7 +183,10 @@ fn effect(observed: &Observed, snapshot: &Snapshot, text: Option<&str>, now: Tim
         }];
         if held_by_promoter.is_some() {
             let key = names::HOLD;
-            lines.push(format!("PVC {name} still holds it: kubectl annotate pvc {name} {key}-"));
+            lines.push(format!(
+                "PVC {name}, which is made from it, still holds it. To release it, run: kubectl annotate pvc {name} \
+                 {key}-"
+            ));
         }
         return lines;
     };
@@ -195,11 +205,12 @@ fn effect(observed: &Observed, snapshot: &Snapshot, text: Option<&str>, now: Tim
     let max = usize::try_from(world.config.bounds.max_holds).unwrap_or(usize::MAX);
     if observed.knows.config {
         let pvc = snapshot.claim.as_deref().unwrap_or_default();
-        lines.push(format!("PVC {pvc} has {} held; bounds.maxHolds is {max}", held.len()));
+        lines.push(format!("held restore points of PVC {pvc}: {}; bounds.maxHolds allows {max}", held.len()));
         if held.iter().position(|s| s.id.name == *name).is_some_and(|rank| rank >= max) {
             let older: Vec<&str> = held.iter().take(max).map(|s| s.id.name.as_str()).collect();
             lines.push(format!(
-                "warning: this one is beyond that and is NOT kept: older holds come first ({}); release one",
+                "warning: this hold has NO effect, because {max} older restore points are held ({}). Release one of \
+                 them: kubectl backup hold NAME --release",
                 older.join(", ")
             ));
         }
@@ -217,16 +228,22 @@ fn seconds(time: Timestamp) -> Timestamp {
 
 /// What `--help` has below the flags.
 pub(crate) const HELP: &str = "\
-A restore point that is held is not rotated, and neither is the PVC that was made from it. It is an annotation on
-the VolumeSnapshot (backup-controller.io/hold), written with your rights. How many holds of a PVC count is the
-administrator's (bounds.maxHolds); the oldest restore points come first. A tree on a disk cannot be held.
+Rotation deletes neither a held restore point nor its promoter: the PVC that is made from the snapshot. The hold is
+the annotation backup-controller.io/hold on the VolumeSnapshot. This command writes it with your permissions. A new
+hold replaces the previous one.
+
+The administrator limits holds per PVC (bounds.maxHolds); beyond the limit, holds on the newest restore points have
+no effect. Copies on a disk or in a restic repository cannot be held.
 
 Examples:
   kubectl backup hold data-20181202 --for 7d --reason 'comparing with the live data'
   kubectl backup hold data --date 20181202 --until 2018-12-09T12:00:00Z
   kubectl backup hold data-20181202 --release
 
-Exit codes: 0; 1 if there is no such restore point, or the command failed; 2 if the command line is wrong.";
+Exit codes:
+  0  done
+  1  there is no such restore point, the time is in the past, or the command failed
+  2  the command line is wrong";
 
 #[cfg(test)]
 mod tests;

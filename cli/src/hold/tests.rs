@@ -31,7 +31,11 @@ fn a_hold_says_when_it_ends_or_that_it_does_not() {
         "until=2018-12-06T00:00:00Z x y"
     );
     assert_eq!(text(&["p", "--reason", "restoring"]).unwrap(), "restoring");
-    assert!(text(&["p", "--until", "2018-12-05T11:59:59Z"]).unwrap_err().contains("over already"));
+    assert!(
+        text(&["p", "--until", "2018-12-05T11:59:59Z"])
+            .unwrap_err()
+            .contains("--until 2018-12-05T11:59:59Z is in the past")
+    );
     assert!(text(&["p", "--reason", "until=2019-01-01T00:00:00Z"]).unwrap_err().contains("use --until"));
     assert!(text(&["p", "--reason", "a\nb"]).unwrap_err().contains("one line"));
 }
@@ -46,7 +50,7 @@ fn a_restore_point_is_found_by_its_name_or_by_date() {
     let error = |words: &[&str]| find(&observed, "shop", &args(words)).unwrap_err().to_string();
     assert!(error(&["data"]).contains("data is a PVC: hold one of its restore points (data-20181203, "));
     let listed = error(&["data-20190101"]);
-    assert!(listed.contains("no restore point data-20190101") && listed.contains("data (3)"), "{listed}");
+    assert!(listed.contains("has no restore point data-20190101") && listed.contains("data (3)"), "{listed}");
     let none = error(&["data", "--date", "20190101"]);
     assert!(none.contains("NoRestorePoint") && none.contains("20181203T0317Z (snapshot data-20181203)"), "{none}");
 }
@@ -64,8 +68,8 @@ fn a_hold_that_does_not_count_is_said() {
         effect(&observed, snapshot, Some("x"), now()).join("\n")
     };
     let beyond = lines("data-20181206", ALL);
-    assert!(beyond.contains("PVC data has 6 held; bounds.maxHolds is 5"), "{beyond}");
-    assert!(beyond.contains("NOT kept: older holds come first (data-20181201, "), "{beyond}");
+    assert!(beyond.contains("held restore points of PVC data: 6; bounds.maxHolds allows 5"), "{beyond}");
+    assert!(beyond.contains("NO effect, because 5 older restore points are held (data-20181201, "), "{beyond}");
     assert!(!lines("data-20181203", ALL).contains("warning"));
     assert!(!lines("data-20181206", TENANT).contains("maxHolds"), "the tenant may not read it");
 }
@@ -89,6 +93,6 @@ fn only_the_annotation_of_the_snapshot_that_was_seen_is_written() {
     );
     let server = server.refusing(&path, forbidden("patch resource \"volumesnapshots\""));
     let error = serve(async { annotate(&server.client(), snapshot, None).await }).unwrap_err().to_string();
-    let right = "you (me) may not patch volumesnapshots.snapshot.storage.k8s.io in namespace shop: ask whoever";
+    let right = "you (me) lack permission to patch volumesnapshots.snapshot.storage.k8s.io in namespace shop. An admin";
     assert!(error.starts_with(right), "{error}");
 }

@@ -18,16 +18,16 @@ use crate::{connect, terminal};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The PVC; one that is gone may have left restore points
+    /// PVC that was backed up; it may be gone
     #[arg(value_name = "PVC")]
     name: Option<String>,
-    /// Only restore points of that kind: snapshot, disk, restic, or the name of a destination
+    /// Only restore points of this kind: snapshot, disk, restic, or the name of a destination
     #[arg(long, value_name = "KIND")]
     from: Option<From>,
-    /// How it is shown
+    /// Output format
     #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT", hide_default_value = true)]
     output: Output,
-    /// No line of column names
+    /// Do not print the column names
     #[arg(long)]
     no_headers: bool,
 }
@@ -46,17 +46,14 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
     observed.need_snapshots(&namespace)?;
     let Some(name) = &args.name else {
-        bail!(
-            "list shows the restore points of one PVC: kubectl backup list PVC\n{}",
-            candidates(&observed, &namespace)
-        );
+        bail!("no PVC is named: kubectl backup list PVC\n{}", candidates(&observed, &namespace));
     };
     let now = Timestamp::from_second(Timestamp::now().as_second())?;
     let from = args.from.clone().unwrap_or(From::Any);
     let points = points::points(&observed, &namespace, name, &from, now);
     if points.is_empty() && observed.world.claims.get(&namespace, name).is_none() {
         let others = candidates(&observed, &namespace);
-        bail!("there is no PVC {name} in namespace {namespace}, and no restore point of one\n{others}");
+        bail!("namespace {namespace} has no PVC {name} and no restore point of such a PVC\n{others}");
     }
     let look = Look {
         namespaces: false,
@@ -66,7 +63,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     };
     terminal::write(&output::text(&namespace, name, &points, args.output, look, now)?)?;
     if points.is_empty() {
-        eprintln!("PVC {name} has no restore point{}: kubectl backup why {name}", from.words());
+        eprintln!("PVC {name} has no restore point{}. For the reason, run: kubectl backup why {name}", from.words());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -80,7 +77,10 @@ pub(crate) fn candidates(observed: &Observed, namespace: &str) -> String {
     });
     let names: BTreeSet<&String> = taken.filter_map(|s| s.claim.as_ref()).collect();
     if names.is_empty() {
-        return format!("no PVC in namespace {namespace} has restore points: kubectl backup status -n {namespace}");
+        return format!(
+            "no PVC in namespace {namespace} has restore points. For the reasons, run: kubectl backup status -n \
+             {namespace}"
+        );
     }
     let count = |name: &String| {
         let count = restore::points(world, namespace, name).len();
@@ -94,19 +94,22 @@ pub(crate) fn candidates(observed: &Observed, namespace: &str) -> String {
 /// What `--help` has below the flags.
 pub(crate) const HELP: &str = "\
 Columns:
-  RUN         the run: its minute in UTC
-  AGE         how long ago that was
-  WHERE       a snapshot in the namespace, a dated tree on a disk, or a snapshot in a restic repository: the
-              destination, and the id as restore --snapshot takes it, if a record tells it
-  STATE       snapshot: Good (ready, and copied completely somewhere if it has destinations), Unconfirmed (every
-              copy failed or is incomplete), Unrecorded (a copy is not finished). Others: Complete or Incomplete;
-              <unknown> once the snapshot that had the record is gone. All of them can be restored from
-  MOUNTABLE   whether a PVC is there to look into it: the promoter, or the BackupDisk; -o wide names it.
-              A restore makes a promoter that is gone again. A restic repository needs none
-  HELD        until when it is not rotated: kubectl backup hold
-  FILES, SIZE what was copied; `device` is a raw block volume, which is restored whole
-  JOURNAL     only where one is skipped: the filesystem was mounted without its journal, so that the last writes
-              before the snapshot may be missing, and what was deleted last may be there again
+  RUN         the run: one backup of the PVC, named by its minute in UTC
+  AGE         time since the run
+  WHERE       snapshot: a VolumeSnapshot in the namespace
+              disk: a folder on the disk of a destination
+              restic: a snapshot in a restic repository, with the id for restore --snapshot if it is recorded
+  STATE       of a snapshot: Good (ready and, if it has destinations, copied completely to at least one),
+              Unconfirmed (every copy failed or is incomplete), or Unrecorded (a copy has not finished).
+              Of a copy: Complete or Incomplete; <unknown> once the snapshot with its record is gone.
+              A restore is possible from each of them
+  MOUNTABLE   yes: a PVC exists that you can mount to look into the restore point. -o wide names it: the promoter
+              (the PVC that is made from the snapshot), or the BackupDisk (the PVC with the copies).
+              no: a restore creates a missing promoter again; a restic repository needs no PVC
+  FILES, SIZE number and size of the copied files; `device` is a raw block volume, which is restored whole
+  JOURNAL     only if one is skipped: the filesystem was mounted without its journal. The last writes before the
+              snapshot may be missing, and files that were deleted last may be present
+  HELD        end of the hold; until then rotation keeps the restore point: kubectl backup hold
 
 Examples:
   kubectl backup list data
@@ -114,11 +117,13 @@ Examples:
   kubectl backup list data --from s3
   kubectl backup list data -o name --from snapshot
 
-A PVC that was deleted keeps its restore points for a while: they are listed under its name, and -o wide tells by
-the UID which PVC of that name they are of.
+A deleted PVC keeps its restore points for some time, under its name. -o wide shows the UID of the PVC that each
+restore point belongs to.
 
-Exit codes: 0, also if there is no restore point; 1 if there is no such PVC, or the command failed; 2 if the
-command line is wrong.";
+Exit codes:
+  0  done, also if the PVC has no restore point
+  1  there is no such PVC and no restore point of one, no PVC is named, or the command failed
+  2  the command line is wrong";
 
 #[cfg(test)]
 mod tests;

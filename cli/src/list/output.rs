@@ -63,7 +63,7 @@ fn columns(look: Look, points: &[Point]) -> Columns<Point> {
         columns.push(("MOUNT", |p, _| p.mount.clone().unwrap_or_else(none)));
         columns.push(("VOLUMEMODE", |p, _| p.volume_mode.map_or(UNKNOWN, VolumeMode::as_str).to_owned()));
         columns.push(("UID", |p, _| p.uid.clone()));
-        columns.push(("PVC IS", |p, _| if p.gone { "gone" } else { "there" }.to_owned()));
+        columns.push(("SOURCE PVC", |p, _| if p.gone { "gone" } else { "exists" }.to_owned()));
     }
     columns.push(("HELD", held));
     columns

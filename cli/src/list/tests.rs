@@ -43,7 +43,7 @@ RUN              AGE    WHERE                    STATE        MOUNTABLE   FILES 
     assert!(narrow.lines().all(|line| line.chars().count() <= 80) && !narrow.contains("FILES"), "{narrow}");
     let wide = shown(Output::Wide, Look { wide: true, ..LOOK }, &From::Any);
     assert!(
-        wide.contains("uid-before      gone") && wide.contains("backup-disk     Filesystem   uid-shop-data   there"),
+        wide.contains("uid-before      gone") && wide.contains("backup-disk     Filesystem   uid-shop-data   exists"),
         "{wide}"
     );
 }

@@ -156,7 +156,7 @@ pub(super) async fn installed(client: &Client, namespace: &str) -> anyhow::Resul
     let got = match api::bounded(what, api.get_opt(CONFIG_MAP)).await {
         Ok(got) => got,
         Err(error) if error.is_right_missing() => {
-            bail!("you may not {}: give the configuration that you mean with -f FILE", what())
+            bail!("you lack permission to {}: give the configuration that you mean with -f FILE", what())
         }
         Err(error) => bail!("cannot {}", api::chain(&error)),
     };

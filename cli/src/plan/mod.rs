@@ -92,7 +92,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     }
     let absent: Vec<&String> = args.names.iter().filter(|name| !rows.iter().any(|r| r.name == **name)).collect();
     for name in &absent {
-        eprintln!("kubectl-backup: there is no PVC {name} in namespace {}", connection.namespace);
+        eprintln!("kubectl-backup: PVC {name} was not found in namespace {}", connection.namespace);
     }
     if rows.is_empty() && args.names.is_empty() && matches!(args.output, Output::Table | Output::Wide) {
         let place = scope.namespace.map_or_else(|| "any namespace".to_owned(), |n| format!("namespace {n}"));
@@ -124,7 +124,7 @@ fn needs_verdicts(observed: &Observed) -> anyhow::Result<()> {
     let missing = observed.gaps.iter().filter(|gap| decides.iter().any(|kind| gap.resource.starts_with(kind)));
     let missing: Vec<String> = missing.map(|gap| format!("{} {}", gap.verb, gap.resource)).collect();
     bail!(
-        "you may not {}, and these decide what is protected: ask an administrator of the cluster to plan, or for the \
+        "you lack permission to {}, and these decide what is protected: ask an administrator of the cluster to plan, or for the \
          ClusterRole backup-status once the controller is installed",
         missing.join(", ")
     )

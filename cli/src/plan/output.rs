@@ -54,8 +54,9 @@ pub(super) fn text(whole: &Whole<'_>, output: Output, look: Look, named: bool) -
 
 /// The lines for standard error: the gaps in what was read.
 pub(super) fn notes(gaps: &[Gap]) -> Vec<String> {
-    let note =
-        |gap: &Gap| format!("you may not {} {}, so it is not known which of them are missing", gap.verb, gap.resource);
+    let note = |gap: &Gap| {
+        format!("you lack permission to {} {}, so it is not known which of them are missing", gap.verb, gap.resource)
+    };
     let mut notes: Vec<String> = gaps.iter().map(note).collect();
     notes.dedup();
     notes

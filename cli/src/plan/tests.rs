@@ -285,7 +285,7 @@ fn which_configuration_it_is_is_told() {
         Gap { verb: "list", resource: "secrets in all namespaces".to_owned(), answer: String::new(), refused: true };
     assert_eq!(
         output::notes(&[gap.clone(), gap]),
-        ["you may not list secrets in all namespaces, so it is not known which of them are missing"]
+        ["you lack permission to list secrets in all namespaces, so it is not known which of them are missing"]
     );
 }
 
@@ -310,6 +310,6 @@ fn a_right_that_is_missing_is_named_with_what_can_be_done_without_it() {
         |resource: &str| Gap { verb: "list", resource: resource.to_owned(), answer: String::new(), refused: true };
     observed.gaps = vec![gap("persistentvolumes"), gap("cronjobs.batch in namespace backup")];
     let refused = needs_verdicts(&observed).unwrap_err().to_string();
-    assert!(refused.starts_with("you may not list persistentvolumes, and these decide"), "{refused}");
+    assert!(refused.starts_with("you lack permission to list persistentvolumes, and these decide"), "{refused}");
     assert!(needs_verdicts(&cluster().observed(ALL)).is_ok());
 }

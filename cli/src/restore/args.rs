@@ -9,7 +9,7 @@ use model::restore::{From, Request, When};
 /// The two forms of a restore's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people (default)
+    /// Text to read (default)
     Text,
     /// One line of JSON at the end
     Json,
@@ -18,23 +18,22 @@ pub(crate) enum Output {
 /// Which restore point.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Point {
-    /// The PVC that was backed up; it may be gone
+    /// PVC that was backed up; it may be gone
     #[arg(value_name = "PVC", value_parser = object_name)]
     pub(crate) pvc: String,
-    /// Which restore point: YYYYMMDD, YYYYMMDD-HHMM, a run such as 20181202T0000Z, or latest
+    /// Date of the restore point: YYYYMMDD, YYYYMMDD-HHMM, a run such as 20181202T0000Z, or latest
     #[arg(long, value_name = "DATE", required_unless_present = "snapshot", conflicts_with = "snapshot")]
     pub(crate) date: Option<When>,
-    /// Which snapshot of a restic repository: its id, or the beginning of it
+    /// Snapshot of a restic repository: its id, or at least the first 8 digits of the id
     #[arg(long, value_name = "ID", value_parser = snapshot)]
     pub(crate) snapshot: Option<When>,
-    /// From where: snapshot, disk, restic, or the name of a destination [default: a snapshot if there is one, else a
-    /// disk, else a repository]
+    /// Kind: snapshot, disk, restic, or the name of a destination [default: snapshot, else disk, else restic]
     #[arg(long, value_name = "WHERE", default_value = "", hide_default_value = true, value_parser = place)]
     pub(crate) from: From,
-    /// The UID of a PVC that is gone, where several had this name
+    /// UID of the PVC that was backed up, if several PVCs had the name
     #[arg(long, value_name = "UID", value_parser = object_name)]
     pub(crate) uid: Option<String>,
-    /// The longest time until the restore pod runs
+    /// Longest time until the restore pod runs
     #[arg(long, value_name = "TIME", default_value = "10m")]
     pub(crate) timeout: Span,
 }
@@ -61,40 +60,40 @@ impl Point {
 pub(crate) struct Restore {
     #[command(flatten)]
     pub(crate) point: Point,
-    /// Only these files and folders, from the volume's root [default: all]
+    /// Restore only these files and folders, named from the root of the volume [default: all]
     #[arg(value_name = "PATH", value_parser = below_root)]
     pub(crate) paths: Vec<String>,
-    /// The same, where a name begins with a dash
+    /// Like PATH, for a name that begins with a dash
     #[arg(long = "path", value_name = "PATH", value_parser = below_root, allow_hyphen_values = true)]
     pub(crate) more_paths: Vec<String>,
-    /// Restore into this PVC; it is made if it is not there [default: the PVC itself]
+    /// Restore into this PVC; it is created if it does not exist [default: the PVC that was backed up]
     #[arg(long, value_name = "PVC", value_parser = object_name)]
     pub(crate) to: Option<String>,
-    /// Restore into the PVC itself: the default, said aloud
+    /// Restore into the PVC that was backed up: the default
     #[arg(long, conflicts_with = "to")]
     pub(crate) in_place: bool,
-    /// The size of a PVC that is made, such as 20Gi [default: that of the PVC, or what the snapshot needs]
+    /// Size of a new PVC, such as 20Gi [default: size of the PVC that was backed up, or more if a snapshot needs it]
     #[arg(long, value_name = "SIZE", requires = "to", value_parser = quantity)]
     pub(crate) size: Option<u64>,
-    /// The StorageClass of a PVC that is made [default: that of the PVC]
+    /// StorageClass of a new PVC [default: class of the PVC that was backed up]
     #[arg(long, value_name = "NAME", requires = "to")]
     pub(crate) storage_class: Option<String>,
-    /// What pods get of a PVC that is made [default: what they got of the PVC, as far as anything tells that]
+    /// Volume mode of a new PVC [default: mode of the PVC that was backed up, if it is known]
     #[arg(long, value_name = "MODE", requires = "to", ignore_case = true, value_parser = volume_mode())]
     pub(crate) volume_mode: Option<VolumeMode>,
-    /// Also delete from the volume what the restore point does not have
+    /// Also delete files in the volume, or below PATH, that the restore point does not have
     #[arg(long)]
     pub(crate) delete: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     pub(crate) yes: bool,
-    /// Show what would be done, and do nothing
+    /// Show the changes, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Scale what mounts the volume to 0 before, and back after
+    /// Scale the workloads that mount the volume to 0 before the restore, and back afterwards
     #[arg(long)]
     pub(crate) scale: bool,
-    /// How the result is told
+    /// Format of the result
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT", hide_default_value = true)]
     pub(crate) output: Output,
 }
@@ -121,10 +120,10 @@ impl Restore {
             return None;
         }
         if self.output == Output::Json {
-            return Some("-o json asks nothing: add --yes, or --dry-run to see what would be done".to_owned());
+            return Some("-o json cannot ask for confirmation: add --yes, or --dry-run to show the changes".to_owned());
         }
-        (!terminal)
-            .then(|| "there is no terminal to ask on: add --yes, or --dry-run to see what would be done".to_owned())
+        let text = "the confirmation needs a terminal: add --yes, or --dry-run to show the changes";
+        (!terminal).then(|| text.to_owned())
     }
 
     /// What is executed in the restore pod; `ask`: whether it may ask.
@@ -150,7 +149,7 @@ impl Restore {
 pub(crate) struct Browse {
     #[command(flatten)]
     pub(crate) point: Point,
-    /// The PVC that the pod mounts beside it, where the PVC is gone [default: the PVC itself]
+    /// PVC that the pod mounts beside the restore point [default: the PVC that was backed up]
     #[arg(long, value_name = "PVC", value_parser = object_name)]
     pub(crate) to: Option<String>,
 }
@@ -163,7 +162,9 @@ fn place(text: &str) -> Result<From, String> {
 }
 
 fn snapshot(text: &str) -> Result<When, String> {
-    When::snapshot(text).map_err(|_| format!("'{text}' is not the beginning of an id: at least 8 of 0-9 and a-f"))
+    When::snapshot(text).map_err(|_| {
+        format!("'{text}' is not a restic snapshot: write at least the first 8 digits (0-9, a-f) of its id")
+    })
 }
 
 /// Names and UIDs: a request is one line of words, and these are two of them.
@@ -171,14 +172,14 @@ fn object_name(text: &str) -> Result<String, String> {
     let request = format!("pvc={text} date=latest").parse::<Request>();
     match request {
         Ok(request) if request.namespace.is_none() && request.pvc == text => Ok(text.to_owned()),
-        _ => Err(format!("'{text}' is not a name in Kubernetes (a-z, 0-9, '-' and '.')")),
+        _ => Err(format!("'{text}' is not a valid name in Kubernetes (a-z, 0-9, '-' and '.')")),
     }
 }
 
 fn below_root(text: &str) -> Result<String, String> {
     let path = text.trim_start_matches('/');
     if path.is_empty() || path.split('/').any(|part| part == "..") || path.chars().any(char::is_control) {
-        return Err(format!("'{text}' is not a path below the volume's root"));
+        return Err(format!("'{text}' is not a path below the root of the volume, such as etc/app.conf"));
     }
     Ok(path.to_owned())
 }
@@ -192,34 +193,61 @@ fn volume_mode() -> impl TypedValueParser<Value = VolumeMode> {
 
 fn quantity(text: &str) -> Result<u64, String> {
     model::quantity::parse(text).map_err(|e| e.to_string()).and_then(|bytes| match bytes {
-        0 => Err("a volume has some size".to_owned()),
+        0 => Err("must be more than 0".to_owned()),
         bytes => Ok(bytes),
     })
 }
 
 /// What follows the flags of `restore --help`.
 pub(crate) const RESTORE_HELP: &str = "\
-What it does:
-  It looks what there is, makes a restore pod (a ConfigMap and a Deployment that the controller completes),
-  runs restore.sh in it, which shows what it will do and asks, and takes the pod away again, whatever happens.
-  With --to NEW, from a snapshot and without PATH the storage makes the new volume of the snapshot: no pod.
-  A PVC that was made by --to stays.
-  A raw block volume (volumeMode: Block) is restored whole, into a PVC that is one too: only the blocks that differ
-  are written. What is made by --to is what the PVC was; --volume-mode says it where nothing tells that any more.
+Steps:
+  1. The command checks first, with your own permissions, and fails immediately if the restore is impossible.
+  2. It creates a ConfigMap and a Deployment. The controller completes them, and a restore pod starts.
+  3. The pod runs restore.sh, which shows the changes and asks for confirmation.
+  4. The command deletes the ConfigMap and the Deployment, also after a failure.
 
-Nothing is written while another pod mounts the volume. --scale scales Deployments and StatefulSets that do
-to 0, remembers their number on them, and gives it back at the end, also after a failure. If this command is
-killed, the next restore with --scale gives it back.
+The pod reads a snapshot through its promoter: the PVC that is made from the snapshot. If the promoter is gone, it is
+created again.
+
+With --to, a snapshot and no PATH, the storage creates the new volume from the snapshot, without a pod. A PVC that --to
+creates is kept.
+
+A raw block volume is restored whole, into a PVC with volumeMode Block. Only the blocks that differ are written.
+
+At a central destination, copies run in the controller's namespace. The controller restores from it, without a preview,
+and takes at most one PATH.
+
+A restore never writes to a volume that another pod has mounted. With --scale, the Deployments and StatefulSets that
+mount it are scaled to 0. An annotation records their replicas. At the end they are scaled back, also after a failure.
+If the command is killed, the next restore with --scale does that.
+
+Examples:
+  kubectl backup restore data etc/app.conf --date 20181202 --dry-run
+  kubectl backup restore data --date latest --delete --scale
+  kubectl backup restore data --date 20181202 --from s3 --to data-copy
 
 Exit codes:
-  0  done
-  1  not done, and another try may help; what was written stays, and asking again goes on with it
-  2  the command line is wrong
-  3  refused: something must change first
-  130, 143  interrupted; what was made is taken back";
+  0         restored; with --dry-run: changes shown
+  1         failed, and another try may help; files written so far stay, and the same command continues
+  2         the command line is wrong, or there is no terminal to ask on
+  3         refused, not restored completely, or you answered no
+  130, 143  interrupted by Ctrl-C or SIGTERM; the created objects are deleted";
 
 /// What follows the flags of `browse --help`.
 pub(crate) const BROWSE_HELP: &str = "\
-A shell in a pod that has the restore point at /restore-point, read-only. Its end takes the pod away.
-What lies in a restic repository is not mounted: restore a PATH of it, or all of it to a new PVC.
-A raw block volume has no files to look at: restore it to a new PVC.";
+Opens a shell in a pod that mounts the restore point at /restore-point, read-only, and the PVC at /volume. The end of
+the shell deletes the pod. A snapshot is mounted through its promoter: the PVC that is made from the snapshot.
+
+A restic repository cannot be mounted: restore a PATH of it, or all of it into a new PVC.
+A raw block volume has no files to look at: restore it into a new PVC.
+
+Examples:
+  kubectl backup browse data --date 20181202
+  kubectl backup browse data --date latest --from disk
+
+Exit codes:
+  0         the shell has ended, with any exit code
+  1         failed, and another try may help
+  2         the command line is wrong, there is no terminal, or the restore point cannot be browsed
+  3         refused: something must change first
+  130, 143  interrupted by Ctrl-C or SIGTERM; the created objects are deleted";

@@ -26,7 +26,8 @@ fn text(args: &Restore, id: &str) -> Result<String, Stop> {
     let mut request = args.point.request(None);
     (request.delete, request.path) = (args.delete, paths.next().cloned());
     if paths.next().is_some() {
-        let text = "from a central destination the controller restores one PATH, or all: ask for one after the other";
+        let text =
+            "a restore from a central destination takes one PATH, or none for all: run the command once for each PATH";
         return Err(Stop::Usage(text.to_owned()));
     }
     Ok(format!("id={id} {request}"))
@@ -36,17 +37,18 @@ fn text(args: &Restore, id: &str) -> Result<String, Stop> {
 pub(super) async fn restore(session: &mut Session, args: &Restore, ask: bool, deadline: Instant) -> Result<Done, Stop> {
     let name = args.target();
     let text = text(args, &pod::token())?;
-    say("the destination is a central one: the controller restores, and does not show before what would change");
+    say("at this central destination copies run in the controller's namespace: the controller restores, without a \
+         preview");
     if args.dry_run {
-        return Ok(Done::Here(format!("PVC {name} would be restored by the controller; nothing was done"), false));
+        return Ok(Done::Here(format!("the controller would restore PVC {name}; nothing was changed"), false));
     }
     if ask && !session.ask(&format!("Let the controller restore into PVC {name}?")).await? {
-        return Ok(Done::Here("nothing was done".to_owned(), false));
+        return Ok(Done::Here("nothing was changed".to_owned(), false));
     }
     session.left.add(Undo::Ask { pvc: name.to_owned() });
     annotate(session, name, json!(text)).await?;
     let record = session.interrupt.during(settled(session, name, &text, deadline)).await??;
-    let problem = || Problem::new(Reason::RestoreFailed, "the controller does not say why");
+    let problem = || Problem::new(Reason::RestoreFailed, "the controller gives no reason; read its log");
     match (record.state, record.result, record.problem) {
         (_, Some(result), _) => Ok(Done::There(record.point.unwrap_or_default(), Box::new(result))),
         (RestoreState::Refused, None, told) => Err(Stop::Refused(told.unwrap_or_else(problem))),
@@ -63,12 +65,13 @@ async fn settled(session: &Session, name: &str, text: &str, deadline: Instant) -
         let item = tokio::select! {
             () = sleep_until(deadline), if !begun => {
                 let seen = if seen.is_empty() { "the controller has not answered" } else { &seen };
-                return Err(Stop::Failed(anyhow::anyhow!("the restore did not begin in time: {seen}")));
+                let text = anyhow::anyhow!("the restore did not begin in time (--timeout). Last state: {seen}");
+                return Err(Stop::Failed(text));
             }
             item = claims.next() => item,
         };
         let claim = match item {
-            None => return Err(Stop::Failed(anyhow::anyhow!("the watch of PVC {name} ended"))),
+            None => return Err(Stop::Failed(anyhow::anyhow!("the watch of PVC {name} ended: run the command again"))),
             Some(Ok(None)) => return Err(Stop::Failed(anyhow::anyhow!("PVC {name} was deleted"))),
             Some(Err(error)) => {
                 session.lost(&error, "persistentvolumeclaims", &mut seen)?;
@@ -77,12 +80,14 @@ async fn settled(session: &Session, name: &str, text: &str, deadline: Instant) -
             Some(Ok(Some(claim))) => Claim::from(&claim),
         };
         if claim.settings.get(names::RESTORE_FROM).is_none_or(|now| now != text) {
-            return Err(Stop::Failed(anyhow::anyhow!("somebody else asks for another restore on PVC {name}")));
+            return Err(Stop::Failed(anyhow::anyhow!(
+                "somebody else requested another restore of PVC {name}: wait for it, then run the command again"
+            )));
         }
         let Some(record) = claim.restored.filter(|r| r.request == mark) else { continue };
         begun = record.state == RestoreState::Ready;
         let told = match record.state {
-            RestoreState::Ready => format!("it is restored from {}", record.point.unwrap_or_default()),
+            RestoreState::Ready => format!("restoring from {}", record.point.unwrap_or_default()),
             RestoreState::Waiting => {
                 format!("the controller waits: {}", record.problem.map(|p| p.to_string()).unwrap_or_default())
             }
@@ -115,7 +120,7 @@ pub(super) async fn withdraw(session: &Session, name: &str) -> Result<(), Stop> 
 pub(super) fn words(point: &str, result: &RestoreResult) -> String {
     let done = match result.state {
         RestoreState::Complete => "restored",
-        RestoreState::Incomplete => "restored, but not all,",
+        RestoreState::Incomplete => "partly restored",
         _ => "not restored",
     };
     let RestoreResult { changed, deleted, bytes, seconds, .. } = result;
@@ -173,7 +178,8 @@ mod tests {
         assert_eq!(code(&result), 0);
         result.state = RestoreState::Refused;
         result.problem = Some(Problem::new(Reason::TargetInUse, "pod app has it"));
-        assert!(words("vault/r", &result).contains("TargetInUse: pod app has it\nWhat to do: stop the pods"));
+        let told = format!("TargetInUse: pod app has it\nWhat to do: {}", Reason::TargetInUse.help());
+        assert!(words("vault/r", &result).contains(&told));
         assert_eq!(code(&result), 3);
     }
 }

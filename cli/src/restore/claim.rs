@@ -45,13 +45,15 @@ impl New<'_> {
         });
         if let Some(snapshot) = self.snapshot {
             if class.is_none() {
-                let text = "the PVC is gone, so its StorageClass is not known: name one of the snapshot's CSI driver \
-                            with --storage-class";
+                let text = "the PVC is gone, and its StorageClass is not recorded: name a class of the snapshot's CSI \
+                            driver with --storage-class";
                 return Err(Stop::Usage(text.to_owned()));
             }
             if snapshot == self.name {
-                let text =
-                    format!("--to {snapshot}: a PVC with its snapshot's name is a restore point; choose another");
+                let text = format!(
+                    "--to {snapshot}: a PVC with the name of its snapshot counts as a restore point; choose another \
+                     name"
+                );
                 return Err(Stop::Usage(text));
             }
             wanted["dataSource"] = json!({"apiGroup": GROUP, "kind": "VolumeSnapshot", "name": snapshot});
@@ -79,9 +81,7 @@ impl New<'_> {
         }
         let like = self.like.map_or(0, |c| Claim::from(c).capacity);
         match like.max(needed) {
-            0 => {
-                Err(Stop::Usage("the size of the PVC is not known: say it with --size, such as --size 20Gi".to_owned()))
-            }
+            0 => Err(Stop::Usage("the size of the PVC is not recorded: set it, for example --size 20Gi".to_owned())),
             bytes => Ok(bytes),
         }
     }
@@ -116,11 +116,13 @@ enum News {
 
 /// Waits until it is bound, or waits itself for its first use.
 pub(crate) async fn bound(session: &Session, name: &str, deadline: Instant) -> Result<Made, Stop> {
-    let mut seen = "no event tells why".to_owned();
+    let mut seen = "no event gives a reason".to_owned();
     let wait = session.interrupt.during(tokio::time::timeout_at(deadline, watch(session, name, &mut seen)));
     match wait.await? {
         Ok(end) => end,
-        Err(_) => Err(Stop::Failed(anyhow::anyhow!("PVC {name} is not bound in time: {seen}; it stays"))),
+        Err(_) => {
+            Err(Stop::Failed(anyhow::anyhow!("PVC {name} was not bound in time (--timeout), and is kept: {seen}")))
+        }
     }
 }
 
@@ -145,7 +147,11 @@ async fn watch(session: &Session, name: &str, seen: &mut String) -> Result<Made,
                 let facts = Claim::from(&*claim);
                 match facts.phase {
                     ClaimPhase::Bound => return Ok(Made::Bound),
-                    ClaimPhase::Lost => return Err(Stop::Failed(anyhow::anyhow!("the volume of PVC {name} is lost"))),
+                    ClaimPhase::Lost => {
+                        return Err(Stop::Failed(anyhow::anyhow!(
+                            "the volume of PVC {name} is lost: delete the PVC, and run the command again"
+                        )));
+                    }
                     ClaimPhase::Pending => {}
                 }
             }
@@ -165,5 +171,5 @@ async fn watch(session: &Session, name: &str, seen: &mut String) -> Result<Made,
             News::Lost(error) => session.lost(&error, "persistentvolumeclaims", seen)?,
         }
     }
-    Err(Stop::Failed(anyhow::anyhow!("the watch of PVC {name} ended")))
+    Err(Stop::Failed(anyhow::anyhow!("the watch of PVC {name} ended: run the command again")))
 }

@@ -69,7 +69,7 @@ async fn attend(mut process: AttachedProcess, keys: Option<&mut Keys>) -> Result
         return Ok(exit_code(&status));
     }
     let lost = process.join().await.err().map(|e| format!(" ({})", api::chain(&e))).unwrap_or_default();
-    Err(Stop::Failed(anyhow::anyhow!("the connection to the pod broke{lost}")))
+    Err(Stop::Failed(anyhow::anyhow!("the connection to the pod was lost{lost}")))
 }
 
 /// Carries text to the person, if somebody reads it.

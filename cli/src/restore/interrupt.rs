@@ -23,7 +23,7 @@ impl Interrupt {
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
         tokio::spawn(async move {
             let first = next(&mut signals).await;
-            say("interrupted: taking back what was made (once more: end at once, and leave it)");
+            say("interrupted: cleaning up (interrupt again to stop at once, without the cleanup)");
             // Who waits may have ended.
             let _ = sender.send(Some(first));
             let second = next(&mut signals).await;

@@ -19,7 +19,7 @@ pub(crate) fn point(observed: &Observed, namespace: &str, request: &Request) -> 
     let live = world.claims.get(namespace, &request.pvc);
     let points = restore::points(world, namespace, &request.pvc);
     if live.is_none() && points.is_empty() && request.uid.is_none() {
-        let message = format!("namespace {namespace} has no PVC {}, and no restore point of one", request.pvc);
+        let message = format!("namespace {namespace} has no PVC {} and no restore point of such a PVC", request.pvc);
         return Err(Problem::new(Reason::NoRestorePoint, message));
     }
     let (zone, sure) = zone(observed, live);
@@ -63,7 +63,7 @@ fn with_uids(mut problem: Problem, points: &[RestorePoint], request: &Request) -
     let uids: std::collections::BTreeSet<&str> = points.iter().map(|p| p.uid.as_str()).collect();
     if problem.reason == Reason::AmbiguousRestorePoint && request.uid.is_none() && uids.len() > 1 {
         let uids: Vec<&str> = uids.into_iter().collect();
-        problem.message = format!("{}; several PVCs had this name: --uid {}", problem.message, uids.join(" or "));
+        problem.message = format!("{}; several PVCs had this name: add --uid {}", problem.message, uids.join(" or "));
     }
     problem
 }

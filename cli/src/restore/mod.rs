@@ -59,8 +59,8 @@ pub(crate) async fn restore(cluster: &Cluster, args: &Restore) -> anyhow::Result
 /// The verb `browse`.
 pub(crate) async fn browse(cluster: &Cluster, args: &Browse) -> anyhow::Result<ExitCode> {
     if !io::stdin().is_terminal() {
-        let text = "browse is a shell and needs a terminal; in a script restore with --dry-run, or make the restore \
-                    pod of the Template `restore` and use kubectl exec";
+        let text = "browse opens a shell and needs a terminal. In a script, use kubectl backup restore --dry-run; or \
+                    create a restore pod by kubectl backup new-app --template=restore, and use kubectl exec";
         return Ok(end(Err(Stop::Usage(text.to_owned())), Output::Text));
     }
     let mut session = Session::open(cluster).await?;
@@ -159,7 +159,7 @@ impl Session {
         if let Some(status) = status.filter(|s| s.is_forbidden()) {
             return Err(Stop::watched(self.deed("watch", resource), status));
         }
-        let text = format!("the watch of {resource} broke: {}", api::chain(error));
+        let text = format!("the watch of {resource} failed and is retried: {}", api::chain(error));
         if *seen != text {
             say(&text);
             *seen = text;
@@ -193,7 +193,9 @@ impl Session {
         for line in self.left.lines() {
             say(&line);
         }
-        result.and(Err(Stop::Failed(anyhow::anyhow!("it is done, but something is left"))))
+        result.and(Err(Stop::Failed(anyhow::anyhow!(
+            "the restore is done, but the cleanup failed: run the commands above"
+        ))))
     }
 
     async fn delete(&self, resource: &'static str, name: &str) -> Result<(), Stop> {
@@ -201,7 +203,7 @@ impl Session {
         // What gets its replicas back must not meet the restore pod at its volume.
         let waits = self.left.all().iter().any(|u| matches!(u, Undo::Scale { .. }));
         if waits && resource == pod::DEPLOYMENTS && !pod::gone(self, name).await {
-            say(&format!("the pod of {name} has not ended yet"));
+            say(&format!("the pod of Deployment {name} is still terminating"));
         }
         Ok(())
     }

@@ -22,11 +22,11 @@ pub(crate) fn objects(instance: &str, namespace: &str, name: &str, request: &Req
     }
     let mut take = |kind: &str| {
         let place = objects.iter().position(|o| o["kind"] == kind);
-        place.map(|i| objects.remove(i)).with_context(|| format!("the Template makes no {kind}"))
+        place.map(|i| objects.remove(i)).with_context(|| format!("the built-in Template has no {kind}"))
     };
     let (script, mut deployment) = (take("ConfigMap")?, take("Deployment")?);
     if !objects.is_empty() {
-        return Err(anyhow!("the Template makes more than a ConfigMap and a Deployment"));
+        return Err(anyhow!("the built-in Template has more objects than a ConfigMap and a Deployment"));
     }
     deployment["metadata"]["annotations"][names::RESTORE_FROM] = json!(request.to_string());
     deployment["spec"]["selector"]["matchLabels"]["restore"] = json!(name);

@@ -45,7 +45,7 @@ pub(crate) async fn ask(session: &Session, request: &Request) -> Result<String, 
             return Ok(name);
         }
     }
-    Err(Stop::Failed(anyhow::anyhow!("every name that was tried for the restore pod is taken")))
+    Err(Stop::Failed(anyhow::anyhow!("{TRIES} names for the restore pod are taken already: run the command again")))
 }
 
 /// Makes one of them; `false`: the name is taken.
@@ -89,7 +89,7 @@ pub(crate) async fn ready(session: &Session, name: &str, request: &str, deadline
     let mut sight = Sight { name, request, deployment: None, pods: BTreeMap::new(), seen: String::new() };
     let wait = session.interrupt.during(tokio::time::timeout_at(deadline, sight.watch(session)));
     let Ok(end) = wait.await? else {
-        let text = anyhow::anyhow!("the restore pod is not ready in time; last seen: {}", sight.seen);
+        let text = anyhow::anyhow!("the restore pod was not ready in time (--timeout). Last state: {}", sight.seen);
         return Err(Stop::Failed(text));
     };
     end
@@ -118,7 +118,7 @@ impl Sight<'_> {
                             return Ok(pod);
                         }
                     }
-                    None => return Err(Stop::Failed(anyhow::anyhow!("the watches of the restore pod ended"))),
+                    None => return Err(Stop::Failed(anyhow::anyhow!("the watches ended: run the command again"))),
                 },
             }
         }
@@ -127,8 +127,9 @@ impl Sight<'_> {
     fn hint(&self, session: &Session) {
         if self.seen == Stage::Unanswered.text() {
             say(&format!(
-                "the controller has not answered: does it run, and is its installation '{}' (--instance)?",
-                session.instance
+                "the controller has not answered. Check that it runs (kubectl get pods -n {}), and that its \
+                 installation has the name {} (--instance)",
+                session.backup_namespace, session.instance
             ));
         }
     }
@@ -136,7 +137,10 @@ impl Sight<'_> {
     fn hear(&mut self, session: &Session, news: News) -> Result<Option<String>, Stop> {
         match news {
             News::Deployment(None) => {
-                return Err(Stop::Failed(anyhow::anyhow!("somebody deleted Deployment {}", self.name)));
+                return Err(Stop::Failed(anyhow::anyhow!(
+                    "Deployment {} was deleted by somebody else: run the command again",
+                    self.name
+                )));
             }
             News::Deployment(deployment) => self.deployment = deployment,
             News::Pod(event) => match *event {

@@ -91,7 +91,10 @@ pub(crate) type Replicas = BTreeMap<Workload, i32>;
 pub(crate) async fn find(session: &Session, claim: &str) -> Result<Replicas, Stop> {
     let Some(pods) = holders(session, claim).await? else {
         let message = session.deed("list", "pods").missing("");
-        return Err(Stop::refused(Reason::Forbidden, format!("--scale has to know what mounts the volume: {message}")));
+        return Err(Stop::refused(
+            Reason::Forbidden,
+            format!("--scale must list the pods that mount the volume: {message}"),
+        ));
     };
     let mut found = left(session, claim).await?;
     // One that is about to end is waited for, whoever owns it.
@@ -112,7 +115,7 @@ async fn owner(session: &Session, claim: &str, pod: &Pod) -> Result<Workload, St
     if restores(pod) {
         return Err(refuse(", which --scale does not stop"));
     }
-    let cannot = || refuse(": --scale can stop Deployments and StatefulSets only; stop this one yourself");
+    let cannot = || refuse(": --scale stops only Deployments and StatefulSets; stop this pod yourself");
     let owner = controller(&pod.metadata).ok_or_else(cannot)?;
     match owner.kind.as_str() {
         "StatefulSet" => Ok(Workload { kind: Kind::StatefulSet, name: owner.name.clone() }),
@@ -211,7 +214,7 @@ pub(crate) async fn down(session: &Session, found: Replicas, claim: &str, deadli
         session.left.add(Undo::Scale { workload: workload.clone(), replicas });
         remember(session, &workload, Some(replicas)).await?;
         set(session, &workload, 0).await?;
-        say(&format!("scaled {workload} to 0; it had {replicas}"));
+        say(&format!("scaled {workload} from {replicas} to 0"));
     }
     ended(session, claim, deadline).await
 }
@@ -222,7 +225,7 @@ pub(crate) async fn ended(session: &Session, claim: &str, deadline: Instant) -> 
     let wait = session.interrupt.during(tokio::time::timeout_at(deadline, free(session, claim, &mut seen)));
     match wait.await? {
         Ok(end) => end,
-        Err(_) => Err(in_use(claim, &seen, ", which did not end in time")),
+        Err(_) => Err(in_use(claim, &seen, ", which did not end in time (--timeout)")),
     }
 }
 
@@ -261,7 +264,7 @@ async fn free(session: &Session, claim: &str, seen: &mut Vec<Pod>) -> Result<(),
             }
         }
     }
-    Err(Stop::Failed(anyhow::anyhow!("the watch of pods ended")))
+    Err(Stop::Failed(anyhow::anyhow!("the watch of pods ended: run the command again")))
 }
 
 /// Gives it its replicas back.

@@ -46,8 +46,8 @@ pub(crate) fn stage<'a>(deployment: &Deployment, pods: impl Iterator<Item = &'a 
     match (record.state, record.problem) {
         (RestoreState::Refused, Some(problem)) => return Stage::Refused(problem),
         (RestoreState::Waiting, problem) => {
-            let what = problem.map_or_else(|| "the restore point".to_owned(), |p| p.to_string());
-            return Stage::Waiting(format!("the controller waits: {what}"));
+            let what = problem.map_or_else(|| " for the restore point".to_owned(), |p| format!(": {p}"));
+            return Stage::Waiting(format!("the controller waits{what}"));
         }
         _ => {}
     }
@@ -67,7 +67,7 @@ pub(crate) fn stage<'a>(deployment: &Deployment, pods: impl Iterator<Item = &'a 
 fn no_pod(deployment: &Deployment) -> Option<String> {
     let conditions = deployment.status.as_ref()?.conditions.as_deref()?;
     let failure = conditions.iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
-    Some(format!("the pod cannot be made: {}", failure.message.as_deref().unwrap_or_default()))
+    Some(format!("the pod cannot be created: {}", failure.message.as_deref().unwrap_or_default()))
 }
 
 /// What a pod waits for; `None`: it is ready.
@@ -85,12 +85,12 @@ fn waiting(pod: &Pod) -> Option<String> {
             .filter(|c| c.status == "False")
             .map(unscheduled)
             .or_else(|| container.and_then(of_container))
-            .unwrap_or_else(|| "it is being placed on a node".to_owned()),
+            .unwrap_or_else(|| "it is being scheduled".to_owned()),
     )
 }
 
 fn unscheduled(condition: &PodCondition) -> String {
-    format!("no node for it: {}", condition.message.as_deref().unwrap_or("the scheduler does not say why"))
+    format!("no node can run it: {}", condition.message.as_deref().unwrap_or("the scheduler gives no reason"))
 }
 
 fn of_container(container: &ContainerStatus) -> Option<String> {
@@ -99,12 +99,14 @@ fn of_container(container: &ContainerStatus) -> Option<String> {
         let reason = waiting.reason.as_deref().unwrap_or_default();
         return Some(match waiting.message.as_deref() {
             Some(message) if !message.is_empty() => format!("{reason}: {message}"),
-            _ if reason == "ContainerCreating" => "its volumes are mounted and its image is pulled".to_owned(),
+            _ if reason == "ContainerCreating" => {
+                "its volumes are being mounted and its image is being pulled".to_owned()
+            }
             _ => reason.to_owned(),
         });
     }
     if let Some(ended) = &state.terminated {
-        return Some(format!("its container ended with {}", ended.exit_code));
+        return Some(format!("its container ended with exit code {}", ended.exit_code));
     }
     Some("its container has started".to_owned())
 }

@@ -57,18 +57,18 @@ pub(crate) fn check(observed: &Observed, claim: &PersistentVolumeClaim) -> Resul
     });
     let promoter = facts.from_snapshot.as_ref() == Some(name);
     if own || (promoter && model::plan::from_our_snapshot(&observed.world, &facts)) {
-        return no("it is a restore point or a BackupDisk itself".to_owned());
+        return no("it is itself a restore point or a BackupDisk; choose another PVC with --to".to_owned());
     }
     if facts.terminating {
         return no("it is being deleted".to_owned());
     }
     if facts.read_only {
-        return no("it can only be read".to_owned());
+        return no("it is read-only".to_owned());
     }
     match facts.phase {
         ClaimPhase::Lost => no("its volume is gone".to_owned()),
         ClaimPhase::Pending if waits_for_consumer(observed, facts.class.as_deref()) == Some(false) => {
-            no(format!("it is not bound to a volume; kubectl describe pvc {name} says why"))
+            no(format!("it is not bound to a volume. For the reason, run: kubectl describe pvc {name}"))
         }
         _ => Ok(()),
     }
@@ -91,7 +91,7 @@ pub(crate) fn check_room(claim: &PersistentVolumeClaim, bytes: u64) -> Result<()
         return Ok(());
     }
     let (bytes, room) = (quantity::human(bytes), quantity::human(facts.capacity));
-    let message = format!("the restore point has {bytes} of data, and PVC {} has {room}", facts.id.name);
+    let message = format!("the restore point has {bytes} of data, but PVC {} has room for {room}", facts.id.name);
     Err(Stop::refused(Reason::TargetTooSmall, message))
 }
 

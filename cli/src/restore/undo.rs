@@ -75,7 +75,7 @@ impl Left {
     pub(crate) fn lines(&self) -> Vec<String> {
         let all = self.all();
         let commands = all.iter().map(|undo| format!("  {}", undo.command(&self.namespace)));
-        let head = (!all.is_empty()).then(|| "what was made is left; this takes it back:".to_owned());
+        let head = (!all.is_empty()).then(|| "the cleanup is not complete. To complete it, run:".to_owned());
         head.into_iter().chain(commands).collect()
     }
 }

@@ -52,7 +52,7 @@ async fn sight(session: &Session, args: &Point, target: Option<&str>) -> Result<
     let point = look::point(&observed, &session.namespace, &request).map_err(Stop::Refused)?;
     match &point {
         Some(point) => say(&format!("restore point {point}")),
-        None => say("you may not see all restore points: the controller finds the one that is meant"),
+        None => say("you lack permission to see all restore points: the controller selects the restore point"),
     }
     let mode = look::mode(&observed, &session.namespace, point.as_ref(), &request);
     Ok(Sight { observed, request, point, mode })
@@ -65,14 +65,15 @@ pub(crate) async fn restore(session: &mut Session, args: &Restore, ask: bool) ->
     let name = args.target();
     match (target::read(session, name).await?, &args.to) {
         (Target::Gone, None) => {
-            let message = format!("PVC {name} is gone: restore into a new one, with --to {name} or another name");
+            let message = format!("PVC {name} is gone: add --to {name} to create it again, or --to with another name");
             Err(Stop::refused(Reason::TargetNotReady, message))
         }
         (Target::Gone, Some(_)) => into_new(session, args, &sight, ask, deadline).await,
         (found, _) => {
             if args.size.is_some() || args.storage_class.is_some() || args.volume_mode.is_some() {
-                let text =
-                    format!("PVC {name} is there: --size, --storage-class and --volume-mode are for one that is made");
+                let text = format!(
+                    "PVC {name} exists: remove --size, --storage-class and --volume-mode, which are for a new PVC"
+                );
                 return Err(Stop::Usage(text));
             }
             into_old(session, args, &sight, found.claim(), deadline, ask).await?;
@@ -98,20 +99,20 @@ async fn into_new(
         let spec = &object["spec"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (size, mode) = (text(&spec["resources"]["requests"]["storage"]), text(&spec["volumeMode"]));
-        let what = format!("PVC {name} would be made ({size}, volumeMode {mode})");
-        return Ok(Done::Here(format!("{what}, and filled from {from}; nothing was done"), false));
+        let what = format!("PVC {name} would be created ({size}, volumeMode {mode})");
+        return Ok(Done::Here(format!("{what} and filled from {from}; nothing was changed"), false));
     }
-    say(&format!("made PVC {name}; it stays"));
+    say(&format!("created PVC {name}; it is kept"));
     let made = claim::bound(session, name, deadline).await?;
     if snapshot.is_none() {
         return in_pod(session, args, sight, ask, deadline).await;
     }
     Ok(match made {
-        Made::Bound => Done::Here(format!("PVC {name} has the data of the restore point"), false),
+        Made::Bound => Done::Here(format!("PVC {name} contains the data of the restore point"), false),
         Made::AtFirstUse => {
             let snapshot = snapshot.unwrap_or_default();
             let text = format!(
-                "PVC {name} is made; the storage fills it when a pod first mounts it. Keep the snapshot until then: \
+                "PVC {name} is created. The storage fills it when a pod first mounts it. Keep the snapshot until then: \
                  kubectl backup hold {snapshot}"
             );
             Done::Here(text, true)
@@ -166,7 +167,7 @@ async fn into_old(
     }
     // Who may not list them is not helped by it.
     for (workload, replicas) in scale::left(session, name).await.unwrap_or_default() {
-        say(&format!("{workload} was scaled to 0 by a restore that was killed: --scale gives it {replicas} replicas"));
+        say(&format!("a killed restore left {workload} scaled to 0: add --scale to scale it back to {replicas}"));
     }
     let pods = target::holders(session, name).await?.unwrap_or_default();
     if pods.is_empty() {
@@ -174,10 +175,11 @@ async fn into_old(
     }
     if pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some()) {
         let ending: Vec<String> = pods.iter().map(scale::owner_text).collect();
-        say(&format!("PVC {name} is still mounted by {}: waiting for its end", ending.join(", ")));
+        say(&format!("PVC {name} is still mounted by {}: waiting for the pod to end", ending.join(", ")));
         return scale::ended(session, name, deadline).await;
     }
-    let stop = target::in_use(name, &pods, "; --scale stops Deployments and StatefulSets, and starts them again");
+    let stop =
+        target::in_use(name, &pods, ": add --scale to stop Deployments and StatefulSets, and to start them again");
     if !args.dry_run {
         return Err(stop);
     }
@@ -192,17 +194,20 @@ async fn scaled(session: &mut Session, args: &Restore, deadline: Instant, ask: b
     if found.is_empty() {
         return if args.dry_run { Ok(()) } else { scale::ended(session, name, deadline).await };
     }
-    let words: Vec<String> = found.iter().map(|(workload, n)| format!("{workload} ({n} replicas)")).collect();
+    let words: Vec<String> = found.iter().map(|(workload, n)| format!("{workload} (replicas: {n})")).collect();
     let words = words.join(", ");
     if args.dry_run {
-        say(&format!("would be scaled to 0, and back: {words}"));
+        say(&format!("--scale would scale to 0, and back after the restore: {words}"));
         return Ok(());
     }
     for hpa in scale::autoscalers(session, &found).await {
-        say(&format!("HorizontalPodAutoscaler {hpa} rests while there are 0 replicas"));
+        say(&format!("HorizontalPodAutoscaler {hpa} is inactive while there are 0 replicas"));
     }
     if ask && !session.ask(&format!("Scale to 0, and back after the restore: {words}?")).await? {
-        return Err(Stop::refused(Reason::TargetInUse, format!("PVC {name} is mounted, and nothing was stopped")));
+        return Err(Stop::refused(
+            Reason::TargetInUse,
+            format!("PVC {name} is mounted, and you declined to scale to 0: {words}"),
+        ));
     }
     scale::down(session, found, name, deadline).await
 }
@@ -227,12 +232,12 @@ async fn in_pod(
     session.keys = keys;
     match ended {
         Err(Stop::Failed(error)) => Err(Stop::Failed(
-            error.context("the restore broke off; what was written stays, and the same command goes on with it"),
+            error.context("the restore was interrupted; files written so far stay, and the same command continues"),
         )),
         Ok(code) => {
             if code > MOST_TOLD {
                 say(&format!(
-                    "restore.sh ended with {code}; what was written stays, and the same command goes on with it"
+                    "restore.sh ended with exit code {code}; files written so far stay, and the same command continues"
                 ));
             }
             Ok(Done::Told(code))
@@ -244,7 +249,7 @@ async fn in_pod(
 /// Asks for a restore pod, and waits for it; gives the pod's name.
 async fn started(session: &Session, request: &Request, deadline: Instant) -> Result<String, Stop> {
     let name = pod::ask(session, request).await?;
-    say(&format!("made Deployment {name}; it goes at the end"));
+    say(&format!("created Deployment {name}; it is deleted at the end"));
     pod::ready(session, &name, &request.to_string(), deadline).await
 }
 
@@ -258,8 +263,8 @@ pub(crate) async fn browse(session: &mut Session, args: &Browse) -> Result<Done,
         || matches!(sight.request.from, From::Restic(_))
     {
         let text = format!(
-            "browse looks into snapshots and disks, a restic repository cannot be mounted: restore a PATH of it, or all \
-             of it to a new PVC: kubectl backup restore {} --to NEW …; or use restic ls",
+            "a restic repository cannot be mounted, so browse cannot open it. Restore a PATH of it, or all of it into \
+             a new PVC (kubectl backup restore {} --to NEW), or list its files with restic ls",
             args.point.pvc
         );
         return Err(Stop::Usage(text));
@@ -268,20 +273,22 @@ pub(crate) async fn browse(session: &mut Session, args: &Browse) -> Result<Done,
     let mode = sight.mode.or_else(|| target.claim().map(|claim| Claim::from(claim).mode));
     if mode.is_some_and(VolumeMode::is_block) {
         let text = format!(
-            "browse looks at files, and a raw block volume has none: restore it to a new PVC, which a pod of yours can \
-             open: kubectl backup restore {} --to NEW …",
+            "browse shows files, and a raw block volume has none. Restore it into a new PVC (kubectl backup restore {} \
+             --to NEW), and open that in your own pod",
             args.point.pvc
         );
         return Err(Stop::Usage(text));
     }
     if matches!(target, Target::Gone) {
-        let message =
-            format!("PVC {name} is gone, and the pod mounts one beside the restore point: name any with --to");
+        let message = format!(
+            "PVC {name} is gone, and the pod must mount a PVC beside the restore point: name any PVC with --to"
+        );
         return Err(Stop::refused(Reason::TargetNotReady, message));
     }
     let pod = started(session, &sight.request, deadline).await?;
     say(
-        "/restore-point is the restore point, read-only; /volume is the PVC itself; `exit` ends and takes the pod away",
+        "the restore point is at /restore-point (read-only), the PVC at /volume; `exit` ends the shell and deletes the \
+         pod",
     );
     let command = ["/bin/sh", "-c", SHELL].map(str::to_owned);
     let mut keys = std::mem::take(&mut session.keys);

@@ -111,7 +111,7 @@ impl Follow {
             lines.push("the run has started".to_owned());
         }
         let Some(failure) = status.failure.as_ref().filter(|f| self.failure.as_ref() != Some(*f)) else { return };
-        lines.push(format!("{}; {}", failure.problem, failure.problem.reason.help()));
+        lines.push(format!("{}. What to do: {}", failure.problem, failure.problem.reason.help()));
         if failure.run.as_ref().is_some_and(|run| *run >= self.since) {
             self.end = Some(End::Failed);
         }
@@ -134,11 +134,11 @@ impl Follow {
         if snapshot.ready {
             lines.push(format!("snapshot {name} is ready"));
         } else {
-            lines.extend(snapshot.error.iter().map(|error| format!("the driver says: {error}")));
+            lines.extend(snapshot.error.iter().map(|error| format!("the CSI driver reports an error: {error}")));
         }
         let promoter = world.claims.get(&self.namespace, name);
         if promoter.is_some_and(|p| p.from_snapshot.as_ref() == Some(name)) {
-            lines.push(format!("PVC {name} is made from it: the restore point to mount"));
+            lines.push(format!("PVC {name} is made from the snapshot: mount it to look into the restore point"));
         }
         self.copies(world, snapshot, run, lines);
         if let Some(waiting) = &status.waiting
@@ -153,19 +153,23 @@ impl Follow {
             }
             PointState::Unconfirmed => {
                 lines.push(format!(
-                    "run {run} is not good: no copy of it is complete; kubectl backup why {}",
+                    "run {run} is not good: no copy of it is complete. For the reasons, run: kubectl backup why {}",
                     claim.id.name
                 ));
                 self.end = Some(End::Failed);
             }
             PointState::Dead => {
-                lines.push(format!("run {run} failed: snapshot {name} did not become ready in time"));
+                lines.push(format!(
+                    "run {run} failed: snapshot {name} did not become ready in time. For its events, run: kubectl \
+                     describe volumesnapshot {name}"
+                ));
                 self.end = Some(End::Failed);
             }
             PointState::Unrecorded | PointState::Waiting => {
                 let failure = status.failure.as_ref().filter(|f| f.run.as_ref() == Some(run));
                 if let Some(failure) = failure.filter(|_| !snapshot.ready) {
-                    lines.push(format!("run {run} failed: {}; {}", failure.problem, failure.problem.reason.help()));
+                    let help = failure.problem.reason.help();
+                    lines.push(format!("run {run} failed: {}. What to do: {help}", failure.problem));
                     self.end = Some(End::Failed);
                 }
             }
@@ -185,8 +189,9 @@ impl Follow {
                 CopyState::Complete => format!("the copy to {destination} is complete: {size} in {} s", copy.seconds),
                 CopyState::Incomplete => format!("the copy to {destination} is incomplete ({size}): {}", copy.message),
                 state => {
-                    let help = copy.reason.map(|r| format!("; {}", r.help())).unwrap_or_default();
-                    format!("the copy to {destination} ended as {state:?}: {}{help}", copy.message)
+                    let help = copy.reason.map(|r| format!(". What to do: {}", r.help())).unwrap_or_default();
+                    let end = if state == CopyState::Superseded { "was superseded" } else { "failed" };
+                    format!("the copy to {destination} {end}: {}{help}", copy.message)
                 }
             });
         }

@@ -24,13 +24,13 @@ use follow::Follow;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The PVCs
+    /// PVCs to back up
     #[arg(value_name = "PVC", required = true)]
     names: Vec<String>,
     /// Follow the run until it is good or has failed
     #[arg(long)]
     wait: bool,
-    /// For how long it is followed at most
+    /// Longest time to follow the run
     #[arg(long, value_name = "TIME", default_value = "6h", requires = "wait")]
     timeout: Span,
 }
@@ -55,7 +55,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     let follows: Vec<Follow> = volumes.iter().map(|v| Follow::new(&observed, v, &value, now)).collect();
     for volume in &volumes {
         ask(&connection.client, volume, &value).await?;
-        println!("persistentvolumeclaim/{} is to be backed up now", volume.name);
+        println!("persistentvolumeclaim/{}: backup requested", volume.name);
         if let Some(note) = note(&observed, volume, now) {
             println!("{note}");
         }
@@ -72,7 +72,7 @@ fn check(names: &[String], volumes: &[Volume], namespace: &str) -> anyhow::Resul
     let mut faults = Vec::new();
     for name in names {
         let Some(volume) = volumes.iter().find(|v| v.name == *name && v.state != State::Vanished) else {
-            faults.push(format!("there is no PVC {name} in namespace {namespace}"));
+            faults.push(format!("namespace {namespace} has no PVC {name}"));
             continue;
         };
         if matches!(volume.state, State::Unprotected | State::Excluded) {
@@ -87,12 +87,13 @@ fn check(names: &[String], volumes: &[Volume], namespace: &str) -> anyhow::Resul
 /// What the person should know about when the run starts.
 fn note(observed: &Observed, volume: &Volume, now: Timestamp) -> Option<String> {
     if volume.state == State::Unscheduled {
-        return Some("  it has no CronJob yet: the run starts once the controller has made one".to_owned());
+        return Some("  the controller has not created its CronJob yet: the run starts after that".to_owned());
     }
     if volume.state == State::Unknown {
-        return Some(
-            "  whether it is protected is not known: kubectl backup why tells what may not be read".to_owned(),
-        );
+        let name = &volume.name;
+        return Some(format!(
+            "  it is unknown whether it is protected. For the missing permissions, run: kubectl backup why {name}"
+        ));
     }
     if !observed.knows.config {
         return None;
@@ -102,7 +103,7 @@ fn note(observed: &Observed, volume: &Volume, now: Timestamp) -> Option<String> 
     let from = interval.after(newest.time());
     (now < from).then(|| {
         let wait = age::between(now, from);
-        format!("  TooSoon: it starts in {wait}: run {newest} is younger than bounds.minInterval ({interval})")
+        format!("  TooSoon: the run starts in {wait}: run {newest} is younger than bounds.minInterval ({interval})")
     })
 }
 
@@ -120,27 +121,30 @@ async fn ask(client: &Client, volume: &Volume, value: &str) -> anyhow::Result<()
     let deed = Deed { verb: "patch", resource: "persistentvolumeclaims", namespace: Some(namespace) };
     match written.await {
         Ok(_) => Ok(()),
-        Err(error) if error.is_conflict() => bail!("PVC {name} was replaced by another one meanwhile: try again"),
+        Err(error) if error.is_conflict() => {
+            bail!("PVC {name} was deleted and created again meanwhile: run the command again")
+        }
         Err(error) => Err(deed.failed(&error)),
     }
 }
 
 /// What `--help` has below the flags.
 pub(crate) const HELP: &str = "\
-It writes the annotation backup-controller.io/run-now on each PVC, with your rights: the controller starts one run
-for each new value, and not before bounds.minInterval has passed since the run before.
+Writes the annotation backup-controller.io/run-now on each PVC, with your permissions. The controller starts one run
+for each new value. Runs of one PVC are at least bounds.minInterval apart: an earlier request starts its run then. A
+run is good when its snapshot is ready and, if the PVC has destinations, one copy is complete.
 
 Examples:
   kubectl backup run data
   kubectl backup run data orders --wait --timeout 2h
 
-Ctrl-C ends the watching, not the run.
+Ctrl-C stops following the run. The run continues.
 
 Exit codes:
-  0    it was asked for; with --wait: each run is good
-  1    the command failed, or a PVC cannot be backed up: then nothing was written
+  0    the runs are requested; with --wait: each run is good
+  1    the command failed, or a PVC cannot be backed up; in the latter case no run is requested
   2    the command line is wrong
-  3    with --wait: a run failed, or was not done in time
+  3    with --wait: a run failed, or did not finish in time
   130  with --wait: Ctrl-C";
 
 #[cfg(test)]

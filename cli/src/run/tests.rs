@@ -1,3 +1,4 @@
+use model::reason::Reason;
 use serde_json::{Value, json};
 
 use super::follow::{End, Follow};
@@ -48,7 +49,7 @@ fn a_run_is_told_step_by_step_until_it_is_good() {
         [
             "data: the run has started",
             "data: run 20181205T1200Z: snapshot data-20181205 is being taken",
-            "data: PVC data-20181205 is made from it: the restore point to mount",
+            "data: PVC data-20181205 is made from the snapshot: mount it to look into the restore point",
             "data: snapshot data-20181205 is ready",
             "data: the copy to disk has started",
             "data: the copy to disk is complete: 3043 entries, 1.2Mi in 0 s",
@@ -66,7 +67,11 @@ fn a_run_whose_copy_failed_is_not_good() {
     copy["message"] = json!("no space left");
     failed.point("shop", "data", RUN, &json!({"disk": copy}));
     let (lines, end) = told(&[failed]);
-    assert!(lines.iter().any(|l| l.contains("ended as Failed: no space left; grow the BackupDisk")), "{lines:?}");
+    let help = Reason::DiskFull.help();
+    assert!(
+        lines.iter().any(|l| l.contains(&format!("the copy to disk failed: no space left. What to do: {help}"))),
+        "{lines:?}"
+    );
     assert_eq!(end, Some(End::Failed));
 }
 
@@ -79,7 +84,7 @@ fn a_run_that_fails_before_its_snapshot_is_told_with_what_to_do() {
         protected(&json!({"protectedSince": "2018-11-01T00:10:00Z", "failure": failure}))
     };
     let (lines, end) = told(&[failure(RUN)]);
-    assert_eq!(lines, ["data: QuotaExceeded: no room; raise the namespace's ResourceQuota, or lower retention"]);
+    assert_eq!(lines, [format!("data: QuotaExceeded: no room. What to do: {}", Reason::QuotaExceeded.help())]);
     assert_eq!(end, Some(End::Failed));
     assert_eq!(told(&[failure("20181204T0317Z")]).1, None);
     let mut gone = protected(&since());
@@ -97,8 +102,8 @@ fn what_is_not_backed_up_is_refused_before_anything_is_written() {
     assert!(checked(&["data", "full", "late", "new"]).is_ok());
     let fault = checked(&["data", "nfs", "nothing", "gone"]).unwrap_err();
     assert!(fault.contains("PVC nfs is not backed up: NotCsi: "), "{fault}");
-    assert!(fault.contains("What to do: the volume has no CSI driver"), "{fault}");
-    assert!(fault.contains("there is no PVC nothing") && fault.contains("there is no PVC gone"), "{fault}");
+    assert!(fault.contains(&format!("What to do: {}", Reason::NotCsi.help())), "{fault}");
+    assert!(fault.contains("shop has no PVC nothing") && fault.contains("shop has no PVC gone"), "{fault}");
     assert!(checked(&["off"]).unwrap_err().contains("Disabled"));
 }
 
@@ -108,7 +113,7 @@ fn a_run_that_comes_too_soon_says_when_it_starts() {
     assert_eq!(note(&all.observed(ALL), &all.only("data"), now()), None);
     all.point("shop", "data", "20181205T1130Z", &json!({"disk": null}));
     let told = note(&all.observed(ALL), &all.only("data"), now()).unwrap();
-    assert!(told.contains("TooSoon: it starts in 30m: run 20181205T1130Z"), "{told}");
+    assert!(told.contains("TooSoon: the run starts in 30m: run 20181205T1130Z"), "{told}");
 }
 
 #[test]
@@ -123,7 +128,7 @@ fn only_the_annotation_of_the_pvc_that_was_seen_is_written() {
     assert_eq!(server.written(), [json!({"metadata": {"uid": uid, "annotations": {names::RUN_NOW: VALUE}}})]);
     let server = server.refusing(&path, forbidden("patch resource \"persistentvolumeclaims\""));
     let error = serve(async { ask(&server.client(), &volume, VALUE).await }).unwrap_err().to_string();
-    assert!(error.starts_with("you (me) may not patch persistentvolumeclaims in namespace shop"), "{error}");
+    assert!(error.starts_with("you (me) lack permission to patch persistentvolumeclaims in namespace shop"), "{error}");
 }
 
 /// What `--wait` ends with, if these objects are there once it looks.
@@ -155,5 +160,7 @@ fn waiting_is_bounded_and_needs_the_right_to_watch() {
     let refused = [PVCS, SNAPSHOTS, jobs]
         .into_iter()
         .fold(Server::of(protected(&since())), |server, path| server.refusing(path, forbidden("watch")));
-    assert!(waited(&refused, "20s").unwrap_err().contains("nothing may be watched; the run goes on"));
+    assert!(
+        waited(&refused, "20s").unwrap_err().contains("cannot follow the run without these permissions. It continues")
+    );
 }

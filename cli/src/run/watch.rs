@@ -51,7 +51,7 @@ impl Watching<'_> {
                 told = changes.next() => told,
                 () = &mut deadline => return Ok(over(&follows, timeout)),
                 _ = &mut interrupt => {
-                    eprintln!("\nNot watching any more; the run goes on: kubectl backup status {}", open(&follows));
+                    eprintln!("\nThe run continues. To see it, run: kubectl backup status {}", open(&follows));
                     return Ok(ExitCode::from(INTERRUPTED));
                 }
             };
@@ -64,7 +64,11 @@ impl Watching<'_> {
                     eprintln!("kubectl-backup: {}", deed.missing(&said));
                 }
                 None => {
-                    anyhow::bail!("nothing may be watched; the run goes on: kubectl backup status {}", open(&follows))
+                    anyhow::bail!(
+                        "cannot follow the run without these permissions. It continues; to see it, run: kubectl backup \
+                         status {}",
+                        open(&follows)
+                    )
                 }
             }
             let now = Timestamp::now();
@@ -154,9 +158,12 @@ fn open(follows: &[Follow]) -> String {
 
 fn over(follows: &[Follow], timeout: Span) -> ExitCode {
     for follow in follows.iter().filter(|f| f.end.is_none()) {
-        let last = follow.last.as_deref().unwrap_or("nothing was seen of it: is the controller running?");
-        eprintln!("kubectl-backup: {} is not done after {timeout} (--timeout); the last: {last}", follow.name);
+        let last = follow.last.as_deref().unwrap_or("none; check that the controller runs");
+        eprintln!(
+            "kubectl-backup: the run of PVC {} did not finish within {timeout} (--timeout). Last step: {last}",
+            follow.name
+        );
     }
-    eprintln!("The run goes on: kubectl backup status {}", open(follows));
+    eprintln!("The run continues. To see it, run: kubectl backup status {}", open(follows));
     ExitCode::from(ATTENTION)
 }

@@ -29,12 +29,12 @@ fn columns(look: Look) -> Columns<Volume> {
     columns.push(("NEXT RUN", next_run));
     if look.wide {
         columns.push(("GOOD", |v, now| run_age(v.good.as_ref(), now)));
-        columns.push(("POINTS", |v, _| {
+        columns.push(("RESTORE POINTS", |v, _| {
             v.restore_points
                 .as_ref()
                 .map_or_else(|| UNKNOWN.to_owned(), |p| p.iter().filter(|p| p.ready).count().to_string())
         }));
-        columns.push(("NEWEST POINT", |v, _| {
+        columns.push(("NEWEST RESTORE POINT", |v, _| {
             v.restore_points.iter().flatten().rfind(|p| p.ready).map_or_else(none, |p| p.name.clone())
         }));
         columns.push(("SCHEDULE", |v, _| v.schedule.clone().unwrap_or_else(none)));

@@ -101,7 +101,10 @@ impl Question<'_> {
             Some(Component::Promoter | Component::Disk | Component::Central | Component::Grant | Component::Target)
         );
         if own || (plan::from_our_snapshot(world, claim) && claim.from_snapshot.as_ref() == Some(&claim.id.name)) {
-            return (Judged::Left(Problem::new(Reason::OwnVolume, "backups themselves need this PVC")), Vec::new());
+            return (
+                Judged::Left(Problem::new(Reason::OwnVolume, "this PVC belongs to the backups themselves")),
+                Vec::new(),
+            );
         }
         let Some(status) = &claim.status else { return (unrecorded(claim), Vec::new()) };
         let judged = match &status.unprotected {
@@ -353,7 +356,8 @@ impl Question<'_> {
             }
             Judged::Unknown => {
                 volume.state = State::Unknown;
-                let message = "the controller recorded nothing on it: it is left out by choice, or was not seen yet";
+                let message =
+                    "the controller has not recorded a status on the PVC: it is excluded by choice, or not seen yet";
                 volume.findings.push(Finding::own(&NOT_RECORDED, message.to_owned()));
             }
             Judged::Protected(_) => {
@@ -371,13 +375,13 @@ impl Question<'_> {
                 };
                 volume.findings.extend(failure);
                 if gone {
-                    let message = "every restore point that it had is gone, and no copy of it is known".to_owned();
+                    let message = "all its restore points are gone, and no copy is known".to_owned();
                     volume.findings.push(Finding::own(&NOTHING_LEFT, message));
                 }
                 if volume.state == State::Unscheduled {
                     let world = &self.observed.world;
                     let message =
-                        format!("namespace {} has no CronJob of it (instance {})", world.namespace, world.instance);
+                        format!("namespace {} has no CronJob for it (instance {})", world.namespace, world.instance);
                     volume.findings.push(Finding::own(&NO_CRONJOB, message));
                 }
                 volume.findings.extend(missed.map(|missed| overdue(missed, volume)));

@@ -26,22 +26,22 @@ pub(crate) use view::{Finding, State, Volume};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The PVCs to show, with all that is known about each [default: every one]
+    /// PVCs to show, with all details of each [default: all PVCs]
     #[arg(value_name = "PVC")]
     pub(crate) names: Vec<String>,
-    /// All namespaces
+    /// Show the PVCs of all namespaces
     #[arg(short = 'A', long, conflicts_with = "names")]
     pub(crate) all_namespaces: bool,
-    /// Only PVCs with these labels, such as app=shop,tier!=cache
+    /// Show only PVCs with these labels, such as app=shop,tier!=cache
     #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "names")]
     pub(crate) selector: Option<String>,
-    /// How it is shown
+    /// Output format
     #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT", hide_default_value = true)]
     pub(crate) output: Output,
-    /// No line of column names
+    /// Do not print the column names
     #[arg(long)]
     pub(crate) no_headers: bool,
-    /// How many runs a PVC has to miss to be Overdue
+    /// Number of missed runs after which a PVC is Overdue
     #[arg(long, value_name = "RUNS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) missed: u32,
 }
@@ -75,7 +75,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     }
     let missing: Vec<&String> = args.names.iter().filter(|name| !volumes.iter().any(|v| v.name == **name)).collect();
     for name in &missing {
-        eprintln!("kubectl-backup: there is no PVC {name} in namespace {namespace}, and no restore point of one");
+        eprintln!("kubectl-backup: namespace {namespace} has no PVC {name} and no restore point of such a PVC");
     }
     if volumes.is_empty() && args.names.is_empty() && matches!(args.output, Output::Table | Output::Wide) {
         let place = if args.all_namespaces { "any namespace".to_owned() } else { format!("namespace {namespace}") };
@@ -91,38 +91,46 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
 /// What `--help` has below the flags.
 pub(crate) const HELP: &str = "\
 Columns:
-  STATE      how the PVC stands, see below
-  SINCE      for how long it has been protected without a break
-  SNAPSHOT   age of the newest restore point in its namespace
-  COPY       for each destination, how the newest copy ended and when; with drills, when one last proved it
-  OUTSIDE    whether a copy outlives the namespace; 'no' means that every restore point is lost with it
-  NEXT RUN   time until the next snapshot
-  REASON     why not, the newest failure, or what it waits for
+  STATE      state of the PVC, see below
+  SINCE      time for which the PVC has been protected without a break
+  SNAPSHOT   age of the newest restore point in the namespace
+  COPY       for each destination: result and age of the newest copy. A drill is a test restore that is compared
+             byte by byte. `proven` has the age of the newest drill that passed; `not proven`: the newest drill failed
+  OUTSIDE    yes: a copy outlives the namespace. no: every restore point is lost with the namespace
+  NEXT RUN   time until the next run
+  REASON     reason for the state, newest failure, or current wait
 
-On a narrow terminal REASON is cut, and SINCE, NEXT RUN and OUTSIDE are left out in that order; -o wide shows all.
+On a narrow terminal REASON is cut, and SINCE, NEXT RUN and OUTSIDE are omitted in this order. -o wide shows all.
 
-States:
-  Protected    it is backed up, and the newest good run is recent
-  Pending      it is backed up from now on; no run is good yet
-  Failing      the newest run or step failed, or no restore point is left          *
-  Overdue      so many runs were missed since the newest good one (--missed)       *
-  Unscheduled  it should be backed up, and the controller has made no CronJob      *
-  Unprotected  it cannot be backed up as things are                                *
-  Excluded     somebody chose not to back it up
-  Vanished     the PVC is gone; restore points of it are left
-  Unknown      you may not read what tells, and the controller recorded nothing on it
+States (* needs attention):
+  Protected    the newest good run is recent
+  Pending      no run is good yet, but the PVC is backed up from now on
+  Failing      the newest run or step failed, or no restore point is left            *
+  Overdue      runs were missed since the newest good one (--missed sets the number) *
+  Unscheduled  the PVC should be backed up, but the controller created no CronJob    *
+  Unprotected  the PVC cannot be backed up in its present state                      *
+  Excluded     the PVC is excluded from backups by choice
+  Vanished     the PVC is gone, but has restore points
+  Unknown      you lack permission to read the objects that show it, and the controller has not recorded a status
 
-A copy that was found to be damaged, or to differ from its snapshot (RepositoryDamaged, RestoreMismatch), counts as *
-whatever the state is.
-A PVC that is not bound has no data yet: it is Unprotected and does not count.
-PVCs that backups themselves need (restore points, BackupDisks) are shown only by name.
+A run is good when its snapshot is ready and, if the PVC has destinations, one copy is complete.
+In any state, a copy that is damaged (RepositoryDamaged) or differs from its snapshot (RestoreMismatch) needs attention.
+A PVC that is not bound has no data yet: it is Unprotected, but needs no attention.
+PVCs that belong to the backups are shown only if you name them: BackupDisks, which contain copies, and promoters,
+which are made from snapshots.
+
+Examples:
+  kubectl backup status
+  kubectl backup status -A -o wide
+  kubectl backup status data
 
 Exit codes:
-  0  all is well: no PVC that is shown has a state marked with *
-  1  the command itself failed, or a PVC that was named is not there
+  0  no PVC in the output needs attention
+  1  the command failed, or a named PVC does not exist
   2  the command line is wrong
-  3  at least one PVC that is shown has a state marked with *
+  3  at least one PVC in the output needs attention
 
-States are computed from the cluster as the controller does it. That takes the rights to read the
-ConfigMap backup-controller in the controller's namespace, and namespaces, persistentvolumes, storageclasses
-and volumesnapshotclasses. Without them it shows what the controller recorded on each PVC, and says so.";
+States are computed from the cluster, as the controller does it. This needs permission to read the ConfigMap
+backup-controller in the controller's namespace, namespaces, persistentvolumes, storageclasses and
+volumesnapshotclasses. Without it, the states come from the controller's record on each PVC, and a note below the table
+names the missing permissions.";

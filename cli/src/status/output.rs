@@ -73,7 +73,7 @@ pub(crate) fn notes(volumes: &[Volume], gaps: &[Gap], knows: Knows) -> Vec<Strin
     let (refused, others): (Vec<&Gap>, Vec<&Gap>) = gaps.iter().partition(|gap| gap.refused);
     if !refused.is_empty() {
         let rights: Vec<String> = refused.iter().map(|gap| format!("{} {}", gap.verb, gap.resource)).collect();
-        notes.push(format!("you may not {}", rights.join(", ")));
+        notes.push(format!("you lack permission to {} (the roles view and backup-status grant it)", rights.join(", ")));
     }
     notes.extend(others.iter().map(|Gap { verb, resource, answer, .. }| format!("cannot {verb} {resource}: {answer}")));
     let mut follows = |missing: bool, what: &str| {
@@ -81,14 +81,17 @@ pub(crate) fn notes(volumes: &[Volume], gaps: &[Gap], knows: Knows) -> Vec<Strin
             notes.push(what.to_owned());
         }
     };
-    follows(!knows.verdicts(), "so STATE and REASON are as the controller recorded them on each PVC");
-    follows(!knows.snapshots, "so SNAPSHOT is as the controller recorded it, and restore points are not shown");
-    follows(!knows.copies, "so copies under way are not shown");
+    follows(!knows.verdicts(), "therefore STATE and REASON come from the controller's record on each PVC");
+    follows(
+        !knows.snapshots,
+        "therefore SNAPSHOT comes from the controller's record, and restore points are not shown",
+    );
+    follows(!knows.copies, "therefore copies under way are not shown");
     follows(
         !knows.cronjobs && knows.verdicts(),
-        "so NEXT RUN is computed from the settings, not from the CronJobs in force",
+        "therefore NEXT RUN is computed from the settings, not from the CronJobs",
     );
-    follows(!knows.cronjobs && !knows.verdicts(), "so next runs and missed runs are not known");
+    follows(!knows.cronjobs && !knows.verdicts(), "therefore next runs and missed runs are unknown");
     let alarms = alarms(volumes);
     if alarms > 0 {
         let mut states: BTreeMap<State, usize> = BTreeMap::new();
@@ -96,7 +99,8 @@ pub(crate) fn notes(volumes: &[Volume], gaps: &[Gap], knows: Knows) -> Vec<Strin
             *states.entry(volume.state).or_default() += 1;
         }
         let states: Vec<String> = states.iter().map(|(state, n)| format!("{n} {state:?}")).collect();
-        notes.push(format!("{alarms} of {} PVCs need attention: {}", volumes.len(), states.join(", ")));
+        let need = if alarms == 1 { "needs" } else { "need" };
+        notes.push(format!("{alarms} of {} PVCs {need} attention: {}", volumes.len(), states.join(", ")));
     }
     notes
 }
@@ -106,11 +110,11 @@ pub(crate) fn down(down: &Breakers, now: Timestamp) -> Vec<String> {
     let line = |(key, open): (&String, &model::breaker::Open)| {
         let age = age::between(open.since, now);
         let next = if open.next > now {
-            format!("the next one tries in {}", age::between(now, open.next))
+            format!("next probe in {}", age::between(now, open.next))
         } else {
-            "one tries now".to_owned()
+            "probing now".to_owned()
         };
-        format!("copies to {key} fail for {age}: {}; the others wait, {next}", open.reason)
+        format!("copies to {key} have been failing for {age}: {}; one copy at a time probes it ({next})", open.reason)
     };
     down.iter().map(line).collect()
 }
@@ -126,9 +130,15 @@ mod tests {
         let at = |minute: u64| model::duration::Span::minutes(minute).after(Timestamp::UNIX_EPOCH);
         let open = Open { reason: Reason::CredentialsRefused, since: at(10), next: at(40) };
         let breakers = Breakers::from([("s3/shop".to_owned(), open)]);
-        let before = "copies to s3/shop fail for 15m: CredentialsRefused; the others wait, the next one tries in 15m";
+        let told = |age: &str, next: &str| {
+            format!(
+                "copies to s3/shop have been failing for {age}: CredentialsRefused; one copy at a time probes it \
+                 ({next})"
+            )
+        };
+        let before = told("15m", "next probe in 15m");
         assert_eq!(down(&breakers, at(25)), [before]);
-        let after = "copies to s3/shop fail for 50m: CredentialsRefused; the others wait, one tries now";
+        let after = told("50m", "probing now");
         assert_eq!(down(&breakers, at(60)), [after]);
         assert!(down(&Breakers::new(), at(0)).is_empty());
     }

@@ -64,18 +64,17 @@ impl Finding {
 
 pub(super) const OVERDUE: (&str, &str) = (
     "Overdue",
-    "look at the Jobs in the controller's namespace, and whether the controller runs; --missed sets how many runs count",
+    "check that the controller runs, and look at the Jobs in its namespace; --missed sets the number of missed runs",
 );
 pub(super) const NO_CRONJOB: (&str, &str) = (
     "NoCronJob",
-    "look whether the controller runs, and at its log; or name its place with --backup-namespace, --instance",
+    "check that the controller runs, and read its log; set --backup-namespace and --instance if they are not backup",
 );
-pub(super) const SUSPENDED: (&str, &str) =
-    ("Suspended", "somebody suspended the CronJob; the controller takes that back when it runs");
+pub(super) const SUSPENDED: (&str, &str) = ("Suspended", "check that the controller runs: it resumes the CronJob");
 pub(super) const NOTHING_LEFT: (&str, &str) =
-    ("NothingLeft", "the next run makes a restore point; look who deleted those that were there");
+    ("NothingLeft", "kubectl backup run makes a new restore point; find out who deleted the earlier ones");
 pub(super) const NOT_RECORDED: (&str, &str) =
-    ("NotRecorded", "ask somebody who may read the rest, or for the rights that are named below the table");
+    ("NotRecorded", "ask the administrator for the permissions that are named below the table");
 
 /// The words that only this program uses, with what to do.
 #[cfg(test)]

@@ -17,7 +17,7 @@ const LONGEST: usize = 255;
 pub(super) fn value(parameter: &Parameter) -> anyhow::Result<String> {
     let Parameter { name, generate, from, .. } = parameter;
     if generate != "expression" {
-        bail!("parameter {name}: there is no generator {generate}; there is expression");
+        bail!("parameter {name}: the generator {generate} does not exist; use expression");
     }
     expression(from).with_context(|| format!("parameter {name}: from: {from}"))
 }
@@ -59,15 +59,15 @@ fn alphabet(ranges: &str) -> anyhow::Result<Vec<char>> {
                 Some('d') => DIGITS.to_owned(),
                 Some('a') => LETTERS.to_owned(),
                 Some('A') => SYMBOLS.to_owned(),
-                _ => bail!("the classes are \\w, \\d, \\a and \\A"),
+                _ => bail!("after \\ write one of the classes w, d, a and A"),
             };
             found.extend(class.chars());
         } else if chars.next_if_eq(&'-').is_some() {
-            let Some(last) = chars.next() else { bail!("{first}- has no end") };
+            let Some(last) = chars.next() else { bail!("the range {first}- has no end") };
             let all = format!("{LETTERS}{DIGITS}");
             match (all.find(first), all.find(last)) {
                 (Some(from), Some(to)) if from <= to => found.extend(all[from..=to].chars()),
-                _ => bail!("{first}-{last} is no range"),
+                _ => bail!("{first}-{last} is not an ascending range of letters or digits"),
             }
         } else {
             found.push(first);
@@ -80,7 +80,7 @@ fn alphabet(ranges: &str) -> anyhow::Result<Vec<char>> {
 
 fn random(alphabet: &[char], length: usize) -> anyhow::Result<String> {
     if !(1..=LONGEST).contains(&length) {
-        bail!("a length is from 1 to {LONGEST}");
+        bail!("a length must be from 1 to {LONGEST}");
     }
     let mut source = File::open("/dev/urandom").context("/dev/urandom")?;
     // Bytes from here on would make some characters likelier than others.

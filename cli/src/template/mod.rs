@@ -72,11 +72,11 @@ impl Template {
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         // Only YAML's own value refuses doubled keys.
         let value: serde_yaml::Value = serde_yaml::from_str(text).context("the template is not YAML or JSON")?;
-        let value = serde_json::to_value(value).context("the template is not what JSON can say")?;
+        let value = serde_json::to_value(value).context("the template has a value that JSON cannot express")?;
         let template: Self = serde_json::from_value(value)
-            .context("the template cannot be read (values of parameters are strings: quote them)")?;
+            .context("the template is not valid (values of parameters must be strings: quote them)")?;
         if template.kind != "Template" {
-            bail!("the file has kind '{}', and not Template of template.openshift.io/v1", template.kind);
+            bail!("the file has kind '{}'; it must be a Template of template.openshift.io/v1", template.kind);
         }
         Ok(template)
     }
@@ -89,7 +89,9 @@ impl Template {
             let mut object = object.clone();
             strip_namespace(&mut object);
             let mut object = substitute(&object, &values)?;
-            let meta = object.as_object_mut().ok_or_else(|| anyhow!("an object of the template is no object"))?;
+            let meta = object
+                .as_object_mut()
+                .ok_or_else(|| anyhow!("an entry of `objects` in the template is not an object"))?;
             let meta = meta.entry("metadata").or_insert_with(|| json!({}));
             for (key, value) in &self.labels {
                 meta["labels"][expand(key, &values)] = Value::String(expand(value, &values));
@@ -120,7 +122,7 @@ impl Template {
             values.insert(parameter.name.as_str(), value);
         }
         if !missing.is_empty() {
-            bail!("the template needs a value for {} (-p NAME=VALUE)", missing.join(", "));
+            bail!("the template needs a value for {}: add -p NAME=VALUE", missing.join(", "));
         }
         Ok(values)
     }
@@ -147,11 +149,11 @@ fn substitute(value: &Value, values: &BTreeMap<&str, String>) -> anyhow::Result<
             let mut out = Map::new();
             for (key, value) in map {
                 if whole(key, values).is_some() {
-                    bail!("the key {key} would not be a string: write ${{NAME}} in keys");
+                    bail!("the key {key} would not be a string: in keys, write ${{NAME}}");
                 }
                 let key = expand(key, values);
                 if out.insert(key.clone(), substitute(value, values)?).is_some() {
-                    bail!("the key {key} stands twice once parameters are filled in");
+                    bail!("the key {key} occurs twice after its parameters are filled in");
                 }
             }
             Value::Object(out)

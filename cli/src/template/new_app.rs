@@ -16,12 +16,12 @@ use crate::{connect, terminal};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The template: a file, - or [NAMESPACE/]restore, the one that is built in
+    /// Template: a file, - for standard input, or [NAMESPACE/]restore for the built-in Template
     #[arg(long, value_name = "TEMPLATE")]
     template: String,
     #[command(flatten)]
     given: Given,
-    /// Create nothing, and show the objects
+    /// Print the objects in this format, and create nothing
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     output: Option<Format>,
 }
@@ -60,7 +60,7 @@ pub(crate) async fn ensure(client: &Client, namespace: &str, object: &Value) -> 
     let gvk = GroupVersionKind::gvk(group, version, &kind);
     let found = api::bounded(|| format!("find kind {kind}"), discovery::pinned_kind(client, &gvk)).await;
     let (resource, capabilities) =
-        found.map_err(|e| anyhow!("the cluster does not take objects of kind {kind}: {}", api::chain(&e)))?;
+        found.map_err(|e| anyhow!("the cluster does not accept objects of kind {kind}: {}", api::chain(&e)))?;
     let mut object = object.clone();
     let name = text(&object["metadata"]["name"]);
     let namespaced = capabilities.scope == Scope::Namespaced;
@@ -83,7 +83,10 @@ pub(crate) async fn ensure(client: &Client, namespace: &str, object: &Value) -> 
             let there = api::bounded(|| format!("get {plural} {name}"), api.get(&name)).await;
             let there = there.map_err(|e| deed("get").failed(&e))?;
             if let Some(key) = differs(&object["metadata"], &serde_json::to_value(&there.metadata)?) {
-                bail!("{plural} {name} is there, and asks for something else ({key} differs): delete it first");
+                bail!(
+                    "{plural} {name} exists with another value of {key}. Delete it first: kubectl delete {plural} \
+                     {name}"
+                );
             }
             Ok((object, line("unchanged")))
         }
@@ -101,15 +104,19 @@ fn differs(ours: &Value, there: &Value) -> Option<String> {
 
 /// What `--help` has below the flags.
 pub(crate) const HELP: &str = "\
-Objects that are there and ask for the same are left as they are. What was done is told on standard error. If
-standard output is no terminal, the objects are printed there, so that the command that made them takes them
-away again. With -o nothing is created.
+Existing objects with the same labels and annotations are left unchanged. Messages go to standard error. If standard
+output is not a terminal, the objects are printed there: the same command then deletes them, as in the second example.
 
 Examples:
   kubectl backup new-app --template=backup/restore -p NAME=data -p DATE=20181202
   kubectl backup new-app --template=backup/restore -p NAME=data -p DATE=20181202 | kubectl delete -f -
-  # Only to look at
-  kubectl backup new-app --template=restore -p NAME=data -p DATE=20181202 -o yaml";
+  # Print the objects, and create nothing
+  kubectl backup new-app --template=restore -p NAME=data -p DATE=20181202 -o yaml
+
+Exit codes:
+  0  done
+  1  the command failed, a parameter is unknown or missing, or an object exists with other values
+  2  the command line is wrong";
 
 #[cfg(test)]
 mod tests {
@@ -168,15 +175,21 @@ mod tests {
         assert_eq!(ensured(&same).unwrap().1, "configmap/restore-data unchanged");
         let other = taken.refusing(&path, there(&json!({"template": "other"})));
         let error = ensured(&other).unwrap_err();
-        assert!(error.contains("asks for something else (template differs): delete it first"), "{error}");
+        assert!(
+            error.contains("exists with another value of template. Delete it first: kubectl delete configmaps "),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_missing_right_and_an_unknown_kind_are_named() {
         let refused = server().refusing(&format!("POST {MAPS}"), forbidden("create resource \"configmaps\""));
         let error = ensured(&refused).unwrap_err();
-        assert!(error.starts_with("you (me) may not create configmaps in namespace shop: ask"), "{error}");
+        assert!(
+            error.starts_with("you (me) lack permission to create configmaps in namespace shop. An admin"),
+            "{error}"
+        );
         let none = server().refusing("/api/v1", refusal(404, "NotFound", "not found"));
-        assert!(ensured(&none).unwrap_err().contains("does not take objects of kind ConfigMap: not found"));
+        assert!(ensured(&none).unwrap_err().contains("does not accept objects of kind ConfigMap: not found"));
     }
 }

@@ -16,15 +16,15 @@ use crate::terminal;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// A file with a Template, - for standard input, or restore: the one that is built in
+    /// Template: a file, - for standard input, or restore for the built-in Template
     #[arg(value_name = "FILE")]
     file: String,
     #[command(flatten)]
     pub(super) given: Given,
-    /// How it is shown
+    /// Output format
     #[arg(short, long, value_enum, default_value = "yaml", value_name = "FORMAT")]
     output: Format,
-    /// Only show what parameters the template has
+    /// Only list the parameters of the Template
     #[arg(long)]
     parameters: bool,
 }
@@ -32,10 +32,10 @@ pub(crate) struct Args {
 /// The parameters that were given.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Given {
-    /// A parameter; may be given several times
+    /// Value of a parameter; may be repeated
     #[arg(short = 'p', long = "param", value_name = "NAME=VALUE")]
     pub(crate) params: Vec<String>,
-    /// A file with a parameter on each line; -p comes before it
+    /// File with one NAME=VALUE on each line; -p takes precedence
     #[arg(long, value_name = "FILE")]
     pub(crate) param_file: Option<PathBuf>,
 }
@@ -76,11 +76,12 @@ pub(super) fn load(name: &str, instance: &str) -> anyhow::Result<Template> {
     }
     let text = if name == "-" {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("standard input")?;
+        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
         text
     } else {
-        std::fs::read_to_string(name)
-            .with_context(|| format!("{name} cannot be read (a file, - or restore, the template that is built in)"))?
+        std::fs::read_to_string(name).with_context(|| {
+            format!("cannot read {name} (write a file, - for standard input, or restore for the built-in Template)")
+        })?
     };
     Template::parse(&text)
 }
@@ -118,9 +119,9 @@ impl Given {
         };
         let mut given = BTreeMap::new();
         for text in &self.params {
-            let (name, value) = pair(text).ok_or_else(|| anyhow!("-p {text}: it has no '=': -p NAME=VALUE"))?;
+            let (name, value) = pair(text).ok_or_else(|| anyhow!("-p {text} has no '=': write -p NAME=VALUE"))?;
             if given.insert(name.clone(), value).is_some() {
-                bail!("-p {name} stands twice");
+                bail!("-p {name} is given twice: remove one");
             }
         }
         values.extend(given);
@@ -129,9 +130,11 @@ impl Given {
 }
 
 fn from_file(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("--param-file {}", path.display()))?;
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read --param-file {}", path.display()))?;
     let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| pair(line).ok_or_else(|| anyhow!("{}: '{line}' has no '='", path.display()))).collect()
+    lines
+        .map(|line| pair(line).ok_or_else(|| anyhow!("{}: '{line}' has no '=': write NAME=VALUE", path.display())))
+        .collect()
 }
 
 fn pair(text: &str) -> Option<(String, String)> {
@@ -153,19 +156,26 @@ fn parameters(parameters: &[Parameter]) -> String {
 
 /// What `--help` has below the flags.
 pub(crate) const HELP: &str = "\
-It does what `oc process --local` does, without OpenShift: ${NAME} in any text and key, ${{NAME}} as a value of
-its own, `generate: expression`, and the template's labels on each object. The cluster is not asked.
+Processes the Template as `oc process --local` does, without OpenShift and without the cluster:
+  - ${NAME} in any text or key is replaced by the value of the parameter; ${{NAME}} keeps its type, such as a number
+  - `generate: expression` makes a random value
+  - the labels of the Template are added to each object
 
 Examples:
-  # What the built-in template takes
+  # List the parameters of the built-in Template
   kubectl backup template process restore --parameters
-  # Start the restore of PVC data of 2 December 2018, and take it away again
+  # Create the restore pod of PVC data of 2 December 2018, and delete it again
   kubectl backup template process restore -p NAME=data -p DATE=20181202 | kubectl apply -f -
   kubectl backup template process restore -p NAME=data -p DATE=20181202 | kubectl delete -f -
-  # A template of your own
+  # Process your own Template
   kubectl backup template process app.yaml -p NAME=shop --param-file=prod.env | kubectl apply -f -
 
-OpenShift's way to name a template, backup/restore, means the built-in one too; ./restore is a file.";
+The name backup/restore, as OpenShift writes it, selects the built-in Template too. ./restore is a file.
+
+Exit codes:
+  0  done
+  1  the Template cannot be read, a parameter is unknown, or a required parameter is missing
+  2  the command line is wrong";
 
 #[cfg(test)]
 mod tests {
@@ -211,6 +221,6 @@ mod tests {
     #[test]
     fn a_file_that_is_not_there_is_named() {
         let error = format!("{:#}", load("./restore", "backup").unwrap_err());
-        assert!(error.contains("./restore cannot be read"), "{error}");
+        assert!(error.contains("cannot read ./restore"), "{error}");
     }
 }

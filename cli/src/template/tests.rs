@@ -64,8 +64,8 @@ fn a_value_that_looks_like_a_parameter_is_only_text() {
 fn what_is_missing_or_unknown_is_named() {
     let template = Template::parse(TEMPLATE).unwrap();
     let error = |pairs: &[(&str, &str)]| template.process(&values(pairs)).unwrap_err().to_string();
-    assert_eq!(error(&[]), "the template needs a value for NAME, HOW (-p NAME=VALUE)");
-    assert_eq!(error(&[("NAME", "a"), ("HOW", "")]), "the template needs a value for HOW (-p NAME=VALUE)");
+    assert_eq!(error(&[]), "the template needs a value for NAME, HOW: add -p NAME=VALUE");
+    assert_eq!(error(&[("NAME", "a"), ("HOW", "")]), "the template needs a value for HOW: add -p NAME=VALUE");
     let known = "the template has no parameter DATE, XX: it has NAME, COUNT, HOW, SECRET";
     assert_eq!(error(&[("NAME", "a"), ("HOW", "x"), ("DATE", ""), ("XX", "")]), known);
     let keys = template_with_key("${{NAME}}").process(&values(&[("NAME", "a")])).unwrap_err().to_string();

@@ -17,10 +17,10 @@ use page::Page;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The PVC
+    /// PVC to explain
     #[arg(value_name = "PVC")]
     name: String,
-    /// How it is shown
+    /// Output format
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT", hide_default_value = true)]
     output: Format,
 }
@@ -29,9 +29,9 @@ pub(crate) struct Args {
 enum Format {
     /// A page to read (default)
     Text,
-    /// All that is known
+    /// All details as JSON
     Json,
-    /// The same
+    /// All details as YAML
     Yaml,
 }
 
@@ -51,7 +51,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     let mut volumes = status::volumes(Question { observed: &observed, names: &scope.names, missed: 2, now });
     if volumes.is_empty() {
         let others = list::candidates(&observed, &namespace);
-        bail!("there is no PVC {} in namespace {namespace}, and no restore point of one\n{others}", args.name);
+        bail!("namespace {namespace} has no PVC {} and no restore point of such a PVC\n{others}", args.name);
     }
     let volume = volumes.remove(0);
     let events = events::of(&connection.client, &volume).await;
@@ -71,19 +71,20 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
 
 /// What `--help` has below the flags.
 pub(crate) const HELP: &str = "\
-It says whether the PVC is protected, and why not; what to do; which settings are in force and where each comes
-from (an annotation on the PVC, one on its Namespace, or the configuration); when the next run is; and what the
-controller told about it lately.
+Shows the state of the PVC, the reasons for it with their remedies, the next run, and the newest events of the
+controller. It also shows the settings in force. Each setting comes from an annotation on the PVC, an annotation on
+its Namespace, a group of the configuration, or the defaults of the configuration. The promoter class is the
+StorageClass of promoters: the PVCs that are made from snapshots.
 
 Examples:
   kubectl backup why data
   kubectl backup why data -n shop -o json
 
 Exit codes:
-  0  it is protected, or will be with its next run
-  1  the command failed, or there is no such PVC
+  0  the PVC is protected, or will be with its next run
+  1  there is no such PVC and no restore point of one, or the command failed
   2  the command line is wrong
-  3  it is not protected, or something is wrong with its backups";
+  3  the PVC is not protected (also by choice), or its backups need attention";
 
 #[cfg(test)]
 mod tests;

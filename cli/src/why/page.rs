@@ -79,14 +79,14 @@ impl Page {
         };
         match self.volume.state {
             State::Protected => format!("{pvc} is protected: {newest}."),
-            State::Pending => format!("{pvc} is protected from now on: {newest}."),
+            State::Pending => format!("{pvc} will be protected by its next run: {newest}."),
             State::Failing => format!("{pvc} should be protected, but its newest run or step failed: {newest}."),
             State::Overdue => format!("{pvc} should be protected, but runs were missed: {newest}."),
-            State::Unscheduled => format!("{pvc} should be protected, but nothing is scheduled: {newest}."),
-            State::Unprotected => format!("{pvc} is NOT protected: it cannot be, as things are."),
-            State::Excluded => format!("{pvc} is not protected: somebody chose so."),
-            State::Vanished => format!("{pvc} is gone, and left restore points: {newest}."),
-            State::Unknown => format!("Whether {pvc} is protected cannot be told."),
+            State::Unscheduled => format!("{pvc} should be protected, but no run is scheduled: {newest}."),
+            State::Unprotected => format!("{pvc} is NOT protected: it cannot be backed up in its present state."),
+            State::Excluded => format!("{pvc} is not protected: it is excluded by choice."),
+            State::Vanished => format!("{pvc} is gone, but has restore points: {newest}."),
+            State::Unknown => format!("It is unknown whether {pvc} is protected."),
         }
     }
 
@@ -118,8 +118,8 @@ impl Page {
             _ if volume.suspended => line("next run", "none: the CronJob is suspended".to_owned()),
             Some(next) => line("next run", format!("in {} ({next})", age::between(self.at, next))),
             None => match volume.schedule.as_ref().and_then(|s| s.strip_prefix("@after ")) {
-                Some(span) => line("next run", format!("{span} after the end of the one that is under way")),
-                None => line("next run", "none is known".to_owned()),
+                Some(span) => line("next run", format!("{span} after the end of the run that is under way")),
+                None => line("next run", "none known".to_owned()),
             },
         }
         for (destination, copy) in &volume.copies {
@@ -131,7 +131,7 @@ impl Page {
                 }
                 _ => "none yet".to_owned(),
             };
-            let under_way = if copy.under_way { "; one is being made" } else { "" };
+            let under_way = if copy.under_way { "; a copy is under way" } else { "" };
             line(&format!("copy to {destination}"), format!("{newest}{under_way}"));
             if let Some(proof) = copy.maintenance.as_ref().and_then(|m| m.proven.as_ref()) {
                 let run = proof.run.as_ref().map(|r| format!(", run {r}")).unwrap_or_default();
@@ -146,7 +146,7 @@ impl Page {
             }
         }
         match &volume.restore_points {
-            None => line("restore points", "you may not read them".to_owned()),
+            None => line("restore points", "you lack permission to read them".to_owned()),
             Some(points) => {
                 let ready = points.iter().filter(|p| p.ready).count();
                 let newest = points.iter().rfind(|p| p.ready).map(|p| format!(", the newest {} ({})", p.name, p.state));
@@ -166,7 +166,7 @@ impl Page {
         if let Some(why) = &self.events_not_read {
             let _ = writeln!(out, "  {why}");
         } else if self.events.is_empty() {
-            out.push_str("  none lately\n");
+            out.push_str("  no recent events\n");
         }
         for event in &self.events {
             let age = event.at.map_or_else(|| "?".to_owned(), |at| age::between(at, self.at));

@@ -79,7 +79,7 @@ fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, warning
         },
     ];
     if claim.mode.is_block() {
-        let from = "the PVC: its device is copied and restored whole".to_owned();
+        let from = "the PVC: a raw block volume is copied and restored whole".to_owned();
         settings.push(Setting { name: "volume mode", value: claim.mode.as_str().to_owned(), from });
     }
     if let Some((value, from)) = copy_options(observed, claim, protection) {
@@ -130,11 +130,11 @@ pub(super) fn decider(reason: Reason) -> &'static str {
         Reason::Disabled => {
             "the annotation backup-controller.io/enabled on the PVC or its Namespace, or a group of the configuration"
         }
-        Reason::NotOptedIn => "selection.mode of the configuration, which is the administrator's",
-        Reason::NamespaceExcluded => "selection.namespaces of the configuration, which is the administrator's",
-        Reason::ClassExcluded => "selection.storageClasses of the configuration, which is the administrator's",
-        Reason::DriverExcluded => "selection.drivers of the configuration, which is the administrator's",
-        Reason::NoSnapshotApi => "the cluster, which has no snapshots",
+        Reason::NotOptedIn => "selection.mode of the administrator's configuration",
+        Reason::NamespaceExcluded => "selection.namespaces of the administrator's configuration",
+        Reason::ClassExcluded => "selection.storageClasses of the administrator's configuration",
+        Reason::DriverExcluded => "selection.drivers of the administrator's configuration",
+        Reason::NoSnapshotApi => "the cluster, which has no VolumeSnapshot API",
         Reason::NoSnapshotClass | Reason::AmbiguousSnapshotClass => "the cluster's VolumeSnapshotClasses",
         Reason::WrongSnapshotClass => "the annotation or classes.<class>.snapshotClass that names the class",
         Reason::WrongStorageClass => "classes.<class>.storageClass of the configuration",

@@ -85,7 +85,9 @@ fn a_raw_block_volume_is_told_as_one_and_its_proof_as_of_a_device() {
     status["maintenance"] = json!({"disk": {"drill": drill, "proven": drill}});
     data["metadata"]["annotations"][key] = json!(status.to_string());
     let text = text(&all, "data");
-    for part in ["volume mode      Block", "its device is copied and restored whole", "2018-12-05: 1 device, 20Gi"] {
+    for part in
+        ["volume mode      Block", "a raw block volume is copied and restored whole", "2018-12-05: 1 device, 20Gi"]
+    {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     let page = serde_json::to_value(page_with(&all, "data", ALL, Ok(Vec::new()))).unwrap();
@@ -113,7 +115,7 @@ fn a_setting_of_a_group_is_told_as_that_groups() {
         "annotation backup-controller.io/schedule on the PVC (@after 36h)",
         "the configuration: retention of the group gold (9d)",
         "the configuration: defaults.timeZone (Etc/UTC)",
-        "next run         1d 12h after the end of the one that is under way",
+        "next run         1d 12h after the end of the run that is under way",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
@@ -125,12 +127,12 @@ fn a_pvc_that_is_left_alone_says_who_decided_it() {
     let all = cluster();
     for (name, parts) in [
         ("nfs", ["is NOT protected", "NotCsi: ", "Decided by: the PVC itself"]),
-        ("off", ["somebody chose so", "What to do: remove the annotation", "Decided by: the annotation"]),
-        ("etcd", ["somebody chose so", "NamespaceExcluded", "Decided by: selection.namespaces"]),
-        ("forgotten", ["nothing is scheduled", "NoCronJob", "What to do: look whether the controller runs"]),
+        ("off", ["excluded by choice", "What to do: remove the annotation", "Decided by: the annotation"]),
+        ("etcd", ["excluded by choice", "NamespaceExcluded", "Decided by: selection.namespaces"]),
+        ("forgotten", ["no run is scheduled", "NoCronJob", "What to do: check that the controller runs"]),
         ("full", ["its newest run or step failed", "DiskFull, run 20181205T0317Z, 8h ago", "copy to disk"]),
-        ("new", ["protected from now on", "DiskBusy", "copy to disk"]),
-        ("gone", ["is gone, and left restore points", "SourceGone", "all: kubectl backup list gone"]),
+        ("new", ["will be protected by its next run", "DiskBusy", "copy to disk"]),
+        ("gone", ["is gone, but has restore points", "SourceGone", "all: kubectl backup list gone"]),
     ] {
         let text = text(&all, name);
         for part in parts {
@@ -141,10 +143,10 @@ fn a_pvc_that_is_left_alone_says_who_decided_it() {
 
 #[test]
 fn who_may_not_read_the_configuration_is_told_what_was_recorded() {
-    let page = page_with(&cluster(), "data", TENANT, Err("you may not list events".to_owned()));
+    let page = page_with(&cluster(), "data", TENANT, Err("you lack permission to list events".to_owned()));
     let text = page.text();
     assert!(text.contains("is protected") && !text.contains("Settings in force"), "{text}");
-    assert!(text.contains("you may not list events"), "{text}");
+    assert!(text.contains("you lack permission to list events"), "{text}");
 }
 
 #[test]
@@ -172,7 +174,7 @@ fn events_of_the_controller_about_the_pvc_are_told_newest_first() {
     assert!(asked[0].contains(&source_id("shop", "data").uid), "{asked:?}");
     let server = server.refusing(path, forbidden("list resource \"events\""));
     let refused = serve(async { events::of(&server.client(), &volume).await }).unwrap_err();
-    assert!(refused.starts_with("you (me) may not list events in namespace shop"), "{refused}");
+    assert!(refused.starts_with("you (me) lack permission to list events in namespace shop"), "{refused}");
     let server = server.refusing(path, refusal(500, "InternalError", "etcd is down"));
     assert!(serve(async { events::of(&server.client(), &volume).await }).unwrap_err().contains("etcd is down"));
 }

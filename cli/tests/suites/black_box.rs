@@ -106,12 +106,9 @@ fn a_wrong_command_line_is_2_and_says_what_is_wrong() {
         (&["status", "data", "-l", "a=b"], "cannot be used with"),
         (&["status", "-o", "xml"], "[possible values: table, wide, json, yaml, name]"),
         (&["status", "--missed=0"], "0 is not in 1..=100"),
-        (
-            &["list", "data", "--from", "tape/s3"],
-            "from=tape/s3 is not snapshot, disk, restic or the name of a destination",
-        ),
-        (&["hold", "data", "--date", "yesterday"], "date=yesterday is none: YYYYMMDD"),
-        (&["hold", "p", "--for", "7"], "is not a length of time"),
+        (&["list", "data", "--from", "tape/s3"], "snapshot, disk, restic or the name of a destination"),
+        (&["hold", "data", "--date", "yesterday"], "date=yesterday"),
+        (&["hold", "p", "--for", "7"], "'7' for '--for <TIME>'"),
         (&["hold", "p", "--for", "7d", "--release"], "cannot be used with"),
         (&["run"], "required arguments were not provided"),
         (&["run", "data", "--timeout", "1h"], "--wait"),
@@ -195,7 +192,7 @@ fn there_are_scripts_for_shells_and_for_kubectl() {
     }
     // As kubectl asks, with flags among the words; without a cluster there are no names.
     let output = run(&["__complete", "--", "-n", "shop", "li"]);
-    assert_eq!(out(&output), "list\tWhat a PVC can be restored from\n:4\n");
+    assert_eq!(out(&output), "list\tList the restore points of a PVC\n:4\n");
     assert_eq!(out(&run(&["__complete", "--", "list", ""])), ":4\n");
 }
 

@@ -1,4 +1,4 @@
-{{/* What is of the whole cluster has the name of another installation than `backup` at its end. */}}
+{{/* The names of cluster-wide objects end with the installation's name, unless it is `backup`. */}}
 {{- define "backup-controller.suffix" -}}
 {{- if ne .Values.instance "backup" }}-{{ .Values.instance }}{{ end }}
 {{- end -}}
@@ -15,7 +15,7 @@
 {{- define "backup-controller.config" -}}
 {{- range .Values.config.destinations -}}
 {{- if and .hostPath (not $.Values.hostDisks.enabled) -}}
-{{- fail (printf "the destination %q of config is a host's disk: set hostDisks.enabled" .name) -}}
+{{- fail (printf "destination %q of config is on a host's disk; set hostDisks.enabled to true" .name) -}}
 {{- end -}}
 {{- end -}}
 {{- if .Values.config }}{{ toYaml .Values.config }}{{ else }}{{ .Files.Get "config.yaml" }}{{ end }}

@@ -12,49 +12,49 @@ use model::names::Run;
 /// does not stop the copy (law 4).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The run that is copied, such as 20181202T0000Z
+    /// Run to copy, such as 20181202T0000Z
     #[arg(long)]
     pub(crate) run: Run,
-    /// The destination's name, for the record
+    /// Name of the destination; it is recorded with the copy
     #[arg(long, value_name = "DESTINATION")]
     pub(crate) name: String,
-    /// Where the promoter is mounted
+    /// Path of the promoter (the PVC made from the snapshot)
     #[arg(long, value_name = "DIR", default_value = "/source")]
     pub(crate) source: PathBuf,
-    /// Where the source's own part of the destination is mounted
+    /// Directory of this source on the destination
     #[arg(long, value_name = "DIR", default_value = "/destination")]
     pub(crate) destination: PathBuf,
-    /// What tells this try from others: the pod's UID
+    /// Identifies this attempt: the pod's UID
     #[arg(long, env = "POD_UID", default_value = "local", value_parser = attempt)]
     pub(crate) attempt: String,
-    /// The time zone whose days, weeks and months the retention counts
+    /// Time zone in which the retention counts days, weeks and months
     #[arg(long, default_value = "Etc/UTC")]
     pub(crate) time_zone: String,
-    /// How long trees are kept; without it none is pruned
+    /// How long to keep copies; without it, none is pruned
     #[arg(long)]
     pub(crate) retention: Option<String>,
-    /// Good trees that stay whatever their age
+    /// Good copies to keep, whatever their age
     #[arg(long, default_value_t = 1)]
     pub(crate) min_keep: usize,
-    /// Incomplete trees newer than the newest good one that stay
+    /// Incomplete copies to keep that are newer than the newest good copy
     #[arg(long, default_value_t = 3)]
     pub(crate) max_unconfirmed: usize,
-    /// Trees that may be pruned at once
+    /// Copies that one run may prune
     #[arg(long, default_value_t = 3)]
     pub(crate) max_deletes: usize,
-    /// Every how many runs contents are compared by checksum; 0: never
-    #[arg(long, default_value_t = 30)]
+    /// Every Nth run compares contents by checksum instead of size and time; 0: never
+    #[arg(long, value_name = "N", default_value_t = 30)]
     pub(crate) checksum_every: u32,
-    /// Whether the promoter is mounted without its journal, for the record: replayed or skipped
+    /// Whether the mount replayed or skipped the promoter's journal; it is recorded with the copy
     #[arg(long, default_value = "replayed", value_name = "WORD")]
     pub(crate) journal: Journal,
-    /// The volume is meant to be empty
+    /// Accept an empty volume, although an earlier copy has entries
     #[arg(long)]
     pub(crate) accept_empty: bool,
-    /// Takes any folder as the source, not only a mount
+    /// Accept any directory as the source, not only a mount point
     #[arg(long, hide = true)]
     pub(crate) allow_unmounted: bool,
-    /// How often progress is logged
+    /// Seconds between log lines about progress
     #[arg(long, hide = true, default_value = "30", value_parser = seconds)]
     pub(crate) progress_seconds: Duration,
 }
@@ -63,13 +63,13 @@ pub(crate) struct Args {
 fn attempt(text: &str) -> Result<String, String> {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
     if text.is_empty() || text.len() > 63 || !text.bytes().all(fits) {
-        return Err("letters, digits and '-', at most 63".to_owned());
+        return Err("must be 1 to 63 letters, digits and '-'".to_owned());
     }
     Ok(text.to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse().map(Duration::from_secs).map_err(|_| "a number of seconds".to_owned())
+    text.parse().map(Duration::from_secs).map_err(|_| "must be a whole number of seconds".to_owned())
 }
 
 #[cfg(test)]

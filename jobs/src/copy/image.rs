@@ -60,18 +60,18 @@ pub(crate) fn is_blank(device: &Device, stopped: &dyn Fn() -> bool) -> Result<bo
 
 /// The device cannot be read. Another try may help: it may only now be attached.
 pub(crate) fn unreadable(error: &io::Error) -> Failure {
-    Failure::again(Problem::new(Reason::Unreadable, format!("the device cannot be read: {error}")))
+    Failure::again(Problem::new(Reason::Unreadable, format!("cannot read the device: {error}")))
 }
 
 fn broken(broken: Broken) -> Failure {
     match broken {
         Broken::From(at, error) => {
-            let text = format!("the device cannot be read at byte {at}: {error}");
+            let text = format!("cannot read the device at byte {at}: {error}");
             Failure::again(Problem::new(Reason::Unreadable, text))
         }
         Broken::Into(_, error) => TASK.io("writing the image", &error),
         Broken::Stopped => {
-            let text = "the copy was stopped before its end; the next try goes on with it";
+            let text = "the copy was stopped before it finished; the next attempt continues it";
             Failure::again(Problem::new(Reason::CopyFailed, text))
         }
     }
@@ -91,7 +91,7 @@ impl Imaging<'_> {
         let made = self.make(&device, &start).inspect_err(|failure| self.give_room(&start, failure))?;
         let written_down = || self.written_down(&device, blank, made);
         let manifest = commit::commit(self.shelf, &start.partial, written_down)
-            .map_err(|error| TASK.io("making the tree", &error))?;
+            .map_err(|error| TASK.io("completing the copy", &error))?;
         if let Some(other) = &start.other {
             partial::discard(self.shelf, other);
         }
@@ -131,7 +131,7 @@ impl Imaging<'_> {
         if let Some(other) = start.other.as_ref().map(|other| self.shelf.at(&other.name()))
             && let Some(file) = image::open_own(&other)?
         {
-            tracing::info!("going on with the image of an earlier run that did not end");
+            tracing::info!("continuing the unfinished image of an earlier run");
             fs::rename(image::path(&other), image::path(&tree))?;
             return Ok((Target::over(file), 0));
         }
@@ -139,7 +139,7 @@ impl Imaging<'_> {
         if let Some(before) = before
             && image::clone(&before.file, &file)?
         {
-            tracing::info!(run = %before.run, "the image shares what has not changed");
+            tracing::info!(run = %before.run, "the new image shares unchanged blocks with that of an earlier run");
             return Ok((Target::over(file), differ.unwrap_or(0)));
         }
         Ok((Target::blank(file), 0))
@@ -156,7 +156,7 @@ impl Imaging<'_> {
                 Some(Before { run: tree.run.clone(), file, size })
             }
             Err(error) => {
-                tracing::warn!(%error, run = %tree.run, "its image cannot be opened, and is not compared with");
+                tracing::warn!(%error, run = %tree.run, "cannot open the previous image: copying without it");
                 None
             }
         }
@@ -168,13 +168,13 @@ impl Imaging<'_> {
             return Ok(Some(0));
         }
         let mut from = device.reader(0).map_err(|error| unreadable(&error))?;
-        let into = before.file.try_clone().map_err(|error| TASK.io("reading the image before", &error))?;
+        let into = before.file.try_clone().map_err(|error| TASK.io("reading the previous image", &error))?;
         let mut into = Reader::new(into, 0);
         let found = stream::compare((&mut from, &mut into), device.size, false, &mut self.told("comparing", device));
         match found {
             Ok(found) => Ok(found.first),
             Err(Broken::Into(at, error)) => {
-                tracing::warn!(%error, at, run = %before.run, "the image before cannot be read there: it is not linked");
+                tracing::warn!(%error, at, run = %before.run, "cannot read the previous image: not linking to it");
                 Ok(Some(at))
             }
             Err(other) => Err(broken(other)),

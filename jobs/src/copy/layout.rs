@@ -122,7 +122,7 @@ impl Shelf {
             Err(Errno::WOULDBLOCK) => Ok(None),
             // NFS locks no folders, and other file systems nothing.
             Err(error) => {
-                tracing::debug!(%error, "the destination knows no locks");
+                tracing::debug!(%error, "the destination does not support locks");
                 Ok(Some(file))
             }
         }
@@ -198,7 +198,7 @@ impl Shelf {
         found.partials = partials.into_iter().map(|(_, partial)| partial).collect();
         for run in manifests {
             let Some(manifest) = Manifest::read(&self.at(&manifest_of(run.as_str())), &run)? else {
-                tracing::warn!(%run, "the manifest cannot be read: it is left, and its tree does not count");
+                tracing::warn!(%run, "invalid manifest: its copy is not a restore point, and both are left alone");
                 continue;
             };
             if folders.contains(&run) {

@@ -69,7 +69,7 @@ pub(crate) fn ended(run: &Run, copied: Result<CopyResult, Failure>, started: Ins
     match exit {
         Exit::Done => tracing::info!(%run, result = message, "copied"),
         Exit::Again | Exit::Usage | Exit::Final => {
-            tracing::error!(%run, result = message, "not copied, or not wholly");
+            tracing::error!(%run, result = message, "the copy failed or is incomplete");
         }
     }
     Outcome { exit, message }
@@ -77,7 +77,7 @@ pub(crate) fn ended(run: &Run, copied: Result<CopyResult, Failure>, started: Ins
 
 fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) -> Result<CopyResult, Failure> {
     let shelf = Shelf::open(&args.destination).map_err(|error| {
-        let text = format!("the destination {} cannot be opened: {error}", args.destination.display());
+        let text = format!("cannot open the destination {}: {error}", args.destination.display());
         Failure::again(Problem::new(Reason::DiskNotReady, text))
     })?;
     let Some(lock) = shelf.lock().map_err(|e| TASK.io("locking the destination", &e))? else {
@@ -86,7 +86,7 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
     };
     let mut found = shelf.inventory().map_err(|e| TASK.io("reading the destination", &e))?;
     if let Some(tree) = found.trees.iter().find(|tree| tree.run == args.run) {
-        tracing::info!(run = %args.run, "the run is there already");
+        tracing::info!(run = %args.run, "the copy of this run already exists");
         let result = tree.manifest.result.clone();
         return Ok(CopyResult { kept: kept(&found.trees, &[]), ..result });
     }
@@ -119,8 +119,8 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
         // Law 4: it deletes nothing, and is told.
         Err(fault) => {
             tracing::warn!("nothing is pruned: {fault}");
-            let text = format!("{} nothing is pruned: {fault}", result.message);
-            result.message = clip(text.trim(), SENTENCE);
+            let before = if result.message.is_empty() { String::new() } else { format!("{}; ", result.message) };
+            result.message = clip(&format!("{before}nothing is pruned: {fault}"), SENTENCE);
         }
     }
     Ok(result)
@@ -137,10 +137,10 @@ fn kept(trees: &[Tree], pruned: &[Run]) -> Vec<Run> {
 /// Tells which folders are called like a tree and were not made by us. They are never written to.
 fn refuse_strangers(found: &Inventory, run: &Run) -> Result<(), Failure> {
     for stranger in &found.strangers {
-        tracing::warn!(run = %stranger, "a folder called like a tree has no manifest: it does not count, and is left");
+        tracing::warn!(run = %stranger, "the folder of this run has no manifest: it does not count, and is left alone");
     }
     if found.strangers.contains(run) {
-        let text = format!("the destination has a folder {run} without a manifest: move it away");
+        let text = format!("the destination already has a folder {run}, which has no manifest: move it away");
         return Err(Failure::last(Problem::new(Reason::NameTaken, text)));
     }
     Ok(())
@@ -150,7 +150,7 @@ fn refuse_strangers(found: &Inventory, run: &Run) -> Result<(), Failure> {
 fn tidy(shelf: &Shelf, found: &mut Inventory) {
     let orphans = found.orphans.drain(..).map(|run| layout::manifest_of(run.as_str()).into());
     for name in found.rubbish.drain(..).chain(orphans) {
-        tracing::info!("removing what is left: {}", name.display());
+        tracing::info!("removing a leftover of an earlier run: {}", name.display());
         if let Err(error) = shelf.remove(&name) {
             tracing::warn!(%error, "cannot remove {}", name.display());
         }

@@ -41,10 +41,10 @@ pub(crate) fn begin(shelf: &Shelf, run: &Run, attempt: &str, left: Vec<Partial>)
         Some(left) => {
             // The start that began it stays in its name.
             let partial = Partial { attempt: attempt.to_owned(), ..left.clone() };
-            tracing::info!("going on with {}", left.name());
+            tracing::info!("continuing the unfinished copy {}", left.name());
             if left != partial {
                 let renamed = rename_new(shelf, &left.name(), &partial.name());
-                renamed.map_err(|e| TASK.io("taking over a partial copy", &e))?;
+                renamed.map_err(|e| TASK.io("renaming the unfinished copy", &e))?;
             }
             partial
         }
@@ -55,13 +55,13 @@ pub(crate) fn begin(shelf: &Shelf, run: &Run, attempt: &str, left: Vec<Partial>)
 /// Makes an empty partial tree.
 pub(crate) fn fresh(shelf: &Shelf, run: &Run, attempt: &str) -> Result<Partial, Failure> {
     let partial = Partial { run: run.clone(), boot: this_boot(), attempt: attempt.to_owned() };
-    shelf.make(&partial.name()).map_err(|e| TASK.io("making a folder", &e))?;
+    shelf.make(&partial.name()).map_err(|e| TASK.io("making a folder on the destination", &e))?;
     Ok(partial)
 }
 
 /// Removes a partial tree. It is no restore point, so this is allowed even on a full disk.
 pub(crate) fn discard(shelf: &Shelf, partial: &Partial) {
-    tracing::info!("removing {}", partial.name());
+    tracing::info!("removing the unfinished copy {}", partial.name());
     if let Err(error) = shelf.remove(partial.name().as_ref()) {
         tracing::warn!(%error, "cannot remove {}", partial.name());
     }

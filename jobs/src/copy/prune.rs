@@ -29,8 +29,8 @@ impl Policy {
     pub(crate) fn read(args: &Args) -> Result<Option<Self>, String> {
         let Some(retention) = &args.retention else { return Ok(None) };
         Ok(Some(Self {
-            retention: retention.parse().map_err(|error| format!("retention '{retention}': {error}"))?,
-            zone: args.time_zone.parse().map_err(|error| format!("time zone: {error}"))?,
+            retention: retention.parse().map_err(|error| format!("invalid retention '{retention}': {error}"))?,
+            zone: args.time_zone.parse().map_err(|error| format!("invalid time zone: {error}"))?,
             min_keep: args.min_keep,
             max_unconfirmed: args.max_unconfirmed,
             max_deletes: args.max_deletes,
@@ -86,7 +86,7 @@ pub(crate) fn prune(shelf: &Shelf, policy: &Policy, trees: &[Tree], current: &Ru
                 tracing::info!(%run, why = decision.snapshot.why(), "pruned");
                 pruned.push(run);
             }
-            Err(error) => tracing::warn!(%run, %error, "cannot prune"),
+            Err(error) => tracing::warn!(%run, %error, "cannot prune this copy"),
         }
     }
     pruned
@@ -99,7 +99,7 @@ pub(crate) fn remove(shelf: &Shelf, pruned: &[Run], stop: &AtomicBool) {
             return;
         }
         if let Err(error) = shelf.remove(trash_of(run).as_ref()) {
-            tracing::warn!(%run, %error, "cannot remove the pruned tree's files");
+            tracing::warn!(%run, %error, "cannot remove the files of this pruned copy; the next copy tries again");
         }
     }
 }

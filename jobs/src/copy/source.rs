@@ -24,12 +24,12 @@ pub(crate) struct Source {
 /// Looks at the root of the source.
 pub(crate) fn look(path: &Path, allow_unmounted: bool) -> Result<Source, Failure> {
     let unreadable = |error: io::Error| {
-        let problem = Problem::new(Reason::Unreadable, format!("the volume cannot be read: {error}"));
+        let problem = Problem::new(Reason::Unreadable, format!("cannot read the volume: {error}"));
         // What is refused stays refused; anything else may be a mount that is not there yet.
         if error.kind() == io::ErrorKind::PermissionDenied { Failure::last(problem) } else { Failure::again(problem) }
     };
     if !allow_unmounted && !is_mount(path).map_err(unreadable)? {
-        let text = format!("no volume is mounted at {}: an empty folder is not an empty volume", path.display());
+        let text = format!("no volume is mounted at {}, so nothing is copied", path.display());
         return Err(Failure::again(Problem::new(Reason::CopyFailed, text)));
     }
     let mut source = Source { empty: true, leave_lost_and_found: false };
@@ -56,7 +56,7 @@ pub(crate) fn check_empty<'a>(
         return Ok(());
     }
     let Some((run, entries)) = copies.rev().find(|(_, entries)| *entries > 0) else { return Ok(()) };
-    let text = format!("the volume is empty, and had {entries} entries in run {run}");
+    let text = format!("the volume is empty, but run {run} had {entries} entries");
     Err(Failure::last(Problem::new(Reason::SourceEmpty, text)))
 }
 

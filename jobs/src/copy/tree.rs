@@ -59,7 +59,9 @@ impl Making<'_> {
         let mut verdict = match self.transfer(&start, &plan)? {
             Moved::To(verdict) => verdict,
             Moved::TooManyLinks => {
-                tracing::warn!("a file has as many names as its file system allows: the tree is made without links");
+                tracing::warn!(
+                    "a file has reached the limit of hard links: making the copy without links to earlier copies"
+                );
                 partial::discard(self.shelf, &start.partial);
                 start.partial = partial::fresh(self.shelf, &self.args.run, &self.args.attempt)?;
                 plan = plan.unlinked();
@@ -70,7 +72,7 @@ impl Making<'_> {
             verdict = self.part(&start, &plan, verdict)?;
         }
         let manifest = commit::commit(self.shelf, &start.partial, || self.written_down(verdict, plan))
-            .map_err(|e| TASK.io("making the tree", &e))?;
+            .map_err(|e| TASK.io("completing the copy", &e))?;
         if let Some(other) = &start.other {
             partial::discard(self.shelf, other);
         }
@@ -80,9 +82,12 @@ impl Making<'_> {
     /// Runs rsync.
     fn transfer(&self, start: &Start, plan: &Plan) -> Result<Moved, Failure> {
         let name = start.partial.name();
-        let nanoseconds = self.shelf.keeps_nanoseconds(&name).map_err(|e| TASK.io("setting a time", &e))?;
+        let nanoseconds = self
+            .shelf
+            .keeps_nanoseconds(&name)
+            .map_err(|e| TASK.io("setting a folder's time on the destination", &e))?;
         if !nanoseconds {
-            tracing::warn!("the destination keeps no nanoseconds: times are compared by whole seconds");
+            tracing::warn!("the destination does not store nanoseconds: comparing times by whole seconds");
         }
         let transfer = Transfer {
             source: &self.source_path()?,
@@ -97,13 +102,13 @@ impl Making<'_> {
         let ended = transfer::run(&transfer, self.lock, self.stop, self.args.progress_seconds);
         let (status, report) = ended.map_err(|trouble| match trouble {
             Trouble::Missing => {
-                let text = "there is no rsync in the image: copies need the image backup-mover";
+                let text = "the image has no rsync: copies need the image backup-mover";
                 Failure::last(Problem::new(Reason::CopyFailed, text))
             }
             Trouble::Io(error) => TASK.io("running rsync", &error),
         })?;
         if self.stop.load(Ordering::Relaxed) && !status.success() {
-            let text = "the copy was stopped before its end; the next try goes on with it";
+            let text = "the copy was stopped before it finished; the next attempt continues it";
             return Err(Failure::again(Problem::new(Reason::CopyFailed, text)));
         }
         if report.too_many_links() && !status.success() {
@@ -119,9 +124,9 @@ impl Making<'_> {
         if merged.is_empty() {
             return Ok(verdict);
         }
-        tracing::info!("{} names are files of their own now, and are copied again", merged.len());
+        tracing::info!("{} names are no longer hard links of one file: copying them again", merged.len());
         for name in merged {
-            fs::remove_file(tree.join(name)).map_err(|e| TASK.io("parting files", &e))?;
+            fs::remove_file(tree.join(name)).map_err(|e| TASK.io("separating hard links", &e))?;
         }
         let plan = Plan { link: Vec::new(), checksum: false, ..plan.clone() };
         let again = self.transfer(start, &plan)?.verdict()?;
@@ -164,7 +169,7 @@ impl Making<'_> {
     }
 
     fn source_path(&self) -> Result<PathBuf, Failure> {
-        std::path::absolute(&self.args.source).map_err(|e| TASK.io("finding the source", &e))
+        std::path::absolute(&self.args.source).map_err(|e| TASK.io("finding the source's path", &e))
     }
 
     /// Removes partial trees where they would only keep the disk full for others. Trees are not touched.
@@ -174,7 +179,7 @@ impl Making<'_> {
         }
         match self.shelf.inventory() {
             Ok(found) => found.partials.iter().for_each(|left| partial::discard(self.shelf, left)),
-            Err(error) => tracing::warn!(%error, "cannot look for partial trees"),
+            Err(error) => tracing::warn!(%error, "cannot list unfinished copies"),
         }
     }
 }
@@ -185,7 +190,7 @@ impl Moved {
         match self {
             Self::To(verdict) => Ok(verdict),
             Self::TooManyLinks => {
-                let text = "a file has more names than the destination's file system allows";
+                let text = "a file has more hard links than the destination's file system allows";
                 Err(Failure::last(Problem::new(Reason::CopyFailed, text)))
             }
         }

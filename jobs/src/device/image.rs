@@ -60,7 +60,7 @@ pub(crate) fn remove(tree: &Path) -> io::Result<()> {
 /// links, and others only so many of one file.
 pub(crate) fn link(image: &File, from: &Path, tree: &Path) -> io::Result<bool> {
     if let Err(error) = fs::hard_link(path(from), path(tree)) {
-        tracing::warn!(%error, "the image is not linked");
+        tracing::warn!(%error, "cannot make a hard link to the previous image: writing a new one");
         return Ok(false);
     }
     // What has that name now may be another file than the one that was compared.
@@ -76,7 +76,7 @@ pub(crate) fn clone(from: &File, into: &File) -> io::Result<bool> {
     match rustix::fs::ioctl_ficlone(into, from) {
         Ok(()) => Ok(true),
         Err(error) => {
-            tracing::debug!(%error, "the image is not cloned");
+            tracing::debug!(%error, "the file system cannot clone the previous image");
             into.set_len(0).map(|()| false)
         }
     }

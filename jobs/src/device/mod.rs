@@ -50,7 +50,7 @@ impl Device {
     fn of(mut file: File) -> io::Result<Self> {
         let size = file.seek(SeekFrom::End(0))?;
         if size == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the device has no size"));
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the device has size 0"));
         }
         Ok(Self { size, file })
     }

@@ -118,7 +118,7 @@ impl Target {
         self.old.resize(CHUNK, 0);
         let read = self.file.read_exact_at(&mut self.old[..length], at);
         if let Err(error) = &read {
-            tracing::warn!(%error, at, "what is there cannot be read, and is written anew");
+            tracing::warn!(%error, at, "cannot read the old data at this byte: overwriting it");
         }
         read.is_ok()
     }
@@ -174,7 +174,7 @@ pub(crate) fn write(
 pub(crate) fn end(from: &mut impl Read, size: u64) -> Result<(), Broken> {
     match from.read(&mut [0]) {
         Ok(0) => Ok(()),
-        Ok(_) => Err(Broken::From(size, io::Error::other("more comes than there should be"))),
+        Ok(_) => Err(Broken::From(size, io::Error::other("the stream is longer than expected"))),
         Err(error) => Err(Broken::From(size, error)),
     }
 }

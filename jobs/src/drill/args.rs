@@ -10,18 +10,17 @@ use super::sample::Sample;
 use crate::restic::args::Common;
 use crate::restic::point;
 
-/// Proves that a copy can be restored: restores it, or a sample of it, and compares it with its snapshot.
+/// Drill a copy: restore it or a sample of it, and compare the result byte by byte with its snapshot.
 ///
-/// --original is the snapshot that was copied, mounted read-only. What is restored to --scratch, by the same program
-/// that a restore uses, is compared with it: the bytes of every file; and type, mode, owner, time, link target, hard
-/// links, device number, ACLs, capabilities and user attributes. lost+found of the volume's root is passed over. What
-/// was written to --scratch is removed in the end.
+/// --original is the snapshot that was copied, mounted read-only. A drill restores to --scratch by the same program as
+/// a restore. It compares the bytes of every file. It also compares type, mode, owner, time, link target, hard links,
+/// device number, ACLs, capabilities and user attributes of every entry. It skips lost+found in the volume's root. At
+/// the end it removes everything that it has written to --scratch.
 ///
-/// A sample is drawn by lot, each file as likely as any other, and the same for the same --seed. Files for which
-/// --scratch has no room are left out of a sample; of --sample all, everything has to fit.
+/// A sample is random: each file is equally likely. The same --seed draws the same sample. A sample leaves out files
+/// for which --scratch has no space. With --sample all, the drill fails if not everything fits.
 ///
-/// Where --original is a block device, all of its image is compared with it, whatever --sample says; --scratch is not
-/// needed.
+/// If --original is a block device, the drill compares the whole image, whatever --sample is. It needs no --scratch.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   backup-job drill --from tree --tree /destination --run 20181202T0000Z --sample all
@@ -29,48 +28,48 @@ use crate::restic::point;
   backup-job drill --from restic --run 20181202T0000Z --name s3 --repository '{RESTIC_REPOSITORY}/shop/data/3f0c'
     --secret-name shop/backup-s3 --namespace shop --pvc data --uid 3f0c
 
-Exit codes: 0 every byte is as it was, 1 another try may help, 2 wrong command line, 3 there are differences, or it
-cannot be done as asked for: the result says which.")]
+Exit codes: 0 no differences, 1 failed but a retry may help, 2 wrong command line, 3 differences, or the drill cannot
+be done as requested: the result contains the reason.")]
 pub(crate) struct Args {
-    /// Where the copy is
+    /// Kind of destination that has the copy
     #[arg(long, value_name = "KIND")]
     pub(crate) from: From,
-    /// With --from tree: the run's tree on the disk; it is read
+    /// With --from tree: the run's folder on the disk; it is only read
     #[arg(long, value_name = "DIR", required_if_eq("from", "tree"))]
     pub(crate) tree: Option<PathBuf>,
-    /// The run of which the copy is
+    /// Run that was copied
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Run,
-    /// Where the run's snapshot is mounted; it is read
+    /// Path of the run's snapshot; it is only read
     #[arg(long, value_name = "DIR", default_value = "/source")]
     pub(crate) original: PathBuf,
-    /// Where there is room to restore to; it is written
+    /// Directory to restore to; it is written
     #[arg(long, value_name = "DIR", default_value = "/scratch")]
     pub(crate) scratch: PathBuf,
-    /// How much of --scratch may be filled, where its file system has more than that [default: all that is free]
+    /// The most bytes to write to --scratch [default: all free space]
     #[arg(long, value_name = "BYTES")]
     pub(crate) room: Option<u64>,
-    /// How much is restored: all, or a number of files
+    /// Entries to restore: all, or a number of files
     #[arg(long, value_name = "all|N", default_value = "100")]
     pub(crate) sample: Sample,
-    /// With --from restic: the snapshot's id, if the run has none of its own because nothing had changed
+    /// With --from restic: ID of the snapshot, if the run found nothing changed and has none of its own
     #[arg(long, value_name = "ID", value_parser = point::id)]
     pub(crate) snapshot: Option<String>,
-    /// With --from restic: what the copy left out. Then entries that the snapshot does not have are not missed
+    /// With --from restic: a pattern that the copy excluded. Entries that the snapshot lacks are then no differences
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     pub(crate) exclude: Vec<String>,
     #[command(flatten)]
     pub(crate) repository: Repository,
-    /// What the sample is drawn by: the same text draws the same files [default: the time of --now, or the run]
+    /// Text that selects the sample: the same text selects the same files [default: the time of --now, or the run]
     #[arg(long, value_name = "TEXT")]
     pub(crate) seed: Option<String>,
-    /// When the drill was due
+    /// Time at which the drill was due
     #[arg(long, value_name = "TIMESTAMP")]
     pub(crate) now: Option<Timestamp>,
-    /// Somebody said that the volume is meant to be empty: then an empty copy is as it must be
+    /// Accept an empty copy: the volume is meant to be empty
     #[arg(long)]
     pub(crate) accept_empty: bool,
-    /// Takes any folders, not only mounts
+    /// Accept any directories, not only mount points
     #[arg(long, hide = true)]
     pub(crate) allow_unmounted: bool,
 }
@@ -78,9 +77,9 @@ pub(crate) struct Args {
 /// Where a copy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum From {
-    /// On a disk, as a dated tree.
+    /// A disk: the copy is a folder named after the run.
     Tree,
-    /// In a restic repository.
+    /// A restic repository.
     Restic,
 }
 

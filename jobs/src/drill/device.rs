@@ -47,8 +47,8 @@ impl Drill<'_> {
         });
         let (image, size): (File, u64) = match there {
             Ok(Some(there)) => there,
-            Ok(None) => return Ok(Some("there is no image of a device in the tree".to_owned())),
-            Err(error) => return Ok(Some(format!("the image cannot be opened: {error}"))),
+            Ok(None) => return Ok(Some("the copy contains no device image".to_owned())),
+            Err(error) => return Ok(Some(format!("cannot open the image of the copy: {error}"))),
         };
         if size != device.size {
             return Ok(Some(sizes(size, device.size)));
@@ -57,7 +57,9 @@ impl Drill<'_> {
         let go_on = &mut |done| progress.go_on(done, self.stop);
         match compare(&mut reader(device)?, &mut Reader::new(image, 0), size, go_on) {
             Ok(found) => Ok(told(&found)),
-            Err(Broken::Into(at, error)) => Ok(Some(format!("the image cannot be read at byte {at}: {error}"))),
+            Err(Broken::Into(at, error)) => {
+                Ok(Some(format!("cannot read the image of the copy at byte {at}: {error}")))
+            }
             Err(broken) => Err(failure(broken)),
         }
     }
@@ -65,7 +67,7 @@ impl Drill<'_> {
     fn with_snapshot(&self, device: &Device) -> Result<Option<String>, Failure> {
         let Source { restic, point } = Source::open(self.args, self.stop)?;
         if !point.is_device() {
-            let text = format!("{} has files, and the volume is a raw block device", point.name());
+            let text = format!("{} contains files, but the volume is a raw block device", point.name());
             return Err(Failure::last(Problem::new(Reason::VolumeModeDiffers, text)));
         }
         let dump = Dump::open(&restic, &point)?;
@@ -96,9 +98,9 @@ impl Drill<'_> {
             (Some(0), Some(Ok(found))) => Ok(told(&found)),
             // However restic took it that nobody read the rest.
             (_, Some(Err(Broken::Into(at, _)))) if at >= size => {
-                Ok(Some(format!("the copy gives more than its {size} bytes")))
+                Ok(Some(format!("the copy contains more than its {size} bytes")))
             }
-            (Some(0), Some(Err(Broken::Into(at, _)))) => Ok(Some(format!("restic gives no more after byte {at}"))),
+            (Some(0), Some(Err(Broken::Into(at, _)))) => Ok(Some(format!("restic's data ends after byte {at}"))),
             // Damage, and all else that kept restic from giving it.
             _ => Err(restic.failure(&ended)),
         }
@@ -126,7 +128,7 @@ fn compare(from: &mut impl Read, into: &mut impl Read, size: u64, go_on: &mut st
 }
 
 fn sizes(copy: u64, device: u64) -> String {
-    format!("the copy has {copy} bytes, and the device {device}")
+    format!("the copy has {copy} bytes, but the device has {device}")
 }
 
 /// What differs, in words; `None`: nothing.

@@ -88,9 +88,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if let Some(problem) = &problem {
         tracing::error!("{problem}");
     } else if device {
-        tracing::info!("restorable: 1 device, {bytes} bytes are as they were");
+        tracing::info!("drill passed: 1 device of {bytes} bytes, no differences");
     } else {
-        tracing::info!("restorable: {files} entries, {bytes} bytes are as they were");
+        tracing::info!("drill passed: {files} entries with {bytes} bytes, no differences");
     }
     let result = MaintainResult {
         seconds: started.elapsed().as_secs(),
@@ -129,8 +129,9 @@ impl Drill<'_> {
 
     /// A folder in which a volume is mounted.
     fn folder(&self, path: &Path, what: &str, reason: Reason) -> Result<PathBuf, Failure> {
-        sides::folder(path, self.args.allow_unmounted)
-            .map_err(|why| Failure::again(Problem::new(reason, format!("{what} is not at {}: {why}", shown(path)))))
+        sides::folder(path, self.args.allow_unmounted).map_err(|why| {
+            Failure::again(Problem::new(reason, format!("{what} is not available at {}: {why}", shown(path))))
+        })
     }
 
     /// The tree: where a volume is mounted, or in it.
@@ -138,12 +139,12 @@ impl Drill<'_> {
         let tree = self.args.tree.as_deref().unwrap_or(Path::new(""));
         let mounted = |folder: &Path| folder.parent().is_some() && is_mount(folder).unwrap_or(false);
         if !self.args.allow_unmounted && !tree.ancestors().any(mounted) {
-            let text = format!("no disk is mounted at {} or above", shown(tree));
+            let text = format!("no disk is mounted at {} or at a folder above it", shown(tree));
             return Err(Failure::again(Problem::new(Reason::RestorePointEmpty, text)));
         }
         let there = sides::folder(tree, true);
         there.map_err(|why| {
-            let text = format!("the run's tree is not at {}: {why}", shown(tree));
+            let text = format!("the run's copy is not available at {}: {why}", shown(tree));
             Failure::last(Problem::new(Reason::RestorePointEmpty, text))
         })
     }
@@ -163,7 +164,8 @@ impl Drill<'_> {
             From::Restic => {
                 let source = Source::open(self.args, self.stop)?;
                 if source.point.is_device() {
-                    let text = format!("{} is of a raw block device, and the volume has files", source.point.name());
+                    let text =
+                        format!("{} contains a device image, but the volume has a file system", source.point.name());
                     return Err(Failure::last(Problem::new(Reason::VolumeModeDiffers, text)));
                 }
                 // What was excluded is not in the snapshot; nobody but restic knows its patterns.
@@ -201,7 +203,8 @@ impl Drill<'_> {
 
     /// What is restored; `None`: everything.
     fn choose(&self, original: &Path, into: &Path, counts: &Counts<'_>) -> Result<Option<Choice>, Failure> {
-        let mut room = room::look(into).map_err(|error| TASK.io("looking for room", &error))?;
+        let mut room =
+            room::look(into).map_err(|error| TASK.io("measuring free space on the scratch volume", &error))?;
         // A node's own disk has more room than the pod may fill.
         room.bytes = room.bytes.min(self.args.room.unwrap_or(u64::MAX));
         let room = room.with_reserve();
@@ -209,7 +212,10 @@ impl Drill<'_> {
             Sample::All => {
                 let entries = sample::measure(original, room, counts).map_err(|error| unreadable(&error))?;
                 let entries = entries.map_err(|problem| {
-                    let text = format!("{}. Or restore a sample", problem.message);
+                    let text = format!(
+                        "{}. Raise drill.scratch.size of the destination, or set drill.sample to a number",
+                        problem.message
+                    );
                     Failure::last(Problem::new(problem.reason, text))
                 })?;
                 self.check_empty(entries)?;
@@ -223,12 +229,15 @@ impl Drill<'_> {
         let drawn = choice.names.len() as u64;
         self.check_empty(drawn + choice.left_out)?;
         if drawn == 0 && choice.left_out > 0 {
-            let text = "the scratch volume has room for not one file of the sample: give it a larger one";
+            let text = "no file of the sample fits on the scratch volume: raise drill.scratch.size of the destination";
             return Err(Failure::last(Problem::new(Reason::TargetTooSmall, text)));
         }
         tracing::info!("restoring {drawn} entries and the {} folders above them", choice.parents.len());
         if choice.left_out > 0 {
-            tracing::warn!("{} more were drawn, for which the scratch volume has no room", choice.left_out);
+            tracing::warn!(
+                "{} entries of the sample do not fit on the scratch volume and are left out",
+                choice.left_out
+            );
         }
         Ok(Some(choice))
     }
@@ -238,7 +247,7 @@ impl Drill<'_> {
         if entries > 0 || self.args.accept_empty {
             return Ok(());
         }
-        let text = "there is nothing in the snapshot: a drill of nothing proves nothing";
+        let text = "the snapshot is empty, so the drill proves nothing";
         Err(Failure::last(Problem::new(Reason::SourceEmpty, text)))
     }
 
@@ -301,13 +310,13 @@ impl Count {
 }
 
 fn unreadable(error: &io::Error) -> Failure {
-    Failure::again(Problem::new(Reason::Unreadable, format!("the snapshot cannot be read: {error}")))
+    Failure::again(Problem::new(Reason::Unreadable, format!("cannot read the snapshot: {error}")))
 }
 
 fn remove(place: &Path) -> Result<(), Failure> {
     match fs::remove_dir_all(place) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(TASK.io("removing what a drill left on the scratch volume", &error)),
+        Err(error) => Err(TASK.io("cleaning up the scratch volume", &error)),
     }
 }

@@ -49,7 +49,7 @@ impl Source {
     /// Finds the snapshot.
     pub(crate) fn open(args: &Args, stop: &Arc<AtomicBool>) -> Result<Self, Failure> {
         let Some(common) = &args.repository.0 else {
-            let text = "--from restic needs --repository and all else that says where the repository is";
+            let text = "--from restic also needs --repository, --name, --secret-name, --namespace, --pvc and --uid";
             return Err(Failure { problem: Problem::new(Reason::InvalidRequest, text), exit: Exit::Usage });
         };
         let restic = Restic::open(common, TASK.failed, Arc::clone(stop))?;
@@ -92,7 +92,9 @@ impl Source {
         args.extend(self.restic.no_lock());
         args.extend(LEFT_OUT.iter().map(|attribute| format!("--exclude-xattr={attribute}").into()));
         if let Some(choice) = choice {
-            args.extend(self.include(choice, patterns).map_err(|error| TASK.io("naming the sample", &error))?);
+            args.extend(
+                self.include(choice, patterns).map_err(|error| TASK.io("writing the list of the sample", &error))?,
+            );
         }
         args.push(self.point.id.clone().into());
         let mut hand = Hand::default();

@@ -34,7 +34,7 @@ impl FromStr for Sample {
         }
         match text.parse() {
             Ok(count @ 1..=MOST) => Ok(Self::Files(count)),
-            _ => Err(format!("say all, or a number of files from 1 to {MOST}")),
+            _ => Err(format!("must be 'all' or a number of files from 1 to {MOST}")),
         }
     }
 }

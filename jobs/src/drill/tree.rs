@@ -33,11 +33,11 @@ pub(crate) fn fetch(
         root: geteuid().is_root(),
         dry: false,
     };
-    let input = transfer.input().map_err(|error| TASK.io("naming the sample", &error))?;
+    let input = transfer.input().map_err(|error| TASK.io("writing the list of the sample", &error))?;
     let mut hand = Hand { report: Report::new(&TASK), stop };
     let status = rsync::run(&transfer.arguments(), input, &mut hand).map_err(|trouble| match trouble {
         Trouble::Missing => {
-            let text = "there is no rsync in the image: drills need the image backup-mover";
+            let text = "the image has no rsync: drills need the image backup-mover";
             Failure::last(Problem::new(TASK.failed, text))
         }
         Trouble::Io(error) => TASK.io("running rsync", &error),

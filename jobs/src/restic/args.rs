@@ -6,49 +6,49 @@ use std::time::Duration;
 /// Where the repository is, what opens it, and whose it is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
-    /// The destination's name, for the record
+    /// Name of the destination; it is recorded with the result
     #[arg(long, value_name = "DESTINATION")]
     pub(crate) name: String,
-    /// The repository's address; a name in capital letters, such as `{RESTIC_REPOSITORY}`, is a key of the Secret
+    /// Address of the repository; `{KEY}` stands for a key of the Secret, such as `{RESTIC_REPOSITORY}`
     #[arg(long, value_name = "PATTERN")]
     pub(crate) repository: String,
-    /// Where the Secret is mounted: one file a key
+    /// Directory where the Secret is mounted, with one file per key
     #[arg(long, value_name = "DIR", default_value = "/secret")]
     pub(crate) secret: PathBuf,
-    /// What the Secret is called: namespace/name
+    /// Name of the Secret for messages: namespace/name
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret_name: String,
-    /// The authority that signs the endpoint's certificate, if the file is there
+    /// File with the authority that signs the endpoint's certificate; ignored if it does not exist
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// Where restic's cache may lie; without it there is none
+    /// Directory for restic's cache; without it, restic uses no cache
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
-    /// More of restic's environment
+    /// Another environment variable for restic; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
-    /// The most that is sent, in KiB a second
+    /// Upload limit, in KiB per second
     #[arg(long, value_name = "KIB")]
     pub(crate) limit_upload: Option<u32>,
-    /// The most that is fetched, in KiB a second
+    /// Download limit, in KiB per second
     #[arg(long, value_name = "KIB")]
     pub(crate) limit_download: Option<u32>,
-    /// The source's namespace
+    /// Namespace of the source
     #[arg(long)]
     pub(crate) namespace: String,
-    /// The source's name
+    /// Name of the source, a PVC
     #[arg(long)]
     pub(crate) pvc: String,
-    /// The source's UID
+    /// UID of the source
     #[arg(long)]
     pub(crate) uid: String,
-    /// How often progress is logged
+    /// Seconds between log lines about progress
     #[arg(long, hide = true, default_value = "30", value_parser = seconds)]
     pub(crate) progress_seconds: Duration,
-    /// How long an endpoint may fail to answer
+    /// Seconds without an answer from the endpoint after which restic is stopped
     #[arg(long, hide = true, default_value = "60", value_parser = seconds)]
     pub(crate) patience_seconds: Duration,
-    /// How long a lock is waited for: restic takes one for stale after 30 minutes
+    /// Seconds to wait for a lock; restic considers a lock stale after 30 minutes
     #[arg(long, hide = true, default_value = "2100", value_parser = seconds)]
     pub(crate) lock_seconds: Duration,
 }
@@ -69,12 +69,12 @@ pub(super) fn is_variable(text: &str) -> bool {
 fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if is_variable(name) && !value.contains('\0') => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("NAME=value".to_owned()),
+        _ => Err("must be NAME=value".to_owned()),
     }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse().map(Duration::from_secs).map_err(|_| "a number of seconds".to_owned())
+    text.parse().map(Duration::from_secs).map_err(|_| "must be a whole number of seconds".to_owned())
 }
 
 #[cfg(test)]

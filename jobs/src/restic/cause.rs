@@ -197,30 +197,35 @@ impl Cause {
             Self::Credentials => {
                 (Reason::CredentialsRefused, format!("{repository} refuses the keys of the Secret {secret}: {said}"))
             }
-            Self::NoCredentials => (Reason::SecretIncomplete, format!("the Secret {secret} lacks a key: {said}")),
-            Self::Bucket => (Reason::BucketMissing, format!("there is no bucket for {repository}: {said}")),
-            Self::Region => (
-                Reason::WrongRegion,
-                format!("{repository} is in another region, or takes no request as it is: {said}"),
-            ),
+            Self::NoCredentials => {
+                (Reason::SecretIncomplete, format!("a key is missing in the Secret {secret}: {said}"))
+            }
+            Self::Bucket => (Reason::BucketMissing, format!("the bucket of {repository} does not exist: {said}")),
+            Self::Region => {
+                (Reason::WrongRegion, format!("{repository} is in another region, or rejects the requests: {said}"))
+            }
             Self::Certificate => {
                 (Reason::CertificateRefused, format!("the certificate of {repository} is not trusted: {said}"))
             }
             Self::Host => (
                 Reason::HostKeyRefused,
-                format!("{repository} has no host key of `known_hosts` in the Secret {secret}: {said}"),
+                format!("the host key of {repository} is not in `known_hosts` of the Secret {secret}: {said}"),
             ),
-            Self::Authority => (Reason::CertificateRefused, format!("`ca` has no certificate: {said}")),
+            Self::Authority => {
+                (Reason::CertificateRefused, format!("the file of `ca` contains no certificate: {said}"))
+            }
             Self::Unreachable => (Reason::DestinationUnreachable, format!("{repository} does not answer: {said}")),
-            Self::Full => (Reason::DestinationFull, format!("no room is left at {repository}: {said}")),
+            Self::Full => (Reason::DestinationFull, format!("no space left at {repository}: {said}")),
             Self::Broken if repository.starts_with("sftp:") || repository.starts_with("local:") => {
-                (failed, format!("the disk of {repository} cannot be used: {said}"))
+                (failed, format!("cannot use the disk of {repository}: {said}"))
             }
             // An object store has no disk that we see: its cache and its temporary files lie on the node.
-            Self::Broken => (failed, format!("the pod's own disk cannot be used: {said}")),
-            Self::Address => (Reason::NotARepository, format!("{repository} is no address that restic knows: {said}")),
+            Self::Broken => (failed, format!("cannot use the pod's own disk: {said}")),
+            Self::Address => {
+                (Reason::NotARepository, format!("restic does not accept the address {repository}: {said}"))
+            }
             Self::Stranger => {
-                (Reason::NotARepository, format!("what lies at {repository} is no repository that can be used: {said}"))
+                (Reason::NotARepository, format!("the data at {repository} is not a usable restic repository: {said}"))
             }
             Self::Damage => (Reason::RepositoryDamaged, format!("{repository} is damaged: {said}")),
         };
@@ -231,12 +236,12 @@ impl Cause {
     /// The same where the repository lies on a disk: no endpoint and no key is at fault.
     fn of_a_disk(self, said: &str, failed: Reason) -> Option<Failure> {
         Some(match self {
-            Self::Full => Failure::last(Problem::new(Reason::DiskFull, format!("no room is left on the disk: {said}"))),
+            Self::Full => Failure::last(Problem::new(Reason::DiskFull, format!("no space left on the disk: {said}"))),
             Self::Broken | Self::Unreachable => {
-                Failure::again(Problem::new(failed, format!("the disk went away, is read-only or fails: {said}")))
+                Failure::again(Problem::new(failed, format!("the disk is unavailable, read-only or failing: {said}")))
             }
             Self::Credentials => {
-                Failure::last(Problem::new(failed, format!("the disk refuses it, also to root: {said}")))
+                Failure::last(Problem::new(failed, format!("the disk denies access even to root: {said}")))
             }
             _ => return None,
         })
@@ -273,10 +278,13 @@ impl At<'_> {
                 last(Reason::WrongPassword, text)
             }
             (_, Some(cause)) => cause.failure(&at, said, failed),
-            (None, None) => Failure::again(Problem::new(failed, "restic was killed; its memory limit may be too low")),
+            (None, None) => Failure::again(Problem::new(
+                failed,
+                "restic was killed; its memory limit (resources.copy.limits) may be too low",
+            )),
             (Some(code), None) => {
-                let said = if said.is_empty() { "it said nothing" } else { said };
-                let text = format!("restic ended with code {code}: {}", clip(&shown(said), 2 * PIECE));
+                let said = if said.is_empty() { "it printed no error" } else { said };
+                let text = format!("restic ended with exit code {code}: {}", clip(&shown(said), 2 * PIECE));
                 Failure::again(Problem::new(failed, text))
             }
         }
@@ -465,10 +473,10 @@ mod tests {
         let said = "Fatal: unable to save snapshot: write /tmp/restic-temp-pack-1: input/output error";
         let (reason, exit, text) = of(1, said);
         assert_eq!((reason, exit), (Reason::CopyFailed, Exit::Again));
-        assert!(text.starts_with("the pod's own disk cannot be used: "), "{text}");
+        assert!(text.starts_with("cannot use the pod's own disk: "), "{text}");
         let sftp = At { repository: "sftp:backup@host:/srv", ..AT };
         let text = sftp.failure(Some(1), said, Reason::CopyFailed).problem.message;
-        assert!(text.starts_with("the disk of sftp:backup@host:/srv cannot be used: "), "{text}");
+        assert!(text.starts_with("cannot use the disk of sftp:backup@host:/srv: "), "{text}");
     }
 
     #[test]

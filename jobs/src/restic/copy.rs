@@ -50,31 +50,31 @@ const LATER: i32 = 10;
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// The run that is copied, such as 20181202T0000Z
+    /// Run to copy, such as 20181202T0000Z
     #[arg(long)]
     run: Run,
-    /// Where the promoter is mounted
+    /// Path of the promoter (the PVC made from the snapshot)
     #[arg(long, value_name = "DIR", default_value = "/source")]
     source: PathBuf,
-    /// Whether the promoter is mounted without its journal, for the record: replayed or skipped
+    /// Whether the mount replayed or skipped the promoter's journal; it is recorded with the copy
     #[arg(long, default_value = "replayed", value_name = "WORD")]
     journal: Journal,
-    /// The volume is meant to be empty
+    /// Accept an empty volume, although an earlier copy has entries
     #[arg(long)]
     accept_empty: bool,
-    /// Makes no snapshot if nothing has changed
+    /// Make no snapshot if nothing has changed
     #[arg(long)]
     skip_unchanged: bool,
-    /// How much restic compresses: auto, off, fastest, better, max
+    /// Compression: auto, off, fastest, better or max
     #[arg(long, value_name = "HOW")]
     compression: Option<String>,
-    /// The size of the repository's files, in MiB
+    /// Size of the repository's pack files, in MiB
     #[arg(long, value_name = "MIB")]
     pack_size: Option<u32>,
-    /// What is left out; what begins with a slash does so at the volume's root
+    /// Pattern of entries to leave out; a leading slash is the volume's root; may be repeated
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     exclude: Vec<String>,
-    /// Takes any folder as the source, not only a mount
+    /// Accept any directory as the source, not only a mount point
     #[arg(long, hide = true)]
     allow_unmounted: bool,
 }
@@ -116,7 +116,7 @@ fn beside(
             give_way();
             snapshots::list(restic, &|| restic.stopped() || over.load(Ordering::Relaxed))
         });
-        let join = || listing.join().unwrap_or_else(|_| Err(restic.unclear("the list of snapshots was not read")));
+        let join = || listing.join().unwrap_or_else(|_| Err(restic.unclear("cannot read the list of snapshots")));
         // Only an empty volume has to wait for what it held before.
         if let Some(check) = check {
             let before = match join() {
@@ -148,7 +148,7 @@ fn beside(
 /// it starts inherits it.
 fn give_way() {
     if let Err(error) = setpriority_process(None, LATER) {
-        tracing::debug!(%error, "the list is not made to wait for the copy");
+        tracing::debug!(%error, "cannot lower the priority of listing snapshots");
     }
 }
 
@@ -268,7 +268,9 @@ impl Verdict<'_> {
                 Ok(CopyResult { snapshot: Some(id), ..self.result(copied)? })
             }
             _ => {
-                tracing::info!("nothing has changed since a snapshot that does not stand for this run: one is made");
+                tracing::info!(
+                    "nothing has changed, but no earlier snapshot can stand for this run: making a snapshot"
+                );
                 self.own(&Copied::make(self.restic, self.args, &backup(self.args, self.source, false))?)
             }
         }
@@ -277,7 +279,7 @@ impl Verdict<'_> {
     /// The run has a snapshot of its own.
     fn own(&self, copied: &Copied) -> Result<CopyResult, Failure> {
         let Some(id) = copied.report.snapshot() else {
-            return Err(self.restic.unclear("it ended well, and named no snapshot"));
+            return Err(self.restic.unclear("the backup succeeded, but its output names no snapshot"));
         };
         // Before anything is said of it: unmarked it looks good, also if the copy failed.
         let id = if copied.ended.code == Some(0) { id.to_owned() } else { mark(self.restic, id)? };
@@ -286,14 +288,14 @@ impl Verdict<'_> {
 
     /// An earlier snapshot stands for the run.
     fn unchanged(&self, copied: &Copied, parent: &Snapshot, run: &Run) -> Result<CopyResult, Failure> {
-        tracing::info!(%run, "nothing has changed since");
+        tracing::info!(%run, "nothing has changed since this run: its snapshot is used");
         let unchanged = *run != self.args.run;
         Ok(CopyResult { snapshot: Some(parent.id.clone()), unchanged, ..self.result(copied)? })
     }
 
     fn result(&self, copied: &Copied) -> Result<CopyResult, Failure> {
         let Some(counts) = copied.report.counts() else {
-            return Err(self.restic.unclear("it ended well, and said nothing of what it did"));
+            return Err(self.restic.unclear("the backup succeeded, but its output has no summary"));
         };
         let complete = copied.ended.code == Some(0);
         let files = counts.entries(depth(self.args));

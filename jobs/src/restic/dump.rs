@@ -35,7 +35,7 @@ impl<'a> Dump<'a> {
         match (ended.code, size) {
             (Some(0), Some(size)) if size > 0 => Ok(Self { restic, point, size }),
             (Some(0), _) => {
-                let text = format!("there is no image of a device in {}", point.name());
+                let text = format!("{} contains no device image", point.name());
                 Err(Failure::last(Problem::new(Reason::RestorePointEmpty, text)))
             }
             _ => Err(restic.failure(&ended)),

@@ -209,7 +209,7 @@ impl Restic {
                 return Ok(ended);
             }
             let locked = self.failure(&ended).problem;
-            tracing::warn!("{}; waiting, and removing stale locks", locked.message);
+            tracing::warn!("{}; waiting for it, and removing stale locks", locked.message);
             let unlocked = self.run_unless(&["unlock".into()], &mut |_: &str| {}, stop)?;
             if unlocked.code != Some(0) {
                 return Err(self.failure(&unlocked));
@@ -225,11 +225,12 @@ impl Restic {
     /// Why restic ended as it did, for a code that is none of the caller's.
     pub(crate) fn failure(&self, ended: &Ended) -> Failure {
         if self.stopped() {
-            return Failure::again(Problem::new(self.failed, "it was stopped before its end"));
+            return Failure::again(Problem::new(self.failed, "restic was stopped before it finished"));
         }
         let at = At { repository: &self.repository, secret: self.secret.name() };
         if ended.code == Some(PASSWORD) && self.is_foreign_folder() {
-            let text = format!("the folder {} has no keys of restic's: something else lies there", self.repository);
+            let text =
+                format!("the folder {} contains no restic keys, so it is not a restic repository", self.repository);
             return Failure::last(Problem::new(Reason::NotARepository, text));
         }
         at.failure(ended.code, &ended.heard.last_words(), self.failed)
@@ -292,8 +293,10 @@ impl Restic {
     fn no_start(&self, error: &io::Error) -> Failure {
         let problem = |text: String| Problem::new(self.failed, text);
         match error.kind() {
-            io::ErrorKind::NotFound => Failure::last(problem("there is no restic in this image".to_owned())),
-            _ => Failure::again(problem(format!("restic cannot be run: {error}"))),
+            io::ErrorKind::NotFound => {
+                Failure::last(problem("the image has no restic: use the image backup-mover".to_owned()))
+            }
+            _ => Failure::again(problem(format!("cannot run restic: {error}"))),
         }
     }
 }

@@ -177,7 +177,7 @@ impl Heard {
         if self.lines <= LOGGED {
             tracing::warn!("{}", clip(&shown(line), LINE));
         } else if self.lines == LOGGED + 1 {
-            tracing::warn!("more of restic's lines are left out");
+            tracing::warn!("further messages of restic are not logged");
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn init(restic: &Restic) -> Result<(), Failure> {
         check_folder(folder)?;
     }
     check_bucket(restic)?;
-    tracing::info!("there is no repository: one is made");
+    tracing::info!("no repository exists: creating it");
     let ended = restic.run(&["init".into()], &mut |_: &str| {})?;
     match ended.code {
         Some(0) => Ok(()),
@@ -38,7 +38,7 @@ pub(crate) fn init(restic: &Restic) -> Result<(), Failure> {
 /// key is removed, because restic makes no repository beside one; but not another's who is at it now.
 fn check_folder(folder: &Path) -> Result<(), Failure> {
     let unreadable = |error: io::Error| {
-        let text = format!("the folder {} cannot be read: {error}", folder.display());
+        let text = format!("cannot read the folder {}: {error}", folder.display());
         Failure::again(Problem::new(Reason::CopyFailed, text))
     };
     let entries = match fs::read_dir(folder) {
@@ -49,7 +49,11 @@ fn check_folder(folder: &Path) -> Result<(), Failure> {
         let name = entry.map_err(unreadable)?.file_name();
         let left_over = FOLDERS.iter().any(|folder| name == *folder);
         if !left_over || (name != "keys" && has_files(&folder.join(&name)).map_err(unreadable)?) {
-            let text = format!("the folder {} holds {} and no repository", folder.display(), name.display());
+            let text = format!(
+                "the folder {} contains {} but no restic repository, so none is created there",
+                folder.display(),
+                name.display()
+            );
             return Err(Failure::last(Problem::new(Reason::NotARepository, text)));
         }
     }
@@ -62,7 +66,10 @@ fn check_folder(folder: &Path) -> Result<(), Failure> {
         if written.elapsed().is_ok_and(|age| age >= BROKEN_OFF) {
             continue;
         }
-        let text = format!("in the folder {} another makes a repository, or did until just now", folder.display());
+        let text = format!(
+            "another process is creating a repository in the folder {}, or was until just now",
+            folder.display()
+        );
         return Err(Failure::again(Problem::new(Reason::RepositoryLocked, text)));
     }
     keys.iter().try_for_each(|key| fs::remove_file(key.path())).map_err(unreadable)

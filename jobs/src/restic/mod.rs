@@ -37,11 +37,11 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Copies a promoter's files into the repository, which is made if it is not there
+    /// Copy a promoter (the PVC made from a snapshot) to the repository; create the repository if it does not exist
     Copy(copy::Args),
-    /// Forgets expired snapshots, and removes their data
+    /// Forget expired snapshots, and remove their data
     Prune(prune::Args),
-    /// Reads and checks a part of the repository
+    /// Read and check a part of the repository
     Verify(verify::Args),
     Restore(restore::Args),
 }

@@ -17,10 +17,10 @@ const SHORTEST: usize = 8;
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Which {
-    /// The snapshot: its id in the repository, or the first 8 digits of it or more
+    /// ID of the snapshot in the repository, or at least its first 8 digits
     #[arg(long, value_name = "ID", value_parser = id)]
     pub(crate) snapshot: Option<String>,
-    /// The run: its snapshot is found by its tags
+    /// Run whose snapshot is used; its tags identify it
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<Run>,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Which {
 pub(crate) fn id(text: &str) -> Result<String, String> {
     let is_id = (SHORTEST..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     if !is_id {
-        return Err("it is no id: 8 to 64 hexadecimal digits. There is no 'latest': say which".to_owned());
+        return Err("must be a snapshot ID of 8 to 64 hexadecimal digits; 'latest' is not accepted".to_owned());
     }
     Ok(text.to_lowercase())
 }
@@ -75,10 +75,16 @@ pub(crate) fn choose(snapshots: &[Snapshot], which: &Which, args: &Common) -> Re
     let snapshot = match (&which.snapshot, &which.run) {
         (Some(id), _) => by_id(snapshots, id, &args.uid)?,
         (None, Some(run)) => by_run(snapshots, run, args)?,
-        (None, None) => return Err(Problem::new(Reason::NoRestorePoint, "neither a snapshot nor a run is named")),
+        (None, None) => {
+            return Err(Problem::new(
+                Reason::NoRestorePoint,
+                "no snapshot and no run is given: use --snapshot or --run",
+            ));
+        }
     };
     let [root] = snapshot.paths.as_slice() else {
-        let text = format!("snapshot {} has {} folders, and a volume is one", snapshot.id, snapshot.paths.len());
+        let text =
+            format!("snapshot {} contains {} folders, but a volume is exactly one", snapshot.id, snapshot.paths.len());
         return Err(Problem::new(Reason::NoRestorePoint, text));
     };
     Ok(Point {
@@ -93,18 +99,18 @@ fn by_id<'a>(snapshots: &'a [Snapshot], id: &str, uid: &str) -> Result<&'a Snaps
     let mut fits = snapshots.iter().filter(|snapshot| snapshot.is_called(id));
     let (first, second) = (fits.next(), fits.next());
     let Some(snapshot) = first else {
-        let text = format!("the repository has no snapshot {id}, among {}", snapshots.len());
+        let text = format!("the repository has no snapshot {id} among its {}", snapshots.len());
         return Err(Problem::new(Reason::NoRestorePoint, text));
     };
     if second.is_some() {
-        let text = format!("several snapshots begin with {id}: say more of it");
+        let text = format!("several snapshot IDs begin with {id}: give more digits");
         return Err(Problem::new(Reason::AmbiguousRestorePoint, text));
     }
     match tag(snapshot, "uid=") {
         Some(own) if own == uid => Ok(snapshot),
         own => {
-            let own = own.map_or_else(|| "it does not say of which".to_owned(), |own| format!("it is of {own}"));
-            let text = format!("snapshot {id} is not of the PVC with the UID {uid}: {own}");
+            let own = own.map_or_else(|| "it has no tag with a UID".to_owned(), |own| format!("it belongs to {own}"));
+            let text = format!("snapshot {id} does not belong to the PVC with the UID {uid}: {own}");
             Err(Problem::new(Reason::NotGranted, text))
         }
     }
@@ -120,12 +126,12 @@ fn by_run<'a>(snapshots: &'a [Snapshot], run: &Run, args: &Common) -> Result<&'a
         runs.dedup();
         let newest: Vec<&str> = runs.iter().rev().take(NAMED).copied().collect();
         let there = match newest.as_slice() {
-            [] => "none of any run".to_owned(),
-            newest => format!("the newest are of {}", newest.join(", ")),
+            [] => "it has none of any run".to_owned(),
+            newest => format!("its newest runs are {}", newest.join(", ")),
         };
         let text = format!(
-            "the repository has no snapshot of run {run} of the PVC with the UID {}: {there}. A run that found nothing \
-             changed has the snapshot of an earlier one",
+            "the repository has no snapshot of run {run} of the PVC with the UID {}: {there}. If the run found \
+             nothing changed, use the snapshot of an earlier run",
             args.uid
         );
         Problem::new(Reason::NoRestorePoint, text)

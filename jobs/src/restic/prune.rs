@@ -28,37 +28,37 @@ use crate::process::stop_flag;
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// The API server's time
+    /// Current time of the API server
     #[arg(long, value_name = "TIME")]
     now: Timestamp,
-    /// How long snapshots are kept
+    /// How long to keep snapshots
     #[arg(long)]
     retention: String,
-    /// The time zone whose days, weeks and months the retention counts
+    /// Time zone in which the retention counts days, weeks and months
     #[arg(long, default_value = "Etc/UTC")]
     time_zone: String,
-    /// Good runs that stay whatever their age
+    /// Good runs to keep, whatever their age
     #[arg(long, default_value_t = 1)]
     min_keep: usize,
-    /// Incomplete runs newer than the newest good one that stay
+    /// Incomplete runs to keep that are newer than the newest good run
     #[arg(long, default_value_t = 3)]
     max_unconfirmed: usize,
-    /// Runs that may be forgotten at once
+    /// Runs that one prune may forget
     #[arg(long, default_value_t = 3)]
     max_deletes: usize,
-    /// The run after which the last prune forgot: for each snapshot since then, so many runs may be forgotten
+    /// Newest run at the last prune: --max-deletes counts once for each snapshot made since then
     #[arg(long, value_name = "RUN")]
     since: Option<Run>,
-    /// A run that is not forgotten
+    /// Run to keep; may be repeated
     #[arg(long, value_name = "RUN")]
     hold: Vec<Run>,
-    /// A snapshot that is not forgotten: a run that changed nothing, and is held, has its data there
+    /// Snapshot to keep: it contains the data of a held run that found nothing changed; may be repeated
     #[arg(long, value_name = "ID", value_parser = point::id)]
     hold_snapshot: Vec<String>,
-    /// A run whose record says that it is not complete, whatever its snapshot says
+    /// Run whose record is incomplete, whatever the tags of its snapshot are; may be repeated
     #[arg(long, value_name = "RUN")]
     incomplete: Vec<Run>,
-    /// A snapshot that a complete copy names: it is whole, whatever the record of the run that made it says
+    /// Snapshot that a complete copy refers to: it counts as complete, whatever the record of its run; may be repeated
     #[arg(long, value_name = "ID", value_parser = point::id)]
     complete_snapshot: Vec<String>,
 }
@@ -83,8 +83,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
 fn prune(args: &Args, result: &mut MaintainResult) -> Result<(), Failure> {
     // Law 4: what cannot be read deletes nothing.
     let invalid = |text: String| Failure::last(Problem::new(Reason::InvalidSetting, text));
-    let retention: Retention = args.retention.parse().map_err(|e| invalid(format!("nothing is pruned: {e}")))?;
-    let zone: Zone = args.time_zone.parse().map_err(|e| invalid(format!("nothing is pruned: {e}")))?;
+    let retention: Retention =
+        args.retention.parse().map_err(|e| invalid(format!("nothing is pruned: invalid retention: {e}")))?;
+    let zone: Zone =
+        args.time_zone.parse().map_err(|e| invalid(format!("nothing is pruned: invalid time zone: {e}")))?;
 
     let restic = Restic::open(&args.common, Reason::CopyFailed, stop_flag())?;
     let all = snapshots::list(&restic, &|| restic.stopped())?;
@@ -132,7 +134,7 @@ fn ours(args: &Args, all: &[Snapshot]) -> Vec<forget::Snapshot> {
     };
     let ours: Vec<_> = all.iter().filter_map(of_ours).collect();
     if ours.len() < all.len() {
-        tracing::info!("{} snapshots are not ours, and stay", all.len() - ours.len());
+        tracing::info!("keeping {} snapshots that are not backups of this source", all.len() - ours.len());
     }
     ours
 }
@@ -150,7 +152,7 @@ fn mark(restic: &Restic, ids: &[&str]) -> Result<(), Failure> {
     if ids.is_empty() {
         return Ok(());
     }
-    tracing::info!(snapshots = ids.join(" "), "marked: the run's record says that it is not complete");
+    tracing::info!(snapshots = ids.join(" "), "tagged as incomplete: the record of their run is incomplete");
     let words: Vec<OsString> =
         ["tag", "--add", INCOMPLETE].into_iter().chain(ids.iter().copied()).map(Into::into).collect();
     let ended = restic.run_locking(&words, &mut |_: &str| {})?;

@@ -82,8 +82,8 @@ impl Report {
         let named = self.named.join(", ");
         let more = self.missing.saturating_sub(u64::try_from(self.named.len()).unwrap_or(u64::MAX));
         match (self.missing, more) {
-            (0, _) => "entries are not in the copy; restic named none".to_owned(),
-            (1, _) => format!("not in the copy: {named}"),
+            (0, _) => "entries are not in the copy, but restic named none".to_owned(),
+            (1, _) => format!("1 entry is not in the copy: {named}"),
             (all, 0) => format!("{all} entries are not in the copy: {named}"),
             (all, more) => format!("{all} entries are not in the copy: {named}, and {more} more"),
         }

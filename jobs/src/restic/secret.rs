@@ -57,7 +57,7 @@ impl Secret {
     /// Reads the files of a mounted Secret. One that is not there has no keys.
     pub(crate) fn read(folder: &Path, name: &str) -> Result<Self, Failure> {
         let unreadable = |error: io::Error| {
-            Failure::again(Problem::new(Reason::SecretIncomplete, format!("the Secret {name} cannot be read: {error}")))
+            Failure::again(Problem::new(Reason::SecretIncomplete, format!("cannot read the Secret {name}: {error}")))
         };
         let (mut keys, mut files) = (BTreeMap::new(), BTreeMap::new());
         let entries = match fs::read_dir(folder) {
@@ -79,7 +79,7 @@ impl Secret {
             let Ok(text) = String::from_utf8(bytes) else {
                 return Err(Failure::last(Problem::new(
                     Reason::SecretIncomplete,
-                    format!("the key {key} of the Secret {name} is not text"),
+                    format!("the key {key} of the Secret {name} is not UTF-8 text"),
                 )));
             };
             if is_file(&key) {
@@ -111,9 +111,9 @@ impl Secret {
         value.ok_or_else(|| {
             let name = &self.name;
             let text = if self.keys.is_empty() && self.files.is_empty() {
-                format!("the Secret {name} is not there, or empty: it must have the key {key}")
+                format!("the Secret {name} does not exist or is empty: create it with the key {key}")
             } else {
-                format!("the Secret {name} has no key {key}")
+                format!("the Secret {name} has no key {key}, or the key is empty")
             };
             Failure::last(Problem::new(Reason::SecretIncomplete, text))
         })
@@ -148,14 +148,14 @@ impl Secret {
             if !(variables::is_known(key) || own && OWN.contains(&key.as_str())) {
                 // In the Secret it may stand for a part of the address.
                 if !own || key != REPOSITORY {
-                    tracing::info!("{key} is no environment variable that restic is given");
+                    tracing::info!("ignoring {key}: restic may not get this environment variable");
                 }
                 continue;
             }
             if variables::is_file(key) && !is_inside(folder, value) {
                 let (name, folder) = (&self.name, folder.display());
                 // Its value is not repeated: it may be what should stand in the file.
-                let text = format!("{key} must be the path of a file of the Secret {name}: {folder}/KEY");
+                let text = format!("{key} must be the path of a key of the Secret {name}: {folder}/KEY");
                 return Err(Failure::last(Problem::new(Reason::SecretIncomplete, text)));
             }
             if !ssh || variables::is_of_the_program(key) {
@@ -175,18 +175,18 @@ impl Secret {
         let password = self.get(PASSWORD)?;
         let name = &self.name;
         let weak = |why: &str| {
-            let text = format!("no repository is made: {PASSWORD} of the Secret {name} {why}");
+            let text = format!("cannot create the repository: {PASSWORD} of the Secret {name} {why}");
             Err(Failure::last(Problem::new(Reason::WeakPassword, text)))
         };
         let length = password.chars().count();
         if length < SHORTEST {
-            return weak(&format!("has {length} characters, and needs {SHORTEST}"));
+            return weak(&format!("has {length} characters but needs at least {SHORTEST}"));
         }
         let lower = password.to_lowercase();
         let mut characters = lower.chars();
         let first = characters.next();
         if characters.all(|c| Some(c) == first) || WELL_KNOWN.contains(&lower.as_str()) {
-            return weak("is one that everybody tries");
+            return weak("is a well-known password");
         }
         Ok(())
     }
@@ -256,9 +256,12 @@ mod tests {
     fn what_is_missing_is_named() {
         let failure = secret(&[("A", "x")]).address("{RESTIC_REPOSITORY}/u").unwrap_err();
         assert_eq!(failure.problem.reason, Reason::SecretIncomplete);
-        assert_eq!(failure.problem.message, "the Secret shop/backup-s3 has no key RESTIC_REPOSITORY");
+        assert_eq!(
+            failure.problem.message,
+            "the Secret shop/backup-s3 has no key RESTIC_REPOSITORY, or the key is empty"
+        );
         let failure = secret(&[]).check_password().unwrap_err();
-        let text = "the Secret shop/backup-s3 is not there, or empty: it must have the key RESTIC_PASSWORD";
+        let text = "the Secret shop/backup-s3 does not exist or is empty: create it with the key RESTIC_PASSWORD";
         assert_eq!(failure.problem.message, text);
         assert!(secret(&[("RESTIC_PASSWORD", " ")]).check_password().is_err());
     }
@@ -314,7 +317,7 @@ mod tests {
             let secret = secret(&[("GOOGLE_APPLICATION_CREDENTIALS", file)]);
             let failure = secret.environment(Path::new("/secret"), &[], false).expect_err(file);
             assert_eq!(failure.problem.reason, Reason::SecretIncomplete, "{file}");
-            assert!(failure.problem.message.contains("a file of the Secret shop/backup-s3: /secret/KEY"));
+            assert!(failure.problem.message.contains("a key of the Secret shop/backup-s3: /secret/KEY"));
         }
     }
 

@@ -110,7 +110,7 @@ pub(crate) fn list(restic: &Restic, stop: &dyn Fn() -> bool) -> Result<Vec<Snaps
             snapshots.sort_by(|a, b| a.time.cmp(&b.time).then_with(|| a.id.cmp(&b.id)));
             Ok(snapshots)
         }
-        (Some(0), Some(Err(error))) => Err(restic.unclear(&format!("its list of snapshots cannot be read: {error}"))),
+        (Some(0), Some(Err(error))) => Err(restic.unclear(&format!("cannot read its list of snapshots: {error}"))),
         _ => Err(restic.failure(&ended)),
     }
 }

@@ -36,7 +36,7 @@ impl Ssh {
     pub(crate) fn open(address: &str, secret: &Secret) -> Result<Option<Self>, Failure> {
         let Some(rest) = address.strip_prefix(SCHEME) else { return Ok(None) };
         if is_option(rest) {
-            let text = format!("the address {address} names no host");
+            let text = format!("the address {address} contains no valid host and user");
             return Err(Failure::last(Problem::new(Reason::NotARepository, text)));
         }
         let (key, hosts) = (secret.file(KEY)?, secret.file(HOSTS)?);
@@ -47,7 +47,7 @@ impl Ssh {
             Ok(ssh)
         };
         let failed = |error| {
-            let text = format!("the files for ssh cannot be written: {error}");
+            let text = format!("cannot write the files for ssh: {error}");
             Failure::again(Problem::new(Reason::CopyFailed, text))
         };
         write().map(Some).map_err(failed)

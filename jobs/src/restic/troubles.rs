@@ -48,10 +48,10 @@ impl Troubles {
     /// What the volume that is written could not take.
     pub(crate) fn failure(&self, task: &Task) -> Option<Failure> {
         if let Some(entry) = &self.full {
-            return Some(Failure::last(Problem::new(task.no_room, format!("{}, at {entry}", task.full))));
+            return Some(Failure::last(Problem::new(task.no_room, format!("{} while writing {entry}", task.full))));
         }
         let entry = self.broken.as_ref()?;
-        Some(Failure::again(Problem::new(task.failed, format!("the volume went away or fails: {entry}"))))
+        Some(Failure::again(Problem::new(task.failed, format!("the volume is unavailable or failing: {entry}"))))
     }
 
     /// The entries that were left out, in words; `None`: there are none.
@@ -59,7 +59,8 @@ impl Troubles {
         let named = self.named.join(", ");
         match self.count - self.named.len() as u64 {
             _ if self.count == 0 => None,
-            0 => Some(format!("{}: {named}", task.left_out)),
+            0 if self.count == 1 => Some(format!("1 entry is {}: {named}", task.left_out)),
+            0 => Some(format!("{} entries are {}: {named}", self.count, task.left_out)),
             more => Some(format!("{} entries are {}: {named}, and {more} more", self.count, task.left_out)),
         }
     }
@@ -81,7 +82,7 @@ mod tests {
     #[test]
     fn entries_are_named_and_counted() {
         assert_eq!(troubles(&[]).left_out(&TASK), None);
-        assert_eq!(troubles(&["x"]).left_out(&TASK).unwrap(), "not restored: /a\\nb (x)");
+        assert_eq!(troubles(&["x"]).left_out(&TASK).unwrap(), "1 entry is not restored: /a\\nb (x)");
         let many = troubles(&["x"; 9]).left_out(&TASK).unwrap();
         assert!(many.starts_with("9 entries are not restored: ") && many.ends_with("and 5 more"), "{many}");
         assert!(troubles(&["x"]).failure(&TASK).is_none());

@@ -49,7 +49,7 @@ const MISSING: &str = "does not exist";
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
-    /// The part of the data that is read, such as 3/30
+    /// Part of the data to read, such as 3/30
     #[arg(long, value_name = "PART")]
     subset: Part,
 }

@@ -65,14 +65,15 @@ impl Writing<'_> {
     pub(crate) fn run(&mut self, watch: Watch<'_>, done: &mut Done) -> Result<Option<String>, Failure> {
         let target = self.transfer.into;
         self.root_as_it_was = self.transfer.names.is_none() && same_time(self.transfer.from, target);
-        let temp = Temp::make(Some(self.transfer.from), target).map_err(|e| TASK.io("making a folder of ours", &e))?;
+        let temp = Temp::make(Some(self.transfer.from), target)
+            .map_err(|e| TASK.io("making the restore's temporary folder", &e))?;
         if temp.crashed {
-            tracing::warn!("the machine stopped during an earlier restore: contents are compared");
+            tracing::warn!("the node stopped during an earlier restore: comparing file contents");
             self.transfer.checksum = true;
         }
         let ended = self.write(watch, done);
         if ended.is_err() {
-            temp.sweep(self.transfer.from).map_err(|e| TASK.io("removing what rsync left", &e))?;
+            temp.sweep(self.transfer.from).map_err(|e| TASK.io("removing unfinished files of rsync", &e))?;
         }
         // Also what was written before it was stopped is on the disk before the folder that tells of it goes.
         let synced = File::open(target).and_then(|root| Ok(rustix::fs::syncfs(&root)?));
@@ -80,7 +81,7 @@ impl Writing<'_> {
         let tidied = temp.end(like.filter(|_| ended.is_ok()));
         let left_out = ended?;
         synced.map_err(|e| TASK.io("writing to the disk", &e))?;
-        tidied.map_err(|e| TASK.io("removing the folder of ours", &e))?;
+        tidied.map_err(|e| TASK.io("removing the restore's temporary folder", &e))?;
         Ok(left_out)
     }
 
@@ -88,7 +89,7 @@ impl Writing<'_> {
         let transfer = &self.transfer;
         let stopped = || self.stop.load(Ordering::Relaxed);
         let parted = parting::part(transfer.into, self.parted, &mut go_on(&mut watch, &stopped));
-        parted.map_err(|e| ended(&watch, stopped(), "parting files", &e))?;
+        parted.map_err(|e| ended(&watch, stopped(), "separating hard links", &e))?;
         if !self.parents.is_empty() {
             let alone = Transfer { names: Some(self.parents), deep: false, delete: Delete::No, ..transfer.clone() };
             self.call(&alone, &mut watch, done)?;
@@ -109,11 +110,11 @@ impl Writing<'_> {
     fn forgotten(&self) -> Option<String> {
         let mut names = self.transfer.names.into_iter().flatten();
         let name = names.find(|name| fs::symlink_metadata(self.transfer.into.join(name)).is_err())?;
-        Some(format!("{}: {} (rsync passed it over)", TASK.left_out, shown(name)))
+        Some(format!("1 entry is {}: {} (rsync skipped it)", TASK.left_out, shown(name)))
     }
 
     fn call(&self, transfer: &Transfer<'_>, watch: &mut Watch<'_>, done: &mut Done) -> Result<Verdict, Failure> {
-        let input = transfer.input().map_err(|e| TASK.io("naming the PATHs", &e))?;
+        let input = transfer.input().map_err(|e| TASK.io("passing the PATHs to rsync", &e))?;
         let mut hand = Hand {
             report: Report::new(&TASK),
             done,
@@ -160,7 +161,7 @@ pub(crate) fn ended(watch: &Watch<'_>, stopped: bool, what: &str, error: &io::Er
 pub(crate) fn trouble(trouble: Trouble) -> Failure {
     match trouble {
         Trouble::Missing => {
-            let text = "there is no rsync in the image: restores need the image backup-mover";
+            let text = "the image has no rsync: restores need the image backup-mover";
             Failure::last(Problem::new(Reason::RestoreFailed, text))
         }
         Trouble::Io(error) => TASK.io("running rsync", &error),

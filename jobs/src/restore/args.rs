@@ -10,32 +10,35 @@ use model::duration::Span;
 
 use crate::volume::LOST_AND_FOUND;
 
-/// Restores a volume, or files and folders of it, from a restore point.
+/// Restore a volume, or files and folders of it, from a restore point.
 ///
-/// The volume is at /volume: it is WRITTEN. The restore point is at /restore-point: it is only read. File systems are
-/// also at /source and /destination, their names when the backup was made. What would be done is shown first, and
-/// asked about. Files that the restore point has are made as they were, also if they are newer in the volume. What it
-/// does not have stays, unless you say --delete. No other pod may have the volume mounted. A restore that broke off
-/// goes on if it is called again.
-/// Where /volume is a block device, all of it is made what it was, and no PATH can be named.
+/// The restore WRITES to the volume at /volume. It only reads the restore point at /restore-point. File systems are
+/// also at their older paths, /source and /destination.
+///
+/// The restore first shows a preview and asks for confirmation. Files of the restore point replace those of the volume,
+/// even newer ones. Entries that the restore point lacks are kept unless you use --delete. No other pod may use the
+/// volume. To continue an interrupted restore, run the same command again.
+///
+/// If /volume is a block device, the restore overwrites the whole device and accepts no PATH.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  backup-job restore --dry-run              what a restore of the whole volume would do
-  backup-job restore                        the whole volume; asks first
-  backup-job restore etc/app.conf           one file
-  backup-job restore -- '-odd name' photos  two entries; after -- a name may begin with a dash
-  backup-job restore --delete photos        the folder as it was: newer files in it are deleted
-  ls /restore-point                         look at what there is in the restore point
+  backup-job restore --dry-run              preview a restore of the whole volume
+  backup-job restore                        restore the whole volume, after confirmation
+  backup-job restore etc/app.conf           restore one file
+  backup-job restore -- '-odd name' photos  restore two entries; after --, a name may begin with a dash
+  backup-job restore --delete photos        restore a folder, and delete entries that the restore point lacks
+  ls /restore-point                         list the restore point
 
-Exit codes: 0 done, 1 another try may help, 2 wrong command line, 3 refused or not wholly done: the text says why.")]
+Exit codes: 0 done, 1 failed but a retry may help, 2 wrong command line, 3 refused or incomplete: the text contains
+the reason.")]
 pub(crate) struct Args {
     /// How it is restored
     #[command(flatten)]
     pub(crate) how: How,
-    /// Where the volume is mounted: it is written
+    /// Path of the volume; the restore writes to it
     #[arg(long, alias = "source", value_name = "DIR", default_value = "/volume")]
     pub(crate) volume: PathBuf,
-    /// Where the restore point is mounted: it is read
+    /// Path of the restore point; the restore only reads it
     #[arg(long, alias = "destination", value_name = "DIR", default_value = "/restore-point")]
     pub(crate) restore_point: PathBuf,
 }
@@ -44,43 +47,43 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct How {
-    /// Files or folders, relative to the volume's root [default: the whole volume]
+    /// Files or folders to restore, relative to the volume's root [default: the whole volume]
     #[arg(value_name = "PATH", value_parser = OsStringValueParser::new().try_map(|text: OsString| relative(&text)))]
     pub(crate) paths: Vec<PathBuf>,
-    /// Deletes what the restore point does not have: in the volume, or below the PATHs
+    /// Delete entries that the restore point lacks, in the volume or below the PATHs
     #[arg(long)]
     pub(crate) delete: bool,
-    /// Shows what would be done, and ends
+    /// Show the preview and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Does not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub(crate) yes: bool,
-    /// Names every entry, not only the first ones
+    /// List every entry, not only the first 20
     #[arg(long)]
     pub(crate) itemize: bool,
-    /// Compares contents, not only sizes and times: slow, and finds what was changed behind their back
+    /// Compare file contents, not just size and mtime. Slow; finds changes that kept both
     #[arg(long)]
     pub(crate) checksum: bool,
-    /// Tells how far it is also if nobody looks
+    /// Show progress even without a terminal
     #[arg(long)]
     pub(crate) progress: bool,
-    /// Does not refuse a volume that looks too small
+    /// Restore even if the volume seems too small
     #[arg(long)]
     pub(crate) ignore_space: bool,
-    /// What stands on standard output
+    /// Format of standard output
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub(crate) output: Output,
-    /// Where the controller says which other pods have the volume
+    /// File in which the controller lists other pods that use the volume
     #[arg(long, value_name = "FILE", default_value = "/etc/restore/holders")]
     pub(crate) holders: PathBuf,
-    /// How long to wait for the controller to say that
+    /// How long to wait until the controller has updated that file
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = span)]
     pub(crate) holders_wait: Duration,
-    /// Where the controller says what is restored
+    /// File in which the controller describes the restore
     #[arg(long, value_name = "FILE", default_value = "/etc/restore/status", hide = true)]
     pub(crate) status: PathBuf,
-    /// Takes any folders, not only mounts
+    /// Accept any directories, not only mount points
     #[arg(long, hide = true)]
     pub(crate) allow_unmounted: bool,
 }
@@ -90,7 +93,7 @@ pub(crate) struct How {
 pub(crate) enum Output {
     /// Text for people.
     Text,
-    /// The result as one line of JSON; the text goes to standard error.
+    /// The result as one line of JSON; text goes to standard error.
     Json,
 }
 
@@ -105,11 +108,11 @@ fn relative(text: &OsStr) -> Result<PathBuf, String> {
         match part {
             Component::Normal(name) => path.push(name),
             Component::RootDir | Component::CurDir => {}
-            _ => return Err("'..' leads out of what is named: name the entry from the volume's root".to_owned()),
+            _ => return Err("'..' is not allowed: name the entry relative to the volume's root".to_owned()),
         }
     }
     if path.as_os_str() == LOST_AND_FOUND {
-        return Err(format!("{LOST_AND_FOUND} belongs to the file system: name what is in it"));
+        return Err(format!("{LOST_AND_FOUND} belongs to the file system: name entries in it instead"));
     }
     Ok(path)
 }

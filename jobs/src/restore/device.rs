@@ -48,17 +48,16 @@ impl Modes {
             Self { point: false, target: false, .. } => return Ok(false),
             Self { point: true, target: true, paths: false } => return Ok(true),
             Self { point: true, target: true, paths: true } => {
-                "the restore point is a raw block volume: there are no files in it that could be named. Restore the \
-                 whole device"
+                "the restore point is a raw block volume and contains no files: restore the whole device, without \
+                 a PATH"
             }
             Self { point: true, target: false, .. } => {
-                "the restore point is a raw block volume, and the volume that is to be written has a file system: \
-                 restore into a PVC with volumeMode Block. (Where device.img is a file of a volume with files, name it \
-                 as a PATH)"
+                "the restore point is a raw block volume, but the volume to write has a file system: restore into a \
+                 PVC with volumeMode Block. (If device.img is an ordinary file of the source, name it as a PATH)"
             }
             Self { point: false, target: true, .. } => {
-                "the restore point has files, and the volume that is to be written is a raw block device: restore \
-                 into a PVC with volumeMode Filesystem"
+                "the restore point contains files, but the volume to write is a raw block device: restore into a PVC \
+                 with volumeMode Filesystem"
             }
         };
         Err(Failure::last(Problem::new(Reason::VolumeModeDiffers, text)))
@@ -78,7 +77,7 @@ pub(super) fn modes(args: &Args) -> Modes {
 pub(super) fn restore(args: &Args, session: &mut Session<'_>) -> Result<Ended, Failure> {
     let at = &args.restore_point;
     let unreadable = |error: io::Error| {
-        let text = format!("the restore point cannot be read: {error}");
+        let text = format!("cannot read the restore point: {error}");
         Failure::again(Problem::new(Reason::RestoreFailed, text))
     };
     let (mut reader, size) = if is_device(at) {
@@ -93,7 +92,7 @@ pub(super) fn restore(args: &Args, session: &mut Session<'_>) -> Result<Ended, F
         let wrote = stream::write(&mut reader, (0, size), &mut target, &mut |done| pouring.go_on(done, watch));
         let ended = wrote.map_err(|broken| match broken {
             Broken::From(at, error) => {
-                let text = format!("the restore point cannot be read at byte {at}: {error}");
+                let text = format!("cannot read the restore point at byte {at}: {error}");
                 Failure::again(Problem::new(Reason::RestoreFailed, text))
             }
             other => pouring.failure(other, watch),
@@ -104,12 +103,12 @@ pub(super) fn restore(args: &Args, session: &mut Session<'_>) -> Result<Ended, F
 
 fn open_image(tree: &Path, allow_unmounted: bool) -> Result<File, Failure> {
     let none = |why: String| {
-        let text = format!("the restore point is not at {}: {why}", shown(tree));
+        let text = format!("the restore point is not available at {}: {why}", shown(tree));
         Failure::last(Problem::new(Reason::RestorePointEmpty, text))
     };
     let tree = sides::folder(tree, allow_unmounted).map_err(none)?;
     let image = image::open(&tree).map_err(|error| none(error.to_string()))?;
-    image.ok_or_else(|| none("there is no image of a device".to_owned()))
+    image.ok_or_else(|| none("it contains no device image".to_owned()))
 }
 
 /// What watches over the writing of a device.
@@ -138,7 +137,7 @@ impl Pouring {
             (Broken::Into(at, error), _) => TASK.io(&format!("writing to the device at byte {at}"), &error),
             (_, Some(problem)) => Failure::last(problem.clone()),
             (Broken::From(at, error), None) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                TASK.failed(format!("the restore point ends too early, after byte {at} of {}", self.size))
+                TASK.failed(format!("the restore point ends too early: at byte {at} of {}", self.size))
             }
             (Broken::From(at, error), None) => TASK.io(&format!("reading the restore point at byte {at}"), &error),
             (Broken::Stopped, None) => Failure::again(Problem::new(Reason::RestoreFailed, TASK.stopped)),
@@ -157,8 +156,8 @@ pub(crate) fn overwrite(
     let has = Device::open(to).map_err(|error| not_ready(to, &error))?.size;
     if size > has {
         let text = format!(
-            "the restore point is a device of {} and the volume has {} ({size} and {has} bytes): restore into a PVC \
-             that is as large",
+            "the restored device has {}, but the volume has only {} ({size} and {has} bytes): restore into a PVC of \
+             at least that size",
             human(size),
             human(has)
         );
@@ -193,9 +192,11 @@ fn show(session: &Session<'_>, from: &str, size: u64, has: u64) {
     let say = |line: &str| session.console.say(line);
     say(&session.headline(from));
     let size_of = human(size);
-    say(&format!("The whole device, {size_of}, is made what it was. What is on it now and differs is LOST."));
+    say(&format!(
+        "The restore overwrites the whole device ({size_of}). Data that differs from the restore point is LOST."
+    ));
     if has > size {
-        say(&format!("The volume is larger: its last {} stay as they are.", human(has - size)));
+        say(&format!("The volume is larger: its last {} are not changed.", human(has - size)));
     }
 }
 
@@ -206,12 +207,12 @@ pub(super) fn told(problem: Problem, wrote: bool) -> Problem {
         // No try before this one has come any further.
         Reason::VolumeModeDiffers | Reason::TargetTooSmall if !wrote => return Problem::new(reason, message),
         _ if wrote => {
-            "THE DEVICE NOW HOLDS A MIXTURE of what was on it and of the restore point: do not use it; the same \
-             restore again finishes it"
+            "THE DEVICE NOW HOLDS A MIXTURE of old data and the restore point. Do not use it. Run the same restore \
+             again to finish it"
         }
         _ => {
-            "If an earlier try of this restore began to write, THE DEVICE MAY HOLD A MIXTURE of what was on it and of \
-             the restore point: then do not use it; the same restore again finishes it"
+            "If an earlier attempt of this restore has written, THE DEVICE MAY HOLD A MIXTURE of old data and the \
+             restore point. Then do not use it. Run the same restore again to finish it"
         }
     };
     Problem::new(reason, format!("{}. {text}", clip(message.trim_end_matches('.'), MESSAGE)))
@@ -222,14 +223,14 @@ fn not_ready(target: &Path, error: &io::Error) -> Failure {
     let problem = match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::BUSY) => {
             let text = format!(
-                "the device at {at} is in use on this node: a file system of it is mounted, or another restore writes to it"
+                "the device at {at} is in use on this node: its file system is mounted, or another restore writes to it"
             );
             Problem::new(Reason::TargetInUse, text)
         }
         Some(Errno::ACCESS | Errno::ROFS | Errno::PERM) => {
-            Problem::new(Reason::TargetNotReady, format!("the device at {at} cannot be written: {error}"))
+            Problem::new(Reason::TargetNotReady, format!("cannot write to the device at {at}: {error}"))
         }
-        _ => Problem::new(Reason::TargetNotReady, format!("the device at {at} cannot be opened: {error}")),
+        _ => Problem::new(Reason::TargetNotReady, format!("cannot open the device at {at}: {error}")),
     };
     Failure::last(problem)
 }

@@ -35,13 +35,13 @@ fn judge(file: &Path, now: Timestamp) -> Known {
     let name = shown(file);
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
-        Err(error) => return Known::Unknown(format!("{name} cannot be read ({error})")),
+        Err(error) => return Known::Unknown(format!("cannot read {name} ({error})")),
     };
     if text.trim().is_empty() {
         return Known::Unknown(format!("{name} is empty"));
     }
     match serde_json::from_str::<Holders>(&text) {
-        Err(error) => Known::Unknown(format!("{name} is not understood ({error})")),
+        Err(error) => Known::Unknown(format!("{name} has invalid content ({error})")),
         Ok(said) => age(said, now),
     }
 }
@@ -51,7 +51,7 @@ fn age(said: Holders, now: Timestamp) -> Known {
     let seconds = now.as_second().saturating_sub(said.at.as_second());
     if seconds.unsigned_abs() > HOLDERS_STALE {
         let way = if seconds < 0 { "ahead of this node's clock" } else { "old" };
-        return Known::Unknown(format!("what the controller said last is {} s {way}", seconds.unsigned_abs()));
+        return Known::Unknown(format!("the controller's last report is {} s {way}", seconds.unsigned_abs()));
     }
     if said.pods.is_empty() { Known::Free(said.at) } else { Known::Held(said.pods) }
 }
@@ -62,14 +62,14 @@ fn refusal(known: Known) -> Result<Timestamp, Problem> {
         Known::Free(at) => Ok(at),
         Known::Held(pods) => {
             let text = format!(
-                "other pods have the volume: {}. Stop them first, such as by kubectl scale deployment NAME --replicas=0",
+                "other pods use the volume: {}. Stop them first: kubectl scale deployment NAME --replicas=0",
                 clip(&pods.join(", "), 240)
             );
             Err(Problem::new(Reason::TargetInUse, text))
         }
         Known::Unknown(why) => {
             let text = format!(
-                "nobody knows whether other pods have the volume: {}. See that the backup-controller runs",
+                "it is unknown whether other pods use the volume: {}. Check that the backup-controller runs",
                 clip(&why, 240)
             );
             Err(Problem::new(Reason::MountStateUnknown, text))

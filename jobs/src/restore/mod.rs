@@ -94,7 +94,7 @@ impl Restore<'_, '_> {
             names: scope.as_deref(),
             checksum: how.checksum,
         });
-        let room = room::look(&sides.target).map_err(|e| TASK.io("looking for room", &e))?;
+        let room = room::look(&sides.target).map_err(|e| TASK.io("measuring free space on the volume", &e))?;
         let mut writing = Writing {
             transfer,
             parents: &parents,
@@ -129,18 +129,19 @@ impl Restore<'_, '_> {
     fn check_paths(&self, sides: &Sides, scope: Option<&[PathBuf]>) -> Result<Vec<PathBuf>, Failure> {
         let Some(paths) = scope else {
             if sides.found_things {
-                let text = "lost+found of the restore point is left out: name what you need of it as a PATH";
+                let text =
+                    "lost+found of the restore point is not restored: name entries in it as PATHs if you need them.";
                 self.session.console.say(text);
             }
             return Ok(Vec::new());
         };
         for path in paths {
             paths::find(&sides.point, path)
-                .map_err(|e| TASK.io("looking into the restore point", &e))?
+                .map_err(|e| TASK.io("reading the restore point", &e))?
                 .map_err(Failure::last)?;
         }
         paths::missing_parents(&sides.target, paths)
-            .map_err(|e| TASK.io("looking into the volume", &e))?
+            .map_err(|e| TASK.io("reading the volume", &e))?
             .map_err(Failure::last)
     }
 
@@ -148,7 +149,7 @@ impl Restore<'_, '_> {
     fn plan(&self, transfer: &Transfer<'_>) -> Result<Plan, Failure> {
         // What only the volume has is counted whether it is deleted or not.
         let dry = Transfer { dry: true, delete: Delete::During, ..transfer.clone() };
-        let input = dry.input().map_err(|e| TASK.io("naming the PATHs", &e))?;
+        let input = dry.input().map_err(|e| TASK.io("passing the PATHs to rsync", &e))?;
         let (how, console, looks) = (&self.args.how, self.session.console, self.session.looks());
         let all = (looks && how.itemize).then_some(console);
         let stop = || self.session.stop.load(Ordering::Relaxed);

@@ -146,7 +146,7 @@ impl Name {
         let mut file = beneath::open_file(&above, name).map_err(|error| self.other(&error.to_string()))?;
         let meta = file.metadata()?;
         if !meta.is_file() || (meta.dev(), meta.ino()) != self.file {
-            return Err(self.other("it is another one"));
+            return Err(self.other("another file has its name"));
         }
         let draft = OsStr::new(DRAFT);
         let mut copy = beneath::make_file(drafts, draft)?;
@@ -161,14 +161,14 @@ impl Name {
         // Copying took its time.
         let now = rustix::fs::statat(&above, name, AtFlags::SYMLINK_NOFOLLOW)?;
         if (now.st_dev, now.st_ino) != self.file {
-            return Err(self.other("it is another one"));
+            return Err(self.other("another file has its name"));
         }
         beneath::rename((drafts, draft), (&above, name))
     }
 
     fn other(&self, why: &str) -> io::Error {
-        let text = "is not the file any more that it was a moment ago: somebody else writes to the volume";
-        io::Error::other(format!("{} {text} ({why})", shown(&self.path)))
+        let text = "changed during the restore: another process writes to the volume. Stop it, and restore again";
+        io::Error::other(format!("{} ({why}) {text}", shown(&self.path)))
     }
 }
 
@@ -240,7 +240,7 @@ mod tests {
             }
             let error = part(&volume, &names, &mut || Ok(())).unwrap_err();
             if place != "drafts" {
-                assert!(error.to_string().contains("somebody else writes"), "{place}: {error}");
+                assert!(error.to_string().contains("another process writes"), "{place}: {error}");
             }
             let secrets = contents(&volume).iter().filter(|text| *text == "secret").count();
             assert_eq!(secrets, usize::from(place == "file"), "{place}: only what was moved there");

@@ -41,7 +41,7 @@ pub(crate) fn find(point: &Path, path: &Path) -> io::Result<Result<(), Problem>>
             Some(kind) if kind.is_dir() => parent = step,
             Some(kind) if kind.is_symlink() => {
                 let to = fs::read_link(point.join(step)).unwrap_or_default();
-                let what = format!("{} is a symbolic link to {}: name the way without it", shown(step), shown(&to));
+                let what = format!("{} is a symbolic link to {}: use a path without it", shown(step), shown(&to));
                 return Ok(Err(not_found(path, &what)));
             }
             Some(_) => return Ok(Err(not_found(path, &format!("{} is not a folder", shown(step))))),
@@ -63,12 +63,13 @@ pub(crate) fn not_found(path: &Path, what: &str) -> Problem {
 pub(crate) fn missing(path: &Path, parent: &Path, at: &Path, names: impl Iterator<Item = OsString>) -> Problem {
     let name = at.file_name().unwrap_or_default();
     let names = similar(names, name);
-    let folder = if parent.as_os_str().is_empty() { "the root".to_owned() } else { shown(parent) };
+    let folder =
+        if parent.as_os_str().is_empty() { "the root".to_owned() } else { format!("the folder {}", shown(parent)) };
     let what = match names.as_slice() {
-        [] => format!("there is {folder}, and in it nothing with a name like {}", shown(Path::new(name))),
+        [] => format!("{folder} contains no name similar to {}", shown(Path::new(name))),
         names => {
             let names: Vec<String> = names.iter().map(|n| shown(Path::new(n))).collect();
-            format!("there is {folder}, and in it {}", names.join(", "))
+            format!("similar names in {folder}: {}", names.join(", "))
         }
     };
     not_found(path, &what)
@@ -128,8 +129,7 @@ pub(crate) fn missing_parents(target: &Path, paths: &[PathBuf]) -> io::Result<Re
                 Some(kind) => {
                     let what = if kind.is_symlink() { "a symbolic link" } else { "not a folder" };
                     let text = format!(
-                        "{0} is {what} in the volume and a folder in the restore point, so {1} is not written \
-                         through it. Move it away, or restore {0} itself",
+                        "cannot restore {1}: in the volume, {0} is {what}. Move it away, or restore {0} itself",
                         shown(step),
                         shown(path)
                     );

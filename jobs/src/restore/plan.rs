@@ -124,7 +124,7 @@ impl<'a, S: FnMut() -> bool> Planner<'a, S> {
         self.plan.newer += u64::from(newer);
         let mut words = if item.is_made() { vec!["replaced"] } else { item.changes() };
         if newer {
-            words.push("newer here");
+            words.push("newer in the volume");
         }
         self.tell("change", item, &format!(" ({})", words.join(", ")));
     }

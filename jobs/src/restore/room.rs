@@ -104,8 +104,7 @@ impl Room {
     /// Whether deletions have to come first, or why it does not fit at all.
     pub(crate) fn fits(&self, need: &Need, delete: bool) -> Result<bool, Problem> {
         if let Some(free) = self.inodes.filter(|free| need.inodes > *free) {
-            let text =
-                format!("the volume has room for {free} more files and folders, and {} are to be made", need.inodes);
+            let text = format!("{} files and folders are needed, but the volume has room for only {free}", need.inodes);
             return Err(Problem::new(Reason::TargetTooSmall, text));
         }
         if need.bytes() <= self.bytes {
@@ -115,17 +114,22 @@ impl Room {
             return Ok(true);
         }
         let needed = if delete { need.bytes_after_deleting() } else { need.bytes() };
-        let mut text = format!(
-            "the restore needs {} of room and the volume has {} ({needed} and {} bytes). Restore into a larger PVC, \
-             make room, or name the PATHs that you need",
+        let text = format!(
+            "the restore needs {}, but the volume has {} free ({needed} and {} bytes)",
             human(needed),
             human(self.bytes),
             self.bytes
         );
-        if !delete {
-            text.push_str("; --delete first removes what the restore point does not have");
-        }
         Err(Problem::new(Reason::TargetTooSmall, text))
+    }
+
+    /// The same for a restore, with what the person can do.
+    pub(crate) fn fits_restore(&self, need: &Need, delete: bool) -> Result<bool, Problem> {
+        self.fits(need, delete).map_err(|Problem { reason, message }| {
+            let delete = if delete { "" } else { "; or use --delete, which frees the space of all other entries" };
+            let advice = "Restore into a larger PVC, free some space, or name only the PATHs that you need";
+            Problem::new(reason, format!("{message}. {advice}{delete}"))
+        })
     }
 }
 

@@ -110,7 +110,7 @@ impl Session<'_> {
         if sure && plan.is_empty(how.delete) && !temp::is_left(target) {
             return Ok(Next::End(if how.dry_run { Ended::Shown(plan) } else { Ended::Complete }));
         }
-        let delete_first = !how.ignore_space && room.fits(&plan.need, how.delete).map_err(Failure::last)?;
+        let delete_first = !how.ignore_space && room.fits_restore(&plan.need, how.delete).map_err(Failure::last)?;
         Ok(match self.consent(plan) {
             Next::Write { .. } => Next::Write { delete_first },
             end @ Next::End(_) => end,
@@ -137,7 +137,7 @@ impl Session<'_> {
     /// first question. The lock holds as long as what is given back lives.
     pub(crate) fn begin(&mut self, target: &Path) -> Result<(std::fs::File, Watch<'_>), Failure> {
         let Some(lock) = sides::lock(target).map_err(|e| TASK.io("locking the volume", &e))? else {
-            let text = "another restore is writing to this volume: wait for its end, or stop it";
+            let text = "another restore is writing to this volume: wait until it ends, or stop it";
             return Err(Failure::again(Problem::new(Reason::TargetInUse, text)));
         };
         let free = self.ask_holders()?;

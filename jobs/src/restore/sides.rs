@@ -30,7 +30,7 @@ pub(crate) struct Sides {
 /// Looks at both.
 pub(crate) fn look(args: &Args) -> Result<Sides, Failure> {
     let point = folder(&args.restore_point, args.how.allow_unmounted).map_err(|why| {
-        let text = format!("the restore point is not at {}: {why}", shown(&args.restore_point));
+        let text = format!("the restore point is not available at {}: {why}", shown(&args.restore_point));
         Failure::last(Problem::new(Reason::RestorePointEmpty, text))
     })?;
     let target = target(&args.volume, args.how.allow_unmounted)?;
@@ -39,11 +39,11 @@ pub(crate) fn look(args: &Args) -> Result<Sides, Failure> {
         return Err(not_ready(&target, "it is the restore point itself"));
     }
     let (empty, found_things) = contents(&point).map_err(|error| {
-        let text = format!("the restore point cannot be read: {error}");
+        let text = format!("cannot read the restore point: {error}");
         Failure::again(Problem::new(Reason::RestoreFailed, text))
     })?;
     if empty {
-        let text = format!("there is nothing in the restore point at {}", shown(&point));
+        let text = format!("the restore point at {} is empty: choose another one", shown(&point));
         return Err(Failure::last(Problem::new(Reason::RestorePointEmpty, text)));
     }
     Ok(Sides { point, target, found_things })
@@ -60,7 +60,7 @@ pub(crate) fn target(path: &Path, allow_unmounted: bool) -> Result<PathBuf, Fail
 }
 
 fn not_ready(target: &Path, why: &str) -> Failure {
-    let text = format!("the volume that is to be written is not at {}: {why}", shown(target));
+    let text = format!("cannot write to the volume at {}: {why}", shown(target));
     Failure::last(Problem::new(Reason::TargetNotReady, text))
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn lock(target: &Path) -> io::Result<Option<File>> {
         Err(Errno::WOULDBLOCK) => Ok(None),
         // NFS locks no folders, and other file systems nothing.
         Err(error) => {
-            tracing::debug!(%error, "the volume knows no locks");
+            tracing::debug!(%error, "the volume does not support locks");
             Ok(Some(file))
         }
     }

@@ -108,7 +108,7 @@ fn sweep(point: &Path, target: &Path, made: &Metadata) -> io::Result<()> {
     });
     let root = Root::open(target)?;
     left.iter().try_for_each(|name| {
-        tracing::info!("removing what an earlier restore left: {}", super::console::shown(name));
+        tracing::info!("removing a leftover of an earlier restore: {}", super::console::shown(name));
         root.remove_file(name)
     })
 }

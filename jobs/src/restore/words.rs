@@ -33,38 +33,38 @@ impl Session<'_> {
         let say = |line: String| self.console.say(&line);
         let told = plan.new + plan.changed + if self.how.delete { plan.extra } else { 0 };
         if !self.how.itemize && told > NAMED {
-            say(format!("  and {} more; --itemize names all", told - NAMED));
+            say(format!("  and {} more; --itemize lists all", told - NAMED));
         }
         if plan.is_empty(self.how.delete) {
             say(if sure {
-                "Nothing to do: what the restore point has is in the volume as it was.".to_owned()
+                "Nothing to do: the volume has every entry of the restore point, unchanged.".to_owned()
             } else {
-                "Sizes, times, modes and owners are as they were. Attributes are set anew.".to_owned()
+                "Sizes, times, modes and owners match already. Attributes are set again.".to_owned()
             });
         } else {
             let (new, changed, newer) = (plan.new, plan.changed, plan.newer);
-            say(format!("New: {new}. Changed: {changed}, of them newer in the volume: {newer}."));
-            say(format!("To be written: {}, of {} that are free.", human(plan.bytes), human(room.bytes)));
+            say(format!("New: {new}. Changed: {changed} ({newer} of them newer in the volume)."));
+            say(format!("To write: {}. Free: {}.", human(plan.bytes), human(room.bytes)));
         }
         if plan.parted > 0 {
             say(format!(
-                "{} names share a file in the volume and not in the restore point: they are parted.",
+                "{} names are hard links in the volume but not in the restore point: each gets its own file.",
                 plan.parted
             ));
         }
         if plan.extra > 0 {
             let extra = plan.extra;
             say(if self.how.delete {
-                format!("DELETED: {extra}. The restore point does not have them.")
+                format!("DELETED: {extra}. The restore point does not have these entries.")
             } else {
-                format!("Not in the restore point: {extra}. They stay; --delete removes them.")
+                format!("Not in the restore point: {extra}. These entries are kept; --delete removes them.")
             });
         }
         let (blocked, count) = &plan.blocked;
         if *count > 0 {
             let names: Vec<String> = blocked.iter().map(|path| shown(path)).collect();
             say(format!(
-                "{count} folders with something in them stand where the restore point has none, and stay; --delete \
+                "{count} non-empty directories are in the way of files of the restore point and are kept; --delete \
                  replaces them: {}",
                 names.join(", ")
             ));
@@ -96,7 +96,8 @@ impl Session<'_> {
             }
             Ok(Ended::Declined) => (Exit::Final, result(RestoreState::Refused, None)),
             Ok(Ended::Unasked) => {
-                let text = "nobody can be asked without a terminal: say --yes (and kubectl exec -it gives a terminal)";
+                let text =
+                    "cannot ask for confirmation without a terminal: use --yes, or kubectl exec -it for a terminal";
                 let problem = Problem::new(Reason::InvalidRequest, text);
                 (Exit::Usage, result(RestoreState::Refused, Some(problem)))
             }
@@ -116,7 +117,7 @@ impl Session<'_> {
     pub(super) fn conclude(&self, result: &RestoreResult) {
         let RestoreResult { state, problem, changed, deleted, bytes, seconds, .. } = result;
         let counted = if self.device {
-            format!("1 device, {} of it written in {seconds} s", human(*bytes))
+            format!("1 device, {} written in {seconds} s", human(*bytes))
         } else {
             format!("{changed} entries written, {deleted} deleted, {} in {seconds} s", human(*bytes))
         };
@@ -127,16 +128,18 @@ impl Session<'_> {
         match state {
             // That there was nothing to do has been said.
             RestoreState::Complete if !self.wrote => {}
-            RestoreState::Complete => say(&format!("Done: {counted}. All of it is on the disk.")),
-            RestoreState::Incomplete => say(&format!("Not wholly restored: {counted}. The rest is in the volume.")),
+            RestoreState::Complete => say(&format!("Done: {counted}. All data is on the disk.")),
+            RestoreState::Incomplete => say(&format!("Incomplete: {counted}. All other entries are in the volume.")),
             RestoreState::Ready => say("Nothing was written: this was a dry run."),
-            RestoreState::Waiting | RestoreState::Refused if self.device => say("Nothing was written by this try."),
+            RestoreState::Waiting | RestoreState::Refused if self.device => say("Nothing was written by this attempt."),
             RestoreState::Waiting | RestoreState::Refused => say("Nothing was written."),
             RestoreState::Failed if self.wrote => {
-                say(&format!("Broken off: {counted}. What was written stays; the same command goes on with it."));
+                say(&format!("Interrupted: {counted}. Written data is kept; run the same command again to continue."));
             }
-            RestoreState::Failed if self.device => say("Nothing was written by this try. Try again."),
-            RestoreState::Failed => say("Nothing was written. Try again."),
+            RestoreState::Failed if self.device => {
+                say("Nothing was written by this attempt. Run the same command again.");
+            }
+            RestoreState::Failed => say("Nothing was written. Run the same command again."),
         }
     }
 }

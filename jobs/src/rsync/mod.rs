@@ -73,7 +73,7 @@ pub(crate) fn run(args: &[OsString], stdin: File, ear: &mut impl Ear) -> Result<
         _ => Trouble::Io(error),
     });
     if logged.lines > LOGGED {
-        tracing::warn!("rsync said {} lines more", logged.lines - LOGGED);
+        tracing::warn!("{} more messages of rsync are not logged", logged.lines - LOGGED);
     }
     status
 }

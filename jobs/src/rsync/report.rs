@@ -30,14 +30,14 @@ pub(crate) struct Task {
 impl Task {
     /// No room: no retry helps, and nothing is deleted for it.
     fn full(&self, at: &str) -> Failure {
-        Failure::last(Problem::new(self.no_room, format!("{}, {at}", self.full)))
+        Failure::last(Problem::new(self.no_room, format!("{} {at}", self.full)))
     }
 
     /// What is written to did not do what it was asked to do.
     pub(crate) fn io(&self, what: &str, error: &io::Error) -> Failure {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => self.full(&format!("when {what}")),
-            _ => self.failed(format!("{what}: {error}")),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => self.full(&format!("while {what}")),
+            _ => self.failed(format!("{what} failed: {error}")),
         }
     }
 
@@ -169,7 +169,7 @@ impl Report {
             self.too_many_links |= errno == EMLINK && what.starts_with("link ");
             self.trouble(entry, why);
         } else if let Some(rest) = line.strip_prefix("file has vanished: ") {
-            self.trouble(quoted(rest).unwrap_or(rest), "it vanished");
+            self.trouble(quoted(rest).unwrap_or(rest), "vanished");
         } else if line.starts_with("skipping ") {
             self.skipped(line);
         } else if line.starts_with("rsync error: ") {
@@ -193,7 +193,7 @@ impl Report {
     fn skipped(&mut self, line: &str) {
         match quoted(line) {
             Some(entry) => self.trouble(entry, "not a regular file"),
-            None => self.trouble(line, "it was left out"),
+            None => self.trouble(line, "skipped"),
         }
     }
 
@@ -218,31 +218,34 @@ impl Report {
         let (failed, full) = (|text: String| self.task.failed(text), |at: &str| self.task.full(at));
         // A full disk shows as 11 in a file's data, and as 23 where a folder or a link was to be made.
         if let (Some(entry), true) = (&self.full, code != Some(0)) {
-            return Err(full(&format!("at {entry}")));
+            return Err(full(&format!("while writing {entry}")));
         }
         if let (Some(what), true) = (&self.broken, code != Some(0)) {
-            return Err(failed(format!("a volume went away or fails: {what}")));
+            return Err(failed(format!("a volume is unavailable or failing: {what}")));
         }
         match (code, self.stats()) {
             (Some(0), Some(stats)) if self.troubles == 0 => Ok(Verdict::Complete(stats)),
             (Some(0 | 23 | 24), Some(stats)) if stats.files > 0 => Ok(Verdict::Incomplete(stats, self.missing())),
             (Some(0 | 23 | 24), Some(_)) => {
-                let text = format!("nothing could be read: {}", self.missing());
+                let text = format!("no entry could be read: {}", self.missing());
                 Err(Failure::last(Problem::new(Reason::Unreadable, text)))
             }
-            (Some(0), None) => Err(failed("rsync gave no statistics: is it rsync 3.1 or later?".to_owned())),
-            (Some(11), _) if self.troubles == 0 => Err(full("while a file was written")),
+            (Some(0), None) => Err(failed("rsync printed no statistics: rsync 3.1 or later is needed".to_owned())),
+            (Some(11), _) if self.troubles == 0 => Err(full("while writing a file")),
             (Some(20), _) => Err(failed(self.task.stopped.to_owned())),
-            (Some(code), _) => Err(failed(format!("rsync ended with code {code}: {}", self.words()))),
-            (None, _) => Err(failed("rsync was killed, perhaps for its use of memory".to_owned())),
+            (Some(code), _) => Err(failed(format!("rsync ended with exit code {code}: {}", self.words()))),
+            (None, _) => {
+                Err(failed("rsync was killed; its memory limit (resources.copy.limits) may be too low".to_owned()))
+            }
         }
     }
 
     fn missing(&self) -> String {
         let more = self.troubles.saturating_sub(self.named.len() as u64);
         match (self.troubles, more) {
-            (0, _) => format!("{}: {}", self.task.left_out, self.words()),
-            (_, 0) => format!("{}: {}", self.task.left_out, self.named.join(", ")),
+            (0, _) => format!("entries are {}: {}", self.task.left_out, self.words()),
+            (1, _) => format!("1 entry is {}: {}", self.task.left_out, self.named.join(", ")),
+            (all, 0) => format!("{all} entries are {}: {}", self.task.left_out, self.named.join(", ")),
             (all, more) => {
                 format!("{all} entries are {}: {}, and {more} more", self.task.left_out, self.named.join(", "))
             }
@@ -250,7 +253,7 @@ impl Report {
     }
 
     fn words(&self) -> &str {
-        self.named.first().or(self.other.as_ref()).or(self.last.as_ref()).map_or("it said nothing", String::as_str)
+        self.named.first().or(self.other.as_ref()).or(self.last.as_ref()).map_or("it printed no error", String::as_str)
     }
 }
 
@@ -349,7 +352,7 @@ mod tests {
             assert_eq!(
                 text,
                 "5 entries are not in the copy: /source/locked (Permission denied), /source/say \"hi\" (Permission \
-                 denied), /source/bad (Input/output error), /source/gone (it vanished), and 1 more"
+                 denied), /source/bad (Input/output error), /source/gone (vanished), and 1 more"
             );
         }
     }
@@ -360,7 +363,7 @@ mod tests {
         let Ok(Verdict::Incomplete(_, text)) = report(&out, "").verdict(Some(0)) else { panic!() };
         assert_eq!(
             text,
-            "not in the copy: null (not a regular file), skipping socket (unsupported): s (it was left out)"
+            "2 entries are not in the copy: null (not a regular file), skipping socket (unsupported): s (skipped)"
         );
     }
 
@@ -368,7 +371,7 @@ mod tests {
     fn what_rsync_says_in_words_that_are_not_known_is_repeated() {
         let errors = "filename overflows max-path len by 171: ddd\nrsync error: some files/attrs were not transferred";
         let Ok(Verdict::Incomplete(_, text)) = report(STATS, errors).verdict(Some(23)) else { panic!() };
-        assert_eq!(text, "not in the copy: filename overflows max-path len by 171: ddd");
+        assert_eq!(text, "entries are not in the copy: filename overflows max-path len by 171: ddd");
     }
 
     /// F51. A folder, a link or an inode that has no room ends in 23, like a file that cannot be read.

@@ -47,7 +47,7 @@ impl Maker<'_> {
         let found = self.server.get::<VolumeSnapshot>(Some(&self.source.namespace), name).await?;
         let found = found.filter(|s| self.snapshot_is(&Snapshot::from(s)) == Whose::This);
         if found.is_some() {
-            tracing::info!("the VolumeSnapshot {name} of this run is there already");
+            tracing::info!("the VolumeSnapshot {name} of this run already exists");
         }
         Ok(found)
     }
@@ -73,21 +73,26 @@ impl Maker<'_> {
                 .map_err(|error| Stop::Final(error.into()))?;
             let found = match self.server.create::<VolumeSnapshot>(&object).await? {
                 Created::New(made) => {
-                    tracing::info!("made the VolumeSnapshot {name} of run {}", self.run);
+                    tracing::info!("created the VolumeSnapshot {name} of run {}", self.run);
                     return Ok(made);
                 }
                 Created::There(found) => found,
             };
             match self.snapshot_is(&Snapshot::from(&found)) {
                 Whose::This => {
-                    tracing::info!("the VolumeSnapshot {name} of this run is there already");
+                    tracing::info!("the VolumeSnapshot {name} of this run already exists");
                     return Ok(found);
                 }
-                Whose::Another => tracing::info!("the VolumeSnapshot {name} is another run's: the next name is tried"),
+                Whose::Another => {
+                    tracing::info!("the VolumeSnapshot {name} belongs to another run: trying the next name");
+                }
                 Whose::Stranger => return Err(taken("VolumeSnapshot", &name, &self.source.namespace)),
             }
         }
-        let message = format!("all names of run {} of {} belong to other runs", self.run, self.source);
+        let message = format!(
+            "cannot name the VolumeSnapshot of run {} of PVC {}: other runs have taken every possible name",
+            self.run, self.source
+        );
         Err(Stop::Final(Problem::new(Reason::NameTaken, message)))
     }
 
@@ -104,7 +109,7 @@ impl Maker<'_> {
         let name = &snapshot.id.name;
         let known = self.existing.promoters.iter().find(|p| p.id.name == *name);
         if let Some(known) = known.filter(|p| self.promoter_is(p, name) == Whose::This) {
-            tracing::info!("the promoter {name} is there already");
+            tracing::info!("the promoter {name} already exists");
             return Ok(known.clone());
         }
         let object = self
@@ -125,7 +130,7 @@ impl Maker<'_> {
             .map_err(|error| Stop::Final(error.into()))?;
         let found = match self.server.create::<PersistentVolumeClaim>(&object).await? {
             Created::New(made) => {
-                tracing::info!("made the promoter {name} of {}", quantity::human(size(snapshot, source)));
+                tracing::info!("created the promoter {name} with {}", quantity::human(size(snapshot, source)));
                 return Ok(Claim::from(&made));
             }
             Created::There(found) => Claim::from(&found),
@@ -171,6 +176,6 @@ fn size(snapshot: &Snapshot, source: &Claim) -> u64 {
 }
 
 fn taken(kind: &str, name: &str, namespace: &str) -> Stop {
-    let message = format!("the name that ours needs belongs to another {kind}: {name} in {namespace}");
+    let message = format!("cannot create the {kind} {name} in namespace {namespace}: another {kind} has this name");
     Stop::Final(Problem::new(Reason::NameTaken, message))
 }

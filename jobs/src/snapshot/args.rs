@@ -16,46 +16,46 @@ use model::schedule::Zone;
 /// What it is called with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The installation that the objects belong to
+    /// Installation that the objects belong to
     #[arg(long)]
     pub(crate) instance: String,
-    /// The source's namespace
+    /// Namespace of the source
     #[arg(long)]
     pub(crate) namespace: String,
-    /// The source
+    /// Name of the source, the PVC to back up
     #[arg(long)]
     pub(crate) pvc: String,
-    /// The source's UID: a PVC of that name with another one is another source
+    /// UID of the source: a PVC of the same name with another UID is another source
     #[arg(long)]
     pub(crate) uid: String,
-    /// How long restore points are kept: an age or keep rules
+    /// How long to keep restore points: an age or keep rules
     #[arg(long)]
     pub(crate) retention: Retention,
-    /// The destinations of the run's copies
+    /// Destinations of the run's copies
     #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
     pub(crate) destinations: Vec<String>,
-    /// The class of the snapshot
+    /// VolumeSnapshotClass of the snapshot
     #[arg(long)]
     pub(crate) snapshot_class: String,
-    /// The storage class of the promoter
+    /// StorageClass of the promoter (the PVC made from the snapshot)
     #[arg(long)]
     pub(crate) storage_class: String,
-    /// Makes the promoter ReadOnlyMany
+    /// Make the promoter ReadOnlyMany
     #[arg(long)]
     pub(crate) read_only: bool,
-    /// Whether the promoter's class mounts it without its journal: replayed or skipped
+    /// Whether mounting the promoter replays or skips its journal: replayed or skipped
     #[arg(long, default_value = "replayed", value_name = "WORD")]
     pub(crate) journal: Journal,
-    /// An annotation for the promoter; may be repeated
+    /// Annotation for the promoter; may be repeated
     #[arg(long, value_parser = key_value, value_name = "KEY=VALUE")]
     promoter_annotation: Vec<(String, String)>,
-    /// Nothing is done if another run is closer than this
+    /// Do nothing if another run is closer than this
     #[arg(long)]
     pub(crate) min_interval: Span,
-    /// Deletes nothing
+    /// Delete nothing
     #[arg(long)]
     pub(crate) no_rotate: bool,
-    /// A directory with templates that replace the embedded ones
+    /// Directory of templates that replace the built-in ones
     #[arg(long, value_name = "DIR")]
     pub(crate) templates: Option<PathBuf>,
     /// What rotation goes by.
@@ -81,22 +81,22 @@ impl Args {
 /// What rotation goes by, apart from the retention.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Limits {
-    /// The zone of the schedule, and of the days that keep rules count
+    /// Time zone of the schedule and of the days that keep rules count
     #[arg(long)]
     pub(crate) time_zone: Zone,
-    /// Good restore points that stay whatever their age
+    /// Good restore points to keep, whatever their age
     #[arg(long)]
     pub(crate) min_keep: usize,
-    /// Restore points newer than the last good one that stay
+    /// Restore points to keep that are newer than the last good one
     #[arg(long)]
     pub(crate) max_unconfirmed: usize,
-    /// Restore points of one source that may go at once
+    /// Restore points of one source that one run may delete
     #[arg(long)]
     pub(crate) max_deletes: usize,
-    /// Holds of one source that count
+    /// Holds of one source that take effect
     #[arg(long)]
     pub(crate) max_holds: usize,
-    /// How long promoters stay: auto, keep or release
+    /// How long to keep promoters: auto, keep or release
     #[arg(long, value_parser = promoter_retention, value_name = "WORD")]
     pub(crate) promoter_retention: PromoterRetention,
     /// How long a snapshot may take to become ready
@@ -129,20 +129,20 @@ impl Limits {
 /// The Job that runs this: it says which run it is, and what time it is at the API server.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Own {
-    /// The Job that this runs in
+    /// Name of the Job that runs this command
     #[arg(long, env = "JOB_NAME", value_name = "NAME")]
     job_name: Option<String>,
-    /// That Job's namespace
+    /// Namespace of that Job
     #[arg(long, env = "JOB_NAMESPACE", value_name = "NAMESPACE")]
     job_namespace: Option<String>,
-    /// Outside of a pod: how to reach the cluster
+    /// Outside of a pod: kubeconfig file for the cluster
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
-const BY_HAND: &str = "which Job is this? JOB_NAME and JOB_NAMESPACE are not set.\n\
-    In a pod of a CronJob they are. To start a run by hand:\n    \
-    kubectl create job --namespace <the controller's> --from=cronjob/<the source's> <a name>\n\
+const BY_HAND: &str = "JOB_NAME and JOB_NAMESPACE are not set: the run has no Job.\n\
+    Pods of a CronJob have both. To start a run by hand:\n    \
+    kubectl create job --namespace <controller's namespace> --from=cronjob/<CronJob of the source> <name>\n\
     or annotate the PVC with a new value of backup-controller.io/run-now.";
 
 impl Own {
@@ -156,7 +156,7 @@ impl Own {
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| "write KEY=VALUE".to_owned())?;
+    let (key, value) = text.split_once('=').ok_or_else(|| "must be KEY=VALUE".to_owned())?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
@@ -165,6 +165,6 @@ fn promoter_retention(text: &str) -> Result<PromoterRetention, String> {
         "auto" => Ok(PromoterRetention::Auto),
         "keep" => Ok(PromoterRetention::Keep),
         "release" => Ok(PromoterRetention::Release),
-        _ => Err("write auto, keep or release".to_owned()),
+        _ => Err("must be auto, keep or release".to_owned()),
     }
 }

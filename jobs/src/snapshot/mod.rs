@@ -110,7 +110,7 @@ async fn take_and_rotate(
     let id = args.source();
     let clock = observe::clock(server, job_namespace, job_name).await?;
     result.run = Some(clock.run.clone());
-    tracing::info!("run {} of {id}", clock.run);
+    tracing::info!("run {} of PVC {id}", clock.run);
     let claim = observe::source(server, &id).await?;
     let mut existing = observe::existing(server, &args.instance, &id).await?;
     let templates = match &args.templates {

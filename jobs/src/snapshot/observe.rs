@@ -27,7 +27,8 @@ pub(crate) struct Clock {
 /// Reads the Job that this runs in.
 pub(crate) async fn clock(server: &Server, namespace: &str, name: &str) -> Result<Clock, Stop> {
     let Some(meta) = server.get_metadata::<Job>(namespace, name).await? else {
-        let message = format!("there is no Job {name} in {namespace}: it was deleted, or JOB_NAME is wrong");
+        let message =
+            format!("Job {name} does not exist in namespace {namespace}: it was deleted, or JOB_NAME is wrong");
         return Err(Stop::Final(Problem::new(Reason::JobFailed, message)));
     };
     let now = meta.creation_timestamp.map_or(Timestamp::UNIX_EPOCH, |t| t.0);
@@ -35,7 +36,10 @@ pub(crate) async fn clock(server: &Server, namespace: &str, name: &str) -> Resul
     let minute = scheduled.and_then(|text| match text.parse::<Timestamp>() {
         Ok(minute) => Some(minute),
         Err(error) => {
-            tracing::warn!("{}: '{text}': {error}; the Job's own minute counts", names::SCHEDULED_TIMESTAMP);
+            tracing::warn!(
+                "invalid annotation {}='{text}' of the Job: {error}; using the Job's creation time",
+                names::SCHEDULED_TIMESTAMP
+            );
             None
         }
     });
@@ -46,13 +50,13 @@ pub(crate) async fn clock(server: &Server, namespace: &str, name: &str) -> Resul
 pub(super) async fn source(server: &Server, id: &SourceId) -> Result<Claim, Stop> {
     let stop = |reason, message: String| Err(Stop::Final(Problem::new(reason, message)));
     let Some(pvc) = server.get::<PersistentVolumeClaim>(Some(&id.namespace), &id.name).await? else {
-        return stop(Reason::SourceGone, format!("there is no PVC {id}"));
+        return stop(Reason::SourceGone, format!("PVC {id} does not exist"));
     };
     let claim = Claim::from(&pvc);
     if claim.id.uid != id.uid {
         return stop(
             Reason::SourceReplaced,
-            format!("PVC {id} has the UID {}, the run is for {}", claim.id.uid, id.uid),
+            format!("PVC {id} has the UID {}, but the run is for the UID {}", claim.id.uid, id.uid),
         );
     }
     if claim.terminating {
@@ -113,7 +117,7 @@ pub(crate) async fn existing(server: &Server, instance: &str, id: &SourceId) -> 
 /// A list is "not found" only where the cluster does not know the kind (F04).
 pub(crate) fn no_snapshot_api(error: api::Error) -> Stop {
     if is_unknown(&error) {
-        let message = "the cluster has no API snapshot.storage.k8s.io/v1";
+        let message = "the cluster does not serve the API snapshot.storage.k8s.io/v1";
         return Stop::Final(Problem::new(Reason::NoSnapshotApi, message));
     }
     error.into()
@@ -147,7 +151,7 @@ pub(super) fn too_early(
     };
     let nearest = others().map(|(run, _)| run).min_by_key(|run| distance(run));
     if let Some(run) = nearest.filter(|run| distance(run) < min_interval) {
-        let message = format!("run {run} is {} away, and bounds.minInterval is {min_interval}", distance(run));
+        let message = format!("run {run} is only {} away, but bounds.minInterval is {min_interval}", distance(run));
         return Some(Problem::new(Reason::TooSoon, message));
     }
     let waiting = others()

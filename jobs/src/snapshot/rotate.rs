@@ -80,7 +80,7 @@ pub(crate) fn points(
     for promoter in &existing.promoters {
         match promoter_fault(promoter, lineage) {
             None => drop(promoters.insert(&promoter.id.name, promoter)),
-            Some(why) => report.warn(Reason::NotManaged, format!("PVC {} is passed over: {why}", promoter.id.name)),
+            Some(why) => report.warn(Reason::NotManaged, format!("PVC {} is skipped: {why}", promoter.id.name)),
         }
     }
     let mut points = Vec::new();
@@ -96,8 +96,8 @@ pub(crate) fn points(
                 promoter: promoters.remove(name).map(|p| promoter_point(p, awaited(snapshot), now)),
             }),
             (why, _) => {
-                let why = why.unwrap_or_else(|| "it names no run".to_owned());
-                report.warn(Reason::NotManaged, format!("VolumeSnapshot {name} is passed over: {why}"));
+                let why = why.unwrap_or_else(|| "its labels name no run".to_owned());
+                report.warn(Reason::NotManaged, format!("VolumeSnapshot {name} is skipped: {why}"));
             }
         }
     }
@@ -133,7 +133,7 @@ fn promoter_point(promoter: &Claim, awaited: bool, now: Timestamp) -> PromoterPo
 }
 
 fn snapshot_fault(snapshot: &Snapshot, lineage: Lineage<'_>) -> Option<String> {
-    let Some(ours) = &snapshot.ours else { return Some("its labels are not ours".to_owned()) };
+    let Some(ours) = &snapshot.ours else { return Some("its labels are not those of a restore point".to_owned()) };
     if ours.instance != lineage.instance || ours.component != Component::Snapshot || ours.source_uid != lineage.uid {
         return Some("its labels are those of another object".to_owned());
     }
@@ -145,12 +145,12 @@ fn snapshot_fault(snapshot: &Snapshot, lineage: Lineage<'_>) -> Option<String> {
 }
 
 fn promoter_fault(promoter: &Claim, lineage: Lineage<'_>) -> Option<String> {
-    let Some(ours) = &promoter.ours else { return Some("its labels are not ours".to_owned()) };
+    let Some(ours) = &promoter.ours else { return Some("its labels are not those of a restore point".to_owned()) };
     if ours.instance != lineage.instance || ours.component != Component::Promoter || ours.source_uid != lineage.uid {
         return Some("its labels are those of another object".to_owned());
     }
     (promoter.from_snapshot.as_ref() != Some(&promoter.id.name))
-        .then(|| "it was not made from the snapshot that has its name".to_owned())
+        .then(|| "it was not made from the VolumeSnapshot of the same name".to_owned())
 }
 
 /// Does what a plan says, in one namespace.
@@ -198,11 +198,11 @@ impl<'a> Rotation<'a> {
                 Ok(Step::Done) => {}
                 Ok(Step::Stays { reason, why, whole }) => {
                     *free.entry(loss).or_default() += usize::from(whole);
-                    report.warn(reason, format!("{name} stays: {why}"));
+                    report.warn(reason, format!("{name} is kept: {why}"));
                 }
                 Err(error) => {
                     let problem = error.problem();
-                    report.warn(problem.reason, format!("{name} stays: {}", problem.message));
+                    report.warn(problem.reason, format!("{name} is kept: {}", problem.message));
                     report.failure = Some(problem);
                     if error.retry() == Retry::Transient {
                         // The next request would fare no better, and take as long.
@@ -250,7 +250,8 @@ impl<'a> Rotation<'a> {
             None => None,
             Some(volume) => match self.volume(volume).await? {
                 Some((_, state)) if state.retained => {
-                    let why = format!("the PersistentVolume {volume} has the reclaim policy Retain and would stay");
+                    let why =
+                        format!("the PersistentVolume {volume} has the reclaim policy Retain and would be left behind");
                     return Ok(stays(Reason::VolumeRetained, why));
                 }
                 other => other.map(|(follow, _)| follow),
@@ -268,7 +269,7 @@ impl<'a> Rotation<'a> {
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
                     let (volume, seconds) = (volume.unwrap_or_default(), VOLUME_GONE.as_secs());
-                    let why = format!("the PersistentVolume {volume} of its promoter is not gone after {seconds} s");
+                    let why = format!("the PersistentVolume {volume} of its promoter still exists after {seconds} s");
                     return Ok(Step::Stays { reason: Reason::InUse, why, whole: false });
                 }
             }
@@ -335,7 +336,7 @@ async fn users(server: &Server, namespace: &str) -> Result<BTreeMap<String, Stri
 }
 
 fn changed(kind: &str) -> Step {
-    stays(Reason::Conflict, format!("somebody changed its {kind} since it was looked at"))
+    stays(Reason::Conflict, format!("its {kind} was changed after this run had read it"))
 }
 
 fn log(decision: &Decision) {

@@ -201,7 +201,7 @@ async fn tried<T>(attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Erro
         if now + pause >= deadline {
             return Err(error);
         }
-        tracing::warn!("{}; another try in {} ms", api::chain(&error), pause.as_millis());
+        tracing::warn!("{}; retrying in {} ms", api::chain(&error), pause.as_millis());
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

@@ -129,7 +129,7 @@ pub(super) async fn until_ready(
         }
         let error = status.and_then(|s| s.error.as_ref()).and_then(|e| e.message.clone());
         if error.is_some() && error != told {
-            tracing::warn!("{name} is not ready yet: {}", error.as_deref().unwrap_or_default());
+            tracing::warn!("the VolumeSnapshot {name} is not ready yet: {}", error.as_deref().unwrap_or_default());
             told = error;
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -144,12 +144,12 @@ pub(super) async fn until_ready(
 
 /// Another try makes another one.
 fn lost(name: &str) -> Stop {
-    let message = format!("somebody deleted the VolumeSnapshot {name} before it was ready");
+    let message = format!("the VolumeSnapshot {name} was deleted before it was ready");
     Stop::Again(Problem::new(Reason::PromoterLost, message))
 }
 
 fn too_late(name: &str, patience: Duration, error: Option<&str>) -> Stop {
-    let why = error.map_or_else(|| "the driver says nothing".to_owned(), |e| clip(e, 300));
+    let why = error.map_or_else(|| "the CSI driver reports no error".to_owned(), |e| clip(e, 300));
     let message = format!("the VolumeSnapshot {name} is not ready after {} s: {why}", patience.as_secs());
     Stop::Final(Problem::new(Reason::SnapshotNotReady, message))
 }

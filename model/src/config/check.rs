@@ -57,14 +57,14 @@ pub(super) fn check(config: &Config) -> Faults {
         if !grant.from.contains('/') {
             faults.push((
                 at.key("from"),
-                format!("{} names no PVC; write namespace/pvc, such as `shop/*`", shown(&grant.from)),
+                format!("{} contains no PVC; write namespace/pvc, for example `shop/*`", shown(&grant.from)),
             ));
         }
     }
     deadlines(&top("deadlines"), &config.deadlines, &mut faults);
     for (key, retries) in [("snapshot", config.retries.snapshot), ("copy", config.retries.copy)] {
         if retries > MOST_RETRIES {
-            faults.push((top("retries").key(key), format!("{retries} is too many; allowed are 0 to {MOST_RETRIES}")));
+            faults.push((top("retries").key(key), format!("{retries} is too high; use 0 to {MOST_RETRIES}")));
         }
     }
     for (key, pod) in [("snapshotJob", &config.resources.snapshot_job), ("copy", &config.resources.copy)] {
@@ -75,7 +75,7 @@ pub(super) fn check(config: &Config) -> Faults {
 
 fn globs(path: &Path, globs: &Globs, faults: &mut Faults) {
     if globs.include.is_empty() {
-        let fault = "it is empty, so that nothing is backed up; write patterns, `[\"*\"]` for all";
+        let fault = "must not be empty: nothing would be backed up; write patterns, `[\"*\"]` for all";
         faults.push((path.key("include"), fault.to_owned()));
     }
     patterns(&path.key("include"), &globs.include, faults);
@@ -85,7 +85,7 @@ fn globs(path: &Path, globs: &Globs, faults: &mut Faults) {
 fn patterns(path: &Path, patterns: &[String], faults: &mut Faults) {
     for (number, pattern) in patterns.iter().enumerate() {
         if pattern.trim() != pattern || pattern.is_empty() {
-            let fault = format!("{} matches no name; write a name, with `*` and `?` as placeholders", shown(pattern));
+            let fault = format!("{} can match no name; write a name, with `*` and `?` as wildcards", shown(pattern));
             faults.push((path.item(number), fault));
         }
     }
@@ -112,7 +112,10 @@ fn schedule(path: &Path, text: &str, config: &Config, faults: &mut Faults) -> Sp
         }
     };
     if interval < shortest {
-        let fault = format!("it fires again after {interval}, sooner than bounds.minInterval, {shortest}");
+        let fault = format!(
+            "runs would be {interval} apart, less than bounds.minInterval ({shortest}); use longer intervals or lower \
+             bounds.minInterval"
+        );
         faults.push((path.clone(), fault));
     }
     interval
@@ -124,7 +127,7 @@ fn chosen(path: &Path, destinations: &[String], config: &Config, faults: &mut Fa
         if config.destination(name).is_none() {
             faults.push((path.item(number), unknown_destination(config, name)));
         } else if !seen.insert(name) {
-            faults.push((path.item(number), format!("{name} stands twice")));
+            faults.push((path.item(number), format!("{name} is listed twice; remove one")));
         }
     }
 }
@@ -136,24 +139,24 @@ fn groups(path: &Path, config: &Config, faults: &mut Faults) {
         let name = group.name.as_str();
         if !is_label(name) || name.len() > MOST_NAME {
             let fault = format!(
-                "{} cannot be the name of a group; write at most {MOST_NAME} of a-z, 0-9 and `-`, with a letter or \
-                 digit at both ends",
+                "{} is not a valid group name; use at most {MOST_NAME} of a-z, 0-9 and `-`, with a letter or digit at \
+                 both ends",
                 shown(name)
             );
             faults.push((path.key("name"), fault));
         }
         if !seen.insert(name) {
-            faults.push((path.key("name"), format!("two groups are named {name}")));
+            faults.push((path.key("name"), format!("two groups have the name {name}; rename one")));
         }
         if group.namespaces.is_empty() && group.namespace_labels.is_empty() && group.pvc_labels.is_empty() {
-            let fault = "it chooses nothing; write namespaces, namespaceLabels or pvcLabels (what holds for all stands \
-                         in `defaults`)";
+            let fault = "the group selects nothing; set namespaces, namespaceLabels or pvcLabels. Settings for all PVCs \
+                         belong in `defaults`";
             faults.push((path.clone(), fault.to_owned()));
         }
         patterns(&path.key("namespaces"), &group.namespaces, faults);
         for (key, labels) in [("namespaceLabels", &group.namespace_labels), ("pvcLabels", &group.pvc_labels)] {
             for (label, value) in labels.iter().filter(|(l, v)| !is_qualified(l) || !is_label_value(v)) {
-                let fault = format!("{}: {} is not a label", shown(label), shown(value));
+                let fault = format!("{}: {} is not a valid label", shown(label), shown(value));
                 faults.push((path.key(key).key(label), fault));
             }
         }
@@ -179,29 +182,32 @@ fn groups(path: &Path, config: &Config, faults: &mut Faults) {
 fn secret_fault(config: &Config, group: &Group, destination: &str, secret: &str) -> Option<String> {
     let Some(its) = config.destination(destination) else { return Some(unknown_destination(config, destination)) };
     if its.restic().is_none() {
-        return Some(format!("{destination} is a disk, which needs no Secret"));
+        return Some(format!("destination {destination} is a disk and needs no Secret; remove the entry"));
     }
     if !is_subdomain(secret) {
-        return Some(format!("{} cannot be the name of a Secret", shown(secret)));
+        return Some(format!("{} is not a valid Secret name", shown(secret)));
     }
     let tenants_choice = group.namespaces.is_empty() && group.namespace_labels.is_empty();
     (its.is_central() && tenants_choice).then(|| {
-        "the group has neither namespaces nor namespaceLabels: whoever labels a PVC would choose a Secret of the \
-         controller's namespace"
+        "anyone who can label a PVC could choose this Secret of the controller's namespace; also set namespaces or \
+         namespaceLabels"
             .to_owned()
     })
 }
 
 fn unknown_destination(config: &Config, name: &str) -> String {
     let names: Vec<&str> = config.destinations.iter().map(|d| d.name.as_str()).collect();
-    let known = if names.is_empty() { "it is empty".to_owned() } else { format!("there are {}", names.join(", ")) };
-    format!("no destination {} in `destinations` ({known})", shown(name))
+    let known = if names.is_empty() { "is empty".to_owned() } else { format!("contains {}", names.join(", ")) };
+    format!("there is no destination {}; `destinations` {known}", shown(name))
 }
 
 fn reach(path: &Path, retention: &Retention, interval: Span, bounds: &Bounds, faults: &mut Faults) {
     let (reach, most) = (retention.longest(interval), bounds.max_retention);
     if reach > most {
-        let fault = format!("{retention} reaches back {reach}, longer than bounds.maxRetention, {most}");
+        let fault = format!(
+            "{retention} reaches back {reach}, more than bounds.maxRetention ({most}); shorten it or raise \
+             bounds.maxRetention"
+        );
         faults.push((path.clone(), fault));
     }
 }
@@ -209,7 +215,7 @@ fn reach(path: &Path, retention: &Retention, interval: Span, bounds: &Bounds, fa
 fn bounds(path: &Path, config: &Config, faults: &mut Faults) {
     let bounds = &config.bounds;
     if bounds.min_interval < Span::minutes(1) {
-        let fault = format!("{} is shorter than a minute, the least between two runs", bounds.min_interval);
+        let fault = format!("{} is too short; must be at least 1m", bounds.min_interval);
         faults.push((path.key("minInterval"), fault));
     }
     for (key, span) in [("maxRetention", bounds.max_retention), ("orphanRetention", bounds.orphan_retention)] {
@@ -234,13 +240,13 @@ fn bounds(path: &Path, config: &Config, faults: &mut Faults) {
 
 fn at_least_one(path: &Path, number: u32, faults: &mut Faults) {
     if number == 0 {
-        faults.push((path.clone(), "0 is not allowed; write 1 or more".to_owned()));
+        faults.push((path.clone(), "must be at least 1".to_owned()));
     }
 }
 
 fn some_time(path: &Path, span: Span, faults: &mut Faults) {
     if span.is_zero() {
-        faults.push((path.clone(), "no time at all is not allowed; write a second or more".to_owned()));
+        faults.push((path.clone(), "must be at least 1s".to_owned()));
     }
 }
 
@@ -250,15 +256,18 @@ fn class(path: &Path, name: &str, rule: &ClassRule, faults: &mut Faults) {
         class_name(&path, name, faults);
     }
     if rule.spc_no_relabeling && !rule.read_only {
-        faults.push((path.key("spcNoRelabeling"), "it is for read-only promoters; set readOnly too".to_owned()));
+        faults.push((
+            path.key("spcNoRelabeling"),
+            "applies only to read-only promoters; set readOnly: true too".to_owned(),
+        ));
     }
     for key in rule.annotations.keys() {
         let fault = if key.starts_with(names::PREFIX) {
-            format!("annotations that begin with {} are ours", names::PREFIX)
+            format!("annotations that begin with {} are reserved; use another name", names::PREFIX)
         } else if is_qualified(key) {
             continue;
         } else {
-            format!("{} is not the name of an annotation", shown(key))
+            format!("{} is not a valid annotation name", shown(key))
         };
         faults.push((path.key("annotations").key(key), fault));
     }
@@ -266,7 +275,7 @@ fn class(path: &Path, name: &str, rule: &ClassRule, faults: &mut Faults) {
 
 fn class_name(path: &Path, name: Option<&str>, faults: &mut Faults) {
     if let Some(name) = name.filter(|name| !is_subdomain(name)) {
-        faults.push((path.clone(), format!("{} cannot be the name of a class", shown(name))));
+        faults.push((path.clone(), format!("{} is not a valid class name", shown(name))));
     }
 }
 
@@ -276,18 +285,18 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
         let (path, name) = (path.item(number), destination.name.as_str());
         if !is_label(name) || name.len() > MOST_NAME || name == RESERVED_NAME {
             let fault = format!(
-                "{} cannot be the name of a destination; write at most {MOST_NAME} of a-z, 0-9 and `-`, \
-                 with a letter or digit at both ends, and not `{RESERVED_NAME}`",
+                "{} is not a valid destination name; use at most {MOST_NAME} of a-z, 0-9 and `-`, with a letter or digit \
+                 at both ends, and not `{RESERVED_NAME}`",
                 shown(name)
             );
             faults.push((path.key("name"), fault));
         }
         if !seen.insert(name) {
-            faults.push((path.key("name"), format!("two destinations are named {name}")));
+            faults.push((path.key("name"), format!("two destinations have the name {name}; rename one")));
         } else if let Some(claim) = names::disk_claim(destination)
             && let Some(other) = claims.insert(claim.clone(), name)
         {
-            let fault = format!("its PVC {claim} is that of {other} too; give one of them another claim.name");
+            let fault = format!("destination {other} has the same PVC {claim}; set another claim.name for one of them");
             faults.push((path.clone(), fault));
         }
         match destination.disk() {
@@ -296,7 +305,7 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
                 size(&path.key("size"), &claim.size, faults);
                 class_name(&path.key("storageClass"), claim.storage_class.as_deref(), faults);
                 if !is_label(&claim.name) {
-                    let fault = format!("{} cannot be the name of the PVC; write a DNS label", shown(&claim.name));
+                    let fault = format!("{} is not a valid PVC name here; use a DNS label", shown(&claim.name));
                     faults.push((path.key("name"), fault));
                 }
             }
@@ -320,7 +329,7 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
 
 fn size(path: &Path, text: &str, faults: &mut Faults) {
     match quantity::parse(text) {
-        Ok(0) => faults.push((path.clone(), "a size of 0 holds nothing".to_owned())),
+        Ok(0) => faults.push((path.clone(), "must be more than 0".to_owned())),
         Ok(_) => {}
         Err(fault) => faults.push((path.clone(), fault.to_string())),
     }
@@ -330,19 +339,20 @@ fn host_path(path: &Path, host: &HostPath, before: &[Destination], faults: &mut 
     let mut steps = host.path.strip_prefix('/').unwrap_or("..").split('/');
     if steps.any(|step| matches!(step, "" | "." | "..") || step.contains(char::is_control)) {
         let fault = format!(
-            "{} is not the path of a folder; write an absolute one without `.`, `..` and a `/` at the end",
+            "{} is not a valid folder path; write an absolute path without `.`, `..` and a final `/`",
             shown(&host.path)
         );
         faults.push((path.key("path"), fault));
     }
     size(&path.key("size"), &host.size, faults);
     if host.node_selector.is_empty() {
-        let fault = "it is empty; write the labels of the node that has the disk, such as kubernetes.io/hostname";
+        let fault =
+            "must not be empty; write the labels of the node that has the disk, for example kubernetes.io/hostname";
         faults.push((path.key("nodeSelector"), fault.to_owned()));
     }
     for (key, value) in &host.node_selector {
         if !is_qualified(key) || !is_label_value(value) {
-            let fault = format!("{}: {} is not a label of a node", shown(key), shown(value));
+            let fault = format!("{}: {} is not a valid node label", shown(key), shown(value));
             faults.push((path.key("nodeSelector").key(key), fault));
         }
     }
@@ -351,7 +361,8 @@ fn host_path(path: &Path, host: &HostPath, before: &[Destination], faults: &mut 
             && its.node_selector == host.node_selector
             && (within(&its.path, &host.path) || within(&host.path, &its.path))
         {
-            let fault = format!("it is on the disk of the destination {}", other.name);
+            let fault =
+                format!("overlaps with the folder of destination {} on the same node; use another folder", other.name);
             faults.push((path.key("path"), fault));
         }
     }
@@ -384,7 +395,7 @@ fn deadlines(path: &Path, deadlines: &Deadlines, faults: &mut Faults) {
     }
     if deadlines.snapshot_job <= deadlines.snapshot_ready {
         let fault = format!(
-            "{} is not longer than deadlines.snapshotReady, {}: the Job would end before it could say what it waited for",
+            "{} is too short; must be longer than deadlines.snapshotReady ({}), so that the Job can report what it waited for",
             deadlines.snapshot_job, deadlines.snapshot_ready
         );
         faults.push((path.key("snapshotJob"), fault));
@@ -397,7 +408,7 @@ fn resources(path: &Path, pod: &PodResources, faults: &mut Faults) {
         for (name, text) in map {
             let path = path.key(key).key(name);
             if !is_qualified(name) {
-                faults.push((path, format!("{} is not the name of a resource", shown(name))));
+                faults.push((path, format!("{} is not a valid resource name", shown(name))));
                 continue;
             }
             match quantity::nanos(text) {
@@ -410,7 +421,10 @@ fn resources(path: &Path, pod: &PodResources, faults: &mut Faults) {
     let (requests, limits) = (amounts("requests", &pod.requests), amounts("limits", &pod.limits));
     for (name, request) in requests {
         if limits.get(&name).is_some_and(|limit| request > *limit) {
-            let fault = format!("{} is more than the limit, {}", pod.requests[&name], pod.limits[&name]);
+            let fault = format!(
+                "{} is more than the limit ({}); lower the request or raise the limit",
+                pod.requests[&name], pod.limits[&name]
+            );
             faults.push((path.key("requests").key(&name), fault));
         }
     }

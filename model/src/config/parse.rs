@@ -70,7 +70,7 @@ fn located(fault: &serde_yaml::Error) -> ConfigProblem {
         message = short.to_owned();
     }
     if message.contains("alias") || message.contains("anchor") {
-        message.push_str(" (a value that begins with * or & stands in quotes)");
+        message.push_str(" (quote a value that begins with * or &)");
     }
     ConfigProblem { place, message }
 }

@@ -163,13 +163,13 @@ fn a_fault_of_form_is_told_with_line_column_key_and_what_is_allowed() {
             "metrics: {perVolume: yes}",
             "line 1 column 22: metrics.perVolume: invalid type: string \"yes\", expected a boolean",
         ),
-        ("deadlines:\n  copy: 10\n", "line 2 column 9: deadlines.copy: \"10\" is not a length of time: 10 has no unit"),
+        ("deadlines:\n  copy: 10\n", "line 2 column 9: deadlines.copy: \"10\" is not a duration: 10 has no unit"),
         (
             "defaults:\n  retention: 0d\n",
             "line 2 column 14: defaults.retention: \"0d\" is not a retention: it keeps nothing",
         ),
         ("defaults:\n  timeZone: amsterdam\n", "line 2 column 13: defaults.timeZone: \"amsterdam\" is not a time zone"),
-        ("defaults:\n  schedule: * * * * *\n", "(a value that begins with * or & stands in quotes)"),
+        ("defaults:\n  schedule: * * * * *\n", "(quote a value that begins with * or &)"),
         ("a: b\n---\nc: d\n", "more than one document"),
         ("\tx: 1", "line 1 column 1: found character that cannot start any token"),
         ("<<: {limits: {node: 1}}", "unknown field `<<`"),
@@ -273,11 +273,11 @@ fn selections_and_defaults_that_make_no_sense_are_told_with_their_place() {
     told(&[
         (
             "selection:\n  drivers:\n    include: []\n",
-            "line 3 column 14: selection.drivers.include: it is empty, so that nothing is backed up",
+            "line 3 column 14: selection.drivers.include: must not be empty: nothing would be backed up",
         ),
         (
             "selection:\n  namespaces:\n    exclude: [\"a*\", \"\"]\n",
-            "line 3 column 21: selection.namespaces.exclude[1]: \"\" matches no name",
+            "line 3 column 21: selection.namespaces.exclude[1]: \"\" can match no name",
         ),
         (
             "defaults: {schedule: 0 3 * *}",
@@ -286,27 +286,27 @@ fn selections_and_defaults_that_make_no_sense_are_told_with_their_place() {
         ("defaults: {schedule: 5}", "defaults.schedule: \"5\" is not a schedule"),
         (
             "defaults: {schedule: '*/30 * * * *'}",
-            "defaults.schedule: it fires again after 30m, sooner than bounds.minInterval, 1h",
+            "defaults.schedule: runs would be 30m apart, less than bounds.minInterval (1h)",
         ),
-        ("bounds: {minInterval: 2d}", "defaults.schedule: it fires again after 1d, sooner than bounds.minInterval, 2d"),
+        ("bounds: {minInterval: 2d}", "defaults.schedule: runs would be 1d apart, less than bounds.minInterval (2d)"),
         (
             "defaults: {retention: 401d}",
-            "line 1 column 23: defaults.retention: 401d reaches back 401d, longer than bounds.maxRetention, 400d",
+            "line 1 column 23: defaults.retention: 401d reaches back 401d, more than bounds.maxRetention (400d)",
         ),
         ("defaults: {retention: monthly=13}", "monthly=13 reaches back 403d"),
         ("defaults: {retention: last=99999}", "last=99999 reaches back 99999d"),
-        ("bounds: {maxRetention: 1d}", "defaults.retention: 2d reaches back 2d, longer than bounds.maxRetention, 1d"),
+        ("bounds: {maxRetention: 1d}", "defaults.retention: 2d reaches back 2d, more than bounds.maxRetention (1d)"),
         (
             "defaults:\n  destinations: [disk]\n",
-            "line 2 column 18: defaults.destinations[0]: no destination \"disk\" in `destinations` (it is empty)",
+            "line 2 column 18: defaults.destinations[0]: there is no destination \"disk\"; `destinations` is empty",
         ),
         (
             &format!("defaults: {{destinations: [disk, other]}}\n{}", disk(CLAIM)),
-            "line 1 column 33: defaults.destinations[1]: no destination \"other\" in `destinations` (there are disk)",
+            "line 1 column 33: defaults.destinations[1]: there is no destination \"other\"; `destinations` contains disk",
         ),
         (
             &format!("defaults: {{destinations: [disk, disk]}}\n{}", disk(CLAIM)),
-            "defaults.destinations[1]: disk stands twice",
+            "defaults.destinations[1]: disk is listed twice",
         ),
     ]);
 }
@@ -315,47 +315,50 @@ fn selections_and_defaults_that_make_no_sense_are_told_with_their_place() {
 fn groups_that_make_no_sense_are_told_with_their_place() {
     let group = |keys: &str| format!("groups: [{{name: gold, namespaces: [shop], {keys}}}]\n{}", disk(CLAIM));
     told(&[
-        ("groups:\n- {name: gold}\n", "line 2 column 3: groups[0]: it chooses nothing; write namespaces"),
+        ("groups:\n- {name: gold}\n", "line 2 column 3: groups[0]: the group selects nothing; set namespaces"),
         ("groups: [{namespaces: [a]}]", "missing field `name`"),
         ("groups: [{name: gold, namespaces: [a], kept: 2d}]", "unknown field `kept`"),
         ("groups: [{name: gold, namespaces: [a], namespaces: [b]}]", "duplicate"),
-        ("groups: [{name: Gold, namespaces: [a]}]", "groups[0].name: \"Gold\" cannot be the name of a group"),
+        ("groups: [{name: Gold, namespaces: [a]}]", "groups[0].name: \"Gold\" is not a valid group name"),
         (
             "groups:\n- {name: gold, namespaces: [a]}\n- {name: gold, namespaces: [b]}\n",
-            "line 3 column 10: groups[1].name: two groups are named gold",
+            "line 3 column 10: groups[1].name: two groups have the name gold",
         ),
-        ("groups: [{name: gold, namespaces: ['']}]", "groups[0].namespaces[0]: \"\" matches no name"),
+        ("groups: [{name: gold, namespaces: ['']}]", "groups[0].namespaces[0]: \"\" can match no name"),
         (
             "groups: [{name: gold, namespaceLabels: {a b: c}}]",
-            "groups[0].namespaceLabels.a b: \"a b\": \"c\" is not a label",
+            "groups[0].namespaceLabels.a b: \"a b\": \"c\" is not a valid label",
         ),
-        ("groups: [{name: gold, pvcLabels: {tier: -}}]", "groups[0].pvcLabels.tier: \"tier\": \"-\" is not a label"),
+        (
+            "groups: [{name: gold, pvcLabels: {tier: -}}]",
+            "groups[0].pvcLabels.tier: \"tier\": \"-\" is not a valid label",
+        ),
         (&group("schedule: 0 3 * *"), "groups[0].schedule: \"0 3 * *\" is not a schedule: it needs five fields"),
         (
             &group("schedule: '@after 30m'"),
-            "groups[0].schedule: it fires again after 30m, sooner than bounds.minInterval, 1h",
+            "groups[0].schedule: runs would be 30m apart, less than bounds.minInterval (1h)",
         ),
         (&group("schedule: '@after'"), "groups[0].schedule: \"@after\" is not a schedule"),
         (&group("timeZone: Mars"), "Mars"),
         (
             &group("retention: 401d"),
-            "groups[0].retention: 401d reaches back 401d, longer than bounds.maxRetention, 400d",
+            "groups[0].retention: 401d reaches back 401d, more than bounds.maxRetention (400d)",
         ),
         // Its own schedule says how far its rules reach.
         (&group("schedule: 0 3 * * 0, retention: last=60"), "groups[0].retention: last=60 reaches back 420d"),
-        (&group("destinations: [disk, other]"), "groups[0].destinations[1]: no destination \"other\""),
-        (&group("destinations: [disk, disk]"), "groups[0].destinations[1]: disk stands twice"),
-        (&group("secrets: {other: s}"), "groups[0].secrets.other: no destination \"other\""),
-        (&group("secrets: {disk: gold}"), "groups[0].secrets.disk: disk is a disk, which needs no Secret"),
+        (&group("destinations: [disk, other]"), "groups[0].destinations[1]: there is no destination \"other\""),
+        (&group("destinations: [disk, disk]"), "groups[0].destinations[1]: disk is listed twice"),
+        (&group("secrets: {other: s}"), "groups[0].secrets.other: there is no destination \"other\""),
+        (&group("secrets: {disk: gold}"), "groups[0].secrets.disk: destination disk is a disk and needs no Secret"),
         (
             "groups: [{name: gold, namespaces: [a], secrets: {s3: A_b}}]\ndestinations: [{name: s3, type: restic, secret: s}]",
-            "groups[0].secrets.s3: \"A_b\" cannot be the name of a Secret",
+            "groups[0].secrets.s3: \"A_b\" is not a valid Secret name",
         ),
         // Labels of a PVC are its tenant's to choose, and with them he would choose the administrator's Secret.
         (
             "groups: [{name: gold, pvcLabels: {a: b}, secrets: {s3: gold}}]\n\
              destinations: [{name: s3, type: restic, secret: s, runIn: controller}]",
-            "groups[0].secrets.s3: the group has neither namespaces nor namespaceLabels",
+            "groups[0].secrets.s3: anyone who can label a PVC could choose this Secret",
         ),
     ]);
 }
@@ -363,26 +366,26 @@ fn groups_that_make_no_sense_are_told_with_their_place() {
 #[test]
 fn bounds_and_classes_that_make_no_sense_are_told_with_their_place() {
     told(&[
-        ("bounds: {minInterval: 59s}", "bounds.minInterval: 59s is shorter than a minute"),
-        ("bounds: {orphanRetention: 0s}", "bounds.orphanRetention: no time at all is not allowed"),
+        ("bounds: {minInterval: 59s}", "bounds.minInterval: 59s is too short; must be at least 1m"),
+        ("bounds: {orphanRetention: 0s}", "bounds.orphanRetention: must be at least 1s"),
         // The floor is not to be switched off.
-        ("bounds: {minKeep: 0}", "line 1 column 19: bounds.minKeep: 0 is not allowed; write 1 or more"),
-        ("bounds: {maxUnconfirmed: 0}", "bounds.maxUnconfirmed: 0 is not allowed"),
-        ("bounds: {maxDeletesPerRun: 0}", "bounds.maxDeletesPerRun: 0 is not allowed"),
-        ("bounds: {destinations: [vault]}", "bounds.destinations[0]: no destination \"vault\""),
-        ("bounds: {destinations: [\" \"]}", "bounds.destinations[0]: \" \" matches no name"),
-        ("classes: {Slow: {}}", "classes.Slow: \"Slow\" cannot be the name of a class"),
-        ("classes: {a: {snapshotClass: a/b}}", "classes.a.snapshotClass: \"a/b\" cannot be the name of a class"),
-        ("classes: {a: {storageClass: \"\"}}", "classes.a.storageClass: \"\" cannot be the name of a class"),
+        ("bounds: {minKeep: 0}", "line 1 column 19: bounds.minKeep: must be at least 1"),
+        ("bounds: {maxUnconfirmed: 0}", "bounds.maxUnconfirmed: must be at least 1"),
+        ("bounds: {maxDeletesPerRun: 0}", "bounds.maxDeletesPerRun: must be at least 1"),
+        ("bounds: {destinations: [vault]}", "bounds.destinations[0]: there is no destination \"vault\""),
+        ("bounds: {destinations: [\" \"]}", "bounds.destinations[0]: \" \" can match no name"),
+        ("classes: {Slow: {}}", "classes.Slow: \"Slow\" is not a valid class name"),
+        ("classes: {a: {snapshotClass: a/b}}", "classes.a.snapshotClass: \"a/b\" is not a valid class name"),
+        ("classes: {a: {storageClass: \"\"}}", "classes.a.storageClass: \"\" is not a valid class name"),
         (
             "classes:\n  a.b:\n    spcNoRelabeling: true\n",
-            "line 3 column 22: classes.a.b.spcNoRelabeling: it is for read-only promoters; set readOnly too",
+            "line 3 column 22: classes.a.b.spcNoRelabeling: applies only to read-only promoters; set readOnly: true too",
         ),
         (
             "classes: {a: {annotations: {backup-controller.io/hold: x}}}",
-            "annotations that begin with backup-controller.io/ are ours",
+            "annotations that begin with backup-controller.io/ are reserved",
         ),
-        ("classes: {a: {annotations: {\"a b\": x}}}", "\"a b\" is not the name of an annotation"),
+        ("classes: {a: {annotations: {\"a b\": x}}}", "\"a b\" is not a valid annotation name"),
     ]);
 }
 
@@ -392,31 +395,31 @@ fn destinations_that_make_no_sense_are_told_with_their_place() {
     told(&[
         (
             "destinations:\n- {name: Disk, type: disk, claim: {size: 1}}",
-            "line 2 column 10: destinations[0].name: \"Disk\" cannot be the name of a destination; write at most 40",
+            "line 2 column 10: destinations[0].name: \"Disk\" is not a valid destination name; use at most 40",
         ),
-        ("destinations:\n- {name: none, type: disk, claim: {size: 1}}", "\"none\" cannot be the name of a destination"),
-        ("destinations:\n- {name: -a, type: disk, claim: {size: 1}}", "\"-a\" cannot be the name of a destination"),
-        (&long, "cannot be the name of a destination"),
+        ("destinations:\n- {name: none, type: disk, claim: {size: 1}}", "\"none\" is not a valid destination name"),
+        ("destinations:\n- {name: -a, type: disk, claim: {size: 1}}", "\"-a\" is not a valid destination name"),
+        (&long, "is not a valid destination name"),
         (
             &(disk(CLAIM) + "- {name: disk, type: disk, claim: {size: 1, name: b}}"),
-            "line 5 column 10: destinations[1].name: two destinations are named disk",
+            "line 5 column 10: destinations[1].name: two destinations have the name disk",
         ),
         (
             &(disk(CLAIM) + "- {name: b, type: disk, claim: {size: 1}}"),
-            "line 5 column 3: destinations[1]: its PVC backup-disk is that of disk too",
+            "line 5 column 3: destinations[1]: destination disk has the same PVC backup-disk",
         ),
         (&disk("  claim: {size: ten}\n"), "line 4 column 17: destinations[0].claim.size: \"ten\" is not a quantity"),
-        (&disk("  claim: {size: 0}\n"), "destinations[0].claim.size: a size of 0 holds nothing"),
-        (&disk("  claim: {size: 1, name: A}\n"), "destinations[0].claim.name: \"A\" cannot be the name of the PVC"),
+        (&disk("  claim: {size: 0}\n"), "destinations[0].claim.size: must be more than 0"),
+        (&disk("  claim: {size: 1, name: A}\n"), "destinations[0].claim.name: \"A\" is not a valid PVC name"),
         (
             &disk("  claim: {size: 1, storageClass: A}\n"),
-            "destinations[0].claim.storageClass: \"A\" cannot be the name of a class",
+            "destinations[0].claim.storageClass: \"A\" is not a valid class name",
         ),
         (
             &disk("  claim: {size: 1}\n  retention: 500d\n"),
             "line 5 column 14: destinations[0].retention: 500d reaches back 500d",
         ),
-        (&disk("  claim: {size: 1}\n  checksumEvery: 0\n"), "destinations[0].checksumEvery: 0 is not allowed"),
+        (&disk("  claim: {size: 1}\n  checksumEvery: 0\n"), "destinations[0].checksumEvery: must be at least 1"),
     ]);
 }
 
@@ -426,31 +429,31 @@ fn host_paths_that_make_no_sense_are_told_with_their_place() {
     told(&[
         (
             &host("    path: srv\n    size: 1\n    nodeSelector: {a: b}\n"),
-            "line 5 column 11: destinations[0].hostPath.path: \"srv\" is not the path of a folder",
+            "line 5 column 11: destinations[0].hostPath.path: \"srv\" is not a valid folder path",
         ),
         (
             &host("    path: /srv/../etc\n    size: 1\n    nodeSelector: {a: b}\n"),
-            "\"/srv/../etc\" is not the path of a folder",
+            "\"/srv/../etc\" is not a valid folder path",
         ),
-        (&host("    path: /\n    size: 1\n    nodeSelector: {a: b}\n"), "\"/\" is not the path of a folder"),
-        (&host("    path: /srv/\n    size: 1\n    nodeSelector: {a: b}\n"), "\"/srv/\" is not the path of a folder"),
-        (&host("    path: \"/srv\\nx\"\n    size: 1\n    nodeSelector: {a: b}\n"), "is not the path of a folder"),
+        (&host("    path: /\n    size: 1\n    nodeSelector: {a: b}\n"), "\"/\" is not a valid folder path"),
+        (&host("    path: /srv/\n    size: 1\n    nodeSelector: {a: b}\n"), "\"/srv/\" is not a valid folder path"),
+        (&host("    path: \"/srv\\nx\"\n    size: 1\n    nodeSelector: {a: b}\n"), "is not a valid folder path"),
         (
             &host("    path: /srv\n    size: x\n    nodeSelector: {a: b}\n"),
             "destinations[0].hostPath.size: \"x\" is not a quantity",
         ),
         (
             &host("    path: /srv\n    size: 1\n    nodeSelector: {}\n"),
-            "line 7 column 19: destinations[0].hostPath.nodeSelector: it is empty; write the labels of the node",
+            "line 7 column 19: destinations[0].hostPath.nodeSelector: must not be empty; write the labels of the node",
         ),
         (
             &host("    path: /srv\n    size: 1\n    nodeSelector: {a: \"b c\"}\n"),
-            "destinations[0].hostPath.nodeSelector.a: \"a\": \"b c\" is not a label of a node",
+            "destinations[0].hostPath.nodeSelector.a: \"a\": \"b c\" is not a valid node label",
         ),
         (
             &(host("    path: /srv\n    size: 1\n    nodeSelector: {a: b}\n")
                 + "- {name: b, type: disk, hostPath: {path: /srv/b, size: 1, nodeSelector: {a: b}}}\n"),
-            "line 8 column 42: destinations[1].hostPath.path: it is on the disk of the destination disk",
+            "line 8 column 42: destinations[1].hostPath.path: overlaps with the folder of destination disk",
         ),
     ]);
 }
@@ -458,29 +461,32 @@ fn host_paths_that_make_no_sense_are_told_with_their_place() {
 #[test]
 fn limits_and_resources_that_make_no_sense_are_told_with_their_place() {
     told(&[
-        ("limits: {cluster: 0}", "limits.cluster: 0 is not allowed"),
-        ("limits: {namespace: 0}", "limits.namespace: 0 is not allowed"),
-        ("limits: {node: 0}", "limits.node: 0 is not allowed"),
-        ("limits: {destination: 0}", "limits.destination: 0 is not allowed"),
-        ("deadlines: {snapshotReady: 0s}", "deadlines.snapshotReady: no time at all"),
-        ("deadlines: {promoterBound: 0s}", "deadlines.promoterBound: no time at all"),
-        ("deadlines: {copyStart: 0s}", "deadlines.copyStart: no time at all"),
-        ("deadlines: {copy: 0s}", "deadlines.copy: no time at all"),
-        ("deadlines: {snapshotReady: 1h}", "deadlines.snapshotJob: 30m is not longer than deadlines.snapshotReady, 1h"),
-        ("retries: {copy: 101}", "retries.copy: 101 is too many; allowed are 0 to 100"),
-        ("retries: {snapshot: 101}", "retries.snapshot: 101 is too many"),
+        ("limits: {cluster: 0}", "limits.cluster: must be at least 1"),
+        ("limits: {namespace: 0}", "limits.namespace: must be at least 1"),
+        ("limits: {node: 0}", "limits.node: must be at least 1"),
+        ("limits: {destination: 0}", "limits.destination: must be at least 1"),
+        ("deadlines: {snapshotReady: 0s}", "deadlines.snapshotReady: must be at least 1s"),
+        ("deadlines: {promoterBound: 0s}", "deadlines.promoterBound: must be at least 1s"),
+        ("deadlines: {copyStart: 0s}", "deadlines.copyStart: must be at least 1s"),
+        ("deadlines: {copy: 0s}", "deadlines.copy: must be at least 1s"),
+        (
+            "deadlines: {snapshotReady: 1h}",
+            "deadlines.snapshotJob: 30m is too short; must be longer than deadlines.snapshotReady (1h)",
+        ),
+        ("retries: {copy: 101}", "retries.copy: 101 is too high; use 0 to 100"),
+        ("retries: {snapshot: 101}", "retries.snapshot: 101 is too high"),
         (
             "resources: {snapshotJob: {limits: {memory: lots}}}",
             "line 1 column 44: resources.snapshotJob.limits.memory: \"lots\" is not a quantity",
         ),
-        ("resources: {copy: {requests: {\"a b\": 1}}}", "\"a b\" is not the name of a resource"),
+        ("resources: {copy: {requests: {\"a b\": 1}}}", "\"a b\" is not a valid resource name"),
         (
             "resources: {copy: {requests: {memory: 1Gi}}}",
-            "resources.copy.requests.memory: 1Gi is more than the limit, 512Mi",
+            "resources.copy.requests.memory: 1Gi is more than the limit (512Mi)",
         ),
         (
             "resources: {snapshotJob: {requests: {cpu: 100m}, limits: {cpu: 10m}}}",
-            "resources.snapshotJob.requests.cpu: 100m is more than the limit, 10m",
+            "resources.snapshotJob.requests.cpu: 100m is more than the limit (10m)",
         ),
     ]);
 }
@@ -494,7 +500,7 @@ fn all_settings_that_make_no_sense_are_told_at_once_in_the_order_of_the_file() {
     assert_eq!(places, [None, Some(2), Some(4), Some(7)], "{error}");
     assert_eq!(error.to_string().lines().count(), 4);
     let faults = faults("bounds: {maxRetention: 0s}");
-    assert!(faults.contains("bounds.maxRetention: no time at all is not allowed"), "{faults}");
+    assert!(faults.contains("bounds.maxRetention: must be at least 1s"), "{faults}");
 }
 
 #[test]
@@ -586,31 +592,31 @@ fn a_restic_destination_needs_a_secret_and_has_a_repository_for_each_source() {
 #[test]
 fn a_restic_destination_that_makes_no_sense_is_told() {
     told(&[
-        (&restic(""), "destinations: s3 names no `secret`"),
+        (&restic(""), "destinations: s3 has no `secret`"),
+        (&restic("  secret: a\n  checksumEvery: 1\n"), "s3 has type restic, but `checksumEvery` is a key of type disk"),
+        (&disk("  claim: {size: 1}\n  secret: a\n"), "disk has type disk, but `secret` is a key of type restic"),
+        (&restic("  secret: A\n"), "line 4 column 11: destinations[0].secret: \"A\" is not a valid object name"),
         (
-            &restic("  secret: a\n  checksumEvery: 1\n"),
-            "s3 is of type restic, and `checksumEvery` is a key of type disk",
+            &restic("  secret: a\n  repository: s3:x/{pvc}\n"),
+            "must contain {uid}: otherwise two PVCs could share a repository",
         ),
-        (&disk("  claim: {size: 1}\n  secret: a\n"), "disk is of type disk, and `secret` is a key of type restic"),
-        (&restic("  secret: A\n"), "line 4 column 11: destinations[0].secret: \"A\" cannot be the name of an object"),
-        (&restic("  secret: a\n  repository: s3:x/{pvc}\n"), "it has no {uid}: two sources would share a repository"),
-        (&restic("  secret: a\n  repository: \"s3:x/{uid}/{node}\"\n"), "{node} stands for nothing"),
-        (&restic("  secret: a\n  repository: \"s3:{uid}/{\"\n"), "a { has no }"),
-        (&restic("  secret: a\n  packSize: 2\n"), "2 is not allowed; allowed are 4 to 128 (MiB)"),
-        (&restic("  secret: a\n  limitUpload: 0\n"), "0 is not allowed"),
-        (&restic("  secret: a\n  exclude: [\"\"]\n"), "is no pattern of names"),
+        (&restic("  secret: a\n  repository: \"s3:x/{uid}/{node}\"\n"), "{node} is unknown"),
+        (&restic("  secret: a\n  repository: \"s3:{uid}/{\"\n"), "a `{` has no `}`"),
+        (&restic("  secret: a\n  packSize: 2\n"), "2 is not allowed; use 4 to 128 (MiB)"),
+        (&restic("  secret: a\n  limitUpload: 0\n"), "must be at least 1"),
+        (&restic("  secret: a\n  exclude: [\"\"]\n"), "is not a valid pattern"),
         (
             &restic("  secret: a\n  environment: {RESTIC_PASSWORD_COMMAND: x}\n"),
-            "RESTIC_PASSWORD_COMMAND is not set here",
+            "RESTIC_PASSWORD_COMMAND cannot be set here",
         ),
-        (&restic("  secret: a\n  environment: {a b: x}\n"), "\"a b\" is no environment variable that restic is given"),
+        (&restic("  secret: a\n  environment: {a b: x}\n"), "\"a b\" is not an allowed environment variable"),
         (
             &restic("  secret: a\n  environment: {OPENSSL_CONF: x}\n"),
-            "\"OPENSSL_CONF\" is no environment variable that",
+            "\"OPENSSL_CONF\" is not an allowed environment variable",
         ),
         (&restic("  secret: a\n  cache: ten\n"), "\"ten\" is not a quantity"),
         (&restic("  secret: a\n  prune: {schedule: sometimes}\n"), "destinations[0].prune.schedule"),
-        (&restic("  secret: a\n  drill: {sample: 0}\n"), "0 files prove nothing"),
+        (&restic("  secret: a\n  drill: {sample: 0}\n"), "must be at least 1, or `all`"),
         (
             &restic("  secret: a\n  runIn: source-ns\n"),
             "unknown variant `source-ns`, expected `tenant` or `controller`",

@@ -62,7 +62,7 @@ impl FromStr for Journal {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let known = [Self::Replayed, Self::Skipped].into_iter().find(|j| j.as_str() == text);
-        known.ok_or_else(|| "write replayed or skipped".to_owned())
+        known.ok_or_else(|| "must be replayed or skipped".to_owned())
     }
 }
 

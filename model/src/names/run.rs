@@ -15,7 +15,7 @@ pub struct Run(String);
 
 /// A text that is not a run's id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a run: a run is its minute in UTC, such as 20181202T0000Z")]
+#[error("'{0}' is not a run; write its minute in UTC, for example 20181202T0000Z")]
 pub struct RunError(String);
 
 impl Run {

@@ -136,7 +136,7 @@ fn next(
 ) -> Result<Step<Part>, Problem> {
     let lost = |what: &str| Err(Problem::new(Reason::PromoterLost, what.to_owned()));
     if parts.terminating() {
-        return lost("somebody deletes what is made for it in the controller's namespace");
+        return lost("the volume or snapshot made for it in the controller's namespace is being deleted");
     }
     if parts.content.is_none() {
         return Ok(Step::Make(Part::Content));
@@ -151,12 +151,15 @@ fn next(
         }
         let why = snapshot.error.as_ref().map(|e| format!(": {e}")).unwrap_or_default();
         let within = deadlines.snapshot_ready;
-        let message = format!("VolumeSnapshot {name} in the controller's namespace was not ready in {within}{why}");
+        let message = format!(
+            "VolumeSnapshot {name} in the controller's namespace was not ready within {within} \
+             (deadlines.snapshotReady){why}"
+        );
         return Err(Problem::new(Reason::SnapshotNotReady, message));
     }
     let Some(promoter) = parts.promoter else { return Ok(Step::Make(Part::Promoter)) };
     match promoter.phase {
-        ClaimPhase::Lost => lost("the central promoter lost its volume before it was read"),
+        ClaimPhase::Lost => lost("the promoter in the controller's namespace lost its volume before it was read"),
         ClaimPhase::Bound => Ok(Step::Job(promoter.mode)),
         ClaimPhase::Pending if waits_for_consumer => Ok(Step::Job(promoter.mode)),
         ClaimPhase::Pending => {
@@ -167,7 +170,9 @@ fn next(
                 return Ok(Step::Wait(Problem::new(Reason::WaitingForPromoter, message), until));
             }
             let within = deadlines.promoter_bound;
-            let message = format!("PVC {name} in the controller's namespace did not bind in {within}");
+            let message = format!(
+                "PVC {name} in the controller's namespace was not bound within {within} (deadlines.promoterBound)"
+            );
             Err(Problem::new(Reason::PromoterNotBound, message))
         }
     }
@@ -191,7 +196,7 @@ impl Shape {
         // The source is gone, or not protected any more: its last promoter tells.
         let told = wanted.view.promoter.and_then(|p| Some((p.class.clone()?, p.read_only, p.journal())));
         let Some((class, read_only, journal)) = told else {
-            let message = "the source and its promoter are gone: nothing says of which StorageClass a PVC has to be";
+            let message = "the PVC and its promoter are gone, so the StorageClass for a new promoter is unknown";
             return Err(Problem::new(Reason::WrongStorageClass, message));
         };
         Ok(Self { class, read_only, journal, annotations: BTreeMap::new() })
@@ -225,11 +230,14 @@ impl Wanted<'_> {
         let shape = Shape::of(self)?;
         let class = world.classes.storage.get(&shape.class);
         if class.is_some_and(|c| c.retained) {
-            let message = format!("StorageClass {} would keep the volume of each central copy", shape.class);
+            let message = format!(
+                "StorageClass {} has reclaimPolicy Retain, so the volume of each central copy would stay",
+                shape.class
+            );
             return Err(Problem::new(Reason::VolumeRetained, message));
         }
         let Some(content) = view.snapshot.content.clone() else {
-            let message = "the snapshot is bound to no VolumeSnapshotContent";
+            let message = "the snapshot is not bound to a VolumeSnapshotContent";
             return Err(Problem::new(Reason::SourceSnapshotLost, message));
         };
         let name = self.name();
@@ -352,7 +360,7 @@ pub(super) fn take_away(
                 continue;
             }
             if snapshot.is_none() {
-                let message = format!("run {run} to {destination}: its snapshot was deleted before the copy had ended");
+                let message = format!("run {run} to {destination}: its snapshot was deleted before the copy ended");
                 waiting = parts.since().map(|since| (since, Problem::new(Reason::SourceSnapshotLost, message)));
             }
             // The Job goes first: it reads the promoter.
@@ -367,8 +375,11 @@ pub(super) fn take_away(
             if now < until {
                 plan.wake_at(Some(until));
             } else {
-                let what = if ours.task.is_some() { "the drill of" } else { "the copy of run" };
-                let message = format!("{name}, which was made for {what} {run}, does not go: look at its events");
+                let what = if ours.task.is_some() { "the drill of run" } else { "the copy of run" };
+                let message = format!(
+                    "{name} in the controller's namespace was made for {what} {run} and is not deleted yet: check its \
+                     events (kubectl describe)"
+                );
                 waiting = Some((ended, Problem::new(Reason::InUse, message)));
             }
         }

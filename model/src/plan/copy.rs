@@ -192,7 +192,7 @@ impl Request<'_> {
             ));
         };
         let Some(destination) = world.config.destination(self.destination) else {
-            let message = format!("destination {} is not configured any more", self.destination);
+            let message = format!("destination {} is no longer configured", self.destination);
             fail(Reason::UnknownDestination, message, plan);
             return Ok(());
         };
@@ -281,7 +281,7 @@ impl Request<'_> {
         }
         let disk = disk::ready(world, destination, namespace, now, plan)?;
         if let Some(reader) = restore::reads(world, namespace, &destination.name, None) {
-            let message = format!("{reader} reads the disk: restores come first");
+            let message = format!("{reader} is reading the disk; restores have priority");
             return Err(Problem::new(Reason::DiskBusy, message));
         }
         Ok(common_nodes(world, promoter, disk))
@@ -291,7 +291,7 @@ impl Request<'_> {
 /// Whether a pod that copies may run in a source's namespace.
 pub(super) fn allowed(world: &World, namespace: &str, destination: &Destination) -> Result<(), Problem> {
     if destination.restic().is_some() && namespace == world.namespace {
-        let message = format!("{} would read a Secret of the controller's namespace", destination.name);
+        let message = format!("a copy to {} would need a Secret of the controller's namespace", destination.name);
         return Err(Problem::new(Reason::SecretNotAllowed, message));
     }
     let enforces = world.namespaces.get("", namespace).and_then(|n| n.enforces.as_deref());
@@ -302,10 +302,10 @@ pub(super) fn allowed(world: &World, namespace: &str, destination: &Destination)
 }
 
 fn restricted(destination: &Destination) -> String {
-    let refused = "the namespace enforces Pod Security restricted, which refuses a copy pod that";
+    let refused = "the namespace enforces Pod Security restricted, but a copy pod must run as root to";
     match destination.restic() {
-        None => format!("{refused} keeps owners"),
-        Some(_) => format!("{refused} reads every file; a destination with runIn: controller needs no pod here"),
+        None => format!("{refused} keep the owners of files"),
+        Some(_) => format!("{refused} read every file; a destination with runIn: controller needs no pod here"),
     }
 }
 
@@ -315,7 +315,7 @@ pub(super) fn online(world: &World, namespace: &str) -> Result<(), Problem> {
     match world.policies.get(namespace, &name) {
         Some(policy) if !policy.leaves_restic_out => {
             let message =
-                format!("NetworkPolicy {namespace}/{name} was made by an earlier version: restic pods need it gone");
+                format!("NetworkPolicy {namespace}/{name} of an earlier version blocks restic pods; delete it");
             Err(Problem::new(Reason::NetworkPolicyBlocks, message))
         }
         _ => Ok(()),
@@ -358,9 +358,7 @@ pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Res
     };
     let mut common = world.nodes.iter().filter(|n| fits(&a, &n.labels) && fits(&b, &n.labels));
     match (common.next(), common.next()) {
-        (None, _) => {
-            Err(format!("no node can have both the promoter {} and the disk {}", promoter.id.name, disk.id.name))
-        }
+        (None, _) => Err(format!("no node can mount both PVC {} and PVC {}", promoter.id.name, disk.id.name)),
         (Some(only), None) => Ok(Some(only.name.clone())),
         _ => Ok(None),
     }
@@ -435,7 +433,8 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
             }
             Some(lost) if *lost == job.id.uid => return delete(plan),
             Some(_) => {
-                let message = "two Jobs ended well and left no result: does the template keep terminationMessagePath?";
+                let message =
+                    "two Jobs succeeded but left no result; check that the template keeps terminationMessagePath";
                 failed(&Problem::new(Reason::JobFailed, message))
             }
         },
@@ -467,7 +466,8 @@ pub(super) fn secret(
         return Ok(group.and_then(|g| g.secrets.get(destination).cloned()));
     }
     if world.config.groups.iter().any(|g| g.secrets.contains_key(destination)) {
-        let message = format!("the source is gone: nothing says which group's Secret its copies at {destination} need");
+        let message =
+            format!("the PVC is gone, so it is unknown which group's Secret its copies to {destination} need");
         return Err(Problem::new(Reason::SecretNotAllowed, message));
     }
     Ok(None)

@@ -23,20 +23,23 @@ pub(super) fn ready<'a>(
     plan: &mut Plan,
 ) -> Result<&'a Claim, Obstacle> {
     let Some(name) = names::disk_claim(destination) else {
-        return Err(Problem::new(Reason::UnknownDestination, format!("{} is no disk", destination.name)));
+        return Err(Problem::new(
+            Reason::UnknownDestination,
+            format!("destination {} is not a disk", destination.name),
+        ));
     };
     let Some(claim) = world.claims.get(namespace, &name) else {
         let step = missing(world, destination, namespace, now, plan)?;
         plan.actions.push(Action::MakeDisk(step, destination.name.clone(), namespace.to_owned()));
-        return Err(Problem::new(Reason::DiskNotReady, format!("PVC {name} is being made")));
+        return Err(Problem::new(Reason::DiskNotReady, format!("PVC {name} is being created")));
     };
     let ours = claim.ours.as_ref().is_some_and(|o| o.instance == world.instance && o.component == Component::Disk);
     if !ours {
-        let message = format!("PVC {name} exists and is not a BackupDisk of ours: rename it, or set claim.name");
+        let message = format!("PVC {name} exists but is not a BackupDisk of this installation; set another claim.name");
         return Err(Problem::new(Reason::NameTaken, message));
     }
     if claim.terminating || claim.phase == ClaimPhase::Lost {
-        return Err(Problem::new(Reason::DiskNotReady, format!("PVC {name} is being deleted, or lost its volume")));
+        return Err(Problem::new(Reason::DiskNotReady, format!("PVC {name} is being deleted or lost its volume")));
     }
     if claim.phase == ClaimPhase::Bound {
         return Ok(claim);
@@ -71,7 +74,7 @@ fn missing(
             };
             if !class.retained && !claim.allow_delete {
                 let message = format!(
-                    "destination {}: StorageClass {} has reclaimPolicy Delete: the disk would go with its PVC",
+                    "destination {}: StorageClass {} has reclaimPolicy Delete, so the disk would be deleted with its PVC",
                     destination.name, class.name
                 );
                 return Err(Problem::new(Reason::DiskNotRetained, message));
@@ -89,19 +92,21 @@ fn missing(
                     }
                     return Ok(DiskStep::HostClaim);
                 }
-                let message = format!("PersistentVolume {name} exists and is not a BackupDisk of ours");
+                let message = format!("PersistentVolume {name} exists but is not a BackupDisk of this installation");
                 return Err(Problem::new(Reason::NameTaken, message));
             }
             keeper(world, destination, namespace, now, plan)
         }
-        None => Err(Problem::new(Reason::UnknownDestination, format!("{} is no disk", destination.name))),
+        None => {
+            Err(Problem::new(Reason::UnknownDestination, format!("destination {} is not a disk", destination.name)))
+        }
     }
 }
 
 /// What gives a volume whose claim was deleted to the namespace again.
 fn released(volume: &str) -> String {
     format!(
-        "PersistentVolume {volume} had another claim. To go on with what lies there: \
+        "PersistentVolume {volume} was bound to another PVC before. To use its data again: \
          kubectl patch pv {volume} --type=json -p '[{{\"op\":\"remove\",\"path\":\"/spec/claimRef/uid\"}}]'"
     )
 }
@@ -123,8 +128,8 @@ fn keeper(
         JobState::Active => {
             let stuck = world.pods_of(job).find_map(|p| p.unschedulable.clone());
             let message = match stuck {
-                Some(why) => format!("the keeper cannot be scheduled to the disk's node: {why}"),
-                None => "the keeper looks at the host's disk".to_owned(),
+                Some(why) => format!("the pod that checks the host's disk cannot be scheduled on its node: {why}"),
+                None => "a Job is checking the host's disk".to_owned(),
             };
             Err(Problem::new(Reason::DiskNotReady, message))
         }
@@ -142,7 +147,7 @@ fn keeper(
                 .find_map(|(_, text)| serde_json::from_str::<KeepResult>(text).ok()?.problem);
             Err(told.unwrap_or_else(|| {
                 let why = job.failure.clone().map(|(_, m)| m).unwrap_or_default();
-                Problem::new(Reason::DiskNotReady, format!("the keeper Job {name} failed: {why}"))
+                Problem::new(Reason::DiskNotReady, format!("Job {name}, which checks the host's disk, failed: {why}"))
             }))
         }
     }

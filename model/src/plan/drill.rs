@@ -198,7 +198,7 @@ impl Ask<'_> {
                     plan.wake_at(Some(until));
                     return Ok(Err(Step::Wait));
                 }
-                let message = format!("PVC {} did not bind in {wait}", promoter.id.name);
+                let message = format!("PVC {} was not bound within {wait} (deadlines.promoterBound)", promoter.id.name);
                 Err(Problem::new(Reason::PromoterNotBound, message))
             }
             ClaimPhase::Lost => {
@@ -211,7 +211,7 @@ impl Ask<'_> {
 
 /// The end of a drill that has begun with a run that is none any more.
 fn lost() -> Problem {
-    Problem::new(Reason::SourceSnapshotLost, "the snapshot of the copy was deleted before the drill had ended")
+    Problem::new(Reason::SourceSnapshotLost, "the snapshot of the copy was deleted before the drill ended")
 }
 
 /// The destination of the drill that a promoter was made again for, and for when that was due, as long as it has neither
@@ -262,7 +262,8 @@ pub(super) fn wait(
         return Ok(());
     }
     let message = format!(
-        "the drill could not start in {bound}: a restore went first, or its network, disk or promoter was not ready"
+        "the drill could not start within {bound} (deadlines.copy): a restore had priority, or its network, disk or \
+         promoter was not ready"
     );
     Err(Problem::new(Reason::DeadlineExceeded, message))
 }

@@ -71,7 +71,7 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
         (JobState::Failed, None) => {
             let (why, message) = job.failure.clone().unwrap_or_default();
             let reason = if why == "DeadlineExceeded" { Reason::DeadlineExceeded } else { Reason::JobFailed };
-            let message = if message.is_empty() { "the Job ended and left no result".to_owned() } else { message };
+            let message = if message.is_empty() { "the Job ended without a result".to_owned() } else { message };
             Ended::Failed(Problem::new(reason, message))
         }
     }
@@ -109,13 +109,17 @@ fn not_started<T>(world: &World, job: &Job, pods: &[&Pod]) -> Ended<T> {
             };
         }
     }
-    Ended::Failed(Problem::new(Reason::PodNotStarted, "the Job made no pod that runs: look at the Job's events"))
+    Ended::Failed(Problem::new(
+        Reason::PodNotStarted,
+        "no pod of the Job started: check its events (kubectl describe job)",
+    ))
 }
 
 /// Why the volumes of a pod do not come.
 fn not_mounted(world: &World, job: &Job, pod: &str, node: &str, failure: Option<&MountFailure>) -> Problem {
     let Some(MountFailure { words, unreplayed }) = failure else {
-        let message = format!("pod {pod}: node {node} does not start its container: can it mount the volumes?");
+        let message =
+            format!("pod {pod}: node {node} has not started its container; check whether it mounts the volumes");
         return Problem::new(Reason::PodNotStarted, message);
     };
     // Only of promoters our settings say how they are mounted; one whose journal is passed over lacks something else.

@@ -81,14 +81,14 @@ pub(super) fn free(world: &World, target: &SourceId, job: &str) -> Result<(), Ob
         return refused(Reason::TargetInUse, message);
     }
     if !holders.is_empty() {
-        return waiting(Reason::TargetInUse, format!("{message}, which ends"));
+        return waiting(Reason::TargetInUse, format!("{message}, which is terminating"));
     }
     let own = names::lent_volume(&world.instance, job);
     let before = self::job(world, &world.namespace, job).is_none_or(|j| j.terminating) && has_pod(world, job);
     let used_up = |v: &Volume| v.name != own || v.terminating || v.released;
     let claim = claim(world, job).filter(|c| c.terminating || c.phase == ClaimPhase::Lost);
     if loans(world, &target.uid).any(used_up) || claim.is_some() || before {
-        let message = format!("the volume of PVC {} was lent for a restore before, and comes back first", target.name);
+        let message = format!("the alias volume of an earlier restore into PVC {} is removed first", target.name);
         return waiting(Reason::TargetInUse, message);
     }
     Ok(())

@@ -304,7 +304,8 @@ impl<'a> Source<'a> {
             }
             Ended::Told(told) => Some(self.told(destination, due, told, task)),
             Ended::Silent => {
-                let message = "the Job ended well and left no result: does the template keep terminationMessagePath?";
+                let message =
+                    "the Job succeeded but left no result; check that the template keeps terminationMessagePath";
                 failed(&Problem::new(Reason::JobFailed, message))
             }
             Ended::Failed(problem) => failed(&problem),
@@ -406,7 +407,7 @@ impl<'a> Source<'a> {
         // A restic pod reads its Secret as root, a drill's keeps owners.
         let strict = namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted");
         if strict && !destination.is_central() {
-            let message = "the namespace enforces Pod Security restricted, which refuses a pod that runs as root";
+            let message = "the namespace enforces Pod Security restricted, but this pod must run as root";
             return Err(Problem::new(Reason::PodSecurity, message));
         }
         let Ok(place) = self.place(destination, plan) else { return self.wait(task, destination, plan) };

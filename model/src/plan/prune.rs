@@ -85,8 +85,8 @@ impl<'a> Source<'a> {
         let what = if task == Task::Drill { "differences" } else { "damage" };
         let (task, at, key) = (task.as_str(), found.finished, names::ACCEPT_FINDING);
         let message = format!(
-            "nothing is forgotten: the {task} of {at} found {what}; once a {task} finds none prunes go on, or if you \
-             accept it and what was found before: annotate the PVC with {key}={at}"
+            "prune is paused: the {task} of {at} found {what}. It resumes when a later {task} finds nothing, or when you \
+             accept this and all earlier findings by annotating the PVC with {key}={at}"
         );
         Err(Problem::new(Reason::RepositoryDamaged, message))
     }

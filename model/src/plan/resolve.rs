@@ -81,7 +81,10 @@ impl Ask<'_> {
             }
         };
         if claim.id.uid == target.id.uid {
-            return refused(Reason::TargetNotReady, format!("PVC {} would be written from itself", target.id.name));
+            return refused(
+                Reason::TargetNotReady,
+                format!("PVC {} is both the restore point and the target", target.id.name),
+            );
         }
         if folder.is_none() {
             self.modes(target, Some(claim.mode))?;
@@ -115,12 +118,14 @@ impl Ask<'_> {
         }
         let granted = self.world.config.restores.grants(source, &self.request.pvc, self.namespace);
         let message = match (self.asker, &self.request.from) {
-            (Asker::Deployment(_), _) => "a restore pod has its own namespace's alone; ask by restore-from on a PVC",
-            (Asker::Claim(_), _) if !granted => "no grant allows that",
-            (Asker::Claim(_), From::Snapshot) => "snapshots cannot be mounted from another namespace, disks can",
+            (Asker::Deployment(_), _) => {
+                "a restore pod reads only restore points of its own namespace; annotate the target PVC with restore-from"
+            }
+            (Asker::Claim(_), _) if !granted => "no grant allows it",
+            (Asker::Claim(_), From::Snapshot) => "a snapshot cannot be mounted from another namespace; choose a disk",
             (Asker::Claim(_), _) => return Ok(()),
         };
-        let what = format!("restore points of {source}/{} for namespace {}", self.request.pvc, self.namespace);
+        let what = format!("namespace {} cannot read restore points of {source}/{}", self.namespace, self.request.pvc);
         refused(Reason::NotGranted, format!("{what}: {message}"))
     }
 
@@ -130,7 +135,7 @@ impl Ask<'_> {
         match namespace.filter(|n| n.enforces.as_deref() == Some("restricted")) {
             None => Ok(()),
             Some(n) => {
-                let what = "enforces Pod Security restricted, which refuses a pod that keeps owners";
+                let what = "enforces Pod Security restricted, but a restore pod must run as root to keep file owners";
                 refused(Reason::PodSecurity, format!("namespace {} {what}", n.name))
             }
         }
@@ -144,11 +149,11 @@ impl Ask<'_> {
         };
         let no = |why: &str| refused(Reason::TargetNotReady, format!("PVC {name} cannot be written: {why}"));
         if matches!(self.asker, Asker::Claim(_)) && self.request.target.as_ref().is_some_and(|t| t != name) {
-            return no("restore-from on a PVC writes that PVC, and target names another");
+            return no("restore-from on a PVC restores into that PVC; remove target, which names another");
         }
         let Some(claim) = self.world.claims.get(self.namespace, name) else {
             return no(&format!(
-                "namespace {} has no PVC of that name; create one, or name another as target",
+                "namespace {} has no PVC of that name; create it, or name another with target",
                 self.namespace
             ));
         };
@@ -161,7 +166,7 @@ impl Ask<'_> {
         });
         let promoter = from_our_snapshot(self.world, claim) && claim.from_snapshot.as_ref() == Some(&claim.id.name);
         if own || promoter {
-            return no("it is a restore point or a BackupDisk itself");
+            return no("it is a restore point or a BackupDisk");
         }
         if claim.terminating {
             return no("it is being deleted");
@@ -213,7 +218,10 @@ impl Ask<'_> {
         let granted = world.config.restores.grants(namespace, &request.pvc, self.namespace);
         // In his own namespace a tenant can mount the disk himself, and has the Secret. What we do in his place goes by the grant.
         if earlier && matches!(self.asker, Asker::Claim(_)) && !granted {
-            let message = format!("the copies of an earlier PVC {} (UID {}) need a grant", request.pvc, point.uid);
+            let message = format!(
+                "copies of the earlier PVC {} (UID {}) can be restored only with a grant",
+                request.pvc, point.uid
+            );
             return refused(Reason::NotGranted, message);
         }
         Ok(point)
@@ -261,7 +269,7 @@ impl Ask<'_> {
                     Reason::WaitingForPromoter,
                     match since {
                         ..60 => format!("PVC {snapshot} is not bound yet"),
-                        _ => format!("PVC {snapshot} does not bind: look at its events"),
+                        _ => format!("PVC {snapshot} is still not bound: kubectl describe pvc {snapshot}"),
                     },
                 )
             }
@@ -278,7 +286,7 @@ impl Ask<'_> {
     ) -> Result<&Claim, Obstacle> {
         if self.world.claims.get(self.namespace, snapshot).is_some() {
             let message =
-                format!("PVC {snapshot} is there and is not made from the snapshot of that name, or is going");
+                format!("PVC {snapshot} exists but was not made from the snapshot of that name, or is being deleted");
             return waiting(Reason::NameTaken, message);
         }
         let Some(fact) = self.world.snapshots.get(self.namespace, snapshot) else {
@@ -286,7 +294,8 @@ impl Ask<'_> {
         };
         let shape = protection.map(|p| p.promoter.clone()).or_else(|| self.shape_like(target));
         let Some(shape) = shape else {
-            let message = format!("nothing says of which StorageClass a PVC of {snapshot} has to be: make it by hand");
+            let message =
+                format!("the StorageClass for a PVC of snapshot {snapshot} is unknown; create that PVC yourself");
             return refused(Reason::WrongStorageClass, message);
         };
         let live = self.world.claims.get(self.namespace, &self.request.pvc);
@@ -361,7 +370,7 @@ impl Ask<'_> {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
         if configured.restic().is_none() {
-            let message = format!("destination {destination} is a disk, it has no restic repository");
+            let message = format!("destination {destination} is a disk, not a restic repository");
             return refused(Reason::NoRestorePoint, message);
         }
         let volume = if self.is_lent(point) { Some(self.lendable(target, destination)?) } else { None };
@@ -390,16 +399,16 @@ impl Ask<'_> {
         let name = &target.id.name;
         if matches!(self.asker, Asker::Deployment(_)) {
             let message = format!(
-                "what lies at {destination} is read with the administrator's Secret, by a pod in the controller's \
-                 namespace: ask by restore-from on PVC {name}"
+                "copies at {destination} are read with the administrator's Secret, by a pod in the controller's \
+                 namespace; annotate PVC {name} with restore-from instead"
             );
             return refused(Reason::AskByAnnotation, message);
         }
         self.pods_in(&self.world.namespace)?;
         let Some(volume) = target.volume.as_ref().filter(|_| target.phase == ClaimPhase::Bound) else {
             let message = format!(
-                "PVC {name} gets its volume when a pod first mounts it, and only then it can be lent to the \
-                 controller's namespace: run one for a moment"
+                "PVC {name} gets its volume when a pod first mounts it, and the restore needs that volume; start a pod \
+                 that mounts it, and stop it again"
             );
             return waiting(Reason::TargetNotReady, message);
         };
@@ -408,7 +417,8 @@ impl Ask<'_> {
             return waiting(Reason::TargetNotReady, format!("PersistentVolume {volume} is not bound to PVC {name}"));
         };
         if fact.driver.is_none() {
-            let message = format!("PVC {name} cannot be lent: its PersistentVolume {volume} {}", lend::NOT_CSI);
+            let message =
+                format!("PVC {name} cannot have an alias volume: its PersistentVolume {volume} {}", lend::NOT_CSI);
             return refused(Reason::TargetNotReady, message);
         }
         Ok(volume.clone())
@@ -424,7 +434,7 @@ impl Ask<'_> {
             job.state == JobState::Active && ours.is_some_and(alone)
         };
         if let Some(job) = self.world.jobs.within(namespace).find(alone) {
-            return waiting(Reason::RepositoryLocked, format!("{} has the repository to itself", job.id.name));
+            return waiting(Reason::RepositoryLocked, format!("Job {} has locked the repository", job.id.name));
         }
         Ok(())
     }
@@ -435,7 +445,7 @@ impl Ask<'_> {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
         let Store::Disk(its) = &destination.store else {
-            let message = format!("destination {} is a restic repository, it has no trees", destination.name);
+            let message = format!("destination {} is a restic repository, not a disk", destination.name);
             return refused(Reason::NoRestorePoint, message);
         };
         let disk = self.disk(namespace, destination, its, &point.uid)?;
@@ -453,7 +463,7 @@ impl Ask<'_> {
             return refused(Reason::DiskNotReady, message);
         };
         match self.copying(disk, claim, uid) {
-            Some(job) => waiting(Reason::DiskBusy, format!("the copy {job} writes to the disk")),
+            Some(job) => waiting(Reason::DiskBusy, format!("Job {job} is using the disk")),
             None => Ok(claim),
         }
     }
@@ -472,8 +482,8 @@ impl Ask<'_> {
         let whole = !self.world.config.destination(destination).and_then(Destination::disk).is_some_and(Disk::is_host);
         if whole && !self.world.config.restores.grants(namespace, "*", self.namespace) {
             let message = format!(
-                "the disk {destination} of namespace {namespace} is one volume with the copies of all of its PVCs: the \
-                 grant has to be from {namespace}/*"
+                "the disk {destination} of namespace {namespace} contains the copies of all its PVCs; the grant must be \
+                 from {namespace}/*"
             );
             return refused(Reason::NotGranted, message);
         }

@@ -318,8 +318,7 @@ fn keep(world: &World, restorer: &Restorer, status: &RestoreRecord, now: Timesta
     if now < until {
         return plan.wake_at(until);
     }
-    let message =
-        format!("the restore pod was there for {max_age} (restores.maxAge) and is stopped: copies wait for it");
+    let message = format!("the restore pod was stopped after {max_age} (restores.maxAge), because copies wait for it");
     let mut ended = status.clone();
     ended.state = RestoreState::Failed;
     ended.problem = Some(Problem::new(Reason::DeadlineExceeded, message));
@@ -389,7 +388,7 @@ fn answer(
         Err(Obstacle::Waiting(problem)) => Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem))))),
         Err(Obstacle::Promote(promote)) => {
             plan.hold(hold(world, namespace, Some(&promote.snapshot), now));
-            let message = format!("the promoter of {} is made again", promote.snapshot);
+            let message = format!("the promoter of {} is being created again", promote.snapshot);
             plan.actions.push(Action::Promote(promote));
             let problem = fault.cloned().unwrap_or_else(|| Problem::new(Reason::WaitingForPromoter, message));
             Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem)))))

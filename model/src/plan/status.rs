@@ -200,6 +200,11 @@ fn started(world: &World, claim: &Claim) -> Option<String> {
     world.jobs.get(&world.namespace, &job).map(|_| names::run_now_mark(value))
 }
 
+/// The message, and the remedy after it.
+fn remedied(message: &str, reason: Reason) -> String {
+    format!("{}. What to do: {}", message.trim_end_matches(['.', ' ']), reason.help())
+}
+
 /// What changed, in words.
 fn notes(before: &Status, after: &Status, runs: &[RunView<'_>]) -> Vec<Note> {
     let mut notes = Vec::new();
@@ -211,7 +216,7 @@ fn notes(before: &Status, after: &Status, runs: &[RunView<'_>]) -> Vec<Note> {
     if let Some(problem) = &after.unprotected
         && reason(&before.unprotected) != Some(problem.reason)
     {
-        let text = format!("not backed up: {}; {}", problem.message, problem.reason.help());
+        let text = format!("not backed up: {}", remedied(&problem.message, problem.reason));
         note(!problem.reason.is_choice(), problem.reason.as_str(), "Protect", text);
     }
     for warning in after.warnings.iter().filter(|w| !before.warnings.contains(w)) {
@@ -222,14 +227,14 @@ fn notes(before: &Status, after: &Status, runs: &[RunView<'_>]) -> Vec<Note> {
     {
         // What is lost is not waited for; it is told here because there is no snapshot left to record it on.
         let lost = problem.reason == Reason::SourceSnapshotLost;
-        let what = if lost { "the copy ends" } else { "the copy waits" };
+        let what = if lost { "the copy failed" } else { "the copy waits" };
         note(lost, problem.reason.as_str(), "Copy", format!("{what}: {}", problem.message));
     }
     if let Some(failure) = &after.failure
         && before.failure.as_ref().map(|f| (&f.run, f.problem.reason)) != Some((&failure.run, failure.problem.reason))
     {
         let run = failure.run.as_ref().map(|r| format!("run {r}: ")).unwrap_or_default();
-        let text = format!("{run}{}; {}", failure.problem.message, failure.problem.reason.help());
+        let text = format!("{run}{}", remedied(&failure.problem.message, failure.problem.reason));
         note(true, failure.problem.reason.as_str(), "Backup", text);
     }
     // A copy that failed while another of the same run is good is no failure of the run; but it is told.
@@ -240,7 +245,7 @@ fn notes(before: &Status, after: &Status, runs: &[RunView<'_>]) -> Vec<Note> {
         if let Some(result) = result.filter(|r| !known && matches!(r.state, CopyState::Failed | CopyState::Incomplete))
         {
             let reason = result.reason.unwrap_or(Reason::CopyFailed);
-            let text = format!("run {}: copy to {destination}: {}; {}", copy.run, result.message, reason.help());
+            let text = format!("run {}: copy to {destination}: {}", copy.run, remedied(&result.message, reason));
             note(true, reason.as_str(), "Copy", text);
         }
     }
@@ -269,7 +274,7 @@ fn task_note(end: &TaskEnd, mode: VolumeMode) -> Option<Note> {
         Task::Drill => ("Drill", status.run.as_ref().map(|r| format!(", run {r}")).unwrap_or_default()),
     };
     if let Some(problem) = &status.problem {
-        let text = format!("{} of {destination}{of}: {}; {}", task.as_str(), problem.message, problem.reason.help());
+        let text = format!("{} of {destination}{of}: {}", task.as_str(), remedied(&problem.message, problem.reason));
         return Some(Note { warning: true, reason: problem.reason.as_str(), action, text });
     }
     let proof = (*task == Task::Drill).then(|| format!("{destination}{of}: {}", proven(status, mode)));

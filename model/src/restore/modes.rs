@@ -29,13 +29,13 @@ pub fn misfit(
     let differs = |message| Some(Problem::new(Reason::VolumeModeDiffers, message));
     match (point, written) {
         (Some(VolumeMode::Block), Some(VolumeMode::Filesystem)) => {
-            differs(format!("PVC {pvc} is a raw block volume (volumeMode: Block), and PVC {target} has a filesystem"))
+            differs(format!("PVC {pvc} is a raw block volume (volumeMode: Block), but PVC {target} has a filesystem"))
         }
         (Some(VolumeMode::Filesystem), Some(VolumeMode::Block)) => {
-            differs(format!("PVC {pvc} has a filesystem, and PVC {target} is a raw block volume (volumeMode: Block)"))
+            differs(format!("PVC {pvc} has a filesystem, but PVC {target} is a raw block volume (volumeMode: Block)"))
         }
         (Some(VolumeMode::Block), _) | (_, Some(VolumeMode::Block)) if paths => {
-            differs("a raw block volume has no files: it is restored whole, without a path".to_owned())
+            differs("a raw block volume has no files; restore it whole, without a path".to_owned())
         }
         _ => None,
     }

@@ -93,7 +93,7 @@ impl From {
 
 /// A text that is no request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}; a request is such as 'pvc=data date=20181202 from=snapshot|disk|restic path=etc/app.conf'")]
+#[error("{0}; example: 'pvc=data date=20181202 from=snapshot|disk|restic path=etc/app.conf'")]
 pub struct RequestError(String);
 
 impl FromStr for Request {
@@ -120,7 +120,7 @@ impl FromStr for Request {
         for word in head.split_whitespace() {
             let (key, value) = word.split_once('=').ok_or_else(|| fault(format!("'{word}' has no '='")))?;
             if !seen.insert(key) {
-                return Err(fault(format!("{key} stands twice")));
+                return Err(fault(format!("{key} occurs twice")));
             }
             if value.is_empty() {
                 continue;
@@ -133,7 +133,7 @@ impl FromStr for Request {
                 }
                 "uid" => request.uid = Some(object_name("uid", value)?),
                 "date" | "snapshot" if dated => {
-                    return Err(fault("date and snapshot both say which restore point: leave one out".to_owned()));
+                    return Err(fault("date and snapshot both select the restore point; remove one".to_owned()));
                 }
                 "date" => (request.when, dated) = (value.parse()?, true),
                 "snapshot" => (request.when, dated) = (When::Snapshot(short_id(value)?), true),
@@ -141,22 +141,22 @@ impl FromStr for Request {
                 "target" => request.target = Some(object_name("target", value)?),
                 "delete" => {
                     request.delete =
-                        value.parse().map_err(|_| fault(format!("delete={value} is not true or false")))?;
+                        value.parse().map_err(|_| fault(format!("delete={value} must be true or false")))?;
                 }
                 // Any word: who asks for the same once more writes another one.
                 "id" => {}
                 _ => {
                     return Err(fault(format!(
-                        "there is no key {key}: there are pvc, uid, date, snapshot, from, target, delete, id, path"
+                        "unknown key {key}; use pvc, uid, date, snapshot, from, target, delete, id, path"
                     )));
                 }
             }
         }
         if request.pvc.is_empty() {
-            return Err(fault("pvc is missing: the PVC that was backed up".to_owned()));
+            return Err(fault("pvc is missing; name the PVC that was backed up".to_owned()));
         }
         if !dated {
-            return Err(fault("date is missing: YYYYMMDD, YYYYMMDD-HHMM, a run or latest".to_owned()));
+            return Err(fault("date is missing; write YYYYMMDD, YYYYMMDD-HHMM, a run or latest".to_owned()));
         }
         Ok(request)
     }
@@ -195,7 +195,7 @@ fn object_name(key: &str, text: &str) -> Result<String, RequestError> {
     if text.len() <= 253 && text.chars().all(inside) && !text.starts_with(['-', '.']) && !text.ends_with(['-', '.']) {
         return Ok(text.to_owned());
     }
-    Err(RequestError(format!("{key}={text} is not a name in Kubernetes (a-z, 0-9, '-' and '.')")))
+    Err(RequestError(format!("{key}={text} is not a valid Kubernetes name (a-z, 0-9, '-' and '.')")))
 }
 
 /// The beginning of a restic snapshot's id.
@@ -204,7 +204,9 @@ fn short_id(text: &str) -> Result<String, RequestError> {
     if hex && (SHORT_ID..=64).contains(&text.len()) {
         return Ok(text.to_owned());
     }
-    Err(RequestError(format!("snapshot={text} is not the id of a restic snapshot: {SHORT_ID} to 64 of 0-9 and a-f")))
+    Err(RequestError(format!(
+        "snapshot={text} is not the ID of a restic snapshot; write {SHORT_ID} to 64 of 0-9 and a-f"
+    )))
 }
 
 impl When {
@@ -245,7 +247,7 @@ impl FromStr for When {
             return Ok(Self::Local(text.to_owned()));
         }
         Err(RequestError(format!(
-            "date={text} is none: YYYYMMDD, YYYYMMDD-HHMM, a run such as 20181202T0000Z, or latest"
+            "date={text} is not a date; write YYYYMMDD, YYYYMMDD-HHMM, a run such as 20181202T0000Z, or latest"
         )))
     }
 }
@@ -272,7 +274,9 @@ impl FromStr for From {
             ("restic", None) => Ok(Self::Restic(None)),
             ("restic", Some(name)) => Ok(Self::Restic(Some(object_name("from", name)?))),
             (name, None) if !name.is_empty() => Ok(Self::Destination(object_name("from", name)?)),
-            _ => Err(RequestError(format!("from={text} is not snapshot, disk, restic or the name of a destination"))),
+            _ => Err(RequestError(format!(
+                "from={text} is unknown; write snapshot, disk, restic or the name of a destination"
+            ))),
         }
     }
 }

@@ -45,27 +45,27 @@ fn what_is_no_request_is_refused_with_what_is_wrong() {
         ("", "pvc is missing"),
         ("pvc=data", "date is missing"),
         ("pvc=data date=", "date is missing"),
-        ("pvc=data date=20181302", "date=20181302 is none"),
-        ("pvc=data date=20181202-183", "is none"),
-        ("pvc=data date=20181202-2460", "is none"),
-        ("pvc=$(id) date=20181202", "pvc=$(id) is not a name"),
-        ("pvc=`id` date=20181202", "is not a name"),
-        ("pvc=${{X}} date=20181202", "is not a name"),
-        ("pvc=data;id date=20181202", "is not a name"),
-        ("pvc=a/b/c date=20181202", "is not a name"),
-        ("pvc=data pvc=other date=20181202", "pvc stands twice"),
-        ("pvc=data date=20181202 colour=red", "there is no key colour"),
+        ("pvc=data date=20181302", "date=20181302 is not a date"),
+        ("pvc=data date=20181202-183", "is not a date"),
+        ("pvc=data date=20181202-2460", "is not a date"),
+        ("pvc=$(id) date=20181202", "pvc=$(id) is not a valid Kubernetes name"),
+        ("pvc=`id` date=20181202", "is not a valid Kubernetes name"),
+        ("pvc=${{X}} date=20181202", "is not a valid Kubernetes name"),
+        ("pvc=data;id date=20181202", "is not a valid Kubernetes name"),
+        ("pvc=a/b/c date=20181202", "is not a valid Kubernetes name"),
+        ("pvc=data pvc=other date=20181202", "pvc occurs twice"),
+        ("pvc=data date=20181202 colour=red", "unknown key colour"),
         ("pvc=data date=20181202 red", "'red' has no '='"),
-        ("pvc=data date=20181202 from=tape/s3", "from=tape/s3 is not"),
-        ("pvc=data date=20181202 from=S3", "from=S3 is not a name"),
-        ("pvc=data snapshot=0123abc", "snapshot=0123abc is not the id"),
-        ("pvc=data snapshot=0123abcg", "is not the id"),
+        ("pvc=data date=20181202 from=tape/s3", "from=tape/s3 is unknown"),
+        ("pvc=data date=20181202 from=S3", "from=S3 is not a valid Kubernetes name"),
+        ("pvc=data snapshot=0123abc", "snapshot=0123abc is not the ID"),
+        ("pvc=data snapshot=0123abcg", "is not the ID"),
         ("pvc=data snapshot=", "date is missing"),
-        ("pvc=data date=20181202 snapshot=0123abcd", "leave one out"),
-        ("pvc=data date=20181202 delete=yes", "delete=yes is not"),
+        ("pvc=data date=20181202 snapshot=0123abcd", "remove one"),
+        ("pvc=data date=20181202 delete=yes", "delete=yes must be true or false"),
         ("pvc=data date=20181202 path=../../etc", "not a path below"),
         ("pvc=data date=20181202 path=/", "not a path below"),
-        ("pvc=data date=20181202 target=../x", "is not a name"),
+        ("pvc=data date=20181202 target=../x", "is not a valid Kubernetes name"),
     ] {
         let error = text.parse::<Request>().unwrap_err().to_string();
         assert!(error.contains(words), "{text}: {error}");
@@ -170,10 +170,13 @@ fn a_date_without_a_restore_point_is_answered_with_those_that_there_are() {
     let answer = chosen(&world, "pvc=data date=20181203");
     assert_eq!(
         answer,
-        "NoRestorePoint: PVC data has no restore point of 20181203: there are 20181202T0000Z (snapshot data-20181202), \
+        "NoRestorePoint: PVC data has no restore point for 20181203; there are 20181202T0000Z (snapshot data-20181202), \
          20181202T0000Z (disk disk)"
     );
-    assert!(chosen(&world, "pvc=data date=20181202 from=disk/vault").ends_with("on disk vault: there is none"));
+    assert!(
+        chosen(&world, "pvc=data date=20181202 from=disk/vault")
+            .ends_with("20181202 on disk vault; it has none on disk vault")
+    );
 }
 
 #[test]

@@ -27,9 +27,9 @@ impl Due {
         };
         match rest.parse::<Span>() {
             Ok(span) if !span.is_zero() => Ok(Due::After(span)),
-            Ok(_) => Err(ScheduleError::new(text, "no time at all after the last run is not allowed")),
+            Ok(_) => Err(ScheduleError::new(text, "the time after the previous run must be at least 1s")),
             Err(fault) => {
-                Err(ScheduleError::new(text, format!("{fault}; write @after and a length of time, @after 24h")))
+                Err(ScheduleError::new(text, format!("{fault}; write @after and a duration, for example @after 24h")))
             }
         }
     }
@@ -124,9 +124,9 @@ mod tests {
         let cron = Due::parse("H 3 * * *", "seed").unwrap();
         assert!(cron.after().is_none() && cron.text().ends_with(" 3 * * *"));
         for (text, words) in [
-            ("@after", "write @after and a length of time"),
+            ("@after", "write @after and a duration"),
             ("@after 24", "a unit"),
-            ("@after 0h", "no time at all"),
+            ("@after 0h", "must be at least 1s"),
             ("@after soon", "write @after"),
             ("@afterwards 1h", "the macros are"),
             ("@After 1h", "@after"),

@@ -62,7 +62,8 @@ impl Fields {
         }
         if trimmed.starts_with("TZ=") || trimmed.starts_with("CRON_TZ=") {
             return Err(fault(
-                "a time zone is no part of it; set it as time zone (timeZone, or the annotation time-zone)".to_owned(),
+                "a schedule cannot contain a time zone; set timeZone, or the annotation backup-controller.io/time-zone"
+                    .to_owned(),
             ));
         }
         if trimmed.starts_with('@') {
@@ -82,7 +83,7 @@ impl Fields {
                 _ => "",
             };
             return Err(format!(
-                "it needs five fields (minute, hour, day of month, month, weekday) and has {}{hint}",
+                "it needs five fields (minute, hour, day of month, month, weekday), but has {}{hint}",
                 words.len()
             ));
         };
@@ -103,12 +104,12 @@ impl Fields {
             kubernetes: parts.join(" "),
         };
         if !fields.fires() {
-            return Err(format!("it never fires: none of its months ({month}) has such a day ({day})"));
+            return Err(format!("it never fires: day {day} does not occur in month {month}"));
         }
         // Were this allowed, one source in twelve would never be backed up.
         if month.contains('H') && !either_day && days.bits.trailing_zeros() > 28 {
             return Err(format!(
-                "day of month {}: the month that `H` comes to may not have that day; write 1-28",
+                "day of month {}: the month that `H` selects may not have that day; use 1-28",
                 shown(day)
             ));
         }
@@ -146,13 +147,12 @@ pub(super) fn values(bits: u64) -> impl Iterator<Item = u32> {
 
 fn unknown_macro(text: &str) -> String {
     if text.starts_with("@every") {
-        return "`@every` counts from the last run, so that the next one cannot be told from the setting and all \
-                volumes start together; write fields, as in `H H/6 * * *` for every six hours, or @after 24h for so \
-                long after each run ended"
+        return "`@every` is not supported, because all volumes would start together. Use fields, for example \
+                `H H/6 * * *` for every six hours, or @after 24h, which counts from the end of the previous run"
             .to_owned();
     }
     let known: Vec<&str> = MACROS.iter().map(|(name, _)| *name).collect();
-    format!("the macros are {} and @after with a length of time (in small letters)", known.join(", "))
+    format!("the macros are {} and @after with a duration (in lower case)", known.join(", "))
 }
 
 struct Field {
@@ -210,7 +210,7 @@ impl Field {
         };
         let (min, max) = (self.min, self.max);
         format!(
-            "allowed are {min}-{max}{names}, `*`, `?`, ranges `a-b`, steps `*/n` `a/n` `a-b/n`, \
+            "use {min}-{max}{names}, `*`, `?`, ranges `a-b`, steps `*/n` `a/n` `a-b/n`, \
              lists with commas, and `H` `H(a-b)` `H/n`"
         )
     }
@@ -253,11 +253,11 @@ impl Field {
                 .strip_prefix('(')
                 .and_then(|r| r.strip_suffix(')'))
                 .and_then(|r| r.split_once('-'))
-                .ok_or_else(|| "after `H` stands a range in parentheses, as in `H(0-5)`".to_owned())?;
+                .ok_or_else(|| "`H` takes a range in parentheses, for example `H(0-5)`".to_owned())?;
             self.range(from, to)?
         };
         if to > self.hash_max {
-            return Err(format!("`H` stays within {}-{}, which every month has", self.min, self.hash_max));
+            return Err(format!("`H` must stay within {}-{}: some months have no later day", self.min, self.hash_max));
         }
         let size = to - from + 1;
         let spread = step.unwrap_or(size);
@@ -289,12 +289,12 @@ impl Field {
         }
         let value = number(text).ok_or_else(|| match text {
             "" => "a number is missing".to_owned(),
-            "h" => "`H` is a capital letter".to_owned(),
-            "*" | "?" => format!("{} stands alone or before a step", shown(text)),
+            "h" => "`H` must be a capital letter".to_owned(),
+            "*" | "?" => format!("{} must stand alone or before a step", shown(text)),
             _ if text.contains(['L', 'W', '#', 'l', 'w']) && self.names.is_empty() || text.contains('#') => {
-                format!("{}: Kubernetes' schedules have no `L`, `W` and `#`", shown(text))
+                format!("{}: `L`, `W` and `#` are not supported", shown(text))
             }
-            _ => format!("{} is no number", shown(text)),
+            _ => format!("{} is not a number", shown(text)),
         })?;
         if value < self.min {
             return Err(format!("{value} is below {}", self.min));
@@ -309,9 +309,9 @@ impl Field {
 
 fn step_of(text: &str) -> Result<u32, String> {
     match number(text) {
-        Some(0) => Err("a step of 0".to_owned()),
+        Some(0) => Err("the step must be at least 1".to_owned()),
         Some(step) => Ok(step),
-        None => Err(format!("the step {} is no number", shown(text))),
+        None => Err(format!("the step {} is not a number", shown(text))),
     }
 }
 

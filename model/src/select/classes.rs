@@ -19,9 +19,10 @@ pub(super) fn snapshot_class(
     let fits = |name: &str| -> Result<(), String> {
         match classes.get(name) {
             None => Err(format!("there is no VolumeSnapshotClass \"{}\"", clip(name, 80))),
-            Some(class) if class.driver != driver => {
-                Err(format!("VolumeSnapshotClass {name} is of {}, the volume of {driver}", class.driver))
-            }
+            Some(class) if class.driver != driver => Err(format!(
+                "VolumeSnapshotClass {name} has driver {}, but the volume has driver {driver}",
+                class.driver
+            )),
             Some(_) => Ok(()),
         }
     };
@@ -55,7 +56,11 @@ pub(super) fn snapshot_class(
             [name] => Some(Ok(((*name).to_owned(), choice))),
             several => Some(Err(Problem::new(
                 Reason::AmbiguousSnapshotClass,
-                format!("{} of {driver} fit equally: {}", several.len(), several.join(", ")),
+                format!(
+                    "{} VolumeSnapshotClasses of driver {driver} fit equally: {}",
+                    several.len(),
+                    several.join(", ")
+                ),
             ))),
         }
     };
@@ -63,7 +68,7 @@ pub(super) fn snapshot_class(
         .or_else(|| one(&|c| c.default, ClassChoice::Default))
         .or_else(|| one(&|_| true, ClassChoice::Only))
         .unwrap_or_else(|| {
-            Err(Problem::new(Reason::NoSnapshotClass, format!("no VolumeSnapshotClass has the driver {driver}")))
+            Err(Problem::new(Reason::NoSnapshotClass, format!("no VolumeSnapshotClass has driver {driver}")))
         })
 }
 
@@ -85,7 +90,8 @@ pub(super) fn promoter(input: &Input<'_>, driver: &str) -> Result<PromoterShape,
             of_driver.next().filter(|_| of_driver.next().is_none()).map(|c| c.name.clone())
         })
         .ok_or_else(|| {
-            let message = format!("no StorageClass of {driver} can make a volume from the snapshot");
+            let message =
+                format!("the PVC has no StorageClass, and driver {driver} has neither a default one nor exactly one");
             Problem::new(Reason::WrongStorageClass, message)
         })?;
     let class = input
@@ -94,7 +100,7 @@ pub(super) fn promoter(input: &Input<'_>, driver: &str) -> Result<PromoterShape,
         .get(&name)
         .ok_or_else(|| Problem::new(Reason::WrongStorageClass, format!("there is no StorageClass {name}")))?;
     if class.driver != driver {
-        let message = format!("StorageClass {name} is of {}, the volume of {driver}", class.driver);
+        let message = format!("StorageClass {name} has driver {}, but the volume has driver {driver}", class.driver);
         return Err(Problem::new(Reason::WrongStorageClass, message));
     }
     let mode = input.claim.mode;
@@ -120,12 +126,12 @@ pub(super) fn unsafe_mounts(input: &Input<'_>, promoter: &PromoterShape) -> Opti
     let own = input.claim.class.as_deref().unwrap_or_default();
     let own_skips = input.classes.storage.get(own).is_some_and(|c| c.journal.is_skipped());
     let message = if own_skips {
-        format!("StorageClass {own} of this PVC mounts without a journal: after a crash the volume is damaged")
+        format!("StorageClass {own} of this PVC mounts without a journal: a crash damages the volume")
     } else if promoter.journal.is_skipped() && !promoter.read_only {
         let class = &promoter.storage_class;
         format!(
-            "StorageClass {class} mounts promoters without their journal, and they are writable: they are read and \
-             written as a crash left them. Set classes.{own}.readOnly, or name a class without such options"
+            "StorageClass {class} mounts writable promoters without their journal, so copies read files as a crash \
+             left them. Set classes.{own}.readOnly, or name a class without such options"
         )
     } else {
         return None;

@@ -63,7 +63,7 @@ fn a_disk_takes_one_copy_at_a_time_and_says_how_many_wait() {
     let answers = admit(&all, &[], &limits(9, 9, 9, 9));
     assert_eq!(answers[0], Admission::Start);
     let Admission::Wait(last) = &answers[2] else { unreachable!("{answers:?}") };
-    assert_eq!((last.reason, last.message.contains("1 wait before")), (Reason::DiskBusy, true), "{last}");
+    assert_eq!((last.reason, last.message.contains("waiting before this copy: 1")), (Reason::DiskBusy, true), "{last}");
 }
 
 /// Three sources of which none can be copied: one try at a time, and everybody else as ever.
@@ -88,7 +88,8 @@ fn where_a_destination_is_down_one_copy_at_a_time_tries_and_the_others_wait() {
     let answers = admit::admit(&all, &[], &limits(9, 9, 9, 9), &down(now), now);
     let Admission::Wait(problem) = &answers[2] else { unreachable!("{answers:?}") };
     assert_eq!(problem.reason, Reason::DestinationDown);
-    let said = "s3 fails since 1970-01-01T00:00:00Z (DestinationUnreachable); one copy at a time tries";
+    let said =
+        "s3 has been failing since 1970-01-01T00:00:00Z (DestinationUnreachable); one copy at a time is probing it";
     assert_eq!(problem.message, said);
 }
 

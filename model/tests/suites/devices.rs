@@ -172,12 +172,12 @@ fn a_device_that_an_earlier_try_may_have_written_is_never_untouched() {
         assert_eq!((record.state, result.state), (state, state), "{pods:?}");
         let problem = record.problem.unwrap();
         assert_eq!((problem.reason, result.problem.as_ref()), (Reason::TargetInUse, Some(&problem)));
-        let words = "pod app has it; the device may hold a mixture of old and new; run the restore again";
+        let words = "pod app has it; the device may contain a mixture of old and new data; run the restore again";
         assert_eq!(problem.message == words, state == RestoreState::Failed, "{problem}");
     }
     // Nobody said anything, or the last one said it already.
     let silent = recorded(VolumeMode::Block, 1, &[None]).problem.unwrap();
-    assert!(silent.message.contains("may hold a mixture"), "{silent}");
+    assert!(silent.message.contains("may contain a mixture"), "{silent}");
     let told = recorded(VolumeMode::Block, 1, &[wrote]).problem.unwrap();
     assert_eq!(told.message, "THE DEVICE NOW HOLDS A MIXTURE");
 }

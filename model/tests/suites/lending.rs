@@ -527,7 +527,7 @@ fn a_target_that_cannot_be_lent_is_told_why() {
             Cluster { request: Some(format!("pvc=data uid=u0 date={RUN} from=vault")), ..none() },
             RestoreState::Refused,
             Reason::NotGranted,
-            "need a grant",
+            "only with a grant",
         ),
         (
             Cluster {
@@ -561,7 +561,7 @@ fn a_target_that_nobody_mounts_is_not_awaited_for_ever() {
     cluster.minutes = 10;
     let (state, reason, message) = cluster.problem();
     assert_eq!((state, reason), (RestoreState::Refused, Reason::TargetNotReady));
-    assert!(message.contains("run one for a moment") && message.contains("for 10m (deadlines.promoterBound)"));
+    assert!(message.contains("start a pod that mounts it") && message.contains("waited 10m (deadlines.promoterBound)"));
     assert_eq!(run(&mut cluster), [] as [&str; 0], "a new request is a new try");
 }
 

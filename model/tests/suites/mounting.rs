@@ -139,7 +139,7 @@ fn why_a_pod_hangs_is_asked_once_and_only_when_its_time_is_over() {
     assert!(asked(&told).is_empty());
     let result = recorded(&told).unwrap();
     assert_eq!((result.state, result.reason), (CopyState::Failed, Some(Reason::PodNotStarted)));
-    assert!(result.message.contains("node node-1 does not start its container"), "{}", result.message);
+    assert!(result.message.contains("node node-1 has not started its container"), "{}", result.message);
 }
 
 #[test]

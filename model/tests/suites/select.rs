@@ -347,7 +347,7 @@ fn bounds_limit_what_tenants_choose_and_not_what_the_administrator_does() {
     );
     assert_eq!(bounded.protected().destinations, ["disk"]);
     let refused = |key: &str, text: &str| bounded.clone().on_claim(key, text).protection().1;
-    assert!(refused("destinations", "disk")[0].contains("allowed are: vault, none"));
+    assert!(refused("destinations", "disk")[0].contains("allowed are vault, none"));
     assert!(refused("retention", "11d")[0].contains("bounds.maxRetention"));
     assert!(refused("schedule", "0 */5 * * *")[0].contains("bounds.minInterval"));
     assert_eq!(bounded.clone().on_claim("destinations", "vault").protected().destinations, ["vault"]);

@@ -47,11 +47,11 @@ fn of_the_disk_a_pod_mounts_its_sources_folder_alone() {
             volume("other", ""),
             mount("/repository", shelf, ""),
             false,
-            "claimName must be backup-disk, and is \"other\"",
+            "claimName must be backup-disk, but is \"other\"",
         ),
         (ours.clone(), mount("/repository", "shop", ""), false, "subPath must be \"shop/mypvc/"),
         (ours.clone(), mount("/source", shelf, ""), false, "mountPath must be \"/repository\""),
-        (ours.clone(), String::new(), false, "volumeMounts must be the PVC backup-disk at /repository"),
+        (ours.clone(), String::new(), false, "volumeMounts must be a list with PVC backup-disk at /repository"),
         (
             ours.clone(),
             mount("/repository", shelf, ", readOnly: true"),

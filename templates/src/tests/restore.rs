@@ -104,11 +104,11 @@ fn whoever_logs_in_may_find_the_template_and_nothing_else() {
 #[test]
 fn a_restore_pod_of_a_repository_has_the_secret_and_the_command_that_reads_it() {
     let error = refused(Template::Restore, "            - {{json restoreCommand}}\n", "");
-    assert!(error.contains("env must be BACKUP_RESTORE_COMMAND with the value [\"restic\",\"restore\""), "{error}");
+    assert!(error.contains("env must be a list with BACKUP_RESTORE_COMMAND=[\"restic\",\"restore\""), "{error}");
     for template in [Template::Restore, Template::RestoreJob] {
         let error =
             refused(template, "        {{#each resticVolumes}}\n        - {{json this}}\n        {{/each}}\n", "");
-        assert!(error.contains("the Secret backup-s3 at /secret"), "{error}");
+        assert!(error.contains("a list with Secret backup-s3 at /secret"), "{error}");
     }
 }
 
@@ -121,14 +121,14 @@ fn a_pod_has_the_devices_that_were_asked_for_and_no_others() {
     let pod = "            claimName: {{json claim}}\n            readOnly: true\n";
     let also = format!("{target}            - {{name: tmp, devicePath: /tmp2}}\n");
     for (template, from, to, why) in [
-        (Restore, target, "", "volumeDevices must be the PVC mypvc at /volume"),
-        (RestoreJob, target, "", "volumeDevices must be the PVC mypvc at /volume"),
-        (Restore, point, "", "volumeDevices must be the PVC mypvc-20181202 at /restore-point"),
+        (Restore, target, "", "volumeDevices must be a list with PVC mypvc at /volume"),
+        (RestoreJob, target, "", "volumeDevices must be a list with PVC mypvc at /volume"),
+        (Restore, point, "", "volumeDevices must be a list with PVC mypvc-20181202 at /restore-point"),
         (
             Restore,
             "devicePath: {{json volumeDir}}",
             "devicePath: /dev/sda",
-            "volumeDevices[0].devicePath must be \"/volume\", and is \"/dev/sda\"",
+            "volumeDevices[0].devicePath must be \"/volume\", but is \"/dev/sda\"",
         ),
         (
             Restore,
@@ -140,7 +140,7 @@ fn a_pod_has_the_devices_that_were_asked_for_and_no_others() {
             Restore,
             pod,
             "            claimName: {{json claim}}\n",
-            "persistentVolumeClaim.readOnly must be true, and is missing",
+            "persistentVolumeClaim.readOnly must be true, but is missing",
         ),
         // The other PVC stands where this one should.
         (
@@ -186,9 +186,9 @@ fn both_file_systems_are_mounted_by_both_of_their_names() {
         ] {
             let path = |variable: &str| format!("mountPath: {{{{json {variable}}}}}");
             let elsewhere = refused(template, &path(old), "mountPath: /elsewhere");
-            assert!(elsewhere.contains(&format!("mountPath must be {both}, and is")), "{elsewhere}");
+            assert!(elsewhere.contains(&format!("mountPath must be {both}, but is")), "{elsewhere}");
             let only_old = refused(template, &path(new), &path(old));
-            assert!(only_old.contains(&format!(" at {at}, and is")), "{only_old}");
+            assert!(only_old.contains(&format!(" at {at}, but is")), "{only_old}");
         }
     }
 }

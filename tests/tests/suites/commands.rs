@@ -1,7 +1,7 @@
 //! Every command of the pages is executed as it is written, page by page and in order, on two nodes. Blocks that are
 //! marked `sh` are executed; `sh example` marks commands that need something which the dev cluster cannot have.
 //!
-//! Only these words are replaced: the date of the examples, and the names of images in a registry.
+//! Only these words are replaced: the date of the examples, the names of images in a registry, and the folder of programs.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -20,7 +20,7 @@ const DATE: &str = "20181202";
 /// Longer than any page takes.
 const DEADLINE_SECONDS: u32 = 900;
 
-/// An installation as the README has it, and the namespace of the examples: a StatefulSet whose pod has the PVC `data`.
+/// An installation as the README has it, and the namespace of the examples: a `StatefulSet` whose pod has the PVC `data`.
 struct Shop {
     kubectl: Kubectl,
     app: App,
@@ -108,7 +108,9 @@ fn execute(page: &str, kubectl: &Kubectl, date: &str, folder: &Path) -> Result<(
     let script = script
         .replace(DATE, date)
         .replace("registry.example/backup-controller:0.1.0", nodes::CONTROLLER_IMAGE)
-        .replace("registry.example/backup-mover:0.1.0", nodes::MOVER_IMAGE);
+        .replace("registry.example/backup-mover:0.1.0", nodes::MOVER_IMAGE)
+        // Built for tests, which is faster.
+        .replace("$PWD/target/image", "$PWD/target/dev-image");
     fs::write(scratch.join("script.sh"), &script)?;
     let kubeconfig = scratch.join("kubeconfig");
     fs::copy(kubectl.kubeconfig(), &kubeconfig)?;

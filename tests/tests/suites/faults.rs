@@ -42,7 +42,7 @@ async fn the_snapshot_api_may_be_missing_and_appear_later() -> Result<()> {
     scene.status_that("protected", &claim, |s| s.protected_since.is_some() && s.unprotected.is_none()).await?;
     scene.event(&claim, "Protected").await?;
     // It was looked for less and less often.
-    let tries = controller.log().lines().filter(|l| l.contains("looked for again")).count();
+    let tries = controller.log().lines().filter(|l| l.contains("trying again later")).count();
     assert!(tries < 40, "{tries} tries");
     Ok(())
 }
@@ -88,7 +88,7 @@ async fn an_api_server_that_dies_loses_and_doubles_nothing() -> Result<()> {
     scene.gone(&job).await?;
 
     // Cut off: alive, and back when the API server is.
-    let breaks = || controller.log().lines().filter(|l| l.contains("broken off")).count();
+    let breaks = || controller.log().lines().filter(|l| l.contains("was interrupted")).count();
     let before = breaks();
     scene.plane.stop_apiserver()?;
     let broken = async || Ok((breaks() > before).then_some(()));

@@ -15,7 +15,7 @@ fn a_date_that_is_not_there_is_told_with_those_that_are() {
         assert!(problem.message.contains(there), "{problem}");
     }
     let problem = refused(restore(&cluster, &["dta", DATE, "-y"]));
-    assert_eq!(problem.message, "namespace shop has no PVC dta, and no restore point of one");
+    assert_eq!(problem.message, "namespace shop has no PVC dta and no restore point of such a PVC");
     nothing_was_written(&cluster);
 }
 
@@ -32,7 +32,7 @@ fn a_volume_that_cannot_be_written_is_refused_with_why() {
     type Fault = (&'static str, fn(&mut Value));
     let bad: [Fault; 4] = [
         ("being deleted", |c| c["metadata"]["deletionTimestamp"] = json!("2018-12-05T12:00:00Z")),
-        ("only be read", |c| c["spec"]["accessModes"] = json!(["ReadOnlyMany"])),
+        ("read-only", |c| c["spec"]["accessModes"] = json!(["ReadOnlyMany"])),
         ("volume is gone", |c| c["status"]["phase"] = json!("Lost")),
         ("not bound", |c| c["status"]["phase"] = json!("Pending")),
     ];
@@ -45,7 +45,7 @@ fn a_volume_that_cannot_be_written_is_refused_with_why() {
     }
     for own in ["data-20181205", "backup-disk"] {
         let problem = refused(restore(&working(), &["data", DATE, "-y", "--to", own]));
-        assert!(problem.message.contains("a restore point or a BackupDisk itself"), "{problem}");
+        assert!(problem.message.contains("itself a restore point or a BackupDisk"), "{problem}");
     }
 }
 
@@ -56,7 +56,7 @@ fn a_volume_smaller_than_the_data_is_refused() {
         .edit(&core("persistentvolumeclaims"), "new", |c| c["spec"]["resources"]["requests"]["storage"] = json!("1Mi"));
     let problem = refused(restore(&cluster, &["data", DATE, "-y", "--to", "new"]));
     assert_eq!(problem.reason, Reason::TargetTooSmall);
-    assert_eq!(problem.message, "the restore point has 1.2Mi of data, and PVC new has 1Mi");
+    assert_eq!(problem.message, "the restore point has 1.2Mi of data, but PVC new has room for 1Mi");
     nothing_was_written(&cluster);
 }
 
@@ -70,7 +70,7 @@ fn a_volume_in_use_is_refused_with_who_uses_it() {
     ended["status"]["phase"] = json!("Succeeded");
     cluster.put(&core("pods"), ended);
     let problem = refused(restore(&cluster, &["data", DATE, "-y"]));
-    let words = "PVC data is mounted by pod app-1 (ReplicaSet app), pod bare; --scale stops";
+    let words = "PVC data is mounted by pod app-1 (ReplicaSet app), pod bare: add --scale";
     assert!(problem.reason == Reason::TargetInUse && problem.message.starts_with(words), "{problem}");
     nothing_was_written(&cluster);
 }
@@ -102,7 +102,7 @@ fn what_was_made_is_taken_away_when_the_restore_fails() {
     let cluster = working();
     let stop = restore(&cluster, &["data", DATE, "-y"]).unwrap_err();
     assert!(stop.code() == 1 && stop.text().contains("no exec here"), "{}", stop.text());
-    assert!(stop.text().contains("the same command goes on with it"), "{}", stop.text());
+    assert!(stop.text().contains("the same command continues"), "{}", stop.text());
     let writes = cluster.writes();
     let kinds: Vec<&str> = writes.iter().map(|w| w.split("/restore-").next().unwrap()).collect();
     let (script, deployment) = (core("configmaps"), apps("deployments"));
@@ -164,14 +164,16 @@ fn a_missing_right_is_named_with_who_grants_it_and_leaves_nothing() {
     let cluster = working().refusing(Method::POST, &apps("deployments"), 403, "Forbidden", said);
     let problem = refused(restore(&cluster, &["data", DATE, "-y"]));
     assert!(
-        problem.message.starts_with("you (jane) may not create deployments.apps in namespace shop: ask"),
+        problem
+            .message
+            .starts_with("you (jane) lack permission to create deployments.apps in namespace shop. An admin"),
         "{problem}"
     );
     assert_eq!(made(&cluster), Vec::<String>::new());
     let said = "pods is forbidden: User \"jane\" cannot list resource";
     let cluster = working().refusing(Method::GET, &core("pods"), 403, "Forbidden", said);
     let problem = refused(restore(&cluster, &["data", DATE, "-y"]));
-    assert!(problem.message.contains("may not watch pods"), "{problem}");
+    assert!(problem.message.contains("lack permission to watch pods"), "{problem}");
     assert_eq!(made(&cluster), Vec::<String>::new());
 }
 
@@ -181,7 +183,7 @@ fn who_may_see_no_pvcs_is_refused() {
     let said = "User \"jane\" cannot list resource";
     let cluster = working().refusing(Method::GET, &core("persistentvolumeclaims"), 403, "Forbidden", said);
     let problem = refused(restore(&cluster, &["data", DATE, "-y"]));
-    assert!(problem.message.starts_with("you (jane) may not list persistentvolumeclaims"), "{problem}");
+    assert!(problem.message.starts_with("you (jane) lack permission to list persistentvolumeclaims"), "{problem}");
     assert_eq!(problem.reason, Reason::Forbidden);
 }
 

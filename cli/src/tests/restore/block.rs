@@ -81,7 +81,7 @@ fn where_nothing_tells_what_a_pvc_was_it_can_be_said() {
 #[test]
 fn what_does_not_fit_is_refused_before_anything_is_made() {
     let mixed = "has a filesystem";
-    let whole = "has no files: it is restored whole";
+    let whole = "has no files";
     for (words, why) in [
         (&["disk-image", DATE, "--to=new"][..], mixed),
         (&["data", DATE, "--to=empty"], mixed),
@@ -99,7 +99,7 @@ fn what_does_not_fit_is_refused_before_anything_is_made() {
     let problem = refused(restore(&cluster(), &["disk-image", DATE, "--from=disk", "--to=small", "--size=4Gi", "-y"]));
     assert_eq!(problem.message, "--size 4Gi is less than the 6Gi that the restore point needs");
     let stop = restore(&cluster(), &["disk-image", DATE, "--to=empty", "--volume-mode=Block", "-y"]).unwrap_err();
-    assert!(stop.code() == 2 && stop.text().contains("for one that is made"), "{}", stop.text());
+    assert!(stop.code() == 2 && stop.text().contains("which are for a new PVC"), "{}", stop.text());
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn a_device_goes_back_into_itself_and_into_another_by_a_restore_pod() {
 fn a_dry_run_says_what_would_be_made() {
     let cluster = cluster();
     let done = restore(&cluster, &["disk-image", DATE, "--to=fresh", "--dry-run"]).unwrap();
-    let text = "PVC fresh would be made (5Gi, volumeMode Block), and filled from 20181205T0317Z (snapshot \
-                disk-image-20181205); nothing was done";
+    let text = "PVC fresh would be created (5Gi, volumeMode Block) and filled from 20181205T0317Z (snapshot \
+                disk-image-20181205); nothing was changed";
     assert_eq!(done, Done::Here(text.to_owned(), false));
     assert!(cluster.get(&claims(), "fresh").is_none());
 }

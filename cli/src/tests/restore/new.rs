@@ -75,7 +75,7 @@ fn what_the_new_volume_is_like_can_be_said() {
     let problem = refused(restore(&cluster, &["data", DATE, "--to=small", "--size=1Gi", "-y"]));
     assert!(problem.reason == Reason::TargetTooSmall && problem.message.contains("3Gi"), "{problem}");
     for (words, part) in [
-        (&["data", DATE, "--to=new", "--size=5Gi", "-y"][..], "--size, --storage-class and --volume-mode are for one"),
+        (&["data", DATE, "--to=new", "--size=5Gi", "-y"][..], "remove --size, --storage-class and --volume-mode"),
         (&["gone", "--date=20181204", "--to=gone", "-y"], "--storage-class"),
         (&["gone", "--date=20181204", "--from=disk", "--to=gone", "-y"], "--size"),
     ] {
@@ -102,7 +102,7 @@ fn a_new_volume_never_has_its_snapshots_name() {
 fn a_dry_run_makes_nothing() {
     let cluster = Cluster::of(sized());
     let done = restore(&cluster, &["data", DATE, "--to=fresh", "--dry-run"]).unwrap();
-    assert!(matches!(&done, Done::Here(text, false) if text.contains("would be made")), "{done:?}");
+    assert!(matches!(&done, Done::Here(text, false) if text.contains("would be created")), "{done:?}");
     assert!(cluster.get(&claims(), "fresh").is_none());
 }
 

@@ -90,7 +90,7 @@ fn how_far_a_restore_pod_is_follows_from_what_is_seen() {
     assert!(text(pod(scheduled)).contains("0/2 nodes"));
     let pull = json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}});
     assert!(text(container(pull)).contains("ImagePullBackOff: no such image"));
-    assert!(text(container(json!({"waiting": {"reason": "ContainerCreating"}}))).contains("volumes are mounted"));
+    assert!(text(container(json!({"waiting": {"reason": "ContainerCreating"}}))).contains("volumes are being mounted"));
     let conditions = json!({"conditions": [{"type": "Ready", "status": "True"}]});
     assert_eq!(of(&ready, pod(conditions.clone())), Stage::Ready { pod: "p".into(), point: "data-20181205".into() });
     // One that is on its way out is not the one.

@@ -22,7 +22,7 @@ use crate::restic::snapshots::{EMPTY, Snapshot};
 pub(super) fn copy(restic: &Restic, args: &Args) -> Result<CopyResult, Failure> {
     let device = Device::open(&args.source).map_err(|error| image::unreadable(&error))?;
     let blank = image::is_blank(&device, &|| restic.stopped())?;
-    tracing::info!("it is a device of {}", human(device.size));
+    tracing::info!("copying a device of {}", human(device.size));
     let words = backup(args, blank);
     let reading = restic.reading(&args.source);
     let make = || Copied::make(&reading, args, &words);
@@ -69,14 +69,14 @@ fn whole(restic: &Restic, device: &Device, copied: &Copied) -> Result<String, Fa
         Some(id) if copied.ended.code == Some(0) && read == device.size => return Ok(id.to_owned()),
         Some(id) => drop(mark(restic, id)?),
         None if copied.ended.code == Some(0) => {
-            return Err(restic.unclear("it ended well, and named no snapshot"));
+            return Err(restic.unclear("the backup succeeded, but its output names no snapshot"));
         }
         None => {}
     }
     if restic.stopped() {
         return Err(restic.failure(&copied.ended));
     }
-    let mut text = format!("restic read {read} of {} bytes of the device", device.size);
+    let mut text = format!("restic read only {read} of {} bytes of the device", device.size);
     if copied.ended.code != Some(0) {
         text = format!("{text}: {}", copied.report.missing());
     }

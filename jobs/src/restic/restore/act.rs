@@ -74,9 +74,9 @@ impl Writing<'_> {
         };
         let parents: Vec<Option<Node>> =
             self.parents.iter().map(|parent| self.node(parent)).collect::<Result<_, _>>()?;
-        let temp = Temp::make(None, target).map_err(|e| TASK.io("making a folder of ours", &e))?;
+        let temp = Temp::make(None, target).map_err(|e| TASK.io("making the restore's temporary folder", &e))?;
         if temp.crashed {
-            tracing::warn!("the machine stopped during an earlier restore: contents are compared");
+            tracing::warn!("the node stopped during an earlier restore: comparing file contents");
             self.checksum = true;
         }
         let ended = self.prepare(&mut watch).and_then(|()| self.call_all(watch, hand));
@@ -84,7 +84,7 @@ impl Writing<'_> {
         let tidied = temp.end(None);
         let left_out = ended?;
         synced.map_err(|e| TASK.io("writing to the disk", &e))?;
-        tidied.map_err(|e| TASK.io("removing the folder of ours", &e))?;
+        tidied.map_err(|e| TASK.io("removing the restore's temporary folder", &e))?;
         // From below, each after what is in it.
         let folders = self.parents.iter().map(PathBuf::as_path).zip(parents).rev().chain([(Path::new(""), root)]);
         let volume = Root::open(target).map_err(|e| TASK.io("opening the volume", &e))?;
@@ -103,14 +103,14 @@ impl Writing<'_> {
         let why = |watch: &Watch<'_>, what: &str, error: &io::Error| ended(watch, stopped(), what, error);
         let volume = Root::open(self.target).map_err(|e| TASK.io("opening the volume", &e))?;
         let parted = parting::part(self.target, self.parted, &mut go_on(watch, &stopped));
-        parted.map_err(|e| why(watch, "parting files", &e))?;
+        parted.map_err(|e| why(watch, "separating hard links", &e))?;
         for folder in self.blocked {
             let removed = volume.remove_folder(folder, &mut go_on(watch, &stopped));
-            removed.map_err(|e| why(watch, "deleting what stands in the way", &e))?;
+            removed.map_err(|e| why(watch, "deleting folders that are in the way", &e))?;
         }
         for parent in self.parents {
             let made = go_on(watch, &stopped)().and_then(|()| volume.make_folder(parent, 0o777));
-            made.map_err(|e| why(watch, "making a folder", &e))?;
+            made.map_err(|e| why(watch, "making a folder on the volume", &e))?;
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Writing<'_> {
         match (ended.code, tree) {
             (Some(0), Some(Ok(tree))) => Ok(tree.folder(std::os::unix::ffi::OsStrExt::as_bytes(name)).cloned()),
             (Some(0), Some(Err(error))) => {
-                let text = format!("what restic tells of {} cannot be read: {error}", shown(&whole));
+                let text = format!("cannot read restic's description of {}: {error}", shown(&whole));
                 Err(Failure::last(Problem::new(Reason::RestoreFailed, text)))
             }
             _ => Err(self.restic.failure(&ended)),

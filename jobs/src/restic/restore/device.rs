@@ -29,7 +29,7 @@ pub(super) fn restore(
     target: &Path,
 ) -> Result<Ended, Failure> {
     if point.incomplete {
-        let text = "the device could not be read to its end when this snapshot was made: choose another restore point";
+        let text = "this snapshot does not contain the whole device: choose another restore point";
         return Err(Failure::last(Problem::new(Reason::RestorePointEmpty, text)));
     }
     let dump = Dump::open(restic, point)?;
@@ -65,7 +65,7 @@ fn pour(
         Err(failure) => return (None, Err(failure)),
     };
     let Some((written, took)) = taken else {
-        return (None, Err(TASK.failed("the device did not take what restic gave in time".to_owned())));
+        return (None, Err(TASK.failed("the device did not write restic's data in time".to_owned())));
     };
     let ended = match took {
         // Of all that ends it early, restic's own words tell most.

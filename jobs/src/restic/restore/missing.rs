@@ -40,12 +40,12 @@ pub(crate) fn why(restic: &Restic, point: &Point, path: &Path) -> Result<Failure
             None => paths::missing(path, parent, step, there.into_iter().map(|(name, _)| name)),
             Some("dir") => continue,
             Some("symlink") if step != path => {
-                paths::not_found(path, &format!("{} is a symbolic link: name the way without it", shown(step)))
+                paths::not_found(path, &format!("{} is a symbolic link: use a path without it", shown(step)))
             }
             Some(_) if step != path => paths::not_found(path, &format!("{} is not a folder", shown(step))),
             Some(_) => break,
         };
         return Ok(Failure::last(problem));
     }
-    Ok(Failure::last(paths::not_found(path, "the listing of the snapshot does not name it")))
+    Ok(Failure::last(paths::not_found(path, "restic's list of the snapshot does not contain it")))
 }

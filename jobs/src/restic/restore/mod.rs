@@ -81,22 +81,22 @@ impl Restore<'_, '_> {
             return device::restore(self.session, &restic, &point, &target);
         }
         let parents = paths::missing_parents(&target, scope.as_deref().unwrap_or_default())
-            .map_err(|e| TASK.io("looking into the volume", &e))?
+            .map_err(|e| TASK.io("reading the volume", &e))?
             .map_err(Failure::last)?;
         if !how.dry_run {
             self.session.ask_holders()?;
         }
         let mut found = self.plan(&restic, &point, &target, scope.as_deref())?;
         found.plan.new += parents.len() as u64;
-        let room = room::look(&target).map_err(|e| TASK.io("looking for room", &e))?;
+        let room = room::look(&target).map_err(|e| TASK.io("measuring free space on the volume", &e))?;
         let planned = (found.plan.changes(), if how.delete { found.plan.extra } else { 0 }, found.plan.bytes);
         // Attributes and contents are compared by restic while it writes.
         match self.session.decide(&target, found.plan, room, false)? {
             Next::End(ended) => return Ok(ended),
             // restic deletes last: where its room is needed first, we do it.
             Next::Write { delete_first: true } => {
-                let text = "the volume has no room before what the snapshot does not have is deleted, and restic \
-                            deletes last: delete some of it first, or restore into a larger PVC";
+                let text = "the restore fits on the volume only after deletions, but restic deletes last: delete \
+                            entries that the snapshot does not have, or restore into a larger PVC";
                 return Err(Failure::last(Problem::new(Reason::TargetTooSmall, text)));
             }
             Next::Write { delete_first: false } => {}
@@ -154,11 +154,11 @@ impl Restore<'_, '_> {
             return Err(missing::why(restic, point, name)?);
         }
         if planner.entries == 0 {
-            let text = format!("there is nothing in {}", point.name());
+            let text = format!("{} is empty: choose another restore point", point.name());
             return Err(Failure::last(Problem::new(Reason::RestorePointEmpty, text)));
         }
         if point.incomplete {
-            console.say("Entries are missing in this snapshot: they could not be read when it was made");
+            console.say("This snapshot is incomplete: some entries could not be read when it was made.");
         }
         if looks {
             planner.lines.iter().for_each(|line| console.say(line));

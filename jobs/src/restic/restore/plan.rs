@@ -185,7 +185,7 @@ impl<'a> Planner<'a> {
         let time = (there.mtime(), there.mtime_nsec());
         if !there.is_dir() && entry.mtime().is_some_and(|was| time > was) {
             self.plan.newer += 1;
-            words.push("newer here");
+            words.push("newer in the volume");
         }
         self.tell("change", path, entry, &format!(" ({})", words.join(", ")));
     }

@@ -20,7 +20,7 @@ fn an_incomplete_copy_is_kept_and_marked() {
     let result = ended.result();
     assert_eq!((result.state, result.files), (CopyState::Incomplete, 1));
     assert_eq!(result.reason.unwrap().as_str(), "Unreadable");
-    assert_eq!(result.message, "not in the copy: /source/bad (Input/output error)");
+    assert_eq!(result.message, "1 entry is not in the copy: /source/bad (Input/output error)");
     assert_eq!(place.manifest(RUNS[0])["state"], "Incomplete");
     place.holds(&RUNS[..1]);
 }

@@ -72,7 +72,7 @@ fn a_killed_copy_is_never_a_tree_and_the_next_try_goes_on_with_it() {
         !busy
     });
     ended.complete();
-    assert!(ended.output.contains("going on with .partial-"), "{}", ended.output);
+    assert!(ended.output.contains("continuing the unfinished copy .partial-"), "{}", ended.output);
     same(&list(&place.source()), &place.tree(RUNS[1]));
     same(&before, &place.tree(RUNS[0]));
     place.holds(&RUNS[..2]);
@@ -167,7 +167,7 @@ fn a_partial_copy_is_never_good() {
 
         let ended = place.copy(RUNS[1]).run();
         ended.complete();
-        assert_eq!(ended.output.contains("is there already"), is_good, "{point}: {}", ended.output);
+        assert_eq!(ended.output.contains("already exists"), is_good, "{point}: {}", ended.output);
         same(&list(&place.source()), &place.tree(RUNS[1]));
         place.holds(&RUNS[..2]);
     }

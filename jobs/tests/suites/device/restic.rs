@@ -115,7 +115,7 @@ fn a_restic_that_breaks_down_over_what_it_could_not_read_does_not_hide_that() {
         exec "$RESTIC" "$@""#,
     );
     let message = scene.copy(RUNS[0]).run().failed(1, "Unreadable");
-    assert_eq!(message, "not in the copy: /device.img (input/output error)");
+    assert_eq!(message, "1 entry is not in the copy: /device.img (input/output error)");
     scene.real_restic();
     scene.copy(RUNS[0]).run().complete();
 }

@@ -84,7 +84,7 @@ fn a_device_is_restored_from_its_image_and_only_what_differs_is_written() {
     let first = whole(&ended);
     assert!(target.content() == disk.content());
     assert_eq!(first.changed, 1);
-    assert!(ended.output.contains("1 device, ") && ended.output.contains("All of it is on the disk"), "{ended:?}");
+    assert!(ended.output.contains("1 device, ") && ended.output.contains("All data is on the disk"), "{ended:?}");
     assert!(target.takes() < MIB, "zeros take no room: {}", target.takes());
     assert_eq!(whole(&restore(&place, &place.disk(RUNS[0]), &target.path).run()).bytes, 0);
     target.write(9 * MIB + 100, b"spoilt");
@@ -107,7 +107,7 @@ fn a_restore_shows_what_it_will_do_and_a_dry_run_writes_nothing() {
     let ended = restore(&place, &place.disk(RUNS[0]), &target.path).arg("--dry-run").run();
     let result = result(&ended);
     assert_eq!((ended.code, result.state, result.bytes), (Some(0), RestoreState::Ready, SIZE));
-    assert!(ended.stdout.contains("The whole device, 16Mi,") && ended.stdout.contains("LOST"), "{ended:?}");
+    assert!(ended.stdout.contains("the whole device (16Mi)") && ended.stdout.contains("LOST"), "{ended:?}");
     // Without a yes, and nobody there to give it.
     let ended = restore(&place, &place.disk(RUNS[0]), &target.path).without("--yes").run();
     assert_eq!((ended.code, self::result(&ended).state), (Some(2), RestoreState::Refused), "{ended:?}");
@@ -120,7 +120,7 @@ fn a_volume_that_is_larger_keeps_its_end_and_one_that_is_smaller_is_refused() {
     let Some(larger) = Disk::new(&place, "larger", SIZE + 2 * MIB) else { return };
     larger.write(SIZE, b"stays");
     let ended = restore(&place, &place.disk(RUNS[0]), &larger.path).arg("--dry-run").run();
-    assert!(ended.stdout.contains("its last 2Mi stay"), "{ended:?}");
+    assert!(ended.stdout.contains("its last 2Mi are not changed"), "{ended:?}");
     whole(&restore(&place, &place.disk(RUNS[0]), &larger.path).run());
     let content = larger.content();
     let (start, end) = content.split_at(usize::try_from(SIZE).unwrap());
@@ -149,7 +149,7 @@ fn devices_and_files_are_never_restored_into_one_another() {
     // No part of a device can be named.
     for path in ["device.img", "etc/app.conf"] {
         let ended = restore(&place, &place.disk(RUNS[0]), &target.path).arg(path).run();
-        assert!(refused(&ended, "VolumeModeDiffers").contains("no files in it"), "{ended:?}");
+        assert!(refused(&ended, "VolumeModeDiffers").contains("contains no files"), "{ended:?}");
     }
     assert!(target.content() == before);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
@@ -238,7 +238,7 @@ fn a_stream_that_ends_early_is_a_failed_restore_and_the_next_one_finishes_it() {
     let Some(scene) = Scene::new("early") else { return };
     let target = Disk::new(&scene.place, "target", SIZE).unwrap();
     scene.copy(RUNS[0]).run().complete();
-    for (end, words) in [("exit 0", "ends too early"), ("exit 1", "restic ended with code 1")] {
+    for (end, words) in [("exit 0", "ends too early"), ("exit 1", "restic ended with exit code 1")] {
         scene.fake_restic(&format!(
             r#"case "$*" in *" dump "*) "$RESTIC" "$@" | head -c 2000000; {end};; *) exec "$RESTIC" "$@";; esac"#
         ));
@@ -330,7 +330,7 @@ fn a_try_that_writes_nothing_does_not_say_that_the_device_is_what_it_was() {
     held_by(&scene.place, &["web-0"]);
     let third = job.run();
     assert!(refused(&third, "TargetInUse").contains("MAY HOLD A MIXTURE"), "{third:?}");
-    assert!(third.output.contains("Nothing was written by this try."), "{third:?}");
+    assert!(third.output.contains("Nothing was written by this attempt."), "{third:?}");
     // The repository is away before anything is looked at.
     scene.fake_restic("exit 1");
     let fourth = restic_restore(&scene, RUNS[0], &target.path).run();

@@ -47,7 +47,7 @@ fn volumes_that_are_not_mounted_are_not_compared() {
     assert!(ended.drilled().problem.unwrap().message.contains("no volume is mounted"), "{ended:?}");
     let gone = scene.place.path.join("gone");
     let message = scene.drill().instead(&format!("--tree={}", gone.display())).run().disproved("RestorePointEmpty");
-    assert!(message.contains("the run's tree is not at"), "{message}");
+    assert!(message.contains("the run's copy is not available at"), "{message}");
     for option in ["original", "scratch"] {
         let ended = scene.drill().instead(&format!("--{option}={}", gone.display())).run();
         assert_eq!((ended.code, ended.drilled().files), (Some(1), 0), "{ended:?}");

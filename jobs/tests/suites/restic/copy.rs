@@ -86,7 +86,8 @@ fn an_incomplete_copy_is_kept_marked_and_never_good() {
         let result = ended.result();
         assert_eq!((result.state, result.files, result.unchanged), (CopyState::Incomplete, 1, unchanged), "{run}");
         assert_eq!(result.reason.unwrap().as_str(), "Unreadable");
-        let wanted = format!("not in the copy: {} (permission denied)", scene.seen().join("locked").display());
+        let wanted =
+            format!("1 entry is not in the copy: {} (permission denied)", scene.seen().join("locked").display());
         assert_eq!(result.message, wanted);
         ids.extend(result.snapshot);
     }

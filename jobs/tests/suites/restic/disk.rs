@@ -72,7 +72,7 @@ fn a_read_only_disk_is_told_and_is_no_repository_less() {
     remount(&scene, "ro");
     scene.write("file", b"y");
     let message = at(&scene, scene.copy(RUNS[1])).run().failed(1, "CopyFailed");
-    assert!(message.starts_with("the disk went away, is read-only or fails: "), "{message}");
+    assert!(message.starts_with("the disk is unavailable, read-only or failing: "), "{message}");
     failed(&at(&scene, scene.prune("last=1")).run(), 1, "CopyFailed");
     let out = scene.restic(&["snapshots", "--no-lock"]);
     assert!(out.status.success() && String::from_utf8_lossy(&out.stdout).contains("1 snapshots"), "{out:?}");

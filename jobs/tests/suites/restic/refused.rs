@@ -13,11 +13,11 @@ fn a_secret_that_lacks_a_key_is_told() {
         let value = fs::read_to_string(scene.place.path.join("secret").join(key)).unwrap();
         scene.no_secret(key);
         let message = scene.copy(RUNS[0]).run().failed(3, "SecretIncomplete");
-        assert_eq!(message, format!("the Secret shop/backup-s3 has no key {key}"));
+        assert_eq!(message, format!("the Secret shop/backup-s3 has no key {key}, or the key is empty"));
         scene.secret(key, &value);
     }
     let message = scene.copy(RUNS[0]).instead("--secret=/nowhere").run().failed(3, "SecretIncomplete");
-    assert!(message.contains("is not there, or empty"), "{message}");
+    assert!(message.contains("does not exist or is empty"), "{message}");
     assert!(!scene.inside("").exists());
 }
 
@@ -81,7 +81,7 @@ fn a_full_disk_is_told_and_the_copies_on_it_stay() {
     let first = scene.copy(RUNS[0]).run().complete();
     scene.write_noise("second", 8 << 20);
     let message = scene.copy(RUNS[1]).run().failed(3, "DiskFull");
-    assert!(message.starts_with("no room is left on the disk: "), "{message}");
+    assert!(message.starts_with("no space left on the disk: "), "{message}");
     scene.holds(&RUNS[..1]);
     assert!(fs::read_dir(scene.inside("locks")).unwrap().next().is_none(), "no lock is left");
     fs::remove_file(scene.source().join("second")).unwrap();

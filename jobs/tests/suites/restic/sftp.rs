@@ -170,7 +170,7 @@ fn a_host_that_is_not_known_is_not_talked_to() {
     for (known, words) in [(elsewhere, "host key is known for"), (server.known("other.pub"), "has changed")] {
         scene.secret("known_hosts", &known);
         let message = scene.copy(RUNS[0]).run().failed(3, "HostKeyRefused");
-        assert!(message.contains("`known_hosts` in the Secret shop/backup-s3") && message.contains(words), "{message}");
+        assert!(message.contains("`known_hosts` of the Secret shop/backup-s3") && message.contains(words), "{message}");
     }
     assert!(server.holds_nothing());
 }
@@ -183,7 +183,7 @@ fn a_secret_without_a_key_or_without_hosts_is_told_which() {
         let value = fs::read_to_string(scene.place.path.join("secret").join(key)).unwrap();
         scene.no_secret(key);
         let message = scene.copy(RUNS[0]).run().failed(3, "SecretIncomplete");
-        assert_eq!(message, format!("the Secret shop/backup-s3 has no key {key}"));
+        assert_eq!(message, format!("the Secret shop/backup-s3 has no key {key}, or the key is empty"));
         scene.secret(key, &value);
     }
     assert!(server.holds_nothing());

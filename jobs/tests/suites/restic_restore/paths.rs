@@ -82,9 +82,9 @@ fn a_path_that_is_not_there_is_refused_and_what_is_like_it_is_named() {
     symlink("app", vault.original("etc/link")).unwrap();
     vault.copy();
     for (path, words) in [
-        ("etc/ap/app.conf", "the restore point has no etc/ap/app.conf: there is etc, and in it app"),
-        ("etc/app/app.cnf", "in it app.conf"),
-        ("folder-9", "in it folder-"),
+        ("etc/ap/app.conf", "the restore point has no etc/ap/app.conf: similar names in the folder etc: app"),
+        ("etc/app/app.cnf", "similar names in the folder etc/app: app.conf"),
+        ("folder-9", "similar names in the root: folder-"),
         ("etc/app/app.conf/x", "etc/app/app.conf is not a folder"),
         ("etc/link/app.conf", "etc/link is a symbolic link"),
     ] {

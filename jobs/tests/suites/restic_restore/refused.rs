@@ -13,7 +13,7 @@ fn another_uid_is_refused() {
     let id = vault.copy();
     let by_id = |job: crate::place::Job| job.arg(&format!("--snapshot={id}"));
     let message = by_id(vault.bare(&["--yes"])).instead("--uid=another").run().refused("NotGranted");
-    assert!(message.contains("another") && message.contains("it is of "), "{message}");
+    assert!(message.contains("another") && message.contains("it belongs to "), "{message}");
     let message = vault.restore(&[]).instead("--uid=another").run().refused("NoRestorePoint");
     assert!(message.contains("none of any run"), "{message}");
     // Somebody made it with restic, and said of nobody whose it is.
@@ -22,7 +22,7 @@ fn another_uid_is_refused() {
         serde_json::from_str(&vault.repository.restic(&["snapshots", "--tag=mine"])).unwrap();
     let mine = snapshots[0]["id"].as_str().unwrap();
     let message = vault.bare(&["--yes", &format!("--snapshot={mine}")]).run().refused("NotGranted");
-    assert!(message.contains("does not say of which"), "{message}");
+    assert!(message.contains("has no tag with a UID"), "{message}");
     assert_eq!(vault.list_volume().len(), 1);
 }
 
@@ -51,7 +51,7 @@ fn an_empty_snapshot_is_refused() {
     let before = vault.list_volume();
     for more in [&[][..], &["--delete"]] {
         let message = vault.restore(more).run().refused("RestorePointEmpty");
-        assert!(message.contains("there is nothing in snapshot"), "{message}");
+        assert!(message.contains(" is empty: choose another"), "{message}");
         same(&before, &vault.list_volume());
     }
 }
@@ -80,7 +80,7 @@ fn nothing_is_written_that_nobody_agreed_to() {
     let vault = Vault::copied("unasked");
     let ended = vault.bare(&[&format!("--run={}", RUNS[0])]).run();
     assert_eq!(ended.code, Some(2), "{ended:?}");
-    assert!(ended.output.contains("say --yes"), "{ended:?}");
+    assert!(ended.output.contains("use --yes"), "{ended:?}");
     assert_eq!(vault.list_volume().len(), 1);
 }
 

@@ -107,7 +107,7 @@ fn a_link_that_is_put_in_a_files_place_meanwhile_is_not_followed() {
         fs::write(&bin, script).unwrap();
         fs::set_permissions(&bin, fs::Permissions::from_mode(0o755)).unwrap();
         let message = vault.restore(&[]).run().broke_off(1, "RestoreFailed");
-        assert!(message.contains("somebody else writes to the volume"), "{message}");
+        assert!(message.contains("another process writes to the volume"), "{message}");
         let key = Command::new("grep").arg("-r").arg("the key").arg(&volume).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&key.stdout), "", "{swap}");
         assert_eq!(fs::read_to_string(secret.join("b")).unwrap(), "the key");

@@ -74,7 +74,7 @@ fn nothing_is_deleted_unless_it_is_asked_for() {
     put(&vault.volume("lost+found/#12"), "found", 2);
 
     let ended = vault.restore(&["--dry-run"]).run();
-    assert!(ended.output.contains("Not in the restore point: 3. They stay"), "{ended:?}");
+    assert!(ended.output.contains("Not in the restore point: 3. These entries are kept"), "{ended:?}");
     let result = vault.restore(&[]).run().whole();
     assert_eq!(result.deleted, 0);
     assert_eq!(fs::read_to_string(vault.volume("folder-1/file-4")).unwrap(), "content of 4");
@@ -199,7 +199,9 @@ fn a_dry_run_tells_what_would_be_done_and_writes_nothing() {
     let result = ended.restored();
     assert_eq!((ended.code, result.state), (Some(0), model::record::RestoreState::Ready), "{ended:?}");
     assert_eq!(result.changed, 17 + 1, "every entry but one folder, of which the time differs: {ended:?}");
-    for words in ["From snapshot ", "new     etc/app/app.conf", "change  folder-0/file-0 (content, time, newer here)"] {
+    for words in
+        ["From snapshot ", "new     etc/app/app.conf", "change  folder-0/file-0 (content, time, newer in the volume)"]
+    {
         assert!(ended.output.contains(words), "{words}: {ended:?}");
     }
     assert!(ended.stdout.trim_start().starts_with('{'), "{ended:?}");

@@ -151,9 +151,9 @@ fn a_path_that_is_not_there_is_told_with_what_is_there() {
     let scene = scene("not-found");
     let before = scene.list_volume();
     for (path, words) in [
-        ("etc/app.cnof", "there is etc, and in it app.conf"),
-        ("Photos", "there is the root, and in it photos"),
-        ("photos/2019/a.jpg", "there is photos, and in it 2018"),
+        ("etc/app.cnof", "similar names in the folder etc: app.conf"),
+        ("Photos", "similar names in the root: photos"),
+        ("photos/2019/a.jpg", "similar names in the folder photos: 2018"),
         ("photos/old.jpg/x", "photos/old.jpg is not a folder"),
         ("nothing\nlike it", "nothing\\nlike it"),
     ] {

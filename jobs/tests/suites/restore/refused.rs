@@ -23,7 +23,7 @@ fn an_empty_restore_point_restores_nothing() {
     let before = scene.list_volume();
     for _ in 0..2 {
         let message = scene.restore(&["--delete"]).run().refused("RestorePointEmpty");
-        assert!(message.contains("nothing in the restore point"), "{message}");
+        assert!(message.contains("is empty: choose another"), "{message}");
         // What ext4 makes itself does not count.
         let _ = fs::create_dir(scene.point("lost+found"));
     }

@@ -43,16 +43,16 @@ fn a_dry_run_tells_everything_and_writes_nothing() {
         &[
             "  new     gone/",
             "  new     gone/file",
-            "  change  later (content, time, newer here)",
+            "  change  later (content, time, newer in the volume)",
             "  change  older (content, time)",
-            "New: 2. Changed: 2, of them newer in the volume: 1.",
-            "Not in the restore point: 1. They stay; --delete removes them.",
+            "New: 2. Changed: 2 (1 of them newer in the volume).",
+            "Not in the restore point: 1. These entries are kept; --delete removes them.",
             "Nothing was written: this was a dry run.",
         ],
     );
     assert!(!ended.stdout.contains("same") && !ended.stdout.contains("  delete"), "{}", ended.stdout);
     let ended = scene.bare(&["--dry-run", "--delete"]).run();
-    says(&ended.stdout, &["  delete  mine", "DELETED: 1. The restore point does not have them."]);
+    says(&ended.stdout, &["  delete  mine", "DELETED: 1. The restore point does not have these entries."]);
     assert_eq!((ended.restored().changed, ended.restored().deleted, ended.restored().bytes), (4, 1, 27));
     same(&before.0, &scene.list_point());
     same(&before.1, &scene.list_volume());
@@ -68,7 +68,7 @@ fn twenty_entries_are_named_and_all_if_asked() {
     };
     let (count, output) = named(&["--dry-run"]);
     assert_eq!(count, 20, "{output}");
-    says(&output, &["more; --itemize names all"]);
+    says(&output, &["more; --itemize lists all"]);
     assert_eq!(named(&["--dry-run", "--itemize"]).0, 31, "and the root, whose time is another one");
 }
 
@@ -96,7 +96,7 @@ fn without_a_terminal_it_needs_a_yes() {
     let before = scene.list_volume();
     let ended = scene.bare(&[]).run();
     assert_eq!((ended.code, ended.restored().state), (Some(2), RestoreState::Refused), "{ended:?}");
-    says(&ended.stdout, &["  new     gone/file", "say --yes"]);
+    says(&ended.stdout, &["  new     gone/file", "use --yes"]);
     same(&before, &scene.list_volume());
     scene.bare(&["-y"]).run().whole();
 }

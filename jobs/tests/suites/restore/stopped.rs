@@ -143,7 +143,7 @@ fn after_a_crash_of_the_machine_contents_are_compared() {
     fs::create_dir_all(scene.volume(TEMP).join("00000000")).unwrap();
     let ended = scene.restore(&[]).run();
     ended.whole();
-    assert!(ended.output.contains("contents are compared"), "{ended:?}");
+    assert!(ended.output.contains("comparing file contents"), "{ended:?}");
     assert_eq!(fs::read_to_string(scene.volume("a")).unwrap(), "first");
     assert!(!scene.volume(TEMP).exists());
 }
@@ -199,7 +199,7 @@ fn a_volume_that_fills_up_is_told_and_goes_on_once_there_is_room() {
     let ended = scene.restore(&["--ignore-space"]).run();
     let message = ended.broke_off(3, "TargetTooSmall");
     assert!(message.starts_with("no space left on the volume"), "{message}");
-    assert!(ended.output.contains("What was written stays; the same command goes on"), "{ended:?}");
+    assert!(ended.output.contains("Written data is kept; run the same command again"), "{ended:?}");
     assert!(!scene.volume(TEMP).exists() && !scene.volume("b").exists());
     let args = ["-o", "remount,size=9m"];
     assert!(std::process::Command::new("mount").args(args).arg(&volume).status().unwrap().success());

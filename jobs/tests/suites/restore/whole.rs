@@ -79,7 +79,7 @@ fn lost_and_found_of_the_restore_point_is_restored_by_name_only() {
     put(&scene.point("lost+found/#1"), "found", 1);
     let ended = scene.restore(&[]).run();
     ended.whole();
-    assert!(ended.output.contains("lost+found of the restore point is left out"), "{ended:?}");
+    assert!(ended.output.contains("lost+found of the restore point is not restored"), "{ended:?}");
     assert!(!scene.volume("lost+found").exists());
     scene.restore(&["lost+found/#1"]).run().whole();
     assert!(scene.volume("lost+found/#1").exists());
@@ -206,7 +206,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_restored() {
     let ended = scene.restore(&[]).run();
     let result = ended.restored();
     assert_eq!((ended.code, result.state), (Some(3), model::record::RestoreState::Incomplete), "{ended:?}");
-    assert_eq!(result.problem.unwrap().message, "not restored: /destination/bad (Input/output error)");
+    assert_eq!(result.problem.unwrap().message, "1 entry is not restored: /destination/bad (Input/output error)");
     assert!(scene.volume("file").exists());
 }
 

@@ -25,12 +25,12 @@ pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
     }
     for (key, name) in [("secret", Some(&restic.secret)), ("ca", restic.ca.as_ref())] {
         if let Some(name) = name.filter(|name| !is_subdomain(name)) {
-            faults.push((path.key(key), format!("{} cannot be the name of an object", shown(name))));
+            faults.push((path.key(key), format!("{} is not a valid object name", shown(name))));
         }
     }
     if let Some(size) = restic.pack_size.filter(|size| !PACK_SIZES.contains(size)) {
         let (least, most) = (PACK_SIZES.start(), PACK_SIZES.end());
-        faults.push((path.key("packSize"), format!("{size} is not allowed; allowed are {least} to {most} (MiB)")));
+        faults.push((path.key("packSize"), format!("{size} is not allowed; use {least} to {most} (MiB)")));
     }
     for (key, limit) in [("limitUpload", restic.limit_upload), ("limitDownload", restic.limit_download)] {
         if let Some(limit) = limit {
@@ -39,7 +39,7 @@ pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
     }
     for (number, pattern) in restic.exclude.iter().enumerate() {
         if pattern.trim().is_empty() || pattern.contains(['\0', '\n']) {
-            let fault = format!("{} is no pattern of names", shown(pattern));
+            let fault = format!("{} is not a valid pattern", shown(pattern));
             faults.push((path.key("exclude").item(number), fault));
         }
     }
@@ -47,10 +47,10 @@ pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
         let fault = if variables::is_known(name) {
             continue;
         } else if RESERVED.contains(&name.as_str()) {
-            format!("{name} is not set here: `repository`, `secret` and `cache` say it")
+            format!("{name} cannot be set here; use `repository`, `secret` and `cache`")
         } else {
             let name = shown(name);
-            format!("{name} is no environment variable that restic is given: docs/configure.md names them")
+            format!("{name} is not an allowed environment variable; docs/configure.md lists them")
         };
         faults.push((path.key("environment").key(name), fault));
     }
@@ -65,7 +65,7 @@ pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
 pub(super) fn drill(path: &Path, drill: &Drill, faults: &mut Faults) {
     schedule(&path.key("schedule"), &drill.schedule, faults);
     if drill.sample == Sample::Files(0) {
-        faults.push((path.key("sample"), "0 files prove nothing; write a number or `all`".to_owned()));
+        faults.push((path.key("sample"), "must be at least 1, or `all`".to_owned()));
     }
     size(&path.key("scratch").key("size"), &drill.scratch.size, faults);
     class_name(&path.key("scratch").key("storageClass"), drill.scratch.storage_class.as_deref(), faults);
@@ -82,23 +82,22 @@ fn schedule(path: &Path, text: &str, faults: &mut Faults) {
 fn address(path: &Path, pattern: &str, faults: &mut Faults) {
     let mut fault = |text: String| faults.push((path.clone(), text));
     if pattern.trim() != pattern || pattern.is_empty() || pattern.contains(char::is_control) {
-        return fault(format!("{} is no address of a repository", shown(pattern)));
+        return fault(format!("{} is not a repository address", shown(pattern)));
     }
     let mut rest = pattern;
     while let Some((_, after)) = rest.split_once('{') {
         let Some((name, behind)) = after.split_once('}') else {
-            return fault("a { has no }".to_owned());
+            return fault("a `{` has no `}`".to_owned());
         };
         if !VARIABLES.contains(&name) && !is_variable(name) {
             return fault(format!(
-                "{{{name}}} stands for nothing; there are {{namespace}}, {{pvc}}, {{uid}}, and keys of the Secret in \
-                 capital letters"
+                "{{{name}}} is unknown; use {{namespace}}, {{pvc}}, {{uid}}, and keys of the Secret in capital letters"
             ));
         }
         rest = behind;
     }
     if !pattern.contains("{uid}") {
-        fault("it has no {uid}: two sources would share a repository".to_owned());
+        fault("must contain {uid}: otherwise two PVCs could share a repository".to_owned());
     }
 }
 

@@ -90,7 +90,7 @@ impl Raw {
     /// The disk, if it says one.
     fn disk(&mut self) -> Result<Option<Disk>, String> {
         match (self.claim.take(), self.host_path.take()) {
-            (Some(_), Some(_)) => Err(format!("{} has both `claim` and `hostPath`; a disk has one of them", self.name)),
+            (Some(_), Some(_)) => Err(format!("{} has both `claim` and `hostPath`; remove one", self.name)),
             (Some(claim), None) => Ok(Some(Disk::Claim(claim))),
             (None, Some(path)) => Ok(Some(Disk::HostPath(path))),
             (None, None) => Ok(None),
@@ -100,12 +100,12 @@ impl Raw {
     /// A key that a repository on a disk does not have, and why.
     fn no_key_of_a_disk(&self) -> Option<(&'static str, &'static str)> {
         [
-            (self.repository.is_some(), "repository", "each source's repository has a folder of its own there"),
-            (self.ca.is_some(), "ca", "nothing is reached over the network"),
+            (self.repository.is_some(), "repository", "each PVC has a repository in a folder of its own there"),
+            (self.ca.is_some(), "ca", "a disk is not reached over the network"),
             (
                 self.run_in == Some(RunIn::Controller),
                 "runIn: controller",
-                "the disk is in the source's namespace, and so are the pods that mount it",
+                "the disk, and the pods that mount it, are in the PVC's namespace",
             ),
         ]
         .into_iter()
@@ -120,19 +120,19 @@ impl TryFrom<Raw> for Destination {
         let restic = matches!(raw.r#type, Type::Restic);
         if let Some((key, _)) = raw.given().find(|(_, of)| *of != restic) {
             let (other, this) = if restic { ("disk", "restic") } else { ("restic", "disk") };
-            return Err(format!("{} is of type {this}, and `{key}` is a key of type {other}", raw.name));
+            return Err(format!("{} has type {this}, but `{key}` is a key of type {other}; remove it", raw.name));
         }
         let disk = raw.disk()?;
         if restic
             && disk.is_some()
             && let Some((key, why)) = raw.no_key_of_a_disk()
         {
-            return Err(format!("{} lies on a disk, so that `{key}` must go: {why}", raw.name));
+            return Err(format!("{} is on a disk; remove `{key}`: {why}", raw.name));
         }
         let name = raw.name;
         let store = if restic {
             let secret = raw.secret.ok_or_else(|| {
-                format!("{name} names no `secret`; it holds RESTIC_PASSWORD and what the backend wants")
+                format!("{name} has no `secret`; name a Secret with RESTIC_PASSWORD and the backend's credentials")
             })?;
             let by_default = if disk.is_some() { Restic::ON_DISK } else { Restic::REPOSITORY };
             Store::Restic(Box::new(Restic {
@@ -153,7 +153,7 @@ impl TryFrom<Raw> for Destination {
                 verify: raw.verify.unwrap_or_else(Times::verify),
             }))
         } else {
-            let none = || format!("{name} has neither `claim` nor `hostPath`; a disk has one of them");
+            let none = || format!("{name} has neither `claim` nor `hostPath`; set one");
             Store::Disk(disk.ok_or_else(none)?)
         };
         let checksum_every = raw.checksum_every.unwrap_or(CHECKSUM_EVERY);
@@ -229,16 +229,13 @@ mod tests {
     #[test]
     fn what_a_repository_on_a_disk_has_no_use_for_is_told() {
         for (more, told) in [
-            ("claim: {size: 1Gi}", "crypt names no `secret`; it holds RESTIC_PASSWORD"),
-            (
-                "secret: s, claim: {size: 1Gi}, repository: \"s3:x/{uid}\"",
-                "so that `repository` must go: each source's",
-            ),
-            ("secret: s, claim: {size: 1Gi}, ca: x", "so that `ca` must go: nothing is reached over the network"),
-            ("secret: s, claim: {size: 1Gi}, runIn: controller", "so that `runIn: controller` must go: the disk is in"),
+            ("claim: {size: 1Gi}", "crypt has no `secret`; name a Secret with RESTIC_PASSWORD"),
+            ("secret: s, claim: {size: 1Gi}, repository: \"s3:x/{uid}\"", "remove `repository`: each PVC"),
+            ("secret: s, claim: {size: 1Gi}, ca: x", "remove `ca`: a disk is not reached over the network"),
+            ("secret: s, claim: {size: 1Gi}, runIn: controller", "remove `runIn: controller`: the disk, and"),
             ("secret: s, claim: {size: 1Gi}, checksumEvery: 2", "`checksumEvery` is a key of type disk"),
-            ("secret: s, claim: {size: 0}", "destinations[0].claim.size: a size of 0 holds nothing"),
-            ("secret: s, hostPath: {path: x, size: 1, nodeSelector: {a: b}}", "is not the path of a folder"),
+            ("secret: s, claim: {size: 0}", "destinations[0].claim.size: must be more than 0"),
+            ("secret: s, hostPath: {path: x, size: 1, nodeSelector: {a: b}}", "is not a valid folder path"),
             ("secret: s, claim: {size: 1}, hostPath: {path: /x, size: 1, nodeSelector: {a: b}}", "crypt has both"),
         ] {
             let found = refused(more);
@@ -256,8 +253,8 @@ mod tests {
             Config::parse(&text).expect_err(&text).to_string()
         };
         let claim = "claim: {size: 1Gi}";
-        assert!(both(claim, claim).contains("its PVC backup-disk is that of a too"));
+        assert!(both(claim, claim).contains("destination a has the same PVC backup-disk"));
         let host = |path: &str| format!("hostPath: {{path: {path}, size: 1Ti, nodeSelector: {{a: b}}}}");
-        assert!(both(&host("/srv"), &host("/srv/b")).contains("it is on the disk of the destination a"));
+        assert!(both(&host("/srv"), &host("/srv/b")).contains("overlaps with the folder of destination a"));
     }
 }

@@ -79,7 +79,7 @@ fn bounded(
         plan.wake_at(until);
         return RestoreRecord { since: Some(since), ..answer };
     }
-    let message = format!("{}; that was awaited for {limit} (deadlines.promoterBound)", problem.message);
+    let message = format!("{}; the restore waited {limit} (deadlines.promoterBound)", problem.message);
     let problem = Some(Problem::new(problem.reason, message));
     RestoreRecord { state: RestoreState::Refused, problem, ..answer }
 }
@@ -134,7 +134,7 @@ fn outcome(world: &World, job: &Job, now: Timestamp, plan: &mut Restores) -> Opt
             None
         }
         Ended::Told(told) => Some((told.state, told.problem.clone(), Some(told))),
-        Ended::Silent => failed(Problem::new(Reason::JobFailed, "the Job ended and left no result")),
+        Ended::Silent => failed(Problem::new(Reason::JobFailed, "the Job ended without a result")),
         Ended::Failed(problem) => failed(problem),
     }
 }
@@ -146,9 +146,9 @@ fn of_device(world: &World, job: &Job, (state, problem, result): End) -> End {
         return (state, problem, result);
     }
     let state = RestoreState::Failed;
-    let mut problem = problem.unwrap_or_else(|| Problem::new(Reason::RestoreFailed, "the restore did not end"));
+    let mut problem = problem.unwrap_or_else(|| Problem::new(Reason::RestoreFailed, "the restore did not finish"));
     if !problem.message.contains("MIXTURE") {
-        let words = "the device may hold a mixture of old and new; run the restore again";
+        let words = "the device may contain a mixture of old and new data; run the restore again";
         problem.message = format!("{}; {words}", problem.message.trim_end_matches('.'));
     }
     let result = result.map(|result| RestoreResult { state, problem: Some(problem.clone()), ..result });

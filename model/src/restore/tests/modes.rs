@@ -43,15 +43,15 @@ fn a_device_goes_back_to_a_device_whole_and_files_to_a_filesystem() {
         assert_eq!(words(fits.0, fits.1, fits.2), None, "{fits:?}");
     }
     let device =
-        "VolumeModeDiffers: PVC data is a raw block volume (volumeMode: Block), and PVC target has a filesystem";
+        "VolumeModeDiffers: PVC data is a raw block volume (volumeMode: Block), but PVC target has a filesystem";
     let files =
-        "VolumeModeDiffers: PVC data has a filesystem, and PVC target is a raw block volume (volumeMode: Block)";
+        "VolumeModeDiffers: PVC data has a filesystem, but PVC target is a raw block volume (volumeMode: Block)";
     for paths in [false, true] {
         assert_eq!(words(Some(Block), Some(Filesystem), paths).as_deref(), Some(device));
         assert_eq!(words(Some(Filesystem), Some(Block), paths).as_deref(), Some(files));
     }
     for (point, written) in [(Some(Block), Some(Block)), (Some(Block), None), (None, Some(Block))] {
         let refusal = words(point, written, true).unwrap();
-        assert!(refusal.contains("has no files: it is restored whole"), "{refusal}");
+        assert!(refusal.contains("has no files; restore it whole"), "{refusal}");
     }
 }

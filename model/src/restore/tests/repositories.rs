@@ -136,7 +136,7 @@ fn a_restic_snapshot_is_meant_by_the_beginning_of_its_id() {
     assert!(chosen(&world, "pvc=data snapshot=aaaaaaaa from=disk").starts_with("NoRestorePoint"));
     let answer = chosen(&world, "pvc=data snapshot=bbbbbbbb");
     assert!(
-        answer.starts_with("NoRestorePoint: PVC data has no restore point of restic snapshot bbbbbbbb"),
+        answer.starts_with("NoRestorePoint: PVC data has no restore point for restic snapshot bbbbbbbb"),
         "{answer}"
     );
     let kept = json!(["20181202T0000Z", "20181204T0000Z"]);
@@ -160,9 +160,9 @@ fn a_destination_is_meant_by_its_name_and_restic_alone_where_there_is_one_reposi
     }
     with_copies(&mut world, "1", "20181204T0000Z", &[("far", json!({"snapshot": "f", "kept": ["20181202T0000Z"]}))]);
     let answer = chosen(&world, "pvc=data date=20181202 from=restic");
-    assert!(answer.starts_with("AmbiguousRestorePoint") && answer.ends_with("say from=far or from=s3"), "{answer}");
+    assert!(answer.starts_with("AmbiguousRestorePoint") && answer.ends_with("choose from=far or from=s3"), "{answer}");
     assert_eq!(chosen(&world, "pvc=data date=20181202 from=far"), "1 20181202T0000Z (restic far)");
-    assert!(chosen(&world, "pvc=data date=20181202 from=tape").contains("no restore point of 20181202 at tape"));
+    assert!(chosen(&world, "pvc=data date=20181202 from=tape").contains("no restore point for 20181202 at tape"));
 }
 
 /// F78: the PVC is gone, and so is its status; its snapshots tell what is at the destination.

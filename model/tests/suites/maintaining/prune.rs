@@ -97,7 +97,7 @@ fn nothing_is_forgotten_where_a_verify_found_damage_or_a_drill_a_difference() {
         cluster.done(task, due, &bad(task, reason));
         let plan = cluster.at("2026-11-23T02:30:00Z");
         assert!(tasks(&plan).iter().all(|t| !t.starts_with("prune")), "{plan:?}");
-        let told = format!("! RepositoryDamaged prune of s3: nothing is forgotten: the {}", task.as_str());
+        let told = format!("! RepositoryDamaged prune of s3: prune is paused: the {}", task.as_str());
         assert!(notes(&plan).iter().any(|n| n.starts_with(&told)), "{:?}", notes(&plan));
         // The next one that finds nothing wrong ends that: of a verify, of the same part.
         let part = cluster.s3().damage.as_ref().and_then(|d| d.part);
@@ -120,7 +120,7 @@ fn a_finding_stays_until_it_is_refuted_or_a_person_accepts_it_by_its_time() {
     let plan = cluster.at("2026-11-30T02:30:00Z");
     assert!(!pruned(&plan), "one that could not be made refutes nothing");
     let key = names::ACCEPT_FINDING;
-    let told = format!("annotate the PVC with {key}=2026-11-21T02:31:00Z");
+    let told = format!("annotating the PVC with {key}=2026-11-21T02:31:00Z");
     assert!(notes(&plan).iter().any(|n| n.contains(&told)), "{:?}", notes(&plan));
     for (day, accepted, goes) in [
         (1, "true", false),

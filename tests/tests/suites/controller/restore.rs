@@ -196,7 +196,7 @@ async fn a_request_that_cannot_be_met_is_refused_with_what_there_is() -> Result<
     let request = format!("pvc=data date=latest target={}", promoter.name_any());
     ask(&scene, "own", &request).await?;
     let problem = answer(&scene, "own", RestoreState::Refused).await?.problem;
-    assert!(problem.is_some_and(|p| p.message.contains("restore point or a BackupDisk itself")));
+    assert!(problem.is_some_and(|p| p.message.contains("is a restore point or a BackupDisk")));
     // What is missing may come: the answer follows.
     scene.bound(&scene.tenant, NewClaim::new("missing")).await?;
     answer(&scene, "n3", RestoreState::Ready).await?;
@@ -434,7 +434,7 @@ async fn a_granted_namespace_restores_from_anothers_disk_and_gives_it_back() -> 
     let target = scene.bound(&other, NewClaim::new("copy")).await?;
     let from = format!("pvc={}/data date=latest", scene.tenant);
     ask(&from).await?;
-    assert_eq!(refused("no grant allows that").await?.reason, Reason::NotGranted);
+    assert_eq!(refused("no grant allows it").await?.reason, Reason::NotGranted);
     let grant =
         |from: &str| format!("{}restores:\n  grants: [{{from: {}/{from}, to: {other}}}]\n", disk(&scene), scene.tenant);
     controller.configure(&grant("data"))?;

@@ -41,9 +41,9 @@ async fn a_changed_template_is_followed_once_and_a_bad_one_refused() -> Result<(
     assert_eq!(writes.iter().filter(|r| r.name == first.name_any()).count(), 1, "{writes:?}");
 
     replace(&folder, "cronjob.yaml.hbs", &text.replace("kind: CronJob", "kind: Deployment"))?;
-    controller.logged(&scene, "the old ones stay in force").await?;
+    controller.logged(&scene, "the previous ones stay in force").await?;
     let log = controller.log();
-    let line = log.lines().find(|l| l.contains("the old ones stay in force")).unwrap_or_default();
+    let line = log.lines().find(|l| l.contains("the previous ones stay in force")).unwrap_or_default();
     assert!(line.contains("cronjob.yaml.hbs") && line.contains("CronJob"), "{line}");
     assert_eq!(controller.metric("backup_controller_config_valid")?, Some(0.0));
     let marker = scene.bound(&scene.tenant, NewClaim::new("marker")).await?;

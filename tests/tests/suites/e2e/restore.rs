@@ -168,7 +168,7 @@ fn one_file_one_folder_and_all_from_a_disk(shop: &Shop) {
 /// One made by the storage, and one filled from a host's disk, in two goes.
 fn into_new_volumes(shop: &Shop) {
     let Shop { app, tenant, run, .. } = shop;
-    ends(&shop.restore(&["--date=latest", "--to=made"]), 0, "PVC made has the data of the restore point");
+    ends(&shop.restore(&["--date=latest", "--to=made"]), 0, "PVC made contains the data of the restore point");
     assert_eq!(shop.differs("made", &[]), [""; 0]);
 
     let words = ["restore", "data", "--yes", "--date", run, "--from=disk/vault", "--to=filled"];
@@ -184,7 +184,7 @@ fn into_new_volumes(shop: &Shop) {
     .unwrap();
     app.kubectl(&["delete", "pod", &pod, "--grace-period=0", "--force"]).unwrap();
     wait_for("the command ends", deadline, seen, || Ok((!broken.runs()).then_some(()))).unwrap();
-    assert!(broken.output().contains("the same command goes on with it"), "{}", broken.output());
+    assert!(broken.output().contains("the same command continues"), "{}", broken.output());
     assert_ne!(shop.differs("filled", &[]), [""; 0], "it was broken off");
     shop.is_tidy();
 

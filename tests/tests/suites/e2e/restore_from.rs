@@ -56,7 +56,7 @@ fn into_another_namespace(given: &App, run: &str, point: &str) {
     // The same without the controller's help: a tenant has what is his.
     let tenant = friend.tenant(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap();
     let said = tenant.backup_in(&given.namespace, &["restore", "data", "--date", run, "--to=stolen", "--yes"]).unwrap();
-    assert!(said.code != 0 && said.text.contains("may not"), "{said:?}");
+    assert!(said.code != 0 && said.text.contains("lack permission"), "{said:?}");
     friend.claim("data", None).unwrap();
     let template = restore_template(&["NAME=data", &format!("DATE={run}"), "FROM=disk/disk"]).unwrap();
     let theirs = template.replace("pvc=data", &format!("pvc={}/data", given.namespace));

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::guard::stage::{Actor, Stage, UNLABELLED, USELESS, Verb};
 
-const CONTENTS: &str = "the VolumeSnapshotContents that the backup controller creates are for central copies";
-const HOME: &str = "makes and deletes for central copies are in its own namespace";
+const CONTENTS: &str = "backup-controller may create only retained VolumeSnapshotContents for central copies";
+const HOME: &str = "only for central copies and restores in its own namespace";
 
 /// The fixtures of one central copy, which no other test has.
 fn parts(stage: &Stage) -> Result<[Value; 3]> {
@@ -67,7 +67,7 @@ async fn a_content_of_others_is_not_deleted() -> Result<()> {
     deletes["metadata"]["name"] = json!("central-vault-others-2");
     deletes["spec"]["deletionPolicy"] = json!("Delete");
     stage.has(&deletes).await?;
-    let words = "deletes are those of central copies, and retained";
+    let words = "may delete only retained VolumeSnapshotContents of central copies";
     stage.refused("one that takes the snapshot along", me, Verb::Delete, &deletes, words).await
 }
 
@@ -82,7 +82,7 @@ async fn snapshots_and_claims_of_central_copies_are_at_home() -> Result<()> {
         object
     };
     stage.refused("a snapshot in a tenant's namespace", me, Verb::Create, &away(&snapshot), HOME).await?;
-    let words = "the PersistentVolumeClaims that the backup controller creates are BackupDisks and promoters";
+    let words = "backup-controller may create only PersistentVolumeClaims for BackupDisks, promoters and restores";
     stage.refused("a PVC in a tenant's namespace", me, Verb::Create, &away(&promoter), words).await?;
     stage.has(&away(&snapshot)).await?;
     stage.refused("a snapshot goes", me, Verb::Delete, &away(&snapshot), HOME).await?;
@@ -91,7 +91,7 @@ async fn snapshots_and_claims_of_central_copies_are_at_home() -> Result<()> {
 
     let mut taken = snapshot.clone();
     taken["spec"]["source"] = json!({"persistentVolumeClaimName": "mypvc"});
-    let words = "creates are over the contents of their name";
+    let words = "may create only VolumeSnapshots of the VolumeSnapshotContent with the same name";
     stage.refused("a snapshot of a PVC", me, Verb::Create, &taken, words).await?;
     let mut other = snapshot;
     other["spec"]["source"] = json!({"volumeSnapshotContentName": "snapcontent-1"});

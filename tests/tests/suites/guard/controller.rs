@@ -123,7 +123,7 @@ async fn it_creates_changes_and_deletes_nothing_but_its_own() -> Result<()> {
     let source = stage.claim("mypvc");
     stage.has(&source).await?;
     stage.refused("a PVC goes", me, Verb::Delete, &source, UNLABELLED).await?;
-    let words = "makes and deletes for central copies are in its own namespace";
+    let words = "only for central copies and restores in its own namespace";
     let snapshot = stage.fixture("snapshot")?;
     stage.passes("the job's snapshot", Actor::Job, Verb::Create, &snapshot).await?;
     stage.refused("a snapshot goes", me, Verb::Delete, &snapshot, words).await?;
@@ -131,7 +131,7 @@ async fn it_creates_changes_and_deletes_nothing_but_its_own() -> Result<()> {
     stage.passes("a BackupDisk", me, Verb::Create, &disk).await?;
     stage.refused("a BackupDisk goes", me, Verb::Delete, &disk, words).await?;
 
-    let words = "the PersistentVolumeClaims that the backup controller creates are BackupDisks and promoters";
+    let words = "backup-controller may create only PersistentVolumeClaims for BackupDisks, promoters and restores";
     let mut promoter = stage.fixture("promoter")?;
     promoter["metadata"]["name"] = json!("another-name");
     stage.refused("a promoter that is not called as its snapshot", me, Verb::Create, &promoter, words).await?;
@@ -139,7 +139,7 @@ async fn it_creates_changes_and_deletes_nothing_but_its_own() -> Result<()> {
     empty["spec"]["dataSource"] = Value::Null;
     stage.refused("a promoter of nothing", me, Verb::Create, &empty, words).await?;
     stage.refused("a stranger's PVC", me, Verb::Create, &stage.claim("other"), UNLABELLED).await?;
-    let words = "are local, retained, and one claim's";
+    let words = "may create only retained PersistentVolumes for one claim";
     for (what, pointer, value) in [
         ("a volume that is not retained", "/spec/persistentVolumeReclaimPolicy", json!("Delete")),
         (
@@ -165,7 +165,7 @@ async fn it_creates_changes_and_deletes_nothing_but_its_own() -> Result<()> {
     stage.refused("a policy goes", me, Verb::Delete, &policy, USELESS).await?;
     policy["metadata"]["name"] = json!("all");
     policy["spec"]["podSelector"] = json!({});
-    let words = "the NetworkPolicies that the backup controller creates are for its own pods";
+    let words = "backup-controller may create only NetworkPolicies for its own pods";
     stage.refused("a policy for all pods", me, Verb::Create, &policy, words).await?;
 
     let mut stranger = stage.fixture("copy")?;
@@ -178,7 +178,7 @@ async fn it_creates_changes_and_deletes_nothing_but_its_own() -> Result<()> {
     let ours = cronjob.clone();
     cronjob["metadata"]["labels"] = json!({"app": "x"});
     stage.has(&cronjob).await?;
-    let words = "the CronJobs that the backup controller changes are its own";
+    let words = "backup-controller may change only its own CronJobs";
     stage.refused("a CronJob is taken over", me, Verb::Apply("backup-controller"), &ours, words).await?;
     stage.refused("a stranger's CronJob goes", me, Verb::Delete, &cronjob, UNLABELLED).await?;
 

@@ -45,7 +45,7 @@ async fn it_deletes_nothing_but_promoters_and_snapshots_of_this_installation() -
     let mut imported = stage.fixture("snapshot")?;
     imported["metadata"]["name"] = json!("imported");
     imported["spec"]["source"] = json!({"volumeSnapshotContentName": "a-content"});
-    let of_a_claim = "touches only VolumeSnapshots of a PersistentVolumeClaim";
+    let of_a_claim = "only VolumeSnapshots of a PersistentVolumeClaim";
     for (what, object, words) in [
         ("a user's PVC", &users, UNLABELLED),
         ("a user's PVC with a promoter's labels", &forged, NO_PROMOTER),

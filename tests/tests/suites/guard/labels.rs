@@ -73,7 +73,7 @@ async fn a_tenant_does_not_say_what_became_of_a_run() -> Result<()> {
 #[tokio::test]
 async fn a_tenant_does_not_say_how_a_promoter_was_mounted() -> Result<()> {
     let stage = Stage::new("mounter").await?;
-    let says = "that a promoter is mounted without its journal is recorded by backup-controller alone";
+    let says = "only backup-controller may record that a promoter is mounted without its journal";
     let annotate = |value: Value| Verb::Merge(json!({"metadata": {"annotations": {names::JOURNAL: value}}}));
     let promoter = stage.fixture("promoter")?;
     assert_eq!(promoter["metadata"]["annotations"][names::JOURNAL], "skipped");

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::guard::stage::{Actor, Stage, UNLABELLED, USELESS, Verb};
 
-const VOLUMES: &str = "the PersistentVolumes that the backup controller creates are local, retained, and one claim's";
-const CLAIMS: &str = "the PersistentVolumeClaims that the backup controller creates are BackupDisks and promoters";
+const VOLUMES: &str = "backup-controller may create only retained PersistentVolumes for one claim";
+const CLAIMS: &str = "backup-controller may create only PersistentVolumeClaims for BackupDisks, promoters and restores";
 
 /// The fixtures of one restore, which no other test has.
 fn parts(stage: &Stage) -> Result<[Value; 3]> {
@@ -102,7 +102,7 @@ async fn a_claim_is_at_home_and_has_what_was_lent_to_it() -> Result<()> {
     let source = json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s"});
     stage.refused("of a snapshot", me, Verb::Create, &with("/spec/dataSource", source), CLAIMS).await?;
     stage.has(&away).await?;
-    stage.refused("a tenant's goes", me, Verb::Delete, &away, "are in its own namespace").await?;
+    stage.refused("a tenant's goes", me, Verb::Delete, &away, "restores in its own namespace").await?;
     let mut stranger = claim.clone();
     stranger["metadata"]["labels"] = json!({"app": "x"});
     stage.has(&stranger).await?;
@@ -120,7 +120,7 @@ async fn a_volume_that_was_not_lent_is_not_deleted() -> Result<()> {
         (
             "loan-others-2",
             "one whose end deletes the storage",
-            "the PersistentVolumes that the backup controller deletes were lent for a restore",
+            "backup-controller may delete only retained PersistentVolumes that were made for a restore",
             json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}}),
         ),
     ] {

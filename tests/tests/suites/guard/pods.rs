@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 use crate::guard::stage::{Actor, Stage, UNLABELLED, Verb};
 
-const IMAGES: &str = "pods run the images of this installation";
-const TOKEN: &str = "pods have no token, but those of snapshots";
-const VOLUMES: &str = "pods mount PersistentVolumeClaims and what holds no secret";
-const NAMED: &str = "pods mount no Secrets but those that BACKUP_SECRETS of its Deployment names: backup-s3,";
-const PRIVILEGES: &str = "pods are not privileged and share nothing with their host";
-const DEVICES: &str = "pods open devices for copies, drills and restores alone";
-const SECRETS: &str = "pods read no Secret";
-const HOME: &str = "CronJobs are in its own namespace";
+const IMAGES: &str = "must run the images of this installation";
+const TOKEN: &str = "must not have a token, except snapshot pods";
+const VOLUMES: &str = "may mount only PersistentVolumeClaims and volumes without secrets";
+const NAMED: &str = "may mount only the Secrets that BACKUP_SECRETS of its Deployment names: backup-s3,";
+const PRIVILEGES: &str = "must not be privileged, and must not use the host's network";
+const DEVICES: &str = "may open block devices only for copies, drills and restores";
+const SECRETS: &str = "must not get Secrets as environment variables";
+const HOME: &str = "may have CronJobs only in its own namespace";
 
 /// Sets a field of the pod that an object starts; `-` at the end of its path appends.
 fn with(object: &Value, path: &str, value: Value) -> Result<Value> {

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::guard::stage::{Actor, OTHERS, Stage, Verb};
 
-const ASKS: &str = "the Deployments that the backup controller changes are those that ask for a restore";
-const IMAGES: &str = "pods run the images of this installation";
-const VOLUMES: &str = "pods mount PersistentVolumeClaims and what holds no secret";
-const NAMED: &str = "pods mount no Secrets but those that BACKUP_SECRETS of its Deployment names: backup-s3,";
-const TOKEN: &str = "pods have no token";
-const PRIVILEGES: &str = "pods are not privileged";
+const ASKS: &str = "backup-controller may change only Deployments that request a restore";
+const IMAGES: &str = "must run the images of this installation";
+const VOLUMES: &str = "may mount only PersistentVolumeClaims and volumes without secrets";
+const NAMED: &str = "may mount only the Secrets that BACKUP_SECRETS of its Deployment names: backup-s3,";
+const TOKEN: &str = "must not have a token";
+const PRIVILEGES: &str = "must not be privileged";
 
 /// The Deployment that a tenant makes of the Template.
 fn asking(stage: &Stage, name: &str) -> Value {
@@ -121,10 +121,10 @@ async fn no_other_deployment_is_touched() -> Result<()> {
         stage.refused(what, me, Verb::Apply("backup-controller/restore"), &filled, ASKS).await?;
         let scale = Verb::Merge(json!({"spec": {"replicas": 3}}));
         stage.refused(what, me, scale, &object, ASKS).await?;
-        stage.refused(what, me, Verb::Delete, &object, "has no use for").await?;
+        stage.refused(what, me, Verb::Delete, &object, "backup-controller never needs to do this").await?;
     }
     let new = asking(&stage, "restore-new");
-    stage.refused("a new one", me, Verb::Create, &new, "has no use for").await
+    stage.refused("a new one", me, Verb::Create, &new, "backup-controller never needs to do this").await
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn of_pods_it_annotates_restore_pods_and_of_holds_it_sets_those_that_end()
     stage.has(&app).await?;
     let apply = || Verb::Apply("backup-controller/holders");
     stage.passes("holders", Actor::Controller, apply(), &annotation(&restores, names::HOLDERS, "{}")).await?;
-    let words = "the pods that the backup controller annotates are restore pods";
+    let words = "backup-controller may annotate only restore pods";
     stage.refused("holders elsewhere", me, apply(), &annotation(&app, names::HOLDERS, "{}"), words).await?;
     stage.refused("another annotation", me, apply(), &annotation(&restores, "a", "b"), OTHERS).await?;
     let image = Verb::Merge(json!({"spec": {"activeDeadlineSeconds": 5}}));
@@ -202,7 +202,7 @@ async fn of_pods_it_annotates_restore_pods_and_of_holds_it_sets_those_that_end()
     let apply = || Verb::Apply("backup-controller/hold");
     let hold = |text: &str| annotation(&snapshot, names::HOLD, text);
     stage.passes("a hold", Actor::Controller, apply(), &hold("until=2018-12-05T00:00:00Z x")).await?;
-    let words = "the holds that the backup controller sets end by themselves";
+    let words = "backup-controller may set only holds that expire";
     stage.refused("one for ever", me, apply(), &hold("for ever"), words).await?;
     let status = annotation(&snapshot, names::STATUS, "{}");
     stage.refused("a status on a snapshot", me, apply(), &status, OTHERS).await

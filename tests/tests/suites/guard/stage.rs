@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 /// The words by which the refusals of our policies are known.
-pub const USELESS: &str = "the account of the backup controller has no use for";
-pub const UNLABELLED: &str = "touches only objects with this installation's labels";
-pub const OTHERS: &str = "the backup controller changes nothing of others' objects but its annotations";
-pub const JOB_KINDS: &str = "creates and deletes PersistentVolumeClaims and VolumeSnapshots, and nothing else";
-pub const NO_PROMOTER: &str = "touches only PersistentVolumeClaims that were made from a snapshot";
-pub const RESERVED: &str = "labels that begin with backup-controller.io/ are set by backup-controller alone";
+pub const USELESS: &str = "backup-controller never needs to do this, so it may not:";
+pub const UNLABELLED: &str = "may create and delete only objects with this installation's labels";
+pub const OTHERS: &str = "backup-controller may change only its own annotations on the objects of others";
+pub const JOB_KINDS: &str = "backup-job may only create and delete PersistentVolumeClaims and VolumeSnapshots";
+pub const NO_PROMOTER: &str = "only PersistentVolumeClaims that were made from a snapshot";
+pub const RESERVED: &str = "only backup-controller may set labels that begin with backup-controller.io/";
 
-pub const RECORDED: &str = "what became of a run is recorded by backup-controller alone";
+pub const RECORDED: &str = "only backup-controller may record the results of a run";
 
 /// Whoever acts.
 #[derive(Debug, Clone, Copy)]

@@ -12,9 +12,9 @@ fn cases() -> [(Value, &'static str); 20] {
     [
         (json!({"SCHEDULE": "0 0 * *"}), "is no schedule"),
         (json!({"SCHEDULE": ""}), "is no schedule"),
-        (json!({"RETENTION": ""}), "is no retention"),
-        (json!({"RETENTION": "last=0"}), "is no retention"),
-        (json!({"RETENTION": "2"}), "is no retention"),
+        (json!({"RETENTION": ""}), "is not a retention"),
+        (json!({"RETENTION": "last=0"}), "is not a retention"),
+        (json!({"RETENTION": "2"}), "is not a retention"),
         (json!({"NAMESPACE": "Not_A_Name"}), "is no name"),
         (json!({"INSTANCE": "-x"}), "is no name"),
         (json!({"NODE_SELECTOR": "a=b=c d"}), "neither a node's name nor"),

@@ -25,7 +25,7 @@ fn the_cost_of_a_run() {
         sizes.extend(["VmHWM:", "RssAnon:", "RssFile:"].map(|key| size(key).unwrap()));
         let ended = stage.finish(running);
         ended.done();
-        let made = ended.output.lines().find(|l| l.contains("made the VolumeSnapshot")).unwrap();
+        let made = ended.output.lines().find(|l| l.contains("created the VolumeSnapshot")).unwrap();
         let made: Timestamp = made.split_whitespace().next().unwrap().parse().unwrap();
         times.push(made.duration_since(begun).as_millis());
     }

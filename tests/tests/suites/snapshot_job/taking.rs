@@ -151,7 +151,7 @@ fn a_name_that_a_stranger_has_is_told_and_left_alone() {
     plane().apply(&stranger.to_string()).unwrap();
     let ended = stage.run_at(MINUTE);
     assert_eq!(ended.reason(3), "NameTaken");
-    assert!(ended.with(3).problem.as_ref().unwrap().message.contains("data-20261120 in taken"));
+    assert!(ended.with(3).problem.as_ref().unwrap().message.contains("data-20261120 in namespace taken"));
     assert_eq!(stage.points(), (vec!["data-20261120".into()], vec![]));
 
     // The promoter's name, which the snapshot's cannot do without.

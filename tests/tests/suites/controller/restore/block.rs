@@ -86,7 +86,7 @@ async fn files_and_devices_are_not_mixed_and_a_device_has_no_paths() -> Result<(
         let date = if request.starts_with("date") { "" } else { "date=20260101 " };
         let refusal = refusal(&scene, name, &format!("pvc=image {date}{request} target=files")).await?;
         let why =
-            "VolumeModeDiffers: PVC image is a raw block volume (volumeMode: Block), and PVC files has a filesystem";
+            "VolumeModeDiffers: PVC image is a raw block volume (volumeMode: Block), but PVC files has a filesystem";
         assert_eq!(refusal, why);
     }
     let other = refusal(&scene, "path", "pvc=image date=latest path=etc/passwd").await?;
