@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::completion;
 use crate::hold;
 use crate::list;
+use crate::plan;
 use crate::restore;
 use crate::run;
 use crate::status;
@@ -31,6 +32,9 @@ pub(crate) enum Verb {
     /// Explain one PVC: why it is not protected, and which settings apply
     #[command(after_long_help = why::HELP)]
     Why(why::Args),
+    /// Show which PVCs would be protected, when, by which rule, and how much room that takes
+    #[command(after_long_help = plan::HELP)]
+    Plan(plan::Args),
     /// List the restore points of a PVC
     #[command(after_long_help = list::HELP)]
     List(list::Args),

@@ -10,6 +10,7 @@ mod connect;
 mod hold;
 mod list;
 mod observe;
+mod plan;
 mod points;
 mod restore;
 mod rights;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
 async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Status(args) => Box::pin(status::run(cluster, args)).await,
+        Verb::Plan(args) => Box::pin(plan::run(cluster, args)).await,
         Verb::List(args) => Box::pin(list::run(cluster, args)).await,
         Verb::Hold(args) => Box::pin(hold::run(cluster, args)).await,
         Verb::Run(args) => Box::pin(run::run(cluster, args)).await,

@@ -30,8 +30,8 @@ const PAGE: u32 = 500;
 /// Sources that fit into one label selector; a URL has no room for more.
 const CHUNK: usize = 100;
 /// The controller's configuration, in its own namespace.
-const CONFIG_MAP: &str = "backup-controller";
-const CONFIG_KEY: &str = "config.yaml";
+pub(crate) const CONFIG_MAP: &str = "backup-controller";
+pub(crate) const CONFIG_KEY: &str = "config.yaml";
 
 /// What to look at.
 #[derive(Debug, Clone)]

@@ -31,10 +31,10 @@ pub(crate) struct Args {
     #[arg(long, env = "BACKUP_JOB_SERVICE_ACCOUNT", default_value = "backup-job", value_name = "NAME")]
     pub(crate) job_service_account: String,
     /// The image of the pods that take snapshots
-    #[arg(long, env = "BACKUP_CONTROLLER_IMAGE", value_name = "IMAGE")]
+    #[arg(long, env = "BACKUP_CONTROLLER_IMAGE", default_value = "", hide_default_value = true, value_name = "IMAGE")]
     pub(crate) controller_image: String,
     /// The image of the pods that copy
-    #[arg(long, env = "BACKUP_MOVER_IMAGE", value_name = "IMAGE")]
+    #[arg(long, env = "BACKUP_MOVER_IMAGE", default_value = "", hide_default_value = true, value_name = "IMAGE")]
     pub(crate) mover_image: String,
     /// The Secrets that the guard allows pods to mount, separated by commas; a * at the end matches any ending
     #[arg(long, env = "BACKUP_SECRETS", value_delimiter = ',', value_name = "NAMES")]
@@ -56,6 +56,29 @@ pub(crate) struct Args {
     pub(crate) log: String,
 }
 
+impl Args {
+    /// Refuses images that no pod could have. Every Job would wait for them, and name no cause.
+    pub(crate) fn check_images(&self) -> Result<(), String> {
+        let images = [
+            ("BACKUP_CONTROLLER_IMAGE", &self.controller_image, "backup-controller"),
+            ("BACKUP_MOVER_IMAGE", &self.mover_image, "backup-mover"),
+        ];
+        for (variable, image, placeholder) in images {
+            let found = match image.trim() {
+                "" => "it is empty".to_owned(),
+                given if given == placeholder => format!("{given} is the placeholder of templates/install"),
+                given if given.contains(char::is_whitespace) => given.to_owned(),
+                _ => continue,
+            };
+            return Err(format!(
+                "{variable} names no image ({found}): install again with the image that you pushed, as docs/install.md \
+                 shows (images of an overlay or of the chart's values; IMAGE and MOVER_IMAGE of the playbook)"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -63,4 +86,30 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object for each entry
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_no_pod_could_have_is_refused_by_its_variable() {
+        let check = |controller: &str, mover: &str| {
+            let args = ["backup-controller", "--controller-image", controller, "--mover-image", mover];
+            Args::try_parse_from(args).map_err(|e| e.to_string()).and_then(|args| args.check_images())
+        };
+        assert_eq!(check("registry.example/backup-controller:1", "localhost/backup-mover"), Ok(()));
+        assert_eq!(check("backup-controller:dev", "backup-mover@sha256:00"), Ok(()));
+        for (controller, mover, part) in [
+            ("", "m:1", "BACKUP_CONTROLLER_IMAGE names no image (it is empty)"),
+            ("c:1", "", "BACKUP_MOVER_IMAGE names no image (it is empty)"),
+            ("c:1", "backup-mover", "BACKUP_MOVER_IMAGE names no image (backup-mover is the placeholder"),
+            ("c:1", " the overlay names no image ", "(the overlay names no image)"),
+        ] {
+            let refused = check(controller, mover).unwrap_err();
+            assert!(refused.contains(part) && refused.contains("docs/install.md"), "{refused}");
+        }
+        let unset = Args::try_parse_from(["backup-controller"]).unwrap();
+        assert!(unset.check_images().is_err());
+    }
 }

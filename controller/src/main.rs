@@ -23,6 +23,10 @@ fn main() -> std::process::ExitCode {
         eprintln!("backup-controller: --log: {error}");
         return std::process::ExitCode::from(2);
     }
+    if let Err(error) = args.check_images() {
+        tracing::error!("{error}");
+        return std::process::ExitCode::from(2);
+    }
     // One thread: the work is waiting for answers, and one thread's memory is enough for it.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -4,6 +4,7 @@
 //! to, and then the defaults. Annotations stay inside the administrator's bounds. A setting that cannot be read is reported, and never guessed at.
 
 mod classes;
+mod origin;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,8 @@ use crate::reason::{Problem, Reason};
 use crate::record::clip;
 use crate::retention::Retention;
 use crate::schedule::{Due, Zone};
+use origin::{Found, of_defaults, of_group};
+pub use origin::{Origins, Place, Settings, Written};
 
 /// The cluster's classes.
 #[derive(Debug, Clone, Default)]
@@ -151,31 +154,36 @@ pub enum Verdict {
 /// Judges one PVC.
 #[must_use]
 pub fn judge(input: &Input<'_>) -> Verdict {
+    explain(input).0
+}
+
+/// Judges one PVC, and names the places that decided.
+#[must_use]
+pub fn explain(input: &Input<'_>) -> (Verdict, Origins) {
     let mut warnings = Vec::new();
-    let unprotected = |problem, warnings| Verdict::Unprotected(problem, warnings);
+    let mut origins = Origins { selected: None, settings: None };
+    match protection(input, &mut warnings, &mut origins) {
+        Ok(protection) => (Verdict::Protected(Box::new(protection), warnings), origins),
+        Err(problem) => (Verdict::Unprotected(problem, warnings), origins),
+    }
+}
+
+fn protection(input: &Input<'_>, warnings: &mut Vec<Problem>, origins: &mut Origins) -> Result<Protection, Problem> {
     if let Some(problem) = not_a_source(input) {
-        return unprotected(problem, warnings);
+        return Err(problem);
     }
-    if let Some(problem) = not_selected(input, &mut warnings) {
-        return unprotected(problem, warnings);
-    }
-    if let Some(problem) = not_possible(input) {
-        return unprotected(problem, warnings);
+    let (selected, left_out) = selection(input, warnings);
+    origins.selected = Some(selected);
+    if let Some(problem) = left_out.or_else(|| not_possible(input)) {
+        return Err(problem);
     }
     let driver = driver(input).unwrap_or_default();
-    let snapshot_class = match classes::snapshot_class(input, driver, &mut warnings) {
-        Ok(choice) => choice,
-        Err(problem) => return unprotected(problem, warnings),
-    };
-    let promoter = match classes::promoter(input, driver) {
-        Ok(shape) => shape,
-        Err(problem) => return unprotected(problem, warnings),
-    };
+    let snapshot_class = classes::snapshot_class(input, driver, warnings)?;
+    let promoter = classes::promoter(input, driver)?;
     warnings.extend(classes::unsafe_mounts(input, &promoter));
-    match settings(input, snapshot_class, promoter, &mut warnings) {
-        Ok(protection) => Verdict::Protected(Box::new(protection), warnings),
-        Err(problem) => unprotected(problem, warnings),
-    }
+    let (protection, settings) = settings(input, snapshot_class, promoter, warnings)?;
+    origins.settings = Some(settings);
+    Ok(protection)
 }
 
 /// Volumes of our own, and PVCs that are gone or going.
@@ -201,47 +209,50 @@ fn not_a_source(input: &Input<'_>) -> Option<Problem> {
     claim.terminating.then(|| Problem::new(Reason::Terminating, "the PVC is being deleted"))
 }
 
-/// Selection: the administrator's lists first, then the annotations.
-fn not_selected(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Option<Problem> {
+/// Selection: the administrator's lists first, then the annotations. Gives the place that decides, and why the PVC is
+/// left out, if it is.
+fn selection(input: &Input<'_>, warnings: &mut Vec<Problem>) -> (Place, Option<Problem>) {
     let (claim, config) = (input.claim, input.config);
     // Exclusion by the administrator is not the tenant's to lift.
     let selection = &config.selection;
+    let by_list = |reason, message| (Place::Selection, Some(Problem::new(reason, message)));
     if !selection.namespaces.matches(&claim.namespace) {
-        let message = format!("selection.namespaces excludes namespace {}", claim.namespace);
-        return Some(Problem::new(Reason::NamespaceExcluded, message));
+        return by_list(
+            Reason::NamespaceExcluded,
+            format!("selection.namespaces excludes namespace {}", claim.namespace),
+        );
     }
     // A volume without a class has the empty one, which a list of certain classes leaves out.
     let class = claim.class.as_deref().unwrap_or_default();
     if !selection.storage_classes.matches(class) {
         let message = format!("selection.storageClasses excludes StorageClass \"{class}\"");
-        return Some(Problem::new(Reason::ClassExcluded, message));
+        return by_list(Reason::ClassExcluded, message);
     }
     if let Some(driver) = driver(input)
         && !selection.drivers.matches(driver)
     {
-        let message = format!("selection.drivers excludes driver {driver}");
-        return Some(Problem::new(Reason::DriverExcluded, message));
+        return by_list(Reason::DriverExcluded, format!("selection.drivers excludes driver {driver}"));
     }
-    let on_claim = read_enabled(&claim.settings, "the PVC", warnings);
-    let on_namespace = read_enabled(&input.namespace.settings, "the Namespace", warnings);
-    let group = group(input);
-    match on_claim.or(on_namespace).or(group.and_then(|g| g.enabled)) {
-        Some(false) => {
-            let message = match (on_claim, on_namespace, group) {
-                (None, None, Some(group)) => {
-                    format!("group {} of the configuration sets enabled: false", group.name)
-                }
-                (None, ..) => format!("{} is \"false\" on the Namespace", names::ENABLED),
-                (Some(_), ..) => format!("{} is \"false\" on the PVC", names::ENABLED),
+    let on_claim = read_enabled(&claim.settings, "the PVC", warnings).map(|enabled| (enabled, Place::Claim));
+    let on_namespace =
+        read_enabled(&input.namespace.settings, "the Namespace", warnings).map(|enabled| (enabled, Place::Namespace));
+    let of_group = || group(input).and_then(|g| Some((g.enabled?, Place::Group(g.name.clone()))));
+    match on_claim.or(on_namespace).or_else(of_group) {
+        Some((true, place)) => (place, None),
+        Some((false, place)) => {
+            let message = match &place {
+                Place::Group(name) => format!("group {name} of the configuration sets enabled: false"),
+                Place::Namespace => format!("{} is \"false\" on the Namespace", names::ENABLED),
+                _ => format!("{} is \"false\" on the PVC", names::ENABLED),
             };
-            Some(Problem::new(Reason::Disabled, message))
+            (place, Some(Problem::new(Reason::Disabled, message)))
         }
         None if config.selection.mode == Mode::OptIn => {
             let message =
                 format!("selection.mode is opt-in, and neither the PVC nor its Namespace has {}=true", names::ENABLED);
-            Some(Problem::new(Reason::NotOptedIn, message))
+            by_list(Reason::NotOptedIn, message)
         }
-        _ => None,
+        None => (Place::Defaults, None),
     }
 }
 
@@ -297,11 +308,15 @@ fn setting<T>(
     key: &str,
     warnings: &mut Vec<Problem>,
     read: impl Fn(&str) -> Result<T, String>,
-) -> Option<T> {
-    let places = [(&input.claim.settings, "the PVC"), (&input.namespace.settings, "the Namespace")];
-    places.into_iter().find_map(|(settings, place)| {
+) -> Option<Found<T>> {
+    let places = [
+        (&input.claim.settings, "the PVC", Place::Claim),
+        (&input.namespace.settings, "the Namespace", Place::Namespace),
+    ];
+    places.into_iter().find_map(|(settings, words, place)| {
         let text = settings.get(key)?.trim();
-        read(text).map_err(|why| warnings.push(invalid(key, place, text, why))).ok()
+        let value = read(text).map_err(|why| warnings.push(invalid(key, words, text, why))).ok()?;
+        Some((value, Written { place, text: text.to_owned() }))
     })
 }
 
@@ -310,7 +325,7 @@ fn settings(
     snapshot_class: (String, ClassChoice),
     promoter: PromoterShape,
     warnings: &mut Vec<Problem>,
-) -> Result<Protection, Problem> {
+) -> Result<(Protection, Settings), Problem> {
     let (defaults, bounds) = (&input.config.defaults, &input.config.bounds);
     let group = group(input);
     let readable = warnings.len();
@@ -321,6 +336,7 @@ fn settings(
         Some(due) => due,
         None => configured_schedule(input, &seed)?,
     };
+    let (due, schedule) = due;
     let retention = setting(input, names::RETENTION, warnings, |text| {
         let read = text.parse::<Retention>().map_err(|e| e.to_string())?;
         if read.longest(due.shortest_interval()) > bounds.max_retention {
@@ -329,33 +345,44 @@ fn settings(
         Ok(read)
     });
     let half = due.shortest_interval().as_secs() / 2;
-    let destinations = destinations(input, warnings);
+    let (destinations, chosen) = destinations(input, warnings);
     let options = setting(input, names::COPY_OPTIONS, warnings, |t| t.parse::<Options>().map_err(|e| e.to_string()));
     let accept_empty = accept_empty(input, warnings);
-    Ok(Protection {
+    let (zone, time_zone) = zone
+        .or_else(|| group.and_then(|g| Some(of_group(g, g.time_zone.clone()?))))
+        .unwrap_or_else(|| of_defaults(&defaults.time_zone));
+    let (retention, keeps) = retention
+        .or_else(|| group.and_then(|g| Some(of_group(g, g.retention.clone()?))))
+        .unwrap_or_else(|| of_defaults(&defaults.retention));
+    let protection = Protection {
         starting_deadline: Span::from_secs(half.clamp(30, 3600)),
         schedule: due.text(),
         after: due.after(),
-        zone: zone.or_else(|| group.and_then(|g| g.time_zone.clone())).unwrap_or_else(|| defaults.time_zone.clone()),
-        retention: retention
-            .or_else(|| group.and_then(|g| g.retention.clone()))
-            .unwrap_or_else(|| defaults.retention.clone()),
+        zone,
+        retention,
         // Of all destinations: a run may have been taken for one that is not chosen any more.
         secrets: group.map(|g| g.secrets.clone()).unwrap_or_default(),
         destinations,
-        options: options.unwrap_or_default(),
+        options: options.map(|(options, _)| options).unwrap_or_default(),
         unreadable: warnings.len() > readable,
         snapshot_class,
         promoter,
         accept_empty,
-    })
+    };
+    Ok((protection, Settings { schedule, time_zone, retention: keeps, destinations: chosen }))
 }
 
 /// What the group says, or the defaults.
-fn configured_schedule(input: &Input<'_>, seed: &str) -> Result<Due, Problem> {
-    let of_group = group(input).and_then(|g| Some((format!("groups ({})", g.name), g.schedule.as_ref()?)));
-    let (place, text) = of_group.unwrap_or_else(|| ("defaults".to_owned(), &input.config.defaults.schedule));
-    Due::parse(text, seed).map_err(|why| Problem::new(Reason::InvalidSetting, format!("{place}.schedule: {why}")))
+fn configured_schedule(input: &Input<'_>, seed: &str) -> Result<Found<Due>, Problem> {
+    let of_group = group(input).and_then(|g| Some((g, g.schedule.as_ref()?)));
+    let (key, (text, written)) = match of_group {
+        Some((group, text)) => (format!("groups ({})", group.name), origin::of_group(group, text.clone())),
+        None => ("defaults".to_owned(), of_defaults(&input.config.defaults.schedule)),
+    };
+    match Due::parse(&text, seed) {
+        Ok(due) => Ok((due, written)),
+        Err(why) => Err(Problem::new(Reason::InvalidSetting, format!("{key}.schedule: {why}"))),
+    }
 }
 
 /// Of the PVC alone: that a volume is meant to be empty is true of this one, not of a whole Namespace.
@@ -381,7 +408,7 @@ fn allowed_schedule(text: &str, seed: &str, min_interval: Span) -> Result<Due, S
 }
 
 /// The destinations that are in force; `none` chooses snapshots only.
-fn destinations(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Vec<String> {
+fn destinations(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Found<Vec<String>> {
     let config = input.config;
     let names = config.destinations.iter().map(|d| d.name.as_str());
     let allowed: Vec<&str> = names.filter(|name| config.bounds.allows_destination(name)).collect();
@@ -397,8 +424,14 @@ fn destinations(input: &Input<'_>, warnings: &mut Vec<Problem>) -> Vec<String> {
     });
     warnings.iter_mut().skip(before).for_each(|w| w.reason = Reason::UnknownDestination);
     // As the configuration says it, which may name what a tenant may not choose.
-    let configured = || group(input).and_then(|g| g.destinations.clone());
-    chosen.or_else(configured).unwrap_or_else(|| config.defaults.destinations.clone())
+    let written = |place, names: &[String]| Written { place, text: origin::list(names) };
+    let configured = || {
+        let group = group(input)?;
+        let names = group.destinations.clone()?;
+        Some((names.clone(), written(Place::Group(group.name.clone()), &names)))
+    };
+    let defaults = &config.defaults.destinations;
+    chosen.or_else(configured).unwrap_or_else(|| (defaults.clone(), written(Place::Defaults, defaults)))
 }
 
 /// The annotation `destination` is not read any more. It is reported wherever `destinations` would be read.

@@ -52,7 +52,7 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    pub(super) fn of(problem: &Problem) -> Self {
+    pub(crate) fn of(problem: &Problem) -> Self {
         let Problem { reason, message } = problem;
         Self { reason: reason.as_str(), message: message.clone(), help: reason.help(), run: None, at: None }
     }

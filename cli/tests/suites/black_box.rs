@@ -24,7 +24,7 @@ fn help_names_the_verbs_the_flags_and_the_exit_codes() {
     let output = run(&["--help"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(out(&output).contains("Usage: kubectl backup [OPTIONS] <COMMAND>"), "{}", out(&output));
-    for verb in ["status", "why", "list", "run", "hold", "template", "new-app", "completion"] {
+    for verb in ["status", "why", "plan", "list", "run", "hold", "template", "new-app", "completion"] {
         assert!(out(&output).contains(&format!("\n  {verb} ")), "{verb}: {}", out(&output));
     }
 
@@ -139,8 +139,16 @@ fn without_a_cluster_it_is_1_and_says_where_it_looked() {
 
 #[test]
 fn every_verb_teaches_with_examples_and_fits_a_terminal() {
-    for verb in [&["list"][..], &["run"], &["hold"], &["why"], &["template", "process"], &["new-app"], &["completion"]]
-    {
+    for verb in [
+        &["list"][..],
+        &["plan"],
+        &["run"],
+        &["hold"],
+        &["why"],
+        &["template", "process"],
+        &["new-app"],
+        &["completion"],
+    ] {
         let text = out(&run(&[verb, &["--help"]].concat()));
         assert!(text.contains("kubectl backup "), "{verb:?}: {text}");
         assert!(text.contains("Examples:") || verb == ["completion"], "{verb:?}: {text}");
@@ -186,4 +194,19 @@ fn there_are_scripts_for_shells_and_for_kubectl() {
     let output = run(&["__complete", "--", "-n", "shop", "li"]);
     assert_eq!(out(&output), "list\tList the restore points of a PVC\n:4\n");
     assert_eq!(out(&run(&["__complete", "--", "list", ""])), ":4\n");
+}
+
+/// What is wrong with the file is told before a cluster is asked.
+#[test]
+fn a_plan_reads_its_file_first() {
+    let output = run(&["plan", "-f", "/nonexistent/config.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("cannot read /nonexistent/config.yaml"), "{}", err(&output));
+    // Standard input is empty here.
+    let output = run(&["plan", "-f", "-"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("standard input: it is empty: give a config.yaml"), "{}", err(&output));
+    for wrong in [&["plan", "-A", "data"][..], &["plan", "-l", "a=b", "data"], &["plan", "-o", "xml"]] {
+        assert_eq!(run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
 }

@@ -7,7 +7,8 @@
 {{- define "backup-controller.image" -}}
 {{- $image := index . 1 -}}
 {{- $tag := default (index . 0).Chart.AppVersion $image.tag -}}
-{{ $image.repository }}{{ ternary "@" ":" (hasPrefix "sha256:" $tag) }}{{ $tag }}
+{{- $unset := "images.controller.repository and images.mover.repository must be set: build and push the two images (docs/install.md), and name them in the values" -}}
+{{ required $unset $image.repository }}{{ ternary "@" ":" (hasPrefix "sha256:" $tag) }}{{ $tag }}
 {{- end -}}
 
 {{/* The configuration's text. */}}

@@ -212,13 +212,8 @@ impl Request<'_> {
             return Ok(());
         }
         let Some(promoter) = view.promoter else { return Ok(()) };
-        if destination.restic().is_some() && self.source.namespace == world.namespace {
-            let message = format!("a copy to {} would need a Secret of the controller's namespace", destination.name);
-            fail(Reason::SecretNotAllowed, message, plan);
-            return Ok(());
-        }
-        if namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted") {
-            fail(Reason::PodSecurity, restricted(destination), plan);
+        if let Err(problem) = allowed(world, &self.source.namespace, destination) {
+            fail(problem.reason, problem.message, plan);
             return Ok(());
         }
         let node = match self.place(promoter, destination, now, plan)? {
@@ -291,6 +286,19 @@ impl Request<'_> {
         }
         Ok(common_nodes(world, promoter, disk))
     }
+}
+
+/// Whether a pod that copies may run in a source's namespace.
+pub(super) fn allowed(world: &World, namespace: &str, destination: &Destination) -> Result<(), Problem> {
+    if destination.restic().is_some() && namespace == world.namespace {
+        let message = format!("a copy to {} would need a Secret of the controller's namespace", destination.name);
+        return Err(Problem::new(Reason::SecretNotAllowed, message));
+    }
+    let enforces = world.namespaces.get("", namespace).and_then(|n| n.enforces.as_deref());
+    if enforces == Some("restricted") {
+        return Err(Problem::new(Reason::PodSecurity, restricted(destination)));
+    }
+    Ok(())
 }
 
 fn restricted(destination: &Destination) -> String {

@@ -12,6 +12,7 @@ mod drill;
 mod ended;
 mod lend;
 mod maintain;
+mod prospect;
 mod prune;
 mod resolve;
 mod restore;
@@ -36,9 +37,10 @@ pub use copy::running;
 pub use drill::Drill;
 pub use lend::Loan;
 pub use maintain::{Maintain, TaskEnd, Work, next_part};
+pub use prospect::prospect;
 pub use prune::Prune;
 pub use restore::{Asker, Lender, Origin, Promote, Restore, Restores, any as any_restore, restores};
-pub use source::{from_our_snapshot, plan, verdict};
+pub use source::{explain, from_our_snapshot, plan, verdict};
 pub use status::proven;
 
 /// One step. Doing it twice is the same as doing it once.

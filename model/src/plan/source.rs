@@ -7,21 +7,27 @@ use crate::facts::{Claim, Namespace};
 use crate::maintain::TaskState;
 use crate::reason::{Problem, Reason};
 use crate::record::Status;
-use crate::select::{self, Input, Protection, Verdict};
+use crate::select::{self, Input, Origins, Protection, Verdict};
 use crate::world::World;
 
 /// Judges a PVC by the state of the cluster.
 #[must_use]
 pub fn verdict(world: &World, claim: &Claim) -> Verdict {
+    explain(world, claim).0
+}
+
+/// Judges a PVC by the state of the cluster, and names the places that decided.
+#[must_use]
+pub fn explain(world: &World, claim: &Claim) -> (Verdict, Origins) {
     let Some(namespace) = world.namespaces.get("", &claim.namespace) else {
         let problem = Problem::new(Reason::NamespaceTerminating, "the namespace is gone");
-        return Verdict::Unprotected(problem, Vec::new());
+        return (Verdict::Unprotected(problem, Vec::new()), Origins { selected: None, settings: None });
     };
     judge(world, claim, namespace)
 }
 
-fn judge(world: &World, claim: &Claim, namespace: &Namespace) -> Verdict {
-    select::judge(&Input {
+fn judge(world: &World, claim: &Claim, namespace: &Namespace) -> (Verdict, Origins) {
+    select::explain(&Input {
         claim,
         namespace,
         volume: claim.volume.as_ref().and_then(|v| world.volumes.get("", v)),

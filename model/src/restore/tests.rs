@@ -173,7 +173,10 @@ fn a_date_without_a_restore_point_is_answered_with_those_that_there_are() {
         "NoRestorePoint: PVC data has no restore point for 20181203; there are 20181202T0000Z (snapshot data-20181202), \
          20181202T0000Z (disk disk)"
     );
-    assert!(chosen(&world, "pvc=data date=20181202 from=disk/vault").ends_with("20181202 on disk vault; it has none on disk vault"));
+    assert!(
+        chosen(&world, "pvc=data date=20181202 from=disk/vault")
+            .ends_with("20181202 on disk vault; it has none on disk vault")
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use model::config::{Config, PromoterRetention};
 use model::duration::Span;
 use model::facts::{Claim, Journal, Labels, Namespace, Volume, VolumeMode};
 use model::reason::Reason;
-use model::select::{ClassChoice, Classes, Input, Protection, Verdict, judge};
+use model::select::{ClassChoice, Classes, Input, Place, Protection, Verdict, Written, explain, judge};
 
 /// A PVC in its surroundings. What a case is about is changed in it.
 #[derive(Clone)]
@@ -76,15 +76,19 @@ impl Case {
         self.with(|c| c.config = config(more))
     }
 
-    fn judge(&self) -> Verdict {
-        judge(&Input {
+    fn input(&self) -> Input<'_> {
+        Input {
             claim: &self.claim,
             namespace: &self.namespace,
             volume: self.volume.as_ref(),
             from_our_snapshot: self.from_our_snapshot,
             classes: &self.classes,
             config: &self.config,
-        })
+        }
+    }
+
+    fn judge(&self) -> Verdict {
+        judge(&self.input())
     }
 
     /// The protection, and the warnings in words.
@@ -576,4 +580,61 @@ fn a_long_or_hostile_setting_is_shown_cut() {
             assert!(!problems.is_empty() && length < 1000, "{key}: {length}");
         }
     }
+}
+
+/// Each setting names the place where it is written, and each verdict the place that selects or leaves out.
+#[test]
+fn what_decides_is_named_with_the_text_as_it_is_written() {
+    let origins = |case: &Case| explain(&case.input()).1;
+    let mut case = case();
+    case.config = config(
+        "groups:\n- {name: gold, namespaces: [shop], schedule: '0 1 * * *', destinations: [disk, s3]}\n\
+         - {name: off, namespaces: [idle], enabled: false}\n",
+    );
+    case.claim.settings.insert(format!("{KEY}retention"), "last=3".to_owned());
+    case.namespace.settings.insert(format!("{KEY}time-zone"), "Europe/Amsterdam".to_owned());
+    let all = origins(&case);
+    let settings = all.settings.clone().unwrap();
+    let told = |written: &Written| format!("{}: {}", written.place, written.text);
+    assert_eq!(told(&settings.schedule), "group gold: 0 1 * * *");
+    assert_eq!(told(&settings.time_zone), "namespace annotation: Europe/Amsterdam");
+    assert_eq!(told(&settings.retention), "PVC annotation: last=3");
+    assert_eq!(told(&settings.destinations), "group gold: disk,s3");
+    let places: Vec<String> = all.places().into_iter().map(ToString::to_string).collect();
+    assert_eq!(
+        places,
+        ["PVC annotation", "namespace annotation", "group gold"],
+        "the default is no rule beside others"
+    );
+
+    // One that cannot be read is not in force.
+    case.claim.settings.insert(format!("{KEY}schedule"), "sometimes".to_owned());
+    assert_eq!(told(&origins(&case).settings.unwrap().schedule), "group gold: 0 1 * * *");
+
+    let plain = Case { config: config(""), namespace: namespace("metadata: {name: shop}"), ..self::case() };
+    let plain = origins(&plain);
+    assert_eq!(plain.places(), [&Place::Defaults]);
+    let settings = plain.settings.unwrap();
+    assert_eq!(
+        (told(&settings.schedule), told(&settings.destinations)),
+        ("default: H H(0-5) * * *".to_owned(), "default: none".to_owned())
+    );
+}
+
+#[test]
+fn what_leaves_a_pvc_out_is_named() {
+    let selected = |case: &Case| explain(&case.input()).1.selected;
+    let with = |change: &dyn Fn(&mut Case)| {
+        let mut case = case();
+        change(&mut case);
+        selected(&case)
+    };
+    assert_eq!(with(&|c| c.config = config("selection: {mode: opt-in}")), Some(Place::Selection));
+    assert_eq!(with(&|c| c.claim.namespace = "kube-system".to_owned()), Some(Place::Selection));
+    let enabled = |value: &str| (format!("{KEY}enabled"), value.to_owned());
+    assert_eq!(with(&|c| c.claim.settings.extend([enabled("false")])), Some(Place::Claim));
+    assert_eq!(with(&|c| c.namespace.settings.extend([enabled("true")])), Some(Place::Namespace));
+    let off = "groups: [{name: off, namespaces: [shop], enabled: false}]";
+    assert_eq!(with(&|c| c.config = config(off)), Some(Place::Group("off".to_owned())));
+    assert_eq!(with(&|c| c.claim.terminating = true), None);
 }

@@ -13,7 +13,7 @@ pub(super) fn values() -> Result<Value> {
     let image = json!({
         "type": "object", "additionalProperties": false, "required": ["repository"],
         "properties": {
-            "repository": {"type": "string", "pattern": "^([a-zA-Z0-9.-]+(:[0-9]+)?/)?[a-z0-9._-]+(/[a-z0-9._-]+)*$"},
+            "repository": {"type": "string", "pattern": "^(([a-zA-Z0-9.-]+(:[0-9]+)?/)?[a-z0-9._-]+(/[a-z0-9._-]+)*)?$"},
             "tag": {"type": "string", "pattern": "^([a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}|sha256:[0-9a-f]{64})?$"},
         },
     });

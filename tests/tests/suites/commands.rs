@@ -20,7 +20,7 @@ const DATE: &str = "20181202";
 /// Longer than any page takes.
 const DEADLINE_SECONDS: u32 = 900;
 
-/// An installation as the README has it, and the namespace of the examples: a StatefulSet whose pod has the PVC `data`.
+/// An installation as the README has it, and the namespace of the examples: a `StatefulSet` whose pod has the PVC `data`.
 struct Shop {
     kubectl: Kubectl,
     app: App,

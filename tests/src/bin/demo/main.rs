@@ -123,10 +123,8 @@ type Compared = (&'static str, String, Comparison);
 fn compare(app: &App, cluster: &Cluster, keys: Option<&Keys>, run: &str) -> Result<Vec<Compared>> {
     let point = app.restore_point(run)?;
     let disk = Tree { claim: "backup-disk".into(), path: format!("{NAMESPACE}/data/{}/{run}", app.uid()?) };
-    let mut trees = vec![
-        ("promoter", format!("pvc/{point}"), Tree::volume(&point)),
-        ("disk", format!("pvc/{}", disk.claim), disk),
-    ];
+    let mut trees =
+        vec![("promoter", format!("pvc/{point}"), Tree::volume(&point)), ("disk", format!("pvc/{}", disk.claim), disk)];
     if let Some(keys) = keys {
         let stock = app.stock_restic(keys)?;
         let tree = step("restic as it comes, without us, restores the repository into a new volume", || {

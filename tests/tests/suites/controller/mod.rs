@@ -18,6 +18,7 @@ mod limits;
 mod lineage;
 mod maintain;
 mod pages;
+mod plan;
 mod protect;
 mod quiet;
 mod refused;

@@ -152,7 +152,9 @@ fn the_committed_chart_is_made_from_the_manifests() -> Result<()> {
 #[test]
 fn helm_finds_no_fault_with_the_chart() -> Result<()> {
     let values = project().join(SETTINGS.folder).join("values.yaml");
-    output(helm()?.args(["lint", "--strict"]).arg(chart::folder()))?;
+    let refused = output(helm()?.args(["template", "backup"]).arg(chart::folder()));
+    let refused = format!("{:#}", refused.err().context("a chart without images was taken")?);
+    ensure!(refused.contains("images.controller.repository and images.mover.repository must be set"), "{refused}");
     output(helm()?.args(["lint", "--strict", "--values"]).arg(values).arg(chart::folder()))?;
     Ok(())
 }
@@ -162,7 +164,14 @@ fn helm_finds_no_fault_with_the_chart() -> Result<()> {
 fn every_key_of_the_configuration_is_a_value_of_the_chart() -> Result<()> {
     let config: Value = serde_yaml::from_str(model::config::EXAMPLE)?;
     let values = std::env::temp_dir().join(format!("values-{}.json", std::process::id()));
-    std::fs::write(&values, json!({"config": config, "hostDisks": {"enabled": true}}).to_string())?;
+    std::fs::write(
+        &values,
+        json!({
+            "config": config, "hostDisks": {"enabled": true},
+            "images": {"controller": {"repository": "c"}, "mover": {"repository": "m"}}
+        })
+        .to_string(),
+    )?;
     let objects = template("keep", &values).and_then(|text| normal(chart::documents(&text)?));
     std::fs::remove_file(&values)?;
     assert_eq!(objects?["ConfigMap keep/backup-controller"]["data"]["config.yaml"], config);
@@ -186,7 +195,8 @@ fn a_value_that_is_wrong_is_refused_with_its_place() -> Result<()> {
         ("openshift.enabled=yes", "at '/openshift/enabled': got string, want boolean"),
     ] {
         let mut helm: Command = helm()?;
-        let refused = output(helm.args(["template", "backup"]).arg(chart::folder()).args(["--set", set]));
+        helm.args(["template", "backup"]).arg(chart::folder()).args(["--set", "images.mover.repository=m"]);
+        let refused = output(helm.args(["--set", "images.controller.repository=c", "--set", set]));
         let refused = format!("{:#}", refused.err().with_context(|| format!("{set} was taken"))?);
         ensure!(refused.contains(why), "{set}: {refused}");
     }
@@ -198,6 +208,7 @@ fn a_value_that_is_wrong_is_refused_with_its_place() -> Result<()> {
 fn values_do_not_become_structure() -> Result<()> {
     let mut helm = helm()?;
     helm.args(["template", "backup", "--namespace=123", "--set-string=images.mover.tag=007,nodeSelector.a=true"]);
+    helm.args(["--set=images.controller.repository=backup-controller,images.mover.repository=backup-mover"]);
     helm.args(["--set-json", r#"config.defaults.schedule="{{ .Values }}""#]).arg(chart::folder());
     let objects = normal(chart::documents(&output(&mut helm)?)?)?;
     let deployment = &objects["Deployment 123/backup-controller"];

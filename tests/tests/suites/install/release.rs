@@ -12,6 +12,9 @@ use crate::install::ways::helm;
 
 const NAMESPACE: &str = "backup";
 
+/// What must be set.
+const IMAGES: &str = "--set=images.controller.repository=registry.example/c,images.mover.repository=registry.example/m";
+
 /// A control plane with a helm.
 struct Server(ControlPlane);
 
@@ -27,7 +30,9 @@ impl Server {
     /// `install` or `upgrade` of the chart with more arguments.
     fn release(&self, verb: &str, more: &[&str]) -> Result<String> {
         let chart = chart::folder().display().to_string();
-        self.helm(&[&[verb, "backup", &chart], more].concat())
+        // What is set on the command line would win over a file.
+        let images = if more.contains(&"--values") { &[][..] } else { &[IMAGES] };
+        self.helm(&[&[verb, "backup", &chart], images, more].concat())
     }
 
     /// What the release consists of, as it stands on the server. An object that is gone is not in it.
@@ -93,7 +98,7 @@ fn a_second_release_needs_an_instance_of_its_own() -> Result<()> {
     let server = Server(ControlPlane::start()?);
     server.release("install", &["--create-namespace"])?;
     let chart = chart::folder().display().to_string();
-    let second = ["install", "backup", &chart, "--namespace", "other", "--create-namespace"];
+    let second = ["install", "backup", &chart, IMAGES, "--namespace", "other", "--create-namespace"];
     let refused = server.helm(&second).err().context("the second one took the first one's objects")?;
     ensure!(format!("{refused:#}").contains("invalid ownership metadata"), "{refused:#}");
     server.helm(&[&second[..], &["--set=instance=second"]].concat())?;

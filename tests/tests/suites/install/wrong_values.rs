@@ -8,7 +8,7 @@ use dev_cluster::{Part, ensure_built};
 use serde_json::{Value, json};
 
 /// Each value by itself, over settings that are right, and the words with which it is refused.
-fn cases() -> [(Value, &'static str); 18] {
+fn cases() -> [(Value, &'static str); 20] {
     [
         (json!({"SCHEDULE": "0 0 * *"}), "is no schedule"),
         (json!({"SCHEDULE": ""}), "is no schedule"),
@@ -20,6 +20,8 @@ fn cases() -> [(Value, &'static str); 18] {
         (json!({"NODE_SELECTOR": "a=b=c d"}), "neither a node's name nor"),
         (json!({"PULL_POLICY": "Sometimes"}), "must be one of"),
         (json!({"IMAGE": "two words"}), "is no image"),
+        (json!({"IMAGE": ""}), "IMAGE must be given the first time"),
+        (json!({"MOVER_IMAGE": ""}), "MOVER_IMAGE must be given the first time"),
         (json!({"DISK_SIZE": "100Q"}), "is no destination"),
         (json!({"DISK_CLASS": "shared-retain"}), "is no destination"),
         (json!({"DISK_SIZE": "1Gi", "DISK_PATH": "/srv/backup"}), "with the node that has it"),
@@ -50,7 +52,10 @@ impl Desk {
 
     /// Settings with which the playbook writes its manifest.
     fn right(&self, manifest: &Path) -> Value {
-        json!({"NAMESPACE": "wrong", "INSTANCE": "wrong", "RETENTION": "last=3", "MANIFEST": manifest, "KUBECTL": self.kubectl})
+        json!({
+            "NAMESPACE": "wrong", "INSTANCE": "wrong", "RETENTION": "last=3", "MANIFEST": manifest, "KUBECTL": self.kubectl,
+            "IMAGE": "registry.example/backup-controller:1", "MOVER_IMAGE": "registry.example/backup-mover:1"
+        })
     }
 
     /// Runs a playbook; whether it ended well, and all that it printed. Long messages are broken into lines, which are

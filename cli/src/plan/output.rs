@@ -1,0 +1,216 @@
+//! The plan as text, in the format that was asked for. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use model::{Timestamp, quantity};
+use serde::Serialize;
+
+use super::config::From;
+use super::room::{Kind, Room};
+use super::rows::{Lack, Row};
+use super::summary::Summary;
+use crate::age;
+use crate::args::Output;
+use crate::observe::Gap;
+use crate::table::{self, Columns, Look, none, printable};
+
+/// On a narrow terminal these are left out, the first of them first.
+const DISPENSABLE: [&str; 4] = ["SNAPSHOT CLASS", "SIZE", "KEEPS", "DESTINATIONS"];
+
+/// What `json` and `yaml` show.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Whole<'a> {
+    /// When this was true.
+    pub(super) at: Timestamp,
+    /// What was planned with.
+    pub(super) configuration: &'a From,
+    pub(super) volumes: &'a [Row],
+    pub(super) summary: &'a Summary,
+    /// What could not be read.
+    pub(super) not_read: &'a [Gap],
+}
+
+/// The text for standard output; with the remedy for each problem if PVCs were `named`.
+pub(super) fn text(whole: &Whole<'_>, output: Output, look: Look, named: bool) -> anyhow::Result<String> {
+    Ok(match output {
+        Output::Json => serde_json::to_string_pretty(whole)? + "\n",
+        Output::Yaml => serde_yaml::to_string(whole)?,
+        Output::Name => whole.volumes.iter().flat_map(|v| ["persistentvolumeclaim/", &v.name, "\n"]).collect(),
+        Output::Table | Output::Wide => {
+            let mut text = String::new();
+            if !whole.volumes.is_empty() {
+                text = table::table(columns(look), &DISPENSABLE, whole.volumes, look, whole.at);
+            }
+            if named {
+                details(whole.volumes, &mut text);
+            }
+            summary(whole, look, &mut text);
+            text
+        }
+    })
+}
+
+/// The lines for standard error: the gaps in what was read.
+pub(super) fn notes(gaps: &[Gap]) -> Vec<String> {
+    let note = |gap: &Gap| {
+        format!("you lack permission to {} {}, so it is not known which of them are missing", gap.verb, gap.resource)
+    };
+    let mut notes: Vec<String> = gaps.iter().map(note).collect();
+    notes.dedup();
+    notes
+}
+
+fn columns(look: Look) -> Columns<Row> {
+    let mut columns: Columns<Row> = Vec::new();
+    if look.namespaces {
+        columns.push(("NAMESPACE", |r, _| r.namespace.clone()));
+    }
+    columns.push(("PVC", |r, _| r.name.clone()));
+    columns.push(("SIZE", |r, _| quantity::human(r.size)));
+    columns.push(("PROTECTED", |r, _| r.protected.as_str().to_owned()));
+    columns.push(("RULE", |r, _| if r.rules.is_empty() { none() } else { r.rules.join(", ") }));
+    columns.push(("SCHEDULE", |r, _| r.how.as_ref().map_or_else(none, |h| h.schedule.written.clone())));
+    columns.push(("NEXT RUN", next_run));
+    columns.push(("SNAPSHOT CLASS", |r, _| r.how.as_ref().map_or_else(none, |h| h.snapshot_class.clone())));
+    columns.push(("DESTINATIONS", destinations));
+    columns.push(("KEEPS", keeps));
+    if look.wide {
+        columns.push(("RUNS AT", |r, _| r.how.as_ref().map_or_else(none, |h| h.schedule.value.clone())));
+        columns.push(("TIME ZONE", |r, _| r.how.as_ref().map_or_else(none, |h| h.time_zone.value.clone())));
+        columns.push(("STORAGE CLASS", |r, _| r.storage_class.clone().unwrap_or_else(none)));
+        columns.push(("PROMOTER CLASS", |r, _| r.how.as_ref().map_or_else(none, |h| h.promoter_class.clone())));
+    }
+    columns.push(("REASON", |r, _| reason(r)));
+    columns
+}
+
+fn next_run(row: &Row, now: Timestamp) -> String {
+    match &row.how {
+        None => none(),
+        Some(how) => how.next_run.map_or_else(|| "<running>".to_owned(), |at| age::between(now, at)),
+    }
+}
+
+fn destinations(row: &Row, _now: Timestamp) -> String {
+    match &row.how {
+        Some(how) if !how.destinations.is_empty() => how.destinations.join(","),
+        _ => none(),
+    }
+}
+
+fn keeps(row: &Row, _now: Timestamp) -> String {
+    let Some(how) = &row.how else { return none() };
+    let own = how.destination_retentions.iter().map(|(name, retention)| format!("{name}: {retention}"));
+    [how.retention.value.clone()].into_iter().chain(own).collect::<Vec<_>>().join("; ")
+}
+
+fn reason(row: &Row) -> String {
+    let Some((first, rest)) = row.findings.split_first() else { return none() };
+    let more = if rest.is_empty() { String::new() } else { format!(" (+{} more)", rest.len()) };
+    format!("{}: {}{more}", first.reason, first.message)
+}
+
+fn details(rows: &[Row], out: &mut String) {
+    for row in rows {
+        for finding in &row.findings {
+            let _ = writeln!(out, "\n{}: {}\n  {}", row.name, finding.reason, printable(&finding.message));
+            let _ = writeln!(out, "  What to do: {}", finding.help);
+        }
+    }
+}
+
+fn summary(whole: &Whole<'_>, look: Look, out: &mut String) {
+    let Summary { protected, excluded, unprotected, limits, room, .. } = whole.summary;
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    let _ = writeln!(out, "Configuration: {}", configuration(whole.configuration));
+    let _ = writeln!(
+        out,
+        "PVCs: {protected} protected, {}, {}",
+        counts("excluded", excluded),
+        counts("not protected", unprotected)
+    );
+    runs(whole, out);
+    if room.iter().any(|r| r.kind == Kind::Copies) {
+        let _ = writeln!(
+            out,
+            "Copies at the same time: {} in the cluster, {} in a namespace, {} on a node, {} to a destination",
+            limits.cluster, limits.namespace, limits.node, limits.destination
+        );
+    }
+    images(whole.summary, out);
+    if !room.is_empty() {
+        out.push_str("\nRoom, at most:\n");
+        let columns: Columns<Room> = vec![
+            ("FOR", |r, _| r.kind.as_str().to_owned()),
+            ("WHERE", |r, _| r.place.clone()),
+            ("PVCS", |r, _| r.volumes.to_string()),
+            ("SIZE", |r, _| quantity::human(r.bytes)),
+            ("NOTE", |r, _| r.note.clone()),
+        ];
+        out.push_str(&table::table(columns, &[], room, Look { width: None, ..look }, whole.at));
+    }
+    lacks(whole.summary, out);
+}
+
+fn configuration(from: &From) -> String {
+    match from {
+        From::File { file } => format!("that of {file}"),
+        From::ConfigMap { namespace } => {
+            format!("the installed one, the ConfigMap backup-controller in namespace {namespace}")
+        }
+        From::Defaults { namespace } => format!(
+            "the defaults, because namespace {namespace} has no ConfigMap backup-controller (plan with yours: -f FILE; \
+             find another installation: --backup-namespace)"
+        ),
+    }
+}
+
+fn counts(what: &str, reasons: &BTreeMap<&'static str, usize>) -> String {
+    let sum: usize = reasons.values().sum();
+    let each: Vec<String> = reasons.iter().map(|(reason, count)| format!("{reason}: {count}")).collect();
+    if sum == 0 { format!("0 {what}") } else { format!("{sum} {what} ({})", each.join(", ")) }
+}
+
+fn runs(whole: &Whole<'_>, out: &mut String) {
+    let Some((first, last)) = whole.summary.next_runs else { return };
+    let at = |time| format!("{time} (in {})", age::between(whole.at, time));
+    let _ = if first == last {
+        writeln!(out, "Next run: {}", at(first))
+    } else {
+        writeln!(out, "Next runs: from {} to {}", at(first), at(last))
+    };
+}
+
+fn images(summary: &Summary, out: &mut String) {
+    let Some(images) = &summary.images else { return };
+    if images.incomplete.is_empty() {
+        let _ = writeln!(out, "Images: {}, {}", images.controller, images.mover);
+    }
+    for sentence in &images.incomplete {
+        let _ = writeln!(out, "The manifests are not complete: {}", printable(sentence));
+    }
+}
+
+/// What destinations lack. The same problem in many namespaces is told once.
+fn lacks(summary: &Summary, out: &mut String) {
+    let mut told: BTreeMap<(&str, &str, &str, &str), Vec<&str>> = BTreeMap::new();
+    for Lack { destination, namespace, reason, message, help } in &summary.lacks {
+        told.entry((destination, reason, message, help)).or_default().push(namespace);
+    }
+    if !told.is_empty() {
+        out.push_str("\nCopies that would fail or wait:\n");
+    }
+    for ((destination, reason, message, help), namespaces) in told {
+        let place = match namespaces.len() {
+            1 => format!("namespace {}", namespaces[0]),
+            2..=5 => format!("namespaces {}", namespaces.join(", ")),
+            more => format!("{more} namespaces, such as {}", namespaces[0]),
+        };
+        let _ = writeln!(out, "  to {destination}, from {place}: {reason}: {}", printable(message));
+        let _ = writeln!(out, "    What to do: {help}");
+    }
+}

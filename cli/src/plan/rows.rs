@@ -1,0 +1,210 @@
+//! The fate of each PVC. Pure: it takes the observed state and gives [`Row`]s.
+
+use std::collections::BTreeSet;
+
+use model::Timestamp;
+use model::config::PromoterRetention;
+use model::facts::Claim;
+use model::plan::{self, NextRun};
+use model::reason::{Problem, Reason};
+use model::schedule::{self, Due};
+use model::select::{Origins, Protection, Verdict, Written};
+use model::world::World;
+use serde::Serialize;
+
+use crate::observe::Observed;
+use crate::status::Finding;
+
+/// What becomes of a PVC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Protected {
+    Yes,
+    /// It cannot be protected as things are.
+    No,
+    /// Somebody chose not to protect it.
+    Excluded,
+}
+
+impl Protected {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Excluded => "excluded",
+        }
+    }
+}
+
+/// A setting in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Setting {
+    /// What it comes to.
+    pub(super) value: String,
+    /// As somebody wrote it.
+    pub(super) written: String,
+    /// The place where it is written.
+    pub(super) from: String,
+}
+
+impl Setting {
+    fn new(value: &str, written: &Written) -> Self {
+        Self { value: value.to_owned(), written: written.text.clone(), from: written.place.to_string() }
+    }
+}
+
+/// How a protected PVC is protected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct How {
+    pub(super) schedule: Setting,
+    pub(super) time_zone: Setting,
+    /// Nothing while a run is under way from whose end the next one counts.
+    pub(super) next_run: Option<Timestamp>,
+    pub(super) retention: Setting,
+    pub(super) destinations: Vec<String>,
+    pub(super) destinations_from: String,
+    /// The retention of destinations that have one of their own.
+    pub(super) destination_retentions: Vec<(String, String)>,
+    pub(super) snapshot_class: String,
+    pub(super) snapshot_class_from: &'static str,
+    pub(super) promoter_class: String,
+    /// Whether promoters are read-only views of snapshots instead of full clones.
+    pub(super) promoter_read_only: bool,
+    pub(super) promoter_retention: PromoterRetention,
+}
+
+/// One PVC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Row {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: String,
+    /// In bytes.
+    pub(super) size: u64,
+    pub(super) storage_class: Option<String>,
+    pub(super) protected: Protected,
+    /// The places that decide, the strongest first.
+    pub(super) rules: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) how: Option<How>,
+    /// Why it is not protected, and settings that cannot be read.
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Row {
+    /// Whether somebody has to do something before it is protected. A PVC without a volume has no data.
+    pub(super) fn alarms(&self) -> bool {
+        self.protected == Protected::No && !self.findings.iter().any(|f| f.reason == Reason::NotBound.as_str())
+    }
+}
+
+/// Something that keeps copies of a namespace from a destination.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Lack {
+    pub(super) destination: String,
+    pub(super) namespace: String,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+    pub(super) help: &'static str,
+}
+
+impl Lack {
+    pub(super) fn new(destination: &str, namespace: &str, problem: Problem) -> Self {
+        let Problem { reason, message } = problem;
+        let (destination, namespace) = (destination.to_owned(), namespace.to_owned());
+        Self { destination, namespace, reason: reason.as_str(), message, help: reason.help() }
+    }
+}
+
+/// The PVCs that are asked for, by namespace and name. Those that backups themselves need are shown only by name.
+pub(super) fn rows(observed: &Observed, names: &[String], now: Timestamp) -> Vec<Row> {
+    let selected = |claim: &Claim| match &observed.selected {
+        Some(selected) => selected.contains(&claim.id.uid),
+        None => names.is_empty() || names.contains(&claim.id.name),
+    };
+    let claims = observed.world.claims.iter().filter(|claim| selected(claim));
+    let mut rows: Vec<Row> = claims.map(|claim| row(&observed.world, claim, now)).collect();
+    let own = |row: &Row| row.findings.iter().any(|f| f.reason == Reason::OwnVolume.as_str());
+    rows.retain(|row| !names.is_empty() || !own(row));
+    rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    rows
+}
+
+fn row(world: &World, claim: &Claim, now: Timestamp) -> Row {
+    let (verdict, origins) = plan::explain(world, claim);
+    let rules = origins.places().into_iter().map(ToString::to_string).collect();
+    let (protected, how, problems) = match verdict {
+        Verdict::Protected(protection, warnings) => {
+            (Protected::Yes, how(world, claim, &protection, &origins, now), warnings)
+        }
+        Verdict::Unprotected(problem, mut warnings) => {
+            let protected = if problem.reason.is_choice() { Protected::Excluded } else { Protected::No };
+            warnings.insert(0, problem);
+            (protected, None, warnings)
+        }
+    };
+    Row {
+        namespace: claim.namespace.clone(),
+        name: claim.id.name.clone(),
+        uid: claim.id.uid.clone(),
+        size: claim.capacity,
+        storage_class: claim.class.clone().filter(|class| !class.is_empty()),
+        protected,
+        rules,
+        how,
+        findings: problems.iter().map(Finding::of).collect(),
+    }
+}
+
+fn how(world: &World, claim: &Claim, protection: &Protection, origins: &Origins, now: Timestamp) -> Option<How> {
+    let settings = origins.settings.as_ref()?;
+    let configured = protection.destinations.iter().filter_map(|name| world.config.destination(name));
+    let (snapshot_class, choice) = &protection.snapshot_class;
+    Some(How {
+        schedule: Setting::new(&protection.schedule, &settings.schedule),
+        time_zone: Setting::new(protection.zone.name(), &settings.time_zone),
+        next_run: next_run(world, claim, protection, now),
+        retention: Setting::new(&protection.retention.to_string(), &settings.retention),
+        destinations: protection.destinations.clone(),
+        destinations_from: settings.destinations.place.to_string(),
+        destination_retentions: configured
+            .filter_map(|d| Some((d.name.clone(), d.retention.as_ref()?.to_string())))
+            .collect(),
+        snapshot_class: snapshot_class.clone(),
+        snapshot_class_from: choice.as_str(),
+        promoter_class: protection.promoter.storage_class.clone(),
+        promoter_read_only: protection.promoter.read_only,
+        promoter_retention: protection.promoter.retention,
+    })
+}
+
+/// When the PVC is next backed up; before an installation, as if that were now.
+fn next_run(world: &World, claim: &Claim, protection: &Protection, now: Timestamp) -> Option<Timestamp> {
+    match Due::parse(&protection.schedule, "").ok()? {
+        Due::Cron(schedule) => schedule.next_after(now, &protection.zone),
+        Due::After(span) => match plan::next_run(world, claim, span, now) {
+            Some(NextRun::At(at)) => Some(at.max(now)),
+            Some(NextRun::UnderWay(_)) => None,
+            None => Some(schedule::first(now, span, &claim.source().seed())),
+        },
+    }
+}
+
+/// What is known to keep copies from being made, for each destination and namespace of protected PVCs.
+pub(super) fn lacks(world: &World, rows: &[Row], now: Timestamp) -> Vec<Lack> {
+    let copied: BTreeSet<(&str, &str)> = rows.iter().flat_map(copies).collect();
+    let lack = |(destination, namespace): (&str, &str)| {
+        let problem = plan::prospect(world, namespace, world.config.destination(destination)?, now)?;
+        Some(Lack::new(destination, namespace, problem))
+    };
+    copied.into_iter().filter_map(lack).collect()
+}
+
+/// The destinations of a row, each with its namespace.
+pub(super) fn copies(row: &Row) -> impl Iterator<Item = (&str, &str)> {
+    row.how.iter().flat_map(|how| &how.destinations).map(|name| (name.as_str(), row.namespace.as_str()))
+}

@@ -1,0 +1,89 @@
+//! Whether the Secrets of restic destinations are there. Only their names are asked for, never their contents.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::bail;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use model::plan;
+use model::reason::{Problem, Reason};
+use model::select::Verdict;
+use model::world::World;
+
+use super::rows::{Lack, Protected, Row};
+use crate::observe::{Gap, Scope};
+
+/// By the name of a Secret, its namespaces; for each the destinations that need it there.
+pub(super) type Needed = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+/// The Secrets that the destinations of protected PVCs need.
+pub(super) fn needed(world: &World, rows: &[Row]) -> Needed {
+    let mut needed = Needed::new();
+    for row in rows.iter().filter(|row| row.protected == Protected::Yes) {
+        let Some(Verdict::Protected(protection, _)) = world.claim_of(&row.uid).map(|c| plan::verdict(world, c)) else {
+            continue;
+        };
+        let configured = protection.destinations.iter().filter_map(|name| world.config.destination(name));
+        for destination in configured {
+            let Some(restic) = destination.restic() else { continue };
+            let secret = protection.secrets.get(&destination.name).unwrap_or(&restic.secret);
+            let home = if destination.is_central() { &world.namespace } else { &row.namespace };
+            let there = needed.entry(secret.clone()).or_default().entry(home.clone()).or_default();
+            there.insert(destination.name.clone());
+        }
+    }
+    needed
+}
+
+/// The missing ones, and the questions that were refused.
+pub(super) async fn missing(client: &Client, scope: &Scope, needed: Needed) -> anyhow::Result<(Vec<Lack>, Vec<Gap>)> {
+    let (mut lacks, mut gaps) = (Vec::new(), Vec::new());
+    for (secret, namespaces) in needed {
+        let asked: Vec<Option<&String>> = match scope.namespace {
+            // One question for all namespaces, not one for each.
+            None => vec![None],
+            Some(_) => namespaces.keys().map(Some).collect(),
+        };
+        for namespace in asked {
+            match holders(client, &secret, namespace).await? {
+                Ok(there) => {
+                    let meant = namespaces.iter().filter(|(n, _)| namespace.is_none_or(|asked| asked == *n));
+                    let absent = meant.filter(|(n, _)| !there.contains(*n));
+                    lacks.extend(absent.flat_map(|(n, destinations)| {
+                        destinations.iter().map(|destination| Lack::new(destination, n, absence(&secret)))
+                    }));
+                }
+                Err(gap) => gaps.push(gap),
+            }
+        }
+    }
+    Ok((lacks, gaps))
+}
+
+fn absence(secret: &str) -> Problem {
+    let message = format!("there is no Secret {secret} with RESTIC_PASSWORD and the keys that the repository needs");
+    Problem::new(Reason::SecretIncomplete, message)
+}
+
+/// The namespaces that have a Secret of that name.
+async fn holders(
+    client: &Client,
+    secret: &str,
+    namespace: Option<&String>,
+) -> anyhow::Result<Result<BTreeSet<String>, Gap>> {
+    let (api, place): (Api<Secret>, String) = match namespace {
+        Some(namespace) => (Api::namespaced(client.clone(), namespace), format!("in namespace {namespace}")),
+        None => (Api::all(client.clone()), "in all namespaces".to_owned()),
+    };
+    let named = ListParams::default().fields(&format!("metadata.name={secret}"));
+    let listed = api::bounded(|| format!("list secrets {place}"), api.list_metadata(&named)).await;
+    Ok(match listed {
+        Ok(list) => Ok(list.items.iter().filter_map(kube::ResourceExt::namespace).collect()),
+        Err(error) if error.is_right_missing() => {
+            let answer = error.status().map(|s| s.message.clone()).unwrap_or_default();
+            Err(Gap { verb: "list", resource: format!("secrets {place}"), answer, refused: true })
+        }
+        Err(error) => bail!("cannot {}", api::chain(&error)),
+    })
+}
