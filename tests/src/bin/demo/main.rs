@@ -21,7 +21,7 @@ use serde_json::Value;
 
 const NAMESPACE: &str = "demo";
 /// On the namespaces that the demo made: it changes and removes no others.
-const MADE_BY_DEMO: &str = "backup-controller.io/demo";
+const MADE_BY_DEMO: &str = "backup-controller-demo";
 const FOLDER: &str = "debian/etc";
 
 /// Backs up a real volume, compares every restore point with it, loses a folder, and restores it.
