@@ -34,7 +34,7 @@ fn the_snapshot_controller_is_added_only_where_there_is_none() {
     let again = play(kubectl, playbook, &vars, &[]).unwrap();
     assert_eq!(again.changed, 0, "{}", again.output);
     let wrong = play_in(&folder(), kubectl, playbook, &json!({"DRIVER": "no.driver"}), &[]).unwrap();
-    assert!(!wrong.ok && wrong.output.contains("there is no CSI driver no.driver"), "{}", wrong.output);
+    assert!(!wrong.ok && wrong.output.contains("has no CSI driver no.driver"), "{}", wrong.output);
 
     // Somebody else's, as OpenShift has it, with a class of another name.
     kubectl.run(&["-n", "kube-system", "delete", "deployment/snapshot-controller"]).unwrap();

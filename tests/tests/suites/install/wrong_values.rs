@@ -10,25 +10,25 @@ use serde_json::{Value, json};
 /// Each value by itself, over settings that are right, and the words with which it is refused.
 fn cases() -> [(Value, &'static str); 20] {
     [
-        (json!({"SCHEDULE": "0 0 * *"}), "is no schedule"),
-        (json!({"SCHEDULE": ""}), "is no schedule"),
+        (json!({"SCHEDULE": "0 0 * *"}), "is not a schedule"),
+        (json!({"SCHEDULE": ""}), "is not a schedule"),
         (json!({"RETENTION": ""}), "is not a retention"),
         (json!({"RETENTION": "last=0"}), "is not a retention"),
         (json!({"RETENTION": "2"}), "is not a retention"),
-        (json!({"NAMESPACE": "Not_A_Name"}), "is no name"),
-        (json!({"INSTANCE": "-x"}), "is no name"),
-        (json!({"NODE_SELECTOR": "a=b=c d"}), "neither a node's name nor"),
+        (json!({"NAMESPACE": "Not_A_Name"}), "is not a valid name"),
+        (json!({"INSTANCE": "-x"}), "is not a valid name"),
+        (json!({"NODE_SELECTOR": "a=b=c d"}), "is not a node selector"),
         (json!({"PULL_POLICY": "Sometimes"}), "must be one of"),
-        (json!({"IMAGE": "two words"}), "is no image"),
-        (json!({"IMAGE": ""}), "IMAGE must be given the first time"),
-        (json!({"MOVER_IMAGE": ""}), "MOVER_IMAGE must be given the first time"),
-        (json!({"DISK_SIZE": "100Q"}), "is no destination"),
-        (json!({"DISK_CLASS": "shared-retain"}), "is no destination"),
-        (json!({"DISK_SIZE": "1Gi", "DISK_PATH": "/srv/backup"}), "with the node that has it"),
-        (json!({"LIMITS": {"cluster": 0}}), "a limit is 1 or more"),
+        (json!({"IMAGE": "two words"}), "is not an image"),
+        (json!({"IMAGE": ""}), "IMAGE must be set"),
+        (json!({"MOVER_IMAGE": ""}), "MOVER_IMAGE must be set"),
+        (json!({"DISK_SIZE": "100Q"}), "do not describe a destination"),
+        (json!({"DISK_CLASS": "shared-retain"}), "do not describe a destination"),
+        (json!({"DISK_SIZE": "1Gi", "DISK_PATH": "/srv/backup"}), "its node in DISK_NODE_SELECTOR"),
+        (json!({"LIMITS": {"cluster": 0}}), "a limit must be 1 or more"),
         (json!({"LIMITS": {"clustr": 3}}), "LIMITS.clustr"),
         (json!({"CONFIG": "words"}), "CONFIG"),
-        (json!({"TEMPLATES": "/nowhere"}), "there have to be some"),
+        (json!({"TEMPLATES": "/nowhere"}), "must contain at least one template"),
         (json!({"TIMEOUT": "soon"}), "TIMEOUT"),
     ]
 }
@@ -117,7 +117,7 @@ fn the_playbook_is_for_one_host() -> Result<()> {
     let vars = desk.right(&manifest).to_string();
     let install = folder().join("install-backup-controller.yaml");
     let (ok, said) = Desk::play(&install, &["-i", "one,two,", "-e", "HOSTS=all", "-e", &vars])?;
-    assert!(!ok && said.contains("means 2 hosts") && !manifest.exists(), "{said}");
+    assert!(!ok && said.contains("selects 2 hosts") && !manifest.exists(), "{said}");
     Ok(())
 }
 
