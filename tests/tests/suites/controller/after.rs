@@ -70,12 +70,16 @@ async fn a_run_starts_so_long_after_the_last_one_and_a_restart_starts_no_other()
 async fn a_copy_that_failed_arms_the_next_run() -> Result<()> {
     let scene = Scene::new().await?;
     let _controller = with_disk(&scene, "").await?;
-    let claim = scene.bound(&scene.tenant, NewClaim::new("data").annotate(names::SCHEDULE, "@after 1h")).await?;
+    let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
     scene.cronjob_of(&claim).await?;
     let run = Run::at(ago(200));
     scene.point(&claim, run.as_str(), &["disk"]).await?;
     bind_disk(&scene).await?;
     let copy = scene.copy_of(&claim, run.as_str(), "disk").await?;
+    // Not before: a snapshot that is not ready yet, without a Job, is a run that has ended.
+    scene.annotate::<PersistentVolumeClaim>(&scene.tenant, "data", &[(names::SCHEDULE, Some("@after 1h"))]).await?;
+    let after = |c: &k8s_openapi::api::batch::v1::CronJob| c.annotations().contains_key(names::AFTER);
+    scene.cronjob_that("it counts from the end", &claim, after).await?;
     fence(&scene, "fence").await?;
     assert_eq!(jobs(&scene, &claim).await?, [], "the copy is under way");
     let ended = ago(62);

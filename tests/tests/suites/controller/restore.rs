@@ -178,11 +178,11 @@ async fn a_request_that_cannot_be_met_is_refused_with_what_there_is() -> Result<
     scene.bound(&scene.tenant, NewClaim::new("raw").block()).await?;
     for (number, request, reason, words) in [
         (1, "pvc=data date=20260102", Reason::NoRestorePoint, snapshot.name_any()),
-        (2, "pvc=nothing date=latest target=data", Reason::NoRestorePoint, "there is none".to_owned()),
+        (2, "pvc=nothing date=latest target=data", Reason::NoRestorePoint, "it has none".to_owned()),
         (3, "pvc=data date=latest target=missing", Reason::TargetNotReady, "no PVC of that name".to_owned()),
         (4, "pvc=data date=latest target=raw", Reason::VolumeModeDiffers, "PVC raw is a raw block volume".to_owned()),
         (5, "pvc=data date=latest from=disk/attic", Reason::NoRestorePoint, "on disk attic".to_owned()),
-        (6, "pvc=$(reboot) date=latest", Reason::InvalidRequest, "is not a name".to_owned()),
+        (6, "pvc=$(reboot) date=latest", Reason::InvalidRequest, "is not a valid Kubernetes name".to_owned()),
         (7, "pvc=other-shop/data date=latest target=data", Reason::NotGranted, "other-shop".to_owned()),
     ] {
         let name = format!("n{number}");
@@ -440,7 +440,7 @@ async fn a_granted_namespace_restores_from_anothers_disk_and_gives_it_back() -> 
     controller.configure(&grant("data"))?;
     controller.logged(&scene, "new settings are in force").await?;
     ask(&format!("{from} from=disk")).await?;
-    refused("the grant has to be from").await?;
+    refused("the grant must be from").await?;
     controller.configure(&grant("\"*\"").replace("/\"*\"", "/*"))?;
     let count = async || Ok((controller.log().matches("new settings are in force").count() == 2).then_some(()));
     scene.wait("the settings are in force", count).await?;

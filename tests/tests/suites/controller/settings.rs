@@ -176,7 +176,7 @@ async fn a_setting_that_cannot_be_read_is_told_and_changes_nothing() -> Result<(
         (names::SCHEDULE, "61 * * * *", "InvalidSetting", "59"),
         (names::SCHEDULE, "* * * * *", "InvalidSetting", "minInterval"),
         (names::TIME_ZONE, "Mars/Olympus", "InvalidSetting", "zone"),
-        (names::DESTINATION_SETTING, "tape", "UnknownDestination", "allowed are: disk, none"),
+        (names::DESTINATION_SETTING, "tape", "UnknownDestination", "allowed are disk, none"),
     ] {
         // Of its own PVC, so that Events are not joined.
         let name = format!("p-{}", names::hash(value, 6));

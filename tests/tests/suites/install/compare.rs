@@ -185,7 +185,7 @@ fn a_value_that_is_wrong_is_refused_with_its_place() -> Result<()> {
         ("config.defaults.retentoin=2d", "at '/config/defaults': additional properties 'retentoin' not allowed"),
         ("config.limits.cluster=many", "at '/config/limits/cluster': got string, want integer"),
         ("config.classes.slow.readOnly=7", "at '/config/classes/slow/readOnly': got number, want boolean"),
-        ("config.destinations[0].hostPath.path=/x", "is a host's disk: set hostDisks.enabled"),
+        ("config.destinations[0].hostPath.path=/x", "is on a host's disk; set hostDisks.enabled to true"),
         ("config=null", "missing property 'config'"),
         ("image=x", "additional properties 'image' not allowed"),
         ("images.controller.repository=registry.example/x:1", "at '/images/controller/repository'"),
