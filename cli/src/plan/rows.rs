@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use model::Timestamp;
-use model::config::PromoterRetention;
+use model::config::{Destination, Disk, PromoterRetention};
 use model::facts::Claim;
+use model::names::{self, Component};
 use model::plan::{self, NextRun};
 use model::reason::{Problem, Reason};
 use model::schedule::{self, Due};
@@ -120,18 +121,43 @@ impl Lack {
     }
 }
 
-/// The PVCs that are asked for, by namespace and name. Those that backups themselves need are shown only by name.
+/// The PVCs that are asked for, by namespace and name. Volumes of the backups themselves are shown only by name.
 pub(super) fn rows(observed: &Observed, names: &[String], now: Timestamp) -> Vec<Row> {
     let selected = |claim: &Claim| match &observed.selected {
         Some(selected) => selected.contains(&claim.id.uid),
         None => names.is_empty() || names.contains(&claim.id.name),
     };
-    let claims = observed.world.claims.iter().filter(|claim| selected(claim));
-    let mut rows: Vec<Row> = claims.map(|claim| row(&observed.world, claim, now)).collect();
-    let own = |row: &Row| row.findings.iter().any(|f| f.reason == Reason::OwnVolume.as_str());
-    rows.retain(|row| !names.is_empty() || !own(row));
+    let world = &observed.world;
+    let shown = |claim: &&Claim| selected(claim) && (!names.is_empty() || !is_confirmed_own(world, claim));
+    let mut rows: Vec<Row> = world.claims.iter().filter(shown).map(|claim| row(world, claim, now)).collect();
     rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     rows
+}
+
+/// Whether the PVC is a volume of the backups themselves. Tenants can write its labels, so another object, the
+/// configuration or the controller's namespace has to confirm them.
+fn is_confirmed_own(world: &World, claim: &Claim) -> bool {
+    let Some(ours) = claim.ours.as_ref().filter(|ours| ours.instance == world.instance) else { return false };
+    let volume = || claim.volume.as_ref().and_then(|name| world.volumes.get("", name)?.ours.as_ref());
+    let has_our_volume = || volume().is_some_and(|v| v.instance == world.instance && v.component == ours.component);
+    let in_our_namespace = claim.namespace == world.namespace;
+    match ours.component {
+        Component::Promoter => in_our_namespace || plan::from_our_snapshot(world, claim),
+        // The volume of a BackupDisk from a StorageClass is the provisioner's, and has no labels.
+        Component::Disk => {
+            let disk = |d: &&Destination| names::disk_claim(d).as_ref() == Some(&claim.id.name);
+            let by_class = |d: &Destination| matches!(d.disk(), Some(Disk::Claim(_)));
+            world.config.destinations.iter().find(disk).is_some_and(|d| by_class(d) || has_our_volume())
+        }
+        Component::Central => in_our_namespace,
+        Component::Grant | Component::Target => has_our_volume(),
+        _ => false,
+    }
+}
+
+/// Whether a PVC is left out for nothing but its name. Its data may be a tenant's.
+fn is_only_named_like_own(world: &World, claim: &Claim) -> bool {
+    claim.ours.is_none() && !plan::from_our_snapshot(world, claim)
 }
 
 fn row(world: &World, claim: &Claim, now: Timestamp) -> Row {
@@ -142,7 +168,9 @@ fn row(world: &World, claim: &Claim, now: Timestamp) -> Row {
             (Protected::Yes, how(world, claim, &protection, &origins, now), warnings)
         }
         Verdict::Unprotected(problem, mut warnings) => {
-            let protected = if problem.reason.is_choice() { Protected::Excluded } else { Protected::No };
+            let by_name = problem.reason == Reason::OwnVolume && is_only_named_like_own(world, claim);
+            let chosen = problem.reason.is_choice() && !by_name;
+            let protected = if chosen { Protected::Excluded } else { Protected::No };
             warnings.insert(0, problem);
             (protected, None, warnings)
         }

@@ -16,7 +16,7 @@ use crate::args::Output;
 use crate::observe::{Gap, Observed, Scope};
 use crate::rights::Missing;
 use crate::table::Look;
-use crate::tests::fixture::{ALL, CONFIG, Objects, TENANT, now};
+use crate::tests::fixture::{ALL, CONFIG, Objects, TENANT, labels, now};
 use crate::tests::tables::golden;
 
 const LOOK: Look = Look { namespaces: true, wide: false, headers: true, width: None };
@@ -119,6 +119,34 @@ fn each_pvc_has_its_rule_and_its_reason() {
     );
     let after = how("after").next_run.unwrap();
     assert!(after > now() && after < model::duration::Span::hours(12).after(now()), "{after}");
+}
+
+/// Tenants can choose names and write labels.
+#[test]
+fn a_pvc_is_hidden_only_if_an_object_confirms_that_it_belongs_to_the_backups() {
+    let mut objects = cluster();
+    objects.point("shop", "data", "20181205T0317Z", &json!({}));
+    objects.pvc("gold", "backup-disk");
+    objects.pvc("gold", "claims-to-be-one")["metadata"]["labels"] = labels("promoter", &[]);
+    objects.pvc("gold", "lends")["metadata"]["labels"] = labels("grant", &[]);
+    let lent = objects.pvc("shop", "lent");
+    lent["metadata"]["labels"] = labels("target", &[]);
+    objects.volumes.last_mut().unwrap()["metadata"]["labels"] = labels("target", &[]);
+    objects.pvc("gold", "backup-disk-host")["metadata"]["labels"] = labels("disk", &[("destination", "host")]);
+    let host = "{name: host, type: disk, hostPath: {path: /srv, nodeSelector: {disk: backup}, size: 1Ti}}";
+    let all = planned(&objects, &format!("{GROUPS}  - {host}\n"));
+    let own: Vec<(&str, Protected, bool)> = all
+        .rows
+        .iter()
+        .filter(|row| row.findings.iter().any(|f| f.reason == "OwnVolume"))
+        .map(|row| (row.name.as_str(), row.protected, row.alarms()))
+        .collect();
+    let excluded = |name| (name, Protected::Excluded, false);
+    let others = ["backup-disk-host", "claims-to-be-one", "lends"].map(excluded);
+    assert_eq!(own, [&[("backup-disk", Protected::No, true)], others.as_slice()].concat());
+    let summary = all.summary();
+    assert_eq!((summary.excluded["OwnVolume"], summary.unprotected["OwnVolume"]), (3, 1));
+    assert!(!all.rows.iter().any(|row| ["data-20181205", "lent"].contains(&row.name.as_str())));
 }
 
 #[test]
@@ -232,7 +260,7 @@ fn the_configuration_is_found_among_manifests() {
     let line = "Images: registry.example/backup-controller:1, registry.example/backup-mover:1\n";
     assert!(
         text.contains(line)
-            && text.contains("0 protected, 9 excluded (Disabled: 1, NamespaceExcluded: 1, NotOptedIn: 7)"),
+            && text.contains("0 protected, 10 excluded (Disabled: 1, NamespaceExcluded: 1, NotOptedIn: 7, OwnVolume: 1)"),
         "{text}"
     );
 
