@@ -224,15 +224,18 @@ fn next_run(world: &World, claim: &Claim, protection: &Protection, now: Timestam
 
 /// What is known to keep copies from being made, for each destination and namespace of protected PVCs.
 pub(super) fn lacks(world: &World, rows: &[Row], now: Timestamp) -> Vec<Lack> {
-    let copied: BTreeSet<(&str, &str)> = rows.iter().flat_map(copies).collect();
-    let lack = |(destination, namespace): (&str, &str)| {
-        let problem = plan::prospect(world, namespace, world.config.destination(destination)?, now)?;
+    let copied: BTreeSet<(&str, &str, &str)> = rows.iter().flat_map(copies).collect();
+    let lack = |(destination, namespace, class): (&str, &str, &str)| {
+        let problem = plan::prospect(world, namespace, class, world.config.destination(destination)?, now)?;
         Some(Lack::new(destination, namespace, problem))
     };
     copied.into_iter().filter_map(lack).collect()
 }
 
-/// The destinations of a row, each with its namespace.
-pub(super) fn copies(row: &Row) -> impl Iterator<Item = (&str, &str)> {
-    row.how.iter().flat_map(|how| &how.destinations).map(|name| (name.as_str(), row.namespace.as_str()))
+/// The destinations of a row, each with its namespace and the StorageClass of its promoters.
+fn copies(row: &Row) -> impl Iterator<Item = (&str, &str, &str)> {
+    row.how.iter().flat_map(move |how| {
+        let class = how.promoter_class.as_str();
+        how.destinations.iter().map(move |name| (name.as_str(), row.namespace.as_str(), class))
+    })
 }

@@ -260,7 +260,8 @@ fn the_configuration_is_found_among_manifests() {
     let line = "Images: registry.example/backup-controller:1, registry.example/backup-mover:1\n";
     assert!(
         text.contains(line)
-            && text.contains("0 protected, 10 excluded (Disabled: 1, NamespaceExcluded: 1, NotOptedIn: 7, OwnVolume: 1)"),
+            && text
+                .contains("0 protected, 10 excluded (Disabled: 1, NamespaceExcluded: 1, NotOptedIn: 7, OwnVolume: 1)"),
         "{text}"
     );
 
@@ -311,10 +312,22 @@ fn which_configuration_it_is_is_told() {
     assert!(text.contains("Configuration: the installed one, the ConfigMap backup-controller in namespace"), "{text}");
     let gap =
         Gap { verb: "list", resource: "secrets in all namespaces".to_owned(), answer: String::new(), refused: true };
-    assert_eq!(
-        output::notes(&[gap.clone(), gap]),
-        ["you lack permission to list secrets in all namespaces, so it is not known which of them are missing"]
-    );
+    assert_eq!(output::notes(&[gap.clone(), gap]).len(), 1);
+}
+
+/// The controller refuses them too.
+#[test]
+fn a_central_copy_whose_promoters_would_stay_is_reported() {
+    let mut objects = cluster();
+    objects.pvc("shop", "kept")["spec"]["storageClassName"] = json!("retain");
+    let text = "
+defaults: {destinations: [s3]}
+destinations: [{name: s3, type: restic, secret: backup-s3, runIn: controller}]
+";
+    let summary = planned(&objects, text).summary();
+    let [lack] = summary.lacks.as_slice() else { panic!("{:?}", summary.lacks) };
+    assert_eq!((lack.destination.as_str(), lack.namespace.as_str(), lack.reason), ("s3", "shop", "VolumeRetained"));
+    assert!(lack.message.contains("StorageClass retain") && !summary.is_well(), "{}", lack.message);
 }
 
 #[test]
