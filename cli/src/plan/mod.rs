@@ -21,7 +21,7 @@ use model::Timestamp;
 use model::world::Change;
 
 use crate::args::{Cluster, Output};
-use crate::observe::{self, Observed, Scope};
+use crate::observe::{self, Gap, Observed, Scope};
 use crate::rights::Missing;
 use crate::table::Look;
 use crate::{ATTENTION, connect, terminal};
@@ -75,8 +75,20 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     let now = Timestamp::from_second(Timestamp::now().as_second())?;
     let rows = rows::rows(&observed, &scope.names, now);
     let mut lacks = rows::lacks(&observed.world, &rows, now);
-    let (missing, gaps) = secrets::missing(&connection.client, &scope, secrets::needed(&observed.world, &rows)).await?;
+    let needed = secrets::needed(&observed.world, &rows);
+    let mut gaps = not_read(&observed.gaps);
+    let allowed = match &plan.secrets {
+        Some(allowed) => Ok(allowed.clone()),
+        None if needed.is_empty() => Ok(Vec::new()),
+        None => config::installed_secrets(&connection.client, &scope.backup_namespace).await?,
+    };
+    match allowed {
+        Ok(allowed) => lacks.extend(secrets::unguarded(&plan.config, &allowed, &needed)),
+        Err(gap) => gaps.push(gap),
+    }
+    let (missing, refused) = secrets::missing(&connection.client, &scope, needed).await?;
     lacks.extend(missing);
+    gaps.extend(refused);
     let summary = Summary::new(&observed.world, &plan, &rows, lacks);
     let whole = Whole { at: now, configuration: &plan.from, volumes: &rows, summary: &summary, not_read: &gaps };
 
@@ -113,6 +125,11 @@ fn narrower(error: anyhow::Error, scope: &Scope) -> anyhow::Error {
         }
         _ => error,
     }
+}
+
+/// The gaps that concern a plan. Its configuration was found, or given, before.
+fn not_read(gaps: &[Gap]) -> Vec<Gap> {
+    gaps.iter().filter(|gap| !gap.resource.starts_with("configmaps/")).cloned().collect()
 }
 
 /// Without the objects that decide, a plan would be a guess.

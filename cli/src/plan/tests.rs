@@ -331,6 +331,21 @@ destinations: [{name: s3, type: restic, secret: backup-s3, runIn: controller}]
 }
 
 #[test]
+fn a_secret_that_the_guard_allows_no_pod_to_mount_is_reported() {
+    let overlay = OVERLAY.replace("env: [", "env: [{name: BACKUP_SECRETS, value: 'backup-s3,backup-s3-*'}, ");
+    let allowed = config::parse(&overlay, "x").unwrap().secrets.unwrap();
+    assert_eq!(allowed, ["backup-s3", "backup-s3-*"]);
+    let all = planned(&cluster(), GROUPS);
+    let needed = secrets::needed(&all.observed.world, &all.rows);
+    let lacks = secrets::unguarded(&all.plan.config, &allowed, &needed);
+    let [lack] = lacks.as_slice() else { panic!("{lacks:?}") };
+    assert_eq!((lack.destination.as_str(), lack.namespace.as_str(), lack.reason), ("s3", "gold", "Forbidden"));
+    assert!(lack.message.contains("gold-s3") && lack.help.contains("BACKUP_SECRETS"), "{lack:?}");
+    assert!(secrets::unguarded(&all.plan.config, &["gold-*".to_owned()], &needed).is_empty());
+    assert!(all.plan.secrets.is_none(), "the installed Deployment is asked");
+}
+
+#[test]
 fn a_right_that_is_missing_is_named_with_what_can_be_done_without_it() {
     let scope = |namespace: Option<&str>| Scope {
         namespace: namespace.map(str::to_owned),
