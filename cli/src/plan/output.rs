@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::config::From;
 use super::room::{Kind, Room};
-use super::rows::{Lack, Row};
+use super::rows::{How, Lack, Row};
 use super::summary::Summary;
 use crate::age;
 use crate::args::Output;
@@ -73,35 +73,43 @@ fn columns(look: Look) -> Columns<Row> {
     columns.push(("RULE", |r, _| if r.rules.is_empty() { none() } else { r.rules.join(", ") }));
     columns.push(("SCHEDULE", |r, _| r.how.as_ref().map_or_else(none, |h| h.schedule.written.clone())));
     columns.push(("NEXT RUN", next_run));
-    columns.push(("SNAPSHOT CLASS", |r, _| r.how.as_ref().map_or_else(none, |h| h.snapshot_class.clone())));
-    columns.push(("DESTINATIONS", destinations));
-    columns.push(("KEEPS", keeps));
+    columns.push(("SNAPSHOT CLASS", |r, _| changing(r, |h| h.snapshot_class.clone())));
+    columns.push(("DESTINATIONS", |r, _| changing(r, destinations)));
+    columns.push(("KEEPS", |r, _| changing(r, keeps)));
     if look.wide {
         columns.push(("RUNS AT", |r, _| r.how.as_ref().map_or_else(none, |h| h.schedule.value.clone())));
         columns.push(("TIME ZONE", |r, _| r.how.as_ref().map_or_else(none, |h| h.time_zone.value.clone())));
         columns.push(("STORAGE CLASS", |r, _| r.storage_class.clone().unwrap_or_else(none)));
-        columns.push(("PROMOTER CLASS", |r, _| r.how.as_ref().map_or_else(none, |h| h.promoter_class.clone())));
+        columns.push(("PROMOTER CLASS", |r, _| changing(r, |h| h.promoter_class.clone())));
     }
     columns.push(("REASON", |r, _| reason(r)));
     columns
 }
 
 fn next_run(row: &Row, now: Timestamp) -> String {
+    let Some(how) = &row.how else { return none() };
+    match how.next_run {
+        Some(at) => age::between(now, at),
+        None if how.schedule.value.starts_with('@') => "<running>".to_owned(),
+        None if how.unchanged_cron_job.is_some() => "<suspended>".to_owned(),
+        None => none(),
+    }
+}
+
+/// A setting that an unchanged CronJob contains is not shown: its value is unknown here.
+fn changing(row: &Row, text: impl Fn(&How) -> String) -> String {
     match &row.how {
         None => none(),
-        Some(how) => how.next_run.map_or_else(|| "<running>".to_owned(), |at| age::between(now, at)),
+        Some(how) if how.unchanged_cron_job.is_some() => "<unchanged>".to_owned(),
+        Some(how) => text(how),
     }
 }
 
-fn destinations(row: &Row, _now: Timestamp) -> String {
-    match &row.how {
-        Some(how) if !how.destinations.is_empty() => how.destinations.join(","),
-        _ => none(),
-    }
+fn destinations(how: &How) -> String {
+    if how.destinations.is_empty() { none() } else { how.destinations.join(",") }
 }
 
-fn keeps(row: &Row, _now: Timestamp) -> String {
-    let Some(how) = &row.how else { return none() };
+fn keeps(how: &How) -> String {
     let own = how.destination_retentions.iter().map(|(name, retention)| format!("{name}: {retention}"));
     [how.retention.value.clone()].into_iter().chain(own).collect::<Vec<_>>().join("; ")
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use model::Timestamp;
 use model::config::{Destination, Disk, PromoterRetention};
-use model::facts::Claim;
+use model::facts::{Claim, CronJob};
 use model::names::{self, Component};
 use model::plan::{self, NextRun};
 use model::reason::{Problem, Reason};
-use model::schedule::{self, Due};
+use model::schedule::{self, Due, Zone};
 use model::select::{Origins, Protection, Verdict, Written};
 use model::world::World;
 use serde::Serialize;
@@ -61,7 +61,11 @@ impl Setting {
 pub(super) struct How {
     pub(super) schedule: Setting,
     pub(super) time_zone: Setting,
-    /// Nothing while a run is under way from whose end the next one counts.
+    /// The CronJob that stays unchanged while a setting cannot be read. Its schedule and time zone are shown; the other
+    /// settings here replace earlier ones that only the CronJob contains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unchanged_cron_job: Option<String>,
+    /// `None` if the next run counts from the end of a run that is under way, or if no run is scheduled.
     pub(super) next_run: Option<Timestamp>,
     pub(super) retention: Setting,
     pub(super) destinations: Vec<String>,
@@ -192,10 +196,27 @@ fn how(world: &World, claim: &Claim, protection: &Protection, origins: &Origins,
     let settings = origins.settings.as_ref()?;
     let configured = protection.destinations.iter().filter_map(|name| world.config.destination(name));
     let (snapshot_class, choice) = &protection.snapshot_class;
+    let cronjob = unchanged(world, claim, protection);
+    let (schedule, time_zone) = match cronjob {
+        None => (
+            Setting::new(&protection.schedule, &settings.schedule),
+            Setting::new(protection.zone.name(), &settings.time_zone),
+        ),
+        Some(CronJob { id, spec: (text, zone, _), after, .. }) => {
+            let from = format!("CronJob {}", id.name);
+            let setting = |text: String| Setting { value: text.clone(), written: text, from: from.clone() };
+            let zone = zone.clone().unwrap_or_else(|| Zone::default().name().to_owned());
+            (setting(after.map_or_else(|| text.clone(), schedule::after)), setting(zone))
+        }
+    };
+    let fires = cronjob.is_none_or(|c| c.after.is_some() || !c.spec.2);
+    let zone = time_zone.value.parse().unwrap_or_else(|_| protection.zone.clone());
+    let next_run = next_run(world, claim, &schedule.value, &zone, now).filter(|_| fires);
     Some(How {
-        schedule: Setting::new(&protection.schedule, &settings.schedule),
-        time_zone: Setting::new(protection.zone.name(), &settings.time_zone),
-        next_run: next_run(world, claim, protection, now),
+        schedule,
+        time_zone,
+        unchanged_cron_job: cronjob.map(|c| c.id.name.clone()),
+        next_run,
         retention: Setting::new(&protection.retention.to_string(), &settings.retention),
         destinations: protection.destinations.clone(),
         destinations_from: settings.destinations.place.to_string(),
@@ -210,10 +231,17 @@ fn how(world: &World, claim: &Claim, protection: &Protection, origins: &Origins,
     })
 }
 
+/// The CronJob that the controller leaves unchanged because a setting of the PVC cannot be read.
+fn unchanged<'a>(world: &'a World, claim: &Claim, protection: &Protection) -> Option<&'a CronJob> {
+    let cronjob = world.cronjobs.get("", &names::cronjob(&claim.source()))?;
+    let ours = cronjob.ours.as_ref().filter(|o| o.instance == world.instance && o.source_uid == claim.id.uid);
+    (protection.unreadable && ours.is_some() && !cronjob.terminating).then_some(cronjob)
+}
+
 /// When the PVC is next backed up; before an installation, as if that were now.
-fn next_run(world: &World, claim: &Claim, protection: &Protection, now: Timestamp) -> Option<Timestamp> {
-    match Due::parse(&protection.schedule, "").ok()? {
-        Due::Cron(schedule) => schedule.next_after(now, &protection.zone),
+fn next_run(world: &World, claim: &Claim, schedule: &str, zone: &Zone, now: Timestamp) -> Option<Timestamp> {
+    match Due::parse(schedule, "").ok()? {
+        Due::Cron(schedule) => schedule.next_after(now, zone),
         Due::After(span) => match plan::next_run(world, claim, span, now) {
             Some(NextRun::At(at)) => Some(at.max(now)),
             Some(NextRun::UnderWay(_)) => None,

@@ -346,6 +346,23 @@ fn a_secret_that_the_guard_allows_no_pod_to_mount_is_reported() {
 }
 
 #[test]
+fn a_cronjob_that_stays_unchanged_is_shown_instead_of_settings_that_are_not_in_force() {
+    let mut objects = Objects::new();
+    objects.source("shop", "typo", &json!({}))["metadata"]["annotations"]["backup-controller.io/retention"] =
+        json!("2 fortnights");
+    let mut all = planned(&objects, GROUPS);
+    let how = all.row("typo").how.clone().unwrap();
+    assert_eq!((how.schedule.value.as_str(), how.time_zone.value.as_str()), ("17 3 * * *", "Etc/UTC"));
+    assert_eq!(how.next_run, Some("2018-12-06T03:17:00Z".parse().unwrap()));
+    let text = all.text(Output::Table, LOOK);
+    assert_eq!(text.matches("<unchanged>").count(), 3, "{text}");
+
+    objects.cronjobs[0]["spec"]["suspend"] = json!(true);
+    all = planned(&objects, GROUPS);
+    assert!(all.text(Output::Table, LOOK).contains("<suspended>"));
+}
+
+#[test]
 fn a_right_that_is_missing_is_named_with_what_can_be_done_without_it() {
     let scope = |namespace: Option<&str>| Scope {
         namespace: namespace.map(str::to_owned),
