@@ -52,14 +52,30 @@ pub(super) fn text(whole: &Whole<'_>, output: Output, look: Look, named: bool) -
     })
 }
 
-/// The lines for standard error: the gaps in what was read.
+/// The lines for standard error: each missing permission, and its effect on the plan.
 pub(super) fn notes(gaps: &[Gap]) -> Vec<String> {
-    let note = |gap: &Gap| {
-        format!("you lack permission to {} {}, so it is not known which of them are missing", gap.verb, gap.resource)
-    };
+    let note = |gap: &Gap| format!("you lack permission to {} {}, {}", gap.verb, gap.resource, effect(&gap.resource));
     let mut notes: Vec<String> = gaps.iter().map(note).collect();
     notes.dedup();
     notes
+}
+
+fn effect(resource: &str) -> String {
+    if let Some((secret, place)) = resource.strip_prefix("secrets/").and_then(|rest| rest.split_once(" in ")) {
+        let namespace = place.strip_prefix("namespace ").unwrap_or("NAMESPACE");
+        return format!(
+            "so plan cannot report whether Secret {secret} is missing. To check it, run: \
+             kubectl get secret {secret} -n {namespace}"
+        );
+    }
+    let effects = [
+        ("volumesnapshots", "so NEXT RUN of @after schedules is an estimate, and promoters are listed as excluded"),
+        ("jobs", "so NEXT RUN of @after schedules ignores copies that are under way"),
+        ("cronjobs", "so plan cannot show settings of existing CronJobs that stay unchanged"),
+        ("deployments", "so plan cannot report Secrets that BACKUP_SECRETS does not name"),
+    ];
+    let known = effects.into_iter().find(|(kind, _)| resource.starts_with(kind));
+    known.map_or("so the plan may be incomplete", |(_, effect)| effect).to_owned()
 }
 
 fn columns(look: Look) -> Columns<Row> {

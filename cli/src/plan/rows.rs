@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::observe::Observed;
 use crate::status::Finding;
 
-/// What becomes of a PVC.
+/// Whether a PVC is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Protected {
@@ -164,6 +164,14 @@ fn is_only_named_like_own(world: &World, claim: &Claim) -> bool {
     claim.ours.is_none() && !plan::from_our_snapshot(world, claim)
 }
 
+fn finding(problem: &Problem, protected: Protected) -> Finding {
+    let finding = Finding::of(problem);
+    if problem.reason == Reason::OwnVolume && protected == Protected::No {
+        return Finding { help: "create the PVC under another name, or set another claim.name", ..finding };
+    }
+    finding
+}
+
 fn row(world: &World, claim: &Claim, now: Timestamp) -> Row {
     let (verdict, origins) = plan::explain(world, claim);
     let rules = origins.places().into_iter().map(ToString::to_string).collect();
@@ -188,7 +196,7 @@ fn row(world: &World, claim: &Claim, now: Timestamp) -> Row {
         protected,
         rules,
         how,
-        findings: problems.iter().map(Finding::of).collect(),
+        findings: problems.iter().map(|problem| finding(problem, protected)).collect(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::output::{self, Whole};
 use super::rows::{self, Protected, Row};
 use super::secrets;
 use super::summary::Summary;
-use super::{narrower, needs_verdicts};
+use super::{HELP, narrower, needs_verdicts, not_read};
 use crate::args::Output;
 use crate::observe::{Gap, Observed, Scope};
 use crate::rights::Missing;
@@ -313,6 +313,28 @@ fn which_configuration_it_is_is_told() {
     let gap =
         Gap { verb: "list", resource: "secrets in all namespaces".to_owned(), answer: String::new(), refused: true };
     assert_eq!(output::notes(&[gap.clone(), gap]).len(), 1);
+}
+
+#[test]
+fn each_permission_that_is_missing_is_reported_with_its_effect() {
+    let gap = |verb, resource: &str| Gap { verb, resource: resource.to_owned(), answer: String::new(), refused: true };
+    let gaps = not_read(&[
+        gap("get", "configmaps/backup-controller in namespace backup"),
+        gap("list", "volumesnapshots.snapshot.storage.k8s.io in all namespaces"),
+        gap("list", "secrets/gold-s3 in namespace gold"),
+    ]);
+    let notes = output::notes(&gaps);
+    assert_eq!(
+        notes,
+        [
+            "you lack permission to list volumesnapshots.snapshot.storage.k8s.io in all namespaces, so NEXT RUN of @after \
+             schedules is an estimate, and promoters are listed as excluded",
+            "you lack permission to list secrets/gold-s3 in namespace gold, so plan cannot report whether Secret gold-s3 is \
+             missing. To check it, run: kubectl get secret gold-s3 -n gold"
+        ]
+    );
+    assert!(HELP.contains("list volumesnapshots, cronjobs, jobs and secrets") && !HELP.contains("list or get secrets"));
+    assert!(HELP.contains("plan checks neither NetworkPolicies nor hosts' disks"), "its limits");
 }
 
 /// The controller refuses them too.
