@@ -6,9 +6,9 @@ CARGO ?= cargo
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/backup-controller
 export PATH := $(CACHE)/tools/bin:$(HOME)/.cargo/bin:$(PATH)
 # Where cargo puts programs that were built with the features of the whole workspace (.cargo/config.toml names the target).
-BIN := $(or $(CARGO_TARGET_DIR),target)/$(shell rustc -vV | sed -n 's/^host: //p')/debug
+BIN := $(or $(CARGO_TARGET_DIR),target)/$(shell PATH="$(PATH)" rustc -vV | sed -n 's/^host: //p')/debug
 # Whether KUBECONFIG names another cluster than ours.
-OWN_CLUSTER := [ -n "$${KUBECONFIG:-}" ] && [ "$${KUBECONFIG:-}" != "$${DEV_CLUSTER_DIR:-/var/tmp/backup-controller-dev}/kubeconfig" ]
+OWN_CLUSTER := [ -n "$${KUBECONFIG:-}" ] && [ "$${KUBECONFIG:-}" != "$$(realpath -m "$${DEV_CLUSTER_DIR:-/var/tmp/backup-controller-dev}")/kubeconfig" ]
 WHOLE := $(CARGO) build --quiet --workspace --bins
 DEV := $(CARGO) build --quiet --workspace --bin dev-cluster && $(BIN)/dev-cluster
 
@@ -18,7 +18,7 @@ help: ## What there is to make
 
 .PHONY: demo
 demo: ## A real backup on a real cluster, from nothing, compared byte by byte (with KUBECONFIG: on that cluster)
-	@if $(OWN_CLUSTER); then $(PARTS) .programs ansible-tools; else $(PARTS) .images ansible-tools; fi
+	@if $(OWN_CLUSTER); then $(PARTS) .programs ansible-tools; else $(ROOT) && $(PARTS) .images ansible-tools; fi
 	@$(BIN)/demo
 
 # Two suites run at a time; a table at the end says how long each took. Its parts have names: make test SUITES='jobs cli'.
@@ -43,7 +43,7 @@ check: ## Format, lints, dependencies, unit tests: no cluster
 test-long: ## The demo from nothing: as on a fresh machine, with caches of its own (10 GB, and the running cluster ends)
 	@$(DEV) down
 	@cold=$$(mktemp -d) && trap 'rm -rf "$$cold"' EXIT && git clone --quiet . "$$cold/project" && cd "$$cold/project" \
-	  && export XDG_CACHE_HOME="$$cold/cache" GOCACHE="$$cold/go" GOMODCACHE="$$cold/modules" GOFLAGS=-modcacherw CARGO_HOME="$$cold/cargo" \
+	  && unset KUBECONFIG && export XDG_CACHE_HOME="$$cold/cache" GOCACHE="$$cold/go" GOMODCACHE="$$cold/modules" GOFLAGS=-modcacherw CARGO_HOME="$$cold/cargo" \
 	  && { time $(MAKE) --no-print-directory demo; } && $(MAKE) --no-print-directory down
 
 .PHONY: fmt
@@ -109,18 +109,22 @@ e2e: ## End to end on the two nodes, or on the cluster that KUBECONFIG names
 	@$(RUN) nodes-storage nodes-e2e nodes-pages
 
 # What the nodes and the images are made of is built side by side: Go, Rust and the Debian below the images.
+ROOT := { [ "$$(id -u)" = 0 ] || { echo "the two nodes need root on Linux; to use a cluster of yours, set KUBECONFIG" >&2; exit 1; }; }
 PARTS := $(CARGO) build --quiet --workspace --bin dev-cluster && $(MAKE) --no-print-directory --jobs=4
 .PHONY: cluster
 cluster: ## Start the two-node cluster (root)
-	@$(PARTS) .up
+	@$(ROOT) && $(PARTS) .up
 
 .PHONY: down
 down: ## End the cluster and leave nothing behind (with KUBECONFIG: remove the demo from that cluster)
-	@if $(OWN_CLUSTER); then $(WHOLE) && $(BIN)/demo --remove; else $(DEV) down; fi
+	@if $(OWN_CLUSTER); then \
+	  echo "==> the demo is removed from the cluster of KUBECONFIG; without KUBECONFIG, make down ends the dev cluster"; \
+	  $(WHOLE) && $(BIN)/demo --remove; \
+	else $(DEV) down; fi
 
 .PHONY: image
 image: ## Start the cluster, build both images for tests and the demo, and import them on the nodes
-	@$(PARTS) .images
+	@$(ROOT) && $(PARTS) .images
 
 .PHONY: .go .bases .programs .up .images
 .go:

@@ -218,7 +218,7 @@ reasons! {
     PodSecurity => "label the namespace pod-security.kubernetes.io/enforce=baseline, use a destination with runIn: controller, or exclude the namespace",
     /// A record contains a reason that this version does not have.
     #[serde(other)]
-    UnknownReason => "no action needed: another version recorded it; the message beside it describes the cause",
+    UnknownReason => "read the message beside it: another version recorded it. Then back the PVC up again: kubectl backup run PVC",
 }
 
 impl Reason {

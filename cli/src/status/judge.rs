@@ -461,8 +461,8 @@ fn has_anything(volume: &Volume) -> bool {
 
 /// Whether a person has to look.
 fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
-    // A copy that is not what it must be is worse than one that is missing.
-    let spoilt = [Reason::RepositoryDamaged.as_str(), Reason::RestoreMismatch.as_str()];
+    // A copy that is not what it must be is worse than one that is missing. What another version found may be that.
+    let spoilt = [Reason::RepositoryDamaged, Reason::RestoreMismatch, Reason::UnknownReason].map(Reason::as_str);
     if volume.findings.iter().any(|f| spoilt.contains(&f.reason)) {
         return true;
     }

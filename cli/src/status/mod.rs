@@ -115,6 +115,7 @@ States (* needs attention):
 
 A run is good when its snapshot is ready and, if the PVC has destinations, one copy is complete.
 In any state, a copy that is damaged (RepositoryDamaged) or differs from its snapshot (RestoreMismatch) needs attention.
+So does a finding of another version that this one cannot read (UnknownReason).
 A PVC that is not bound has no data yet: it is Unprotected, but needs no attention.
 PVCs that belong to the backups are shown only if you name them: BackupDisks, which contain copies, and promoters,
 which are made from snapshots.

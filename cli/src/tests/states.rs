@@ -299,6 +299,10 @@ fn a_copy_that_differs_alarms_and_a_proof_is_shown_with_its_age() {
     let differs = shown(json!({"drill": failed, "proven": proof}));
     assert_eq!((differs.state, differs.alarm, reasons(&differs)), (State::Protected, true, vec!["RestoreMismatch"]));
     assert!(text(differs).contains("not proven"));
+    let mut earlier = failed.clone();
+    earlier["problem"]["reason"] = "DrillDiffers".into();
+    let earlier = shown(json!({"drill": earlier, "proven": proof}));
+    assert_eq!((earlier.alarm, reasons(&earlier)), (true, vec!["UnknownReason"]), "another version's word for it");
     let locked = json!({
         "due": "20181219T0600Z", "state": "Failed", "finished": "2018-12-05T08:10:00Z",
         "problem": {"reason": "RepositoryLocked", "message": "host x"},

@@ -105,6 +105,9 @@ fn execute(page: &str, kubectl: &Kubectl, date: &str, folder: &Path) -> Result<(
     for (line, block) in blocks(page) {
         writeln!(script, "echo '==> {page}:{line}'\n{block}")?;
     }
+    // A block that ends the shell would skip the rest.
+    let end = format!("==> the end of {page}");
+    writeln!(script, "echo '{end}'")?;
     let script = script
         .replace(DATE, date)
         .replace("registry.example/backup-controller:0.1.0", nodes::CONTROLLER_IMAGE)
@@ -131,8 +134,9 @@ fn execute(page: &str, kubectl: &Kubectl, date: &str, folder: &Path) -> Result<(
         .stderr(output)
         .status()
         .context("cannot start timeout")?;
-    if !status.success() {
-        bail!("{page}: {status}\n{}", fs::read_to_string(&log)?);
+    let printed = fs::read_to_string(&log)?;
+    if !status.success() || !printed.ends_with(&format!("{end}\n")) {
+        bail!("{page}: {status}\n{printed}");
     }
     Ok(())
 }
@@ -211,7 +215,8 @@ fn every_page_with_commands_is_executed() {
             let name = entry.file_name().into_string().unwrap();
             let page = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             if Path::new(&page).extension().is_some_and(|end| end == "md") && !blocks(&page).is_empty() {
-                assert!(tests.contains(&format!("\"{page}\"")), "{page} has commands, and no test here executes them");
+                let executed = ["runs_as_written", "execute"].map(|call| tests.contains(&format!("{call}(\"{page}\"")));
+                assert!(executed.contains(&true), "{page} has commands, and no test here executes them");
             }
         }
     }
@@ -225,6 +230,7 @@ fn every_block_is_of_a_kind_that_is_known_and_examples_say_so() {
         let (mut open, mut before) = (false, String::new());
         for (number, line) in text.lines().enumerate() {
             if let Some(kind) = line.trim_start().strip_prefix("```") {
+                assert!(line.starts_with('`'), "{page}:{}: an indented block is executed by nothing", number + 1);
                 let known = ["sh", "sh example", "console", "yaml", "text", "json", "promql", ""];
                 if !open {
                     assert!(known.contains(&kind), "{page}:{}: a block of kind {kind:?}", number + 1);

@@ -20,6 +20,8 @@ use dev_cluster::{Cluster, Kubectl};
 use serde_json::Value;
 
 const NAMESPACE: &str = "demo";
+/// Where the playbook installs.
+const INSTALLATION: &str = "backup";
 /// On the namespaces that the demo made: it changes and removes no others.
 const MADE_BY_DEMO: &str = "backup-controller-demo";
 const FOLDER: &str = "debian/etc";
@@ -68,10 +70,17 @@ fn run() -> Result<()> {
     let keys = cluster.is_dev().then(|| Ok::<_, anyhow::Error>(Keys::of(&cluster.s3()?, NAMESPACE))).transpose()?;
     let destinations: &[&str] = if keys.is_some() { &["disk", "s3"] } else { &["disk"] };
     let app = step("an application fills its volume, and keeps writing to it", || {
-        kubectl.run(&["create", "namespace", NAMESPACE])?;
-        label(kubectl, NAMESPACE)?;
-        let wanted = format!("backup-controller.io/destinations={}", destinations.join(","));
-        kubectl.run(&["annotate", "namespace", NAMESPACE, &wanted])?;
+        let namespace = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": NAMESPACE,
+                // From its beginning: a demo that is killed leaves nothing that it does not know again.
+                "labels": {MADE_BY_DEMO: "true"},
+                "annotations": {"backup-controller.io/destinations": destinations.join(",")},
+            },
+        });
+        kubectl.run_with_input(&["create", "-f", "-"], &namespace.to_string())?;
         if let Some(keys) = &keys {
             App::existing(kubectl, NAMESPACE).secret("backup-s3", keys)?;
         }
@@ -103,7 +112,7 @@ fn install(kubectl: &Kubectl, place: &Place) -> Result<()> {
             vars.extend(images);
         }
         ansible::install_with_playbook(kubectl, &vars)?;
-        label(kubectl, "backup")
+        label(kubectl, INSTALLATION)
     })?;
     step("what an earlier demo left is removed", || {
         kubectl.run(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"])
@@ -223,10 +232,13 @@ fn remove() -> Result<()> {
         println!("the demo made nothing in this cluster");
         return Ok(());
     }
-    step("the demo's application and its backups are removed", || {
-        kubectl.run(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=180s"])
-    })?;
-    if made.lines().any(|name| name == "namespace/backup") {
+    let made = |name: &str| made.lines().any(|line| line == format!("namespace/{name}"));
+    if made(NAMESPACE) {
+        step("the demo's application and its backups are removed", || {
+            kubectl.run(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=180s"])
+        })?;
+    }
+    if made(INSTALLATION) {
         step("the controller is removed: ansible-playbook uninstall-backup-controller.yaml", || {
             ansible::play(kubectl, "uninstall-backup-controller.yaml", &serde_json::json!({}), &[])
         })?;

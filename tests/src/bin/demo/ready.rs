@@ -8,12 +8,12 @@ use backup_controller_tests::nodes::{CONTROLLER_IMAGE, MOVER_IMAGE, Place};
 use dev_cluster::Kubectl;
 use serde_json::Value;
 
-use crate::{MADE_BY_DEMO, NAMESPACE};
+use crate::{INSTALLATION, MADE_BY_DEMO, NAMESPACE};
 
 const SNAPSHOT_CRD: &str = "crd/volumesnapshots.snapshot.storage.k8s.io";
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
-/// Where the playbook installs.
-const INSTALLATION: &str = "backup";
+/// The kubelet reports no more images than these.
+const REPORTED_IMAGES: usize = 50;
 
 /// What was seen of a cluster. Lists are the API's.
 #[derive(Debug)]
@@ -96,12 +96,12 @@ impl Seen {
             );
         }
         self.check_installations()?;
-        self.check_namespace()?;
+        self.check_namespaces()?;
         let image = |wish: &Option<String>, name: &str, variable: &str| match wish {
             Some(image) => Ok(image.clone()),
             None if self.has_image(name) => Ok(name.to_owned()),
             None => bail!(
-                "no node has the image {name}: load it into the cluster, or name one that its nodes can pull: \
+                "a node lacks the image {name}: load it into the cluster, or name one that its nodes can pull: \
                  make demo {variable}=IMAGE (docs/own-cluster.md shows both)"
             ),
         };
@@ -139,10 +139,15 @@ impl Seen {
         Ok(())
     }
 
-    fn check_namespace(&self) -> Result<()> {
-        let there = items(&self.namespaces).any(|namespace| namespace["metadata"]["name"] == NAMESPACE);
-        if there && !self.is_ours(NAMESPACE) {
-            bail!("namespace {NAMESPACE} is not the demo's, which would delete it: rename or delete it first");
+    /// `make down` deletes both.
+    fn check_namespaces(&self) -> Result<()> {
+        for name in [NAMESPACE, INSTALLATION] {
+            let there = items(&self.namespaces).any(|namespace| namespace["metadata"]["name"] == name);
+            if there && !self.is_ours(name) {
+                bail!(
+                    "namespace {name} exists and was not created by the demo, which would delete it: delete it first"
+                );
+            }
         }
         Ok(())
     }
@@ -154,10 +159,18 @@ impl Seen {
         })
     }
 
+    /// Whether every node that takes pods has an image, as far as its kubelet reports them.
     fn has_image(&self, image: &str) -> bool {
-        let names = items(&self.nodes).flat_map(|node| list(&node["status"]["images"])).flat_map(|i| list(&i["names"]));
-        // Runtimes name a local image in full: docker.io/library/NAME, localhost/NAME.
-        names.filter_map(Value::as_str).any(|name| name == image || name.ends_with(&format!("/{image}")))
+        let mut nodes = items(&self.nodes).filter(|node| node["spec"]["unschedulable"] != true).peekable();
+        let there = nodes.peek().is_some();
+        there
+            && nodes.all(|node| {
+                let images = &node["status"]["images"];
+                let mut names = list(images).flat_map(|i| list(&i["names"])).filter_map(Value::as_str);
+                // Runtimes name a local image in full: docker.io/library/NAME, localhost/NAME.
+                names.any(|name| name == image || name.ends_with(&format!("/{image}")))
+                    || list(images).len() >= REPORTED_IMAGES
+            })
     }
 }
 
@@ -205,6 +218,10 @@ mod tests {
         seen.place(&wishes).unwrap_err().to_string()
     }
 
+    fn list_mut(value: &mut Value) -> &mut Vec<Value> {
+        value.as_array_mut().unwrap()
+    }
+
     #[test]
     fn a_cluster_that_has_everything_is_used_with_its_default_class() {
         let place = kind().place(&Wishes::default()).unwrap();
@@ -224,6 +241,10 @@ mod tests {
             (refusal(other_class), "no VolumeSnapshotClass has the driver rancher.io/local-path"),
             (refusal(unknown_class), "this cluster has: standard, csi-hostpath"),
             (refusal(|seen, _| seen.nodes = Value::Null), "make demo IMAGE=IMAGE"),
+            (
+                refusal(|seen, _| list_mut(&mut seen.nodes["items"]).push(json!({"status": {"images": []}}))),
+                "a node lacks",
+            ),
         ] {
             assert!(said.contains(part), "{said}");
             assert!(!said.contains(". "), "more than one sentence: {said}");
@@ -238,7 +259,9 @@ mod tests {
             assert!(said.contains(&format!("installed in namespace {namespace}")), "{said}");
         }
         let said = refusal(|seen, _| seen.namespaces = json!({"items": [{"metadata": {"name": NAMESPACE}}]}));
-        assert!(said.contains("not the demo's"), "{said}");
+        assert!(said.contains("not created by the demo"), "{said}");
+        let said = refusal(|seen, _| seen.namespaces = json!({"items": [{"metadata": {"name": INSTALLATION}}]}));
+        assert!(said.contains("namespace backup exists"), "{said}");
         let ours = |name: &str| json!({"metadata": {"name": name, "labels": {MADE_BY_DEMO: "true"}}});
         let mut again = kind();
         again.deployments = installed(INSTALLATION);
