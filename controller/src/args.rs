@@ -57,7 +57,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Refuses images that no pod could have. Every Job would wait for them, and name no cause.
+    /// Rejects image names that no node can pull. Every Job would wait for them, without naming the cause.
     pub(crate) fn check_images(&self) -> Result<(), String> {
         let images = [
             ("BACKUP_CONTROLLER_IMAGE", &self.controller_image, "backup-controller"),

@@ -64,7 +64,7 @@ impl Source {
         let text = fs::read_to_string(&self.config)
             .map_err(|e| anyhow::anyhow!("cannot read the configuration {}: {e}", self.config.display()))?;
         let config = Config::parse(&text).map_err(|e| anyhow::anyhow!("{}: {e}", self.config.display()))?;
-        for (destination, secret) in unguarded(&config, &self.secrets) {
+        for (destination, secret) in config.unguarded(&self.secrets) {
             tracing::warn!(
                 destination,
                 secret,
@@ -108,37 +108,5 @@ impl Source {
                 (path, time, size)
             })
             .collect()
-    }
-}
-
-/// The destinations whose Secret, or a group's Secret for them, the guard lets no pod mount.
-fn unguarded<'a>(config: &'a Config, allowed: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let fits = |secret: &str| {
-        allowed.iter().any(|name| name.strip_suffix('*').map_or(name == secret, |start| secret.starts_with(start)))
-    };
-    let own = config.destinations.iter().filter_map(|d| Some((d.name.as_str(), d.restic()?.secret.as_str())));
-    let of_groups = config.groups.iter().flat_map(|g| &g.secrets).map(|(d, secret)| (d.as_str(), secret.as_str()));
-    own.chain(of_groups).filter(move |(_, secret)| !allowed.is_empty() && !fits(secret))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_that_the_guard_does_not_know_is_told() {
-        let text = "
-            destinations: [{name: a, type: restic, secret: backup-s3}, {name: b, type: restic, secret: other}]
-            groups: [{name: gold, namespaces: [shop], secrets: {a: gold-s3}}]
-        ";
-        let config = Config::parse(text).unwrap();
-        let of = |allowed: &[&str]| {
-            let allowed: Vec<String> = allowed.iter().map(|a| (*a).to_owned()).collect();
-            unguarded(&config, &allowed).map(|(destination, _)| destination.to_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(of(&["backup-s3", "backup-s3-*"]), ["b", "a"]);
-        assert_eq!(of(&["backup-*", "oth*", "gold-s3"]), Vec::<String>::new());
-        assert_eq!(of(&["x"]), ["a", "b", "a"]);
-        assert_eq!(of(&[]), Vec::<String>::new(), "by hand, without a guard that is known");
     }
 }

@@ -75,6 +75,17 @@ impl Config {
     pub fn destination(&self, name: &str) -> Option<&Destination> {
         self.destinations.iter().find(|d| d.name == name)
     }
+
+    /// The destinations with a Secret, their own or a group's, that the guard allows no pod to mount. `allowed` are
+    /// the names in `BACKUP_SECRETS`; if it is empty, the guard's list is unknown and nothing is returned.
+    pub fn unguarded<'a>(&'a self, allowed: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let fits = |secret: &str| {
+            allowed.iter().any(|name| name.strip_suffix('*').map_or(name == secret, |start| secret.starts_with(start)))
+        };
+        let own = self.destinations.iter().filter_map(|d| Some((d.name.as_str(), d.restic()?.secret.as_str())));
+        let of_groups = self.groups.iter().flat_map(|g| &g.secrets).map(|(d, secret)| (d.as_str(), secret.as_str()));
+        own.chain(of_groups).filter(move |(_, secret)| !allowed.is_empty() && !fits(secret))
+    }
 }
 
 /// Which PVCs are backed up: those that all three lists let through.

@@ -5,13 +5,17 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 use model::config::Config;
 use serde::{Deserialize as _, Serialize};
 use serde_yaml::Value;
 
-use crate::observe::{CONFIG_KEY, CONFIG_MAP};
+use crate::observe::{CONFIG_KEY, CONFIG_MAP, Gap};
+
+/// The controller's Deployment.
+const DEPLOYMENT: &str = "backup-controller";
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,11 +51,13 @@ pub(super) struct Plan {
     /// The installation's name, if manifests name it.
     pub(super) instance: Option<String>,
     pub(super) images: Option<Images>,
+    /// The Secrets that the guard allows pods to mount, if manifests contain the Deployment.
+    pub(super) secrets: Option<Vec<String>>,
 }
 
 impl Plan {
     fn of(config: Config, from: From) -> Self {
-        Self { config, from, namespace: None, instance: None, images: None }
+        Self { config, from, namespace: None, instance: None, images: None, secrets: None }
     }
 }
 
@@ -96,6 +102,7 @@ pub(super) fn parse(text: &str, name: &str) -> anyhow::Result<Plan> {
         namespace: text_of(map, &["metadata", "namespace"]).map(str::to_owned),
         instance: controller.and_then(|c| variable(c, "BACKUP_INSTANCE")).map(str::to_owned),
         images: controller.map(|c| images(c, &objects)),
+        secrets: controller.map(secrets),
         ..Plan::of(config, from)
     })
 }
@@ -130,6 +137,12 @@ fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a str> {
     all.iter().find(|v| text_of(v, &["name"]) == Some(name)).and_then(|v| text_of(v, &["value"]))
 }
 
+/// The names in `BACKUP_SECRETS`.
+fn secrets(container: &Value) -> Vec<String> {
+    let names = variable(container, "BACKUP_SECRETS").unwrap_or_default().split(',').map(str::trim);
+    names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 fn images(container: &Value, objects: &[Value]) -> Images {
     // The image itself is empty where an overlay names none.
     let image = variable(container, "BACKUP_CONTROLLER_IMAGE").or_else(|| text_of(container, &["image"]));
@@ -147,6 +160,24 @@ fn images(container: &Value, objects: &[Value]) -> Images {
         .collect();
     incomplete.dedup();
     Images { controller: image, mover, incomplete }
+}
+
+/// The Secrets that the guard of the installation allows pods to mount; none if there is no installation.
+pub(super) async fn installed_secrets(client: &Client, namespace: &str) -> anyhow::Result<Result<Vec<String>, Gap>> {
+    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let resource = format!("deployments.apps/{DEPLOYMENT} in namespace {namespace}");
+    match api::bounded(|| format!("get {resource}"), api.get_opt(DEPLOYMENT)).await {
+        Ok(None) => Ok(Ok(Vec::new())),
+        Ok(Some(deployment)) => {
+            let object = serde_yaml::to_value(&deployment)?;
+            Ok(Ok(controller(&object).map(secrets).unwrap_or_default()))
+        }
+        Err(error) if error.is_right_missing() => {
+            let answer = error.status().map(|s| s.message.clone()).unwrap_or_default();
+            Ok(Err(Gap { verb: "get", resource, answer, refused: true }))
+        }
+        Err(error) => bail!("cannot {}", api::chain(&error)),
+    }
 }
 
 /// The configuration of the installation, or the defaults if there is none.

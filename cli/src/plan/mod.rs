@@ -21,7 +21,7 @@ use model::Timestamp;
 use model::world::Change;
 
 use crate::args::{Cluster, Output};
-use crate::observe::{self, Observed, Scope};
+use crate::observe::{self, Gap, Observed, Scope};
 use crate::rights::Missing;
 use crate::table::Look;
 use crate::{ATTENTION, connect, terminal};
@@ -42,10 +42,10 @@ pub(crate) struct Args {
     /// Only PVCs with these labels, such as app=shop,tier!=cache
     #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "names")]
     selector: Option<String>,
-    /// How it is shown
+    /// Output format
     #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT", hide_default_value = true)]
     output: Output,
-    /// No line of column names
+    /// Do not print the column names
     #[arg(long)]
     no_headers: bool,
 }
@@ -75,8 +75,20 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     let now = Timestamp::from_second(Timestamp::now().as_second())?;
     let rows = rows::rows(&observed, &scope.names, now);
     let mut lacks = rows::lacks(&observed.world, &rows, now);
-    let (missing, gaps) = secrets::missing(&connection.client, &scope, secrets::needed(&observed.world, &rows)).await?;
+    let needed = secrets::needed(&observed.world, &rows);
+    let mut gaps = not_read(&observed.gaps);
+    let allowed = match &plan.secrets {
+        Some(allowed) => Ok(allowed.clone()),
+        None if needed.is_empty() => Ok(Vec::new()),
+        None => config::installed_secrets(&connection.client, &scope.backup_namespace).await?,
+    };
+    match allowed {
+        Ok(allowed) => lacks.extend(secrets::unguarded(&plan.config, &allowed, &needed)),
+        Err(gap) => gaps.push(gap),
+    }
+    let (missing, refused) = secrets::missing(&connection.client, &scope, needed).await?;
     lacks.extend(missing);
+    gaps.extend(refused);
     let summary = Summary::new(&observed.world, &plan, &rows, lacks);
     let whole = Whole { at: now, configuration: &plan.from, volumes: &rows, summary: &summary, not_read: &gaps };
 
@@ -115,6 +127,11 @@ fn narrower(error: anyhow::Error, scope: &Scope) -> anyhow::Error {
     }
 }
 
+/// The gaps that concern a plan. Its configuration was found, or given, before.
+fn not_read(gaps: &[Gap]) -> Vec<Gap> {
+    gaps.iter().filter(|gap| !gap.resource.starts_with("configmaps/")).cloned().collect()
+}
+
 /// Without the objects that decide, a plan would be a guess.
 fn needs_verdicts(observed: &Observed) -> anyhow::Result<()> {
     if observed.knows.verdicts() {
@@ -149,7 +166,7 @@ Examples:
   kubectl backup plan -l tier=gold -o wide                 # PVCs with a label, and all columns
 
 Columns:
-  PROTECTED        yes; no: it cannot be protected as things are; excluded: somebody chose to leave it out
+  PROTECTED        yes; no: it cannot be protected as things are; excluded: a setting excludes it
   RULE             the places that select the PVC or set something: annotations, a group, the defaults
   SCHEDULE         as it is written; H stands for a time of the PVC's own
   NEXT RUN         time until the first run, or the next one
@@ -158,17 +175,24 @@ Columns:
   KEEPS            the retention of restore points, and that of destinations with one of their own
   REASON           the reason why it is not protected, or a setting that cannot be read
 
+<unchanged> means: a setting of the PVC cannot be read, so its existing CronJob stays as it is. SCHEDULE and NEXT RUN
+are those of the CronJob. Promoters and BackupDisks are shown only if you name them. A PVC that merely has their
+labels is shown as excluded (OwnVolume), and a PVC that merely has the name of a BackupDisk as not protected.
+
 A promoter is the PVC that is made from a snapshot, to copy or restore from it. Below the table are the
 counts by reason, the next runs, the limits, the room that snapshots, promoters and copies take at most, and the
 problems that copies would have.
 
 Exit codes:
   0  every PVC that is shown is protected, or excluded by choice
-  1  the command itself failed, or a PVC that was named is not there
+  1  the command itself failed, or a PVC on the command line does not exist
   2  the command line is wrong
   3  at least one PVC cannot be protected, or a destination or an image lacks something
 
 A PVC that is not bound has no data yet: it is not protected, and does not count.
 
-It takes the rights to list PVCs, persistentvolumes, storageclasses and volumesnapshotclasses, and to list or get
-namespaces; to see whether the Secrets of restic destinations are there, the right to list or get secrets.";
+Limits: plan checks neither NetworkPolicies nor hosts' disks, and contacts no destination. Copies can still fail there.
+
+Required permissions: list PVCs, persistentvolumes, storageclasses and volumesnapshotclasses; list namespaces, or get
+one with -n. Optional: list volumesnapshots, cronjobs, jobs and secrets, and get the controller's Deployment. Without
+one of these, a note names the part of the plan that is missing.";

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::config::From;
 use super::room::{Kind, Room};
-use super::rows::{Lack, Row};
+use super::rows::{How, Lack, Row};
 use super::summary::Summary;
 use crate::age;
 use crate::args::Output;
@@ -52,14 +52,30 @@ pub(super) fn text(whole: &Whole<'_>, output: Output, look: Look, named: bool) -
     })
 }
 
-/// The lines for standard error: the gaps in what was read.
+/// The lines for standard error: each missing permission, and its effect on the plan.
 pub(super) fn notes(gaps: &[Gap]) -> Vec<String> {
-    let note = |gap: &Gap| {
-        format!("you lack permission to {} {}, so it is not known which of them are missing", gap.verb, gap.resource)
-    };
+    let note = |gap: &Gap| format!("you lack permission to {} {}, {}", gap.verb, gap.resource, effect(&gap.resource));
     let mut notes: Vec<String> = gaps.iter().map(note).collect();
     notes.dedup();
     notes
+}
+
+fn effect(resource: &str) -> String {
+    if let Some((secret, place)) = resource.strip_prefix("secrets/").and_then(|rest| rest.split_once(" in ")) {
+        let namespace = place.strip_prefix("namespace ").unwrap_or("NAMESPACE");
+        return format!(
+            "so plan cannot report whether Secret {secret} is missing. To check it, run: \
+             kubectl get secret {secret} -n {namespace}"
+        );
+    }
+    let effects = [
+        ("volumesnapshots", "so NEXT RUN of @after schedules is an estimate, and promoters are listed as excluded"),
+        ("jobs", "so NEXT RUN of @after schedules ignores copies that are under way"),
+        ("cronjobs", "so plan cannot show settings of existing CronJobs that stay unchanged"),
+        ("deployments", "so plan cannot report Secrets that BACKUP_SECRETS does not name"),
+    ];
+    let known = effects.into_iter().find(|(kind, _)| resource.starts_with(kind));
+    known.map_or("so the plan may be incomplete", |(_, effect)| effect).to_owned()
 }
 
 fn columns(look: Look) -> Columns<Row> {
@@ -73,35 +89,43 @@ fn columns(look: Look) -> Columns<Row> {
     columns.push(("RULE", |r, _| if r.rules.is_empty() { none() } else { r.rules.join(", ") }));
     columns.push(("SCHEDULE", |r, _| r.how.as_ref().map_or_else(none, |h| h.schedule.written.clone())));
     columns.push(("NEXT RUN", next_run));
-    columns.push(("SNAPSHOT CLASS", |r, _| r.how.as_ref().map_or_else(none, |h| h.snapshot_class.clone())));
-    columns.push(("DESTINATIONS", destinations));
-    columns.push(("KEEPS", keeps));
+    columns.push(("SNAPSHOT CLASS", |r, _| changing(r, |h| h.snapshot_class.clone())));
+    columns.push(("DESTINATIONS", |r, _| changing(r, destinations)));
+    columns.push(("KEEPS", |r, _| changing(r, keeps)));
     if look.wide {
         columns.push(("RUNS AT", |r, _| r.how.as_ref().map_or_else(none, |h| h.schedule.value.clone())));
         columns.push(("TIME ZONE", |r, _| r.how.as_ref().map_or_else(none, |h| h.time_zone.value.clone())));
         columns.push(("STORAGE CLASS", |r, _| r.storage_class.clone().unwrap_or_else(none)));
-        columns.push(("PROMOTER CLASS", |r, _| r.how.as_ref().map_or_else(none, |h| h.promoter_class.clone())));
+        columns.push(("PROMOTER CLASS", |r, _| changing(r, |h| h.promoter_class.clone())));
     }
     columns.push(("REASON", |r, _| reason(r)));
     columns
 }
 
 fn next_run(row: &Row, now: Timestamp) -> String {
+    let Some(how) = &row.how else { return none() };
+    match how.next_run {
+        Some(at) => age::between(now, at),
+        None if how.schedule.value.starts_with('@') => "<running>".to_owned(),
+        None if how.unchanged_cron_job.is_some() => "<suspended>".to_owned(),
+        None => none(),
+    }
+}
+
+/// A setting that an unchanged CronJob contains is not shown: its value is unknown here.
+fn changing(row: &Row, text: impl Fn(&How) -> String) -> String {
     match &row.how {
         None => none(),
-        Some(how) => how.next_run.map_or_else(|| "<running>".to_owned(), |at| age::between(now, at)),
+        Some(how) if how.unchanged_cron_job.is_some() => "<unchanged>".to_owned(),
+        Some(how) => text(how),
     }
 }
 
-fn destinations(row: &Row, _now: Timestamp) -> String {
-    match &row.how {
-        Some(how) if !how.destinations.is_empty() => how.destinations.join(","),
-        _ => none(),
-    }
+fn destinations(how: &How) -> String {
+    if how.destinations.is_empty() { none() } else { how.destinations.join(",") }
 }
 
-fn keeps(row: &Row, _now: Timestamp) -> String {
-    let Some(how) = &row.how else { return none() };
+fn keeps(how: &How) -> String {
     let own = how.destination_retentions.iter().map(|(name, retention)| format!("{name}: {retention}"));
     [how.retention.value.clone()].into_iter().chain(own).collect::<Vec<_>>().join("; ")
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use model::Timestamp;
-use model::config::PromoterRetention;
-use model::facts::Claim;
+use model::config::{Destination, Disk, PromoterRetention};
+use model::facts::{Claim, CronJob};
+use model::names::{self, Component};
 use model::plan::{self, NextRun};
 use model::reason::{Problem, Reason};
-use model::schedule::{self, Due};
+use model::schedule::{self, Due, Zone};
 use model::select::{Origins, Protection, Verdict, Written};
 use model::world::World;
 use serde::Serialize;
@@ -15,7 +16,7 @@ use serde::Serialize;
 use crate::observe::Observed;
 use crate::status::Finding;
 
-/// What becomes of a PVC.
+/// Whether a PVC is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Protected {
@@ -60,7 +61,11 @@ impl Setting {
 pub(super) struct How {
     pub(super) schedule: Setting,
     pub(super) time_zone: Setting,
-    /// Nothing while a run is under way from whose end the next one counts.
+    /// The CronJob that stays unchanged while a setting cannot be read. Its schedule and time zone are shown; the other
+    /// settings here replace earlier ones that only the CronJob contains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unchanged_cron_job: Option<String>,
+    /// `None` if the next run counts from the end of a run that is under way, or if no run is scheduled.
     pub(super) next_run: Option<Timestamp>,
     pub(super) retention: Setting,
     pub(super) destinations: Vec<String>,
@@ -120,18 +125,51 @@ impl Lack {
     }
 }
 
-/// The PVCs that are asked for, by namespace and name. Those that backups themselves need are shown only by name.
+/// The PVCs that are asked for, by namespace and name. Volumes of the backups themselves are shown only by name.
 pub(super) fn rows(observed: &Observed, names: &[String], now: Timestamp) -> Vec<Row> {
     let selected = |claim: &Claim| match &observed.selected {
         Some(selected) => selected.contains(&claim.id.uid),
         None => names.is_empty() || names.contains(&claim.id.name),
     };
-    let claims = observed.world.claims.iter().filter(|claim| selected(claim));
-    let mut rows: Vec<Row> = claims.map(|claim| row(&observed.world, claim, now)).collect();
-    let own = |row: &Row| row.findings.iter().any(|f| f.reason == Reason::OwnVolume.as_str());
-    rows.retain(|row| !names.is_empty() || !own(row));
+    let world = &observed.world;
+    let shown = |claim: &&Claim| selected(claim) && (!names.is_empty() || !is_confirmed_own(world, claim));
+    let mut rows: Vec<Row> = world.claims.iter().filter(shown).map(|claim| row(world, claim, now)).collect();
     rows.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     rows
+}
+
+/// Whether the PVC is a volume of the backups themselves. Tenants can write its labels, so another object, the
+/// configuration or the controller's namespace has to confirm them.
+fn is_confirmed_own(world: &World, claim: &Claim) -> bool {
+    let Some(ours) = claim.ours.as_ref().filter(|ours| ours.instance == world.instance) else { return false };
+    let volume = || claim.volume.as_ref().and_then(|name| world.volumes.get("", name)?.ours.as_ref());
+    let has_our_volume = || volume().is_some_and(|v| v.instance == world.instance && v.component == ours.component);
+    let in_our_namespace = claim.namespace == world.namespace;
+    match ours.component {
+        Component::Promoter => in_our_namespace || plan::from_our_snapshot(world, claim),
+        // The volume of a BackupDisk from a StorageClass is the provisioner's, and has no labels.
+        Component::Disk => {
+            let disk = |d: &&Destination| names::disk_claim(d).as_ref() == Some(&claim.id.name);
+            let by_class = |d: &Destination| matches!(d.disk(), Some(Disk::Claim(_)));
+            world.config.destinations.iter().find(disk).is_some_and(|d| by_class(d) || has_our_volume())
+        }
+        Component::Central => in_our_namespace,
+        Component::Grant | Component::Target => has_our_volume(),
+        _ => false,
+    }
+}
+
+/// Whether a PVC is left out for nothing but its name. Its data may be a tenant's.
+fn is_only_named_like_own(world: &World, claim: &Claim) -> bool {
+    claim.ours.is_none() && !plan::from_our_snapshot(world, claim)
+}
+
+fn finding(problem: &Problem, protected: Protected) -> Finding {
+    let finding = Finding::of(problem);
+    if problem.reason == Reason::OwnVolume && protected == Protected::No {
+        return Finding { help: "create the PVC under another name, or set another claim.name", ..finding };
+    }
+    finding
 }
 
 fn row(world: &World, claim: &Claim, now: Timestamp) -> Row {
@@ -142,7 +180,9 @@ fn row(world: &World, claim: &Claim, now: Timestamp) -> Row {
             (Protected::Yes, how(world, claim, &protection, &origins, now), warnings)
         }
         Verdict::Unprotected(problem, mut warnings) => {
-            let protected = if problem.reason.is_choice() { Protected::Excluded } else { Protected::No };
+            let by_name = problem.reason == Reason::OwnVolume && is_only_named_like_own(world, claim);
+            let chosen = problem.reason.is_choice() && !by_name;
+            let protected = if chosen { Protected::Excluded } else { Protected::No };
             warnings.insert(0, problem);
             (protected, None, warnings)
         }
@@ -156,7 +196,7 @@ fn row(world: &World, claim: &Claim, now: Timestamp) -> Row {
         protected,
         rules,
         how,
-        findings: problems.iter().map(Finding::of).collect(),
+        findings: problems.iter().map(|problem| finding(problem, protected)).collect(),
     }
 }
 
@@ -164,10 +204,27 @@ fn how(world: &World, claim: &Claim, protection: &Protection, origins: &Origins,
     let settings = origins.settings.as_ref()?;
     let configured = protection.destinations.iter().filter_map(|name| world.config.destination(name));
     let (snapshot_class, choice) = &protection.snapshot_class;
+    let cronjob = unchanged(world, claim, protection);
+    let (schedule, time_zone) = match cronjob {
+        None => (
+            Setting::new(&protection.schedule, &settings.schedule),
+            Setting::new(protection.zone.name(), &settings.time_zone),
+        ),
+        Some(CronJob { id, spec: (text, zone, _), after, .. }) => {
+            let from = format!("CronJob {}", id.name);
+            let setting = |text: String| Setting { value: text.clone(), written: text, from: from.clone() };
+            let zone = zone.clone().unwrap_or_else(|| Zone::default().name().to_owned());
+            (setting(after.map_or_else(|| text.clone(), schedule::after)), setting(zone))
+        }
+    };
+    let fires = cronjob.is_none_or(|c| c.after.is_some() || !c.spec.2);
+    let zone = time_zone.value.parse().unwrap_or_else(|_| protection.zone.clone());
+    let next_run = next_run(world, claim, &schedule.value, &zone, now).filter(|_| fires);
     Some(How {
-        schedule: Setting::new(&protection.schedule, &settings.schedule),
-        time_zone: Setting::new(protection.zone.name(), &settings.time_zone),
-        next_run: next_run(world, claim, protection, now),
+        schedule,
+        time_zone,
+        unchanged_cron_job: cronjob.map(|c| c.id.name.clone()),
+        next_run,
         retention: Setting::new(&protection.retention.to_string(), &settings.retention),
         destinations: protection.destinations.clone(),
         destinations_from: settings.destinations.place.to_string(),
@@ -182,10 +239,17 @@ fn how(world: &World, claim: &Claim, protection: &Protection, origins: &Origins,
     })
 }
 
+/// The CronJob that the controller leaves unchanged because a setting of the PVC cannot be read.
+fn unchanged<'a>(world: &'a World, claim: &Claim, protection: &Protection) -> Option<&'a CronJob> {
+    let cronjob = world.cronjobs.get("", &names::cronjob(&claim.source()))?;
+    let ours = cronjob.ours.as_ref().filter(|o| o.instance == world.instance && o.source_uid == claim.id.uid);
+    (protection.unreadable && ours.is_some() && !cronjob.terminating).then_some(cronjob)
+}
+
 /// When the PVC is next backed up; before an installation, as if that were now.
-fn next_run(world: &World, claim: &Claim, protection: &Protection, now: Timestamp) -> Option<Timestamp> {
-    match Due::parse(&protection.schedule, "").ok()? {
-        Due::Cron(schedule) => schedule.next_after(now, &protection.zone),
+fn next_run(world: &World, claim: &Claim, schedule: &str, zone: &Zone, now: Timestamp) -> Option<Timestamp> {
+    match Due::parse(schedule, "").ok()? {
+        Due::Cron(schedule) => schedule.next_after(now, zone),
         Due::After(span) => match plan::next_run(world, claim, span, now) {
             Some(NextRun::At(at)) => Some(at.max(now)),
             Some(NextRun::UnderWay(_)) => None,
@@ -196,15 +260,18 @@ fn next_run(world: &World, claim: &Claim, protection: &Protection, now: Timestam
 
 /// What is known to keep copies from being made, for each destination and namespace of protected PVCs.
 pub(super) fn lacks(world: &World, rows: &[Row], now: Timestamp) -> Vec<Lack> {
-    let copied: BTreeSet<(&str, &str)> = rows.iter().flat_map(copies).collect();
-    let lack = |(destination, namespace): (&str, &str)| {
-        let problem = plan::prospect(world, namespace, world.config.destination(destination)?, now)?;
+    let copied: BTreeSet<(&str, &str, &str)> = rows.iter().flat_map(copies).collect();
+    let lack = |(destination, namespace, class): (&str, &str, &str)| {
+        let problem = plan::prospect(world, namespace, class, world.config.destination(destination)?, now)?;
         Some(Lack::new(destination, namespace, problem))
     };
     copied.into_iter().filter_map(lack).collect()
 }
 
-/// The destinations of a row, each with its namespace.
-pub(super) fn copies(row: &Row) -> impl Iterator<Item = (&str, &str)> {
-    row.how.iter().flat_map(|how| &how.destinations).map(|name| (name.as_str(), row.namespace.as_str()))
+/// The destinations of a row, each with its namespace and the StorageClass of its promoters.
+fn copies(row: &Row) -> impl Iterator<Item = (&str, &str, &str)> {
+    row.how.iter().flat_map(move |how| {
+        let class = how.promoter_class.as_str();
+        how.destinations.iter().map(move |name| (name.as_str(), row.namespace.as_str(), class))
+    })
 }

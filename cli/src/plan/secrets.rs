@@ -6,6 +6,7 @@ use anyhow::bail;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use kube::{Api, Client};
+use model::config::Config;
 use model::plan;
 use model::reason::{Problem, Reason};
 use model::select::Verdict;
@@ -13,6 +14,9 @@ use model::world::World;
 
 use super::rows::{Lack, Protected, Row};
 use crate::observe::{Gap, Scope};
+
+const UNGUARDED: &str =
+    "add it to BACKUP_SECRETS of the controller's Deployment, in the overlay or Helm values of the installation";
 
 /// By the name of a Secret, its namespaces; for each the destinations that need it there.
 pub(super) type Needed = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
@@ -34,6 +38,23 @@ pub(super) fn needed(world: &World, rows: &[Row]) -> Needed {
         }
     }
     needed
+}
+
+/// The Secrets that the guard allows no pod to mount.
+pub(super) fn unguarded(config: &Config, allowed: &[String], needed: &Needed) -> Vec<Lack> {
+    let unguarded: BTreeSet<(&str, &str)> = config.unguarded(allowed).collect();
+    let mut lacks = Vec::new();
+    for (secret, namespaces) in needed {
+        for (namespace, destinations) in namespaces {
+            let concerned = destinations.iter().filter(|d| unguarded.contains(&(d.as_str(), secret.as_str())));
+            lacks.extend(concerned.map(|destination| {
+                let message = format!("the guard allows no pod to mount Secret {secret}");
+                let lack = Lack::new(destination, namespace, Problem::new(Reason::Forbidden, message));
+                Lack { help: UNGUARDED, ..lack }
+            }));
+        }
+    }
+    lacks
 }
 
 /// The missing ones, and the questions that were refused.
@@ -76,13 +97,14 @@ async fn holders(
         Some(namespace) => (Api::namespaced(client.clone(), namespace), format!("in namespace {namespace}")),
         None => (Api::all(client.clone()), "in all namespaces".to_owned()),
     };
+    let resource = format!("secrets/{secret} {place}");
     let named = ListParams::default().fields(&format!("metadata.name={secret}"));
-    let listed = api::bounded(|| format!("list secrets {place}"), api.list_metadata(&named)).await;
+    let listed = api::bounded(|| format!("list {resource}"), api.list_metadata(&named)).await;
     Ok(match listed {
         Ok(list) => Ok(list.items.iter().filter_map(kube::ResourceExt::namespace).collect()),
         Err(error) if error.is_right_missing() => {
             let answer = error.status().map(|s| s.message.clone()).unwrap_or_default();
-            Err(Gap { verb: "list", resource: format!("secrets {place}"), answer, refused: true })
+            Err(Gap { verb: "list", resource, answer, refused: true })
         }
         Err(error) => bail!("cannot {}", api::chain(&error)),
     })

@@ -1,4 +1,4 @@
-//! What all PVCs come to. Pure.
+//! The totals of a plan. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::config::{Images, Plan};
 use super::room::{self, Room};
 use super::rows::{Lack, Protected, Row};
 
-/// What all PVCs come to.
+/// The totals of a plan.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Summary {
@@ -56,7 +56,7 @@ impl Summary {
         }
     }
 
-    /// Whether nobody has to do anything before all is protected.
+    /// Whether no PVC, destination or image needs attention.
     pub(super) fn is_well(&self) -> bool {
         let images = self.images.as_ref().is_none_or(|images| images.incomplete.is_empty());
         self.alarms == 0 && self.lacks.is_empty() && images

@@ -11,12 +11,12 @@ use super::output::{self, Whole};
 use super::rows::{self, Protected, Row};
 use super::secrets;
 use super::summary::Summary;
-use super::{narrower, needs_verdicts};
+use super::{HELP, narrower, needs_verdicts, not_read};
 use crate::args::Output;
 use crate::observe::{Gap, Observed, Scope};
 use crate::rights::Missing;
 use crate::table::Look;
-use crate::tests::fixture::{ALL, CONFIG, Objects, TENANT, now};
+use crate::tests::fixture::{ALL, CONFIG, Objects, TENANT, labels, now};
 use crate::tests::tables::golden;
 
 const LOOK: Look = Look { namespaces: true, wide: false, headers: true, width: None };
@@ -119,6 +119,34 @@ fn each_pvc_has_its_rule_and_its_reason() {
     );
     let after = how("after").next_run.unwrap();
     assert!(after > now() && after < model::duration::Span::hours(12).after(now()), "{after}");
+}
+
+/// Tenants can choose names and write labels.
+#[test]
+fn a_pvc_is_hidden_only_if_an_object_confirms_that_it_belongs_to_the_backups() {
+    let mut objects = cluster();
+    objects.point("shop", "data", "20181205T0317Z", &json!({}));
+    objects.pvc("gold", "backup-disk");
+    objects.pvc("gold", "claims-to-be-one")["metadata"]["labels"] = labels("promoter", &[]);
+    objects.pvc("gold", "lends")["metadata"]["labels"] = labels("grant", &[]);
+    let lent = objects.pvc("shop", "lent");
+    lent["metadata"]["labels"] = labels("target", &[]);
+    objects.volumes.last_mut().unwrap()["metadata"]["labels"] = labels("target", &[]);
+    objects.pvc("gold", "backup-disk-host")["metadata"]["labels"] = labels("disk", &[("destination", "host")]);
+    let host = "{name: host, type: disk, hostPath: {path: /srv, nodeSelector: {disk: backup}, size: 1Ti}}";
+    let all = planned(&objects, &format!("{GROUPS}  - {host}\n"));
+    let own: Vec<(&str, Protected, bool)> = all
+        .rows
+        .iter()
+        .filter(|row| row.findings.iter().any(|f| f.reason == "OwnVolume"))
+        .map(|row| (row.name.as_str(), row.protected, row.alarms()))
+        .collect();
+    let excluded = |name| (name, Protected::Excluded, false);
+    let others = ["backup-disk-host", "claims-to-be-one", "lends"].map(excluded);
+    assert_eq!(own, [&[("backup-disk", Protected::No, true)], others.as_slice()].concat());
+    let summary = all.summary();
+    assert_eq!((summary.excluded["OwnVolume"], summary.unprotected["OwnVolume"]), (3, 1));
+    assert!(!all.rows.iter().any(|row| ["data-20181205", "lent"].contains(&row.name.as_str())));
 }
 
 #[test]
@@ -232,7 +260,8 @@ fn the_configuration_is_found_among_manifests() {
     let line = "Images: registry.example/backup-controller:1, registry.example/backup-mover:1\n";
     assert!(
         text.contains(line)
-            && text.contains("0 protected, 9 excluded (Disabled: 1, NamespaceExcluded: 1, NotOptedIn: 7)"),
+            && text
+                .contains("0 protected, 10 excluded (Disabled: 1, NamespaceExcluded: 1, NotOptedIn: 7, OwnVolume: 1)"),
         "{text}"
     );
 
@@ -283,10 +312,76 @@ fn which_configuration_it_is_is_told() {
     assert!(text.contains("Configuration: the installed one, the ConfigMap backup-controller in namespace"), "{text}");
     let gap =
         Gap { verb: "list", resource: "secrets in all namespaces".to_owned(), answer: String::new(), refused: true };
+    assert_eq!(output::notes(&[gap.clone(), gap]).len(), 1);
+}
+
+#[test]
+fn each_permission_that_is_missing_is_reported_with_its_effect() {
+    let gap = |verb, resource: &str| Gap { verb, resource: resource.to_owned(), answer: String::new(), refused: true };
+    let gaps = not_read(&[
+        gap("get", "configmaps/backup-controller in namespace backup"),
+        gap("list", "volumesnapshots.snapshot.storage.k8s.io in all namespaces"),
+        gap("list", "secrets/gold-s3 in namespace gold"),
+    ]);
+    let notes = output::notes(&gaps);
     assert_eq!(
-        output::notes(&[gap.clone(), gap]),
-        ["you lack permission to list secrets in all namespaces, so it is not known which of them are missing"]
+        notes,
+        [
+            "you lack permission to list volumesnapshots.snapshot.storage.k8s.io in all namespaces, so NEXT RUN of @after \
+             schedules is an estimate, and promoters are listed as excluded",
+            "you lack permission to list secrets/gold-s3 in namespace gold, so plan cannot report whether Secret gold-s3 is \
+             missing. To check it, run: kubectl get secret gold-s3 -n gold"
+        ]
     );
+    assert!(HELP.contains("list volumesnapshots, cronjobs, jobs and secrets") && !HELP.contains("list or get secrets"));
+    assert!(HELP.contains("plan checks neither NetworkPolicies nor hosts' disks"), "its limits");
+}
+
+/// The controller refuses them too.
+#[test]
+fn a_central_copy_whose_promoters_would_stay_is_reported() {
+    let mut objects = cluster();
+    objects.pvc("shop", "kept")["spec"]["storageClassName"] = json!("retain");
+    let text = "
+defaults: {destinations: [s3]}
+destinations: [{name: s3, type: restic, secret: backup-s3, runIn: controller}]
+";
+    let summary = planned(&objects, text).summary();
+    let [lack] = summary.lacks.as_slice() else { panic!("{:?}", summary.lacks) };
+    assert_eq!((lack.destination.as_str(), lack.namespace.as_str(), lack.reason), ("s3", "shop", "VolumeRetained"));
+    assert!(lack.message.contains("StorageClass retain") && !summary.is_well(), "{}", lack.message);
+}
+
+#[test]
+fn a_secret_that_the_guard_allows_no_pod_to_mount_is_reported() {
+    let overlay = OVERLAY.replace("env: [", "env: [{name: BACKUP_SECRETS, value: 'backup-s3,backup-s3-*'}, ");
+    let allowed = config::parse(&overlay, "x").unwrap().secrets.unwrap();
+    assert_eq!(allowed, ["backup-s3", "backup-s3-*"]);
+    let all = planned(&cluster(), GROUPS);
+    let needed = secrets::needed(&all.observed.world, &all.rows);
+    let lacks = secrets::unguarded(&all.plan.config, &allowed, &needed);
+    let [lack] = lacks.as_slice() else { panic!("{lacks:?}") };
+    assert_eq!((lack.destination.as_str(), lack.namespace.as_str(), lack.reason), ("s3", "gold", "Forbidden"));
+    assert!(lack.message.contains("gold-s3") && lack.help.contains("BACKUP_SECRETS"), "{lack:?}");
+    assert!(secrets::unguarded(&all.plan.config, &["gold-*".to_owned()], &needed).is_empty());
+    assert!(all.plan.secrets.is_none(), "the installed Deployment is asked");
+}
+
+#[test]
+fn a_cronjob_that_stays_unchanged_is_shown_instead_of_settings_that_are_not_in_force() {
+    let mut objects = Objects::new();
+    objects.source("shop", "typo", &json!({}))["metadata"]["annotations"]["backup-controller.io/retention"] =
+        json!("2 fortnights");
+    let mut all = planned(&objects, GROUPS);
+    let how = all.row("typo").how.clone().unwrap();
+    assert_eq!((how.schedule.value.as_str(), how.time_zone.value.as_str()), ("17 3 * * *", "Etc/UTC"));
+    assert_eq!(how.next_run, Some("2018-12-06T03:17:00Z".parse().unwrap()));
+    let text = all.text(Output::Table, LOOK);
+    assert_eq!(text.matches("<unchanged>").count(), 3, "{text}");
+
+    objects.cronjobs[0]["spec"]["suspend"] = json!(true);
+    all = planned(&objects, GROUPS);
+    assert!(all.text(Output::Table, LOOK).contains("<suspended>"));
 }
 
 #[test]

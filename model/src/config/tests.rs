@@ -623,3 +623,20 @@ fn a_restic_destination_that_makes_no_sense_is_told() {
         ),
     ]);
 }
+
+#[test]
+fn a_secret_that_the_guard_does_not_allow_is_reported() {
+    let text = "
+        destinations: [{name: a, type: restic, secret: backup-s3}, {name: b, type: restic, secret: other}]
+        groups: [{name: gold, namespaces: [shop], secrets: {a: gold-s3}}]
+    ";
+    let config = parse(text);
+    let of = |allowed: &[&str]| {
+        let allowed: Vec<String> = allowed.iter().map(|a| (*a).to_owned()).collect();
+        config.unguarded(&allowed).map(|(destination, _)| destination.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&["backup-s3", "backup-s3-*"]), ["b", "a"]);
+    assert_eq!(of(&["backup-*", "oth*", "gold-s3"]), Vec::<String>::new());
+    assert_eq!(of(&["x"]), ["a", "b", "a"]);
+    assert_eq!(of(&[]), Vec::<String>::new(), "the guard's list is unknown");
+}

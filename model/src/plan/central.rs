@@ -178,6 +178,16 @@ fn next(
     }
 }
 
+/// Volumes of this class are deleted with their PVCs, so central copies leave none behind.
+pub(super) fn not_retained(world: &World, class: &str) -> Result<(), Problem> {
+    if world.classes.storage.get(class).is_some_and(|c| c.retained) {
+        let message =
+            format!("StorageClass {class} has reclaimPolicy Retain, so the volume of each central copy would stay");
+        return Err(Problem::new(Reason::VolumeRetained, message));
+    }
+    Ok(())
+}
+
 /// How the promoter has to be: as the source's own ones are.
 struct Shape {
     class: String,
@@ -229,13 +239,7 @@ impl Wanted<'_> {
         let (world, view) = (self.world, self.view);
         let shape = Shape::of(self)?;
         let class = world.classes.storage.get(&shape.class);
-        if class.is_some_and(|c| c.retained) {
-            let message = format!(
-                "StorageClass {} has reclaimPolicy Retain, so the volume of each central copy would stay",
-                shape.class
-            );
-            return Err(Problem::new(Reason::VolumeRetained, message));
-        }
+        not_retained(world, &shape.class)?;
         let Some(content) = view.snapshot.content.clone() else {
             let message = "the snapshot is not bound to a VolumeSnapshotContent";
             return Err(Problem::new(Reason::SourceSnapshotLost, message));

@@ -1,24 +1,32 @@
-//! What will become of copies, before there is anything to copy.
+//! Problems that copies would have, before there is anything to copy.
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Plan, Standing, copy, disk};
+use super::{Plan, Standing, central, copy, disk};
 use crate::config::Destination;
 use crate::reason::Problem;
 use crate::world::World;
 
 /// The problem that every copy of a namespace's sources to a destination would have, if there is one now. Disks that
-/// the controller still has to make are no problem.
+/// the controller still has to make are no problem. `class` is the StorageClass of the sources' promoters.
+///
+/// Neither `NetworkPolicies` nor the Jobs that check hosts' disks are examined: the world need not contain them.
 #[must_use]
-pub fn prospect(world: &World, namespace: &str, destination: &Destination, now: Timestamp) -> Option<Problem> {
+pub fn prospect(
+    world: &World,
+    namespace: &str,
+    class: &str,
+    destination: &Destination,
+    now: Timestamp,
+) -> Option<Problem> {
     if destination.is_central() {
-        return None;
+        return central::not_retained(world, class).err();
     }
     if let Err(problem) = copy::allowed(world, namespace, destination) {
         return Some(problem);
     }
     if destination.is_remote() {
-        return copy::online(world, namespace).err();
+        return None;
     }
     let mut steps = Plan { actions: Vec::new(), ready: Vec::new(), wake: None, standing: Standing::Vanished };
     let ready = disk::ready(world, destination, namespace, now, &mut steps);
