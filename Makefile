@@ -126,7 +126,7 @@ down: ## End the cluster and leave nothing behind (with KUBECONFIG: remove the d
 image: ## Start the cluster, build both images for tests and the demo, and import them on the nodes
 	@$(ROOT) && $(PARTS) .images
 
-.PHONY: .go .bases .programs .up .images
+.PHONY: .go .bases .programs .up .image-files .images
 .go:
 	@$(BIN)/dev-cluster build --nodes
 .bases: ansible-tools
@@ -135,7 +135,9 @@ image: ## Start the cluster, build both images for tests and the demo, and impor
 	@$(BIN)/dev-cluster binaries
 .up: .go .bases
 	@$(BIN)/dev-cluster up
-.images: .up .programs
+.image-files: .bases .programs
+	@$(BIN)/dev-cluster images
+.images: .up .image-files
 	@$(BIN)/dev-cluster load-images
 
 .PHONY: binaries

@@ -72,7 +72,12 @@ fn check_room(part: Part) -> Result<()> {
         part.name()
     ));
     if free < needed {
-        bail!("not enough room to build {}: {free} GiB free, about {needed} GiB needed", part.name());
+        bail!(
+            "not enough room to build {}: {} has {free} GiB free, and about {needed} GiB are needed. These make room, and are \
+             only built again: `go clean -cache -modcache`, `cargo clean`. Or let XDG_CACHE_HOME and GOCACHE name a larger disk",
+            part.name(),
+            cache.display()
+        );
     }
     Ok(())
 }

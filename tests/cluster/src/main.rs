@@ -62,6 +62,12 @@ enum Verb {
     Bases,
     /// Build restic and an S3 server for tests that need no cluster, and print the folder they are in.
     Tools,
+    /// Build the images from the Containerfile (root, but no cluster).
+    Images {
+        /// The folder with the static binaries.
+        #[arg(long, default_value = "target/dev-image")]
+        binaries: PathBuf,
+    },
     /// Build the images from the Containerfile and import them on every node.
     LoadImages {
         /// The folder with the static binaries.
@@ -121,6 +127,7 @@ fn run(command: Command) -> Result<ExitCode> {
         })?,
         Verb::Bases => full::bases()?,
         Verb::Tools => println!("{}", dev_cluster::link_tools()?.display()),
+        Verb::Images { binaries } => full::images(&binaries)?,
         Verb::LoadImages { binaries } => full::load_images(&settings, &binaries)?,
         Verb::Binaries { profile, into } => full::binaries(&profile, &into)?,
     }

@@ -24,6 +24,8 @@ const SUITE: &str = "trixie";
 const PROGRAMS: [&str; 2] = ["backup-controller", "backup-job"];
 /// What the mover runs, in the version that is pinned with it.
 const RESTIC: &str = "restic";
+/// Of the programs for tests, the one that is run from here.
+const DEMO: &str = "demo";
 /// In no image, but beside them: what people run.
 const PLUGIN: &str = "kubectl-backup";
 
@@ -222,27 +224,40 @@ pub fn load_images(settings: &Settings, binaries: &Path) -> Result<()> {
         bail!("no cluster in {}; start it first: dev-cluster up", settings.dir.display());
     }
     Daemons::new(&settings.dir).check()?;
+    let store = build_images(binaries)?;
+    let step = Step::begin("importing the images");
+    for image in [&project_image("controller"), &project_image("mover"), "localhost/dev-tools:dev"] {
+        import_on_nodes(settings, &store, image)?;
+    }
+    step.done();
+    Ok(())
+}
+
+/// Builds the images, which needs no cluster; steps that did not change are not repeated.
+pub fn images(binaries: &Path) -> Result<()> {
+    host::require_root()?;
+    build_images(binaries).map(drop)
+}
+
+fn build_images(binaries: &Path) -> Result<Store> {
     for program in PROGRAMS.iter().chain([&RESTIC]) {
         if !binaries.join(program).is_file() {
             bail!("{} has no {program}; build it first: dev-cluster binaries", binaries.display());
         }
     }
     host::install_image_programs()?;
-    let step = Step::begin("building and importing the images");
+    let step = Step::begin("building the images");
     let store = Store::open()?;
     store.import(&MOVER)?;
     store.import(&TOOLS)?;
-    let context = settings.dir.join("image-context");
+    let context = cache_dir()?.join(format!("image-context-{}", std::process::id()));
     write_context(&context, binaries)?;
-    store.build("controller", &context)?;
-    store.build("mover", &context)?;
+    let built = store.build("controller", &context).and_then(|()| store.build("mover", &context));
     fs::remove_dir_all(&context)?;
+    built?;
     store.run(&["tag", &TOOLS.image(), "localhost/dev-tools:dev"])?;
-    for image in [&project_image("controller"), &project_image("mover"), "localhost/dev-tools:dev"] {
-        import_on_nodes(settings, &store, image)?;
-    }
     step.done();
-    Ok(())
+    Ok(store)
 }
 
 /// Lays out what the Containerfile takes from the work tree, and nothing else.
@@ -303,7 +318,7 @@ pub fn binaries(profile: &str, into: &Path) -> Result<()> {
     let mut command = Command::new("cargo");
     command.args(["build", "--quiet", "--message-format=json-render-diagnostics", "--profile", profile]);
     if profile == "dev" {
-        command.args(["--workspace", "--bins"]);
+        command.arg("--workspace").args(PROGRAMS.iter().chain([&PLUGIN, &DEMO]).flat_map(|program| ["--bin", program]));
     } else {
         command.args(PROGRAMS.iter().chain([&PLUGIN]).flat_map(|program| ["-p", program]));
     }

@@ -27,7 +27,7 @@ use crate::plane::{Identity, Plane};
 use crate::progress::{Step, say};
 use crate::s3::S3;
 
-pub use self::images::{binaries, load_images};
+pub use self::images::{binaries, images, load_images};
 
 const NODES: u8 = 2;
 /// Marks a folder as ours: `down` removes no other.

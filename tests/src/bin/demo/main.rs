@@ -66,10 +66,13 @@ fn run() -> Result<()> {
         println!("the repository, and restic without us, are left out. `make down` removes what the demo makes here.");
         place
     };
-    install(kubectl, &place)?;
+    step("what an earlier demo left is removed", || {
+        kubectl.run(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"])
+    })?;
     let keys = cluster.is_dev().then(|| Ok::<_, anyhow::Error>(Keys::of(&cluster.s3()?, NAMESPACE))).transpose()?;
     let destinations: &[&str] = if keys.is_some() { &["disk", "s3"] } else { &["disk"] };
-    let app = step("an application fills its volume, and keeps writing to it", || {
+    println!("==> an application fills its volume, and keeps writing to it");
+    let fill = || {
         let namespace = serde_json::json!({
             "apiVersion": "v1",
             "kind": "Namespace",
@@ -85,6 +88,11 @@ fn run() -> Result<()> {
             App::existing(kubectl, NAMESPACE).secret("backup-s3", keys)?;
         }
         App::fill(kubectl, NAMESPACE, place.clone(), Files::Many)
+    };
+    let app = std::thread::scope(|scope| {
+        let app = scope.spawn(fill);
+        install(kubectl, &place)?;
+        app.join().map_err(|_| anyhow::anyhow!("the application's thread failed"))?
     })?;
 
     let run = step("its schedule comes round (every minute, for the demo): snapshot, promoter, copies", || {
@@ -96,15 +104,16 @@ fn run() -> Result<()> {
     })?;
     let compared = compare(&app, &cluster, keys.as_ref(), &run)?;
     let drilled = destinations.last().copied().unwrap_or_default();
-    let proven = prove(&app, &run, drilled)?;
     let seconds = lose_and_restore(&app, kubectl.kubeconfig(), &run)?;
+    println!();
+    let proven = prove(&app, &run, drilled)?;
     println!();
     backup(kubectl.kubeconfig(), &["status"])?;
     show(kubectl, &run, &compared, (drilled, &proven), seconds, begun.elapsed().as_secs());
     Ok(())
 }
 
-/// The controller, without what an earlier demo left.
+/// Installs the controller.
 fn install(kubectl: &Kubectl, place: &Place) -> Result<()> {
     step("the controller is installed: ansible-playbook install-backup-controller.yaml", || {
         let mut vars = ansible::demo_settings(place);
@@ -113,11 +122,7 @@ fn install(kubectl: &Kubectl, place: &Place) -> Result<()> {
         }
         ansible::install_with_playbook(kubectl, &vars)?;
         label(kubectl, INSTALLATION)
-    })?;
-    step("what an earlier demo left is removed", || {
-        kubectl.run(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s"])
-    })?;
-    Ok(())
+    })
 }
 
 fn label(kubectl: &Kubectl, namespace: &str) -> Result<()> {
