@@ -20,6 +20,9 @@ async fn copied(scene: &Scene) -> Result<PersistentVolumeClaim> {
     (result.kept, result.snapshot) = (vec![RUN.parse()?], Some(ID.to_owned()));
     let (key, text) = (names::copy_key("vault"), serde_json::to_string(&result)?);
     scene.annotate::<VolumeSnapshot>(&scene.tenant, &snapshot.name_any(), &[(&key, Some(&text))]).await?;
+    // A request that comes before the controller has seen the copy is refused.
+    let seen = |s: &model::record::Status| s.good.as_ref().is_some_and(|good| good.as_str() == RUN);
+    scene.status_that("the copy is seen", &claim, seen).await?;
     Ok(claim)
 }
 
@@ -215,7 +218,8 @@ async fn who_mounts_the_target_is_asked_before_and_told_while_it_is_lent() -> Re
         "metadata": {"name": scene.tenant, "labels": {"pod-security.kubernetes.io/enforce": "privileged"}},
     });
     scene.apply(&level).await?;
-    app(&scene, "app", "data").await?;
+    // The API server sees the namespace's new level a moment later.
+    scene.wait("the pod is admitted", async || Ok(app(&scene, "app", "data").await.ok())).await?;
     request(&scene, "data", Some(REQUEST)).await?;
     let problem = answered(&scene, "data", RestoreState::Refused).await?.problem;
     assert!(
