@@ -10,7 +10,8 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/$(shell PATH="$(PATH)" rustc -vV | sed -
 # Whether KUBECONFIG names another cluster than ours.
 OWN_CLUSTER := [ -n "$${KUBECONFIG:-}" ] && [ "$${KUBECONFIG:-}" != "$$(realpath -m "$${DEV_CLUSTER_DIR:-/var/tmp/backup-controller-dev}")/kubeconfig" ]
 WHOLE := $(CARGO) build --quiet --workspace --bins
-DEV := $(CARGO) build --quiet --workspace --bin dev-cluster && $(BIN)/dev-cluster
+DEV_BUILT := $(CARGO) build --quiet --workspace --bin dev-cluster
+DEV := $(DEV_BUILT) && $(BIN)/dev-cluster
 
 .PHONY: help
 help: ## What there is to make
@@ -110,7 +111,7 @@ e2e: ## End to end on the two nodes, or on the cluster that KUBECONFIG names
 
 # What the nodes and the images are made of is built side by side: Go, Rust and the Debian below the images.
 ROOT := { [ "$$(id -u)" = 0 ] || { echo "the two nodes need root on Linux; to use a cluster of yours, set KUBECONFIG" >&2; exit 1; }; }
-PARTS := $(CARGO) build --quiet --workspace --bin dev-cluster && $(MAKE) --no-print-directory --jobs=4
+PARTS := $(DEV_BUILT) && $(MAKE) --no-print-directory --jobs=4
 .PHONY: cluster
 cluster: ## Start the two-node cluster (root)
 	@$(ROOT) && $(PARTS) .up

@@ -14,6 +14,8 @@ use backup_controller_tests::nodes::{self, App, Keys, Place, ansible, project};
 use dev_cluster::{Cluster, Kubectl, Part, ensure_built};
 use serde_json::json;
 
+use crate::documents::{page as text_of, pages};
+
 const NAMESPACE: &str = "shop";
 /// The date of every example.
 const DATE: &str = "20181202";
@@ -73,7 +75,7 @@ fn fresh_namespace(cluster: &Cluster) -> Result<App> {
 
 /// The commands of a page: the line where each block begins, and its text.
 fn blocks(page: &str) -> Vec<(usize, String)> {
-    let text = fs::read_to_string(project().join(page)).expect("a page");
+    let text = text_of(page);
     let mut found: Vec<(usize, String)> = Vec::new();
     let mut open = false;
     for (number, line) in text.lines().enumerate() {
@@ -210,23 +212,17 @@ fn g_installing_runs_as_written() {
 #[test]
 fn every_page_with_commands_is_executed() {
     let tests = include_str!("commands.rs");
-    for folder in ["", "docs", "ansible", "tests/cluster"] {
-        for entry in fs::read_dir(project().join(folder)).unwrap().map(Result::unwrap) {
-            let name = entry.file_name().into_string().unwrap();
-            let page = if folder.is_empty() { name } else { format!("{folder}/{name}") };
-            if Path::new(&page).extension().is_some_and(|end| end == "md") && !blocks(&page).is_empty() {
-                let executed = ["runs_as_written", "execute"].map(|call| tests.contains(&format!("{call}(\"{page}\"")));
-                assert!(executed.contains(&true), "{page} has commands, and no test here executes them");
-            }
-        }
+    for page in pages().into_iter().filter(|page| !blocks(page).is_empty()) {
+        let executed = ["runs_as_written", "execute"].map(|call| tests.contains(&format!("{call}(\"{page}\"")));
+        assert!(executed.contains(&true), "{page} has commands, and no test here executes them");
     }
 }
 
 /// A block of another kind would be neither executed nor marked as an example.
 #[test]
 fn every_block_is_of_a_kind_that_is_known_and_examples_say_so() {
-    for page in ["README.md", "CONTRIBUTING.md", "SECURITY.md"].into_iter().map(str::to_owned).chain(docs()) {
-        let text = fs::read_to_string(project().join(&page)).unwrap();
+    for page in pages() {
+        let text = text_of(&page);
         let (mut open, mut before) = (false, String::new());
         for (number, line) in text.lines().enumerate() {
             if let Some(kind) = line.trim_start().strip_prefix("```") {
@@ -246,9 +242,4 @@ fn every_block_is_of_a_kind_that_is_known_and_examples_say_so() {
             }
         }
     }
-}
-
-fn docs() -> Vec<String> {
-    let entries = fs::read_dir(project().join("docs")).unwrap().map(Result::unwrap);
-    entries.map(|entry| format!("docs/{}", entry.file_name().into_string().unwrap())).collect()
 }

@@ -12,12 +12,12 @@ fn project() -> PathBuf {
 }
 
 /// The text of a file of the project.
-fn page(name: &str) -> String {
+pub(crate) fn page(name: &str) -> String {
     fs::read_to_string(project().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
 /// All pages: of the project's root, of `docs/`, and of two folders that have one of their own.
-fn pages() -> Vec<String> {
+pub(crate) fn pages() -> Vec<String> {
     let in_folder = |folder: &str| -> Vec<String> {
         let entries = fs::read_dir(project().join(folder)).unwrap();
         let names = entries.map(|entry| format!("{folder}{}", entry.unwrap().file_name().to_str().unwrap()));
