@@ -118,7 +118,7 @@ impl Observed {
 }
 
 /// An answer: what was asked for, or why not.
-enum Answer<T> {
+pub(crate) enum Answer<T> {
     Is(T),
     /// There is no such kind, or no such object.
     Absent,
@@ -424,7 +424,12 @@ fn code(error: &api::Error) -> u16 {
 }
 
 /// A refusal is an answer, and so is that there is no such thing. All else is an error of the command.
-fn answer<T>(result: Result<T, api::Error>, verb: &'static str, resource: &str) -> anyhow::Result<Answer<T>> {
+/// What a question was answered; any other failure than an absent object or a missing permission is an error.
+pub(crate) fn answer<T>(
+    result: Result<T, api::Error>,
+    verb: &'static str,
+    resource: &str,
+) -> anyhow::Result<Answer<T>> {
     let error = match result {
         Ok(it) => return Ok(Answer::Is(it)),
         Err(error) => error,

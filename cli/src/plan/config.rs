@@ -12,7 +12,7 @@ use model::config::Config;
 use serde::{Deserialize as _, Serialize};
 use serde_yaml::Value;
 
-use crate::observe::{CONFIG_KEY, CONFIG_MAP, Gap};
+use crate::observe::{Answer, CONFIG_KEY, CONFIG_MAP, Gap, answer};
 
 /// The controller's Deployment.
 const DEPLOYMENT: &str = "backup-controller";
@@ -166,18 +166,15 @@ fn images(container: &Value, objects: &[Value]) -> Images {
 pub(super) async fn installed_secrets(client: &Client, namespace: &str) -> anyhow::Result<Result<Vec<String>, Gap>> {
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let resource = format!("deployments.apps/{DEPLOYMENT} in namespace {namespace}");
-    match api::bounded(|| format!("get {resource}"), api.get_opt(DEPLOYMENT)).await {
-        Ok(None) => Ok(Ok(Vec::new())),
-        Ok(Some(deployment)) => {
+    let got = api::bounded(|| format!("get {resource}"), api.get(DEPLOYMENT)).await;
+    Ok(match answer(got, "get", &resource)? {
+        Answer::Absent => Ok(Vec::new()),
+        Answer::Is(deployment) => {
             let object = serde_yaml::to_value(&deployment)?;
-            Ok(Ok(controller(&object).map(secrets).unwrap_or_default()))
+            Ok(controller(&object).map(secrets).unwrap_or_default())
         }
-        Err(error) if error.is_right_missing() => {
-            let answer = error.status().map(|s| s.message.clone()).unwrap_or_default();
-            Ok(Err(Gap { verb: "get", resource, answer, refused: true }))
-        }
-        Err(error) => bail!("cannot {}", api::chain(&error)),
-    }
+        Answer::Refused(gap) => Err(gap),
+    })
 }
 
 /// The configuration of the installation, or the defaults if there is none.

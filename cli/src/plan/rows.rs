@@ -1,6 +1,6 @@
 //! The fate of each PVC. Pure: it takes the observed state and gives [`Row`]s.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::Timestamp;
 use model::config::{Destination, Disk, PromoterRetention};
@@ -70,6 +70,9 @@ pub(super) struct How {
     pub(super) retention: Setting,
     pub(super) destinations: Vec<String>,
     pub(super) destinations_from: String,
+    /// By destination: the Secret of the PVC's group, where it is another than the destination's.
+    #[serde(skip)]
+    pub(super) secrets: BTreeMap<String, String>,
     /// The retention of destinations that have one of their own.
     pub(super) destination_retentions: Vec<(String, String)>,
     pub(super) snapshot_class: String,
@@ -227,6 +230,7 @@ fn how(world: &World, claim: &Claim, protection: &Protection, origins: &Origins,
         next_run,
         retention: Setting::new(&protection.retention.to_string(), &settings.retention),
         destinations: protection.destinations.clone(),
+        secrets: protection.secrets.clone(),
         destinations_from: settings.destinations.place.to_string(),
         destination_retentions: configured
             .filter_map(|d| Some((d.name.clone(), d.retention.as_ref()?.to_string())))

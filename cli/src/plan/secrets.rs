@@ -2,18 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::bail;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use model::config::Config;
-use model::plan;
 use model::reason::{Problem, Reason};
-use model::select::Verdict;
 use model::world::World;
 
-use super::rows::{Lack, Protected, Row};
-use crate::observe::{Gap, Scope};
+use super::rows::{Lack, Row};
+use crate::observe::{Answer, Gap, Scope, answer};
 
 const UNGUARDED: &str =
     "add it to BACKUP_SECRETS of the controller's Deployment, in the overlay or Helm values of the installation";
@@ -24,14 +21,11 @@ pub(super) type Needed = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 /// The Secrets that the destinations of protected PVCs need.
 pub(super) fn needed(world: &World, rows: &[Row]) -> Needed {
     let mut needed = Needed::new();
-    for row in rows.iter().filter(|row| row.protected == Protected::Yes) {
-        let Some(Verdict::Protected(protection, _)) = world.claim_of(&row.uid).map(|c| plan::verdict(world, c)) else {
-            continue;
-        };
-        let configured = protection.destinations.iter().filter_map(|name| world.config.destination(name));
+    for (row, how) in rows.iter().filter_map(|row| Some((row, row.how.as_ref()?))) {
+        let configured = how.destinations.iter().filter_map(|name| world.config.destination(name));
         for destination in configured {
             let Some(restic) = destination.restic() else { continue };
-            let secret = protection.secrets.get(&destination.name).unwrap_or(&restic.secret);
+            let secret = how.secrets.get(&destination.name).unwrap_or(&restic.secret);
             let home = if destination.is_central() { &world.namespace } else { &row.namespace };
             let there = needed.entry(secret.clone()).or_default().entry(home.clone()).or_default();
             there.insert(destination.name.clone());
@@ -100,12 +94,9 @@ async fn holders(
     let resource = format!("secrets/{secret} {place}");
     let named = ListParams::default().fields(&format!("metadata.name={secret}"));
     let listed = api::bounded(|| format!("list {resource}"), api.list_metadata(&named)).await;
-    Ok(match listed {
-        Ok(list) => Ok(list.items.iter().filter_map(kube::ResourceExt::namespace).collect()),
-        Err(error) if error.is_right_missing() => {
-            let answer = error.status().map(|s| s.message.clone()).unwrap_or_default();
-            Err(Gap { verb: "list", resource, answer, refused: true })
-        }
-        Err(error) => bail!("cannot {}", api::chain(&error)),
+    Ok(match answer(listed, "list", &resource)? {
+        Answer::Is(list) => Ok(list.items.iter().filter_map(kube::ResourceExt::namespace).collect()),
+        Answer::Absent => Ok(BTreeSet::new()),
+        Answer::Refused(gap) => Err(gap),
     })
 }
