@@ -52,11 +52,14 @@ enum Verb {
     /// Build the parts from source and start nothing (no root).
     Build {
         /// Only the parts of a control plane without nodes, and helm.
-        #[arg(long, conflicts_with = "nodes")]
+        #[arg(long, group = "only")]
         control_plane: bool,
-        /// Only the parts that `up` starts.
-        #[arg(long)]
+        /// Only the parts of a cluster with nodes. `up` needs the S3 server too.
+        #[arg(long, group = "only")]
         nodes: bool,
+        /// Only the S3 server.
+        #[arg(long, group = "only")]
+        s3: bool,
     },
     /// Install the Debian packages that the nodes and the images need, and make the images' base (root).
     Bases,
@@ -120,11 +123,10 @@ fn run(command: Command) -> Result<ExitCode> {
             }
         }
         Verb::Kubectl => println!("{}", settings.kubectl_path().display()),
-        Verb::Build { control_plane, nodes } => full::build(match (control_plane, nodes) {
-            (true, _) => full::Wanted::ControlPlane,
-            (false, true) => full::Wanted::Nodes,
-            (false, false) => full::Wanted::Everything,
-        })?,
+        Verb::Build { control_plane: true, .. } => full::build(full::Wanted::ControlPlane)?,
+        Verb::Build { nodes: true, .. } => full::build(full::Wanted::Nodes)?,
+        Verb::Build { s3: true, .. } => full::build(full::Wanted::S3)?,
+        Verb::Build { .. } => full::build(full::Wanted::Everything)?,
         Verb::Bases => full::bases()?,
         Verb::Tools => println!("{}", dev_cluster::link_tools()?.display()),
         Verb::Images { binaries } => full::images(&binaries)?,

@@ -103,8 +103,10 @@ struct Bins {
 pub enum Wanted {
     /// The parts of a control plane without nodes, and helm.
     ControlPlane,
-    /// The parts that [`up`] starts.
+    /// The parts of a cluster with nodes. [`up`] needs [`Wanted::S3`] too.
     Nodes,
+    /// The S3 server. It shares no package with the others that would be worth waiting for.
+    S3,
     /// All parts.
     Everything,
 }
@@ -113,7 +115,8 @@ impl Wanted {
     fn parts(self) -> &'static [Part] {
         match self {
             Self::ControlPlane => &[Part::ControlPlane, Part::Crds, Part::Helm],
-            Self::Nodes => &[Part::ControlPlane, Part::Node, Part::Storage, Part::Crds, Part::S3],
+            Self::Nodes => &[Part::ControlPlane, Part::Node, Part::Storage, Part::Crds],
+            Self::S3 => &[Part::S3],
             Self::Everything => &[
                 Part::ControlPlane,
                 Part::Node,
