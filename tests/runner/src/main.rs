@@ -99,7 +99,10 @@ fn run(words: &[String]) -> Result<bool> {
     for line in &left_out {
         println!("{line}");
     }
-    println!("{}", outcome::table(&ended, begun.elapsed()));
+    let failed = ended.iter().filter(|e| e.state == State::Failed);
+    let log = |e: &Ended| String::from_utf8_lossy(&fs::read(log_of(&logs, e.name)).unwrap_or_default()).into_owned();
+    let causes: String = failed.map(|e| outcome::causes(&log(e))).collect();
+    println!("{}", outcome::table(&ended, begun.elapsed(), &causes));
     Ok(ended.iter().all(|e| e.state == State::Passed))
 }
 
@@ -165,8 +168,13 @@ impl Session<'_> {
     }
 
     fn log(&self, suite: &Suite) -> PathBuf {
-        self.logs.join(format!("{}.log", suite.name))
+        log_of(self.logs, suite.name)
     }
+}
+
+/// Where a suite's output is.
+fn log_of(logs: &Path, suite: &str) -> PathBuf {
+    logs.join(format!("{suite}.log"))
 }
 
 /// The last lines of a text.

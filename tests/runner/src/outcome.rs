@@ -58,8 +58,19 @@ pub(crate) struct Ended {
     pub(crate) took: Duration,
 }
 
-/// The table, with the plain line at its end that says how many tests there were.
-pub(crate) fn table(ended: &[Ended], took: Duration) -> String {
+/// Why the first tests of a failed suite failed, in a few lines: whoever sees only the end of a run sees the cause too.
+pub(crate) fn causes(log: &str) -> String {
+    const TESTS: usize = 3;
+    const LINES: usize = 4;
+    const WIDTH: usize = 240;
+    let lines: Vec<&str> = log.lines().collect();
+    let panics = lines.iter().enumerate().filter(|(_, line)| line.contains(" panicked at ")).take(TESTS);
+    let shown = panics.flat_map(|(at, _)| lines[at..].iter().take(LINES));
+    shown.flat_map(|line| line.chars().take(WIDTH).chain(['\n'])).collect()
+}
+
+/// The table and `causes`, with the plain line at its end that says how many tests there were.
+pub(crate) fn table(ended: &[Ended], took: Duration, causes: &str) -> String {
     let mut text = format!("{:<20} {:>6} {:>8}  RESULT\n", "SUITE", "TESTS", "SECONDS");
     let mut sum = Count::default();
     for Ended { name, state, count, took } in ended {
@@ -73,7 +84,7 @@ pub(crate) fn table(ended: &[Ended], took: Duration) -> String {
     }
     let tests = sum.passed + sum.failed;
     let _ = writeln!(text, "{:<20} {tests:>6} {:>8.1}  two side by side", "all", took.as_secs_f64());
-    let _ = writeln!(text, "\n{} passed, {} failed", sum.passed, sum.failed);
+    let _ = writeln!(text, "\n{causes}{} passed, {} failed", sum.passed, sum.failed);
     text
 }
 
@@ -112,7 +123,8 @@ mod tests {
             Ended { name: "jobs", state: State::Failed, count, took },
             Ended { name: "format", state: State::Passed, count: Count::default(), took },
         ];
-        let text = table(&ended, took);
+        let text = table(&ended, took, &causes("x\nthread 'a' (1) panicked at a.rs:1:2:\nno such file\n"));
+        assert!(text.contains("\n\nthread 'a' (1) panicked at a.rs:1:2:\nno such file\n13 passed"), "{text}");
         assert!(text.ends_with("\n13 passed, 2 failed\n"), "{text}");
         assert!(text.contains("jobs                     15      1.3  FAILED"), "{text}");
         assert!(text.contains("format                    -      1.3  passed"), "{text}");

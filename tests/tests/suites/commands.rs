@@ -136,7 +136,8 @@ fn execute(page: &str, kubectl: &Kubectl, date: &str, folder: &Path) -> Result<(
         .stderr(output)
         .status()
         .context("cannot start timeout")?;
-    let printed = fs::read_to_string(&log)?;
+    // Names of files in it may be any bytes.
+    let printed = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
     if !status.success() || !printed.ends_with(&format!("{end}\n")) {
         bail!("{page}: {status}\n{printed}");
     }
