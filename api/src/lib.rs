@@ -255,6 +255,28 @@ where
     }
 }
 
+/// Replaces an object in the version that its metadata names, with strict validation.
+pub async fn replace<K>(client: &Client, object: &Value) -> Result<K, Error>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug,
+{
+    let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
+    let (namespace, name) = (text("namespace"), text("name"));
+    let url = K::url_path(&(), (!namespace.is_empty()).then_some(namespace.as_str()));
+    let request = async {
+        let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+        let mut request = Request::new(url.clone())
+            .replace(&name, &kube::api::PostParams::default(), body)
+            .map_err(kube::Error::BuildRequest)?;
+        let strict = format!("{url}/{name}?fieldValidation=Strict&fieldManager={}", model::names::MANAGER);
+        if let Ok(uri) = strict.parse() {
+            *request.uri_mut() = uri;
+        }
+        client.request::<K>(request).await
+    };
+    bounded(|| names::<K>("update", &namespace, &name), request).await
+}
+
 /// Creates an object of ours, or finds the same one there: same labels, whoever made it (law 8). A
 /// stranger of that name is [`Error::NameTaken`], never adopted.
 pub async fn ensure<K>(client: &Client, object: &Value) -> Result<K, Error>

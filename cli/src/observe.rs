@@ -17,6 +17,7 @@ use kube::core::{DeserializeGuard, ObjectMeta, PartialObjectMeta};
 use kube::{Api, Client, Resource};
 use model::config::Config;
 use model::facts;
+use model::ledger::Book;
 use model::names::{self, Component};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass};
 use model::world::{Change, Seen, World};
@@ -174,7 +175,9 @@ pub(crate) async fn observe(client: &Client, scope: &Scope) -> anyhow::Result<Ob
             return Err(Missing(deed.missing(&gap.answer)).into());
         }
     };
-    let cronjobs = look.cronjobs(&ours, sources(scope, &claims).as_ref()).await?;
+    let sources = sources(scope, &claims);
+    let (cronjobs, ledgers) =
+        tokio::try_join!(look.cronjobs(&ours, sources.as_ref()), look.ledgers(&ours, sources.is_none()))?;
 
     let knows = Knows {
         config: config.is_known(),
@@ -214,6 +217,8 @@ pub(crate) async fn observe(client: &Client, scope: &Scope) -> anyhow::Result<Ob
     tell(&mut world, Change::Namespace, namespaces);
     tell(&mut world, Change::Job, jobs.there().unwrap_or_default());
     tell(&mut world, Change::CronJob, cronjobs.there().unwrap_or_default());
+    tell(&mut world, Change::Ledger, ledgers.into_iter().flatten().collect());
+    world.believe_shown();
     Ok(Observed { world, knows, gaps: gaps.into_iter().flatten().collect(), selected })
 }
 
@@ -334,6 +339,20 @@ impl Look<'_> {
             }
         }
         Ok(Answer::Is(all))
+    }
+
+    /// The ledgers, for who asks about the whole cluster. Who may not read them has what the PVCs show.
+    async fn ledgers(&self, ours: &str, wanted: bool) -> anyhow::Result<Option<Vec<Book>>> {
+        if !wanted {
+            return Ok(None);
+        }
+        let namespace = &self.scope.backup_namespace;
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        let labels = format!("{ours},{}={}", names::COMPONENT, Component::Ledger.as_str());
+        let resource = format!("configmaps in namespace {namespace}");
+        let read = |map: &ConfigMap| Book::read(map, &self.scope.instance);
+        let listed = answer(pages(&api, &labels, &resource, read).await, "list", &resource)?;
+        Ok(listed.there().map(|books| books.into_iter().flatten().collect()))
     }
 
     /// One kind, in the namespace or in all.

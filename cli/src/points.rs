@@ -1,7 +1,7 @@
 //! What a PVC can be restored from, as rows: `model`'s restore points with what is recorded about each. Pure.
 
 use model::Timestamp;
-use model::copies::point_state;
+use model::copies::shown_state;
 use model::facts::{Claim, Journal, Snapshot, VolumeMode};
 use model::hold::Hold;
 use model::names::{self, Component, Run, label_value};
@@ -87,7 +87,8 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
     match place {
         Place::Snapshot { name, promoter } => {
             if let Some(snapshot) = world.snapshots.get(namespace, &name) {
-                row.state = Some(word(point_state(snapshot, &world.config.deadlines, now)));
+                let record = world.record(snapshot);
+                row.state = Some(word(shown_state(snapshot, record, &world.config.deadlines, now)));
                 let holds = holds(snapshot, promoter.as_ref().and_then(|p| world.claims.get(namespace, p)), now);
                 row.held = !holds.is_empty();
                 // The one that lasts longest.
@@ -96,7 +97,7 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
                 } else {
                     holds.iter().filter_map(|h| h.until).max()
                 };
-                let copy = snapshot.copies.values().find(|c| c.files > 0);
+                let copy = record.and_then(|record| record.results.values().find(|c| c.files > 0));
                 (row.files, row.bytes) = (copy.map(|c| c.files), copy.map(|c| c.bytes));
             }
             let promoted = promoter.as_ref().and_then(|p| world.claims.get(namespace, p));
@@ -105,7 +106,7 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
             row.snapshot = Some(name);
         }
         Place::Tree { destination } => {
-            row.recorded(copy_of(world, namespace, &row, &destination));
+            row.recorded(copy_of(world, &row, &destination));
             let label = label_value(&destination);
             let is_disk = |c: &&Claim| {
                 let ours = c.ours.as_ref().filter(|o| o.component == Component::Disk);
@@ -115,7 +116,7 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
             row.disk = Some(destination);
         }
         Place::Repository { destination, snapshot } => {
-            row.recorded(copy_of(world, namespace, &row, &destination));
+            row.recorded(copy_of(world, &row, &destination));
             (row.repository, row.restic_snapshot) = (Some(destination), snapshot);
         }
     }
@@ -123,12 +124,9 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
 }
 
 /// What is recorded about the copy of a restore point's run.
-fn copy_of<'a>(world: &'a World, namespace: &'a str, row: &Point, destination: &str) -> Option<&'a CopyResult> {
-    let of_run = |s: &&Snapshot| {
-        let ours = s.ours.as_ref().filter(|o| o.instance == world.instance);
-        ours.is_some_and(|o| o.source_uid == row.uid && o.run.as_ref() == Some(&row.run))
-    };
-    world.snapshots.within(namespace).find(of_run)?.copies.get(destination)
+fn copy_of<'a>(world: &'a World, row: &Point, destination: &str) -> Option<&'a CopyResult> {
+    let record = world.ledger(&row.uid)?.runs.iter().find(|record| record.run == row.run)?;
+    record.results.get(destination)
 }
 
 impl Point {

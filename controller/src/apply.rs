@@ -1,4 +1,5 @@
-//! Carrying steps out: one arm for each action. It and its helpers [`central`], [`lend`] and [`restore`] are all of this
+//! Carrying steps out: one arm for each action. It and its helpers [`central`], [`ledger`], [`lend`]
+//! and [`restore`] are all of this
 //! crate that writes to the API server.
 //!
 //! Each step answers with what it saw, so that the next plan is made from it without waiting for a watch.
@@ -15,15 +16,14 @@ use model::facts::{self, Identity};
 use model::names::{self, SourceId};
 use model::plan::{Action, Copy, DiskStep, Maintain, Note};
 use model::reason::{Problem, Reason};
-use model::record::{LostCopy, Status, clip};
+use model::record::clip;
 use model::select::Protection;
-use model::snapshot::VolumeSnapshot;
 use model::world::{Change, Seen};
 use serde_json::{Value, json};
 use templates::{CopyJob, RenderError};
 
 use crate::settings::Settings;
-use crate::{central, lend, mounts, restore};
+use crate::{central, ledger, lend, mounts, restore};
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,9 @@ pub(crate) enum Refusal {
     /// A template does not render what it must.
     #[error(transparent)]
     Template(#[from] RenderError),
+    /// Somebody else's object has the name that ours needs.
+    #[error("ConfigMap {0}: another object has this name")]
+    NameTaken(String),
     /// The configuration changed meanwhile; the next plan knows.
     #[error("destination {0} is no longer configured")]
     NoDestination(String),
@@ -45,6 +48,7 @@ impl Refusal {
         match self {
             Self::Api(error) => error.problem(),
             Self::Template(error) => Problem::new(Reason::InvalidObject, error.to_string()),
+            Self::NameTaken(_) => Problem::new(Reason::NameTaken, self.to_string()),
             Self::NoDestination(_) => Problem::new(Reason::UnknownDestination, self.to_string()),
         }
     }
@@ -101,21 +105,15 @@ impl Applier {
                 central::take_away(&self.client, &settings.install.namespace, *part, id).await?;
                 Ok(None)
             }
-            Action::Record { namespace, snapshot, destination, result, .. } => {
-                let text = serde_json::to_string(result).unwrap_or_default();
-                self.mark_snapshot(namespace, snapshot, destination, &text).await.map(Some)
+            Action::WriteLedger(write) => ledger::write(&self.client, settings, write).await.map(Some),
+            Action::DeleteLedger { id, uid } => {
+                ledger::delete(&self.client, &settings.install.namespace, id, uid).await.map(Some)
             }
-            Action::NoteLost { namespace, snapshot, destination, job, .. } => {
-                let text = serde_json::to_string(&LostCopy { lost: job.clone() }).unwrap_or_default();
-                self.mark_snapshot(namespace, snapshot, destination, &text).await.map(Some)
-            }
+            Action::ShowStatus { source, on, status } => ledger::show(&self.client, source, on, status).await.map(Some),
             Action::AskMounts { namespace, pod, uid } => Ok(Some(mounts::ask(&self.client, namespace, pod, uid).await)),
             Action::DeleteJob { namespace, id } => {
                 api::delete::<Job>(&self.client, namespace, id, false).await?;
                 Ok(None)
-            }
-            Action::WriteStatus { source, status, notes, .. } => {
-                self.write_status(source, status, notes).await.map(Some)
             }
             Action::TakeBack(loan) => {
                 lend::take_back(&self.client, &settings.install.namespace, loan).await?;
@@ -183,23 +181,6 @@ impl Applier {
         let name = rendered["metadata"]["name"].as_str().unwrap_or_default();
         let written = api::apply(&api, names::MANAGER, name, rendered).await?;
         Ok(Change::CronJob(Seen::Put(facts::CronJob::from(&written))))
-    }
-
-    /// Writes what became of a copy on its snapshot.
-    pub(crate) async fn mark_snapshot(
-        &self,
-        namespace: &str,
-        snapshot: &Identity,
-        destination: &str,
-        text: &str,
-    ) -> Result<Change, Refusal> {
-        let key = names::copy_key(destination);
-        let api: Api<VolumeSnapshot> = Api::namespaced(self.client.clone(), namespace);
-        // One field manager a destination: applying one result must not take another's away.
-        let manager = format!("{}/{}", names::MANAGER, &key[names::PREFIX.len()..]);
-        let object = annotation::<VolumeSnapshot>(namespace, &snapshot.name, &snapshot.uid, &key, text);
-        let written = api::apply(&api, &manager, &snapshot.name, &object).await?;
-        Ok(Change::Snapshot(Seen::Put(facts::Snapshot::from(&written))))
     }
 
     async fn create_job(&self, job: &Value) -> Result<Change, Refusal> {
@@ -294,18 +275,6 @@ impl Applier {
         };
         tracing::info!(namespace, destination = destination.name, step = ?step, "BackupDisk prepared");
         Ok(change)
-    }
-
-    async fn write_status(&self, source: &SourceId, status: &Status, notes: &[Note]) -> Result<Change, Refusal> {
-        let SourceId { namespace, name, uid } = source;
-        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
-        let object = annotation::<PersistentVolumeClaim>(namespace, name, uid, names::STATUS, &status.to_text());
-        let written = api::apply(&api, &format!("{}/status", names::MANAGER), name, &object).await?;
-        let about = Identity { name: name.clone(), uid: uid.clone(), ..Identity::default() };
-        for note in notes {
-            publish(&self.client, ("v1", "PersistentVolumeClaim"), namespace, &about, &status.instance, note).await;
-        }
-        Ok(Change::Claim(Seen::Put(facts::Claim::from(&written))))
     }
 }
 

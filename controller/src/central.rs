@@ -2,12 +2,10 @@
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::{Api, Client};
-use model::Timestamp;
 use model::facts::{self, Identity};
 use model::handle::{self, Handle, Lineage};
 use model::plan::{Central, Part};
 use model::reason::{Problem, Reason};
-use model::record::{CopyResult, CopyState};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use model::world::{Change, Seen};
 use templates::Shape;
@@ -34,11 +32,7 @@ pub(crate) async fn make(applier: &Applier, settings: &Settings, part: &Central)
                 Change::DrillRefused(source.uid.clone(), part.destination.clone(), run.clone(), problem)
             }
             // It is final, and only who looked at the content knows it.
-            Err(problem) => {
-                let result = CopyResult::without_data(CopyState::Failed, &problem, Timestamp::now());
-                let text = serde_json::to_string(&result).unwrap_or_default();
-                return applier.mark_snapshot(&source.namespace, &part.snapshot, &part.destination, &text).await;
-            }
+            Err(problem) => Change::CopyRefused(source.uid.clone(), part.destination.clone(), run.clone(), problem),
         },
         Part::Snapshot => {
             let made: VolumeSnapshot = api::ensure(client, &templates.central_snapshot(&central)?).await?;

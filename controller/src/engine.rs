@@ -108,7 +108,7 @@ struct Engine {
     dirty: HashSet<String>,
     ready: BTreeMap<String, Vec<(Waiting, Action)>>,
     admission_due: bool,
-    /// Whether snapshots changed, which carry the copies' results.
+    /// Whether ledgers changed, which have the copies' results.
     results: Due,
     /// The destinations that were down when admission was last decided.
     down: Breakers,
@@ -161,7 +161,7 @@ impl Engine {
         }
         self.admission_due |=
             matches!(change, Change::Job(_) | Change::Content(_) | Change::Pod(_) | Change::Config(_));
-        self.results.0 |= matches!(change, Change::Snapshot(_));
+        self.results.0 |= matches!(change, Change::Ledger(_));
         let dirty = self.world.apply(change);
         self.dirty.extend(dirty);
         self.restores.0 |= plan::any_restore(&self.world) || !self.holders.is_idle();
@@ -278,7 +278,11 @@ impl Engine {
     }
 
     fn plan(&mut self, uid: &str, now: Timestamp) {
-        let Plan { actions, ready, wake, standing } = plan::plan(&self.world, uid, now, &self.settings.fingerprint);
+        // What follows from a ledger is done when that is written, told and counted: its end makes the source due again.
+        if self.steps.is_running(&plan::ledger_key(uid)) {
+            return;
+        }
+        let Plan { actions, ready, wake, standing, .. } = plan::plan(&self.world, uid, now, &self.settings.fingerprint);
         let source = self.world.source_of(uid);
         let there = self.world.belongings(uid).is_some_and(|b| b.claim.is_some() || !b.snapshots.is_empty());
         let shown = there
@@ -287,14 +291,7 @@ impl Engine {
         self.metrics(|m| m.standing(uid, source.as_ref(), shown));
         self.wake_at(wake, uid);
         self.forgive(uid, &actions, &ready);
-        // A Job goes after its result is told on the source, unless that cannot be written.
-        let status = plan::status_key(uid);
-        let told_first = self.steps.is_running(&status)
-            || (actions.iter().any(|a| a.key() == status) && self.steps.may_start(&status, now).is_ok());
         for action in actions {
-            if told_first && matches!(action, Action::DeleteJob { .. }) {
-                continue;
-            }
             let key = action.key();
             let may_start = self.steps.may_start(&key, now);
             if action.uid().is_none() && !matches!(may_start, Err(Some(_))) {
@@ -456,8 +453,10 @@ impl Engine {
                 self.steps.done(&key, change.is_none(), now);
                 self.metrics(|m| m.step(name, None));
                 match &action {
-                    Some(Action::Record { destination, result, .. }) => self.metrics(|m| m.copy(destination, result)),
-                    Some(Action::WriteStatus { tasks, .. }) => self.metrics(|m| tasks.iter().for_each(|t| m.task(t))),
+                    Some(Action::WriteLedger(write)) => self.metrics(|m| {
+                        write.results.iter().for_each(|(destination, result)| m.copy(destination, result));
+                        write.tasks.iter().for_each(|task| m.task(task));
+                    }),
                     _ => {}
                 }
                 if let Some(change) = change {
@@ -465,7 +464,9 @@ impl Engine {
                 }
             }
             Err(refusal) => {
-                if self.refuse(&key, name, &uids, &refusal)
+                // What people are shown cannot be told on what shows it.
+                let is_display = matches!(action, Some(Action::ShowStatus { .. }));
+                if self.refuse(&key, (name, is_display), &uids, &refusal)
                     && let Some(asker) = action.as_ref().and_then(Action::asker)
                 {
                     self.world.restore_faults.insert(asker.to_owned(), refusal.problem());
@@ -480,7 +481,13 @@ impl Engine {
     }
 
     /// Says whether it is worth telling.
-    fn refuse(&mut self, key: &str, name: &'static str, uids: &HashSet<String>, refusal: &Refusal) -> bool {
+    fn refuse(
+        &mut self,
+        key: &str,
+        (name, is_display): (&'static str, bool),
+        uids: &HashSet<String>,
+        refusal: &Refusal,
+    ) -> bool {
         let (now, problem) = (Timestamp::now(), refusal.problem());
         let tries = self.steps.refused(key, now);
         self.metrics(|m| m.step(name, Some(problem.reason)));
@@ -498,7 +505,7 @@ impl Engine {
             self.wake_at(Some(now), SWEEP);
         }
         let worth_telling = !refusal.is_overtaken() && (!refusal.is_transient() || tries >= TELL_AFTER);
-        for uid in uids.iter().filter(|_| worth_telling && !key.starts_with("status/")) {
+        for uid in uids.iter().filter(|_| worth_telling && !is_display) {
             if self.world.belongings(uid).is_some() {
                 self.refused.insert(uid.clone(), key.to_owned());
                 self.world.faults.insert(uid.clone(), problem.clone());

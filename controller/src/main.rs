@@ -6,6 +6,7 @@ mod args;
 mod central;
 mod engine;
 mod holders;
+mod ledger;
 mod lend;
 mod metrics;
 mod mounts;

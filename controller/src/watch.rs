@@ -9,7 +9,7 @@ use futures::stream::{BoxStream, SelectAll};
 use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
@@ -18,6 +18,7 @@ use kube_runtime::WatchStreamExt;
 use kube_runtime::utils::Backoff;
 use kube_runtime::watcher::{self, Config, Event, watcher};
 use model::facts;
+use model::ledger::Book;
 use model::names;
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use model::world::{Change, Key, Seen};
@@ -50,6 +51,7 @@ pub(crate) fn all(client: &Client, instance: &str, namespace: &str) -> SelectAll
         metadata::<Namespace, _>(Api::all(api()), &everything, |m| facts::Namespace::from(m), Change::Namespace),
         metadata::<Node, _>(Api::all(api()), &everything, |m| facts::Node::from(m), Change::Node),
         snapshots(api(), &ours),
+        ledgers(api(), namespace, instance, &ours),
         watch::<VolumeSnapshotContent, _>(Api::all(api()), &ours, |o| facts::Content::from(o), Change::Content),
         watch::<VolumeSnapshotClass, _>(
             Api::all(api()),
@@ -111,6 +113,25 @@ where
                 Event::Apply(object) | Event::InitApply(object) => Seen::Put(trim(&object.metadata)),
                 Event::Delete(object) => gone(&object),
             }))
+        })
+        .boxed()
+}
+
+/// The ledgers. Labels say whose they are; who may write them, the guard.
+fn ledgers(client: Client, namespace: &str, instance: &str, ours: &Config) -> BoxStream<'static, Change> {
+    let instance = instance.to_owned();
+    events::<ConfigMap>(Api::namespaced(client, namespace), ours)
+        .filter_map(move |event| {
+            let change = event.ok().and_then(|event| match event {
+                Event::Init => Some(Seen::Begin),
+                Event::InitDone => Some(Seen::End),
+                Event::Apply(DeserializeGuard(Ok(map))) | Event::InitApply(DeserializeGuard(Ok(map))) => {
+                    Book::read(&map, &instance).map(Seen::Put)
+                }
+                Event::Delete(map) => Some(gone(&map)),
+                Event::Apply(DeserializeGuard(Err(_))) | Event::InitApply(DeserializeGuard(Err(_))) => None,
+            });
+            async move { change.map(Change::Ledger) }
         })
         .boxed()
 }

@@ -9,7 +9,8 @@ use std::collections::{BTreeSet, HashSet};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use model::duration::Span;
-use model::facts::{Ours, Snapshot};
+use model::facts::Ours;
+use model::ledger::Ledger;
 use model::names::{self, Component, SourceId};
 use model::reason::{Problem, Reason};
 use model::record::SnapshotResult;
@@ -17,7 +18,7 @@ use model::retention::Retention;
 use model::snapshot::VolumeSnapshot;
 
 use crate::outcome::Outcome;
-use crate::snapshot::observe::{self, Clock, Existing, run_of};
+use crate::snapshot::observe::{self, Clock};
 use crate::snapshot::rotate::{self, Lineage, Report, Rotation};
 use crate::snapshot::server::{OnlyMetadata, Selector, Server};
 use crate::snapshot::{Limits, Own, Stop, finish};
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     /// Installation that the objects belong to
     #[arg(long)]
     instance: String,
-    /// Age of a deleted source's newest run at which its last restore points may be deleted too
+    /// How long a source has been deleted before its last restore points may be deleted too
     #[arg(long)]
     orphan_retention: Span,
     /// What rotation goes by.
@@ -57,7 +58,7 @@ async fn sweep(server: &Server, args: &Args, job: (&str, &str), report: &mut Rep
     let mut failed: Vec<Problem> = Vec::new();
     for (namespace, uid) in &vanished {
         let mut of_source = Report::default();
-        let swept = source(server, args, &clock, namespace, uid, &mut of_source).await;
+        let swept = source(server, args, &clock, (job.0, namespace, uid), &mut of_source).await;
         report.rotated.append(&mut of_source.rotated);
         report.warnings.append(&mut of_source.warnings);
         let problem = swept.err().map(|stop| stop.problem()).or(of_source.failure);
@@ -117,32 +118,40 @@ async fn source(
     server: &Server,
     args: &Args,
     clock: &Clock,
-    namespace: &str,
-    uid: &str,
+    (ours, namespace, uid): (&str, &str, &str),
     report: &mut Report,
 ) -> Result<(), Stop> {
     let id = SourceId { namespace: namespace.to_owned(), name: String::new(), uid: uid.to_owned() };
     let existing = observe::existing(server, &args.instance, &id).await?;
-    let newest = existing.snapshots.iter().filter(|s| s.claim.is_some()).max_by_key(|s| run_of(s.ours.as_ref()));
-    let Some((claim, newest)) = newest.and_then(|s| Some((s.claim.as_deref()?, s))) else {
+    let ledger = match observe::ledger(server, &args.instance, ours, uid).await? {
+        Ok(ledger) => ledger,
+        Err(problem) => {
+            let what = format!("the restore points of the deleted source {uid} in namespace {namespace} are kept");
+            report.warn(problem.reason, format!("{what}: {}", problem.message));
+            return Ok(());
+        }
+    };
+    let claim = ledger.source.name.as_str();
+    // What is left in another namespace is not of this source, whatever its labels say (law 2).
+    if ledger.source.namespace != namespace {
+        let name = names::ledger(uid);
+        let of = &ledger.source.namespace;
         report.warn(
             Reason::NotManaged,
-            format!(
-                "no snapshot of the deleted source {uid} in namespace {namespace} records its retention; all are kept"
-            ),
+            format!("snapshots in namespace {namespace} are kept: ConfigMap {name} is of a PVC in namespace {of}"),
         );
         return Ok(());
-    };
-    let Some(retention) = retention_taken(newest) else {
-        let text = newest.retention.as_deref().unwrap_or_default();
-        let (name, key) = (&newest.id.name, names::RETENTION_TAKEN);
-        let what = format!("VolumeSnapshot {namespace}/{name} has no valid retention in {key}: '{text}'");
+    }
+    let text = ledger.settings.as_ref().map(|s| s.retention.as_str()).unwrap_or_default();
+    // A retention that cannot be read is none (law 4).
+    let Ok(retention) = text.parse::<Retention>() else {
+        let what = format!("ConfigMap {} has no valid settings.retention: '{text}'", names::ledger(uid));
         report.warn(Reason::InvalidSetting, format!("{what}; the restore points of {claim} are not rotated"));
         return Ok(());
     };
-    let (limits, retention) = after_grace(args, &existing, retention, clock);
+    let (limits, retention) = after_grace(args, &ledger, retention, clock);
     let lineage = Lineage { instance: &args.instance, uid, claim };
-    let points = rotate::points(&existing, lineage, &limits.deadlines(), clock.now, report);
+    let points = rotate::points(&existing, lineage, &ledger, &limits.deadlines(), clock.now, report);
     let decisions = model::rotate::plan(&points, &limits.rules(&retention, clock.now, None));
     if decisions.iter().all(|d| d.loss().is_none()) {
         return Ok(());
@@ -163,23 +172,25 @@ async fn source(
     Ok(())
 }
 
-/// The retention that was in force when the newest snapshot was taken. One that cannot be read is none (law 4).
-fn retention_taken(newest: &Snapshot) -> Option<Retention> {
-    newest.retention.as_ref()?.parse().ok()
-}
-
-/// Once the newest run is old enough, the floor ends. Keep rules count restore points and not time: of a
-/// source that is gone they would keep some for ever, so they end where they would reach back to.
-fn after_grace(args: &Args, existing: &Existing, retention: Retention, clock: &Clock) -> (Limits, Retention) {
-    let runs = || existing.snapshots.iter().map(|s| &s.ours).chain(existing.promoters.iter().map(|p| &p.ours));
-    let newest = runs().filter_map(|ours| run_of(ours.as_ref())).max();
-    let older_than = |age: Span| newest.is_some_and(|run| age.after(run.time()) <= clock.now);
+/// When the source has been gone long enough, the floor ends. Keep rules count restore points and not time: of a source
+/// that is gone they would keep some for ever, so they end when it has been gone for as long as they reach back.
+fn after_grace(args: &Args, ledger: &Ledger, retention: Retention, clock: &Clock) -> (Limits, Retention) {
+    // The controller stamps it. As long as it has not seen that the source is gone, nothing ends.
+    let gone_for = |age: Span| ledger.gone.is_some_and(|gone| age.after(gone) <= clock.now);
     let mut limits = args.limits.clone();
-    if !older_than(args.orphan_retention) {
+    if !gone_for(args.orphan_retention) {
         return (limits, retention);
     }
     (limits.min_keep, limits.max_unconfirmed) = (0, 0);
-    let reach = retention.longest(Span::days(1)).max(args.orphan_retention);
-    let retention = if older_than(reach) { Retention::age(reach) } else { retention };
+    let reach = retention.longest(interval(ledger)).max(args.orphan_retention);
+    let retention = if gone_for(reach) { Retention::age(reach) } else { retention };
     (limits, retention)
+}
+
+/// The time from run to run, as its recorded runs were: what a rule that counts runs reaches back to. A day at least.
+fn interval(ledger: &Ledger) -> Span {
+    let day = Span::days(1);
+    let (Some(first), Some(last)) = (ledger.runs.first(), ledger.runs.last()) else { return day };
+    let gaps = u64::try_from(ledger.runs.len()).unwrap_or(u64::MAX).saturating_sub(1).max(1);
+    day.max(Span::from_secs(Span::between(first.run.time(), last.run.time()).as_secs() / gaps))
 }

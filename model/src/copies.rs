@@ -7,6 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::config::Deadlines;
 use crate::facts::{Claim, ClaimPhase, Snapshot};
+use crate::ledger::{RunRecord, has_data};
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
 use crate::record::CopyState;
@@ -17,6 +18,8 @@ use crate::rotate::PointState;
 pub struct RunFacts<'a> {
     /// The run.
     pub run: &'a Run,
+    /// What the ledger has of it.
+    pub record: &'a RunRecord,
     /// Its snapshot.
     pub snapshot: &'a Snapshot,
     /// Its promoter.
@@ -84,17 +87,16 @@ pub fn next_central(runs: &[RunFacts<'_>], destination: &str, deadlines: &Deadli
 }
 
 fn decide(runs: &[RunFacts<'_>], destination: &str, feed: Feed, deadlines: &Deadlines, now: Timestamp) -> Vec<Next> {
-    let wanted = |r: &RunFacts<'_>| r.snapshot.destinations.iter().any(|d| d == destination);
+    let wanted = |r: &RunFacts<'_>| r.record.destinations.iter().any(|d| d == destination);
     // A newer run takes the place of an older one once it can be copied, or was; not if its copy failed.
-    let has_data = |state| matches!(state, CopyState::Complete | CopyState::Incomplete);
-    let counts = |r: &RunFacts<'_>| match r.snapshot.copies.get(destination) {
+    let counts = |r: &RunFacts<'_>| match r.record.results.get(destination) {
         Some(result) => has_data(result.state),
         None => r.copying || feed.is_there(r),
     };
     let newest = runs.iter().filter(|r| wanted(r) && counts(r)).map(|r| r.run).max();
     runs.iter()
         .map(|r| {
-            if r.snapshot.copies.contains_key(destination) || !wanted(r) {
+            if r.record.results.contains_key(destination) || !wanted(r) {
                 return Next::Done;
             }
             if r.copying {
@@ -166,30 +168,40 @@ fn undecided(r: &RunFacts<'_>, waits_for_consumer: bool, deadlines: &Deadlines, 
     Next::Wait(Problem::new(Reason::WaitingForPromoter, message), Some(until))
 }
 
-/// Whether a copy of a run has no result yet: its promoter is needed.
+/// How far a run got, as people are shown it: one that is ready and in no record is not recorded yet.
 #[must_use]
-pub fn awaited(snapshot: &Snapshot) -> bool {
-    snapshot.destinations.iter().any(|d| !snapshot.copies.contains_key(d))
+pub fn shown_state(
+    snapshot: &Snapshot,
+    record: Option<&RunRecord>,
+    deadlines: &Deadlines,
+    now: Timestamp,
+) -> PointState {
+    match record {
+        Some(record) => point_state(snapshot, record, deadlines, now),
+        None if snapshot.ready => PointState::Unrecorded,
+        None if now >= deadlines.snapshot_ready.after(snapshot.created) => PointState::Dead,
+        None => PointState::Waiting,
+    }
 }
 
-/// How far a run got, as rotation sees it.
+/// How far a run got, as rotation sees it. `record` is what the ledger has of it; of one that it does not know yet, what
+/// is recorded is nothing, and its destinations are those of the settings in force.
 #[must_use]
-pub fn point_state(snapshot: &Snapshot, deadlines: &Deadlines, now: Timestamp) -> PointState {
+pub fn point_state(snapshot: &Snapshot, record: &RunRecord, deadlines: &Deadlines, now: Timestamp) -> PointState {
     // A copy was made of it, so it was ready once: a status that was lost makes no dead snapshot of it.
-    let copied = snapshot.copies.values().any(|c| matches!(c.state, CopyState::Complete | CopyState::Incomplete));
-    if !snapshot.ready && !copied {
+    if !snapshot.ready && record.copied().next().is_none() {
         let until = deadlines.snapshot_ready.after(snapshot.created);
         return if now >= until { PointState::Dead } else { PointState::Waiting };
     }
-    if snapshot.destinations.is_empty() {
+    if record.destinations.is_empty() {
         return PointState::Good;
     }
-    let result = |d: &String| snapshot.copies.get(d);
-    if snapshot.destinations.iter().any(|d| result(d).is_some_and(|c| c.state == CopyState::Complete)) {
+    let result = |d: &String| record.results.get(d);
+    if record.destinations.iter().any(|d| result(d).is_some_and(|c| c.state == CopyState::Complete)) {
         PointState::Good
-    } else if snapshot.destinations.iter().all(|d| result(d).is_some()) {
-        PointState::Unconfirmed
-    } else {
+    } else if record.awaited() {
         PointState::Unrecorded
+    } else {
+        PointState::Unconfirmed
     }
 }

@@ -20,7 +20,7 @@ use crate::hold::Hold;
 use crate::maintain::Task;
 use crate::names::{self, Component, Run, SourceId};
 use crate::quantity;
-use crate::record::{CopyResult, LostCopy, RestoreRecord, Status};
+use crate::record::{RestoreRecord, Status};
 use crate::snapshot::VolumeSnapshot;
 
 pub use central::Content;
@@ -211,8 +211,8 @@ pub struct Claim {
     pub settings: BTreeMap<String, String>,
     /// Its labels; of a volume of our own, none: it is in no group.
     pub labels: Labels,
-    /// The record of its backups.
-    pub status: Option<Status>,
+    /// Where its backups stand, as people are shown: nothing is decided by it.
+    pub shown: Option<Status>,
     /// What became of its `restore-from`.
     pub restored: Option<Box<RestoreRecord>>,
 }
@@ -222,6 +222,12 @@ impl Claim {
     #[must_use]
     pub fn source(&self) -> SourceId {
         SourceId { namespace: self.namespace.clone(), name: self.id.name.clone(), uid: self.id.uid.clone() }
+    }
+
+    /// Where its backups stand, as people are shown; not what another PVC brought along that had its name before.
+    #[must_use]
+    pub fn told(&self) -> Option<&Status> {
+        self.shown.as_ref().filter(|status| status.uid == self.id.uid)
     }
 
     /// Of a promoter: how its filesystem's journal is mounted, as it was made for.
@@ -286,7 +292,7 @@ impl From<&PersistentVolumeClaim> for Claim {
             from_snapshot,
             settings: settings(meta),
             labels: if Ours::read(meta).is_none() { labels(meta) } else { Labels::default() },
-            status: meta.annotations.as_ref().and_then(|a| a.get(names::STATUS)).and_then(|t| Status::parse(t)),
+            shown: meta.annotations.as_ref().and_then(|a| a.get(names::STATUS)).and_then(|t| Status::parse(t)),
             restored: meta
                 .annotations
                 .as_ref()
@@ -321,16 +327,10 @@ pub struct Snapshot {
     pub error: Option<String>,
     /// What holds it, if something does.
     pub hold: Option<Hold>,
-    /// The retention of its source when it was taken.
-    pub retention: Option<String>,
-    /// The destinations of its run.
-    pub destinations: Vec<String>,
     /// What its source was, and its promoter is.
     pub mode: VolumeMode,
-    /// By destination: the copies' results.
-    pub copies: BTreeMap<String, CopyResult>,
-    /// By destination: the Job (its UID) whose message was lost.
-    pub lost: BTreeMap<String, String>,
+    /// Where the backups of its source stand, as people are shown when that is gone.
+    pub shown: Option<Status>,
 }
 
 impl Snapshot {
@@ -345,13 +345,6 @@ impl From<&VolumeSnapshot> for Snapshot {
     fn from(vs: &VolumeSnapshot) -> Self {
         let (meta, status) = (&vs.metadata, vs.status.as_ref());
         let annotation = |key: &str| meta.annotations.as_ref().and_then(|a| a.get(key));
-        let recorded = || {
-            let all = meta.annotations.iter().flatten();
-            all.filter_map(|(key, value)| Some((key.strip_prefix(names::COPY_PREFIX)?.to_owned(), value)))
-        };
-        let copies = recorded().filter_map(|(d, value)| Some((d, serde_json::from_str(value).ok()?))).collect();
-        let lost =
-            recorded().filter_map(|(d, value)| Some((d, serde_json::from_str::<LostCopy>(value).ok()?.lost))).collect();
         Self {
             namespace: namespace(meta),
             id: Identity::of(meta),
@@ -367,11 +360,8 @@ impl From<&VolumeSnapshot> for Snapshot {
                 .unwrap_or(0),
             error: status.and_then(|s| s.error.as_ref()).and_then(|e| e.message.clone()),
             hold: annotation(names::HOLD).map(|text| Hold::read(text)),
-            retention: annotation(names::RETENTION_TAKEN).cloned(),
-            destinations: annotation(names::DESTINATIONS_TAKEN).map(|t| list(t)).unwrap_or_default(),
             mode: VolumeMode::read(annotation(names::VOLUME_MODE_TAKEN).map(String::as_str)),
-            copies,
-            lost,
+            shown: annotation(names::STATUS).and_then(|t| Status::parse(t)),
         }
     }
 }
@@ -437,6 +427,8 @@ impl From<&PersistentVolume> for Volume {
 pub struct Namespace {
     /// Its name.
     pub name: String,
+    /// Its UID: names are used again.
+    pub uid: String,
     /// Whether it is being deleted.
     pub terminating: bool,
     /// Our annotations: settings for all of its PVCs.
@@ -451,6 +443,7 @@ impl From<&ObjectMeta> for Namespace {
     fn from(meta: &ObjectMeta) -> Self {
         Self {
             name: meta.name.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
             terminating: meta.deletion_timestamp.is_some(),
             settings: settings(meta),
             labels: labels(meta),

@@ -17,6 +17,7 @@ pub mod facts;
 pub mod forget;
 pub mod handle;
 pub mod hold;
+pub mod ledger;
 pub mod lend;
 pub mod maintain;
 pub mod names;

@@ -71,10 +71,6 @@ pub const SOURCE_NAME: &str = "backup-controller.io/source-name";
 pub const APPLIED: &str = "backup-controller.io/applied";
 /// On a CronJob that starts nothing by itself: how long after the end of the last run the next one starts.
 pub const AFTER: &str = "backup-controller.io/after";
-/// Annotation on a snapshot: the retention of its source when it was taken; the sweeper goes by it.
-pub const RETENTION_TAKEN: &str = "backup-controller.io/retention-taken";
-/// Annotation on a snapshot: its run's destinations, separated by commas.
-pub const DESTINATIONS_TAKEN: &str = "backup-controller.io/destinations-taken";
 /// On a VolumeSnapshot: the volume mode of its source, if that is `Block`; so that a promoter can be made again
 /// when the source is gone.
 pub const VOLUME_MODE_TAKEN: &str = "backup-controller.io/volume-mode-taken";
@@ -119,19 +115,12 @@ pub const RESTORE_STATUS: &str = "backup-controller.io/restore-status";
 pub const HOLDERS: &str = "backup-controller.io/holders";
 /// Annotation of `kubectl backup restore --scale` on a Deployment or `StatefulSet`: how many replicas it had.
 pub const REPLICAS_BEFORE: &str = "backup-controller.io/replicas-before-restore";
-/// Annotation of ours on a PVC: the record of its backups, a [`crate::record::Status`].
+/// Annotation of ours on a PVC, and on the newest snapshot of one that is gone: where its backups stand, for people and
+/// the plugin, a [`crate::record::Status`]. Nothing is decided by it.
 pub const STATUS: &str = "backup-controller.io/status";
-/// Annotation of ours on a snapshot: `copy.<destination>` holds that copy's result.
-pub const COPY_PREFIX: &str = "backup-controller.io/copy.";
 
 /// Annotation of Kubernetes on a Job that a CronJob made: the minute for which it was scheduled.
 pub const SCHEDULED_TIMESTAMP: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
-
-/// The key of a copy's result on its snapshot.
-#[must_use]
-pub fn copy_key(destination: &str) -> String {
-    format!("{COPY_PREFIX}{destination}")
-}
 
 /// What an object of ours is for: the value of the label [`COMPONENT`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -163,6 +152,8 @@ pub enum Component {
     /// The snapshot's second content, the snapshot and the PVC in the controller's namespace from which a central
     /// copy or drill is made.
     Central,
+    /// The ConfigMap that is a source's ledger.
+    Ledger,
 }
 
 impl Component {
@@ -182,6 +173,7 @@ impl Component {
             Self::Target => "target",
             Self::Maintain => "maintain",
             Self::Central => "central",
+            Self::Ledger => "ledger",
         }
     }
 
@@ -189,9 +181,9 @@ impl Component {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         use Component::{
-            Central, Copy, Disk, Grant, Keeper, Maintain, Policy, Promoter, Restore, Snapshot, Sweep, Target,
+            Central, Copy, Disk, Grant, Keeper, Ledger, Maintain, Policy, Promoter, Restore, Snapshot, Sweep, Target,
         };
-        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant, Target, Policy, Maintain, Central]
+        [Snapshot, Promoter, Copy, Disk, Keeper, Sweep, Restore, Grant, Target, Policy, Maintain, Central, Ledger]
             .into_iter()
             .find(|c| c.as_str() == text)
     }
@@ -378,6 +370,21 @@ pub fn restore_pod(pvc: &str, token: &str) -> String {
 #[must_use]
 pub fn shelf(host_disk: bool, namespace: &str, pvc: &str, uid: &str) -> String {
     if host_disk { format!("{pvc}/{uid}") } else { format!("{namespace}/{pvc}/{uid}") }
+}
+
+/// What the name of a ledger begins with.
+const LEDGER_PREFIX: &str = "ledger-";
+
+/// The ConfigMap that is the ledger of the source with a UID.
+#[must_use]
+pub fn ledger(uid: &str) -> String {
+    format!("{LEDGER_PREFIX}{uid}")
+}
+
+/// The UID of the source whose ledger has a name.
+#[must_use]
+pub fn ledger_of(name: &str) -> Option<&str> {
+    name.strip_prefix(LEDGER_PREFIX)
 }
 
 /// The keeper Job of a tenant's folder on a host's disk.

@@ -119,6 +119,12 @@ reasons! {
     /// An object has our labels, and is not what they say.
     NotManaged => "remove the labels that begin with backup-controller.io/ from it: objects that the controller did not create are never deleted",
 
+    // The ledger.
+    /// The source's ledger is not there, or its runs are not all known yet: nothing is deleted.
+    LedgerMissing => "check that the controller runs: it writes the ledger again, and each destination's next copy completes it",
+    /// The source's ledger cannot be read.
+    LedgerUnreadable => "delete the ConfigMap that the message names if its text is lost. The controller writes a new one, and each destination's next copy completes it",
+
     // What a copy waits for.
     /// The limits of copies at once are reached.
     WaitingForSlot => "no action needed; raise limits if copies wait too long",

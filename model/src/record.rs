@@ -11,6 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Journal;
+use crate::ledger::RunRecord;
 use crate::maintain::{Part, Task, TaskState};
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
@@ -72,6 +73,9 @@ pub struct CopyResult {
     /// The newest trees or snapshots that are at the destination now, at most [`KEPT`]: what can be restored from it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<Run>,
+    /// Those of [`CopyResult::kept`] in which entries are missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<Run>,
     /// In a restic repository: the id of the snapshot that has the run's data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
@@ -112,6 +116,7 @@ impl CopyResult {
             owners_kept: true,
             pruned: Vec::new(),
             kept: Vec::new(),
+            incomplete: Vec::new(),
             snapshot: None,
             unchanged: false,
             journal: Journal::Replayed,
@@ -138,14 +143,6 @@ pub struct SnapshotResult {
     /// What rotation could not do; the backup itself is not harmed by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Problem>,
-}
-
-/// What stands on a snapshot in place of a [`CopyResult`] when a copy ended and its message was lost. It is
-/// made once more: the data may be there, and another Job finds and tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LostCopy {
-    /// The UID of the Job that ended without a word.
-    pub lost: String,
 }
 
 /// The result of a keeper: its termination message.
@@ -193,7 +190,7 @@ pub fn clip(text: &str, max: usize) -> String {
     format!("{}…", &text[..end])
 }
 
-/// The compact record of a source's backups, on the source: the annotation `status`.
+/// Where a source's backups stand: a part of its ledger, and what people are shown of that, in the annotation `status`.
 ///
 /// Written on transitions only. Next runs are not in it: they follow from the schedule.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +199,9 @@ pub struct Status {
     /// The installation that wrote it: two never write over each other's (F94).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub instance: String,
+    /// Where it is shown: the UID of the PVC that it is of. One that was made again brings its annotations along.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
     /// Since when the source has been protected without a break.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_since: Option<Timestamp>,
@@ -232,6 +232,9 @@ pub struct Status {
     /// The last value of `run-now` that started a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_now: Option<String>,
+    /// Where it is shown: the runs, with what became of their copies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<RunRecord>,
 }
 
 /// One destination's newest copy, in a [`Status`].

@@ -1,8 +1,8 @@
 //! The observed state of the cluster, held in memory and indexed by source.
 //!
-//! Watches feed it; plans read it. A restart finds the same objects again. Five fields hold in addition what this process
-//! alone has learnt, and a restart loses: `mount_failures`, `faults`, `restore_faults`, `refused_drills` and `waits`. Each
-//! is learnt again by the next try.
+//! Watches feed it; plans read it. A restart finds the same objects again. Six fields hold in addition what this process
+//! alone has learnt, and a restart loses: `mount_failures`, `faults`, `restore_faults`, `refused_drills`,
+//! `refused_copies` and `waits`. Each is learnt again by the next try.
 
 mod changes;
 mod store;
@@ -18,8 +18,10 @@ use crate::facts::{
     Claim, Content, CronJob, Holder, Job, MountFailure, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot,
     SnapshotClass, StorageClass, Volume,
 };
+use crate::ledger::{Book, Ledger, RunRecord};
 use crate::names::{Run, SourceId};
 use crate::reason::Problem;
+use crate::record::Status;
 use crate::select::Classes;
 
 pub use store::{Observed, Store};
@@ -47,6 +49,8 @@ pub enum Seen<T> {
 pub enum Change {
     Claim(Seen<Claim>),
     Snapshot(Seen<Snapshot>),
+    /// A source's ledger.
+    Ledger(Seen<Book>),
     /// A VolumeSnapshotContent of ours.
     Content(Seen<Content>),
     Volume(Seen<Volume>),
@@ -67,6 +71,8 @@ pub enum Change {
     MountFailure(Key, String, Option<MountFailure>),
     /// Of a source (its UID) and a destination: why the content that the drill of that minute needs is not read.
     DrillRefused(String, String, Run, Problem),
+    /// The same of the copy of a run.
+    CopyRefused(String, String, Run, Problem),
     /// A pod of a namespace in which a restore is asked for.
     Holder(String, Seen<Holder>),
     /// A new configuration.
@@ -88,6 +94,8 @@ pub struct Belongings {
     pub cronjobs: BTreeSet<Key>,
     /// From what its central copies are made: the names that content, snapshot and PVC share.
     pub central: BTreeSet<String>,
+    /// Whether it has a ledger.
+    pub ledger: bool,
 }
 
 impl Belongings {
@@ -109,6 +117,8 @@ pub struct World {
     pub classes: Classes,
     /// PersistentVolumeClaims.
     pub claims: Store<Claim>,
+    /// The ledgers, by the UIDs of their sources.
+    pub ledgers: Store<Book>,
     /// Our VolumeSnapshots.
     pub snapshots: Store<Snapshot>,
     /// Our `VolumeSnapshotContents`, of central copies.
@@ -157,6 +167,8 @@ pub struct World {
     /// By source, by destination: the newest drill whose content was refused, which only who looked at it knows, until
     /// it is the drill's end.
     pub(crate) refused_drills: HashMap<String, BTreeMap<String, (Run, Problem)>>,
+    /// By source, by run and destination: the same of copies, until the ledger has it.
+    pub(crate) refused_copies: HashMap<String, BTreeMap<(Run, String), Problem>>,
     /// By source: what admission lets its newest copy wait for.
     pub waits: HashMap<String, Problem>,
 }
@@ -171,6 +183,7 @@ impl World {
             config,
             classes: Classes::default(),
             claims: Store::default(),
+            ledgers: Store::default(),
             snapshots: Store::default(),
             contents: Store::default(),
             volumes: Store::default(),
@@ -196,6 +209,7 @@ impl World {
             faults: HashMap::new(),
             restore_faults: HashMap::new(),
             refused_drills: HashMap::new(),
+            refused_copies: HashMap::new(),
             waits: HashMap::new(),
         }
     }
@@ -216,6 +230,7 @@ impl World {
             ("jobs", self.jobs.synced),
             ("pods", self.pods.synced),
             ("cronjobs", self.cronjobs.synced),
+            ("configmaps", self.ledgers.synced),
             ("namespaces", self.namespaces.synced),
             ("nodes", self.nodes.synced),
             ("storageclasses", self.storage_classes.synced),
@@ -249,11 +264,72 @@ impl World {
         self.claims.get(namespace, name)
     }
 
+    /// The ledger of a source, if there is one that can be read.
+    #[must_use]
+    pub fn ledger(&self, uid: &str) -> Option<&Ledger> {
+        self.ledgers.get("", uid)?.ledger.as_deref().ok()
+    }
+
+    /// Why the ledger of a source cannot be read.
+    #[must_use]
+    pub fn unreadable(&self, uid: &str) -> Option<&Problem> {
+        self.ledgers.get("", uid)?.ledger.as_ref().err()
+    }
+
+    /// Where the backups of a source stand, by its ledger.
+    #[must_use]
+    pub fn status(&self, uid: &str) -> Option<&Status> {
+        self.ledger(uid).map(|ledger| &ledger.status)
+    }
+
+    /// Takes what people are shown for the ledgers, where these may not be read: for the plugin. It may be called again
+    /// when something changed.
+    pub fn believe_shown(&mut self) {
+        let mut books: Vec<Book> = Vec::new();
+        let book = |source: &SourceId, shown: &Status| Book {
+            id: crate::facts::Identity::default(),
+            uid: source.uid.clone(),
+            ledger: Ok(Box::new(Ledger::of_shown(source, shown))),
+        };
+        let ours = |status: &&Status| status.instance == self.instance;
+        for claim in self.claims.iter().filter(|c| c.ours.is_none()) {
+            books.extend(claim.told().filter(ours).map(|shown| book(&claim.source(), shown)));
+        }
+        // Of a source that is gone, its newest snapshot shows it.
+        for (uid, belongings) in self.subjects.iter().filter(|(_, b)| b.claim.is_none()) {
+            let snapshots = belongings.snapshots.iter().filter_map(|(n, name)| self.snapshots.get(n, name));
+            let shown = snapshots.filter_map(|s| {
+                let shown = s.shown.as_ref().filter(|shown| shown.uid == *uid).filter(ours)?;
+                Some((s.ours.as_ref()?.run.as_ref()?, s, shown))
+            });
+            if let Some((_, snapshot, shown)) = shown.max_by_key(|(run, ..)| *run) {
+                let name = snapshot.claim.clone().unwrap_or_default();
+                let source = SourceId { namespace: snapshot.namespace.clone(), name, uid: uid.clone() };
+                books.push(book(&source, shown));
+            }
+        }
+        for book in books {
+            if self.ledgers.get("", &book.uid).is_none_or(|known| known.id.uid.is_empty()) {
+                self.apply(Change::Ledger(Seen::Put(book)));
+            }
+        }
+    }
+
+    /// What the ledger has of a snapshot's run.
+    #[must_use]
+    pub fn record(&self, snapshot: &Snapshot) -> Option<&RunRecord> {
+        let ours = self.ours(snapshot.ours.as_ref())?;
+        self.ledger(&ours.source_uid)?.run(ours.run.as_ref()?, &snapshot.id)
+    }
+
     /// Where the snapshots, promoters or Jobs of a source say that it is, or was.
     #[must_use]
     pub fn source_of(&self, uid: &str) -> Option<SourceId> {
         if let Some(claim) = self.claim_of(uid) {
             return Some(claim.source());
+        }
+        if let Some(ledger) = self.ledger(uid) {
+            return Some(ledger.id());
         }
         let belongings = self.subjects.get(uid)?;
         belongings.snapshots.iter().find_map(|(namespace, name)| {

@@ -70,9 +70,6 @@ pub fn snapshot_args(
         .option("uid", &source.uid)
         .option("retention", &protection.retention)
         .option("time-zone", protection.zone.name());
-    if !protection.destinations.is_empty() {
-        args.option("destinations", protection.destinations.join(","));
-    }
     args.option("snapshot-class", &protection.snapshot_class.0)
         .option("storage-class", &promoter.storage_class)
         .option("promoter-retention", promoter_retention(promoter.retention))

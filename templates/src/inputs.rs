@@ -171,10 +171,6 @@ pub struct Point<'a> {
     pub class: &'a str,
     /// What the source is.
     pub mode: VolumeMode,
-    /// The retention of the source now; the sweeper goes by it when the source is gone.
-    pub retention: &'a Retention,
-    /// The run's destinations.
-    pub destinations: &'a [String],
 }
 
 /// The PVC made from the snapshot of a run.

@@ -22,6 +22,7 @@ mod engine;
 mod error;
 mod grant;
 mod inputs;
+mod ledger;
 mod lend;
 mod maintain;
 mod network;
@@ -39,6 +40,7 @@ use std::path::Path;
 
 use model::config::{Config, Destination};
 use model::handle::Handle;
+use model::ledger::Ledger;
 use model::names::{Run, SourceId};
 use model::plan::Maintain;
 use model::select::Protection;
@@ -51,6 +53,12 @@ pub use error::{Fault, RenderError, TemplateError};
 pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestoreFrom, RestorePod};
 pub use lend::Loan;
 pub use restic::{Folder, Repository};
+
+/// The ConfigMap that is a source's ledger, in the controller's namespace, to be created or replaced.
+#[must_use]
+pub fn ledger(install: &Install, ledger: &Ledger) -> Value {
+    self::ledger::config_map(&install.instance, &install.namespace, ledger)
+}
 
 /// Where a pod that creates objects finds the templates that replace the embedded ones: the mount of
 /// [`Install::templates_config_map`].

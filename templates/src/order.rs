@@ -16,8 +16,8 @@ use crate::pods::PodRules;
 /// Labels and annotations, as they grow.
 #[derive(Default)]
 pub(crate) struct Marks {
-    labels: BTreeMap<String, String>,
-    annotations: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 impl Marks {

@@ -16,8 +16,6 @@ use crate::{Point, Promoter};
 pub(crate) fn volume_snapshot(templates: &Templates, point: &Point<'_>) -> Result<Value, RenderError> {
     let source = point.source;
     let mut marks = Marks::new(point.instance, Component::Snapshot).source(source).run(point.run);
-    marks.annotate(names::RETENTION_TAKEN, &point.retention.to_string());
-    marks.annotate(names::DESTINATIONS_TAKEN, &point.destinations.join(","));
     if point.mode.is_block() {
         marks.annotate(names::VOLUME_MODE_TAKEN, point.mode.as_str());
     }

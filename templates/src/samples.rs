@@ -76,8 +76,6 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         name,
         class: &protection.snapshot_class.0,
         mode: VolumeMode::Filesystem,
-        retention: &protection.retention,
-        destinations: &protection.destinations,
     };
     let affinity = serde_json::Value::Null;
     let csi = serde_json::json!({"driver": "csi.example.com", "volumeHandle": "42"});

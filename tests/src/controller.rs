@@ -80,6 +80,9 @@ impl Scene {
         let dir = self.dir.join(format!("controller-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir_all(&dir)?;
         self.logs.lock().unwrap_or_else(PoisonError::into_inner).push(dir.join("log"));
+        if setup.instance == self.name {
+            self.has_controller.store(true, Ordering::Relaxed);
+        }
         let (scene, home) = (self.name.clone(), self.home.clone());
         let mut controller = Controller { process: None, setup, scene, home, dir, port: 0 };
         controller.configure(&controller.setup.config.clone())?;

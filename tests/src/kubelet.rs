@@ -29,6 +29,7 @@ pub fn copied(state: CopyState, reason: Option<Reason>) -> CopyResult {
         owners_kept: true,
         pruned: Vec::new(),
         kept: Vec::new(),
+        incomplete: Vec::new(),
         snapshot: None,
         unchanged: false,
         journal: Journal::Replayed,

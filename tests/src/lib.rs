@@ -33,6 +33,7 @@ pub mod figures;
 mod http;
 mod identity;
 pub mod kubelet;
+pub mod ledger;
 pub mod nodes;
 mod process;
 mod scene;

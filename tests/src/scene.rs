@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Write as _};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result};
@@ -37,6 +37,8 @@ pub struct Scene {
     /// A folder for files.
     pub dir: PathBuf,
     pub(crate) logs: Mutex<Vec<PathBuf>>,
+    /// Whether a controller of the scene's installation was started: it keeps the ledgers of its sources.
+    pub(crate) has_controller: AtomicBool,
     begun: std::time::Instant,
     namespaces: Mutex<Vec<String>>,
 }
@@ -72,6 +74,7 @@ impl Scene {
             tenant: format!("{name}-shop"),
             dir,
             logs: Mutex::default(),
+            has_controller: AtomicBool::new(false),
             begun: std::time::Instant::now(),
             namespaces: Mutex::default(),
             name,
@@ -261,7 +264,9 @@ impl Scene {
             let events = kubectl(&["get", "events.events.k8s.io", "-n", namespace, "-o", columns]);
             let objects = kubectl(&["get", kinds, "-n", namespace, "-o", "yaml"]);
             let snapshots = kubectl(&["get", "volumesnapshots", "-n", namespace, "-o", "yaml"]);
-            let _ = writeln!(out, "=== {namespace}\n{objects}{snapshots}--- its events\n{events}");
+            let ledger = format!("{}=ledger", names::COMPONENT);
+            let ledgers = kubectl(&["get", "configmaps", "-n", namespace, "-l", &ledger, "-o", "yaml"]);
+            let _ = writeln!(out, "=== {namespace}\n{objects}{snapshots}{ledgers}--- its events\n{events}");
         }
         for log in self.logs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let text = std::fs::read(log).unwrap_or_default();

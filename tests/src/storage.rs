@@ -1,12 +1,12 @@
 //! The test as the storage: classes, volumes, snapshots and promoters.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
-use model::config::Config;
 use model::facts::{self, Journal};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use serde_json::{Value, json};
@@ -188,15 +188,17 @@ impl Scene {
         self.bind(&claim, nodes).await
     }
 
-    /// The snapshot of a run, as the snapshot job makes it; not ready.
+    /// The snapshot of a run that is copied to these destinations, as the snapshot job makes it; not ready. The
+    /// controller, if there is one, knows the source by then.
     pub async fn new_snapshot(
         &self,
         claim: &PersistentVolumeClaim,
         run: &str,
         destinations: &[&str],
     ) -> Result<VolumeSnapshot> {
-        let config = Config::default();
-        let destinations: Vec<String> = destinations.iter().map(|&d| d.to_owned()).collect();
+        if self.has_controller.load(Ordering::Relaxed) {
+            self.copies_to(claim, destinations).await?;
+        }
         let run = run.parse()?;
         let name = point_name(claim, &run);
         let object = Templates::embedded().volume_snapshot(&Point {
@@ -206,8 +208,6 @@ impl Scene {
             name: &name,
             class: &self.class("snap"),
             mode: facts::Claim::from(claim).mode,
-            retention: &config.defaults.retention,
-            destinations: &destinations,
         })?;
         Ok(api::ensure(&self.client, &object).await?)
     }

@@ -14,8 +14,7 @@ fn cluster() -> Objects {
         [model::names::HOLD] = json!("until=2018-12-07T12:00:00Z x");
     all.point("shop", "data", "20181205T0317Z", &json!({"disk": null}));
     // An earlier PVC of the name left one.
-    let old = all.point("shop", "data", "20181101T0317Z", &json!({}));
-    old["metadata"]["labels"][model::names::SOURCE_UID] = json!("uid-before");
+    all.point_of("uid-before", ("shop", "data"), "20181101T0317Z", &json!({}));
     all
 }
 
@@ -133,9 +132,8 @@ fn a_raw_block_volume_is_listed_as_a_device_also_once_it_is_gone() {
     let mut all = Objects::new();
     let mut copy = copied("Complete", "2018-12-05T04:00:00Z");
     (copy["files"], copy["kept"]) = (json!(1), json!(["20181202T0317Z", "20181204T0317Z"]));
-    let point = all.point("shop", "disk-image", "20181204T0317Z", &json!({"disk": copy}));
+    let point = all.point_of("uid-gone", ("shop", "disk-image"), "20181204T0317Z", &json!({"disk": copy}));
     point["metadata"]["annotations"][model::names::VOLUME_MODE_TAKEN] = json!("Block");
-    point["metadata"]["labels"][model::names::SOURCE_UID] = json!("uid-gone");
     let points = points::points(&all.observed(ALL), "shop", "disk-image", &From::Any, now());
     let text = |output, look| output::text("shop", "disk-image", &points, output, look, now()).unwrap();
     assert_eq!(

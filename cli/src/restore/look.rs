@@ -101,7 +101,10 @@ pub(crate) fn mode(
 /// The bytes of the files in the restore point, as its copies recorded them.
 pub(crate) fn data_size(observed: &Observed, namespace: &str, pvc: &str, point: &RestorePoint) -> Option<u64> {
     let mut of_run = of_run(observed, namespace, pvc, point);
-    of_run.find_map(|s| s.copies.values().map(|c| c.bytes).filter(|bytes| *bytes > 0).max())
+    of_run.find_map(|s| {
+        let results = observed.world.record(s).into_iter().flat_map(|record| record.results.values());
+        results.map(|c| c.bytes).filter(|bytes| *bytes > 0).max()
+    })
 }
 
 /// The snapshots of the restore point's run.

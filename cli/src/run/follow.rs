@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use model::Timestamp;
-use model::copies::point_state;
+use model::copies::shown_state;
 use model::facts::{Claim, JobState, Snapshot};
+use model::ledger::RunRecord;
 use model::names::{self, Component, Run};
 use model::record::{CopyState, Failure, Status};
 use model::rotate::PointState;
@@ -48,7 +49,7 @@ impl Follow {
         let (name, namespace) = (volume.name.clone(), volume.namespace.clone());
         let claim = world.claims.get(&namespace, &name);
         let mut follow = Self {
-            failure: claim.and_then(|c| c.status.as_ref()).and_then(|s| s.failure.clone()),
+            failure: claim.and_then(|c| world.status(&c.id.uid)).and_then(|s| s.failure.clone()),
             uid: volume.uid.clone(),
             known: BTreeSet::new(),
             since: Run::at(now),
@@ -86,7 +87,7 @@ impl Follow {
             }
             return self.fresh(lines);
         };
-        let status = claim.status.clone().unwrap_or_default();
+        let status = world.status(&claim.id.uid).cloned().unwrap_or_default();
         let new = self.runs(world).into_iter().filter(|(_, run)| !self.known.contains(run) && **run >= self.since);
         match new.min_by_key(|(_, run)| *run) {
             Some((snapshot, run)) => {
@@ -142,11 +143,11 @@ impl Follow {
         }
         self.copies(world, snapshot, run, lines);
         if let Some(waiting) = &status.waiting
-            && snapshot.destinations.iter().any(|d| !snapshot.copies.contains_key(d))
+            && world.record(snapshot).is_some_and(RunRecord::awaited)
         {
             lines.push(format!("the copy waits: {waiting}"));
         }
-        match point_state(snapshot, &world.config.deadlines, now) {
+        match shown_state(snapshot, world.record(snapshot), &world.config.deadlines, now) {
             PointState::Good => {
                 lines.push(format!("run {run} is good"));
                 self.end = Some(End::Good);
@@ -183,7 +184,7 @@ impl Follow {
             ours.destination.as_ref().filter(|_| active)
         });
         lines.extend(copying.map(|destination| format!("the copy to {destination} has started")));
-        for (destination, copy) in &snapshot.copies {
+        for (destination, copy) in world.record(snapshot).into_iter().flat_map(|record| &record.results) {
             let size = snapshot.mode.amount(copy.files, "entries", copy.bytes);
             lines.push(match copy.state {
                 CopyState::Complete => format!("the copy to {destination} is complete: {size} in {} s", copy.seconds),

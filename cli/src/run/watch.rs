@@ -58,6 +58,7 @@ impl Watching<'_> {
             match told {
                 Some(Ok(change)) => {
                     world.apply(change);
+                    world.believe_shown();
                 }
                 Some(Err((resource, said))) => {
                     let deed = Deed { verb: "watch", resource: &resource, namespace: Some(self.namespace) };

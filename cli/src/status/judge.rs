@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::Timestamp;
 use model::config::{Deadlines, Disk};
-use model::copies::point_state;
+use model::copies::shown_state;
 use model::duration::Span;
 use model::facts::{Claim, ClaimPhase, CronJob, JobState, Snapshot};
 use model::names::{self, Component, label_value};
-use model::plan::{self, Action};
+use model::plan;
 use model::reason::{Problem, Reason};
 use model::record::{CopyState, Status};
 use model::rotate::PointState;
@@ -106,7 +106,7 @@ impl Question<'_> {
                 Vec::new(),
             );
         }
-        let Some(status) = &claim.status else { return (unrecorded(claim), Vec::new()) };
+        let Some(status) = world.status(&claim.id.uid) else { return (unrecorded(claim), Vec::new()) };
         let judged = match &status.unprotected {
             Some(problem) => Judged::Left(problem.clone()),
             None if status.protected_since.is_some() => Judged::Protected(None),
@@ -192,13 +192,8 @@ impl Question<'_> {
 
     /// The record as the controller would write it now: snapshots are taken and rotated without it.
     fn record(&self, claim: &Claim) -> Status {
-        let recorded = claim.status.clone().unwrap_or_default();
-        let plan = plan::plan(&self.observed.world, &claim.id.uid, self.now, "");
-        let computed = plan.actions.into_iter().find_map(|action| match action {
-            Action::WriteStatus { status, .. } => Some(*status),
-            _ => None,
-        });
-        let Some(computed) = computed else { return recorded };
+        let recorded = self.observed.world.status(&claim.id.uid).cloned().unwrap_or_default();
+        let computed = plan::standing(&self.observed.world, claim, self.now);
         // Refused steps and the queue of copies are known to the controller alone.
         let refused = recorded.failure.clone().filter(|f| f.run.is_none());
         Status {
@@ -232,15 +227,16 @@ impl Question<'_> {
             .filter(|s| !s.terminating)
             .filter_map(|snapshot| {
                 let run = snapshot.ours.as_ref()?.run.clone()?;
+                let record = world.record(snapshot);
                 Some(PointView {
                     name: snapshot.id.name.clone(),
                     time: run.time(),
                     run,
                     ready: snapshot.ready,
-                    state: word(point_state(snapshot, &world.config.deadlines, self.now)),
+                    state: word(shown_state(snapshot, record, &world.config.deadlines, self.now)),
                     held: snapshot.held(self.now),
                     mountable: promoter(snapshot),
-                    copies: snapshot.copies.iter().map(|(d, r)| (d.clone(), r.state)).collect(),
+                    copies: record.into_iter().flat_map(|r| &r.results).map(|(d, r)| (d.clone(), r.state)).collect(),
                 })
             })
             .collect();
@@ -403,11 +399,9 @@ impl Question<'_> {
         let source = world.source_of(uid).filter(|s| self.wants(&s.name))?;
         let mut volume = self.blank(&source.namespace, &source.name, uid);
         self.points(belongings, None, &mut volume);
-        let snapshots =
-            belongings.snapshots.iter().filter_map(|(namespace, name)| world.snapshots.get(namespace, name));
-        for snapshot in snapshots {
-            let Some(run) = snapshot.ours.as_ref().and_then(|o| o.run.clone()) else { continue };
-            for (destination, copy) in snapshot.copies.iter().filter(|(_, c)| c.state != CopyState::Superseded) {
+        for record in world.ledger(uid).into_iter().flat_map(|ledger| &ledger.runs) {
+            let run = record.run.clone();
+            for (destination, copy) in record.results.iter().filter(|(_, c)| c.state != CopyState::Superseded) {
                 let view = volume.copies.entry(destination.clone()).or_default();
                 if view.run.as_ref().is_none_or(|newest| *newest < run) {
                     *view = CopyView {

@@ -130,39 +130,71 @@ impl Objects {
             "spec": {"schedule": "17 3 * * *", "timeZone": "Etc/UTC", "jobTemplate": {}}
         }));
         let pvc = self.pvc(namespace, name);
-        pvc["metadata"]["annotations"] = json!({"backup-controller.io/status": status.to_string()});
+        let status = shown(&id.uid, status);
+        pvc["metadata"]["annotations"] = json!({names::STATUS: status.to_string()});
         pvc
     }
 
-    /// A ready snapshot of a run, with its promoter and the results of its copies.
+    /// A ready snapshot of a run, with its promoter; and what is shown of the results of its copies, on its source or, if
+    /// that is gone, on the newest snapshot.
     pub(crate) fn point(&mut self, namespace: &str, name: &str, run: &str, copies: &Value) -> &mut Value {
+        self.point_of(&source_id(namespace, name).uid, (namespace, name), run, copies)
+    }
+
+    /// The same of a PVC that had the name before, or of one that is gone.
+    pub(crate) fn point_of(
+        &mut self,
+        uid: &str,
+        (namespace, name): (&str, &str),
+        run: &str,
+        copies: &Value,
+    ) -> &mut Value {
         let point = format!("{name}-{}", &run[..8]);
         let mut promoter = claim(namespace, &point);
-        let uid = source_id(namespace, name).uid;
-        promoter["metadata"]["labels"] = labels("promoter", &[("source-uid", &uid), ("run", run)]);
+        promoter["metadata"]["labels"] = labels("promoter", &[("source-uid", uid), ("run", run)]);
         promoter["spec"]["dataSource"] =
             json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": point});
         self.claims.push(promoter);
-        let mut annotations = serde_json::Map::new();
-        let destinations: Vec<&str> = copies.as_object().unwrap().keys().map(String::as_str).collect();
-        annotations.insert(names::DESTINATIONS_TAKEN.to_owned(), destinations.join(",").into());
-        for (destination, copy) in copies.as_object().unwrap() {
-            if !copy.is_null() {
-                annotations.insert(names::copy_key(destination), copy.to_string().into());
-            }
-        }
+        let destinations: Vec<&String> = copies.as_object().unwrap().keys().collect();
+        let results: serde_json::Map<String, Value> =
+            copies.as_object().unwrap().clone().into_iter().filter(|(_, copy)| !copy.is_null()).collect();
+        let record = json!({
+            "run": run, "taken": {"snapshot": {"name": point, "uid": format!("vs-{point}")}},
+            "destinations": destinations, "results": results,
+        });
         let created: model::names::Run = run.parse().unwrap();
         self.snapshots.push(json!({
             "metadata": {
                 "namespace": namespace, "name": point, "uid": format!("vs-{point}"), "resourceVersion": "1",
                 "creationTimestamp": created.time().to_string(),
-                "labels": labels("snapshot", &[("source-uid", &uid), ("run", run)]),
-                "annotations": annotations
+                "labels": labels("snapshot", &[("source-uid", uid), ("run", run)]),
+                "annotations": {}
             },
             "spec": {"source": {"persistentVolumeClaimName": name}},
             "status": {"readyToUse": true}
         }));
+        self.record(uid, record);
         self.snapshots.last_mut().unwrap()
+    }
+
+    /// Puts a run into what is shown of a source.
+    fn record(&mut self, uid: &str, record: Value) {
+        let of_source = |s: &&mut Value| s["metadata"]["labels"]["backup-controller.io/source-uid"] == uid;
+        let live = self.claims.iter_mut().find(|c| c["metadata"]["uid"] == uid);
+        let boards: Vec<&mut Value> = match live {
+            Some(claim) => vec![claim],
+            None => self.snapshots.iter_mut().filter(of_source).collect(),
+        };
+        let texts: Vec<&str> =
+            boards.iter().filter_map(|b| b["metadata"]["annotations"][names::STATUS].as_str()).collect();
+        let mut status = texts.last().map_or_else(|| shown(uid, &json!({})), |t| serde_json::from_str(t).unwrap());
+        match status["runs"].as_array_mut() {
+            Some(runs) => runs.push(record),
+            None => status["runs"] = json!([record]),
+        }
+        for board in boards {
+            board["metadata"]["annotations"][names::STATUS] = status.to_string().into();
+        }
     }
 
     /// A copy under way.
@@ -196,6 +228,7 @@ impl Objects {
         tell(&mut world, Change::Job, if knows.copies { jobs } else { vec![] });
         let cronjobs = read::<CronJob, _>(&self.cronjobs, |o| facts::CronJob::from(o));
         tell(&mut world, Change::CronJob, if knows.cronjobs { cronjobs } else { vec![] });
+        world.believe_shown();
         Observed { world, knows, gaps: vec![], selected: None }
     }
 
@@ -216,6 +249,14 @@ impl Objects {
         assert_eq!(volumes.len(), 1, "{name}");
         volumes.remove(0)
     }
+}
+
+/// Where the backups of a source stand, as the controller shows it.
+pub(crate) fn shown(uid: &str, status: &Value) -> Value {
+    let mut status = status.clone();
+    status["instance"] = "backup".into();
+    status["uid"] = uid.into();
+    status
 }
 
 pub(crate) fn source_id(namespace: &str, name: &str) -> SourceId {

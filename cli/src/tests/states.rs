@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::fixture::{ALL, Objects, TENANT, cluster, copied, copy_status, now};
+use super::fixture::{ALL, Objects, TENANT, cluster, copied, copy_status, now, shown};
 use crate::observe::Knows;
 use crate::status::{self, Question, State, Volume, WORDS};
 
@@ -191,7 +191,8 @@ fn a_run_after_the_end_of_the_last_one_is_told_with_its_time() {
 
     // A day, and what a run may take at most: two rounds and more have passed.
     all.snapshots.clear();
-    let status = json!({"instance": "backup", "protectedSince": "2018-12-01T00:00:00Z", "good": "20181202T2200Z"});
+    let status = json!({"protectedSince": "2018-12-01T00:00:00Z", "good": "20181202T2200Z"});
+    let status = shown("uid-shop-data", &status);
     let data = all.claims.iter_mut().find(|c| c["metadata"]["name"] == "data").unwrap();
     data["metadata"]["annotations"]["backup-controller.io/status"] = json!(status.to_string());
     all.point("shop", "data", "20181202T2200Z", &json!({"disk": copied("Complete", "2018-12-02T23:00:00Z")}));

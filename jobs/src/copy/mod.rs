@@ -87,8 +87,9 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
     let mut found = shelf.inventory().map_err(|e| TASK.io("reading the destination", &e))?;
     if let Some(tree) = found.trees.iter().find(|tree| tree.run == args.run) {
         tracing::info!(run = %args.run, "the copy of this run already exists");
-        let result = tree.manifest.result.clone();
-        return Ok(CopyResult { kept: kept(&found.trees, &[]), ..result });
+        let mut result = tree.manifest.result.clone();
+        tell_kept(&mut result, &found.trees, &[]);
+        return Ok(result);
     }
     refuse_strangers(&found, &args.run)?;
     let manifest = if is_device(&args.source) {
@@ -105,14 +106,14 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
     // Whatever happens from here on, the run is done.
     let mut result = manifest.result.clone();
     found.trees.push(Tree { run: args.run.clone(), manifest });
-    result.kept = kept(&found.trees, &[]);
+    tell_kept(&mut result, &found.trees, &[]);
     log.write(&termination_message(&result));
     match Policy::read(args) {
         Ok(None) => {}
         Ok(Some(policy)) => {
             let pruned = prune::prune(&shelf, &policy, &found.trees, &args.run);
             result.pruned.clone_from(&pruned);
-            result.kept = kept(&found.trees, &pruned);
+            tell_kept(&mut result, &found.trees, &pruned);
             log.write(&termination_message(&result));
             prune::remove(&shelf, &pruned, stop);
         }
@@ -126,12 +127,14 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
     Ok(result)
 }
 
-/// The newest trees that stay, newest first.
-fn kept(trees: &[Tree], pruned: &[Run]) -> Vec<Run> {
-    let mut runs: Vec<Run> = trees.iter().map(|t| t.run.clone()).filter(|run| !pruned.contains(run)).collect();
-    runs.sort_by(|a, b| b.cmp(a));
-    runs.truncate(KEPT);
-    runs
+/// Puts the newest trees that stay into a result, newest first, and which of them lack entries.
+fn tell_kept(result: &mut CopyResult, trees: &[Tree], pruned: &[Run]) {
+    let mut kept: Vec<&Tree> = trees.iter().filter(|tree| !pruned.contains(&tree.run)).collect();
+    kept.sort_by(|a, b| b.run.cmp(&a.run));
+    kept.truncate(KEPT);
+    let lacks = |tree: &&&Tree| tree.manifest.result.state != CopyState::Complete;
+    result.incomplete = kept.iter().filter(lacks).map(|tree| tree.run.clone()).collect();
+    result.kept = kept.into_iter().map(|tree| tree.run.clone()).collect();
 }
 
 /// Tells which folders are called like a tree and were not made by us. They are never written to.

@@ -161,6 +161,7 @@ impl Making<'_> {
                 owners_kept: geteuid().is_root(),
                 pruned: Vec::new(),
                 kept: Vec::new(),
+                incomplete: Vec::new(),
                 snapshot: None,
                 unchanged: false,
                 journal: self.args.journal,

@@ -283,7 +283,11 @@ impl Verdict<'_> {
         };
         // Before anything is said of it: unmarked it looks good, also if the copy failed.
         let id = if copied.ended.code == Some(0) { id.to_owned() } else { mark(self.restic, id)? };
-        Ok(CopyResult { snapshot: Some(id), kept: self.kept(Some(&self.args.run)), ..self.result(copied)? })
+        let mut result = self.result(copied)?;
+        if result.state == CopyState::Incomplete {
+            result.incomplete.insert(0, self.args.run.clone());
+        }
+        Ok(CopyResult { snapshot: Some(id), kept: self.kept(Some(&self.args.run)), ..result })
     }
 
     /// An earlier snapshot stands for the run.
@@ -314,6 +318,7 @@ impl Verdict<'_> {
             owners_kept: true,
             journal: self.args.journal,
             kept: self.kept(None),
+            incomplete: incomplete(self.args, self.before),
             ..CopyResult::without_data(state, &problem, now())
         })
     }
@@ -351,6 +356,12 @@ fn mark(restic: &Restic, id: &str) -> Result<String, Failure> {
 fn kept(args: &Args, before: &[Snapshot], own: Option<&Run>) -> Vec<Run> {
     let before = before.iter().filter_map(|s| s.ours(&args.common));
     snapshots::newest(before.chain(own.cloned()))
+}
+
+/// Those of the newest runs that are there in which entries are missing.
+fn incomplete(args: &Args, before: &[Snapshot]) -> Vec<Run> {
+    let before = before.iter().filter(|s| s.is_incomplete());
+    snapshots::newest(before.filter_map(|s| s.ours(&args.common)))
 }
 
 #[cfg(test)]

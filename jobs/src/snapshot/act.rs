@@ -67,8 +67,6 @@ impl Maker<'_> {
                     name: &name,
                     class: &self.args.snapshot_class,
                     mode: source.mode,
-                    retention: &self.args.retention,
-                    destinations: &self.args.destinations,
                 })
                 .map_err(|error| Stop::Final(error.into()))?;
             let found = match self.server.create::<VolumeSnapshot>(&object).await? {

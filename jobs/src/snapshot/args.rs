@@ -31,9 +31,6 @@ pub(crate) struct Args {
     /// How long to keep restore points: an age or keep rules
     #[arg(long)]
     pub(crate) retention: Retention,
-    /// Destinations of the run's copies
-    #[arg(long, value_delimiter = ',', value_name = "NAME,..")]
-    pub(crate) destinations: Vec<String>,
     /// VolumeSnapshotClass of the snapshot
     #[arg(long)]
     pub(crate) snapshot_class: String,

@@ -18,6 +18,7 @@ use std::time::Duration;
 use api::Retry;
 use model::Timestamp;
 use model::facts::{Claim, Snapshot};
+use model::ledger::Ledger;
 use model::reason::{Problem, Reason};
 use model::record::{SnapshotResult, clip};
 use model::snapshot::VolumeSnapshot;
@@ -127,7 +128,8 @@ async fn take_and_rotate(
         if let Ok((snapshot, promoter)) = &taken {
             existing.put(snapshot.clone(), promoter.clone());
         }
-        let report = rotate(server, args, &existing, &clock).await;
+        let ledger = observe::ledger(server, &args.instance, job_namespace, &args.uid).await?;
+        let report = rotate(server, args, &existing, ledger, &clock).await;
         (result.rotated, result.warnings) = (report.rotated, report.warnings);
     }
     match taken {
@@ -172,11 +174,24 @@ fn left(deadline: Duration, snapshot: &VolumeSnapshot) -> Duration {
 }
 
 /// Plans, and does what the plan says.
-async fn rotate(server: &Server, args: &Args, existing: &Existing, clock: &Clock) -> Report {
+async fn rotate(
+    server: &Server,
+    args: &Args,
+    existing: &Existing,
+    ledger: Result<Box<Ledger>, Problem>,
+    clock: &Clock,
+) -> Report {
     let mut report = Report::default();
+    let ledger = match ledger {
+        Ok(ledger) => ledger,
+        Err(problem) => {
+            report.warn(problem.reason, format!("nothing is deleted: {}", problem.message));
+            return report;
+        }
+    };
     let limits = &args.limits;
     let lineage = Lineage { instance: &args.instance, uid: &args.uid, claim: &args.pvc };
-    let points = rotate::points(existing, lineage, &limits.deadlines(), clock.now, &mut report);
+    let points = rotate::points(existing, lineage, &ledger, &limits.deadlines(), clock.now, &mut report);
     let decisions = model::rotate::plan(&points, &limits.rules(&args.retention, clock.now, Some(&clock.run)));
     Rotation::new(server, &args.namespace, &existing.promoters).act(&decisions, &mut report).await;
     report

@@ -1,12 +1,13 @@
 //! What a run starts from: its Job, its source, and the restore points that are there.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use model::Timestamp;
 use model::config::Deadlines;
-use model::copies::point_state;
+use model::copies::shown_state;
 use model::duration::Span;
 use model::facts::{Claim, ClaimPhase, Ours, Snapshot};
+use model::ledger::{Book, Ledger};
 use model::names::{self, Component, Run, SourceId};
 use model::reason::{Problem, Reason};
 use model::rotate::PointState;
@@ -88,6 +89,30 @@ impl Existing {
     }
 }
 
+/// The ledger of a source, in the controller's namespace; or why nothing of the source may be deleted. An error: the API
+/// server did not answer.
+pub(crate) async fn ledger(
+    server: &Server,
+    instance: &str,
+    namespace: &str,
+    uid: &str,
+) -> Result<Result<Box<Ledger>, Problem>, Stop> {
+    let name = names::ledger(uid);
+    let missing = |what: &str| Problem::new(Reason::LedgerMissing, format!("ConfigMap {namespace}/{name} {what}"));
+    let Some(map) = server.get::<ConfigMap>(Some(namespace), &name).await? else {
+        return Ok(Err(missing("does not exist")));
+    };
+    let Some(book) = Book::read(&map, instance) else { return Ok(Err(missing("has another name"))) };
+    Ok(book.ledger.and_then(|ledger| {
+        let waits = ledger.rebuilding.iter().cloned().collect::<Vec<_>>().join(", ");
+        if waits.is_empty() {
+            Ok(ledger)
+        } else {
+            Err(missing(&format!("was lost, and has no answer yet from {waits}")))
+        }
+    }))
+}
+
 /// The labels of what belongs to an installation, or to one of its sources.
 pub(crate) fn labels(instance: &str, uid: Option<&str>) -> String {
     let source = uid.map(|uid| format!(",{}={uid}", names::SOURCE_UID)).unwrap_or_default();
@@ -156,7 +181,7 @@ pub(super) fn too_early(
     }
     let waiting = others()
         .filter(|(run, s)| **run < clock.run && !s.terminating)
-        .filter(|(_, s)| point_state(s, deadlines, clock.now) == PointState::Waiting)
+        .filter(|(_, s)| shown_state(s, None, deadlines, clock.now) == PointState::Waiting)
         .max_by_key(|(run, _)| *run);
     let (run, snapshot) = waiting?;
     let message = format!("the VolumeSnapshot {} of run {run} is not ready yet", snapshot.id.name);

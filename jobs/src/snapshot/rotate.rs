@@ -13,8 +13,9 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Persis
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use model::Timestamp;
 use model::config::Deadlines;
-use model::copies::{awaited, point_state};
+use model::copies::point_state;
 use model::facts::{Claim, ClaimPhase, Identity, Snapshot, Volume};
+use model::ledger::Ledger;
 use model::names::Component;
 use model::reason::{Problem, Reason};
 use model::record::{Rotated, clip};
@@ -72,6 +73,7 @@ pub(crate) struct Lineage<'a> {
 pub(crate) fn points(
     existing: &Existing,
     lineage: Lineage<'_>,
+    ledger: &Ledger,
     deadlines: &Deadlines,
     now: Timestamp,
     report: &mut Report,
@@ -87,14 +89,17 @@ pub(crate) fn points(
     for snapshot in &existing.snapshots {
         let name = snapshot.id.name.as_str();
         match (snapshot_fault(snapshot, lineage), run_of(snapshot.ours.as_ref())) {
-            (None, Some(run)) => points.push(Point {
-                run: run.clone(),
-                id: snapshot.id.clone(),
-                state: point_state(snapshot, deadlines, now),
-                held: snapshot.held(now),
-                terminating: snapshot.terminating,
-                promoter: promoters.remove(name).map(|p| promoter_point(p, awaited(snapshot), now)),
-            }),
+            (None, Some(run)) => {
+                let record = ledger.record(run, &snapshot.id);
+                points.push(Point {
+                    run: run.clone(),
+                    id: snapshot.id.clone(),
+                    state: point_state(snapshot, &record, deadlines, now),
+                    held: snapshot.held(now),
+                    terminating: snapshot.terminating,
+                    promoter: promoters.remove(name).map(|p| promoter_point(p, record.awaited(), now)),
+                });
+            }
             (why, _) => {
                 let why = why.unwrap_or_else(|| "its labels name no run".to_owned());
                 report.warn(Reason::NotManaged, format!("VolumeSnapshot {name} is skipped: {why}"));

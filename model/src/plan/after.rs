@@ -40,7 +40,7 @@ pub fn next_run(world: &World, claim: &Claim, after: Span, now: Timestamp) -> Op
     // The period is at least bounds.minInterval: that is asked where it is read.
     let due = match last.ended {
         Some(ended) => after.after(ended),
-        None => schedule::first(claim.status.as_ref()?.protected_since?, after, &seed),
+        None => schedule::first(world.status(&claim.id.uid)?.protected_since?, after, &seed),
     };
     Some(NextRun::At(schedule::start(due, now, &seed)))
 }
@@ -66,7 +66,7 @@ pub(super) fn plan(
         Some(NextRun::At(_)) if plan.actions.iter().any(|a| matches!(a, Action::StartRun { .. })) => {}
         Some(NextRun::At(_)) => {
             let source = claim.source();
-            let since = claim.status.as_ref().and_then(|s| s.protected_since);
+            let since = world.status(&claim.id.uid).and_then(|s| s.protected_since);
             let from = last(world, claim, now).ended.or(since).unwrap_or(Timestamp::UNIX_EPOCH);
             plan.actions.push(Action::StartRun {
                 job: names::after_job(&source, from),
@@ -119,7 +119,7 @@ fn last(world: &World, claim: &Claim, now: Timestamp) -> Last {
         }
     }
     // Objects come and go: what is on record has happened all the same, unless a clock was ahead.
-    if let Some(status) = &claim.status {
+    if let Some(status) = world.status(&claim.id.uid) {
         ends.extend(status.failure.as_ref().filter(|f| f.run.is_some()).map(|f| f.at));
         ends.extend(status.copies.values().map(|c| c.finished));
         ends.extend(status.snapshot.as_ref().map(names::Run::time));
@@ -131,11 +131,11 @@ fn last(world: &World, claim: &Claim, now: Timestamp) -> Last {
 fn ended(view: &RunView<'_>, deadlines: &Deadlines, now: Timestamp) -> Result<Timestamp, Option<Timestamp>> {
     let snapshot = view.snapshot;
     let late = deadlines.snapshot_ready.after(snapshot.created);
-    match point_state(snapshot, deadlines, now) {
+    match point_state(snapshot, view.record, deadlines, now) {
         PointState::Waiting => Err(Some(late)),
         PointState::Dead => Ok(late),
         _ => {
-            let mut results = snapshot.destinations.iter().map(|d| snapshot.copies.get(d).map(|c| c.finished));
+            let mut results = view.record.destinations.iter().map(|d| view.record.results.get(d).map(|c| c.finished));
             // A node's clock says when a copy ended, and may be ahead.
             let told = |at: Timestamp| if at <= now { at } else { Timestamp::MIN };
             let begun = view.run.time();

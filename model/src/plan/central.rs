@@ -357,8 +357,8 @@ pub(super) fn take_away(
             }
             maintain::drilled(world, uid, destination, run)
         } else {
-            let snapshot = runs.iter().find(|r| r.run == run).map(|r| r.snapshot);
-            let result = snapshot.and_then(|s| s.copies.get(destination));
+            let snapshot = runs.iter().find(|r| r.run == run);
+            let result = snapshot.and_then(|r| r.record.results.get(destination));
             let central = world.config.destination(destination).is_some_and(Destination::is_central);
             if central && snapshot.is_some() && result.is_none() {
                 continue;
@@ -434,7 +434,7 @@ pub(super) fn preparing(world: &World) -> impl Iterator<Item = Slot> {
                 .is_none()
                 .then_some(Slot { breaker: None, ..slot });
         }
-        let open = |r: &RunView<'_>| r.run == run && !r.snapshot.copies.contains_key(name);
+        let open = |r: &RunView<'_>| r.run == run && !r.record.results.contains_key(name);
         runs(world, &source.uid).iter().any(open).then_some(slot)
     })
 }

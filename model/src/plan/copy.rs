@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::ended::{self, Ended};
-use super::{Action, Copy, Plan, central, disk, drill, restore};
+use super::{Action, Copy, Plan, central, disk, drill, ledger, restore};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
 use crate::config::{Destination, Disk};
 use crate::copies::{self, Next, RunFacts};
 use crate::facts::{Claim, Job, JobState, Ours, Snapshot, VolumeMode};
+use crate::ledger::{Entry, Finding, Ledger, RunRecord};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState};
@@ -22,21 +23,33 @@ use crate::world::World;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RunView<'a> {
     pub(super) run: &'a Run,
+    pub(super) record: &'a RunRecord,
     pub(super) snapshot: &'a Snapshot,
     pub(super) promoter: Option<&'a Claim>,
 }
 
-/// The runs of a source, oldest first.
+/// The snapshots of a source, with their runs: of the source's own PVC, in its own namespace.
+pub(super) fn snapshots<'a>(world: &'a World, uid: &str) -> impl Iterator<Item = (&'a Run, &'a Snapshot)> {
+    let source = world.claim_of(uid).map(Claim::source).or_else(|| world.ledger(uid).map(Ledger::id));
+    let keys = world.belongings(uid).into_iter().flat_map(|b| &b.snapshots);
+    keys.filter_map(|(namespace, name)| world.snapshots.get(namespace, name))
+        .filter(move |s| {
+            source.as_ref().is_none_or(|of| of.namespace == s.namespace && s.claim.as_ref() == Some(&of.name))
+        })
+        .filter_map(|snapshot| Some((snapshot.ours.as_ref()?.run.as_ref()?, snapshot)))
+}
+
+/// The runs of a source that its ledger knows and whose snapshots are there, oldest first.
 pub(super) fn runs<'a>(world: &'a World, uid: &str) -> Vec<RunView<'a>> {
+    world.ledger(uid).map(|ledger| views(world, uid, ledger)).unwrap_or_default()
+}
+
+/// The same of a ledger that is still to be written.
+pub(super) fn views<'a>(world: &'a World, uid: &str, ledger: &'a Ledger) -> Vec<RunView<'a>> {
     let Some(belongings) = world.belongings(uid) else { return Vec::new() };
-    let live = world.claim_of(uid);
-    let mut runs: Vec<RunView<'a>> = belongings
-        .snapshots
-        .iter()
-        .filter_map(|(namespace, name)| world.snapshots.get(namespace, name))
-        .filter(|s| live.is_none_or(|c| c.namespace == s.namespace && s.claim.as_ref() == Some(&c.id.name)))
-        .filter_map(|snapshot| {
-            let run = snapshot.ours.as_ref()?.run.as_ref()?;
+    let mut runs: Vec<RunView<'a>> = snapshots(world, uid)
+        .filter_map(|(run, snapshot)| {
+            let record = ledger.run(run, &snapshot.id)?;
             let promoter = belongings
                 .promoters
                 .iter()
@@ -45,7 +58,7 @@ pub(super) fn runs<'a>(world: &'a World, uid: &str) -> Vec<RunView<'a>> {
                 // A promoter whose labels were stripped still has its name and its lineage.
                 .chain(world.claims.get(&snapshot.namespace, &snapshot.id.name))
                 .find(|p| p.from_snapshot.as_ref() == Some(&snapshot.id.name));
-            Some(RunView { run, snapshot, promoter })
+            Some(RunView { run, record, snapshot, promoter })
         })
         .collect();
     runs.sort_by(|a, b| a.run.cmp(b.run).then_with(|| a.snapshot.id.name.cmp(&b.snapshot.id.name)));
@@ -65,14 +78,15 @@ pub(super) fn plan(
     for job in &jobs {
         end(world, uid, job, &runs, now, plan);
     }
-    // Our job checked them against the bounds when it took the run, and the guard lets nobody else write them.
-    let destinations: BTreeSet<&String> = runs.iter().flat_map(|r| &r.snapshot.destinations).collect();
+    let destinations: BTreeSet<&String> = runs.iter().flat_map(|r| &r.record.destinations).collect();
+    let whole = ledger::is_whole(world, uid);
     let mut waiting = central::take_away(world, uid, &runs, &jobs, protection, now, plan);
     for destination in destinations {
         let facts: Vec<RunFacts<'_>> = runs
             .iter()
             .map(|r| RunFacts {
                 run: r.run,
+                record: r.record,
                 snapshot: r.snapshot,
                 promoter: r.promoter,
                 copying: jobs.iter().any(|j| is_for(j, r.run, destination)),
@@ -97,8 +111,10 @@ pub(super) fn plan(
                     plan.wake_at(until);
                     Some(problem)
                 }
+                // A run whose copies are not known is neither copied again nor given up.
+                Next::Record(..) | Next::Copy if view.record.rebuilt && !whole => None,
                 Next::Record(state, problem) => {
-                    plan.actions.push(record(view.snapshot, uid, destination, state, &problem, now));
+                    plan.findings.push(without_data(view.run, destination, state, &problem, now));
                     None
                 }
                 Next::Copy => {
@@ -114,7 +130,7 @@ pub(super) fn plan(
     let grace = crate::duration::Span::from_secs(20).after(since);
     if now < grace && problem.reason != Reason::SourceSnapshotLost {
         plan.wake_at(Some(grace));
-        let told = world.claim_of(uid).and_then(|c| c.status.as_ref()?.waiting.clone());
+        let told = world.status(uid).and_then(|s| s.waiting.clone());
         return told.filter(|t| t.reason == problem.reason);
     }
     Some(problem)
@@ -150,21 +166,9 @@ pub(super) fn is_for(job: &Job, run: &Run, destination: &str) -> bool {
     job.ours.as_ref().is_some_and(|o| o.run.as_ref() == Some(run) && o.destination.as_deref() == Some(destination))
 }
 
-fn record(
-    snapshot: &Snapshot,
-    uid: &str,
-    destination: &str,
-    state: CopyState,
-    problem: &Problem,
-    now: Timestamp,
-) -> Action {
-    Action::Record {
-        namespace: snapshot.namespace.clone(),
-        snapshot: snapshot.id.clone(),
-        uid: uid.to_owned(),
-        destination: destination.to_owned(),
-        result: Box::new(CopyResult::without_data(state, problem, now)),
-    }
+fn without_data(run: &Run, destination: &str, state: CopyState, problem: &Problem, now: Timestamp) -> Finding {
+    let result = CopyResult::without_data(state, problem, now);
+    Finding { run: run.clone(), destination: destination.to_owned(), entry: Entry::Result(Box::new(result)) }
 }
 
 /// What a copy that can start needs to be looked at.
@@ -182,14 +186,7 @@ impl Request<'_> {
         let (world, view) = (self.world, self.view);
         let fail = |reason, message: String, plan: &mut Plan| {
             let problem = Problem::new(reason, message);
-            plan.actions.push(record(
-                view.snapshot,
-                &self.source.uid,
-                self.destination,
-                CopyState::Failed,
-                &problem,
-                now,
-            ));
+            plan.findings.push(without_data(view.run, self.destination, CopyState::Failed, &problem, now));
         };
         let Some(destination) = world.config.destination(self.destination) else {
             let message = format!("destination {} is no longer configured", self.destination);
@@ -205,6 +202,11 @@ impl Request<'_> {
             return Ok(());
         }
         if destination.is_central() {
+            let refused = world.refused_copies.get(&self.source.uid);
+            if let Some(problem) = refused.and_then(|of| of.get(&(view.run.clone(), destination.name.clone()))) {
+                fail(problem.reason, problem.message.clone(), plan);
+                return Ok(());
+            }
             let ended = central::start(&self, destination, now, plan)?;
             if let Err(problem) = ended {
                 fail(problem.reason, problem.message, plan);
@@ -238,7 +240,9 @@ impl Request<'_> {
     /// The copy itself, of a promoter.
     pub(super) fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode) -> Copy {
         let (world, protection) = (self.world, self.protection);
-        let taken = self.view.snapshot.retention.as_ref().and_then(|t| t.parse().ok());
+        // A ledger that is not whole stops every deletion.
+        let whole = ledger::is_whole(world, &self.source.uid);
+        let taken = self.view.record.retention.as_ref().and_then(|t| t.parse().ok());
         let policy = names::network_policy(&world.instance);
         let home = if destination.is_central() { &world.namespace } else { &self.source.namespace };
         Copy {
@@ -250,7 +254,7 @@ impl Request<'_> {
             journal: world.claims.get(home, &promoter).map(Claim::journal).unwrap_or_default(),
             promoter,
             mode,
-            retention: destination.retention.clone().or(taken),
+            retention: destination.retention.clone().or(taken).filter(|_| whole),
             zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
             accept_empty: protection.is_some_and(|p| p.accept_empty),
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling),
@@ -387,15 +391,11 @@ pub fn running(world: &World) -> impl Iterator<Item = Slot> {
     jobs.chain(central::preparing(world)).chain(drill::preparing(world))
 }
 
-/// Whether a copy has its result, or nothing is left that it could be written on.
+/// Whether a copy has its result, or its run's snapshot is gone.
 fn recorded(world: &World, copy: &Ours) -> bool {
-    let Some(destination) = &copy.destination else { return true };
-    let mut snapshots = world
-        .belongings(&copy.source_uid)
-        .into_iter()
-        .flat_map(|b| &b.snapshots)
-        .filter_map(|(namespace, name)| world.snapshots.get(namespace, name));
-    !snapshots.any(|s| s.ours.as_ref().is_some_and(|o| o.run == copy.run) && !s.copies.contains_key(destination))
+    let (Some(destination), Some(run)) = (&copy.destination, &copy.run) else { return true };
+    let mut of_run = snapshots(world, &copy.source_uid).filter(|(its, _)| *its == run);
+    !of_run.any(|(_, s)| world.record(s).is_none_or(|record| !record.results.contains_key(destination)))
 }
 
 /// A copy Job that ended, or that never gets started: its result, and then its end.
@@ -409,10 +409,18 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
             plan.actions.push(Action::DeleteJob { namespace: job.namespace.clone(), id: job.id.clone() });
         }
     };
-    let snapshot = runs.iter().find(|r| r.run == run).map(|r| r.snapshot);
-    let Some(snapshot) = snapshot.filter(|s| !s.copies.contains_key(destination)) else {
+    if world.unreadable(uid).is_some() {
+        return;
+    }
+    let known = runs.iter().find(|r| r.run == run).map(|r| r.record);
+    // A run that is not in the ledger yet comes into it first.
+    if known.is_none() && snapshots(world, uid).any(|(its, _)| its == run) {
+        return;
+    }
+    let Some(known) = known.filter(|r| !r.results.contains_key(destination)) else {
         return delete(plan);
     };
+    let found = |entry| Finding { run: run.clone(), destination: destination.clone(), entry };
     let failed = |problem: &Problem| CopyResult::without_data(CopyState::Failed, problem, now);
     let result = match ended::ended::<CopyResult>(world, job, now) {
         Ended::NotYet(again) => return plan.wake_at(again),
@@ -420,17 +428,8 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
         Ended::Told(told) => told,
         Ended::Failed(problem) => failed(&problem),
         // The tree is there and the message is lost: another Job finds it, and tells again. But only one.
-        Ended::Silent => match snapshot.lost.get(destination) {
-            None => {
-                plan.actions.push(Action::NoteLost {
-                    namespace: snapshot.namespace.clone(),
-                    snapshot: snapshot.id.clone(),
-                    uid: uid.to_owned(),
-                    destination: destination.clone(),
-                    job: job.id.uid.clone(),
-                });
-                return;
-            }
+        Ended::Silent => match known.lost.get(destination) {
+            None => return plan.findings.push(found(Entry::Lost(job.id.uid.clone()))),
             Some(lost) if *lost == job.id.uid => return delete(plan),
             Some(_) => {
                 let message =
@@ -439,13 +438,7 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
             }
         },
     };
-    plan.actions.push(Action::Record {
-        namespace: snapshot.namespace.clone(),
-        snapshot: snapshot.id.clone(),
-        uid: uid.to_owned(),
-        destination: destination.clone(),
-        result: Box::new(result),
-    });
+    plan.findings.push(found(Entry::Result(Box::new(result))));
 }
 
 /// The Secret of a source's group at a destination. Of a source that is gone nobody knows the group, and the

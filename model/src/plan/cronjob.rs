@@ -57,6 +57,10 @@ fn apply(
     if protection.unreadable && existing.is_some() {
         return;
     }
+    // What a run is recorded in is there first.
+    if world.ledger(&claim.id.uid).is_none() {
+        return;
+    }
     let config = &world.config;
     let whole = format!(
         "{protection:?} {:?} {:?} {:?} {:?} {install}",
@@ -88,7 +92,7 @@ fn run_now(
     plan: &mut Plan,
 ) {
     let Some(value) = claim.settings.get(names::RUN_NOW) else { return };
-    let done = claim.status.as_ref().and_then(|s| s.run_now.as_ref());
+    let done = world.status(&claim.id.uid).and_then(|s| s.run_now.as_ref());
     let (Some(cronjob), true) = (existing, done != Some(&names::run_now_mark(value))) else { return };
     // Started, and not recorded yet.
     let job = names::run_now_job(&claim.source(), value);

@@ -97,7 +97,7 @@ impl Ask<'_> {
 
     /// The drill of a run, compared with a promoter.
     fn drill(&self, rules: &config::Drill, view: &RunView<'_>, promoter: String, mode: VolumeMode) -> Drill {
-        let result = view.snapshot.copies.get(&self.destination.name);
+        let result = view.record.results.get(&self.destination.name);
         Drill {
             run: view.run.clone(),
             snapshot: result.and_then(|r| r.snapshot.clone()),
@@ -158,7 +158,7 @@ impl Ask<'_> {
 
     /// Whether a run has a copy there, and can still be compared with its snapshot.
     fn fits(&self, view: &RunView<'_>) -> bool {
-        let copied = view.snapshot.copies.get(&self.destination.name).is_some_and(|c| c.state == CopyState::Complete);
+        let copied = view.record.results.get(&self.destination.name).is_some_and(|c| c.state == CopyState::Complete);
         copied && view.snapshot.ready && !view.snapshot.terminating
     }
 
@@ -223,7 +223,7 @@ fn is_prepared<'a>(world: &'a World, promoter: &'a Claim) -> Option<(&'a Destina
     let destination = world.config.destination(name).filter(|d| !d.is_central() && maintain::is_drilled(d))?;
     let source = world.claim_of(&ours.source_uid).filter(|c| c.namespace == promoter.namespace)?;
     let Verdict::Protected(protection, _) = verdict(world, source) else { return None };
-    let status = source.status.as_ref().filter(|s| s.instance == world.instance && s.protected_since.is_some())?;
+    let status = world.status(&ours.source_uid).filter(|s| s.protected_since.is_some())?;
     let maintenance = status.maintenance.get(name).filter(|m| m.since.is_some())?;
     let ended = maintenance.drill.as_ref().is_some_and(|newest| newest.due >= *due);
     let jobs = world.belongings(&ours.source_uid).into_iter().flat_map(|b| &b.jobs);

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::copy::{self, RunView};
 use super::ended::{self, Ended};
 use super::prune::Prune;
-use super::{Action, Plan, central, disk, drill, restore};
+use super::{Action, Plan, central, disk, drill, ledger, restore};
 use crate::admit::{Rank, Waiting};
 use crate::config::{Destination, Times};
 use crate::facts::{Claim, Job, JobState};
@@ -88,9 +88,9 @@ pub(super) fn plan(
     now: Timestamp,
     plan: &mut Plan,
 ) -> Vec<TaskEnd> {
-    let status = claim.status.as_ref();
-    let others = status.is_some_and(|s| is_others(world, s));
-    let source = Source { world, claim, status, protection: protection.filter(|_| !others), now };
+    // Where runs are not known there is no telling what to keep.
+    let whole = ledger::is_whole(world, &claim.id.uid);
+    let source = Source { world, claim, status: world.status(&claim.id.uid), protection, whole, now };
     let jobs = jobs(world, &claim.id.uid);
     let mut ends: Vec<TaskEnd> = jobs.iter().filter_map(|(task, job)| source.end(*task, job, plan)).collect();
     let Some(protection) = source.protection else { return ends };
@@ -112,11 +112,6 @@ pub(super) fn plan(
     ends
 }
 
-/// Whether a record is another installation's.
-fn is_others(world: &World, status: &Status) -> bool {
-    !status.instance.is_empty() && status.instance != world.instance
-}
-
 /// Whether a task that was due at a minute has its end. One that is later than now was due by a clock that was ahead:
 /// it says nothing of those before it.
 fn has_ended(newest: &TaskStatus, due: &Run, now: Timestamp) -> bool {
@@ -132,8 +127,8 @@ pub(super) fn drills_on(
     due: &Run,
     now: Timestamp,
 ) -> bool {
-    let status = world.claim_of(uid).and_then(|c| c.status.as_ref()).filter(|s| !is_others(world, s));
-    let open = status
+    let open = world
+        .status(uid)
         .and_then(|s| s.maintenance.get(destination))
         .is_some_and(|m| m.since.is_some() && !m.drill.as_ref().is_some_and(|newest| has_ended(newest, due, now)));
     let drilled = |d: &Destination| d.is_central() && is_drilled(d);
@@ -143,7 +138,7 @@ pub(super) fn drills_on(
 
 /// When a drill that was due at a minute, or a later one, ended.
 pub(super) fn drilled(world: &World, uid: &str, destination: &str, due: &Run) -> Option<Timestamp> {
-    let newest = world.claim_of(uid)?.status.as_ref()?.maintenance.get(destination)?.drill.as_ref()?;
+    let newest = world.status(uid)?.maintenance.get(destination)?.drill.as_ref()?;
     (newest.due >= *due).then_some(newest.finished)
 }
 
@@ -242,7 +237,7 @@ pub(super) fn record(world: &World, runs: &[RunView<'_>], status: &mut Status, e
         let pruned = |d: &Destination| schedules(d).any(|(task, _)| task == Task::Prune);
         if world.config.destination(destination).is_some_and(pruned) {
             let failed = |c: &CopyResult| c.state == CopyState::Failed;
-            let failed = runs.iter().filter(|r| r.snapshot.copies.get(destination).is_some_and(failed));
+            let failed = runs.iter().filter(|r| r.record.results.get(destination).is_some_and(failed));
             maintenance.failed.extend(failed.map(|r| r.run.clone()));
             maintenance.failed.sort();
             maintenance.failed.dedup();
@@ -270,6 +265,8 @@ pub(super) struct Source<'a> {
     status: Option<&'a Status>,
     /// `None`: it is not ours to protect, nothing new is started.
     protection: Option<&'a Protection>,
+    /// Whether all of its runs are known.
+    pub(super) whole: bool,
     pub(super) now: Timestamp,
 }
 

@@ -10,6 +10,7 @@ mod cronjob;
 mod disk;
 mod drill;
 mod ended;
+mod ledger;
 mod lend;
 mod maintain;
 mod prospect;
@@ -23,6 +24,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::admit::Waiting;
 use crate::facts::{Identity, Journal, VolumeMode};
+use crate::ledger::{Finding, Ledger};
 use crate::names::{Run, SourceId};
 use crate::options::Options;
 use crate::reason::{Problem, Reason};
@@ -35,6 +37,7 @@ pub use after::{NextRun, next_run};
 pub use central::{Central, Part};
 pub use copy::running;
 pub use drill::Drill;
+pub use ledger::standing;
 pub use lend::Loan;
 pub use maintain::{Maintain, TaskEnd, Work, next_part};
 pub use prospect::prospect;
@@ -85,31 +88,23 @@ pub enum Action {
     },
     /// Create the Job of a task.
     StartTask(Box<Maintain>),
-    /// Write a copy's result on its snapshot.
-    Record {
-        /// The snapshot's namespace.
-        namespace: String,
-        /// The snapshot.
-        snapshot: Identity,
+    /// Write a source's ledger, and tell about what changed in it.
+    WriteLedger(Box<LedgerWrite>),
+    /// Delete the ledger of a source of which nothing is left.
+    DeleteLedger {
+        /// The ConfigMap.
+        id: Identity,
         /// The source's UID.
         uid: String,
-        /// The destination.
-        destination: String,
-        /// The result.
-        result: Box<CopyResult>,
     },
-    /// Write on a snapshot that a copy of it ended and its message was lost.
-    NoteLost {
-        /// The snapshot's namespace.
-        namespace: String,
-        /// The snapshot.
-        snapshot: Identity,
-        /// The source's UID.
-        uid: String,
-        /// The destination.
-        destination: String,
-        /// The Job's UID.
-        job: String,
+    /// Show people where the backups of a source stand.
+    ShowStatus {
+        /// The source.
+        source: SourceId,
+        /// On what.
+        on: Board,
+        /// Where they stand.
+        status: Box<Status>,
     },
     /// Ask why the volumes of a pod that does not start do not come.
     AskMounts {
@@ -164,17 +159,30 @@ pub enum Action {
         /// When the hold ends.
         until: Timestamp,
     },
-    /// Write the record on a source, and tell about what changed in it.
-    WriteStatus {
-        /// The source.
-        source: SourceId,
-        /// The record.
-        status: Box<Status>,
-        /// What changed.
-        notes: Vec<Note>,
-        /// The tasks whose end is new in it.
-        tasks: Vec<TaskEnd>,
-    },
+}
+
+/// A ledger that is to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LedgerWrite {
+    /// What it says.
+    pub ledger: Ledger,
+    /// The ConfigMap that it takes the place of, in the version that the plan was made from; `None`: there is none.
+    pub replaces: Option<Identity>,
+    /// What changed.
+    pub notes: Vec<Note>,
+    /// The copies whose results are new in it, by destination.
+    pub results: Vec<(String, CopyResult)>,
+    /// The tasks whose end is new in it.
+    pub tasks: Vec<TaskEnd>,
+}
+
+/// On what people are shown where the backups of a source stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Board {
+    /// The source itself.
+    Source,
+    /// The newest snapshot of one that is gone.
+    Snapshot(Identity),
 }
 
 /// A part of the way to a disk: made for a destination (first text) and a namespace (second).
@@ -258,11 +266,11 @@ words! {
     MakeCentral,
     TakeAway,
     StartTask,
-    Record,
-    NoteLost,
+    WriteLedger,
+    DeleteLedger,
+    ShowStatus,
     AskMounts,
     DeleteJob,
-    WriteStatus,
     Promote,
     PrepareRestore,
     StartRestore,
@@ -287,12 +295,11 @@ impl Action {
             Self::StartTask(task) => {
                 format!("{}/{}/{}/{}", task.task().as_str(), task.source.uid, task.due, task.destination)
             }
-            Self::Record { snapshot, destination, .. } | Self::NoteLost { snapshot, destination, .. } => {
-                format!("record/{}/{destination}", snapshot.uid)
-            }
+            Self::WriteLedger(write) => ledger_key(&write.ledger.source.uid),
+            Self::DeleteLedger { id, .. } => format!("ledger-delete/{}", id.uid),
+            Self::ShowStatus { source, .. } => format!("status/{}", source.uid),
             Self::AskMounts { uid, .. } => format!("ask-mounts/{uid}"),
             Self::DeleteJob { id, .. } => format!("job-delete/{}", id.uid),
-            Self::WriteStatus { source, .. } => status_key(&source.uid),
             Self::Promote(promote) => format!("promote/{}/{}", promote.source.namespace, promote.snapshot),
             Self::PrepareRestore(restore) | Self::StartRestore(restore) => {
                 format!("restore/{}/{}", restore.asker.uid(), restore.text)
@@ -312,13 +319,14 @@ impl Action {
     #[must_use]
     pub fn uid(&self) -> Option<&str> {
         match self {
-            Self::ApplyCronJob { source, .. } | Self::StartRun { source, .. } | Self::WriteStatus { source, .. } => {
+            Self::ApplyCronJob { source, .. } | Self::StartRun { source, .. } | Self::ShowStatus { source, .. } => {
                 Some(&source.uid)
             }
+            Self::WriteLedger(write) => Some(&write.ledger.source.uid),
             Self::StartCopy(copy) => Some(&copy.source.uid),
             Self::MakeCentral(central) => Some(&central.source.uid),
             Self::StartTask(task) => Some(&task.source.uid),
-            Self::Record { uid, .. } | Self::NoteLost { uid, .. } | Self::TakeAway { uid, .. } => Some(uid),
+            Self::DeleteLedger { uid, .. } | Self::TakeAway { uid, .. } => Some(uid),
             // Restores are planned together, and no source's own.
             Self::DeleteCronJob(_)
             | Self::AskMounts { .. }
@@ -360,10 +368,10 @@ impl Action {
     }
 }
 
-/// The key of the step that writes the record on a source.
+/// The key of the step that writes a source's ledger.
 #[must_use]
-pub fn status_key(uid: &str) -> String {
-    format!("status/{uid}")
+pub fn ledger_key(uid: &str) -> String {
+    format!("ledger/{uid}")
 }
 
 /// Where a source stands, for the totals.
@@ -399,9 +407,16 @@ pub struct Plan {
     pub wake: Option<Timestamp>,
     /// Where the source stands.
     pub standing: Standing,
+    /// What was found out about its runs, for the ledger.
+    findings: Vec<Finding>,
 }
 
 impl Plan {
+    fn new() -> Self {
+        let standing = Standing::Vanished;
+        Self { actions: Vec::new(), ready: Vec::new(), wake: None, standing, findings: Vec::new() }
+    }
+
     fn wake_at(&mut self, at: Option<Timestamp>) {
         self.wake = [self.wake, at].into_iter().flatten().min();
     }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Plan, Standing, central, copy, disk};
+use super::{Plan, central, copy, disk};
 use crate::config::Destination;
 use crate::reason::Problem;
 use crate::world::World;
@@ -28,7 +28,7 @@ pub fn prospect(
     if destination.is_remote() {
         return None;
     }
-    let mut steps = Plan { actions: Vec::new(), ready: Vec::new(), wake: None, standing: Standing::Vanished };
+    let mut steps = Plan::new();
     let ready = disk::ready(world, destination, namespace, now, &mut steps);
     ready.err().filter(|_| steps.actions.is_empty())
 }

@@ -42,13 +42,13 @@ impl<'a> Source<'a> {
         due: &Run,
         protection: &Protection,
     ) -> Result<Option<Work>, Problem> {
-        if protection.unreadable {
+        if protection.unreadable || !self.whole {
             return Ok(None);
         }
         self.sound(&destination.name)?;
         let retention = destination.retention.clone().unwrap_or_else(|| protection.retention.clone());
         let runs = copy::runs(self.world, &self.claim.id.uid);
-        let copied = |r: &&RunView<'a>| r.snapshot.copies.get(&destination.name);
+        let copied = |r: &&RunView<'a>| r.record.results.get(&destination.name);
         let held = |r: &RunView<'_>| r.snapshot.held(self.now) || r.promoter.is_some_and(|p| p.held(self.now));
         let (held, mut holds): (Vec<&RunView<'_>>, Vec<Run>) =
             runs.iter().filter(|r| held(r)).map(|r| (r, r.run.clone())).unzip();

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Plan, Proof, Standing, copy, cronjob, maintain, status};
+use super::{Plan, Proof, Standing, copy, cronjob, ledger, maintain, status};
 use crate::facts::{Claim, Namespace};
 use crate::maintain::TaskState;
 use crate::reason::{Problem, Reason};
@@ -51,7 +51,7 @@ pub fn from_our_snapshot(world: &World, claim: &Claim) -> bool {
 /// installation: images, templates and the like, which CronJobs follow too.
 #[must_use]
 pub fn plan(world: &World, uid: &str, now: Timestamp, install: &str) -> Plan {
-    let mut plan = Plan { actions: Vec::new(), ready: Vec::new(), wake: None, standing: Standing::Vanished };
+    let mut plan = Plan::new();
     let claim = world.claim_of(uid);
     let verdict = claim.map(|c| verdict(world, c));
     let protection = match &verdict {
@@ -64,7 +64,7 @@ pub fn plan(world: &World, uid: &str, now: Timestamp, install: &str) -> Plan {
         (Some(claim), Some(verdict)) => {
             let tasks = maintain::plan(world, claim, protection, now, &mut plan);
             let news = status::News { waiting, tasks };
-            let record = status::next(world, claim, verdict, news, now, &mut plan);
+            let record = ledger::of_source(world, claim, verdict, news, now, &mut plan);
             plan.standing = match verdict {
                 Verdict::Protected(protection, _) => {
                     let failure = record.failure.as_ref().map(|f| f.problem.reason);
@@ -73,7 +73,10 @@ pub fn plan(world: &World, uid: &str, now: Timestamp, install: &str) -> Plan {
                 Verdict::Unprotected(problem, _) => Standing::Unprotected(problem.reason),
             };
         }
-        _ => maintain::clear(world, uid, &mut plan),
+        _ => {
+            maintain::clear(world, uid, &mut plan);
+            ledger::of_vanished(world, uid, now, &mut plan);
+        }
     }
     plan
 }

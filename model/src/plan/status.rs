@@ -1,9 +1,9 @@
-//! The record on a source, and what is told when it changes.
+//! Where the backups of a source stand, and what is told when that changes.
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::copy::{RunView, runs};
-use super::{Action, Note, Plan, TaskEnd, maintain};
+use super::copy::RunView;
+use super::{Note, Plan, TaskEnd, maintain};
 use crate::copies::point_state;
 use crate::facts::{Claim, JobState, VolumeMode};
 use crate::maintain::Task;
@@ -22,19 +22,16 @@ pub(super) struct News {
     pub(super) tasks: Vec<TaskEnd>,
 }
 
-/// The record as it should be; the step that writes it is in the plan if it differs from the one that stands.
+/// Where the backups of a source stand, by what its ledger says next: where they stood, and its runs.
 pub(super) fn next(
     world: &World,
     claim: &Claim,
     verdict: &Verdict,
-    News { waiting, tasks }: News,
+    News { waiting, tasks }: &News,
+    (before, runs): (&Status, &[RunView<'_>]),
     now: Timestamp,
     plan: &mut Plan,
 ) -> Status {
-    let others = claim.status.as_ref().filter(|s| !s.instance.is_empty() && s.instance != world.instance);
-    let old = claim.status.clone().filter(|_| others.is_none());
-    let before = old.clone().unwrap_or_default();
-    let runs = runs(world, &claim.id.uid);
     let mut status = Status { instance: world.instance.clone(), ..before.clone() };
     match verdict {
         Verdict::Protected(_, warnings) => {
@@ -48,52 +45,57 @@ pub(super) fn next(
             status.warnings.clone_from(warnings);
         }
     }
-    progress(world, &runs, now, &mut status);
-    maintain::record(world, &runs, &mut status, &tasks);
-    status.failure = failure(world, claim, &runs, now, &status, plan);
+    progress(world, runs, now, &mut status);
+    maintain::record(world, runs, &mut status, tasks);
+    status.failure = failure(world, claim, runs, now, (before, &status), plan);
     // A wait is told once; what is ahead of it may change without a word.
-    status.waiting = match (before.waiting.clone(), waiting) {
+    status.waiting = match (before.waiting.clone(), waiting.clone()) {
         (Some(told), Some(new)) if told.reason == new.reason => Some(told),
         (_, new) => new,
     };
     if let Some(value) = started(world, claim) {
         status.run_now = Some(value);
     }
-    let worth_telling = match verdict {
+    status
+}
+
+/// Whether there is something to write down about a source.
+pub(super) fn worth_telling(claim: &Claim, verdict: &Verdict, before: &Status) -> bool {
+    match verdict {
         _ if claim.terminating => false,
-        // Two installations see the volume: its record is whose protects it, and the first one's if both do.
-        _ if others.is_some_and(|o| o.protected_since.is_some()) => false,
-        Verdict::Unprotected(..) if others.is_some() => false,
         // Nobody is there to read it, and its Event would be refused (F70).
         Verdict::Unprotected(problem, _) if problem.reason == Reason::NamespaceTerminating => false,
+        Verdict::Unprotected(problem, _) if problem.reason == Reason::OwnVolume => false,
         Verdict::Protected(..) => true,
-        // What somebody chose is not written on every PVC of the cluster, unless it was protected before.
+        // What somebody chose is not written down for every PVC of the cluster, unless it was protected before.
         Verdict::Unprotected(problem, warnings) => {
             // Every volume is unbound when it is new.
             let quiet = problem.reason.is_choice() || problem.reason == Reason::NotBound;
-            !quiet || !warnings.is_empty() || old.as_ref().is_some_and(|o| o.protected_since.is_some())
+            !quiet || !warnings.is_empty() || before.protected_since.is_some()
         }
-    };
-    let own = matches!(verdict, Verdict::Unprotected(p, _) if p.reason == Reason::OwnVolume);
-    if worth_telling && !own && old.as_ref() != Some(&status) {
-        plan.actions.push(Action::WriteStatus {
-            source: claim.source(),
-            notes: notes(&before, &status, &runs)
-                .into_iter()
-                .chain(tasks.iter().filter_map(|t| task_note(t, claim.mode)))
-                .collect(),
-            status: Box::new(status.clone()),
-            tasks,
-        });
     }
-    status
+}
+
+/// Whether people are shown on the source itself where its backups stand. Two installations see the volume: it shows
+/// what the one says that protects it, and the first one if both do.
+pub(super) fn worth_showing(world: &World, claim: &Claim, verdict: &Verdict, before: &Status) -> bool {
+    let others = claim.shown.as_ref().filter(|s| !s.instance.is_empty() && s.instance != world.instance);
+    match (others, verdict) {
+        (Some(others), _) if others.protected_since.is_some() => false,
+        (Some(_), Verdict::Unprotected(..)) => false,
+        _ if claim.terminating => false,
+        (_, Verdict::Unprotected(problem, _)) => {
+            problem.reason != Reason::NamespaceTerminating && problem.reason != Reason::OwnVolume
+        }
+        _ => worth_telling(claim, verdict, before) || !before.instance.is_empty(),
+    }
 }
 
 /// How far the backups got.
 fn progress(world: &World, runs: &[RunView<'_>], now: Timestamp, status: &mut Status) {
     let deadlines = &world.config.deadlines;
     for view in runs {
-        let state = point_state(view.snapshot, deadlines, now);
+        let state = point_state(view.snapshot, view.record, deadlines, now);
         let told = matches!(state, PointState::Good | PointState::Unconfirmed);
         // A run whose copy is under way is told when the copy has ended: one record a run.
         if told && status.snapshot.as_ref().is_none_or(|s| s < view.run) {
@@ -102,7 +104,7 @@ fn progress(world: &World, runs: &[RunView<'_>], now: Timestamp, status: &mut St
         if state == PointState::Good && status.good.as_ref().is_none_or(|g| g < view.run) {
             status.good = Some(view.run.clone());
         }
-        for (destination, result) in &view.snapshot.copies {
+        for (destination, result) in &view.record.results {
             let newer = status.copies.get(destination).is_none_or(|c| c.run < *view.run);
             if result.state != CopyState::Superseded && newer {
                 let copy = CopyStatus {
@@ -125,11 +127,10 @@ fn failure(
     claim: &Claim,
     runs: &[RunView<'_>],
     now: Timestamp,
-    status: &Status,
+    (before, status): (&Status, &Status),
     plan: &mut Plan,
 ) -> Option<Failure> {
-    let before = claim.status.as_ref().and_then(|s| s.failure.clone());
-    let mut newest = before.filter(|f| f.run.is_some());
+    let mut newest = before.failure.clone().filter(|f| f.run.is_some());
     let mut consider = |candidate: Failure| {
         let newer = newest.as_ref().is_none_or(|n| n.run < candidate.run);
         if newer {
@@ -141,7 +142,7 @@ fn failure(
             consider(failed);
         }
     }
-    for failed in failed_runs(world, claim, now, plan) {
+    for failed in failed_runs(world, claim, before, now, plan) {
         consider(failed);
     }
     let made_up = |f: &Failure| f.run.is_none() || f.run > status.good;
@@ -150,8 +151,7 @@ fn failure(
     match world.faults.get(&claim.id.uid) {
         None => newest,
         Some(problem) => {
-            let before = claim.status.as_ref().and_then(|s| s.failure.clone());
-            let same = before.filter(|f| f.run.is_none() && f.problem.reason == problem.reason);
+            let same = before.failure.clone().filter(|f| f.run.is_none() && f.problem.reason == problem.reason);
             Some(same.unwrap_or(Failure { run: None, problem: problem.clone(), at: now }))
         }
     }
@@ -159,14 +159,14 @@ fn failure(
 
 fn failed_copy(view: &RunView<'_>) -> Option<Failure> {
     let (destination, result) =
-        view.snapshot.copies.iter().find(|(_, r)| matches!(r.state, CopyState::Failed | CopyState::Incomplete))?;
+        view.record.results.iter().find(|(_, r)| matches!(r.state, CopyState::Failed | CopyState::Incomplete))?;
     let message = format!("copy to {destination}: {}", result.message);
     let problem = Problem::new(result.reason.unwrap_or(Reason::CopyFailed), message);
     Some(Failure { run: Some(view.run.clone()), problem, at: result.finished })
 }
 
 /// Snapshot Jobs that failed: what their pods said, or what Kubernetes says.
-fn failed_runs(world: &World, claim: &Claim, now: Timestamp, plan: &mut Plan) -> Vec<Failure> {
+fn failed_runs(world: &World, claim: &Claim, before: &Status, now: Timestamp, plan: &mut Plan) -> Vec<Failure> {
     let keys = world.belongings(&claim.id.uid).into_iter().flat_map(|b| &b.jobs);
     keys.filter_map(|(namespace, name)| world.jobs.get(namespace, name))
         .filter(|j| j.namespace == world.namespace && j.state == JobState::Failed)
@@ -187,7 +187,7 @@ fn failed_runs(world: &World, claim: &Claim, now: Timestamp, plan: &mut Plan) ->
                 Problem::new(reason, format!("Job {}: {message}", job.id.name))
             });
             // The same record must come out of the same objects at any time.
-            let known = claim.status.as_ref().and_then(|s| s.failure.as_ref()).filter(|f| f.run.as_ref() == Some(&run));
+            let known = before.failure.as_ref().filter(|f| f.run.as_ref() == Some(&run));
             Some(Failure { run: Some(run), problem, at: known.map_or(now, |f| f.at) })
         })
         .collect()
@@ -206,7 +206,12 @@ fn remedied(message: &str, reason: Reason) -> String {
 }
 
 /// What changed, in words.
-fn notes(before: &Status, after: &Status, runs: &[RunView<'_>]) -> Vec<Note> {
+pub(super) fn notes(
+    before: &Status,
+    after: &Status,
+    runs: &[RunView<'_>],
+    (tasks, mode): (&[TaskEnd], VolumeMode),
+) -> Vec<Note> {
     let mut notes = Vec::new();
     let mut note = |warning, reason, action, text: String| notes.push(Note { warning, reason, action, text });
     if before.protected_since.is_none() && after.protected_since.is_some() {
@@ -241,7 +246,7 @@ fn notes(before: &Status, after: &Status, runs: &[RunView<'_>]) -> Vec<Note> {
     for (destination, copy) in &after.copies {
         let known = before.copies.get(destination).is_some_and(|c| c.run == copy.run)
             || after.failure.as_ref().is_some_and(|f| f.run.as_ref() == Some(&copy.run));
-        let result = runs.iter().find(|r| *r.run == copy.run).and_then(|r| r.snapshot.copies.get(destination));
+        let result = runs.iter().find(|r| *r.run == copy.run).and_then(|r| r.record.results.get(destination));
         if let Some(result) = result.filter(|r| !known && matches!(r.state, CopyState::Failed | CopyState::Incomplete))
         {
             let reason = result.reason.unwrap_or(Reason::CopyFailed);
@@ -262,6 +267,7 @@ fn notes(before: &Status, after: &Status, runs: &[RunView<'_>]) -> Vec<Note> {
             [format!("run {good} is good: restore point {name}")].into_iter().chain(copies).collect();
         note(false, "BackupComplete", "Backup", parts.join("; "));
     }
+    notes.extend(tasks.iter().filter_map(|end| task_note(end, mode)));
     notes
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::{Place, RestorePoint};
 use crate::facts::{Ours, Snapshot};
 use crate::names::Run;
-use crate::record::{CopyResult, CopyState, KEPT};
+use crate::record::{CopyResult, KEPT};
 use crate::world::World;
 
 /// The restore points of the PVCs that have or had a name, newest first; a snapshot before the copies of its run, and
@@ -20,30 +20,27 @@ pub fn points(world: &World, namespace: &str, pvc: &str) -> Vec<RestorePoint> {
     let mut points = Vec::new();
     let mut shelves: BTreeMap<(&str, &str), Shelf<'_>> = BTreeMap::new();
     for (snapshot, ours) in &ours {
-        let Some(run) = &ours.run else { continue };
-        if snapshot.ready {
-            points.push(RestorePoint {
-                uid: ours.source_uid.clone(),
-                run: run.clone(),
-                place: mounted(world, namespace, snapshot),
-            });
-        }
-        for (destination, result) in &snapshot.copies {
-            if matches!(result.state, CopyState::Complete | CopyState::Incomplete) {
-                shelves
-                    .entry((ours.source_uid.as_str(), destination.as_str()))
-                    .or_default()
-                    .results
-                    .push((run, result));
+        let Some(run) = ours.run.as_ref().filter(|_| snapshot.ready) else { continue };
+        points.push(RestorePoint {
+            uid: ours.source_uid.clone(),
+            run: run.clone(),
+            place: mounted(world, namespace, snapshot),
+        });
+    }
+    let ledgers = world.ledgers.iter().filter_map(|book| book.ledger.as_deref().ok());
+    for ledger in ledgers.filter(|l| l.source.namespace == namespace && l.source.name == pvc) {
+        let uid = ledger.source.uid.as_str();
+        for record in &ledger.runs {
+            for (destination, result) in record.copied() {
+                shelves.entry((uid, destination.as_str())).or_default().results.push((&record.run, result));
             }
         }
-    }
-    // What a prune left, and when.
-    let live = world.claims.get(namespace, pvc);
-    for (destination, done) in live.and_then(|c| c.status.as_ref()).iter().flat_map(|s| &s.maintenance) {
-        let (Some(live), Some(prune)) = (live, done.prune.as_ref().filter(|_| !done.kept.is_empty())) else { continue };
-        let shelf = shelves.entry((live.id.uid.as_str(), destination.as_str())).or_default();
-        shelf.pruned = Some((prune.finished, &done.kept));
+        // What a prune left, and when.
+        for (destination, done) in &ledger.status.maintenance {
+            let Some(prune) = done.prune.as_ref().filter(|_| !done.kept.is_empty()) else { continue };
+            let shelf = shelves.entry((uid, destination.as_str())).or_default();
+            shelf.pruned = Some((prune.finished, &done.kept));
+        }
     }
     for ((uid, destination), shelf) in shelves {
         let repository = is_repository(world, destination, &shelf);

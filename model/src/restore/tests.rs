@@ -8,7 +8,10 @@ use serde_json::json;
 
 use super::*;
 use crate::config::Config;
-use crate::facts::{Claim, Snapshot};
+use crate::facts::{Claim, Identity, Snapshot};
+use crate::ledger::{Book, Ledger};
+use crate::names::SourceId;
+use crate::record::Status;
 use crate::snapshot::VolumeSnapshot;
 use crate::world::{Change, Seen, World};
 
@@ -72,19 +75,39 @@ fn what_is_no_request_is_refused_with_what_is_wrong() {
     }
 }
 
+/// Changes the ledger of a PVC `data`, which is begun if there is none.
+fn in_ledger(world: &mut World, uid: &str, change: impl FnOnce(&mut Ledger)) {
+    let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: uid.into() };
+    let mut ledger = world.ledger(uid).cloned().unwrap_or_else(|| Ledger::of_shown(&source, &Status::default()));
+    change(&mut ledger);
+    let book = Book { id: Identity::default(), uid: uid.into(), ledger: Ok(Box::new(ledger)) };
+    world.apply(Change::Ledger(Seen::Put(book)));
+}
+
+/// The ledger of a PVC knows a run, and these results of its copies.
+fn known(world: &mut World, uid: &str, run: &str, snapshot: &str, results: &[(&str, serde_json::Value)]) {
+    let snapshot = Identity { name: snapshot.into(), uid: snapshot.into(), ..Identity::default() };
+    in_ledger(world, uid, |ledger| {
+        ledger.begin(&run.parse().unwrap(), &snapshot, false);
+        let record = ledger.runs.iter_mut().find(|r| r.run.as_str() == run).unwrap();
+        for (destination, result) in results {
+            record.results.insert((*destination).to_owned(), serde_json::from_value(result.clone()).unwrap());
+        }
+    });
+}
+
 /// A namespace with snapshots: name, UID of the source, run, ready, and a copy's `kept`.
 fn world(snapshots: &[(&str, &str, &str, bool, &[&str])]) -> World {
     let mut world = World::new("backup", "backup", Arc::new(Config::default()));
     for (name, uid, run, ready, kept) in snapshots {
-        let mut annotations = json!({});
         if !kept.is_empty() {
             let at = run.parse::<Run>().unwrap().time();
-            let result = json!({"state": "Complete", "finished": at, "kept": kept}).to_string();
-            annotations = json!({"backup-controller.io/copy.disk": result});
+            let result = json!({"state": "Complete", "finished": at, "kept": kept});
+            known(&mut world, uid, run, name, &[("disk", result)]);
         }
         let object = json!({
             "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
-            "metadata": {"name": name, "namespace": "shop", "uid": name, "annotations": annotations, "labels": {
+            "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {
                 names::MANAGED_BY: names::MANAGER, names::INSTANCE: "backup", names::COMPONENT: "snapshot",
                 names::SOURCE_UID: uid, names::RUN: run,
             }},

@@ -7,20 +7,18 @@ use super::{Belongings, Change, Key, Seen, World};
 use crate::breaker::{self, Results};
 use crate::config::Config;
 use crate::facts::{Claim, Content, CronJob, Job, Ours, Pod, Snapshot, Volume};
-use crate::names::Component;
+use crate::ledger::Book;
+use crate::names::{Component, Run};
 use crate::record::CopyResult;
 
-/// The results of a snapshot's copies to destinations that have a breaker.
-fn results<'a>(
-    config: &'a Config,
-    instance: &'a str,
-    snapshot: &'a Snapshot,
-) -> impl Iterator<Item = (String, &'a CopyResult)> {
-    let ours = snapshot.ours.as_ref().is_some_and(|o| o.instance == instance);
-    let copies = snapshot.copies.iter().filter(move |_| ours);
-    copies.filter_map(|(name, result)| {
+/// The results of a source's copies to destinations that have a breaker.
+fn results<'a>(config: &'a Config, book: &'a Book) -> impl Iterator<Item = (String, &'a CopyResult)> {
+    let ledger = book.ledger.as_deref().ok();
+    let copies =
+        ledger.into_iter().flat_map(|l| l.runs.iter().flat_map(move |r| r.results.iter().map(move |r| (l, r))));
+    copies.filter_map(|(ledger, (name, result))| {
         let destination = config.destination(name)?;
-        let key = breaker::key(destination, &snapshot.namespace)?;
+        let key = breaker::key(destination, &ledger.source.namespace)?;
         // What the key or the bucket of one group is refused for says nothing about those of others.
         let several = destination.is_central() && config.groups.iter().any(|g| g.secrets.contains_key(name));
         let counts = !several || result.reason.is_none_or(|r| !r.is_destinations_fault() || r.is_shared());
@@ -39,6 +37,7 @@ impl World {
         match change {
             Change::Claim(seen) => self.apply_claims(seen),
             Change::Snapshot(seen) => self.apply_snapshots(seen),
+            Change::Ledger(seen) => self.apply_ledgers(seen),
             Change::Content(seen) => self.apply_contents(seen),
             Change::Job(seen) => self.apply_jobs(seen),
             Change::CronJob(seen) => {
@@ -66,6 +65,10 @@ impl World {
             }
             Change::DrillRefused(uid, destination, due, problem) => {
                 self.refused_drills.entry(uid.clone()).or_default().insert(destination, (due, problem));
+                HashSet::from([uid])
+            }
+            Change::CopyRefused(uid, destination, run, problem) => {
+                self.refused_copies.entry(uid.clone()).or_default().insert((run, destination), problem);
                 HashSet::from([uid])
             }
             Change::Volume(seen) => self.apply_volumes(seen),
@@ -119,8 +122,8 @@ impl World {
                 self.config = config;
                 // Which destinations have a breaker, and who shares one, is the configuration's to say.
                 self.results = Results::default();
-                for snapshot in self.snapshots.iter() {
-                    results(&self.config, &self.instance, snapshot).for_each(|(k, r)| self.results.put(&k, r));
+                for book in self.ledgers.iter() {
+                    results(&self.config, book).for_each(|(k, r)| self.results.put(&k, r));
                 }
                 self.all_if(true)
             }
@@ -128,21 +131,45 @@ impl World {
     }
 
     /// What changed results say about their destinations.
-    fn weigh(&mut self, replaced: &Replaced<Snapshot>) {
+    fn weigh(&mut self, replaced: &Replaced<Book>) {
         for (old, new) in replaced {
-            for (key, result) in old.iter().flat_map(|s| results(&self.config, &self.instance, s)) {
+            for (key, result) in old.iter().flat_map(|b| results(&self.config, b)) {
                 self.results.take(&key, result);
             }
-            let new = new.as_ref().and_then(|k| self.snapshots.items.get(k));
-            for (key, result) in new.into_iter().flat_map(|s| results(&self.config, &self.instance, s)) {
+            let new = new.as_ref().and_then(|k| self.ledgers.items.get(k));
+            for (key, result) in new.into_iter().flat_map(|b| results(&self.config, b)) {
                 self.results.put(&key, result);
             }
         }
     }
 
+    fn apply_ledgers(&mut self, seen: Seen<Book>) -> HashSet<String> {
+        let replaced = self.ledgers.apply(match seen {
+            Seen::Gone((_, name), uid) => {
+                let of = crate::names::ledger_of(&name).unwrap_or_default().to_owned();
+                Seen::Gone((String::new(), of), uid)
+            }
+            other => other,
+        });
+        self.weigh(&replaced);
+        let mut dirty = HashSet::new();
+        for (old, new) in replaced {
+            let there = new.is_some();
+            let Some(uid) = new.map(|(_, uid)| uid).or(old.map(|book| book.uid)) else { continue };
+            self.subjects.entry(uid.clone()).or_default().ledger = there;
+            if let (Some(refused), Some(book)) = (self.refused_copies.get_mut(&uid), self.ledgers.get("", &uid)) {
+                let runs = book.ledger.as_deref().map_or(&[][..], |ledger| &ledger.runs);
+                let ended = |run: &Run, to: &str| runs.iter().any(|r| r.run == *run && r.results.contains_key(to));
+                refused.retain(|(run, destination), _| !ended(run, destination));
+            }
+            dirty.insert(uid);
+        }
+        self.forget_empty(&dirty);
+        dirty
+    }
+
     fn apply_snapshots(&mut self, seen: Seen<Snapshot>) -> HashSet<String> {
         let replaced = self.snapshots.apply(seen);
-        self.weigh(&replaced);
         let both = |(old, new): &(Option<Snapshot>, Option<Key>)| {
             let new = new.as_ref().and_then(|k| self.snapshots.items.get(k));
             [old.as_ref(), new].map(|s| s.and_then(|s| self.central(s.ours.as_ref(), &s.key())))
@@ -413,6 +440,7 @@ impl World {
                 self.subjects.remove(uid);
                 self.faults.remove(uid);
                 self.refused_drills.remove(uid);
+                self.refused_copies.remove(uid);
                 self.waits.remove(uid);
             }
         }

@@ -7,6 +7,7 @@ use crate::facts::{
     Claim, Content, CronJob, Holder, Identity, Job, Namespace, Node, Pod, Policy, Restorer, Snapshot, SnapshotClass,
     StorageClass, Volume,
 };
+use crate::ledger::Book;
 
 /// An object that can be observed.
 pub trait Observed {
@@ -40,6 +41,7 @@ macro_rules! observed {
 observed! {
     Claim: |c| &c.namespace, |c| &c.id.name, |c| version(&c.id);
     Snapshot: |s| &s.namespace, |s| &s.id.name, |s| version(&s.id);
+    Book: |_| "", |b| &b.uid, |b| version(&b.id);
     Job: |j| &j.namespace, |j| &j.id.name, |j| version(&j.id);
     Content: |_| "", |c| &c.id.name, |c| version(&c.id);
     Restorer: |r| &r.namespace, |r| &r.id.name, |r| version(&r.id);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{claim, namespace, read, snapshot, snapshot_class, storage_class, volume};
+use crate::fixtures::{namespace, put_claim, put_snapshot, read, snapshot_class, storage_class, volume};
 use model::Timestamp;
 use model::config::Config;
 use model::duration::Span;
@@ -67,7 +67,7 @@ impl Case {
             self.version,
             status.to_text()
         );
-        self.world.apply(Change::Claim(Seen::Put(claim(&text))));
+        put_claim(&mut self.world, &text);
     }
 
     fn cronjob(&mut self, annotation: &str, suspend: bool) {
@@ -99,7 +99,7 @@ impl Case {
             labels("snapshot", &format!(", backup-controller.io/run: {run}")),
             copy.unwrap_or_default(),
         );
-        self.world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+        put_snapshot(&mut self.world, &text);
     }
 
     /// A Job of the source, running or ended.

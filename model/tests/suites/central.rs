@@ -5,7 +5,7 @@ mod storage;
 
 use std::sync::Arc;
 
-use crate::fixtures::{claim, snapshot};
+use crate::fixtures::{put_claim, put_snapshot, results, status, written};
 use model::config::Destination;
 use model::config::{Config, Limits};
 use model::facts::VolumeMode;
@@ -117,11 +117,7 @@ fn nothing_goes_before_what_needs_it_is_gone() {
     // And it is told, once it lasts.
     let told = |now| {
         let plan = released.plan(now);
-        let status = plan.actions.into_iter().find_map(|a| match a {
-            Action::WriteStatus { status, .. } => status.waiting,
-            _ => None,
-        });
-        status.map(|p| p.reason)
+        status(&plan).and_then(|s| s.waiting).map(|p| p.reason)
     };
     assert_eq!((told(minute(6)), told(minute(600))), (None, Some(Reason::InUse)));
 }
@@ -168,12 +164,7 @@ fn a_snapshot_that_is_gone_is_told_on_the_source_and_all_is_taken_away() {
         ..Cluster::new()
     };
     let plan = cluster.plan(minute(1));
-    let notes: Vec<_> = plan
-        .actions
-        .iter()
-        .filter_map(|a| if let Action::WriteStatus { notes, .. } = a { Some(notes) } else { None })
-        .flatten()
-        .collect();
+    let notes = &written(&plan).unwrap().notes;
     assert!(notes.iter().any(|n| n.warning && n.reason == "SourceSnapshotLost"), "{notes:?}");
     assert_eq!(run(&mut cluster, minute(1)), ["no Job", "no Promoter", "no Snapshot", "no Content"]);
     assert!(cluster.is_clean());
@@ -216,13 +207,13 @@ fn a_copy_that_has_begun_is_not_superseded_and_the_newer_run_waits() {
             minute(5),
             labels("snapshot").replace("T0000Z", "T0005Z")
         );
-        world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+        put_snapshot(world, &text);
     };
     let planned = |cluster: &Cluster| {
         let mut world = cluster.world();
         newer(&mut world);
         let plan = plan::plan(&world, "u1", minute(6), "");
-        let superseded = plan.actions.iter().any(|a| matches!(a, Action::Record { .. }));
+        let superseded = !results(&plan).is_empty();
         let ready: Vec<_> = plan.ready.into_iter().map(|(waiting, _)| waiting).collect();
         assert_eq!(ready.iter().map(|w| w.run.as_str()).collect::<Vec<_>>(), ["20261120T0005Z"]);
         let running: Vec<_> = plan::running(&world).collect();
@@ -286,8 +277,8 @@ fn what_says_in_a_tenants_namespace_that_it_is_central_is_not() {
     let mut world = Cluster::new().world();
     let labels = labels("central");
     let text = format!("metadata: {{name: {}, namespace: shop, uid: x, labels: {labels}}}", name());
-    world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
-    world.apply(Change::Claim(Seen::Put(claim(&text.replace("uid: x", "uid: y")))));
+    put_snapshot(&mut world, &text);
+    put_claim(&mut world, &text.replace("uid: x", "uid: y"));
     assert!(world.belongings("u1").unwrap().central.is_empty());
     let plan = plan::plan(&world, "u1", minute(1), "");
     assert!(!plan.actions.iter().any(|a| matches!(a, Action::TakeAway { .. })));
@@ -302,10 +293,7 @@ fn a_volume_of_the_controllers_namespace_is_not_copied_with_its_secrets_otherwis
         Config::parse("destinations: [{name: vault, type: restic, secret: s3}]\ndefaults: {destinations: [vault]}");
     world.apply(Change::Config(Arc::new(config.unwrap())));
     let refused = |world: &World, uid: &str| {
-        plan::plan(world, uid, minute(1), "").actions.into_iter().find_map(|a| match a {
-            Action::Record { result, .. } => result.reason,
-            _ => None,
-        })
+        results(&plan::plan(world, uid, minute(1), "")).into_iter().find_map(|(_, result)| result.reason)
     };
     let labels = labels("snapshot").replace("u1", "u9");
     for text in [
@@ -317,14 +305,14 @@ fn a_volume_of_the_controllers_namespace_is_not_copied_with_its_secrets_otherwis
             labels.replace("snapshot", "promoter")
         ),
     ] {
-        world.apply(Change::Claim(Seen::Put(claim(&text))));
+        put_claim(&mut world, &text);
     }
     let text = format!(
         "metadata: {{name: data-1, namespace: backup, uid: s9, labels: {labels}, \
          annotations: {{backup-controller.io/destinations-taken: vault}}}}\n\
          spec: {{source: {{persistentVolumeClaimName: data}}}}\nstatus: {{readyToUse: true}}"
     );
-    world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+    put_snapshot(&mut world, &text);
     assert_eq!(refused(&world, "u9"), Some(Reason::SecretNotAllowed));
 }
 
@@ -408,13 +396,7 @@ fn a_drill_that_cannot_be_made_ends_and_says_why() {
     let mut ended = copied();
     run(&mut ended, minute(31));
     ended.drill.as_mut().unwrap().parts = Parts { promoter: None, ..Parts::all() };
-    let told = |now| {
-        let status = ended.plan(now).actions.into_iter().find_map(|a| match a {
-            Action::WriteStatus { status, .. } => status.waiting,
-            _ => None,
-        });
-        status.map(|p| p.reason)
-    };
+    let told = |now| status(&ended.plan(now)).and_then(|s| s.waiting).map(|p| p.reason);
     assert_eq!((told(minute(33)), told(minute(60))), (None, Some(Reason::InUse)));
 }
 
@@ -424,10 +406,7 @@ fn a_drill_whose_content_is_refused_ends_for_that_time() {
     let mut world = copied().world();
     let end = |world: &World| {
         let plan = plan::plan(world, "u1", minute(31), "");
-        plan.actions.into_iter().find_map(|a| match a {
-            Action::WriteStatus { status, .. } => status.maintenance.get("vault").and_then(|m| m.drill.clone()),
-            _ => None,
-        })
+        status(&plan).and_then(|s| s.maintenance.get("vault").and_then(|m| m.drill.clone()))
     };
     let content = plan::plan(&world, "u1", minute(31), "").ready.into_iter().find_map(|(_, action)| match action {
         Action::MakeCentral(made) => Some(made),
@@ -502,7 +481,7 @@ fn a_drill_that_has_begun_goes_on_with_its_run() {
         labels("snapshot").replace("T0000Z", "T0005Z"),
         complete()
     );
-    world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+    put_snapshot(&mut world, &text);
     // Also when it is due anew meanwhile.
     let plan = plan::plan(&world, "u1", minute(31 + 24 * 60), "");
     let runs = plan.actions.iter().filter_map(|a| match a {

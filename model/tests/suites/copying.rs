@@ -1,14 +1,15 @@
 //! Copies: which run is copied, which never will be; and how far a run got.
 
-use crate::fixtures::{claim, snapshot};
+use crate::fixtures::{claim, read, record};
 use model::Timestamp;
 use model::config::Deadlines;
 use model::copies::{Next, RunFacts, next, point_state};
 use model::facts::{Claim, ClaimPhase, Snapshot};
-use model::names::Run;
+use model::ledger::RunRecord;
 use model::reason::Reason;
 use model::record::CopyState;
 use model::rotate::PointState;
+use model::snapshot::VolumeSnapshot;
 use proptest::prelude::*;
 
 /// How a run's objects stand.
@@ -37,7 +38,7 @@ fn hour(n: usize) -> Timestamp {
     format!("2026-11-20T{n:02}:00:00Z").parse().unwrap()
 }
 
-fn objects(cases: &[Case]) -> Vec<(Run, Snapshot, Option<Claim>, bool)> {
+fn objects(cases: &[Case]) -> Vec<(RunRecord, Snapshot, Option<Claim>, bool)> {
     let object = |n: usize, goes: bool| {
         let goes = if goes { "deletionTimestamp: 2026-11-20T12:00:00Z" } else { "generation: 1" };
         format!("{{name: data-{n}, namespace: shop, creationTimestamp: \"{}\", {goes}", hour(n))
@@ -49,14 +50,14 @@ fn objects(cases: &[Case]) -> Vec<(Run, Snapshot, Option<Claim>, bool)> {
         let taken = if case.wanted { "disk, other" } else { "other" };
         let annotations =
             format!("annotations: {{{}backup-controller.io/destinations-taken: '{taken}'}}", copy.unwrap_or_default());
-        let vs = snapshot(&format!(
+        let vs: VolumeSnapshot = read(&format!(
             "metadata: {}, {annotations}}}\nstatus: {{readyToUse: true}}",
             object(n, case.snapshot_goes)
         ));
         let pvc = case.promoter.map(|phase| {
             claim(&format!("metadata: {}}}\nstatus: {{phase: {phase:?}}}", object(n, case.promoter_goes)))
         });
-        (Run::at(hour(n)), vs, pvc, case.copying)
+        (record(&vs), Snapshot::from(&vs), pvc, case.copying)
     };
     cases.iter().enumerate().map(one).collect()
 }
@@ -65,8 +66,9 @@ fn decide(cases: &[Case], waits_for_consumer: bool, now: Timestamp) -> Vec<Next>
     let objects = objects(cases);
     let runs: Vec<RunFacts<'_>> = objects
         .iter()
-        .map(|(run, snapshot, promoter, copying)| RunFacts {
-            run,
+        .map(|(record, snapshot, promoter, copying)| RunFacts {
+            run: &record.run,
+            record,
             snapshot,
             promoter: promoter.as_ref(),
             copying: *copying,
@@ -151,16 +153,21 @@ fn a_promoter_is_copied_once_it_is_bound_or_only_waits_for_its_consumer() {
 }
 
 /// A snapshot of the run at midnight, with this status and these copies.
-fn taken(destinations: &str, copies: &[(&str, &str)], ready: bool) -> Snapshot {
+fn taken(destinations: &str, copies: &[(&str, &str)], ready: bool) -> (Snapshot, RunRecord) {
     let copy = |(d, s): &(&str, &str)| {
         format!("'backup-controller.io/copy.{d}': '{{\"state\":\"{s}\",\"finished\":\"2026-11-20T12:00:00Z\"}}', ")
     };
     let copies = copies.iter().map(copy).collect::<Vec<_>>().concat();
-    snapshot(&format!(
+    let vs: VolumeSnapshot = read(&format!(
         "metadata: {{name: data-0, creationTimestamp: \"{}\", annotations: {{{copies}backup-controller.io/destinations-taken: '{destinations}'}}}}\n\
          status: {{readyToUse: {ready}}}",
         hour(0)
-    ))
+    ));
+    (Snapshot::from(&vs), record(&vs))
+}
+
+fn state((snapshot, record): &(Snapshot, RunRecord), now: Timestamp) -> PointState {
+    point_state(snapshot, record, &Deadlines::default(), now)
 }
 
 #[test]
@@ -179,13 +186,12 @@ fn a_run_is_good_when_it_is_ready_and_complete_somewhere() {
         // A copy to where the run was not to go proves nothing.
         ("disk", &[("s3", "Complete")], Unrecorded),
     ] {
-        let state = point_state(&taken(destinations, copies, true), &Deadlines::default(), hour(1));
-        assert_eq!(state, expected, "{destinations}: {copies:?}");
+        assert_eq!(state(&taken(destinations, copies, true), hour(1)), expected, "{destinations}: {copies:?}");
     }
     let early = hour(0).checked_add(std::time::Duration::from_secs(599)).unwrap();
     let late = hour(0).checked_add(std::time::Duration::from_mins(10)).unwrap();
     for (now, expected) in [(hour(0), Waiting), (early, Waiting), (late, Dead), (hour(1), Dead)] {
-        assert_eq!(point_state(&taken("disk", &[], false), &Deadlines::default(), now), expected);
+        assert_eq!(state(&taken("disk", &[], false), now), expected);
     }
 }
 
@@ -194,9 +200,9 @@ fn a_run_is_good_when_it_is_ready_and_complete_somewhere() {
 #[test]
 fn a_snapshot_that_was_copied_is_never_dead() {
     let lost = taken("disk", &[("disk", "Complete")], false);
-    assert_eq!(point_state(&lost, &Deadlines::default(), hour(5)), PointState::Good);
+    assert_eq!(state(&lost, hour(5)), PointState::Good);
     let failed = taken("disk", &[("disk", "Failed")], false);
-    assert_eq!(point_state(&failed, &Deadlines::default(), hour(5)), PointState::Dead);
+    assert_eq!(state(&failed, hour(5)), PointState::Dead);
 }
 
 prop_compose! {

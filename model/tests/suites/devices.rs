@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{claim, namespace, read, snapshot};
+use crate::fixtures::{namespace, put_claim, put_snapshot, read};
 use model::Timestamp;
 use model::config::Config;
 use model::facts::{Job, Pod, VolumeMode};
@@ -41,10 +41,11 @@ fn world(mode: VolumeMode, status: Option<&str>, copied: Option<&Value>) -> Worl
          spec: {{storageClassName: fast, volumeName: pv, volumeMode: {mode}}}\n\
          status: {{phase: Bound, capacity: {{storage: 1Gi}}}}"
     );
-    world.apply(Change::Claim(Seen::Put(claim(&text))));
-    let mut annotations = json!({names::DESTINATIONS_TAKEN: "s3", names::HOLD: "x", names::VOLUME_MODE_TAKEN: mode});
+    put_claim(&mut world, &text);
+    let mut annotations =
+        json!({"backup-controller.io/destinations-taken": "s3", names::HOLD: "x", names::VOLUME_MODE_TAKEN: mode});
     if let Some(copied) = copied {
-        annotations[names::copy_key("s3")] = json!(copied.to_string());
+        annotations["backup-controller.io/copy.s3"] = json!(copied.to_string());
     }
     let text = format!(
         "metadata: {{name: {NAME}, namespace: shop, uid: s, creationTimestamp: '2026-11-20T00:00:00Z', \
@@ -52,7 +53,7 @@ fn world(mode: VolumeMode, status: Option<&str>, copied: Option<&Value>) -> Worl
          status: {{readyToUse: true, restoreSize: 1Gi}}",
         labels("snapshot")
     );
-    world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+    put_snapshot(&mut world, &text);
     world
 }
 
@@ -65,7 +66,7 @@ fn promoter(world: &mut World, mode: VolumeMode) {
         labels("promoter"),
         mode.as_str()
     );
-    world.apply(Change::Claim(Seen::Put(claim(&text))));
+    put_claim(world, &text);
 }
 
 fn plan(world: &World, now: &str) -> Plan {
@@ -113,9 +114,12 @@ fn recorded(mode: VolumeMode, failed: usize, pods: &[Option<Value>]) -> RestoreR
     world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: shop}"))));
     let record = json!({"request": names::run_now_mark(TEXT), "state": "Ready", "point": NAME, "target": "data"});
     let notes = json!({names::RESTORE_FROM: TEXT, names::RESTORE_STATUS: record.to_string()});
-    world.apply(Change::Claim(Seen::Put(claim(&format!(
-        "metadata: {{name: data, namespace: shop, uid: '{UID}', annotations: {notes}}}\nspec: {{volumeMode: {mode:?}}}"
-    )))));
+    put_claim(
+        &mut world,
+        &format!(
+            "metadata: {{name: data, namespace: shop, uid: '{UID}', annotations: {notes}}}\nspec: {{volumeMode: {mode:?}}}"
+        ),
+    );
     let target = SourceId { namespace: "shop".into(), name: "data".into(), uid: UID.into() };
     let name = names::restore_job(&target, TEXT);
     let job = format!(

@@ -5,7 +5,6 @@ use k8s_openapi::api::batch::v1::Job as ApiJob;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
 use model::facts::{ClaimPhase, Job, JobState, Journal, NodeTerm, Pod, VolumeMode, list};
 use model::names::{CONTAINER, Component, SourceId, disk_volume};
-use model::record::CopyState;
 
 const GIB: u64 = 1 << 30;
 
@@ -32,7 +31,7 @@ fn a_snapshot_without_a_size_has_none() {
         assert_eq!(snapshot(&format!("status: {status}")).restore_size, expected, "{status}");
     }
     let none = snapshot("metadata: {name: a}");
-    assert!(!none.ready && none.hold.is_none() && none.claim.is_none() && none.destinations.is_empty());
+    assert!(!none.ready && none.hold.is_none() && none.claim.is_none() && none.shown.is_none());
 }
 
 #[test]
@@ -85,27 +84,23 @@ fn annotations_that_are_not_ours_and_our_own_record_are_not_settings() {
     );
     let keys: Vec<&str> = pvc.settings.keys().map(String::as_str).collect();
     assert_eq!(keys, ["Velero.io/csi-volumesnapshot-class", "backup-controller.io/hold"]);
-    assert!(pvc.held(k8s_openapi::jiff::Timestamp::MAX) && pvc.status.unwrap().good.is_some());
-    assert_eq!(claim("metadata: {annotations: {backup-controller.io/status: nonsense}}").status, None);
+    assert!(pvc.held(k8s_openapi::jiff::Timestamp::MAX) && pvc.shown.unwrap().good.is_some());
+    assert_eq!(claim("metadata: {annotations: {backup-controller.io/status: nonsense}}").shown, None);
     let ns = namespace(
         "metadata: {name: a, annotations: {x: y, backup-controller.io/enabled: 'false'}, labels: {pod-security.kubernetes.io/enforce: restricted}}",
     );
     assert_eq!((ns.settings.len(), ns.enforces.as_deref(), ns.terminating), (1, Some("restricted"), false));
 }
 
-/// A result that somebody spoiled counts as none; the others are read all the same.
+/// L11: a class migration, GitOps or another tool brings the old annotations along.
 #[test]
-fn copies_are_read_by_destination() {
-    let vs = snapshot(
-        "metadata: {annotations: {\
-         backup-controller.io/copy.disk: '{\"state\":\"Complete\",\"finished\":\"2026-11-20T00:00:00Z\",\"newer\":1}', \
-         backup-controller.io/copy.vault: 'done', \
-         backup-controller.io/copy.tape: '{\"state\":\"Melted\",\"finished\":\"2026-11-20T00:00:00Z\"}', \
-         backup-controller.io/destinations-taken: ' disk, vault ,,'}}",
-    );
-    assert_eq!(vs.copies.len(), 1);
-    assert_eq!(vs.copies["disk"].state, CopyState::Complete);
-    assert_eq!(vs.destinations, ["disk", "vault"]);
+fn what_is_shown_of_an_earlier_pvc_of_the_name_is_not_told_of_this_one() {
+    let pvc = |uid: &str| {
+        let status = format!("'{{\"uid\":\"{uid}\",\"good\":\"20261120T0300Z\"}}'");
+        claim(&format!("metadata: {{uid: new, annotations: {{backup-controller.io/status: {status}}}}}"))
+    };
+    assert!(pvc("new").told().is_some_and(|status| status.good.is_some()));
+    assert_eq!((pvc("old").told(), pvc("").told()), (None, None));
     assert_eq!(list(" , "), [""; 0]);
 }
 

@@ -2,7 +2,11 @@
 
 use k8s_openapi::api::core::v1::{Namespace as ApiNamespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass as ApiStorageClass;
-use model::facts::{Claim, Namespace, Snapshot, SnapshotClass, StorageClass, Volume};
+use model::facts::{Claim, Identity, Namespace, Snapshot, SnapshotClass, StorageClass, Volume, list};
+use model::ledger::{Book, Ledger, RunRecord, Taken};
+use model::names::{self, Run, SourceId};
+use model::plan::{Action, LedgerWrite, Plan};
+use model::record::{CopyResult, Status};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass};
 use model::world::{Change, Seen, World};
 use proptest::prelude::ProptestConfig;
@@ -41,6 +45,109 @@ pub(crate) fn claim(yaml: &str) -> Claim {
 #[track_caller]
 pub(crate) fn snapshot(yaml: &str) -> Snapshot {
     Snapshot::from(&read::<VolumeSnapshot>(yaml))
+}
+
+/// The record of a snapshot's run, as tests write it: `destinations-taken` and `copy.<destination>` among its annotations
+/// are what the ledger has of it.
+pub(crate) fn record(vs: &VolumeSnapshot) -> RunRecord {
+    let facts = Snapshot::from(vs);
+    let annotations = vs.metadata.annotations.clone().unwrap_or_default();
+    let run = facts.ours.as_ref().and_then(|o| o.run.clone()).unwrap_or_else(|| Run::at(facts.created));
+    let taken = Taken::Snapshot { name: facts.id.name, uid: facts.id.uid };
+    let mut record = RunRecord::new(run, taken, None);
+    let key = |key: &str| format!("backup-controller.io/{key}");
+    record.destinations = annotations.get(&key("destinations-taken")).map(|t| list(t)).unwrap_or_default();
+    record.retention = annotations.get(&key("retention-taken")).cloned();
+    for (name, text) in &annotations {
+        let Some(destination) = name.strip_prefix(&key("copy.")) else { continue };
+        match serde_json::from_str::<CopyResult>(text) {
+            Ok(result) => drop(record.results.insert(destination.to_owned(), result)),
+            Err(_) => {
+                let lost: serde_json::Value = serde_json::from_str(text).unwrap();
+                let job = lost["lost"].as_str().map(str::to_owned);
+                record.lost.extend(job.map(|job| (destination.to_owned(), job)));
+            }
+        }
+    }
+    record
+}
+
+/// Changes the ledger of a source, which is begun if there is none.
+pub(crate) fn in_ledger(world: &mut World, source: &SourceId, change: impl FnOnce(&mut Ledger)) {
+    let mut ledger = world.ledger(&source.uid).cloned().unwrap_or_else(|| Ledger::of_shown(source, &Status::default()));
+    change(&mut ledger);
+    put_ledger(world, ledger);
+}
+
+/// Puts a ledger into the world, in a new version.
+pub(crate) fn put_ledger(world: &mut World, ledger: Ledger) {
+    let uid = ledger.source.uid.clone();
+    let version = world.ledgers.get("", &uid).map_or(0, |b| b.id.resource_version.parse::<u64>().unwrap()) + 1;
+    let id = Identity { name: names::ledger(&uid), uid: format!("l-{uid}"), resource_version: version.to_string() };
+    world.apply(Change::Ledger(Seen::Put(Book { id, uid, ledger: Ok(Box::new(ledger)) })));
+}
+
+/// Puts a snapshot into the world, and its run into the ledger of its source.
+#[track_caller]
+pub(crate) fn put_snapshot(world: &mut World, yaml: &str) {
+    let vs = read::<VolumeSnapshot>(yaml);
+    let (facts, record) = (Snapshot::from(&vs), record(&vs));
+    if let (Some(ours), Some(name)) = (&facts.ours, &facts.claim) {
+        let uid = ours.source_uid.clone();
+        let source = SourceId { namespace: facts.namespace.clone(), name: name.clone(), uid };
+        in_ledger(world, &source, |ledger| {
+            ledger.runs.retain(|r| r.snapshot() != record.snapshot());
+            ledger.runs.push(record);
+            ledger.runs.sort_by(|a, b| a.run.cmp(&b.run));
+        });
+    }
+    world.apply(Change::Snapshot(Seen::Put(facts)));
+}
+
+/// Puts a PVC into the world; what its annotation `status` says, into its ledger.
+#[track_caller]
+pub(crate) fn put_claim(world: &mut World, yaml: &str) {
+    let claim = claim(yaml);
+    if let Some(status) = claim.shown.clone() {
+        in_ledger(world, &claim.source(), |ledger| ledger.status = status);
+    }
+    world.apply(Change::Claim(Seen::Put(claim)));
+}
+
+/// Does what a plan says of the ledger, as the controller does.
+pub(crate) fn write_ledger(world: &mut World, plan: &Plan) {
+    for action in &plan.actions {
+        match action {
+            Action::WriteLedger(write) => {
+                let known = world.ledgers.get("", &write.ledger.source.uid).map(|book| book.id.clone());
+                assert_eq!(write.replaces, known, "the version that was planned from");
+                put_ledger(world, write.ledger.clone());
+            }
+            Action::DeleteLedger { id, uid } => {
+                let key = (String::new(), names::ledger(uid));
+                world.apply(Change::Ledger(Seen::Gone(key, id.uid.clone())));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The results that a plan writes down, by destination.
+pub(crate) fn results(plan: &Plan) -> Vec<(String, CopyResult)> {
+    written(plan).map(|write| write.results.clone()).unwrap_or_default()
+}
+
+/// Where the backups stand, by the ledger that a plan writes.
+pub(crate) fn status(plan: &Plan) -> Option<Status> {
+    written(plan).map(|write| write.ledger.status.clone())
+}
+
+/// The ledger that a plan writes.
+pub(crate) fn written(plan: &Plan) -> Option<&LedgerWrite> {
+    plan.actions.iter().find_map(|action| match action {
+        Action::WriteLedger(write) => Some(&**write),
+        _ => None,
+    })
 }
 
 #[track_caller]

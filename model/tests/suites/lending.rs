@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{cases, claim, namespace, read, snapshot, volume};
+use crate::fixtures::{cases, namespace, put_claim, put_snapshot, read, volume};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job as ApiJob;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
@@ -130,7 +130,7 @@ impl Cluster {
             annotations.join(", "),
             self.target_phase
         );
-        world.apply(Change::Claim(Seen::Put(claim(&text))));
+        put_claim(world, &text);
         let mut copied =
             CopyResult::without_data(CopyState::Complete, &model::reason::Problem::new(Reason::CopyFailed, ""), now());
         (copied.reason, copied.snapshot) = (None, Some("0123abcd".to_owned()));
@@ -142,7 +142,7 @@ impl Cluster {
             labels("snapshot"),
             quoted("backup-controller.io/copy.vault", &serde_json::to_string(&copied).unwrap())
         );
-        world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+        put_snapshot(world, &text);
         world.apply(Change::Holder("shop".into(), Seen::Begin));
         for (name, ends) in &self.holders {
             let ends = if *ends { "deletionTimestamp: 2026-11-20T00:09:00Z, " } else { "" };
@@ -174,7 +174,7 @@ impl Cluster {
                  spec: {{volumeName: backup-{name}}}\nstatus: {{phase: {phase}}}",
                 marks("target")
             );
-            world.apply(Change::Claim(Seen::Put(claim(&text))));
+            put_claim(world, &text);
         }
         if let Some(state) = self.job {
             let status = match state {

@@ -9,6 +9,7 @@ mod devices;
 mod facts;
 mod fixtures;
 mod laws;
+mod ledger;
 mod lending;
 mod maintaining;
 mod mounting;

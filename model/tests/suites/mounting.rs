@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{claim, read, snapshot};
+use crate::fixtures::{put_claim, put_snapshot, read, results};
 use model::Timestamp;
 use model::config::Config;
 use model::facts::{Job, MountFailure, Pod};
@@ -49,15 +49,15 @@ fn world_of(access: &str, journal: &str) -> World {
         "metadata: {{name: data, namespace: shop, uid: {UID}}}\nspec: {{storageClassName: fast, volumeName: pv}}\n\
          status: {{phase: Bound, capacity: {{storage: 1Gi}}}}"
     );
-    world.apply(Change::Claim(Seen::Put(claim(&text))));
+    put_claim(&mut world, &text);
     let text = format!(
         "metadata: {{name: point, namespace: shop, uid: s, creationTimestamp: '{}', labels: {}, annotations: {}}}\n\
          spec: {{source: {{persistentVolumeClaimName: data}}}}\nstatus: {{readyToUse: true}}",
         minute(0),
         labels("snapshot"),
-        json!({names::DESTINATIONS_TAKEN: "s3"}),
+        json!({"backup-controller.io/destinations-taken": "s3"}),
     );
-    world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+    put_snapshot(&mut world, &text);
     let text = format!(
         "metadata: {{name: point, namespace: shop, uid: p, creationTimestamp: '{}', labels: {}, annotations: {}}}\n\
          spec: {{storageClassName: fast, volumeName: pv-1, accessModes: [{access}], \
@@ -67,7 +67,7 @@ fn world_of(access: &str, journal: &str) -> World {
         labels("promoter"),
         json!({names::JOURNAL: journal}),
     );
-    world.apply(Change::Claim(Seen::Put(claim(&text))));
+    put_claim(&mut world, &text);
     let text = format!(
         "metadata: {{name: {}, namespace: shop, uid: j, creationTimestamp: '{}', labels: {}, annotations: {}}}\n\
          spec: {{template: {{spec: {{containers: [], \
@@ -117,10 +117,7 @@ fn asked(plan: &Plan) -> Vec<&str> {
 }
 
 fn recorded(plan: &Plan) -> Option<CopyResult> {
-    plan.actions.iter().find_map(|a| match a {
-        Action::Record { result, .. } => Some((**result).clone()),
-        _ => None,
-    })
+    results(plan).into_iter().next().map(|(_, result)| result)
 }
 
 fn at(world: &World, n: i64) -> Plan {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{claim, namespace, snapshot, snapshot_class, storage_class, volume};
+use crate::fixtures::{claim, namespace, put_claim, put_snapshot, snapshot_class, storage_class, volume};
 use model::Timestamp;
 use model::admit::{Admission, Slot, admit};
 use model::config::Config;
@@ -49,13 +49,6 @@ fn world(disk: &str) -> World {
             "metadata: {{name: data, namespace: shop, uid: {UID}}}\nspec: {{volumeName: pv, storageClassName: block}}\n\
              status: {{phase: Bound}}"
         )))),
-        Change::Snapshot(Seen::Put(snapshot(&format!(
-            "metadata: {{name: data-1, namespace: shop, uid: s1, creationTimestamp: '{}', {}, annotations: \
-             {{backup-controller.io/destinations-taken: crypt}}}}\n\
-             spec: {{source: {{persistentVolumeClaimName: data}}}}\nstatus: {{readyToUse: true}}",
-            at(0),
-            of_run("snapshot")
-        )))),
         Change::Claim(Seen::Put(claim(&format!(
             "metadata: {{name: data-1, namespace: shop, uid: p1, creationTimestamp: '{}', {}}}\nspec: {{dataSource: \
              {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: data-1}}}}\nstatus: {{phase: Bound}}",
@@ -65,6 +58,16 @@ fn world(disk: &str) -> World {
     ] {
         world.apply(change);
     }
+    put_snapshot(
+        &mut world,
+        &format!(
+            "metadata: {{name: data-1, namespace: shop, uid: s1, creationTimestamp: '{}', {}, annotations: \
+             {{backup-controller.io/destinations-taken: crypt}}}}\n\
+             spec: {{source: {{persistentVolumeClaimName: data}}}}\nstatus: {{readyToUse: true}}",
+            at(0),
+            of_run("snapshot")
+        ),
+    );
     world
 }
 
@@ -89,11 +92,14 @@ fn disk(world: &mut World, name: &str, node: &str) {
         "metadata: {{name: disk-pv}}\nspec: {{nodeAffinity: {{required: {{nodeSelectorTerms: [{{matchExpressions: \
          [{{key: host, operator: In, values: [{node}]}}]}}]}}}}}}"
     )))));
-    world.apply(Change::Claim(Seen::Put(claim(&format!(
-        "metadata: {{name: {name}, namespace: shop, uid: disk, {}}}\nspec: {{volumeName: disk-pv}}\nstatus: {{phase: \
+    put_claim(
+        world,
+        &format!(
+            "metadata: {{name: {name}, namespace: shop, uid: disk, {}}}\nspec: {{volumeName: disk-pv}}\nstatus: {{phase: \
          Bound}}",
-        labels("disk", ", backup-controller.io/destination: crypt")
-    )))));
+            labels("disk", ", backup-controller.io/destination: crypt")
+        ),
+    );
 }
 
 #[test]
@@ -150,13 +156,16 @@ fn a_record_that_a_tenant_made_up_lets_nobody_wait() {
         disk(&mut world, "backup-disk", "b");
         world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: b}"))));
         let record = format!(r#"{{"request":"{mark}","state":"Ready","point":"crypt/{RUN}","target":"x"}}"#);
-        world.apply(Change::Claim(Seen::Put(claim(&format!(
-            "metadata: {{name: x, namespace: b, uid: x, annotations: {{{}: '{TEXT}', {}: '{record}', {}: \
+        put_claim(
+            &mut world,
+            &format!(
+                "metadata: {{name: x, namespace: b, uid: x, annotations: {{{}: '{TEXT}', {}: '{record}', {}: \
              '{{\"instance\":\"{instance}\"}}'}}}}",
-            names::RESTORE_FROM,
-            names::RESTORE_STATUS,
-            names::STATUS
-        )))));
+                names::RESTORE_FROM,
+                names::RESTORE_STATUS,
+                names::STATUS
+            ),
+        );
         if job {
             let target = SourceId { namespace: "b".into(), name: "x".into(), uid: "x".into() };
             let name = names::restore_job(&target, TEXT);

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{claim, namespace, snapshot, snapshot_class, storage_class, volume};
+use crate::fixtures::{claim, namespace, put_snapshot, results, snapshot_class, status, storage_class, volume};
 use model::Timestamp;
 use model::admit::{Admission, Waiting, admit};
 use model::config::Config;
-use model::copies::awaited;
 use model::plan::{self, Action, Plan};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
@@ -87,17 +86,17 @@ impl Scene {
                 at(minute)
             )
         };
-        let taken = snapshot(&format!(
+        let taken = format!(
             "metadata: {{{}, annotations: {{backup-controller.io/destinations-taken: '{destinations}'{copies}}}}}\n\
              spec: {{source: {{persistentVolumeClaimName: data}}}}\nstatus: {{readyToUse: true}}",
             object("snapshot")
-        ));
+        );
         let promoter = claim(&format!(
             "metadata: {{{}}}\nspec: {{dataSource: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: {name}}}}}\n\
              status: {{phase: Bound}}",
             object("promoter")
         ));
-        self.world.apply(Change::Snapshot(Seen::Put(taken)));
+        put_snapshot(&mut self.world, &taken);
         self.world.apply(Change::Claim(Seen::Put(promoter)));
     }
 
@@ -119,11 +118,7 @@ impl Scene {
 }
 
 fn records(plan: &Plan) -> Vec<(String, CopyState, Option<Reason>)> {
-    let record = |a: &Action| match a {
-        Action::Record { destination, result, .. } => Some((destination.clone(), result.state, result.reason)),
-        _ => None,
-    };
-    plan.actions.iter().filter_map(record).collect()
+    results(plan).into_iter().map(|(destination, result)| (destination, result.state, result.reason)).collect()
 }
 
 #[test]
@@ -201,12 +196,8 @@ fn a_destination_that_is_down_does_not_stop_the_other() {
     scene.run("data-2", 60, "disk,s3", &[("disk", complete(65)), ("s3", failed(Reason::DestinationUnreachable, 70))]);
     scene.run("data-3", 75, "disk,s3", &[]);
     assert_eq!(scene.admitted(76), ["disk starts", "s3 DestinationDown"]);
-    let record = scene.plan(76).actions.into_iter().find_map(|a| match a {
-        Action::WriteStatus { status, .. } => Some(status),
-        _ => None,
-    });
     assert_eq!(
-        record.unwrap().good.map(|r| r.to_string()).as_deref(),
+        status(&scene.plan(76)).unwrap().good.map(|r| r.to_string()).as_deref(),
         Some("20261120T0100Z"),
         "good by its other copy"
     );
@@ -223,8 +214,11 @@ fn a_copy_that_waits_for_a_destination_keeps_its_promoter_and_ends_when_a_newer_
     scene.run("data-0", 0, "disk,s3", &[("disk", complete(1)), ("s3", failed(Reason::CredentialsRefused, 30))]);
     scene.run("data-1", 30, "disk,s3", &[("disk", complete(31))]);
     assert_eq!(scene.admitted(30), ["s3 DestinationDown"]);
-    let waiting = scene.world.snapshots.get("shop", "data-1").unwrap();
-    assert!(awaited(waiting) && !awaited(scene.world.snapshots.get("shop", "data-0").unwrap()));
+    let awaited = |name: &str| {
+        let snapshot = scene.world.snapshots.get("shop", name).unwrap();
+        scene.world.record(snapshot).unwrap().awaited()
+    };
+    assert!(awaited("data-1") && !awaited("data-0"));
     scene.run("data-2", 60, "disk,s3", &[("disk", complete(61))]);
     let superseded = ("s3".to_owned(), CopyState::Superseded, Some(Reason::Superseded));
     assert_eq!(records(&scene.plan(62)), [superseded]);
@@ -245,7 +239,8 @@ fn a_breaker_is_what_the_objects_say() {
     assert!(scene.world.down(at(10)).is_empty(), "a disk has none");
     scene.world.apply(Change::Config(Arc::new(Config::parse(CONFIG).unwrap())));
     assert_eq!(scene.world.down(at(10)), down);
-    scene.world.apply(Change::Snapshot(Seen::Gone(("shop".into(), "data-1".into()), "data-1-snapshot".into())));
+    let ledger = (String::new(), model::names::ledger(UID));
+    scene.world.apply(Change::Ledger(Seen::Gone(ledger, format!("l-{UID}"))));
     assert!(scene.world.down(at(10)).is_empty(), "what nobody says any more is not so");
 }
 
@@ -257,10 +252,7 @@ fn a_namespace_that_enforces_restricted_is_told_of_central_copies() {
     scene.world.apply(Change::Namespace(Seen::Put(namespace(restricted))));
     scene.run("data-1", 0, "s3", &[]);
     let plan = scene.plan(1);
-    let message = plan.actions.iter().find_map(|a| match a {
-        Action::Record { result, .. } => Some(result.message.clone()),
-        _ => None,
-    });
+    let message = results(&plan).into_iter().next().map(|(_, result)| result.message);
     assert_eq!(records(&plan), [("s3".to_owned(), CopyState::Failed, Some(Reason::PodSecurity))]);
     assert!(message.unwrap().contains("runIn: controller"));
 }

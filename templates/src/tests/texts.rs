@@ -63,16 +63,8 @@ fn everything(
         options: &options,
         secret: Some(word),
     };
-    let point = Point {
-        instance: &install.instance,
-        source,
-        run: &run,
-        name: word,
-        class: word,
-        mode: VolumeMode::Block,
-        retention: &protection.retention,
-        destinations: &[word.to_owned()],
-    };
+    let point =
+        Point { instance: &install.instance, source, run: &run, name: word, class: word, mode: VolumeMode::Block };
     let promoter = Promoter {
         instance: &install.instance,
         source,
@@ -183,7 +175,6 @@ fn carries(word: &str) {
         ("cronjob", "/spec/jobTemplate/spec/template/spec/containers/0/imagePullPolicy"),
         ("run-now", "/metadata/ownerReferences/0/uid"),
         ("sweep", "/metadata/labels/backup-controller.io~1instance"),
-        ("snapshot", "/metadata/annotations/backup-controller.io~1destinations-taken"),
         ("promoter", "/spec/storageClassName"),
         ("copy", "/metadata/labels/backup-controller.io~1source-uid"),
         ("copy", "/spec/template/spec/volumes/1/persistentVolumeClaim/claimName"),

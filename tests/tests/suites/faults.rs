@@ -109,8 +109,11 @@ async fn an_api_server_that_dies_loses_and_doubles_nothing() -> Result<()> {
     let writes = scene.writes(controller.user())?;
     let made: Vec<_> = writes.iter().filter(|r| r.verb == "create" && r.resource == "jobs" && r.code == 201).collect();
     assert_eq!(made.len(), 2, "{made:?}");
-    let recorded = writes.iter().filter(|r| r.resource == "volumesnapshots" && r.code == 200).count();
-    assert_eq!(recorded, 2, "{writes:?}");
+    for claim in [&copied, &after] {
+        assert_eq!(scene.recorded(claim, RUN, "disk").await?.state, CopyState::Complete);
+        let told = scene.events(claim).await?.into_iter().filter(|e| e.reason.as_deref() == Some("BackupComplete"));
+        assert_eq!(told.map(|e| e.series.map(|s| s.count)).collect::<Vec<_>>(), [None], "recorded once");
+    }
     Ok(())
 }
 

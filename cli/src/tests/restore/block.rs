@@ -15,13 +15,10 @@ fn objects() -> Objects {
     let mut copy = copied("Complete", "2018-12-05T04:00:00Z");
     (copy["files"], copy["bytes"]) = (json!(1), json!(6_u64 << 30));
     copy["kept"] = json!(["20181201T0317Z", "20181205T0317Z"]);
-    for (name, uid) in [("disk-image", None), ("lost", Some("uid-lost"))] {
-        let point = objects.point("shop", name, "20181205T0317Z", &json!({"disk": copy.clone()}));
+    for (name, uid) in [("disk-image", "uid-shop-disk-image"), ("lost", "uid-lost")] {
+        let point = objects.point_of(uid, ("shop", name), "20181205T0317Z", &json!({"disk": copy.clone()}));
         point["metadata"]["annotations"][names::VOLUME_MODE_TAKEN] = json!("Block");
         point["status"]["restoreSize"] = json!("5Gi");
-        if let Some(uid) = uid {
-            point["metadata"]["labels"][names::SOURCE_UID] = json!(uid);
-        }
     }
     objects
 }

@@ -9,12 +9,9 @@ fn cluster() -> Cluster {
     objects.config += "  - {name: s3, type: restic, secret: backup-s3}\n";
     let mut copy = copied("Complete", "2018-12-05T04:00:00Z");
     (copy["snapshot"], copy["kept"]) = (json!("0123abcd99"), json!(["20181101T0317Z", "20181204T0317Z"]));
-    for (name, uid) in [("data", None), ("lost", Some("uid-lost"))] {
-        let point = objects.point("shop", name, "20181204T0317Z", &json!({"s3": copy.clone()}));
+    for (name, uid) in [("data", "uid-shop-data"), ("lost", "uid-lost")] {
+        let point = objects.point_of(uid, ("shop", name), "20181204T0317Z", &json!({"s3": copy.clone()}));
         point["metadata"]["name"] = json!(format!("{name}-s3"));
-        if let Some(uid) = uid {
-            point["metadata"]["labels"][names::SOURCE_UID] = json!(uid);
-        }
     }
     Cluster::of(objects)
 }

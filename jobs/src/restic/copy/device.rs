@@ -10,7 +10,7 @@ use model::quantity::human;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
 
-use super::{Args, CheckEmpty, Copied, belongs, beside, kept, mark};
+use super::{Args, CheckEmpty, Copied, belongs, beside, incomplete, kept, mark};
 use crate::copy::image;
 use crate::copy::source::{self, Source};
 use crate::device::Device;
@@ -37,6 +37,7 @@ pub(super) fn copy(restic: &Restic, args: &Args) -> Result<CopyResult, Failure> 
         written: copied.report.counts().map_or(0, |counts| counts.data_added),
         owners_kept: true,
         kept: kept(args, &before, Some(&args.run)),
+        incomplete: incomplete(args, &before),
         snapshot: Some(id),
         ..CopyResult::without_data(CopyState::Complete, &Problem::new(Reason::CopyFailed, ""), now())
     })

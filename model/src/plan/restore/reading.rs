@@ -11,7 +11,7 @@ use crate::world::World;
 /// Whether a PVC asks this installation: its namespace is selected, and no other installation has the record on it
 /// (F94). A Deployment says whom it asks by its label.
 pub(in crate::plan) fn is_for_us(world: &World, claim: &Claim) -> bool {
-    let recorded = claim.status.as_ref().map_or("", |s| s.instance.as_str());
+    let recorded = claim.shown.as_ref().map_or("", |s| s.instance.as_str());
     world.config.selection.namespaces.matches(&claim.namespace) && (recorded.is_empty() || recorded == world.instance)
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::maintain::TaskState;
-use crate::record::{Maintenance, Status, TaskStatus};
+use crate::record::{Maintenance, TaskStatus};
 
 const CONFIG: &str = "
 destinations:
@@ -18,16 +18,17 @@ const OTHER_ID: &str = "0123abcd11";
 /// One snapshot: run, and by destination the rest of a copy's result.
 fn with_copies(world: &mut World, uid: &str, run: &str, copies: &[(&str, serde_json::Value)]) {
     let at = run.parse::<Run>().unwrap().time();
-    let mut annotations = serde_json::Map::new();
-    for (destination, more) in copies {
+    let result = |more: &serde_json::Value| {
         let mut result = json!({"state": "Complete", "finished": at});
         result.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        annotations.insert(names::copy_key(destination), result.to_string().into());
-    }
+        result
+    };
+    let results: Vec<_> = copies.iter().map(|(destination, more)| (*destination, result(more))).collect();
     let name = format!("data-{uid}-{}", run.to_lowercase());
+    known(world, uid, run, &name, &results);
     let object = json!({
         "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
-        "metadata": {"name": name, "namespace": "shop", "uid": name, "annotations": annotations, "labels": {
+        "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {
             names::MANAGED_BY: names::MANAGER, names::INSTANCE: "backup", names::COMPONENT: "snapshot",
             names::SOURCE_UID: uid, names::RUN: run,
         }},
@@ -83,9 +84,11 @@ fn all_destinations_stand_in_one_list_and_an_unchanged_run_has_the_snapshot_that
 #[test]
 fn a_tenant_who_may_not_read_the_configuration_sees_the_same() {
     let mut blind = World::new("backup", "backup", Arc::new(Config::default()));
-    for snapshot in world().snapshots.within("shop") {
+    let world_of_all = world();
+    for snapshot in world_of_all.snapshots.within("shop") {
         blind.apply(Change::Snapshot(Seen::Put(snapshot.clone())));
     }
+    in_ledger(&mut blind, "1", |ledger| ledger.clone_from(world_of_all.ledger("1").unwrap()));
     assert_eq!(points(&blind, "shop", "data"), points(&world(), "shop", "data"));
 }
 
@@ -105,15 +108,7 @@ fn pruned(world: &mut World, at: &str, kept: &[&str]) {
     };
     let kept = kept.iter().map(|run| run.parse().unwrap()).collect();
     let done = Maintenance { prune: Some(prune), kept, ..Maintenance::default() };
-    let status = Status { maintenance: [("s3".to_owned(), done)].into(), ..Status::default() };
-    let claim: PersistentVolumeClaim = serde_json::from_value(json!({
-        "metadata": {"name": "data", "namespace": "shop", "uid": "1", "annotations": {
-            names::STATUS: serde_json::to_string(&status).unwrap(),
-        }},
-        "spec": {},
-    }))
-    .unwrap();
-    world.apply(Change::Claim(Seen::Put(Claim::from(&claim))));
+    in_ledger(world, "1", |ledger| ledger.status.maintenance = [("s3".to_owned(), done)].into());
 }
 
 #[test]

@@ -16,7 +16,7 @@ use model::record::{CopyResult, CopyState, Status};
 use model::snapshot::VolumeSnapshotContent;
 use model::world::{Change, Seen, World};
 
-use crate::fixtures::{claim, namespace, read, snapshot, storage_class, volume};
+use crate::fixtures::{namespace, put_claim, put_snapshot, read, storage_class, volume};
 
 pub(crate) const RUN: &str = "20261120T0000Z";
 pub(crate) const DESTINATION: &str = "vault";
@@ -191,7 +191,7 @@ impl Cluster {
                 serde_json::json!(self.drill.as_ref().map(|d| BTreeMap::from([(names::STATUS, d.status.to_text())]))),
                 self.class
             );
-            world.apply(Change::Claim(Seen::Put(claim(&text))));
+            put_claim(&mut world, &text);
         }
         if self.snapshot {
             let record = self
@@ -209,7 +209,7 @@ impl Cluster {
                 labels("snapshot"),
                 record.unwrap_or_default()
             );
-            world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+            put_snapshot(&mut world, &text);
         }
         self.central(&mut world, &name(), &self.parts(), None);
         if let Some(state) = self.job {
@@ -248,7 +248,7 @@ impl Cluster {
                 "{}\nspec: {{source: {{volumeSnapshotContentName: {name}}}}}\nstatus: {{readyToUse: {ready}}}",
                 labelled(home, "s")
             );
-            world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+            put_snapshot(world, &text);
         }
         if parts.volume {
             let text = format!(
@@ -263,7 +263,7 @@ impl Cluster {
                  kind: VolumeSnapshot, name: {name}}}}}\nstatus: {{phase: {phase}}}",
                 labelled(home, "p")
             );
-            world.apply(Change::Claim(Seen::Put(claim(&text))));
+            put_claim(world, &text);
         }
     }
 
@@ -338,11 +338,6 @@ impl Cluster {
                 drill.job = Some("Active");
                 "drill Job".to_owned()
             }
-            Action::Record { result, destination, snapshot, .. } => {
-                assert_eq!((destination.as_str(), snapshot.name.as_str()), (DESTINATION, "data-20261120"));
-                self.record = Some(serde_json::to_string(&result).unwrap());
-                format!("record {:?} {:?}", result.state, result.reason)
-            }
             Action::DeleteJob { namespace, id } => {
                 assert_eq!(namespace, "backup");
                 if id.name == drill_job() {
@@ -367,17 +362,24 @@ impl Cluster {
                 format!("no {part:?}")
             }
             // Written whether or not something else is to be seen of it.
-            Action::WriteStatus { status, .. } => {
+            Action::WriteLedger(write) => {
+                let mut said = None;
                 if let Some(drill) = &mut self.drill {
                     let ended = |s: &Status| s.maintenance.get(DESTINATION)?.drill.as_ref().map(|d| d.problem.clone());
-                    let (before, after) = (ended(&drill.status), ended(&status));
-                    drill.status = *status;
+                    let (before, after) = (ended(&drill.status), ended(&write.ledger.status));
+                    drill.status = write.ledger.status.clone();
                     if let (None, Some(problem)) = (before, after) {
-                        return Some(format!("drill {:?}", problem.map(|p| p.reason)));
+                        said = Some(format!("drill {:?}", problem.map(|p| p.reason)));
                     }
                 }
-                return None;
+                for (destination, result) in &write.results {
+                    assert_eq!(destination, DESTINATION);
+                    self.record = Some(serde_json::to_string(result).unwrap());
+                    said = Some(format!("record {:?} {:?}", result.state, result.reason));
+                }
+                return said;
             }
+            Action::ShowStatus { .. } => return None,
             Action::Hold { namespace, snapshot, .. } => {
                 assert_eq!((namespace.as_str(), snapshot.name.as_str()), ("shop", "data-20261120"));
                 return None;

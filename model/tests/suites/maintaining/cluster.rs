@@ -14,7 +14,9 @@ use model::record::{Maintenance, Status};
 use model::world::{Change, Seen, World};
 use serde_json::json;
 
-use crate::fixtures::{claim, namespace, read, snapshot, snapshot_class, storage_class, volume};
+use crate::fixtures::{
+    namespace, put_claim, put_snapshot, read, snapshot_class, status, storage_class, volume, write_ledger, written,
+};
 
 pub(crate) const UID: &str = "1111";
 
@@ -77,7 +79,7 @@ impl Cluster {
              spec: {{storageClassName: fast, volumeName: pv, accessModes: [ReadWriteOnce]}}\n\
              status: {{phase: Bound, capacity: {{storage: 1Gi}}}}"
         );
-        self.world.apply(Change::Claim(Seen::Put(claim(&text))));
+        put_claim(&mut self.world, &text);
     }
 
     pub(crate) fn labels(component: &str, run: &str) -> serde_json::Value {
@@ -110,7 +112,7 @@ impl Cluster {
              dataSource: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: {name}}}}}\n\
              status: {{phase: {phase}}}"
         );
-        self.world.apply(Change::Claim(Seen::Put(claim(&promoter))));
+        put_claim(&mut self.world, &promoter);
     }
 
     pub(crate) fn snapshot(&mut self, at: &str, copied: &str, ready: bool, more: &str) -> String {
@@ -118,7 +120,8 @@ impl Cluster {
         let name = format!("data-{}", run.as_str().to_ascii_lowercase());
         let labels = Self::labels("snapshot", run.as_str());
         let result = json!({"state": copied, "finished": at, "files": 1, "bytes": 1}).to_string();
-        let mut annotations = json!({names::DESTINATIONS_TAKEN: "s3", names::copy_key("s3"): result});
+        let mut annotations =
+            json!({"backup-controller.io/destinations-taken": "s3", "backup-controller.io/copy.s3": result});
         let more: serde_json::Value = serde_json::from_str(more).unwrap();
         annotations.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let text = format!(
@@ -126,7 +129,7 @@ impl Cluster {
              annotations: {annotations}}}\nspec: {{source: {{persistentVolumeClaimName: data}}}}\n\
              status: {{readyToUse: {ready}, restoreSize: 1Gi}}"
         );
-        self.world.apply(Change::Snapshot(Seen::Put(snapshot(&text))));
+        put_snapshot(&mut self.world, &text);
         name
     }
 
@@ -138,11 +141,8 @@ impl Cluster {
     /// Plans, and writes down what the plan says is to be recorded.
     pub(crate) fn look(&mut self) -> Plan {
         let plan = self.plan();
-        let written = plan.actions.iter().find_map(|a| match a {
-            Action::WriteStatus { status, .. } => Some((**status).clone()),
-            _ => None,
-        });
-        if let Some(status) = written {
+        write_ledger(&mut self.world, &plan);
+        if let Some(status) = status(&plan).filter(|_| self.world.claim_of(UID).is_some()) {
             self.status = status;
             self.record();
         }
@@ -249,11 +249,8 @@ pub(crate) fn pruned(plan: &Plan) -> Prune {
 }
 
 pub(crate) fn notes(plan: &Plan) -> Vec<String> {
-    let notes = plan.actions.iter().filter_map(|a| match a {
-        Action::WriteStatus { notes, .. } => Some(notes),
-        _ => None,
-    });
-    notes.flatten().map(|n| format!("{} {} {}", if n.warning { "!" } else { "-" }, n.reason, n.text)).collect()
+    let notes = written(plan).into_iter().flat_map(|write| &write.notes);
+    notes.map(|n| format!("{} {} {}", if n.warning { "!" } else { "-" }, n.reason, n.text)).collect()
 }
 
 pub(crate) fn ok(task: Task) -> MaintainResult {

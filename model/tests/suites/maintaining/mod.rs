@@ -16,7 +16,7 @@ use model::plan::{self, Action, Plan};
 use model::reason::Reason;
 use model::world::{Change, Seen};
 
-use crate::fixtures::{claim, namespace};
+use crate::fixtures::{namespace, put_claim, results, written};
 use cluster::{Cluster, DRILL, NO_DRILL, S3, UID, bad, notes, ok, source, started, tasks, time};
 
 #[test]
@@ -192,13 +192,12 @@ fn a_copy_of_a_source_that_is_gone_or_not_protected_goes_into_no_other_bucket() 
              spec: {{storageClassName: fast, volumeName: pv}}\nstatus: {{phase: Bound}}",
             names::ENABLED
         );
-        cluster.world.apply(Change::Claim(Seen::Put(claim(&text))));
+        put_claim(&mut cluster.world, &text);
         assert_eq!(copies(&cluster.plan()), [expected.map(|_| "gold-s3".to_owned())], "its group is known");
         let gone = Seen::Gone(("shop".to_owned(), "data".to_owned()), UID.to_owned());
         cluster.world.apply(Change::Claim(gone));
         let plan = cluster.plan();
-        let recorded =
-            plan.actions.iter().find_map(|a| if let Action::Record { result, .. } = a { result.reason } else { None });
+        let recorded = results(&plan).into_iter().find_map(|(_, result)| result.reason);
         assert_eq!((recorded, copies(&plan).len()), (expected, usize::from(expected.is_none())), "{plan:?}");
     }
 }
@@ -263,20 +262,28 @@ fn a_source_that_vanished_or_is_not_protected_any_more_gets_no_task_and_keeps_no
     let gone = Seen::Gone(("shop".to_owned(), "data".to_owned()), UID.to_owned());
     cluster.world.apply(Change::Claim(gone));
     let plan = cluster.at("2026-11-29T12:00:00Z");
-    assert_eq!((tasks(&plan), plan.actions.len()), (Vec::new(), 0), "what runs may end");
+    let gone = written(&plan).map(|write| write.ledger.gone.unwrap().to_string());
+    assert_eq!(gone.as_deref(), Some("2026-11-29T12:00:00Z"), "when that was first seen");
+    assert_eq!((tasks(&plan), plan.actions.len()), (Vec::new(), 1), "what runs may end");
     cluster.finish(Task::Prune, "20261121T0230Z", &ok(Task::Prune));
-    let plan = cluster.plan();
-    assert!(matches!(plan.actions.as_slice(), [Action::DeleteJob { .. }]), "{plan:?}");
+    let plan = cluster.at("2026-11-29T13:00:00Z");
+    let others: Vec<_> = plan.actions.iter().filter(|a| !matches!(a, Action::ShowStatus { .. })).collect();
+    assert!(matches!(others[..], [Action::DeleteJob { .. }]), "{plan:?}");
 }
 
-/// F94.
+/// F94. Each has its own ledger; the PVC shows what the one says that protected it first.
 #[test]
-fn a_source_of_another_installation_gets_no_task() {
-    let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
-    cluster.status.instance = "other".into();
-    cluster.record();
-    cluster.now = time("2026-11-29T12:00:00Z");
-    assert_eq!(tasks(&cluster.plan()), [""; 0]);
+fn what_another_installation_shows_on_a_source_stays() {
+    for (since, shows) in [(Some("2026-11-20T00:00:00Z"), false), (None, true)] {
+        let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
+        let mut claim = cluster.world.claims.get("shop", "data").unwrap().clone();
+        let other = claim.shown.as_mut().unwrap();
+        (other.instance, other.protected_since) = ("other".into(), since.map(time));
+        cluster.world.apply(Change::Claim(Seen::Put(claim)));
+        let plan = cluster.plan();
+        let shown = plan.actions.iter().any(|a| matches!(a, Action::ShowStatus { .. }));
+        assert_eq!(shown, shows, "{plan:?}");
+    }
 }
 
 #[test]

@@ -41,9 +41,9 @@ fn a_prune_leaves_the_data_of_held_runs_and_knows_what_is_not_whole() {
         json!({"state": "Complete", "finished": at, "files": 1, "bytes": 1, "unchanged": true, "snapshot": id})
             .to_string()
     };
-    let held = json!({names::HOLD: "keep it", names::copy_key("s3"): unchanged("abc")}).to_string();
+    let held = json!({names::HOLD: "keep it", "backup-controller.io/copy.s3": unchanged("abc")}).to_string();
     cluster.snapshot("2026-11-20T01:00:00Z", "Complete", true, &held);
-    let free = json!({names::copy_key("s3"): unchanged("def")}).to_string();
+    let free = json!({"backup-controller.io/copy.s3": unchanged("def")}).to_string();
     cluster.snapshot("2026-11-20T02:00:00Z", "Complete", true, &free);
     for (at, state) in [("03", "Incomplete"), ("04", "Failed"), ("05", "Superseded")] {
         cluster.snapshot(&format!("2026-11-20T{at}:00:00Z"), state, true, "{}");

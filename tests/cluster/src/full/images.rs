@@ -104,7 +104,8 @@ impl Base {
         let without: Vec<String> =
             self.left_out.iter().map(|folder| format!("--dpkgopt=path-exclude=/usr/share/{folder}/*")).collect();
         let mirror = mirror()?;
-        let mut args = vec!["--variant=essential", &include];
+        // A tree that is broken off is made anew: it need not reach the disk file by file.
+        let mut args = vec!["--variant=essential", "--dpkgopt=force-unsafe-io", &include];
         args.extend(without.iter().map(String::as_str));
         args.extend([SUITE, &partial, &mirror]);
         run_long(&mut step, "mmdebstrap", &args)?;

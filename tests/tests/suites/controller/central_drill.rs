@@ -38,10 +38,8 @@ async fn copied(scene: &Scene) -> Result<(PersistentVolumeClaim, VolumeSnapshot,
     let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
     let snapshot = scene.new_snapshot(&claim, RUN, &["vault"]).await?;
     let result = CopyResult { finished: minutes_ago(60)?, ..kubelet::copied(CopyState::Complete, None) };
-    let (key, text) = (names::copy_key("vault"), serde_json::to_string(&result)?);
     // Before it is ready: nothing is copied that has its result.
-    let told = [(key.as_str(), Some(text.as_str()))];
-    let snapshot = scene.annotate::<VolumeSnapshot>(&scene.tenant, &snapshot.name_any(), &told).await?;
+    scene.record(&claim, RUN, &[("vault", &result)]).await?;
     let (snapshot, content) = scene.make_content(&snapshot, &claim.uid().unwrap_or_default()).await?;
     Ok((claim, snapshot, content))
 }

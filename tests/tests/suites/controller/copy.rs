@@ -244,8 +244,15 @@ async fn the_last_run_of_a_source_that_is_gone_is_copied() -> Result<()> {
     scene.finish(&job, &kubelet::copied(CopyState::Complete, None)).await?;
     scene.gone(&job).await?;
     let snapshots = scene.api::<model::snapshot::VolumeSnapshot>(&scene.tenant);
-    let now = snapshots.get(&snapshot.name_any()).await?;
-    assert!(now.annotations()[&names::copy_key("disk")].contains("Complete"));
+    assert_eq!(scene.recorded(&claim, RUN, "disk").await?.state, CopyState::Complete);
+    // The PVC is gone, so its newest snapshot shows where its backups stand.
+    let shown = async || {
+        let now = snapshots.get(&snapshot.name_any()).await?;
+        let status = now.annotations().get(names::STATUS).and_then(|text| model::record::Status::parse(text));
+        let run = |s: &model::record::Status| s.runs.iter().any(|r| r.results.contains_key("disk"));
+        Ok(status.filter(|s| s.uid == source(&claim).uid && run(s)))
+    };
+    scene.wait("the snapshot shows it", shown).await?;
     let writes = scene.writes(controller.user())?;
     assert!(writes.iter().all(|r| r.code < 400), "{writes:?}");
     Ok(())

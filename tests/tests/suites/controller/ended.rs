@@ -8,45 +8,36 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 use model::names;
 use model::reason::Reason;
-use model::record::{CopyResult, CopyState, Status};
-use model::snapshot::VolumeSnapshot;
+use model::record::{CopyState, Status};
 
 use crate::controller::{bind_disk, fence, source_with_run, with_disk};
 
 const RUN: &str = "20260101T0000Z";
-
-/// The result on a snapshot, when it is there.
-async fn recorded(scene: &Scene, snapshot: &VolumeSnapshot) -> Result<CopyResult> {
-    let snapshots = scene.api::<VolumeSnapshot>(&scene.tenant);
-    scene
-        .wait("the result is recorded", async || {
-            let now = snapshots.get(&snapshot.name_any()).await?;
-            Ok(now.annotations().get(&names::copy_key("disk")).map(|t| serde_json::from_str(t)).transpose()?)
-        })
-        .await
-}
 
 fn failed(reason: Reason) -> impl Fn(&Status) -> bool {
     move |s| s.failure.as_ref().is_some_and(|f| f.problem.reason == reason)
 }
 
 /// A source whose copy runs.
-async fn copying(scene: &Scene) -> Result<(PersistentVolumeClaim, VolumeSnapshot, Job)> {
-    let (claim, snapshot, _) = source_with_run(scene, "data", RUN).await?;
+async fn copying(scene: &Scene) -> Result<(PersistentVolumeClaim, Job)> {
+    let (claim, ..) = source_with_run(scene, "data", RUN).await?;
     bind_disk(scene).await?;
     let job = scene.copy_of(&claim, RUN, "disk").await?;
-    Ok((claim, snapshot, job))
+    Ok((claim, job))
 }
 
 #[tokio::test]
 async fn a_complete_copy_is_recorded_and_told_before_its_job_goes() -> Result<()> {
     let scene = Scene::new().await?;
     let controller = with_disk(&scene, "").await?;
-    let (claim, snapshot, job) = copying(&scene).await?;
+    let (claim, snapshot, _) = source_with_run(&scene, "data", RUN).await?;
+    bind_disk(&scene).await?;
+    let job = scene.copy_of(&claim, RUN, "disk").await?;
     let pod = scene.pod_of(&job).await?;
     let result = kubelet::copied(CopyState::Complete, None);
+    let before = scene.writes(controller.user())?.len();
     scene.finish(&job, &result).await?;
-    assert_eq!(recorded(&scene, &snapshot).await?.state, CopyState::Complete);
+    assert_eq!(scene.recorded(&claim, RUN, "disk").await?.state, CopyState::Complete);
     let status = scene.status_that("good", &claim, |s| s.good.is_some()).await?;
     assert_eq!(status.good.as_ref().map(model::names::Run::as_str), Some(RUN));
     assert_eq!((status.failure, status.waiting), (None, None));
@@ -60,25 +51,19 @@ async fn a_complete_copy_is_recorded_and_told_before_its_job_goes() -> Result<()
     scene.gone(&pod).await?;
 
     fence(&scene, "fence").await?;
-    let writes = scene.writes(controller.user())?;
-    let of_interest = |r: &&dev_cluster::AuditedRequest| {
-        r.resource == "volumesnapshots"
-            || (r.resource == "jobs" && r.verb == "delete")
-            || (r.resource == "persistentvolumeclaims" && r.name == "data")
-            || (r.resource == "events" && r.namespace == scene.tenant)
+    let writes = scene.writes(controller.user())?.split_off(before);
+    let ledger = names::ledger(&claim.uid().unwrap_or_default());
+    let of_run = |r: &&dev_cluster::AuditedRequest| {
+        r.name == ledger || r.name == "data" || r.name == job.name_any() || r.resource == "volumesnapshots"
     };
-    let order: Vec<String> = writes.iter().filter(of_interest).map(|r| format!("{} {}", r.verb, r.resource)).collect();
-    // First the PVC's own: protected. Last the fence's Event.
-    let expected = [
-        "patch persistentvolumeclaims",
-        "create events",
-        "patch volumesnapshots",
-        "patch persistentvolumeclaims",
-        "create events",
-        "delete jobs",
-        "create events",
-    ];
-    assert_eq!(order, expected);
+    let mut order: Vec<String> = writes.iter().filter(of_run).map(|r| format!("{} {}", r.verb, r.resource)).collect();
+    assert_eq!(order.first().map(String::as_str), Some("update configmaps"), "first it is recorded");
+    // What follows from the ledger is done side by side.
+    order[1..].sort();
+    assert_eq!(order[1..], ["delete jobs", "patch persistentvolumeclaims"], "{writes:?}");
+    let told = writes.iter().position(|r| r.resource == "events");
+    let went = writes.iter().position(|r| r.verb == "delete");
+    assert!(told < went, "{writes:?}");
     assert_eq!(scene.find_copy(&claim, RUN, "disk").await?, None, "it is not copied again");
     Ok(())
 }
@@ -88,9 +73,9 @@ async fn a_complete_copy_is_recorded_and_told_before_its_job_goes() -> Result<()
 async fn an_incomplete_copy_is_kept_and_marked_not_good_and_not_tried_again() -> Result<()> {
     let scene = Scene::new().await?;
     let controller = with_disk(&scene, "").await?;
-    let (claim, snapshot, job) = copying(&scene).await?;
+    let (claim, job) = copying(&scene).await?;
     scene.finish(&job, &kubelet::copied(CopyState::Incomplete, Some(Reason::Unreadable))).await?;
-    let result = recorded(&scene, &snapshot).await?;
+    let result = scene.recorded(&claim, RUN, "disk").await?;
     assert_eq!((result.state, result.files), (CopyState::Incomplete, 42));
     let status = scene.status_that("marked", &claim, failed(Reason::Unreadable)).await?;
     assert_eq!((status.good, status.copies["disk"].state), (None, CopyState::Incomplete));
@@ -105,10 +90,10 @@ async fn an_incomplete_copy_is_kept_and_marked_not_good_and_not_tried_again() ->
     assert_eq!(controller.metric(series)?, Some(1.0));
 
     // The next good run makes up for it.
-    let (next, _) = scene.point(&claim, "20260102T0000Z", &["disk"]).await?;
+    scene.point(&claim, "20260102T0000Z", &["disk"]).await?;
     let job = scene.copy_of(&claim, "20260102T0000Z", "disk").await?;
     scene.finish(&job, &kubelet::copied(CopyState::Complete, None)).await?;
-    recorded(&scene, &next).await?;
+    scene.recorded(&claim, "20260102T0000Z", "disk").await?;
     scene.status_that("made up for", &claim, |s| s.failure.is_none() && s.good.is_some()).await?;
     Ok(())
 }
@@ -117,10 +102,10 @@ async fn an_incomplete_copy_is_kept_and_marked_not_good_and_not_tried_again() ->
 async fn a_job_that_fails_without_a_word_is_jobfailed() -> Result<()> {
     let scene = Scene::new().await?;
     let _controller = with_disk(&scene, "retries: {copy: 0}").await?;
-    let (claim, snapshot, job) = copying(&scene).await?;
+    let (claim, job) = copying(&scene).await?;
     let pod = scene.pod_of(&job).await?;
     scene.end_pod(&pod, 137, "").await?;
-    let result = recorded(&scene, &snapshot).await?;
+    let result = scene.recorded(&claim, RUN, "disk").await?;
     assert_eq!((result.state, result.reason), (CopyState::Failed, Some(Reason::JobFailed)));
     scene.status_that("JobFailed", &claim, failed(Reason::JobFailed)).await?;
     scene.event(&claim, "JobFailed").await?;
@@ -133,9 +118,9 @@ async fn a_job_that_fails_without_a_word_is_jobfailed() -> Result<()> {
 async fn a_failed_copy_tells_what_its_pod_said() -> Result<()> {
     let scene = Scene::new().await?;
     let _controller = with_disk(&scene, "").await?;
-    let (claim, snapshot, job) = copying(&scene).await?;
+    let (claim, job) = copying(&scene).await?;
     scene.finish(&job, &kubelet::copied(CopyState::Failed, Some(Reason::DiskFull))).await?;
-    let result = recorded(&scene, &snapshot).await?;
+    let result = scene.recorded(&claim, RUN, "disk").await?;
     assert_eq!((result.state, result.reason), (CopyState::Failed, Some(Reason::DiskFull)));
     scene.event(&claim, "DiskFull").await?;
     scene.gone(&job).await?;
@@ -146,10 +131,10 @@ async fn a_failed_copy_tells_what_its_pod_said() -> Result<()> {
 async fn a_copy_that_takes_too_long_is_deadlineexceeded() -> Result<()> {
     let scene = Scene::new().await?;
     let _controller = with_disk(&scene, "deadlines: {copy: 3s}").await?;
-    let (claim, snapshot, job) = copying(&scene).await?;
+    let (claim, job) = copying(&scene).await?;
     let pod = scene.pod_of(&job).await?;
     assert_eq!(job.spec.and_then(|s| s.active_deadline_seconds), Some(3));
-    let result = recorded(&scene, &snapshot).await?;
+    let result = scene.recorded(&claim, RUN, "disk").await?;
     assert_eq!((result.state, result.reason), (CopyState::Failed, Some(Reason::DeadlineExceeded)), "{pod:?}");
     scene.event(&claim, "DeadlineExceeded").await?;
     Ok(())
@@ -161,14 +146,14 @@ async fn a_copy_that_takes_too_long_is_deadlineexceeded() -> Result<()> {
 async fn a_copy_whose_message_is_lost_is_made_once_more_and_not_for_ever() -> Result<()> {
     let scene = Scene::new().await?;
     let controller = with_disk(&scene, "").await?;
-    let (claim, snapshot, first) = copying(&scene).await?;
+    let (claim, first) = copying(&scene).await?;
     let pod = scene.pod_of(&first).await?;
     scene.end_pod(&pod, 0, "").await?;
     scene.gone(&first).await?;
     let second = scene.copy_of(&claim, RUN, "disk").await?;
     let pod = scene.pod_of(&second).await?;
     scene.end_pod(&pod, 0, "").await?;
-    let result = recorded(&scene, &snapshot).await?;
+    let result = scene.recorded(&claim, RUN, "disk").await?;
     assert_eq!((result.state, result.reason), (CopyState::Failed, Some(Reason::JobFailed)));
     scene.gone(&second).await?;
     fence(&scene, "fence").await?;
@@ -184,7 +169,7 @@ async fn a_copy_whose_message_is_lost_is_made_once_more_and_not_for_ever() -> Re
 async fn a_copy_whose_message_is_lost_is_good_when_the_second_one_tells() -> Result<()> {
     let scene = Scene::new().await?;
     let _controller = with_disk(&scene, "").await?;
-    let (claim, _, first) = copying(&scene).await?;
+    let (claim, first) = copying(&scene).await?;
     let pod = scene.pod_of(&first).await?;
     scene.end_pod(&pod, 0, "").await?;
     scene.gone(&first).await?;

@@ -11,8 +11,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use model::names;
 use model::reason::Reason;
-use model::record::{CopyResult, CopyState};
-use model::snapshot::VolumeSnapshot;
+use model::record::CopyState;
 
 use crate::controller::{bind_disk, disk, fence, source_with_run, with_disk};
 
@@ -67,25 +66,18 @@ async fn run_all(scene: &Scene, count: usize, limit: usize) -> Result<Vec<Job>> 
 async fn the_newest_run_is_copied_and_older_ones_are_superseded() -> Result<()> {
     let scene = Scene::new().await?;
     let mut controller = with_disk(&scene, "").await?;
+    let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
+    scene.copies_to(&claim, &["disk"]).await?;
     // Three runs came while the controller was away.
     controller.kill();
-    let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
-    let mut snapshots = Vec::new();
     for day in 1..=3 {
-        snapshots.push(scene.point(&claim, &format!("2026010{day}T0000Z"), &["disk"]).await?.0);
+        scene.point(&claim, &format!("2026010{day}T0000Z"), &["disk"]).await?;
     }
     controller.start()?;
     bind_disk(&scene).await?;
     let job = scene.copy_of(&claim, "20260103T0000Z", "disk").await?;
-    let api = scene.api::<VolumeSnapshot>(&scene.tenant);
-    for snapshot in &snapshots[..2] {
-        let result = scene
-            .wait("superseded", async || {
-                let now = api.get(&snapshot.name_any()).await?;
-                let text = now.annotations().get(&names::copy_key("disk")).cloned();
-                Ok(text.map(|t| serde_json::from_str::<CopyResult>(&t)).transpose()?)
-            })
-            .await?;
+    for run in ["20260101T0000Z", "20260102T0000Z"] {
+        let result = scene.recorded(&claim, run, "disk").await?;
         assert_eq!((result.state, result.reason), (CopyState::Superseded, Some(Reason::Superseded)));
     }
     scene.finish(&job, &kubelet::copied(CopyState::Complete, None)).await?;
@@ -149,6 +141,9 @@ async fn a_namespace_with_many_copies_does_not_keep_another_waiting() -> Result<
     }
     let late = scene.bound(&namespaces[1], NewClaim::new("late")).await?;
     let disks = ["disk", "other"];
+    for (claim, disk) in [(&first[0], "disk"), (&first[1], "other"), (&late, "disk")] {
+        scene.copies_to(claim, &[disk]).await?;
+    }
     controller.kill();
     scene.point(&first[0], "20260101T0000Z", &["disk"]).await?;
     scene.point(&first[1], "20260101T0000Z", &["other"]).await?;

@@ -53,11 +53,8 @@ async fn copied(scene: &Scene) -> Result<(PersistentVolumeClaim, VolumeSnapshot)
     let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
     let snapshot = scene.new_snapshot(&claim, RUN, &["s3"]).await?;
     let result = model::record::CopyResult { finished: ago()?, ..kubelet::copied(CopyState::Complete, None) };
-    let text = serde_json::to_string(&result)?;
-    let key = names::copy_key("s3");
-    let told = [(key.as_str(), Some(text.as_str()))];
     // Before it is ready: nothing is copied that has its result.
-    let snapshot = scene.annotate::<VolumeSnapshot>(&scene.tenant, &snapshot.name_any(), &told).await?;
+    scene.record(&claim, RUN, &[("s3", &result)]).await?;
     Ok((claim, scene.make_ready(&snapshot).await?))
 }
 

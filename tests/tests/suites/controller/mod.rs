@@ -13,6 +13,7 @@ mod ended;
 mod guarded;
 mod host_disk;
 mod killed;
+mod ledger;
 mod life;
 mod limits;
 mod lineage;
@@ -32,6 +33,7 @@ use anyhow::Result;
 use backup_controller_tests::{Controller, NewClaim, Scene};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use model::names;
 use model::snapshot::VolumeSnapshot;
 
 /// A destination called `disk`: a PVC `backup-disk` of the scene's class that retains its volumes.
@@ -56,7 +58,8 @@ async fn source_with_run(
     name: &str,
     run: &str,
 ) -> Result<(PersistentVolumeClaim, VolumeSnapshot, PersistentVolumeClaim)> {
-    let claim = scene.bound(&scene.tenant, NewClaim::new(name)).await?;
+    let new = NewClaim::new(name).annotate(names::DESTINATION_SETTING, "disk");
+    let claim = scene.bound(&scene.tenant, new).await?;
     let (snapshot, promoter) = scene.point(&claim, run, &["disk"]).await?;
     Ok((claim, snapshot, promoter))
 }

@@ -58,21 +58,22 @@ async fn a_restart_writes_nothing_and_then_only_watches() -> Result<()> {
     let marker = fence(&scene, "fence-2").await?;
     let requests = scene.requests(controller.user())?.split_off(before);
     let of_marker = |r: &AuditedRequest| {
-        let cronjob = names::cronjob(&backup_controller_tests::source(&marker));
-        r.name == "fence-2" || r.name == cronjob || (r.resource == "events" && r.verb == "create")
+        let marker = backup_controller_tests::source(&marker);
+        let its = [names::cronjob(&marker), names::ledger(&marker.uid)];
+        r.name == "fence-2" || its.contains(&r.name) || (r.resource == "events" && r.verb == "create")
     };
     let writes: Vec<_> = requests.iter().filter(|r| !matches!(r.verb.as_str(), "list" | "watch")).collect();
     let other: Vec<_> = writes.iter().filter(|r| !of_marker(r)).collect();
     assert_eq!(other, Vec::<&&AuditedRequest>::new(), "written, or read one by one, at a restart");
-    assert_eq!(writes.len(), 3, "a CronJob, a status and an Event for the new PVC: {writes:?}");
+    assert_eq!(writes.len(), 4, "a CronJob, a ledger, a status and an Event for the new PVC: {writes:?}");
     let lists = requests.iter().filter(|r| r.verb == "list").count();
-    assert!(lists <= 13, "each kind is listed once: {lists}");
+    assert!(lists <= 14, "each kind is listed once: {lists}");
 
-    // Settled: what happens to one source costs its own three writes, and nothing is listed or read.
+    // Settled: what happens to one source costs its own four writes, and nothing is listed or read.
     let before = scene.requests(controller.user())?.len();
     fence(&scene, "fence-3").await?;
     let requests = scene.requests(controller.user())?.split_off(before);
     let besides: Vec<_> = requests.iter().filter(|r| r.verb != "watch").collect();
-    assert_eq!(besides.len(), 3, "{besides:?}");
+    assert_eq!(besides.len(), 4, "{besides:?}");
     Ok(())
 }

@@ -4,12 +4,11 @@ use anyhow::Result;
 use backup_controller_tests::{Controller, NewClaim, Scene, kubelet, source};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::DeleteParams;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
+use model::ledger::Ledger;
 use model::names;
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState, Status};
-use model::snapshot::VolumeSnapshot;
 use serde_json::{Value, json};
 
 use crate::controller::{bind_disk, disk, fence};
@@ -21,10 +20,10 @@ async fn with_s3(scene: &Scene) -> Result<Controller> {
     scene.controller(&format!("destinations:\n{S3}")).await
 }
 
-async fn run_to(scene: &Scene, name: &str, destinations: &[&str]) -> Result<(PersistentVolumeClaim, VolumeSnapshot)> {
+async fn run_to(scene: &Scene, name: &str, destinations: &[&str]) -> Result<PersistentVolumeClaim> {
     let claim = scene.bound(&scene.tenant, NewClaim::new(name)).await?;
-    let (snapshot, _) = scene.point(&claim, RUN, destinations).await?;
-    Ok((claim, snapshot))
+    scene.point(&claim, RUN, destinations).await?;
+    Ok(claim)
 }
 
 /// A result that says the endpoint does not answer, of so many minutes ago.
@@ -87,7 +86,7 @@ async fn a_copy_to_a_repository_mounts_its_secret_and_needs_no_disk_and_no_polic
 async fn of_two_destinations_one_that_refuses_does_not_stop_the_other() -> Result<()> {
     let scene = Scene::new().await?;
     let _controller = scene.controller(&format!("{}{S3}", disk(&scene))).await?;
-    let (claim, snapshot) = run_to(&scene, "data", &["disk", "s3"]).await?;
+    let claim = run_to(&scene, "data", &["disk", "s3"]).await?;
     let to_s3 = scene.copy_of(&claim, RUN, "s3").await?;
     let refused = kubelet::copied(CopyState::Failed, Some(Reason::CredentialsRefused));
     scene.finish(&to_s3, &refused).await?;
@@ -100,9 +99,8 @@ async fn of_two_destinations_one_that_refuses_does_not_stop_the_other() -> Resul
     let status = scene.status_that("good", &claim, |s| s.good.is_some()).await?;
     let ended: Vec<_> = status.copies.iter().map(|(d, c)| (d.as_str(), c.state)).collect();
     assert_eq!(ended, [("disk", CopyState::Complete), ("s3", CopyState::Failed)]);
-    let snapshot = scene.api::<VolumeSnapshot>(&scene.tenant).get(&snapshot.name_any()).await?;
     for destination in ["disk", "s3"] {
-        assert!(snapshot.annotations().contains_key(&names::copy_key(destination)), "{destination}");
+        assert!(scene.result(&claim, RUN, destination).await?.is_some(), "{destination}");
     }
     Ok(())
 }
@@ -112,11 +110,11 @@ async fn of_two_destinations_one_that_refuses_does_not_stop_the_other() -> Resul
 async fn where_a_destination_is_down_one_copy_at_a_time_tries_until_one_works() -> Result<()> {
     let scene = Scene::new().await?;
     let mut controller = with_s3(&scene).await?;
-    let (one, _) = run_to(&scene, "one", &["s3"]).await?;
-    let (two, of_two) = run_to(&scene, "two", &["s3"]).await?;
+    let one = run_to(&scene, "one", &["s3"]).await?;
+    let two = run_to(&scene, "two", &["s3"]).await?;
     let (first, second) = (scene.copy_of(&one, RUN, "s3").await?, scene.copy_of(&two, RUN, "s3").await?);
     // Two at once in a namespace: the third waits for its turn.
-    let (three, _) = run_to(&scene, "three", &["s3"]).await?;
+    let three = run_to(&scene, "three", &["s3"]).await?;
     let waits = |reason: Reason| move |s: &Status| s.waiting.as_ref().is_some_and(|p| p.reason == reason);
     scene.status_that("it waits", &three, waits(Reason::WaitingForSlot)).await?;
 
@@ -137,11 +135,14 @@ async fn where_a_destination_is_down_one_copy_at_a_time_tries_until_one_works() 
     assert_eq!(scene.copy_jobs(&scene.tenant).await?, [], "a restart reads the same results");
     assert_eq!(controller.metric(down)?, Some(1.0));
 
-    // Without the newest failure the pause is over, and the third tries.
-    let snapshots: Api<VolumeSnapshot> = scene.api(&scene.tenant);
-    snapshots.delete(&of_two.name_any(), &DeleteParams::default()).await?;
+    // As if the newest failure were older: the pause is over, and the third tries.
+    let earlier = unreachable(20).finished;
+    let age = |ledger: &mut Ledger| {
+        ledger.runs.iter_mut().flat_map(|r| r.results.values_mut()).for_each(|r| r.finished = earlier);
+    };
+    scene.edit_ledger(&two, age).await?;
     let third = scene.copy_of(&three, RUN, "s3").await?;
-    let (four, _) = run_to(&scene, "four", &["s3"]).await?;
+    let four = run_to(&scene, "four", &["s3"]).await?;
     scene.status_that("it waits for the one that tries", &four, waits(Reason::DestinationDown)).await?;
     scene.finish(&third, &kubelet::copied(CopyState::Complete, None)).await?;
     scene.status_that("good", &three, |s| s.good.is_some()).await?;

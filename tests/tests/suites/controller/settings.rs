@@ -110,15 +110,20 @@ async fn settings_of_the_pvc_go_over_those_of_its_namespace() -> Result<()> {
     let cronjob = scene.cronjob_of(&claim).await?;
     let spec = cronjob.spec.clone().unwrap_or_default();
     assert_eq!((spec.schedule.as_str(), spec.time_zone.as_deref()), ("5 4 * * *", Some("Asia/Tokyo")));
-    assert!(has_arg(&cronjob, "--retention=5d") && has_arg(&cronjob, "--destinations=disk"), "{:?}", args(&cronjob));
+    assert!(has_arg(&cronjob, "--retention=5d"), "{:?}", args(&cronjob));
+    // What a run is copied to is recorded, and no word of the program that takes it.
+    let copied_to = |destinations: &'static [&str]| {
+        move |ledger: &model::ledger::Ledger| ledger.settings.as_ref().is_some_and(|s| s.destinations == destinations)
+    };
+    scene.ledger_that("the namespace's destination", &claim, copied_to(&["disk"])).await?;
 
     fence(&scene, "fence-1").await?;
     let before = scene.writes(controller.user())?.len();
     annotate(&scene, "data", names::RETENTION, Some("last=3")).await?;
     scene.cronjob_that("the retention follows", &claim, |c| has_arg(c, "--retention=last=3")).await?;
     annotate(&scene, "data", names::DESTINATION_SETTING, Some("none")).await?;
-    let none = |c: &k8s_openapi::api::batch::v1::CronJob| !args(c).iter().any(|a| a.starts_with("--destinations"));
-    scene.cronjob_that("snapshots only", &claim, none).await?;
+    let ledger = scene.ledger_that("snapshots only", &claim, copied_to(&[])).await?;
+    assert_eq!(ledger.settings.map(|s| s.retention).as_deref(), Some("last=3"));
     fence(&scene, "fence-2").await?;
     let writes = scene.writes(controller.user())?.split_off(before);
     let ours: Vec<_> = writes.iter().filter(|r| r.name == cronjob.name_any()).collect();

@@ -40,10 +40,48 @@ async fn each_step_of_the_controller_passes_with_the_installed_role() -> Result<
     let status = annotation(&source, names::STATUS);
     stage.passes("status", me, Verb::Apply("backup-controller/status"), &status).await?;
     stage.passes("status again", me, Verb::Apply("backup-controller/status"), &status).await?;
-    let result = annotation(&snapshot, &names::copy_key("disk"));
-    stage.passes("a copy's result", me, Verb::Apply("backup-controller/copy.disk"), &result).await?;
+    // Of a PVC that is gone.
+    let status = annotation(&snapshot, names::STATUS);
+    stage.passes("a status on a snapshot", me, Verb::Apply("backup-controller/status"), &status).await?;
     stage.passes("a recorded Job goes", me, Verb::Delete, &stage.fixture("copy")?).await?;
     stage.passes("a vanished source's CronJob goes", me, Verb::Delete, &stage.fixture("cronjob")?).await
+}
+
+/// What rotation goes by. The configuration and what others keep in that namespace are ConfigMaps too.
+#[tokio::test]
+async fn of_the_config_maps_it_writes_the_ledgers_in_its_own_namespace_and_no_others() -> Result<()> {
+    let stage = Stage::new("ledgers").await?;
+    let words = "backup-controller may write only ledgers among the ConfigMaps, and only in its own namespace";
+    let map = |name: &str, namespace: &str, component: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": namespace, "labels": {
+                names::MANAGED_BY: names::MANAGER, names::INSTANCE: "backup", names::COMPONENT: component,
+                names::SOURCE_UID: "u",
+            }},
+            "data": {"ledger.json": "{}"},
+        })
+    };
+    let changed = || Verb::Merge(json!({"data": {"ledger.json": "{\"schema\": 1}"}}));
+    let ledger = map("ledger-u", "backup", "ledger");
+    stage.passes("a ledger", Actor::Controller, Verb::Create, &ledger).await?;
+    stage.passes("it is written again", Actor::AlmightyController, changed(), &ledger).await?;
+
+    let me = Actor::AlmightyController;
+    let theirs = map("ledger-v", &stage.namespace, "ledger");
+    stage.refused("in a tenant's namespace", me, Verb::Create, &theirs, words).await?;
+    stage.refused("of another kind", me, Verb::Create, &map("other", "backup", "copy"), words).await?;
+    let mut config = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config-of-ledgers", "namespace": "backup"},
+        "data": {"config.yaml": ""},
+    });
+    stage.refused("without labels", me, Verb::Create, &config, UNLABELLED).await?;
+    stage.has(&config).await?;
+    stage.refused("the configuration goes", me, Verb::Delete, &config, UNLABELLED).await?;
+    config["metadata"]["labels"] = ledger["metadata"]["labels"].clone();
+    let taken = Verb::Merge(json!({"metadata": {"labels": config["metadata"]["labels"]}}));
+    stage.refused("the configuration becomes a ledger", me, taken, &config, words).await?;
+    stage.passes("a ledger goes", Actor::Controller, Verb::Delete, &ledger).await
 }
 
 /// The CronJob's Job, as `run-now` makes it.

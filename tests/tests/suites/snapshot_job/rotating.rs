@@ -2,7 +2,7 @@
 
 use model::names;
 
-use crate::snapshot_job::support::{Before, Stage, before, eventually};
+use crate::snapshot_job::support::{Before, Book, Stage, before, eventually};
 
 const MINUTE: &str = "2026-11-20T03:00:00Z";
 
@@ -10,7 +10,7 @@ fn promoted(run: &'static str) -> Before {
     Before { promoter: Some("Delete"), ..before(run) }
 }
 
-/// The measure of a whole run: eleven requests, and the order in which things go (F15).
+/// The measure of a whole run: twelve requests, and the order in which things go (F15).
 #[test]
 fn the_third_run_rotates_the_first_promoter_then_volume_then_snapshot() {
     let mut stage = Stage::new("third");
@@ -34,6 +34,7 @@ fn the_third_run_rotates_the_first_promoter_then_volume_then_snapshot() {
         "create volumesnapshots",
         "watch volumesnapshots",
         "create persistentvolumeclaims",
+        "get configmaps",
         "list pods",
         "watch persistentvolumes",
         "delete persistentvolumeclaims",
@@ -46,7 +47,7 @@ fn the_third_run_rotates_the_first_promoter_then_volume_then_snapshot() {
 #[test]
 fn the_last_good_restore_point_stays_whatever_its_age() {
     let mut stage = Stage::new("floor");
-    stage.set("destinations", "disk");
+    stage.destinations = vec!["disk".to_owned()];
     let copied = |run, state| Before { copy: Some(state), ..before(run) };
     stage.has(&[
         copied("20260101T0300Z", "Complete"),
@@ -121,7 +122,7 @@ fn a_promoter_whose_volume_is_retained_stays_whole() {
 fn of_full_clones_only_the_newest_stays_once_their_copies_are_recorded() {
     let mut stage = Stage::new("clones");
     stage.set("retention", "1year");
-    stage.set("destinations", "disk");
+    stage.destinations = vec!["disk".to_owned()];
     let point = |run, state, read_only| Before { copy: Some(state), read_only, ..promoted(run) };
     stage.has(&[
         point("20261101T0000Z", "Complete", true),
@@ -201,4 +202,41 @@ fn a_volume_that_does_not_go_keeps_its_snapshot_and_costs_no_backup() {
     assert_eq!(ended.warned(), ["InUse"], "{}", ended.output);
     assert_eq!(stage.names("vs"), ["data-20260101t0000z", "data-20261120"]);
     stage.kubectl(&["patch", "pvc", "data-20260101t0000z", "--type=merge", "-p", "{\"metadata\":{\"finalizers\":[]}}"]);
+}
+
+/// Nobody knows what became of the copies: the backup is made, and nothing goes.
+#[test]
+fn without_a_ledger_that_can_be_read_and_is_whole_nothing_is_rotated() {
+    for (namespace, book, reason, words) in [
+        ("no-ledger", Book::Missing, "LedgerMissing", "does not exist"),
+        ("edited", Book::Edited, "LedgerUnreadable", "somebody edited it"),
+        ("rebuilt", Book::Rebuilt, "LedgerMissing", "has no answer yet from disk"),
+    ] {
+        let mut stage = Stage::new(namespace);
+        stage.book = book;
+        stage.has(&["20260101T0000Z", "20260102T0000Z", "20260103T0000Z"].map(before));
+        let ended = stage.run_at(MINUTE);
+        let result = ended.done();
+        assert_eq!(result.restore_point.as_deref(), Some("data-20261120"), "{namespace}");
+        assert_eq!((result.rotated.len(), stage.names("vs").len()), (0, 4), "{namespace}: {}", ended.output);
+        assert_eq!(ended.warned(), [reason], "{namespace}");
+        assert!(result.warnings[0].message.contains(words), "{namespace}: {:?}", result.warnings);
+        // With the ledger they go.
+        stage.book = Book::Whole;
+        assert_eq!(stage.run_at("2026-11-21T03:00:00Z").done().rotated.len(), 3, "{namespace}");
+    }
+}
+
+/// A run that was taken for a destination is not good before the ledger says so, whatever its snapshot says.
+#[test]
+fn what_a_tenant_writes_on_his_snapshots_rotates_nothing() {
+    let mut stage = Stage::new("annotated");
+    stage.destinations = vec!["disk".to_owned()];
+    let copied = |run, state| Before { copy: Some(state), ..before(run) };
+    stage.has(&[copied("20260101T0300Z", "Complete"), copied("20260201T0300Z", "Failed")]);
+    let forged = r#"backup-controller.io/copy.disk={"state":"Complete","finished":"2026-02-01T04:00:00Z"}"#;
+    let status = format!("{}={{\"good\":\"20260201T0300Z\"}}", names::STATUS);
+    stage.kubectl(&["annotate", "volumesnapshot", "data-20260201t0300z", forged, &status]);
+    assert_eq!(stage.run_at(MINUTE).done().rotated.len(), 0);
+    assert_eq!(stage.names("vs"), ["data-20260101t0300z", "data-20260201t0300z", "data-20261120"]);
 }

@@ -1,16 +1,18 @@
 //! The stage for a job: a real API server, on which the test plays the storage.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use backup_controller_tests::binaries;
+use backup_controller_tests::{binaries, ledger};
 use dev_cluster::{AuditedRequest, ControlPlane, Options};
+use model::Timestamp;
+use model::ledger::{Ledger, RunRecord, SCHEMA, Settings, Taken, Volume, Whose};
 use model::names;
-use model::record::SnapshotResult;
+use model::record::{SnapshotResult, Status};
 use serde_json::{Value, json};
 
 /// Where Jobs live.
@@ -76,11 +78,33 @@ impl Default for Storage {
     }
 }
 
+/// How the ledger of a source is that the job finds: no controller runs here, so the test plays it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Book {
+    /// As the controller writes it.
+    Whole,
+    /// There is none.
+    Missing,
+    /// Somebody edited it by hand.
+    Edited,
+    /// It was lost, and the destination has not told yet what it has.
+    Rebuilt,
+}
+
 /// One source in a namespace of its own.
 pub struct Stage {
     pub namespace: String,
     pub uid: String,
     pub storage: Storage,
+    /// The destinations of its runs.
+    pub destinations: Vec<String>,
+    pub book: Book,
+    /// When the controller saw that it is gone.
+    pub gone: Cell<Option<Timestamp>>,
+    /// What the controller knows of its earlier runs.
+    records: RefCell<Vec<RunRecord>>,
+    /// The ledger that stands there.
+    told: RefCell<String>,
     /// The promoters whose volumes are there.
     volumes: RefCell<Vec<String>>,
     /// The snapshots that went before the volumes of their promoters.
@@ -132,6 +156,11 @@ impl Stage {
             namespace: namespace.into(),
             uid: String::new(),
             storage: Storage::default(),
+            destinations: Vec::new(),
+            book: Book::Whole,
+            gone: Cell::default(),
+            records: RefCell::default(),
+            told: RefCell::default(),
             volumes: RefCell::default(),
             early: RefCell::default(),
             plane,
@@ -184,6 +213,8 @@ impl Stage {
         self.status(&format!("pvc/{name}"), &json!({"phase": "Bound", "capacity": {"storage": "1Gi"}}));
         let claim = self.json(&["get", "pvc", name]);
         claim["metadata"]["uid"].as_str().unwrap().clone_into(&mut self.uid);
+        // It is another source, of which nothing is known.
+        self.records.borrow_mut().clear();
     }
 
     /// Sets an option of the command line.
@@ -237,21 +268,13 @@ impl Stage {
         let mut objects = Vec::new();
         for point in points {
             let name = point.name();
-            let mut annotations = json!({names::RETENTION_TAKEN: self.options["retention"]});
-            if let Some(state) = point.copy {
-                annotations[names::DESTINATIONS_TAKEN] = "disk".into();
-                let result = json!({"state": state, "finished": "2026-01-01T00:00:00Z"});
-                if state != "none" {
-                    annotations[names::copy_key("disk")] = result.to_string().into();
-                }
-            }
             let mut labels = self.labels("snapshot", point.run);
             for (key, value) in &point.labels {
                 labels[*key] = value.clone().into();
             }
             objects.push(json!({
                 "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
-                "metadata": {"name": name, "namespace": self.namespace, "labels": labels, "annotations": annotations},
+                "metadata": {"name": name, "namespace": self.namespace, "labels": labels},
                 "spec": {"volumeSnapshotClassName": "snap", "source": {"persistentVolumeClaimName": "data"}},
             }));
             if let Some(policy) = point.promoter {
@@ -269,6 +292,64 @@ impl Stage {
         for point in points.iter().filter(|p| p.promoter.is_some()) {
             self.status(&format!("pvc/{}", point.name()), &json!({"phase": "Bound", "capacity": {"storage": "1Gi"}}));
         }
+        let made = items(&self.json(&["get", "volumesnapshots"]));
+        for point in points {
+            let snapshot = made.iter().find(|s| s["metadata"]["name"] == point.name()).unwrap();
+            let uid = snapshot["metadata"]["uid"].as_str().unwrap().to_owned();
+            let mut record =
+                RunRecord::new(point.run.parse().unwrap(), Taken::Snapshot { name: point.name(), uid }, None);
+            record.retention = Some(self.options["retention"].clone());
+            if let Some(state) = point.copy {
+                record.destinations.push("disk".to_owned());
+                if state != "none" {
+                    let result = json!({"state": state, "finished": "2026-01-01T00:00:00Z"});
+                    record.results.insert("disk".to_owned(), serde_json::from_value(result).unwrap());
+                }
+            }
+            self.records.borrow_mut().push(record);
+        }
+        self.records.borrow_mut().sort_by(|a, b| a.run.cmp(&b.run));
+        self.keep_book();
+    }
+
+    /// Writes the source's ledger as it is now, if it is not there already.
+    fn keep_book(&self) {
+        let rebuilding = if self.book == Book::Rebuilt { vec!["disk".to_owned()] } else { Vec::new() };
+        let known = Ledger {
+            schema: SCHEMA,
+            source: Whose {
+                namespace: self.namespace.clone(),
+                namespace_uid: String::new(),
+                name: self.options["pvc"].clone(),
+                uid: self.uid.clone(),
+            },
+            volume: Volume::default(),
+            gone: self.gone.get(),
+            settings: Some(Settings {
+                retention: self.options["retention"].clone(),
+                time_zone: self.options["time-zone"].clone(),
+                destinations: self.destinations.clone(),
+            }),
+            rebuilding: rebuilding.into_iter().collect(),
+            runs: self.records.borrow().clone(),
+            status: Status::default(),
+        };
+        let mut object = ledger::object(&self.options["instance"], OURS, &known);
+        if self.book == Book::Edited {
+            let text = object["data"]["ledger.json"].as_str().unwrap().replace("\"runs\"", "\"ran\"");
+            object["data"]["ledger.json"] = text.into();
+        }
+        let text = if self.book == Book::Missing { String::new() } else { object.to_string() };
+        if *self.told.borrow() == text {
+            return;
+        }
+        if self.book == Book::Missing {
+            let name = names::ledger(&self.uid);
+            self.plane.kubectl(&["delete", "configmap", "-n", OURS, "--ignore-not-found", &name]).unwrap();
+        } else {
+            self.plane.apply(&text).unwrap();
+        }
+        *self.told.borrow_mut() = text;
     }
 
     fn promoter(&self, point: &Before, name: &str, policy: &str) -> [Value; 2] {
@@ -330,6 +411,7 @@ impl Stage {
             "max-holds",
             "snapshot-deadline",
         ];
+        self.keep_book();
         let log = self.kubeconfig.with_extension(format!("{job}.log"));
         let options = self.options.iter().filter(|(name, _)| step != "sweep" || SWEEP.contains(&name.as_str()));
         let child = Command::new(program())

@@ -1,16 +1,22 @@
 //! The sweeper rotates what vanished sources left, and touches no source that is there.
 
-use model::names;
+use model::duration::Span;
 
-use crate::snapshot_job::support::{Before, Ended, Stage, before, eventually, plane};
+use crate::snapshot_job::support::{Before, Book, Ended, Stage, before, eventually, plane};
 
 fn sweep(stage: &Stage, name: &str, grace: &str) -> Ended {
     let job = stage.job(name, "2026-11-20T03:00:00Z");
     stage.finish(stage.start("sweep", &job, &[&format!("--orphan-retention={grace}")]))
 }
 
+/// The source goes, and the controller has seen that 60 days ago.
 fn vanish(stage: &Stage) {
+    vanished_since(stage, Span::days(60));
+}
+
+fn vanished_since(stage: &Stage, ago: Span) {
     stage.kubectl(&["delete", "pvc", "data"]);
+    stage.gone.set(Some(ago.before(model::Timestamp::now())));
 }
 
 const OLD: [&str; 3] = ["20260101T0000Z", "20260102T0000Z", "20260103T0000Z"];
@@ -38,6 +44,66 @@ fn within_the_grace_the_last_good_one_stays_and_after_it_none() {
     assert!(stage.names("vs").is_empty() && stage.names("pvc").is_empty());
 }
 
+/// How old its runs are says nothing about how long it has been gone. As long as nobody has seen that it is gone, the
+/// grace has not begun.
+#[test]
+fn the_grace_counts_from_when_the_source_was_seen_to_be_gone() {
+    for (namespace, gone) in [("sweep-hour", Some(Span::hours(1))), ("sweep-unseen", None)] {
+        let stage = Stage::new(namespace);
+        stage.has(&OLD.map(before));
+        vanish(&stage);
+        stage.gone.set(gone.map(|ago| ago.before(model::Timestamp::now())));
+        let ended = sweep(&stage, "a", "30d");
+        assert_eq!(ended.done().rotated.len(), 2, "{namespace}: {}", ended.output);
+        assert_eq!(stage.names("vs"), ["data-20260103t0000z"], "the newest good one stays");
+    }
+}
+
+/// A rule of twelve reaches back a year where a run is made each month.
+#[test]
+fn twelve_monthly_runs_outlive_their_source_by_more_than_the_grace() {
+    const MONTHS: [&str; 12] = [
+        "20250101T0000Z",
+        "20250201T0000Z",
+        "20250301T0000Z",
+        "20250401T0000Z",
+        "20250501T0000Z",
+        "20250601T0000Z",
+        "20250701T0000Z",
+        "20250801T0000Z",
+        "20250901T0000Z",
+        "20251001T0000Z",
+        "20251101T0000Z",
+        "20251201T0000Z",
+    ];
+    let mut stage = Stage::new("sweep-monthly");
+    stage.set("retention", "last=12");
+    stage.has(&MONTHS.map(before));
+    vanish(&stage);
+    let ended = sweep(&stage, "a", "30d");
+    assert_eq!(ended.done().rotated.len(), 0, "{}", ended.output);
+    // After the year they go.
+    stage.gone.set(Some(Span::days(400).before(model::Timestamp::now())));
+    assert_eq!(sweep(&stage, "b", "30d").done().rotated.len(), 3);
+}
+
+/// What nobody has written down is not judged, and does not keep the others waiting.
+#[test]
+fn a_vanished_source_without_its_ledger_is_kept_and_told() {
+    let mut stage = Stage::new("sweep-unkept");
+    stage.book = Book::Missing;
+    stage.has(&OLD.map(before));
+    vanish(&stage);
+    let mut other = Stage::new("sweep-kept");
+    other.set("instance", "sweep-unkept");
+    other.has(&OLD.map(before));
+    vanish(&other);
+    let ended = sweep(&stage, "a", "3years");
+    assert_eq!(ended.done().rotated.len(), 2, "{}", ended.output);
+    assert_eq!(ended.warned(), ["LedgerMissing"]);
+    assert_eq!((stage.names("vs").len(), other.names("vs").len()), (3, 1));
+}
+
 /// Keep rules count points, not time: without an end they would keep a vanished source's for ever.
 #[test]
 fn keep_rules_end_where_they_reach_back_to() {
@@ -52,15 +118,9 @@ fn keep_rules_end_where_they_reach_back_to() {
 /// Law 4, F76; and one source that cannot be swept does not keep the others waiting.
 #[test]
 fn a_retention_that_cannot_be_read_deletes_nothing_and_is_told() {
-    let stage = Stage::new("sweep-unread");
+    let mut stage = Stage::new("sweep-unread");
     stage.has(&OLD.map(before));
-    stage.kubectl(&[
-        "annotate",
-        "--overwrite",
-        "volumesnapshot",
-        "data-20260103t0000z",
-        &format!("{}=soon", names::RETENTION_TAKEN),
-    ]);
+    stage.set("retention", "soon");
     vanish(&stage);
     let mut other = Stage::new("sweep-other");
     other.set("instance", "sweep-unread");

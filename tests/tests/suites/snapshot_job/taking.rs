@@ -8,7 +8,7 @@ use crate::snapshot_job::support::{OURS, Stage, before, eventually, plane};
 const MINUTE: &str = "2026-11-20T03:00:00Z";
 
 #[test]
-fn a_run_makes_a_snapshot_and_its_promoter_and_asks_seven_times() {
+fn a_run_makes_a_snapshot_and_its_promoter_and_asks_eight_times() {
     let stage = Stage::new("first");
     let ended = stage.run_at(MINUTE);
     let result = ended.done();
@@ -18,7 +18,6 @@ fn a_run_makes_a_snapshot_and_its_promoter_and_asks_seven_times() {
 
     let snapshot = stage.json(&["get", "volumesnapshot", "data-20261120"]);
     assert_eq!(snapshot["metadata"]["labels"], stage.labels("snapshot", "20261120T0300Z"));
-    assert_eq!(snapshot["metadata"]["annotations"][names::RETENTION_TAKEN], "2d");
     assert_eq!(
         snapshot["spec"],
         json!({"volumeSnapshotClassName": "snap", "source": {"persistentVolumeClaimName": "data"}})
@@ -35,6 +34,7 @@ fn a_run_makes_a_snapshot_and_its_promoter_and_asks_seven_times() {
         "create volumesnapshots",
         "watch volumesnapshots",
         "create persistentvolumeclaims",
+        "get configmaps",
     ];
     assert_eq!(stage.requests(), expected, "{}", ended.output);
 }

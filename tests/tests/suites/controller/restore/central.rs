@@ -15,11 +15,10 @@ async fn copied(scene: &Scene) -> Result<PersistentVolumeClaim> {
     });
     scene.apply(&level).await?;
     let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
-    let snapshot = scene.new_snapshot(&claim, RUN, &[]).await?;
+    scene.new_snapshot(&claim, RUN, &[]).await?;
     let mut result = kubelet::copied(CopyState::Complete, None);
     (result.kept, result.snapshot) = (vec![RUN.parse()?], Some(ID.to_owned()));
-    let (key, text) = (names::copy_key("vault"), serde_json::to_string(&result)?);
-    scene.annotate::<VolumeSnapshot>(&scene.tenant, &snapshot.name_any(), &[(&key, Some(&text))]).await?;
+    scene.record(&claim, RUN, &[("vault", &result)]).await?;
     // A request that comes before the controller has seen the copy is refused.
     let seen = |s: &model::record::Status| s.good.as_ref().is_some_and(|good| good.as_str() == RUN);
     scene.status_that("the copy is seen", &claim, seen).await?;

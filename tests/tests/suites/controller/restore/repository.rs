@@ -22,8 +22,7 @@ async fn recorded(
         let mut result = kubelet::copied(CopyState::Complete, None);
         result.kept = vec!["20251231T0000Z".parse()?, RUN.parse()?, run.parse()?];
         result.snapshot = Some((*id).to_owned());
-        let (key, text) = (names::copy_key(destination), serde_json::to_string(&result)?);
-        scene.annotate::<VolumeSnapshot>(&scene.tenant, &snapshot.name_any(), &[(&key, Some(&text))]).await?;
+        scene.record(claim, run, &[(destination, &result)]).await?;
     }
     Ok(snapshot)
 }

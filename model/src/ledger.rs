@@ -1,0 +1,491 @@
+//! A source's ledger: what we know of its runs, their copies and their maintenance.
+//!
+//! One ConfigMap for each source, in the controller's namespace. The controller is its only writer; the snapshot job
+//! and the sweeper read it. Everything that is decided about a run is decided from it: annotations in a tenant's
+//! namespace are shown to people and read by nothing.
+//!
+//! A ledger that is absent or cannot be read stops every deletion of its source. One that is begun where restore points
+//! are there already knows nothing of their copies: until each destination has told what it has, it is being rebuilt.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::facts::{Claim, Identity, Ours, VolumeMode};
+use crate::names::{self, Component, Run, SourceId};
+use crate::reason::{Problem, Reason};
+use crate::record::{CopyResult, CopyState, Status, clip};
+use crate::select::Protection;
+
+/// The form of a ledger that this version writes. It reads no newer one.
+pub const SCHEMA: u32 = 1;
+/// The key of the ledger in its ConfigMap.
+pub const KEY: &str = "ledger.json";
+/// The key of the ledger's checksum beside it: what somebody edited by hand is not believed.
+pub const CHECKSUM: &str = "sha256";
+/// The most bytes that a ledger is read up to. Ours are a few KiB; etcd refuses objects of 1.5 MiB.
+pub const LIMIT: usize = 256 * 1024;
+/// How many runs without a restore point are remembered.
+const REMEMBERED: usize = 20;
+/// How long the words of a result are that is not the newest of its destination.
+const OLD_WORDS: usize = 160;
+/// How many of a tenant's annotations are kept, and how long each may be.
+const SETTINGS: (usize, usize) = (16, 256);
+
+/// What we know of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ledger {
+    /// [`SCHEMA`] of who wrote it.
+    pub schema: u32,
+    /// Whose it is.
+    pub source: Whose,
+    /// What the source was when it was last seen.
+    pub volume: Volume,
+    /// When the source was first seen to be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<Timestamp>,
+    /// The settings of its runs, as they were when its CronJob was last applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
+    /// Destinations that have not told yet what they have, since the ledger was begun beside restore points.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub rebuilding: BTreeSet<String>,
+    /// Its runs, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<RunRecord>,
+    /// Where its backups stand.
+    #[serde(default)]
+    pub status: Status,
+}
+
+/// The source of a ledger. Names are used again; a UID is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Whose {
+    /// Its namespace.
+    pub namespace: String,
+    /// That namespace's UID.
+    #[serde(default)]
+    pub namespace_uid: String,
+    /// The PVC's name.
+    pub name: String,
+    /// The PVC's UID.
+    pub uid: String,
+}
+
+/// What a source was: enough to make it again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Volume {
+    /// Its StorageClass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<String>,
+    /// What pods get of it.
+    #[serde(default)]
+    pub mode: VolumeMode,
+    /// Its size in bytes.
+    #[serde(default)]
+    pub bytes: u64,
+    /// Its annotations of ours that users set, clipped.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What a source's runs go by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// How long its restore points are kept, in the grammar of retentions.
+    pub retention: String,
+    /// The zone whose days that counts.
+    pub time_zone: String,
+    /// The destinations of its copies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<String>,
+}
+
+/// What a run was taken from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Taken {
+    /// A snapshot.
+    Snapshot {
+        /// The VolumeSnapshot's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+}
+
+/// One run of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRecord {
+    /// The run.
+    pub run: Run,
+    /// What it was taken from.
+    pub taken: Taken,
+    /// Whether its restore point was there before the ledger: what became of its copies is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rebuilt: bool,
+    /// The destinations that it is copied to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<String>,
+    /// The retention when it was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<String>,
+    /// By destination: what became of its copy.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub results: BTreeMap<String, CopyResult>,
+    /// By destination: the Job (its UID) that ended well and whose result was lost. The copy is made once more: the
+    /// data may be there, and another Job finds and tells it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost: BTreeMap<String, String>,
+}
+
+impl RunRecord {
+    /// A run of which nothing is known but what it was taken from.
+    #[must_use]
+    pub fn new(run: Run, taken: Taken, settings: Option<&Settings>) -> Self {
+        Self {
+            run,
+            taken,
+            rebuilt: false,
+            destinations: settings.map(|s| s.destinations.clone()).unwrap_or_default(),
+            retention: settings.map(|s| s.retention.clone()),
+            results: BTreeMap::new(),
+            lost: BTreeMap::new(),
+        }
+    }
+
+    /// The VolumeSnapshot that the run was taken from.
+    #[must_use]
+    pub fn snapshot(&self) -> (&str, &str) {
+        let Taken::Snapshot { name, uid } = &self.taken;
+        (name, uid)
+    }
+
+    /// Whether a copy of it has no result yet: what it is made from is needed.
+    #[must_use]
+    pub fn awaited(&self) -> bool {
+        self.destinations.iter().any(|d| !self.results.contains_key(d))
+    }
+
+    /// The destinations that have data of it, with what they told.
+    pub fn copied(&self) -> impl Iterator<Item = (&String, &CopyResult)> {
+        self.results.iter().filter(|(_, r)| has_data(r.state))
+    }
+}
+
+/// Whether something of a copy is at its destination.
+#[must_use]
+pub fn has_data(state: CopyState) -> bool {
+    matches!(state, CopyState::Complete | CopyState::Incomplete)
+}
+
+/// What a plan found out about a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A copy has its result.
+    Result(Box<CopyResult>),
+    /// A copy's Job (its UID) ended well, and its result was lost.
+    Lost(String),
+}
+
+/// What a plan found out about a run at a destination, to be written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The run.
+    pub run: Run,
+    /// The destination.
+    pub destination: String,
+    /// What.
+    pub entry: Entry,
+}
+
+impl Ledger {
+    /// An empty one.
+    #[must_use]
+    pub fn new(claim: &Claim, namespace_uid: &str) -> Self {
+        Self {
+            schema: SCHEMA,
+            source: Whose {
+                namespace: claim.namespace.clone(),
+                namespace_uid: namespace_uid.to_owned(),
+                name: claim.id.name.clone(),
+                uid: claim.id.uid.clone(),
+            },
+            volume: Volume::of(claim),
+            gone: None,
+            settings: None,
+            rebuilding: BTreeSet::new(),
+            runs: Vec::new(),
+            status: Status::default(),
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn id(&self) -> SourceId {
+        let Whose { namespace, name, uid, .. } = &self.source;
+        SourceId { namespace: namespace.clone(), name: name.clone(), uid: uid.clone() }
+    }
+
+    /// The record of a run that was taken from a snapshot: name and UID have to be the same.
+    #[must_use]
+    pub fn run(&self, run: &Run, snapshot: &Identity) -> Option<&RunRecord> {
+        self.runs.iter().find(|r| r.run == *run && r.snapshot() == (snapshot.name.as_str(), snapshot.uid.as_str()))
+    }
+
+    /// The record of a snapshot's run. Of one that it does not know yet, which was taken while the controller was away,
+    /// nothing is recorded but the settings in force.
+    #[must_use]
+    pub fn record(&self, run: &Run, snapshot: &Identity) -> RunRecord {
+        self.run(run, snapshot).cloned().unwrap_or_else(|| {
+            let taken = Taken::Snapshot { name: snapshot.name.clone(), uid: snapshot.uid.clone() };
+            RunRecord::new(run.clone(), taken, self.settings.as_ref())
+        })
+    }
+
+    /// Whether everything is known that deletions depend on.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.rebuilding.is_empty() && self.settings.is_some()
+    }
+
+    /// Writes down what was found out.
+    pub fn enter(&mut self, finding: &Finding) {
+        let Finding { run, destination, entry } = finding;
+        let Some(record) = self.runs.iter_mut().find(|r| r.run == *run) else { return };
+        match entry {
+            // A result is final.
+            Entry::Result(result) => {
+                record.results.entry(destination.clone()).or_insert_with(|| (**result).clone());
+                record.lost.remove(destination);
+                // A list that did not fit its message tells nothing.
+                if has_data(result.state) && !result.kept.is_empty() {
+                    self.answered(destination, result);
+                }
+            }
+            Entry::Lost(job) => drop(record.lost.insert(destination.clone(), job.clone())),
+        }
+    }
+
+    /// A destination has told what it has: runs whose records were lost, or are older than what they tell of, get theirs
+    /// back. Of a run that it does not have, only a ledger that is being rebuilt knows that no other word will come.
+    fn answered(&mut self, destination: &String, told: &CopyResult) {
+        let rebuilding = self.rebuilding.remove(destination);
+        let records = self.runs.iter_mut().filter(|r| r.destinations.contains(destination));
+        for record in records.filter(|r| !r.results.contains_key(destination)) {
+            let (state, reason, message) = if told.incomplete.contains(&record.run) {
+                let message = "entries are missing in it; which ones, its own record told, and that was lost";
+                (CopyState::Incomplete, Some(Reason::Unreadable), message)
+            } else if told.kept.contains(&record.run) {
+                (CopyState::Complete, None, "")
+            } else if rebuilding && record.rebuilt {
+                let message = "the destination has no copy of this run, and the record of it was lost";
+                (CopyState::Superseded, Some(Reason::Superseded), message)
+            } else {
+                continue;
+            };
+            let message = message.to_owned();
+            let nothing = CopyResult::without_data(state, &Problem::new(Reason::Superseded, ""), told.finished);
+            record.results.insert(destination.clone(), CopyResult { reason, message, ..nothing });
+        }
+    }
+
+    /// Begins to know a snapshot's run. `rebuilt`: it was there before the ledger.
+    pub fn begin(&mut self, run: &Run, snapshot: &Identity, rebuilt: bool) {
+        if self.run(run, snapshot).is_some() {
+            return;
+        }
+        let taken = Taken::Snapshot { name: snapshot.name.clone(), uid: snapshot.uid.clone() };
+        let record = RunRecord { rebuilt, ..RunRecord::new(run.clone(), taken, self.settings.as_ref()) };
+        if rebuilt {
+            self.rebuilding.extend(record.destinations.iter().cloned());
+        }
+        self.runs.push(record);
+        self.runs.sort_by(|a, b| a.run.cmp(&b.run).then_with(|| a.snapshot().cmp(&b.snapshot())));
+    }
+
+    /// What the settings in force are from now on.
+    pub fn settle(&mut self, protection: &Protection) {
+        if protection.unreadable {
+            return;
+        }
+        self.settings = Some(Settings {
+            retention: protection.retention.to_string(),
+            time_zone: protection.zone.name().to_owned(),
+            destinations: protection.destinations.clone(),
+        });
+        // Whom nobody copies to any more, nobody waits for.
+        self.rebuilding.retain(|d| protection.destinations.contains(d));
+    }
+
+    /// What a destination has, as its newest record tells, and when that was.
+    fn kept(&self, destination: &str) -> Option<(Timestamp, &[Run])> {
+        let results = self.runs.iter().filter_map(|r| r.results.get(destination)).filter(|r| has_data(r.state));
+        let newest = results.max_by_key(|r| r.finished).map(|r| (r.finished, r.kept.as_slice()));
+        let maintenance = self.status.maintenance.get(destination);
+        let pruned = maintenance.filter(|m| !m.kept.is_empty()).and_then(|m| Some((m.prune.as_ref()?, &m.kept)));
+        let pruned = pruned.map(|(prune, kept)| (prune.finished, kept.as_slice()));
+        [newest, pruned].into_iter().flatten().max_by_key(|(at, _)| *at)
+    }
+
+    /// Whether a destination still has a copy of a run, as far as it told.
+    #[must_use]
+    pub fn is_kept(&self, record: &RunRecord, destination: &str) -> bool {
+        let Some(result) = record.results.get(destination).filter(|r| has_data(r.state)) else { return false };
+        let Some((_, kept)) = self.kept(destination) else { return false };
+        kept.is_empty() || kept.contains(&record.run) || (result.unchanged && result.snapshot.is_some())
+    }
+
+    /// Forgets runs that have no restore point any more, but for the last ones; of the others it keeps what is needed.
+    /// `there` says whether a run's snapshot is there.
+    pub fn trim(&mut self, there: impl Fn(&RunRecord) -> bool) {
+        let has_point = |r: &RunRecord| there(r) || r.results.keys().any(|d| self.is_kept(r, d));
+        let points: Vec<bool> = self.runs.iter().map(has_point).collect();
+        let mut without = points.iter().filter(|point| !**point).count();
+        let mut keep = points.into_iter();
+        self.runs.retain(|_| {
+            let point = keep.next().unwrap_or(true);
+            without -= usize::from(!point);
+            point || without < REMEMBERED
+        });
+        let mut newest: BTreeMap<&String, Timestamp> = BTreeMap::new();
+        for (destination, result) in self.runs.iter().flat_map(|r| &r.results) {
+            let at = newest.entry(destination).or_insert(result.finished);
+            *at = (*at).max(result.finished);
+        }
+        let newest: BTreeMap<String, Timestamp> = newest.into_iter().map(|(d, at)| (d.clone(), at)).collect();
+        for (destination, result) in self.runs.iter_mut().flat_map(|r| &mut r.results) {
+            if newest.get(destination).is_some_and(|at| result.finished < *at) {
+                result.kept.clear();
+                result.incomplete.clear();
+                result.pruned.clear();
+                result.message = clip(&result.message, OLD_WORDS);
+            }
+        }
+    }
+
+    /// Whether nothing is left that it could tell of.
+    #[must_use]
+    pub fn is_over(&self, there: bool) -> bool {
+        !there && !self.runs.iter().any(|r| r.results.keys().any(|d| self.is_kept(r, d)))
+    }
+
+    /// What a tenant is shown of it.
+    #[must_use]
+    pub fn shown(&self) -> Status {
+        Status { uid: self.source.uid.clone(), runs: self.runs.clone(), ..self.status.clone() }
+    }
+
+    /// As what a tenant was shown tells: for the plugin, which may not read ledgers.
+    #[must_use]
+    pub fn of_shown(source: &SourceId, shown: &Status) -> Self {
+        let SourceId { namespace, name, uid } = source;
+        let status = Status { uid: String::new(), runs: Vec::new(), ..shown.clone() };
+        Self {
+            schema: SCHEMA,
+            source: Whose {
+                namespace: namespace.clone(),
+                namespace_uid: String::new(),
+                name: name.clone(),
+                uid: uid.clone(),
+            },
+            volume: Volume::default(),
+            gone: None,
+            settings: None,
+            rebuilding: BTreeSet::new(),
+            runs: shown.runs.clone(),
+            status,
+        }
+    }
+
+    /// The text, and its checksum.
+    #[must_use]
+    pub fn to_data(&self) -> BTreeMap<String, String> {
+        let text = serde_json::to_string(self).unwrap_or_default();
+        BTreeMap::from([(CHECKSUM.to_owned(), names::hash(&text, 64)), (KEY.to_owned(), text)])
+    }
+
+    /// Reads a ConfigMap's data: what was written for a source, whole and by us.
+    pub fn parse(uid: &str, data: &BTreeMap<String, String>) -> Result<Self, Problem> {
+        let problem = |field: &str, what: &str| {
+            let message = format!("ConfigMap {}: {field}: {what}", names::ledger(uid));
+            Problem::new(Reason::LedgerUnreadable, message)
+        };
+        let at = |key: &str| format!("data[\"{key}\"]");
+        let Some(text) = data.get(KEY) else { return Err(problem(&at(KEY), "is missing")) };
+        if text.len() > LIMIT {
+            return Err(problem(&at(KEY), &format!("has {} bytes, and at most {LIMIT} are read", text.len())));
+        }
+        if data.get(CHECKSUM).is_none_or(|sum| *sum != names::hash(text, 64)) {
+            return Err(problem(&at(CHECKSUM), "is not that of the text: somebody edited it"));
+        }
+        let schema = serde_json::from_str::<Version>(text).map_err(|e| problem(&at(KEY), &e.to_string()))?.schema;
+        if schema != SCHEMA {
+            let what = format!("is {schema}, and this version reads {SCHEMA}: a newer version wrote it");
+            return Err(problem("schema", &what));
+        }
+        let ledger: Self = serde_json::from_str(text).map_err(|e| problem(&at(KEY), &e.to_string()))?;
+        if ledger.source.uid != uid {
+            return Err(problem("source.uid", &format!("is {}, which is another PVC's", ledger.source.uid)));
+        }
+        Ok(ledger)
+    }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    schema: u32,
+}
+
+impl Volume {
+    /// Of a source that is there.
+    #[must_use]
+    pub fn of(claim: &Claim) -> Self {
+        let (most, longest) = SETTINGS;
+        let records = [names::RUN_NOW, names::RESTORE_FROM];
+        let settings = claim.settings.iter().filter(|(key, _)| !records.contains(&key.as_str()));
+        let fits = settings.filter(|(key, value)| key.len() <= longest && value.len() <= longest);
+        Self {
+            storage_class: claim.class.clone(),
+            mode: claim.mode,
+            bytes: claim.capacity,
+            annotations: fits.take(most).map(|(key, value)| (key.clone(), value.clone())).collect(),
+        }
+    }
+}
+
+/// A ledger as it was observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Book {
+    /// Its ConfigMap.
+    pub id: Identity,
+    /// The UID of its source, by its name.
+    pub uid: String,
+    /// What it says; or why it cannot be read.
+    pub ledger: Result<Box<Ledger>, Problem>,
+}
+
+impl Book {
+    /// Reads a ConfigMap that has the name of a ledger; nothing if it has another. `instance` is who may have written it.
+    #[must_use]
+    pub fn read(map: &ConfigMap, instance: &str) -> Option<Self> {
+        let id = Identity::of(&map.metadata);
+        let uid = names::ledger_of(&id.name)?.to_owned();
+        let ours = Ours::read(&map.metadata).filter(|o| o.instance == instance && o.component == Component::Ledger);
+        let ledger = match ours {
+            None => {
+                let message = format!("ConfigMap {}: metadata.labels: are not those of a ledger of ours", id.name);
+                Err(Problem::new(Reason::LedgerUnreadable, message))
+            }
+            Some(_) => Ledger::parse(&uid, map.data.as_ref().unwrap_or(&BTreeMap::new())).map(Box::new),
+        };
+        Some(Self { id, uid, ledger })
+    }
+}

@@ -1,0 +1,187 @@
+//! A source's ledger: what it says next, and what people are shown of it.
+//!
+//! All that a plan finds out about a source comes into its ledger in one write, with the version that the plan was made
+//! from as its precondition. What follows from the entries is planned when they stand there.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::copy;
+use super::status::{self, News};
+use super::{Action, Board, LedgerWrite, Note, Plan};
+use crate::facts::Claim;
+use crate::ledger::{Entry, Finding, Ledger, RunRecord};
+use crate::reason::{Problem, Reason};
+use crate::record::{Failure, Status};
+use crate::select::Verdict;
+use crate::world::World;
+
+/// Plans the ledger of a source that is there. Gives where its backups stand.
+pub(super) fn of_source(
+    world: &World,
+    claim: &Claim,
+    verdict: &Verdict,
+    news: News,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Status {
+    let uid = &claim.id.uid;
+    if let Some(problem) = unreadable(world, claim) {
+        return unknown(world, claim, problem, now, plan);
+    }
+    let before = world.ledger(uid);
+    let namespace = world.namespaces.get("", &claim.namespace).map_or("", |n| n.uid.as_str());
+    let mut next = before.cloned().unwrap_or_else(|| Ledger::new(claim, namespace));
+    next.volume = crate::ledger::Volume::of(claim);
+    next.gone = None;
+    if let (Verdict::Protected(protection, _), None) = (verdict, &next.settings) {
+        next.settle(protection);
+    }
+    let mut notes = begin(world, uid, &mut next, before.is_none());
+    if let Verdict::Protected(protection, _) = verdict {
+        next.settle(protection);
+    }
+    let results = enter(&mut next, plan);
+    let old = before.map(|ledger| ledger.status.clone()).unwrap_or_default();
+    let runs = copy::views(world, uid, &next);
+    let status = status::next(world, claim, verdict, &news, (&old, &runs), now, plan);
+    notes.extend(status::notes(&old, &status, &runs, (&news.tasks, claim.mode)));
+    let worth_telling = status::worth_telling(claim, verdict, &old);
+    if !worth_telling {
+        notes.clear();
+    }
+    next.status = status.clone();
+    trim(world, uid, &mut next);
+    if !worth_telling && before.is_none() {
+        return status;
+    }
+    if before != Some(&next) {
+        let replaces = world.ledgers.get("", uid).map(|book| book.id.clone());
+        let write = LedgerWrite { ledger: next, replaces, notes, results, tasks: news.tasks };
+        plan.actions.push(Action::WriteLedger(Box::new(write)));
+    } else if status::worth_showing(world, claim, verdict, &old) {
+        show(claim, next.shown(), plan);
+    }
+    status
+}
+
+/// Where the backups of a source stand by its ledger and the snapshots that are there, whatever could be done about it.
+#[must_use]
+pub fn standing(world: &World, claim: &Claim, now: Timestamp) -> Status {
+    let news = News { waiting: None, tasks: Vec::new() };
+    of_source(world, claim, &super::verdict(world, claim), news, now, &mut Plan::new())
+}
+
+/// Plans the ledger of a source that is gone: it keeps what the restore points need, and ends after them.
+pub(super) fn of_vanished(world: &World, uid: &str, now: Timestamp, plan: &mut Plan) {
+    let (Some(before), Some(book)) = (world.ledger(uid), world.ledgers.get("", uid)) else { return };
+    let mut next = before.clone();
+    let gone = *next.gone.get_or_insert(crate::names::Run::at(now).time());
+    let notes = begin(world, uid, &mut next, false);
+    let results = enter(&mut next, plan);
+    trim(world, uid, &mut next);
+    let belongings = world.belongings(uid);
+    let there = belongings.is_some_and(|b| !b.snapshots.is_empty() || !b.promoters.is_empty() || !b.jobs.is_empty());
+    let over = world.config.bounds.orphan_retention.after(gone);
+    if next.is_over(there) {
+        if now >= over {
+            return plan.actions.push(Action::DeleteLedger { id: book.id.clone(), uid: uid.to_owned() });
+        }
+        plan.wake_at(Some(over));
+    }
+    if *before != next {
+        let write = LedgerWrite { ledger: next, replaces: Some(book.id.clone()), notes, results, tasks: Vec::new() };
+        return plan.actions.push(Action::WriteLedger(Box::new(write)));
+    }
+    let newest = copy::snapshots(world, uid).filter(|(_, s)| !s.terminating).max_by_key(|(run, _)| *run);
+    let namespace = |n: &str| world.namespaces.get("", n).is_some_and(|n| !n.terminating);
+    if let Some((_, snapshot)) = newest.filter(|(_, s)| namespace(&s.namespace)) {
+        let shown = next.shown();
+        if snapshot.shown.as_ref() != Some(&shown) {
+            let on = Board::Snapshot(snapshot.id.clone());
+            plan.actions.push(Action::ShowStatus { source: next.id(), on, status: Box::new(shown) });
+        }
+    }
+}
+
+/// Why the ledger of a source that is there cannot be believed.
+fn unreadable(world: &World, claim: &Claim) -> Option<Problem> {
+    let uid = &claim.id.uid;
+    if let Some(problem) = world.unreadable(uid) {
+        return Some(problem.clone());
+    }
+    let of = &world.ledger(uid)?.source;
+    let here = world.namespaces.get("", &claim.namespace)?;
+    let name = crate::names::ledger(uid);
+    let what = if (of.namespace.as_str(), of.name.as_str()) != (claim.namespace.as_str(), claim.id.name.as_str()) {
+        format!("source: is {}/{}, and the PVC with that UID is {}", of.namespace, of.name, claim.source())
+    } else if !of.namespace_uid.is_empty() && !here.uid.is_empty() && of.namespace_uid != here.uid {
+        format!("source.namespaceUid: is {}, and namespace {} has the UID {}", of.namespace_uid, here.name, here.uid)
+    } else {
+        return None;
+    };
+    Some(Problem::new(Reason::LedgerUnreadable, format!("ConfigMap {name}: {what}")))
+}
+
+/// What people are shown of a source whose ledger cannot be read. Nothing of it is deleted or written over.
+fn unknown(world: &World, claim: &Claim, problem: Problem, now: Timestamp, plan: &mut Plan) -> Status {
+    let shown = claim.shown.as_ref().filter(|s| s.uid == claim.id.uid && s.instance == world.instance);
+    let before = shown.and_then(|s| s.failure.clone()).filter(|f| f.problem == problem);
+    let failure = before.unwrap_or(Failure { run: None, problem, at: now });
+    let status = Status {
+        instance: world.instance.clone(),
+        uid: claim.id.uid.clone(),
+        failure: Some(failure),
+        ..shown.cloned().unwrap_or_default()
+    };
+    if !claim.terminating {
+        show(claim, status.clone(), plan);
+    }
+    status
+}
+
+fn show(claim: &Claim, status: Status, plan: &mut Plan) {
+    if claim.shown.as_ref() != Some(&status) {
+        let (source, on) = (claim.source(), Board::Source);
+        plan.actions.push(Action::ShowStatus { source, on, status: Box::new(status) });
+    }
+}
+
+/// Writes down the runs whose snapshots are there. Those of a ledger that is new were there before it: what became of
+/// their copies, each destination has to tell.
+fn begin(world: &World, uid: &str, ledger: &mut Ledger, new: bool) -> Vec<Note> {
+    let mut found = 0;
+    for (run, snapshot) in copy::snapshots(world, uid) {
+        found += 1;
+        ledger.begin(run, &snapshot.id, new);
+    }
+    if !new || found == 0 {
+        return Vec::new();
+    }
+    let text = format!(
+        "the ledger of the PVC was not there, and {found} restore points are. What to do: {}",
+        Reason::LedgerMissing.help()
+    );
+    vec![Note { warning: true, reason: Reason::LedgerMissing.as_str(), action: "Record", text }]
+}
+
+/// Writes down what the plan found out. Gives the results that are new.
+fn enter(ledger: &mut Ledger, plan: &mut Plan) -> Vec<(String, crate::record::CopyResult)> {
+    let findings = std::mem::take(&mut plan.findings);
+    findings.iter().for_each(|finding| ledger.enter(finding));
+    let result = |Finding { destination, entry, .. }: Finding| match entry {
+        Entry::Result(result) => Some((destination, *result)),
+        Entry::Lost(_) => None,
+    };
+    findings.into_iter().filter_map(result).collect()
+}
+
+fn trim(world: &World, uid: &str, ledger: &mut Ledger) {
+    let there: Vec<(&str, &str)> =
+        copy::snapshots(world, uid).map(|(_, s)| (s.id.name.as_str(), s.id.uid.as_str())).collect();
+    ledger.trim(|record: &RunRecord| there.contains(&record.snapshot()));
+}
+
+/// Whether all runs of a source are known: else nothing is deleted.
+pub(super) fn is_whole(world: &World, uid: &str) -> bool {
+    world.ledger(uid).is_some_and(Ledger::is_whole)
+}

@@ -1,0 +1,416 @@
+//! The ledger: what it forgets and what it keeps, whom it believes, and that no state of it makes rotation delete what a
+//! whole one would keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use model::Timestamp;
+use model::config::{Deadlines, PromoterRetention};
+use model::copies::point_state;
+use model::duration::Span;
+use model::facts::{Identity, Snapshot};
+use model::ledger::{Book, CHECKSUM, Entry, Finding, KEY, Ledger, SCHEMA, Settings};
+use model::names::{self, Run, SourceId};
+use model::reason::{Problem, Reason};
+use model::record::{CopyResult, CopyState, Status};
+use model::retention::Retention;
+use model::rotate::{Point, PointState, Rules, plan};
+use model::schedule::Zone;
+use proptest::prelude::*;
+
+use crate::fixtures::{cases, snapshot};
+
+const UID: &str = "0a1b2c3d-0000-4000-8000-000000000001";
+const DESTINATIONS: [&str; 2] = ["disk", "s3"];
+
+fn source() -> SourceId {
+    SourceId { namespace: "shop".into(), name: "data".into(), uid: UID.into() }
+}
+
+fn at(day: u64) -> Timestamp {
+    Span::days(day).after("2026-01-01T00:00:00Z".parse().unwrap())
+}
+
+fn run(day: u64) -> Run {
+    Run::at(at(day))
+}
+
+fn taken(day: u64) -> Identity {
+    Identity { name: format!("data-{day}"), uid: format!("s-{day}"), resource_version: "1".into() }
+}
+
+fn empty() -> Ledger {
+    let mut ledger = Ledger::of_shown(&source(), &Status::default());
+    ledger.settings = Some(Settings {
+        retention: "last=2".into(),
+        time_zone: "Etc/UTC".into(),
+        destinations: DESTINATIONS.map(str::to_owned).into(),
+    });
+    ledger
+}
+
+fn result(state: CopyState, day: u64) -> CopyResult {
+    CopyResult::without_data(state, &Problem::new(Reason::CopyFailed, "x"), Span::hours(1).after(at(day)))
+}
+
+fn enter(ledger: &mut Ledger, day: u64, destination: &str, result: CopyResult) {
+    let entry = Entry::Result(Box::new(result));
+    ledger.enter(&Finding { run: run(day), destination: destination.into(), entry });
+}
+
+fn map(data: BTreeMap<String, String>, labels: &[(&str, &str)]) -> ConfigMap {
+    let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let metadata = ObjectMeta { name: Some(names::ledger(UID)), labels: Some(labels), ..ObjectMeta::default() };
+    ConfigMap { metadata, data: Some(data), ..ConfigMap::default() }
+}
+
+const LABELS: [(&str, &str); 3] =
+    [(names::MANAGED_BY, names::MANAGER), (names::INSTANCE, "backup"), (names::COMPONENT, "ledger")];
+
+#[test]
+fn a_ledger_is_read_as_it_was_written() {
+    let mut ledger = empty();
+    ledger.begin(&run(1), &taken(1), false);
+    enter(&mut ledger, 1, "disk", result(CopyState::Complete, 1));
+    let book = Book::read(&map(ledger.to_data(), &LABELS), "backup").unwrap();
+    assert_eq!((book.uid.as_str(), book.ledger), (UID, Ok(Box::new(ledger))));
+    assert!(Book::read(&ConfigMap::default(), "backup").is_none(), "it has no ledger's name");
+}
+
+/// Each is told by object and field.
+#[test]
+fn a_ledger_that_is_not_ours_edited_newer_too_long_or_anothers_is_not_believed() {
+    let said = |data: BTreeMap<String, String>, labels: &[(&str, &str)]| {
+        let problem = Book::read(&map(data, labels), "backup").unwrap().ledger.unwrap_err();
+        assert_eq!(problem.reason, Reason::LedgerUnreadable);
+        assert!(problem.message.contains(&names::ledger(UID)), "{problem}");
+        problem.message
+    };
+    let signed = |text: String| BTreeMap::from([(CHECKSUM.to_owned(), names::hash(&text, 64)), (KEY.to_owned(), text)]);
+    assert!(said(empty().to_data(), &LABELS[..2]).contains("metadata.labels"));
+    let other = [LABELS[0], (names::INSTANCE, "other"), LABELS[2]];
+    assert!(said(empty().to_data(), &other).contains("metadata.labels"), "another installation's");
+    assert!(said(BTreeMap::new(), &LABELS).contains("data[\"ledger.json\"]: is missing"));
+    let mut edited = empty().to_data();
+    *edited.get_mut(KEY).unwrap() = edited[KEY].replace("last=2", "last=1");
+    assert!(said(edited, &LABELS).contains("somebody edited it"));
+    assert!(said(signed("{".into()), &LABELS).contains(KEY));
+    let newer = Ledger { schema: SCHEMA + 1, ..empty() };
+    assert!(said(newer.to_data(), &LABELS).contains("a newer version wrote it"));
+    assert!(said(signed("x".repeat(300_000)), &LABELS).contains("300000 bytes"));
+    let mut strange = empty();
+    strange.source.uid = "another".into();
+    assert!(said(strange.to_data(), &LABELS).contains("source.uid"));
+}
+
+#[test]
+fn a_result_is_final_and_of_a_run_that_is_known() {
+    let mut ledger = empty();
+    enter(&mut ledger, 1, "disk", result(CopyState::Complete, 1));
+    assert!(ledger.runs.is_empty());
+    ledger.begin(&run(1), &taken(1), false);
+    ledger.begin(&run(1), &taken(1), false);
+    enter(&mut ledger, 1, "disk", result(CopyState::Failed, 1));
+    enter(&mut ledger, 1, "disk", result(CopyState::Complete, 2));
+    assert_eq!(ledger.runs.len(), 1);
+    assert_eq!(ledger.runs[0].results["disk"].state, CopyState::Failed);
+    let another = Identity { uid: "made again".into(), ..taken(1) };
+    assert!(ledger.run(&run(1), &another).is_none(), "a snapshot of that name that was made again is another one");
+}
+
+/// Until every destination has told what it has, nothing is deleted; then its runs have their records back.
+#[test]
+fn a_ledger_that_was_lost_is_whole_when_every_destination_has_answered() {
+    let mut ledger = empty();
+    (1..=3).for_each(|day| ledger.begin(&run(day), &taken(day), true));
+    ledger.begin(&run(4), &taken(4), false);
+    assert!(!ledger.is_whole());
+    let silent = result(CopyState::Complete, 4);
+    enter(
+        &mut ledger,
+        4,
+        "disk",
+        CopyResult { kept: vec![run(4), run(3), run(1)], incomplete: vec![run(3)], ..silent },
+    );
+    assert!(!ledger.is_whole(), "s3 has not answered");
+    let states = |ledger: &Ledger, to: &str| -> Vec<Option<CopyState>> {
+        ledger.runs.iter().map(|r| r.results.get(to).map(|r| r.state)).collect()
+    };
+    use CopyState::{Complete, Failed, Incomplete, Superseded};
+    assert_eq!(states(&ledger, "disk"), [Some(Complete), Some(Superseded), Some(Incomplete), Some(Complete)]);
+    assert_eq!(states(&ledger, "s3"), [None; 4]);
+    // A copy that failed, and one whose list did not fit its message, tell nothing of what is there.
+    enter(&mut ledger, 4, "s3", result(Failed, 4));
+    assert!(!ledger.is_whole());
+    ledger.begin(&run(5), &taken(5), false);
+    enter(&mut ledger, 5, "s3", result(Complete, 5));
+    assert!(!ledger.is_whole());
+    ledger.begin(&run(6), &taken(6), false);
+    enter(&mut ledger, 6, "s3", CopyResult { kept: vec![run(6)], ..result(Complete, 6) });
+    assert!(ledger.is_whole());
+    assert_eq!(states(&ledger, "s3")[..3], [Some(Superseded); 3]);
+}
+
+#[test]
+fn a_ledger_keeps_runs_with_a_restore_point_and_the_last_twenty_without() {
+    let mut ledger = empty();
+    for day in 1..=60 {
+        ledger.begin(&run(day), &taken(day), false);
+        let kept = if day < 60 { vec![run(day)] } else { vec![run(60), run(2)] };
+        enter(&mut ledger, day, "disk", CopyResult { kept, ..result(CopyState::Complete, day) });
+    }
+    ledger.trim(|record| record.run == run(3));
+    let days: Vec<String> = ledger.runs.iter().map(|r| r.run.to_string()).collect();
+    assert_eq!(days.len(), 23, "{days:?}");
+    assert_eq!(days[..2], [run(2).to_string(), run(3).to_string()], "the copy of the one, the snapshot of the other");
+    let lists = ledger.runs.iter().filter(|r| !r.results["disk"].kept.is_empty()).count();
+    assert_eq!(lists, 1, "what is there, the newest copy tells");
+    assert!(!ledger.is_over(false) && !ledger.is_over(true));
+    ledger.runs.retain(|r| r.run != run(60) && r.run != run(2));
+    let mut gone = ledger.clone();
+    gone.runs.clear();
+    assert!(gone.is_over(false) && !gone.is_over(true));
+}
+
+/// 31 daily and 24 monthly runs at three destinations: what etcd and the API server hold for each source.
+#[test]
+fn the_largest_usual_ledger_is_small() {
+    let mut ledger = empty();
+    ledger.settings.as_mut().unwrap().destinations = ["disk", "attic", "s3"].map(str::to_owned).into();
+    for day in 1..=55 {
+        ledger.begin(&run(day), &taken(day), false);
+        for to in ["disk", "attic", "s3"] {
+            let kept = (1..=day).rev().map(run).collect();
+            let snapshot = (to == "s3").then(|| names::hash(&day.to_string(), 64));
+            let state = result(CopyState::Complete, day);
+            let whole = CopyResult { reason: None, message: String::new(), ..state };
+            let counts =
+                CopyResult { files: 123_456, bytes: 123_456_789_012, written: 1_234_567, seconds: 99, ..whole };
+            enter(&mut ledger, day, to, CopyResult { kept, snapshot, ..counts });
+        }
+    }
+    ledger.trim(|_| true);
+    let size = ledger.to_data()[KEY].len();
+    println!("{size} bytes");
+    assert!(size <= 40 * 1024, "{size} bytes");
+}
+
+/// Of the runs that wait for a destination the newest is copied, and the older never will be.
+fn supersede(ledger: &mut Ledger, newest: u64, to: &str) {
+    let whole = ledger.is_whole();
+    for day in 1..newest {
+        let record = ledger.runs.iter().find(|r| r.run == run(day));
+        if record.is_some_and(|r| whole || !r.rebuilt) {
+            enter(ledger, day, to, result(CopyState::Superseded, newest));
+        }
+    }
+}
+
+/// What happens to a source over time.
+#[derive(Debug, Clone)]
+enum Event {
+    /// A run, and how its copies end while the controller is there.
+    Run(Vec<CopyState>),
+    /// The controller is away for the next run.
+    Away,
+    /// Somebody deletes the ledger.
+    Lost,
+    /// etcd is what it was some writes of the ledger ago: the ledger, and the snapshots that there were.
+    Older(usize),
+    /// A second writer has the same state, and writes too: one of the two loses.
+    Twice,
+    /// The snapshot job rotates.
+    Rotate,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    use CopyState::{Complete, Failed, Incomplete};
+    let state = prop::sample::select(vec![Complete, Complete, Complete, Incomplete, Failed]);
+    prop_oneof![
+        6 => prop::collection::vec(state, 2).prop_map(Event::Run),
+        1 => Just(Event::Away),
+        1 => Just(Event::Lost),
+        1 => (1_usize..4).prop_map(Event::Older),
+        1 => Just(Event::Twice),
+        4 => Just(Event::Rotate),
+    ]
+}
+
+/// A source with its snapshots, what lies at its destinations, the ledger, and one that nothing ever happens to.
+struct Cluster {
+    day: u64,
+    there: Vec<u64>,
+    shelves: BTreeMap<&'static str, BTreeMap<u64, CopyState>>,
+    ledger: Option<Ledger>,
+    written: Vec<(Ledger, Vec<u64>)>,
+    whole: Ledger,
+    away: bool,
+    /// The destinations that have not told anything since the ledger became an older one.
+    stale: BTreeSet<&'static str>,
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let ledger = Some(empty());
+        let shelves = DESTINATIONS.map(|to| (to, BTreeMap::new())).into();
+        let (there, written) = (Vec::new(), Vec::new());
+        Self { day: 0, there, shelves, ledger, written, whole: empty(), away: false, stale: BTreeSet::new() }
+    }
+
+    /// The controller looks, and writes down what it found.
+    fn write(&mut self, found: &[(u64, &'static str, CopyResult)]) {
+        for day in &self.there {
+            self.whole.begin(&run(*day), &taken(*day), false);
+        }
+        let new = self.ledger.is_none();
+        let mut next = self.ledger.clone().unwrap_or_else(empty);
+        for day in &self.there {
+            next.begin(&run(*day), &taken(*day), new && found.iter().all(|(of, ..)| of != day));
+        }
+        for (day, to, result) in found {
+            enter(&mut next, *day, to, result.clone());
+            enter(&mut self.whole, *day, to, result.clone());
+            if result.state != CopyState::Failed {
+                self.stale.remove(to);
+                supersede(&mut next, *day, to);
+                supersede(&mut self.whole, *day, to);
+            }
+        }
+        let there = self.there.clone();
+        next.trim(|r| there.iter().any(|day| run(*day) == r.run));
+        self.written.push((next.clone(), there));
+        self.ledger = Some(next);
+    }
+
+    fn points(&self, ledger: &Ledger) -> Vec<Point> {
+        let point = |day: &u64| {
+            let vs = ready(*day);
+            let record = ledger.record(&run(*day), &taken(*day));
+            let state = point_state(&vs, &record, &Deadlines::default(), at(self.day));
+            Point { run: run(*day), id: taken(*day), state, held: false, terminating: false, promoter: None }
+        };
+        self.there.iter().map(point).collect()
+    }
+
+    fn deletes(&self, ledger: &Ledger, retention: &Retention) -> Vec<u64> {
+        let zone = Zone::default();
+        let rules = Rules {
+            retention,
+            zone: &zone,
+            now: at(self.day),
+            current: None,
+            min_keep: 2,
+            max_unconfirmed: 3,
+            max_deletes: 3,
+            max_holds: 0,
+            promoters: PromoterRetention::Auto,
+        };
+        let decisions = plan(&self.points(ledger), &rules);
+        let gone = decisions.iter().filter(|d| d.snapshot.deletes()).map(|d| &d.point.id.name);
+        gone.map(|name| name.trim_start_matches("data-").parse().unwrap()).collect()
+    }
+
+    /// A run is good if a copy of it is whole somewhere, whatever anybody has written down.
+    fn is_good(&self, day: u64) -> bool {
+        self.shelves.values().any(|shelf| shelf.get(&day) == Some(&CopyState::Complete))
+    }
+
+    fn happen(&mut self, event: &Event, retention: &Retention) -> Result<(), TestCaseError> {
+        match event {
+            Event::Away => self.away = true,
+            Event::Lost => self.ledger = None,
+            Event::Older(writes) => {
+                if let Some(at) = self.written.len().checked_sub(1 + writes) {
+                    let (ledger, there) = self.written[at].clone();
+                    (self.ledger, self.there) = (Some(ledger), there);
+                    self.stale = DESTINATIONS.into();
+                }
+            }
+            // The version that it planned from is not there any more: nothing is written.
+            Event::Twice => {}
+            Event::Run(states) => {
+                self.day += 1;
+                self.there.push(self.day);
+                if std::mem::take(&mut self.away) {
+                    return Ok(());
+                }
+                self.write(&[]);
+                let mut found = Vec::new();
+                for (to, state) in DESTINATIONS.into_iter().zip(states) {
+                    let shelf = self.shelves.get_mut(to).unwrap();
+                    if *state != CopyState::Failed {
+                        shelf.insert(self.day, *state);
+                    }
+                    let mut told = result(*state, self.day);
+                    if *state != CopyState::Failed {
+                        told.kept = shelf.keys().rev().map(|day| run(*day)).collect();
+                        let lacks = shelf.iter().filter(|(_, state)| **state == CopyState::Incomplete);
+                        told.incomplete = lacks.map(|(day, _)| run(*day)).collect();
+                    }
+                    found.push((self.day, to, told));
+                }
+                self.write(&found);
+            }
+            Event::Rotate => self.rotate(retention)?,
+        }
+        Ok(())
+    }
+
+    fn rotate(&mut self, retention: &Retention) -> Result<(), TestCaseError> {
+        let Some(ledger) = self.ledger.clone().filter(Ledger::is_whole) else { return Ok(()) };
+        let gone = self.deletes(&ledger, retention);
+        if self.stale.is_empty() {
+            // What was taken while the controller was away is as unknown to a ledger that nothing happened to.
+            let would = self.deletes(&self.whole, retention);
+            for day in &gone {
+                prop_assert!(would.contains(day), "{day} goes, and a whole ledger keeps it: {would:?}");
+            }
+        }
+        let good_before = self.there.iter().filter(|day| self.is_good(**day)).count();
+        let newest = self.there.iter().filter(|day| self.is_good(**day)).max().copied();
+        self.there.retain(|day| !gone.contains(day));
+        let good_after = self.there.iter().filter(|day| self.is_good(**day)).count();
+        // A ledger that etcd has from before a copy ended does not know that it did, until the destination tells.
+        if self.stale.is_empty() {
+            prop_assert!(good_after >= good_before.min(2), "the floor: {good_before} were good, {good_after} are");
+            prop_assert!(newest.is_none_or(|day| self.there.contains(&day)), "the last good one: {newest:?}");
+        }
+        Ok(())
+    }
+}
+
+fn ready(day: u64) -> Snapshot {
+    let created = at(day);
+    snapshot(&format!(
+        "metadata: {{name: data-{day}, uid: s-{day}, namespace: shop, creationTimestamp: '{created}'}}\n\
+         spec: {{source: {{persistentVolumeClaimName: data}}}}\nstatus: {{readyToUse: true}}"
+    ))
+}
+
+proptest! {
+    #![proptest_config(cases(100))]
+
+    /// Laws 1 and 3, and that a ledger in any state deletes nothing that a whole one would keep.
+    #[test]
+    fn no_state_of_the_ledger_makes_rotation_delete_what_a_whole_one_keeps(
+        events in prop::collection::vec(event(), 1..60),
+        retention in prop::sample::select(vec!["1h", "3days", "last=1", "last=3", "daily=5 weekly=2"]),
+    ) {
+        let retention: Retention = retention.parse().unwrap();
+        let mut cluster = Cluster::new();
+        for event in &events {
+            cluster.happen(event, &retention)?;
+        }
+    }
+}
+
+#[test]
+fn an_unknown_run_has_the_destinations_of_the_settings_in_force() {
+    let ledger = empty();
+    let record = ledger.record(&run(1), &taken(1));
+    let state = |record| point_state(&ready(1), record, &Deadlines::default(), at(1));
+    assert_eq!(state(&record), PointState::Unrecorded);
+    let alone = Ledger { settings: None, ..ledger };
+    assert!(!alone.is_whole(), "nobody knows where its runs are copied to");
+}
