@@ -75,6 +75,10 @@ pub struct CopyResult {
     /// In a restic repository: the id of the snapshot that has the run's data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
+    /// In a restic repository: the beginning of the repository's own id, so that another one behind the same address is
+    /// seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
     /// In a restic repository: nothing had changed, and the snapshot is that of an earlier run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unchanged: bool,
@@ -113,6 +117,7 @@ impl CopyResult {
             pruned: Vec::new(),
             kept: Vec::new(),
             snapshot: None,
+            repository: None,
             unchanged: false,
             journal: Journal::Replayed,
         }

@@ -30,6 +30,7 @@ pub fn copied(state: CopyState, reason: Option<Reason>) -> CopyResult {
         pruned: Vec::new(),
         kept: Vec::new(),
         snapshot: None,
+        repository: None,
         unchanged: false,
         journal: Journal::Replayed,
     }

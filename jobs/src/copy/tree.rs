@@ -162,6 +162,7 @@ impl Making<'_> {
                 pruned: Vec::new(),
                 kept: Vec::new(),
                 snapshot: None,
+                repository: None,
                 unchanged: false,
                 journal: self.args.journal,
             },

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::ended::{self, Ended};
-use super::{Action, Copy, Plan, central, disk, drill, restore};
+use super::expected::{Expected, Records, expected};
+use super::{Action, Copy, Plan, central, disk, drill, maintain, restore};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
 use crate::config::{Destination, Disk};
@@ -102,7 +103,7 @@ pub(super) fn plan(
                     None
                 }
                 Next::Copy => {
-                    let request = Request { world, source, view, destination, protection };
+                    let request = Request { world, source, view, runs: &runs, destination, protection };
                     request.start(now, plan).err().or_else(|| world.waits.get(uid).cloned())
                 }
             };
@@ -172,6 +173,8 @@ pub(super) struct Request<'a> {
     pub(super) world: &'a World,
     pub(super) source: SourceId,
     pub(super) view: &'a RunView<'a>,
+    /// All runs of the source.
+    runs: &'a [RunView<'a>],
     destination: &'a str,
     pub(super) protection: Option<&'a Protection>,
 }
@@ -230,13 +233,13 @@ impl Request<'_> {
             since: promoter.created,
             slot: slot(destination, &self.source.namespace, &self.source.uid, node),
         };
-        let copy = self.copy(destination, promoter.id.name.clone(), promoter.mode);
+        let copy = self.copy(destination, promoter.id.name.clone(), promoter.mode, now);
         plan.ready.push((waiting, Action::StartCopy(Box::new(copy))));
         Ok(())
     }
 
     /// The copy itself, of a promoter.
-    pub(super) fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode) -> Copy {
+    pub(super) fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode, now: Timestamp) -> Copy {
         let (world, protection) = (self.world, self.protection);
         let taken = self.view.snapshot.retention.as_ref().and_then(|t| t.parse().ok());
         let policy = names::network_policy(&world.instance);
@@ -253,11 +256,28 @@ impl Request<'_> {
             retention: destination.retention.clone().or(taken),
             zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
             accept_empty: protection.is_some_and(|p| p.accept_empty),
+            expected: self.expected(destination, now),
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling),
             // Without an answer nothing is started.
             secret: self.secret(destination).unwrap_or_default(),
             options: protection.map(|p| p.options.clone()).unwrap_or_default(),
         }
+    }
+
+    /// What was there before, by the records of the source.
+    fn expected(&self, destination: &Destination, now: Timestamp) -> Expected {
+        let claim = self.world.claim_of(&self.source.uid);
+        let results = self
+            .runs
+            .iter()
+            .flat_map(|view| view.snapshot.copies.iter().map(|(name, result)| (view.run, name.as_str(), result)));
+        let records = Records {
+            results: results.collect(),
+            status: claim.and_then(|c| c.status.as_ref()).filter(|s| !maintain::is_others(self.world, s)),
+            created: claim.map_or(Timestamp::UNIX_EPOCH, |c| c.created),
+            accepted: claim.and_then(|c| c.accepted_missing(now)),
+        };
+        expected(self.view.run, destination, &records)
     }
 
     /// The Secret of the source's group at a destination.

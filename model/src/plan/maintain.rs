@@ -113,7 +113,7 @@ pub(super) fn plan(
 }
 
 /// Whether a record is another installation's.
-fn is_others(world: &World, status: &Status) -> bool {
+pub(super) fn is_others(world: &World, status: &Status) -> bool {
     !status.instance.is_empty() && status.instance != world.instance
 }
 
