@@ -134,6 +134,8 @@ reasons! {
     Unreadable => "find the unreadable entries in the copy's log",
     /// The source is empty and was not before (F47).
     SourceEmpty => "annotate the PVC with backup-controller.io/accept-empty=true if it is meant to be empty",
+    /// The patterns of `exclude` leave nothing of a source that has something.
+    EverythingExcluded => "correct `exclude` in backup-controller.io/copy-options or in the destination: its patterns leave nothing of the volume",
     /// The destination is full.
     DiskFull => "enlarge the BackupDisk or lower its retention. Nothing was deleted to make room",
     /// No disk is mounted at the host's path: its marker file is missing.

@@ -18,7 +18,7 @@ use model::Timestamp;
 use model::facts::Journal;
 use model::names::Run;
 use model::reason::{Problem, Reason};
-use model::record::{CopyResult, CopyState};
+use model::record::{CopyResult, CopyState, clip};
 use rustix::process::setpriority_process;
 
 use super::args::Common;
@@ -39,6 +39,9 @@ mod device;
 const UNREAD: i32 = 3;
 /// A Go program that broke down.
 const PANIC: i32 = 2;
+
+/// The most that is repeated of patterns.
+const SHOWN: usize = 240;
 
 /// How nice the listing is to the copy: about a tenth of its share where both want the same processor.
 const LATER: i32 = 10;
@@ -258,6 +261,14 @@ struct Verdict<'a> {
 
 impl Verdict<'_> {
     fn of(&self, copied: &Copied) -> Result<CopyResult, Failure> {
+        if self.lacks_everything(copied) {
+            // restic has made a snapshot all the same. Unmarked it would look good.
+            if let Some(id) = copied.report.snapshot() {
+                mark(self.restic, id)?;
+            }
+            let text = format!("exclude leaves nothing of the volume: {}", clip(&self.args.exclude.join(", "), SHOWN));
+            return Err(Failure::last(Problem::new(Reason::EverythingExcluded, text)));
+        }
         if copied.report.snapshot().is_some() {
             return self.own(copied);
         }
@@ -278,6 +289,12 @@ impl Verdict<'_> {
                 self.own(&Copied::make(self.restic, self.args, &backup(self.args, self.source, false))?)
             }
         }
+    }
+
+    /// Whether patterns leave nothing of a source that has something. Such a copy is no backup of it (L6).
+    fn lacks_everything(&self, copied: &Copied) -> bool {
+        let entries = copied.report.counts().map(|counts| counts.entries(depth(self.args)));
+        !self.source.empty && !self.args.exclude.is_empty() && copied.ended.code == Some(0) && entries == Some(0)
     }
 
     /// The run has a snapshot of its own.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::place::RUNS;
-use crate::restic::scene::{Scene, failed};
+use crate::restic::scene::{Scene, done, failed};
 use crate::restic::server::{KEY, SECRET, Server};
 
 /// A repository with one copy, and its id as the copy reports it.
@@ -114,6 +114,30 @@ fn an_empty_volume_that_another_destination_knows_as_filled_is_not_copied() {
     scene.copy(RUNS[1]).args(&[&filled, "--accept-empty"]).run().complete();
     scene.write("file", b"x");
     scene.copy(RUNS[2]).arg(&filled).run().complete();
+}
+
+/// L6. Also the first copy, and one after a good one.
+#[test]
+fn patterns_that_leave_nothing_of_a_volume_make_no_good_copy() {
+    let scene = Scene::new("everything");
+    scene.write("folder/file", b"x");
+    let message = scene.copy(RUNS[0]).args(&["--exclude=*", "--exclude=b"]).run().failed(3, "EverythingExcluded");
+    assert_eq!(message, "exclude leaves nothing of the volume: *, b");
+    scene.copy(RUNS[1]).arg("--exclude=/folder").run().failed(3, "EverythingExcluded");
+    let marked = scene.snapshots();
+    assert!(!marked.is_empty() && marked.iter().all(|s| s["tags"].as_array().unwrap().contains(&"incomplete".into())));
+    scene.copy(RUNS[2]).arg("--exclude=/folder/other").run().complete();
+    scene.copy(RUNS[3]).arg("--exclude=*").run().failed(3, "EverythingExcluded");
+    // The good one stays, whatever was made since.
+    assert!(!done(&scene.prune("last=1").run()).pruned.iter().any(|run| run.as_str() == RUNS[2]));
+    scene.copy(RUNS[4]).args(&["--exclude=*", "--exclude=!folder"]).run().complete();
+}
+
+#[test]
+fn patterns_of_an_empty_volume_leave_no_less_than_it_has() {
+    let scene = Scene::new("nothing");
+    fs::create_dir(scene.source().join("lost+found")).unwrap();
+    assert_eq!(scene.copy(RUNS[0]).arg("--exclude=*").run().complete().files, 0);
 }
 
 #[test]
