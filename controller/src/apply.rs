@@ -205,6 +205,7 @@ impl Applier {
                 zone: &copy.zone,
                 journal: copy.journal,
                 accept_empty: copy.accept_empty,
+                expected: &copy.expected,
                 spc_no_relabeling: copy.spc_no_relabeling,
                 options: &copy.options,
                 secret: copy.secret.as_deref(),

@@ -246,7 +246,17 @@ impl Claim {
     /// come at the time `now`: nobody knows what will be found.
     #[must_use]
     pub fn accepted(&self, now: Timestamp) -> Option<Timestamp> {
-        self.settings.get(names::ACCEPT_FINDING)?.trim().parse().ok().filter(|at| *at <= now)
+        self.accepted_by(names::ACCEPT_FINDING, now)
+    }
+
+    /// The same of copies that are missing at a destination.
+    #[must_use]
+    pub fn accepted_missing(&self, now: Timestamp) -> Option<Timestamp> {
+        self.accepted_by(names::ACCEPT_MISSING, now)
+    }
+
+    fn accepted_by(&self, key: &str, now: Timestamp) -> Option<Timestamp> {
+        self.settings.get(key)?.trim().parse().ok().filter(|at| *at <= now)
     }
 }
 

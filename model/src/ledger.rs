@@ -346,7 +346,13 @@ impl Ledger {
     /// Forgets runs that have no restore point any more, but for the last ones; of the others it keeps what is needed.
     /// `there` says whether a run's snapshot is there.
     pub fn trim(&mut self, there: impl Fn(&RunRecord) -> bool) {
-        let has_point = |r: &RunRecord| there(r) || r.results.keys().any(|d| self.is_kept(r, d));
+        // The newest copy at a destination tells what is expected to be there, also when it is not.
+        let mut told: BTreeMap<&String, &Run> = BTreeMap::new();
+        for record in &self.runs {
+            told.extend(record.copied().map(|(destination, _)| (destination, &record.run)));
+        }
+        let newest = |r: &RunRecord| told.values().any(|run| **run == r.run);
+        let has_point = |r: &RunRecord| there(r) || newest(r) || r.results.keys().any(|d| self.is_kept(r, d));
         let points: Vec<bool> = self.runs.iter().map(has_point).collect();
         let mut without = points.iter().filter(|point| !**point).count();
         let mut keep = points.into_iter();

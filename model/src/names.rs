@@ -102,6 +102,8 @@ pub const ACCEPT_EMPTY: &str = "backup-controller.io/accept-empty";
 /// Annotation of users on a PVC: the time of the newest finding of a verify or a drill that its prunes go on in spite
 /// of.
 pub const ACCEPT_FINDING: &str = "backup-controller.io/accept-finding";
+/// Annotation of users on a PVC: the time up to which copies that were found to be missing at a destination are given up.
+pub const ACCEPT_MISSING: &str = "backup-controller.io/accept-missing";
 /// Annotation of users on a snapshot or promoter: not rotated while present.
 pub const HOLD: &str = "backup-controller.io/hold";
 /// Annotation of users on a PVC that is to be written, and on the Deployment of a restore pod: a

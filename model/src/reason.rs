@@ -140,10 +140,14 @@ reasons! {
     Unreadable => "find the unreadable entries in the copy's log",
     /// The source is empty and was not before (F47).
     SourceEmpty => "annotate the PVC with backup-controller.io/accept-empty=true if it is meant to be empty",
+    /// The patterns of `exclude` leave nothing of a source that has something.
+    EverythingExcluded => "correct `exclude` in backup-controller.io/copy-options or in the destination: its patterns leave nothing of the volume",
     /// The destination is full.
     DiskFull => "enlarge the BackupDisk or lower its retention. Nothing was deleted to make room",
     /// No disk is mounted at the host's path: its marker file is missing.
     DiskNotMounted => "mount the disk on the host, and create its marker file once",
+    /// A disk has none of the dated trees that it had.
+    DiskMissing => "bring the disk with the copies back. If they are lost, annotate the PVC with backup-controller.io/accept-missing and the current time: the next copy begins a new series",
     /// The BackupDisk's class does not retain its volumes.
     DiskNotRetained => "use a StorageClass with reclaimPolicy Retain, or set claim.allowDelete",
     /// No node can have both the promoter and the disk (F40).
@@ -159,8 +163,8 @@ reasons! {
     WeakPassword => "set RESTIC_PASSWORD in the Secret to a random password of at least 12 characters, and keep a copy outside the cluster",
     /// The repository has another password (restic 12).
     WrongPassword => "put the repository's own RESTIC_PASSWORD back into the Secret: nobody can read the backups without it",
-    /// There is no repository where one must be (restic 10).
-    RepositoryMissing => "check that `repository` and the Secret contain the address of the backups. Nothing was changed there",
+    /// There is no repository where one must be (restic 10), or another one.
+    RepositoryMissing => "check that `repository` and the Secret contain the address of the backups. If they are lost, annotate the PVC with backup-controller.io/accept-missing and the current time: the next copy begins a new repository",
     /// Something else than a restic repository is there.
     NotARepository => "set `repository` to a place of its own. The data that is there is left alone",
     /// Another restic holds a lock (restic 11).

@@ -79,6 +79,10 @@ pub struct CopyResult {
     /// In a restic repository: the id of the snapshot that has the run's data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
+    /// In a restic repository: the beginning of the repository's own id, so that another one behind the same address is
+    /// seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
     /// In a restic repository: nothing had changed, and the snapshot is that of an earlier run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unchanged: bool,
@@ -118,6 +122,7 @@ impl CopyResult {
             kept: Vec::new(),
             incomplete: Vec::new(),
             snapshot: None,
+            repository: None,
             unchanged: false,
             journal: Journal::Replayed,
         }

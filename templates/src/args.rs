@@ -7,7 +7,7 @@ use model::config::{Bounds, Config, PromoterRetention};
 use model::facts::Journal;
 use model::maintain::Part;
 use model::names::{Run, SourceId};
-use model::plan::{Drill, Prune};
+use model::plan::{Drill, Expected, Left, Prune};
 use model::quantity;
 use model::select::Protection;
 
@@ -32,6 +32,9 @@ pub const SECRET_DIR: &str = "/secret";
 pub const CA_DIR: &str = "/ca";
 /// Where restic has its cache.
 pub const CACHE_DIR: &str = "/cache";
+
+/// The word of the option `--expect-repository` where no copy has reported the repository's id.
+pub const ANY_REPOSITORY: &str = "any";
 
 /// Where a drill's pod has room to restore to.
 pub const SCRATCH_DIR: &str = "/scratch";
@@ -118,7 +121,7 @@ pub fn copy_args(config: &Config, copy: &CopyJob<'_>) -> Vec<String> {
     if let Some(retention) = copy.retention {
         args.option("retention", retention);
     }
-    args.flag("accept-empty", copy.accept_empty).journal(copy.journal);
+    args.flag("accept-empty", copy.accept_empty).expected(copy.expected).journal(copy.journal);
     args.0
 }
 
@@ -140,6 +143,7 @@ pub fn restic_copy_args(copy: &CopyJob<'_>, repository: &Repository<'_>) -> Vec<
         .option("source", SOURCE_DIR)
         .journal(copy.journal)
         .flag("accept-empty", copy.accept_empty)
+        .expected(copy.expected)
         .flag("skip-unchanged", restic.skip_unchanged)
         .option("compression", restic.compression.as_str())
         .maybe("pack-size", restic.pack_size);
@@ -271,6 +275,16 @@ impl Args {
             self.0.push(format!("--{name}"));
         }
         self
+    }
+
+    /// What was there before, if anything was.
+    fn expected(&mut self, expected: &Expected) -> &mut Self {
+        self.maybe("filled", expected.filled.as_ref());
+        match &expected.left {
+            Left::Nothing => self,
+            Left::Trees(runs) => runs.iter().fold(self, |args, run| args.option("expect-tree", run)),
+            Left::Repository(id) => self.option("expect-repository", id.as_deref().unwrap_or(ANY_REPOSITORY)),
+        }
     }
 
     /// How what is copied is mounted, if that is worth a word.

@@ -6,6 +6,7 @@ use model::config::Destination;
 use model::facts::{Journal, VolumeMode};
 use model::names::{Run, SourceId};
 use model::options::Options;
+use model::plan::Expected;
 use model::retention::Retention;
 use model::schedule::Zone;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,8 @@ pub struct CopyJob<'a> {
     pub journal: Journal,
     /// Whether an empty volume is as it should be.
     pub accept_empty: bool,
+    /// What was there before.
+    pub expected: &'a Expected,
     /// Whether the pod needs the `SELinux` type `spc_t` to read the promoter. Pod Security `baseline`
     /// refuses that type.
     pub spc_no_relabeling: bool,

@@ -14,7 +14,7 @@ use model::lend::Lent;
 use model::maintain::{PARTS, Part};
 use model::names::{Run, SourceId};
 use model::options::Options;
-use model::plan::{Drill, Maintain, Prune, Work};
+use model::plan::{Drill, Expected, Maintain, Prune, Work};
 use model::schedule::Zone;
 use model::select::{ClassChoice, PromoterShape, Protection};
 use serde_json::Value;
@@ -41,6 +41,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
     let (claim, host, restic) = (claim(), host(), restic());
     let (crypt, crypt_host) = (crypt(), crypt_host());
+    let expected = Expected::default();
     let copy = |destination, spc_no_relabeling| CopyJob {
         source: &source,
         run: &run,
@@ -51,6 +52,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         zone: &protection.zone,
         journal: protection.promoter.journal,
         accept_empty: false,
+        expected: &expected,
         spc_no_relabeling,
         options: &protection.options,
         secret: None,
@@ -213,6 +215,7 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         zone: &protection.zone,
         journal: protection.promoter.journal,
         accept_empty: false,
+        expected: &Expected::default(),
         spc_no_relabeling: false,
         options: &protection.options,
         secret: None,

@@ -1,5 +1,6 @@
 //! What comes out of the templates, and what does not, whatever a template or a tenant says.
 
+mod expected;
 mod install;
 mod maintain;
 mod pods;

@@ -31,6 +31,7 @@ pub fn copied(state: CopyState, reason: Option<Reason>) -> CopyResult {
         kept: Vec::new(),
         incomplete: Vec::new(),
         snapshot: None,
+        repository: None,
         unchanged: false,
         journal: Journal::Replayed,
     }

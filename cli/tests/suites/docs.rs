@@ -144,6 +144,7 @@ fn every_annotation_of_users_is_explained() {
         names::RUN_NOW,
         names::ACCEPT_EMPTY,
         names::ACCEPT_FINDING,
+        names::ACCEPT_MISSING,
         names::HOLD,
     ] {
         assert!(row(&page, key).is_some(), "docs/configure.md has no row for {key}");

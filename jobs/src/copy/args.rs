@@ -51,6 +51,12 @@ pub(crate) struct Args {
     /// Accept an empty volume, although an earlier copy has entries
     #[arg(long)]
     pub(crate) accept_empty: bool,
+    /// Earlier run that has a copy with entries, here or elsewhere: the volume was not empty then
+    #[arg(long, value_name = "RUN")]
+    pub(crate) filled: Option<Run>,
+    /// Run that has a copy here. If no such copy and no newer one is here, nothing is copied; may be repeated
+    #[arg(long, value_name = "RUN")]
+    pub(crate) expect_tree: Vec<Run>,
     /// Accept any directory as the source, not only a mount point
     #[arg(long, hide = true)]
     pub(crate) allow_unmounted: bool,
@@ -78,6 +84,7 @@ mod tests {
     use clap::Parser;
     use model::config::Config;
     use model::names::SourceId;
+    use model::plan::{Expected, Left};
     use templates::CopyJob;
     use templates::args::copy_args;
 
@@ -97,6 +104,8 @@ mod tests {
         let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "u".into() };
         let (run, zone) = ("20181202T0000Z".parse().unwrap(), "Europe/Amsterdam".parse().unwrap());
         let retention = "last=3 daily=7".parse().unwrap();
+        let days: Vec<Run> = ["20181201T0000Z", "20181130T0000Z"].iter().map(|run| run.parse().unwrap()).collect();
+        let expected = Expected { filled: Some(days[0].clone()), left: Left::Trees(days.clone()) };
         let copy = CopyJob {
             source: &source,
             run: &run,
@@ -107,6 +116,7 @@ mod tests {
             zone: &zone,
             journal: Journal::Skipped,
             accept_empty: true,
+            expected: &expected,
             spc_no_relabeling: false,
             options: &model::options::Options::default(),
             secret: None,
@@ -120,6 +130,7 @@ mod tests {
         assert_eq!(args.max_unconfirmed, config.bounds.max_unconfirmed as usize);
         assert_eq!(args.max_deletes, config.bounds.max_deletes_per_run as usize);
         assert_eq!(args.checksum_every, copy.destination.checksum_every);
+        assert_eq!((args.filled.as_ref(), &args.expect_tree), (Some(&days[0]), &days));
         assert!(args.journal.is_skipped());
         assert!(args.accept_empty && !args.allow_unmounted);
         assert_eq!(args.retention.unwrap(), retention.to_string());

@@ -85,7 +85,7 @@ impl Imaging<'_> {
         let blank = is_blank(&device, &|| self.stop.load(Ordering::Relaxed))?;
         // Law 6: a device of zeros is an empty volume.
         let source = Source { empty: blank, leave_lost_and_found: false };
-        source::check_empty(source, self.args.accept_empty, copies)?;
+        source::check_empty(source, self.args.accept_empty, self.args.filled.as_ref(), copies)?;
         let start = partial::begin(self.shelf, &self.args.run, &self.args.attempt, left)?;
         tracing::info!(run = %self.args.run, "copying a device of {}", human(device.size));
         let made = self.make(&device, &start).inspect_err(|failure| self.give_room(&start, failure))?;

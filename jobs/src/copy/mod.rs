@@ -91,6 +91,7 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
         tell_kept(&mut result, &found.trees, &[]);
         return Ok(result);
     }
+    expect_trees(&found, &args.expect_tree)?;
     refuse_strangers(&found, &args.run)?;
     let manifest = if is_device(&args.source) {
         tidy(&shelf, &mut found);
@@ -98,7 +99,7 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
     } else {
         let source = source::look(&args.source, args.allow_unmounted)?;
         let counts = found.trees.iter().map(|tree| (&tree.run, tree.manifest.result.files));
-        source::check_empty(source, args.accept_empty, counts)?;
+        source::check_empty(source, args.accept_empty, args.filled.as_ref(), counts)?;
         tidy(&shelf, &mut found);
         Making { args, shelf: &shelf, lock: &lock, source, trees: &found.trees, stop, started }.run(found.partials)?
     };
@@ -135,6 +136,20 @@ fn tell_kept(result: &mut CopyResult, trees: &[Tree], pruned: &[Run]) {
     let lacks = |tree: &&&Tree| tree.manifest.result.state != CopyState::Complete;
     result.incomplete = kept.iter().filter(lacks).map(|tree| tree.run.clone()).collect();
     result.kept = kept.into_iter().map(|tree| tree.run.clone()).collect();
+}
+
+/// Law 12: a disk that had trees of this source and has none of them is another one, or was emptied. A tree that is
+/// newer than those that are expected shows that it is the same: a copy whose result was lost may have pruned them all.
+fn expect_trees(found: &Inventory, expected: &[Run]) -> Result<(), Failure> {
+    let Some(newest) = expected.iter().max() else { return Ok(()) };
+    if found.trees.iter().any(|tree| expected.contains(&tree.run) || tree.run > *newest) {
+        return Ok(());
+    }
+    let text = format!(
+        "the destination has none of the earlier copies of this volume, the newest of which was run {newest}; nothing \
+         was copied"
+    );
+    Err(Failure::last(Problem::new(Reason::DiskMissing, text)))
 }
 
 /// Tells which folders are called like a tree and were not made by us. They are never written to.

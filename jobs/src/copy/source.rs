@@ -46,17 +46,21 @@ pub(crate) fn look(path: &Path, allow_unmounted: bool) -> Result<Source, Failure
 
 /// An empty source that was not empty before is not good unless somebody says that it is (law 6, F47): a
 /// lost mount, a failed restore and an emptied volume look the same from here. `copies`: the entries of each copy
-/// that there is, oldest first.
+/// that there is, oldest first; `filled`: a run that has a copy with entries at any destination.
 pub(crate) fn check_empty<'a>(
     source: Source,
     accepted: bool,
+    filled: Option<&Run>,
     copies: impl DoubleEndedIterator<Item = (&'a Run, u64)>,
 ) -> Result<(), Failure> {
     if !source.empty || accepted {
         return Ok(());
     }
-    let Some((run, entries)) = copies.rev().find(|(_, entries)| *entries > 0) else { return Ok(()) };
-    let text = format!("the volume is empty, but run {run} had {entries} entries");
+    let text = match (copies.rev().find(|(_, entries)| *entries > 0), filled) {
+        (Some((run, entries)), _) => format!("the volume is empty, but run {run} had {entries} entries"),
+        (None, Some(run)) => format!("the volume is empty, but the copy of run {run} to another destination is not"),
+        (None, None) => return Ok(()),
+    };
     Err(Failure::last(Problem::new(Reason::SourceEmpty, text)))
 }
 
@@ -65,10 +69,10 @@ mod tests {
     use super::*;
     fn check(source: Source, accepted: bool, before: &[u64]) -> Result<(), Failure> {
         let runs: Vec<Run> = (1..=before.len()).map(|day| format!("201812{day:02}T0000Z").parse().unwrap()).collect();
-        check_empty(source, accepted, runs.iter().zip(before.iter().copied()))
+        check_empty(source, accepted, None, runs.iter().zip(before.iter().copied()))
     }
 
-    /// F47.
+    /// F47, L6.
     #[test]
     fn an_empty_source_is_good_only_if_it_always_was_or_is_accepted() {
         let empty = Source { empty: true, leave_lost_and_found: false };
@@ -79,6 +83,10 @@ mod tests {
             let failure = check(empty, false, before).unwrap_err();
             assert_eq!(failure.problem.reason, Reason::SourceEmpty, "{before:?}");
         }
+        let run: Run = "20181130T0000Z".parse().unwrap();
+        let elsewhere = |accepted| check_empty(empty, accepted, Some(&run), std::iter::empty());
+        assert_eq!(elsewhere(false).unwrap_err().problem.reason, Reason::SourceEmpty, "another destination has it");
+        assert!(elsewhere(true).is_ok(), "accepted");
         let full = Source { empty: false, leave_lost_and_found: false };
         assert!(check(full, false, &[5]).is_ok());
     }

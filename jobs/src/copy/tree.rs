@@ -163,6 +163,7 @@ impl Making<'_> {
                 kept: Vec::new(),
                 incomplete: Vec::new(),
                 snapshot: None,
+                repository: None,
                 unchanged: false,
                 journal: self.args.journal,
             },

@@ -1,8 +1,8 @@
 //! `backup-job restic copy`: copies a promoter's files into the repository.
 //!
-//! In the ordinary case there are two restic processes side by side: the one that copies, and one that lists what
-//! was there before. Everything else comes after an exit code that asks for it: no repository, a lock, missing
-//! entries.
+//! In the ordinary case there are two restic processes side by side: the one that looks which repository it is and then
+//! the one that copies, and one that lists what was there before. Everything else comes after an exit code that asks for
+//! it: no repository, a lock, missing entries.
 //!
 //! A try that is killed leaves at most data that no snapshot names, a lock, or a snapshot of this run. The next
 //! try copies again in any case: where the snapshot is there, it finds every file unchanged, and what it
@@ -18,12 +18,12 @@ use model::Timestamp;
 use model::facts::Journal;
 use model::names::Run;
 use model::reason::{Problem, Reason};
-use model::record::{CopyResult, CopyState};
+use model::record::{CopyResult, CopyState, clip};
 use rustix::process::setpriority_process;
 
 use super::args::Common;
 use super::exec::{Ended, Restic};
-use super::init::init;
+use super::init::{Expect, open};
 use super::report::Report;
 use super::snapshots::{self, INCOMPLETE, Snapshot};
 use crate::copy::ended;
@@ -39,8 +39,9 @@ mod device;
 const UNREAD: i32 = 3;
 /// A Go program that broke down.
 const PANIC: i32 = 2;
-/// restic's code where there is no repository.
-const MISSING: i32 = 10;
+
+/// The most that is repeated of patterns.
+const SHOWN: usize = 240;
 
 /// How nice the listing is to the copy: about a tenth of its share where both want the same processor.
 const LATER: i32 = 10;
@@ -62,6 +63,12 @@ pub(crate) struct Args {
     /// Accept an empty volume, although an earlier copy has entries
     #[arg(long)]
     accept_empty: bool,
+    /// Earlier run that has a copy with entries, here or elsewhere: the volume was not empty then
+    #[arg(long, value_name = "RUN")]
+    filled: Option<Run>,
+    /// Create no repository: earlier copies are in the one whose ID begins like this, or in one of unknown ID (any)
+    #[arg(long, value_name = "ID")]
+    expect_repository: Option<Expect>,
     /// Make no snapshot if nothing has changed
     #[arg(long)]
     skip_unchanged: bool,
@@ -97,19 +104,30 @@ fn copy(args: &Args) -> Result<CopyResult, Failure> {
     let make = || Copied::make(&restic, args, &backup(args, source, args.skip_unchanged));
     let check = |before: &[Snapshot]| check_empty(args, source, before);
     let check: Option<&CheckEmpty<'_>> = if source.empty && !args.accept_empty { Some(&check) } else { None };
-    let (copied, before) = beside(&restic, &make, check)?;
-    Verdict { restic: &restic, args, source, before: &before }.of(&copied)
+    let Beside { copied, before, repository } = beside(&restic, args, &make, check)?;
+    let result = Verdict { restic: &restic, args, source, before: &before }.of(&copied)?;
+    Ok(CopyResult { repository: Some(repository), ..result })
 }
 
 /// Whether a source may be empty now, by what was there before.
 type CheckEmpty<'a> = dyn Fn(&[Snapshot]) -> Result<(), Failure> + 'a;
 
+/// A copy, with what else is known once it is made.
+struct Beside {
+    copied: Copied,
+    /// What was there before, oldest first.
+    before: Vec<Snapshot>,
+    /// The repository's id.
+    repository: String,
+}
+
 /// Copies, and lists what was there before at the same time. Of an empty source it is checked first.
 fn beside(
     restic: &Restic,
+    args: &Args,
     make: &dyn Fn() -> Result<Copied, Failure>,
     check: Option<&CheckEmpty<'_>>,
-) -> Result<(Copied, Vec<Snapshot>), Failure> {
+) -> Result<Beside, Failure> {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let listing = scope.spawn(|| {
@@ -124,22 +142,23 @@ fn beside(
                 before => before?,
             };
             check(&before)?;
+            let repository = open(restic, args.expect_repository.as_ref())?.id;
             let copied = make()?;
             let before = if copied.ended.waited { snapshots::list(restic, &|| restic.stopped())? } else { before };
-            return Ok((copied, before));
+            return Ok(Beside { copied, before, repository });
         }
-        let copied = make();
+        let copied = open(restic, args.expect_repository.as_ref()).and_then(|opened| Ok((opened, make()?)));
         // A copy that failed has no use for the list.
         over.store(copied.is_err(), Ordering::Relaxed);
         let before = join();
-        let copied = copied?;
+        let (opened, copied) = copied?;
         let before = match before {
-            _ if copied.first => Vec::new(),
+            _ if opened.is_new => Vec::new(),
             Ok(before) if !copied.ended.waited => before,
             // It was unlucky, or is older than what others did while the copy waited for their lock.
             _ => snapshots::list(restic, &|| restic.stopped())?,
         };
-        Ok((copied, before))
+        Ok(Beside { copied, before, repository: opened.id })
     })
 }
 
@@ -157,7 +176,7 @@ fn check_empty(args: &Args, source: Source, before: &[Snapshot]) -> Result<(), F
     // One without counts is old, and not known to have been empty.
     let entries = |s: &Snapshot| s.summary.as_ref().map_or(1, |counts| counts.entries(depth));
     let runs: Vec<(Run, u64)> = before.iter().filter_map(|s| Some((s.ours(&args.common)?, entries(s)))).collect();
-    source::check_empty(source, false, runs.iter().map(|(run, entries)| (run, *entries)))
+    source::check_empty(source, false, args.filled.as_ref(), runs.iter().map(|(run, entries)| (run, *entries)))
 }
 
 /// How many of the folders that restic counts are not below the source: itself, and those above.
@@ -170,27 +189,15 @@ fn depth(args: &Args) -> u64 {
 struct Copied {
     ended: Ended,
     report: Report,
-    /// Whether the repository was made for it.
-    first: bool,
 }
 
 impl Copied {
     /// Calls restic with the words of a backup.
     fn make(restic: &Restic, args: &Args, words: &[OsString]) -> Result<Self, Failure> {
         let mut report = Report::new(args.common.progress_seconds);
-        let mut ended = restic.run_locking(words, &mut report)?;
-        let first = ended.code == Some(MISSING) && !restic.stopped();
-        if first {
-            let missing = restic.failure(&ended);
-            if missing.problem.reason != Reason::RepositoryMissing {
-                return Err(missing);
-            }
-            init(restic)?;
-            report = Report::new(args.common.progress_seconds);
-            ended = restic.run_locking(words, &mut report)?;
-        }
+        let ended = restic.run_locking(words, &mut report)?;
         match ended.code {
-            Some(0 | UNREAD) => Ok(Self { ended, report, first }),
+            Some(0 | UNREAD) => Ok(Self { ended, report }),
             // restic 0.19.1 may break down over an input that it could not read, instead of saying so at its end.
             Some(PANIC) if report.lacks_entries() => {
                 Err(Failure::again(Problem::new(Reason::Unreadable, report.missing())))
@@ -254,6 +261,14 @@ struct Verdict<'a> {
 
 impl Verdict<'_> {
     fn of(&self, copied: &Copied) -> Result<CopyResult, Failure> {
+        if self.lacks_everything(copied) {
+            // restic has made a snapshot all the same. Unmarked it would look good.
+            if let Some(id) = copied.report.snapshot() {
+                mark(self.restic, id)?;
+            }
+            let text = format!("exclude leaves nothing of the volume: {}", clip(&self.args.exclude.join(", "), SHOWN));
+            return Err(Failure::last(Problem::new(Reason::EverythingExcluded, text)));
+        }
         if copied.report.snapshot().is_some() {
             return self.own(copied);
         }
@@ -274,6 +289,12 @@ impl Verdict<'_> {
                 self.own(&Copied::make(self.restic, self.args, &backup(self.args, self.source, false))?)
             }
         }
+    }
+
+    /// Whether patterns leave nothing of a source that has something. Such a copy is no backup of it (L6).
+    fn lacks_everything(&self, copied: &Copied) -> bool {
+        let entries = copied.report.counts().map(|counts| counts.entries(depth(self.args)));
+        !self.source.empty && !self.args.exclude.is_empty() && copied.ended.code == Some(0) && entries == Some(0)
     }
 
     /// The run has a snapshot of its own.

@@ -1,12 +1,18 @@
-//! How a repository is made: once, where there is none and nothing else either.
+//! Which repository is at the address; and how one is made: once, where there is none, none was, and nothing else is
+//! either.
 
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::process::ChildStdout;
+use std::str::FromStr;
 use std::time::Duration;
 
 use model::reason::{Problem, Reason};
+use serde::Deserialize;
+use templates::args::ANY_REPOSITORY;
 
+use super::cause::shown;
 use super::exec::Restic;
 use crate::outcome::Failure;
 
@@ -17,8 +23,99 @@ const BROKEN_OFF: Duration = Duration::from_secs(5 * 60);
 /// The folders of a repository in a folder.
 const FOLDERS: [&str; 5] = ["data", "index", "keys", "locks", "snapshots"];
 
+/// restic's code where there is no repository.
+const MISSING: i32 = 10;
+/// So many digits of a repository's id are told: another repository has others.
+const TOLD: usize = 16;
+
+/// The repository that earlier copies are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// Some repository: no copy has told which.
+    Any,
+    /// The one whose id begins so.
+    Id(String),
+}
+
+impl FromStr for Expect {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let is_id = !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        match text {
+            ANY_REPOSITORY => Ok(Self::Any),
+            id if is_id => Ok(Self::Id(id.to_lowercase())),
+            _ => Err(format!("must be '{ANY_REPOSITORY}' or up to 64 hexadecimal digits")),
+        }
+    }
+}
+
+/// A repository that can be copied to.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The beginning of its id.
+    pub(crate) id: String,
+    /// Whether it was made just now.
+    pub(crate) is_new: bool,
+}
+
+/// What is in a repository's `config`.
+#[derive(Deserialize)]
+struct Identity {
+    id: String,
+}
+
+/// Looks which repository is at the address, before anything is written there. Where there is none it is made, unless
+/// one is expected: an emptied bucket, or an empty one behind the same address, looks like a new one (law 12, L5).
+pub(crate) fn open(restic: &Restic, expected: Option<&Expect>) -> Result<Opened, Failure> {
+    let missing = |text: String| Failure::last(Problem::new(Reason::RepositoryMissing, text));
+    let found = match (identity(restic)?, expected) {
+        (Some(id), Some(Expect::Id(known))) if !id.starts_with(known.as_str()) => {
+            let at = shown(restic.repository());
+            return Err(missing(format!(
+                "the repository at {at} has the ID {}, but the copies of this volume are in {known}; nothing was \
+                 written to it",
+                told(&id)
+            )));
+        }
+        (Some(id), _) => Opened { id: told(&id), is_new: false },
+        (None, Some(_)) => {
+            let at = shown(restic.repository());
+            return Err(missing(format!(
+                "there is no repository at {at}, but copies of this volume were in one there"
+            )));
+        }
+        (None, None) => {
+            init(restic)?;
+            let id = identity(restic)?.ok_or_else(|| restic.unclear("init succeeded, but there is no repository"))?;
+            Opened { id: told(&id), is_new: true }
+        }
+    };
+    Ok(found)
+}
+
+fn told(id: &str) -> String {
+    id.chars().take(TOLD).collect()
+}
+
+/// The id of the repository; `None` if there is none. It takes no lock.
+fn identity(restic: &Restic) -> Result<Option<String>, Failure> {
+    let args = ["cat".into(), "config".into(), "--no-lock".into()];
+    let read = |pipe: ChildStdout| serde_json::from_reader::<_, Identity>(pipe);
+    let (ended, read) = restic.read(&args, &|| restic.stopped(), read)?;
+    match (ended.code, read) {
+        (Some(0), Some(Ok(Identity { id }))) if matches!(id.parse(), Ok(Expect::Id(_))) => Ok(Some(id)),
+        (Some(0), _) => Err(restic.unclear("cannot read the ID of the repository")),
+        (Some(MISSING), _) if !restic.stopped() => {
+            let missing = restic.failure(&ended);
+            if missing.problem.reason == Reason::RepositoryMissing { Ok(None) } else { Err(missing) }
+        }
+        _ => Err(restic.failure(&ended)),
+    }
+}
+
 /// Makes the repository, after restic has said that there is none (10).
-pub(crate) fn init(restic: &Restic) -> Result<(), Failure> {
+fn init(restic: &Restic) -> Result<(), Failure> {
     restic.secret().check_new_password()?;
     if let Some(folder) = restic.folder() {
         check_folder(folder)?;

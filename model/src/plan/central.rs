@@ -325,7 +325,7 @@ pub(super) fn start(
         }
         Step::Make(made) => plan.actions.push(Action::MakeCentral(made)),
         Step::Job(mode) => {
-            plan.actions.push(Action::StartCopy(Box::new(request.copy(destination, wanted.name(), mode))));
+            plan.actions.push(Action::StartCopy(Box::new(request.copy(destination, wanted.name(), mode, now))));
         }
     }
     Ok(Ok(()))

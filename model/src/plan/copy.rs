@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::ended::{self, Ended};
+use super::expected::{Expected, Records, expected};
 use super::{Action, Copy, Plan, central, disk, drill, ledger, restore};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
@@ -232,13 +233,13 @@ impl Request<'_> {
             since: promoter.created,
             slot: slot(destination, &self.source.namespace, &self.source.uid, node),
         };
-        let copy = self.copy(destination, promoter.id.name.clone(), promoter.mode);
+        let copy = self.copy(destination, promoter.id.name.clone(), promoter.mode, now);
         plan.ready.push((waiting, Action::StartCopy(Box::new(copy))));
         Ok(())
     }
 
     /// The copy itself, of a promoter.
-    pub(super) fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode) -> Copy {
+    pub(super) fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode, now: Timestamp) -> Copy {
         let (world, protection) = (self.world, self.protection);
         // A ledger that is not whole stops every deletion.
         let whole = ledger::is_whole(world, &self.source.uid);
@@ -257,11 +258,26 @@ impl Request<'_> {
             retention: destination.retention.clone().or(taken).filter(|_| whole),
             zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
             accept_empty: protection.is_some_and(|p| p.accept_empty),
+            expected: self.expected(destination, now),
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling),
             // Without an answer nothing is started.
             secret: self.secret(destination).unwrap_or_default(),
             options: protection.map(|p| p.options.clone()).unwrap_or_default(),
         }
+    }
+
+    /// What was there before, by the ledger of the source.
+    fn expected(&self, destination: &Destination, now: Timestamp) -> Expected {
+        let claim = self.world.claim_of(&self.source.uid);
+        let known = self.world.ledger(&self.source.uid);
+        let runs = known.into_iter().flat_map(|ledger| &ledger.runs);
+        let results = runs.flat_map(|r| r.results.iter().map(move |(name, result)| (&r.run, name.as_str(), result)));
+        let records = Records {
+            results: results.collect(),
+            status: known.map(|ledger| &ledger.status),
+            accepted: claim.and_then(|c| c.accepted_missing(now)),
+        };
+        expected(self.view.run, destination, &records)
     }
 
     /// The Secret of the source's group at a destination.

@@ -10,6 +10,7 @@ mod cronjob;
 mod disk;
 mod drill;
 mod ended;
+mod expected;
 mod ledger;
 mod lend;
 mod maintain;
@@ -37,6 +38,7 @@ pub use after::{NextRun, next_run};
 pub use central::{Central, Part};
 pub use copy::running;
 pub use drill::Drill;
+pub use expected::{Expected, Left};
 pub use ledger::standing;
 pub use lend::Loan;
 pub use maintain::{Maintain, TaskEnd, Work, next_part};
@@ -221,6 +223,8 @@ pub struct Copy {
     pub journal: Journal,
     /// Whether an empty source is as it should be.
     pub accept_empty: bool,
+    /// What the records say was there before.
+    pub expected: Expected,
     /// Whether the pod needs the `SELinux` type `spc_t`.
     pub spc_no_relabeling: bool,
     /// What the source says of its copies in restic repositories.

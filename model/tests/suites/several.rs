@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{claim, namespace, put_snapshot, results, snapshot_class, status, storage_class, volume};
+use crate::fixtures::{
+    claim, in_ledger, namespace, put_snapshot, results, snapshot_class, status, storage_class, volume,
+};
 use model::Timestamp;
 use model::admit::{Admission, Waiting, admit};
 use model::config::Config;
-use model::plan::{self, Action, Plan};
+use model::facts::Claim;
+use model::plan::{self, Action, Expected, Left, Plan};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
 use model::world::{Change, Seen, World};
@@ -40,6 +43,13 @@ fn complete(minute: u64) -> CopyResult {
     CopyResult { state: CopyState::Complete, reason: None, ..failed(Reason::CopyFailed, minute) }
 }
 
+/// The PVC, with these annotations.
+fn source(annotations: &str) -> Claim {
+    claim(&format!(
+        "metadata: {{name: data, namespace: shop, uid: {UID}, annotations: {annotations}}}\nspec: {{volumeName: pv, storageClassName: block}}\nstatus: {{phase: Bound}}"
+    ))
+}
+
 struct Scene {
     world: World,
 }
@@ -58,9 +68,7 @@ impl Scene {
             Change::StorageClass(Seen::Put(storage_class("metadata: {name: block}\nprovisioner: d"))),
             Change::Namespace(Seen::Put(namespace("metadata: {name: shop}"))),
             Change::Volume(Seen::Put(volume("metadata: {name: pv}\nspec: {csi: {driver: d, volumeHandle: '1'}}"))),
-            Change::Claim(Seen::Put(claim(&format!(
-                "metadata: {{name: data, namespace: shop, uid: {UID}}}\nspec: {{volumeName: pv, storageClassName: block}}\nstatus: {{phase: Bound}}"
-            )))),
+            Change::Claim(Seen::Put(source("{}"))),
             Change::Claim(Seen::Put(claim(
                 "metadata: {name: backup-disk, namespace: shop, uid: disk, labels: {app.kubernetes.io/managed-by: \
                  backup-controller, backup-controller.io/instance: backup, backup-controller.io/component: disk}}\n\
@@ -115,6 +123,72 @@ impl Scene {
         };
         ready.iter().zip(&answers).map(|(w, a)| format!("{} {}", w.slot.destination, word(a))).collect()
     }
+}
+
+/// What each copy that can start is told to expect.
+fn expected(scene: &Scene, minute: u64) -> Vec<(String, Expected)> {
+    let copy = |(_, action)| match action {
+        Action::StartCopy(copy) => Some((copy.destination, copy.expected)),
+        _ => None,
+    };
+    scene.plan(minute).ready.into_iter().filter_map(copy).collect()
+}
+
+/// Law 12, L5, L6: the pod cannot know what was there, and the records can.
+#[test]
+fn a_copy_is_told_what_the_source_and_its_destination_had_until_somebody_accepts_that_it_is_lost() {
+    let mut scene = Scene::new();
+    let run = |minute| model::names::Run::at(at(minute));
+    scene.run("data-1", 0, "disk", &[]);
+    assert_eq!(expected(&scene, 1), [("disk".to_owned(), Expected::default())]);
+    let tree = CopyResult { files: 5, kept: vec![run(0)], ..complete(1) };
+    scene.run("data-1", 0, "disk", &[("disk", tree)]);
+    scene.run("data-2", 10, "disk,s3", &[]);
+    let filled = Some(run(0));
+    let trees = Expected { filled: filled.clone(), left: Left::Trees(vec![run(0)]) };
+    let new = Expected { filled: filled.clone(), left: Left::Nothing };
+    assert_eq!(expected(&scene, 11), [("disk".to_owned(), trees.clone()), ("s3".to_owned(), new)]);
+
+    let copied = CopyResult {
+        files: 5,
+        snapshot: Some("abcd".to_owned()),
+        repository: Some("0123456789abcdef".to_owned()),
+        ..complete(11)
+    };
+    scene.run("data-2", 10, "disk,s3", &[("disk", failed(Reason::DiskMissing, 11)), ("s3", copied)]);
+    scene.run("data-3", 20, "disk,s3", &[]);
+    let filled = Some(run(10));
+    let trees = Expected { filled: filled.clone(), ..trees };
+    let repository = Expected { filled: filled.clone(), left: Left::Repository(Some("0123456789abcdef".to_owned())) };
+    let both = |disk: &Expected| [("disk".to_owned(), disk.clone()), ("s3".to_owned(), repository.clone())];
+    assert_eq!(expected(&scene, 21), both(&trees));
+    // What is no time, is before the failure or is still to come accepts nothing.
+    let accept = |scene: &mut Scene, text: &str| {
+        let annotations = format!("{{{}: '{text}'}}", model::names::ACCEPT_MISSING);
+        scene.world.apply(Change::Claim(Seen::Put(source(&annotations))));
+    };
+    for not in ["true", "2026-11-20T00:10:59Z", "2026-11-20T00:22:00Z"] {
+        accept(&mut scene, not);
+        assert_eq!(expected(&scene, 21), both(&trees), "{not}");
+    }
+    accept(&mut scene, " 2026-11-20T00:11:00Z");
+    assert_eq!(expected(&scene, 21), both(&Expected { filled, left: Left::Nothing }));
+}
+
+/// The ledger remembers that there were copies longer than it does the runs.
+#[test]
+fn a_copy_is_told_what_the_ledger_remembers_of_runs_that_it_forgot() {
+    let mut scene = Scene::new();
+    scene.run("data-1", 10, "s3", &[]);
+    let run = model::names::Run::at(at(0));
+    let copies = format!(
+        "{{\"s3\":{{\"run\":\"{run}\",\"state\":\"Complete\",\"finished\":\"{}\",\"files\":5,\"bytes\":5}}}}",
+        at(6)
+    );
+    let id = scene.world.claims.get("shop", "data").unwrap().source();
+    in_ledger(&mut scene.world, &id, |ledger| ledger.status.copies = serde_json::from_str(&copies).unwrap());
+    let told = [("s3".to_owned(), Expected { filled: Some(run), left: Left::Repository(None) })];
+    assert_eq!(expected(&scene, 11), told);
 }
 
 fn records(plan: &Plan) -> Vec<(String, CopyState, Option<Reason>)> {

@@ -7,7 +7,7 @@ use model::facts::{Journal, VolumeMode};
 use model::maintain::Part;
 use model::names::{self, Run, SourceId};
 use model::options::Options;
-use model::plan::{Drill, Maintain, Prune, Work};
+use model::plan::{Drill, Expected, Left, Maintain, Prune, Work};
 use model::schedule::Zone;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -49,6 +49,8 @@ fn everything(
     let options = Options { exclude: vec![word.to_owned()], ..Options::default() };
     // Another PVC than the disk's: a copy onto itself is refused.
     let copied = format!("p{word}");
+    // A pod in a tenant's namespace reports the id.
+    let expected = Expected { filled: None, left: Left::Repository(Some(word.to_owned())) };
     let copy = |destination| CopyJob {
         source,
         run: &run,
@@ -59,6 +61,7 @@ fn everything(
         retention: None,
         zone: &protection.zone,
         accept_empty: true,
+        expected: &expected,
         spc_no_relabeling: false,
         options: &options,
         secret: Some(word),
@@ -219,6 +222,7 @@ fn carries(word: &str) {
     };
     given("prune", format!("--hold-snapshot={word}"));
     given("prune", format!("--complete-snapshot={word}"));
+    given("copy-restic", format!("--expect-repository={word}"));
     given("verify", format!("--name={word}"));
     given("drill", format!("--exclude={word}"));
     given("drill", format!("--snapshot={word}"));

@@ -10,7 +10,7 @@ use model::quantity::human;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
 
-use super::{Args, CheckEmpty, Copied, belongs, beside, incomplete, kept, mark};
+use super::{Args, Beside, CheckEmpty, Copied, belongs, beside, incomplete, kept, mark};
 use crate::copy::image;
 use crate::copy::source::{self, Source};
 use crate::device::Device;
@@ -28,7 +28,7 @@ pub(super) fn copy(restic: &Restic, args: &Args) -> Result<CopyResult, Failure> 
     let make = || Copied::make(&reading, args, &words);
     let check = |before: &[Snapshot]| check_empty(args, before);
     let check: Option<&CheckEmpty<'_>> = if blank && !args.accept_empty { Some(&check) } else { None };
-    let (copied, before) = beside(restic, &make, check)?;
+    let Beside { copied, before, repository } = beside(restic, args, &make, check)?;
     let id = whole(restic, &device, &copied)?;
     Ok(CopyResult {
         reason: None,
@@ -39,6 +39,7 @@ pub(super) fn copy(restic: &Restic, args: &Args) -> Result<CopyResult, Failure> 
         kept: kept(args, &before, Some(&args.run)),
         incomplete: incomplete(args, &before),
         snapshot: Some(id),
+        repository: Some(repository),
         ..CopyResult::without_data(CopyState::Complete, &Problem::new(Reason::CopyFailed, ""), now())
     })
 }
@@ -59,7 +60,7 @@ fn check_empty(args: &Args, before: &[Snapshot]) -> Result<(), Failure> {
     let entries = |snapshot: &Snapshot| u64::from(!snapshot.is_empty());
     let runs: Vec<(Run, u64)> = before.iter().filter_map(|s| Some((s.ours(&args.common)?, entries(s)))).collect();
     let source = Source { empty: true, leave_lost_and_found: false };
-    source::check_empty(source, false, runs.iter().map(|(run, entries)| (run, *entries)))
+    source::check_empty(source, false, args.filled.as_ref(), runs.iter().map(|(run, entries)| (run, *entries)))
 }
 
 /// The snapshot's id, if all of the device is in it. Otherwise it is marked before anything is said.

@@ -132,3 +132,18 @@ fn a_device_that_is_suddenly_zeros_is_no_good_copy() {
     assert!(message.contains(RUNS[2]), "{message}");
     scene.copy_of(&blank, RUNS[3]).arg("--accept-empty").run().complete();
 }
+
+/// Law 12, L5 and L6.
+#[test]
+fn what_is_known_of_a_device_is_expected_of_its_next_copy() {
+    let Some(scene) = Scene::new("expected") else { return };
+    let Some(blank) = Disk::new(&scene.place, "blank", SIZE) else { return };
+    let id = scene.copy(RUNS[0]).run().complete().repository.unwrap();
+    let expect = format!("--expect-repository={id}");
+    assert_eq!(scene.copy(RUNS[1]).arg(&expect).run().complete().repository, Some(id));
+    let folder = scene.place.path.join("repository");
+    fs::remove_dir_all(&folder).unwrap();
+    scene.copy(RUNS[2]).arg(&expect).run().failed(3, "RepositoryMissing");
+    scene.copy_of(&blank, RUNS[2]).arg(&format!("--filled={}", RUNS[1])).run().failed(3, "SourceEmpty");
+    assert!(!folder.exists());
+}

@@ -121,6 +121,9 @@ fn a_device_that_is_suddenly_zeros_is_no_good_copy() {
     let message = copy(&place, &blank, RUNS[3]).run().failed(3, "SourceEmpty");
     assert!(message.contains(RUNS[2]), "{message}");
     place.holds(&RUNS[..3]);
+    let (elsewhere, filled) = (Place::new("zeros-elsewhere"), format!("--filled={}", RUNS[2]));
+    copy(&elsewhere, &blank, RUNS[3]).arg(&filled).run().failed(3, "SourceEmpty");
+    assert!(elsewhere.names().is_empty());
     copy(&place, &blank, RUNS[3]).arg("--accept-empty").run().complete();
 }
 

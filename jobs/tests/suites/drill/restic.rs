@@ -130,6 +130,7 @@ fn an_empty_repository_and_an_empty_snapshot_prove_nothing() {
     let ended = drill(&scene, &repository, "all").run();
     assert_eq!(ended.code, Some(3), "{ended:?}");
     assert!(ended.message.contains("RepositoryMissing"), "{ended:?}");
+    assert!(!scene.place.path.join("repository").exists(), "a drill makes none");
     repository.copy(&scene.place, RUNS[0], &["--accept-empty"]);
     drill(&scene, &repository, "all").run().disproved("SourceEmpty");
     drill(&scene, &repository, "all").arg("--accept-empty").run().proven();

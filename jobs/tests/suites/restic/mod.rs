@@ -5,6 +5,7 @@
 
 mod copy;
 mod disk;
+mod expected;
 mod interrupted;
 mod killed_prune;
 mod locks;
