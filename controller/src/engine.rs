@@ -330,7 +330,7 @@ impl Engine {
 
     /// Lets waiting copies and tasks start as far as the limits allow. Those whose Job is being created count as running.
     fn admit(&mut self, now: Timestamp) {
-        let mut running: Vec<_> = plan::running(&self.world).collect();
+        let mut running: Vec<_> = plan::running(&self.world, now).collect();
         let mut waiting = Vec::new();
         for (uid, ready) in &self.ready {
             for (wait, start) in ready {

@@ -27,6 +27,8 @@ pub struct Slot {
     pub node: Option<String>,
     /// The breaker that it goes by ([`crate::breaker::key`]).
     pub breaker: Option<String>,
+    /// When it began, if it runs. What began before an outage is no try of it: a long healthy copy holds up nobody.
+    pub begun: Option<Timestamp>,
 }
 
 /// What comes before what.
@@ -88,12 +90,14 @@ impl<'a> Rules<'a> {
 }
 
 impl Used {
-    fn add(&mut self, slot: &Slot) {
+    fn add(&mut self, slot: &Slot, down: &Breakers) {
         self.cluster += 1;
         *self.namespaces.entry(slot.namespace.clone()).or_default() += 1;
         *self.destinations.entry(slot.destination.clone()).or_default() += 1;
         *self.disks.entry(slot.disk.clone()).or_default() += 1;
-        if let Some(breaker) = &slot.breaker {
+        let since = |breaker: &String| down.get(breaker).map(|open| open.since);
+        let tries = |breaker: &&String| slot.begun.is_none_or(|begun| since(breaker).is_none_or(|since| begun >= since));
+        if let Some(breaker) = slot.breaker.as_ref().filter(tries) {
             *self.tries.entry(breaker.clone()).or_default() += 1;
         }
         if let Some(node) = &slot.node {
@@ -162,7 +166,7 @@ pub fn admit(
     let rules = Rules { limits, down, now };
     let mut used = Used::default();
     for slot in running {
-        used.add(slot);
+        used.add(slot, down);
     }
     let mut open: Vec<usize> = (0..waiting.len()).collect();
     open.sort_by(|a, b| age(&waiting[*a]).cmp(&age(&waiting[*b])));
@@ -173,7 +177,7 @@ pub fn admit(
                 (waiting[*i].rank, used.namespaces.get(&waiting[*i].slot.namespace).copied().unwrap_or(0))
             });
         let Some(index) = next else { break };
-        used.add(&waiting[index].slot);
+        used.add(&waiting[index].slot, down);
         open.retain(|i| *i != index);
     }
     let mut answers = vec![Admission::Start; waiting.len()];

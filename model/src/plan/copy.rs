@@ -11,6 +11,7 @@ use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
 use crate::config::{Destination, Disk};
 use crate::copies::{self, Next, RunFacts};
+use crate::duration::Span;
 use crate::facts::{Claim, Job, JobState, Ours, Snapshot, VolumeMode};
 use crate::ledger::{Entry, Finding, Ledger, RunRecord};
 use crate::names::{self, Component, Run, SourceId};
@@ -128,7 +129,7 @@ pub(super) fn plan(
     }
     let (since, problem) = waiting?;
     // A wait that passes by itself at once is not worth a word; one that every run meets is told once.
-    let grace = crate::duration::Span::from_secs(20).after(since);
+    let grace = Span::from_secs(20).after(since);
     if now < grace && problem.reason != Reason::SourceSnapshotLost {
         plan.wake_at(Some(grace));
         let told = world.status(uid).and_then(|s| s.waiting.clone());
@@ -141,26 +142,12 @@ fn waits(world: &World, promoter: &Claim) -> bool {
     promoter.class.as_ref().and_then(|c| world.classes.storage.get(c)).is_some_and(|c| c.waits_for_consumer)
 }
 
-/// The copy Jobs of a source that bear the name that only they can have.
+/// The copy Jobs of a source that bear the name that only they can have, where only they can be.
 fn jobs<'a>(world: &'a World, uid: &str) -> Vec<&'a Job> {
     let keys = world.belongings(uid).into_iter().flat_map(|b| &b.jobs);
     keys.filter_map(|(namespace, name)| world.jobs.get(namespace, name))
-        .filter(|job| {
-            let Some(ours) = job.ours.as_ref().filter(|o| o.component == Component::Copy) else { return false };
-            let (Some(run), Some(destination), Some(name)) = (&ours.run, &ours.destination, &job.source_name) else {
-                return false;
-            };
-            let namespace = source_namespace(world, job).to_owned();
-            let source = SourceId { namespace, name: name.clone(), uid: uid.to_owned() };
-            job.id.name == names::copy_job(&source, run, destination)
-        })
+        .filter(|job| job.ours.as_ref().is_some_and(|o| o.component == Component::Copy) && is_derived(world, job))
         .collect()
-}
-
-/// The namespace of a copy's source. Only a Job of our own namespace may say that it is another one.
-fn source_namespace<'a>(world: &World, job: &'a Job) -> &'a str {
-    let told = job.source_namespace.as_ref().filter(|_| job.namespace == world.namespace);
-    told.unwrap_or(&job.namespace)
 }
 
 pub(super) fn is_for(job: &Job, run: &Run, destination: &str) -> bool {
@@ -355,6 +342,7 @@ pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: 
         disk,
         node,
         breaker: breaker::key(destination, namespace),
+        begun: None,
     }
 }
 
@@ -384,14 +372,39 @@ pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Res
     }
 }
 
+/// How long a copy that ended holds its try at a destination that may be down, while its result cannot be recorded.
+const UNRECORDED: Span = Span::minutes(5);
+
+/// Whether a Job is the one of its source, run (or minute) and destination: it has the name and the namespace that only
+/// that one has, whatever its labels say.
+pub(super) fn is_derived(world: &World, job: &Job) -> bool {
+    let Some(ours) = job.ours.as_ref().filter(|o| o.instance == world.instance) else { return false };
+    let (Some(run), Some(to), Some(source)) = (&ours.run, &ours.destination, world.source_of(&ours.source_uid)) else {
+        return false;
+    };
+    // Of a destination that is not configured any more nobody knows where its copies ran.
+    let at_home = world.config.destination(to).is_none_or(Destination::is_central) && job.namespace == world.namespace;
+    let in_place = world.config.destination(to).is_none_or(|d| !d.is_central()) && job.namespace == source.namespace;
+    let name = match ours.component {
+        Component::Copy => names::copy_job(&source, run, to),
+        Component::Maintain => match ours.task {
+            Some(task) => names::maintain_job(&source, task, run, to),
+            None => return false,
+        },
+        _ => return false,
+    };
+    (at_home || in_place) && job.id.name == name
+}
+
 /// What the copies and tasks that run now occupy.
-pub fn running(world: &World) -> impl Iterator<Item = Slot> {
-    let jobs = world.jobs.iter().filter_map(|job| {
-        let ours = job.ours.as_ref().filter(|o| o.instance == world.instance)?;
+pub fn running(world: &World, now: Timestamp) -> impl Iterator<Item = Slot> {
+    let jobs = world.jobs.iter().filter(|job| is_derived(world, job)).filter_map(move |job| {
+        let ours = job.ours.as_ref()?;
         let destination = world.config.destination(ours.destination.as_deref()?)?;
+        let ended = job.ended.is_some_and(|ended| UNRECORDED.after(ended) <= now);
         let open = match ours.component {
             // Until the result of a copy is known, it says nothing about a destination that may be down.
-            Component::Copy => destination.is_remote() && !recorded(world, ours),
+            Component::Copy => destination.is_remote() && !recorded(world, ours) && !ended,
             Component::Maintain => false,
             _ => return None,
         };
@@ -399,10 +412,11 @@ pub fn running(world: &World) -> impl Iterator<Item = Slot> {
             return None;
         }
         let node = world.pods_of(job).find_map(|p| p.node.clone());
-        let slot = slot(destination, source_namespace(world, job), &ours.source_uid, node);
+        let source = world.source_of(&ours.source_uid)?;
+        let slot = slot(destination, &source.namespace, &ours.source_uid, node);
         // A task says nothing about the destination: it takes no copy's try.
         let breaker = slot.breaker.clone().filter(|_| ours.component == Component::Copy);
-        Some(Slot { breaker, ..slot })
+        Some(Slot { breaker, begun: Some(job.created), ..slot })
     });
     jobs.chain(central::preparing(world)).chain(drill::preparing(world))
 }

@@ -149,16 +149,13 @@ pub(super) fn clear(world: &World, uid: &str, plan: &mut Plan) {
     }
 }
 
-/// The Jobs of a source's tasks that bear the name that only they can have.
+/// The Jobs of a source's tasks that bear the name that only they can have, where only they can be.
 fn jobs<'a>(world: &'a World, uid: &str) -> Vec<(Task, &'a Job)> {
     let keys = world.belongings(uid).into_iter().flat_map(|b| &b.jobs);
     keys.filter_map(|(namespace, name)| world.jobs.get(namespace, name))
         .filter_map(|job| {
             let ours = job.ours.as_ref().filter(|o| o.component == Component::Maintain)?;
-            let (task, due, destination) = (ours.task?, ours.run.as_ref()?, ours.destination.as_ref()?);
-            let (namespace, name) = (job.source_namespace.clone()?, job.source_name.clone()?);
-            let source = SourceId { namespace, name, uid: uid.to_owned() };
-            (job.id.name == names::maintain_job(&source, task, due, destination)).then_some((task, job))
+            copy::is_derived(world, job).then_some((ours.task?, job))
         })
         .collect()
 }

@@ -18,6 +18,7 @@ fn slot(namespace: &str, destination: &str, disk: &str, node: Option<&str>) -> S
         disk: disk.into(),
         node: node.map(str::to_owned),
         breaker: None,
+        begun: None,
     }
 }
 
@@ -77,6 +78,15 @@ fn where_a_destination_is_down_one_copy_at_a_time_tries_and_the_others_wait() {
     let all = [to(0, "s3"), to(1, "s3"), to(2, "s3"), to(3, "disk")];
     let open = |next| Open { reason: Reason::DestinationUnreachable, since: Timestamp::UNIX_EPOCH, next };
     let down = |next| Breakers::from([("s3".to_owned(), open(next))]);
+    // A2: one that began before the outage, and is healthy, is no try of it; one that began since is.
+    let since = Span::minutes(10).after(Timestamp::UNIX_EPOCH);
+    let later = Breakers::from([("s3".to_owned(), Open { since, ..open(Timestamp::UNIX_EPOCH) })]);
+    let long = |begun| Slot { breaker: Some("s3".into()), begun: Some(begun), ..slot("ns9", "s3", "9", None) };
+    let starts = |slot| {
+        let answers = admit::admit(&all[..1], &[slot], &limits(9, 9, 9, 9), &later, since);
+        answers == [Admission::Start]
+    };
+    assert_eq!((starts(long(Timestamp::UNIX_EPOCH)), starts(long(since))), (true, false));
     let admitted = |running: &[Slot], down: &Breakers| -> Vec<bool> {
         let answers = admit::admit(&all, running, &limits(9, 9, 9, 9), down, now);
         answers.iter().map(|a| *a == Admission::Start).collect()

@@ -173,7 +173,7 @@ fn a_snapshot_that_is_gone_is_told_on_the_source_and_all_is_taken_away() {
 /// From its first part on, a copy has its slot, in its source's namespace and on its own repository.
 #[test]
 fn a_copy_that_is_prepared_counts_as_running_once() {
-    let slots = |cluster: &Cluster| plan::running(&cluster.world()).collect::<Vec<_>>();
+    let slots = |cluster: &Cluster| plan::running(&cluster.world(), minute(1)).collect::<Vec<_>>();
     let content = Cluster { content: true, ..Cluster::new() };
     let with_job =
         Cluster { central_snapshot: Some(true), promoter: Some("Bound"), job: Some("Active"), ..content.clone() };
@@ -216,7 +216,7 @@ fn a_copy_that_has_begun_is_not_superseded_and_the_newer_run_waits() {
         let superseded = !results(&plan).is_empty();
         let ready: Vec<_> = plan.ready.into_iter().map(|(waiting, _)| waiting).collect();
         assert_eq!(ready.iter().map(|w| w.run.as_str()).collect::<Vec<_>>(), ["20261120T0005Z"]);
-        let running: Vec<_> = plan::running(&world).collect();
+        let running: Vec<_> = plan::running(&world, minute(1)).collect();
         let none = std::collections::BTreeMap::default();
         let answer = model::admit::admit(&ready, &running, &Limits::default(), &none, minute(6));
         (superseded, answer == [model::admit::Admission::Start])
@@ -451,7 +451,7 @@ fn a_drill_that_nobody_wants_any_more_leaves_nothing() {
 fn a_drill_that_is_prepared_counts_as_running_once_and_takes_no_copys_try() {
     let with = |parts, job| {
         let cluster = Cluster { drill: Some(Drill { parts, job, ..copied().drill.unwrap() }), ..copied() };
-        plan::running(&cluster.world()).collect::<Vec<_>>()
+        plan::running(&cluster.world(), minute(1)).collect::<Vec<_>>()
     };
     let content = Parts { content: true, ..Parts::default() };
     for (parts, job) in [(content, None), (Parts::all(), None), (Parts::all(), Some("Active"))] {
@@ -462,7 +462,7 @@ fn a_drill_that_is_prepared_counts_as_running_once_and_takes_no_copys_try() {
     let mut ended = copied();
     run(&mut ended, minute(31));
     ended.drill.as_mut().unwrap().parts = Parts::all();
-    assert_eq!(plan::running(&ended.world()).count(), 0, "what is taken away takes no slot");
+    assert_eq!(plan::running(&ended.world(), minute(1)).count(), 0, "what is taken away takes no slot");
     let ready = copied().plan(minute(31)).ready;
     assert!(ready.iter().all(|(w, _)| w.rank == model::admit::Rank::Task) && ready.len() == 1, "{ready:?}");
 }

@@ -257,6 +257,42 @@ fn one_groups_bad_key_does_not_stop_the_copies_of_the_others() {
     }
 }
 
+/// S2, S4: each takes a slot, and could say what became of a copy, if labels were believed.
+#[test]
+fn a_job_counts_only_where_its_source_has_its_copies_and_by_the_name_that_follows() {
+    let mut scene = Scene::new();
+    scene.run("data-1", 0, "disk", &[]);
+    let run = model::names::Run::at(at(0));
+    let id = scene.world.claims.get("shop", "data").unwrap().source();
+    let derived = model::names::copy_job(&id, &run, "disk");
+    let mut put = |namespace: &str, name: &str| {
+        let ended = "{conditions: [{type: Failed, status: 'True', lastTransitionTime: '2026-11-20T00:01:00Z'}]}";
+        for status in ["{}", ended] {
+            let text = format!(
+                "metadata: {{name: {name}, namespace: {namespace}, uid: j-{namespace}, creationTimestamp: '{}', {}, \
+                 annotations: {{backup-controller.io/source-namespace: shop, backup-controller.io/source-name: data}}}}\n\
+                 status: {status}",
+                at(1),
+                labels("copy", run.as_str(), ", backup-controller.io/destination: disk")
+            );
+            let job = model::facts::Job::from(&crate::fixtures::read::<k8s_openapi::api::batch::v1::Job>(&text));
+            scene.world.apply(Change::Job(Seen::Put(job)));
+            if status == "{}" {
+                let slots = plan::running(&scene.world, at(1)).count();
+                let ready = scene.plan(1).ready.len();
+                if (slots, ready) != (0, 1) {
+                    return (slots, ready, 0);
+                }
+            }
+        }
+        (0, 1, records(&scene.plan(5)).len())
+    };
+    assert_eq!(put("evil", &derived), (0, 1, 0), "another namespace");
+    assert_eq!(put("backup", &derived), (0, 1, 0), "ours, but the destination is not central");
+    assert_eq!(put("shop", "copy-of-my-own"), (0, 1, 0), "another name");
+    assert_eq!(put("shop", &derived), (1, 0, 0), "this one runs");
+}
+
 /// 3-2-1: what is down neither stops the other, nor makes the run bad, nor costs it its own chance.
 #[test]
 fn a_destination_that_is_down_does_not_stop_the_other() {

@@ -67,10 +67,10 @@ fn a_promoter_that_is_made_for_a_drill_has_its_slot_until_the_drill_has_ended() 
     let promoted = plan.ready.iter().find_map(|(w, a)| if let Action::Promote(p) = a { Some((w, p)) } else { None });
     let (waiting, promote) = promoted.unwrap();
     let (_, due) = promote.drill.as_ref().unwrap();
-    assert_eq!(plan::running(&cluster.world).count(), 0);
+    assert_eq!(plan::running(&cluster.world, cluster.now).count(), 0);
 
     let made = |cluster: &mut Cluster, phase: &str| cluster.promoter("2026-11-20T00:00:00Z", phase, Some(due.as_str()));
-    let slots = |cluster: &Cluster| plan::running(&cluster.world).collect::<Vec<_>>();
+    let slots = |cluster: &Cluster| plan::running(&cluster.world, cluster.now).collect::<Vec<_>>();
     made(&mut cluster, "Pending");
     assert_eq!(slots(&cluster), [Slot { breaker: None, ..waiting.slot.clone() }]);
     assert!(
@@ -105,7 +105,7 @@ fn only_a_drill_that_goes_on_takes_a_slot_for_its_promoter() {
         cluster.at("2026-11-22T06:00:00Z");
         cluster.promoter("2026-11-20T00:00:00Z", "Pending", Some("20261122T0600Z"));
         change(&mut cluster);
-        plan::running(&cluster.world).count()
+        plan::running(&cluster.world, cluster.now).count()
     };
     let config = |cluster: &mut Cluster, text: &str| {
         let text = format!("destinations: [{text}]\ndefaults: {{destinations: [s3]}}");
@@ -139,12 +139,12 @@ fn a_drill_that_cannot_go_on_ends_and_gives_its_slot_back() {
         cluster.snapshot("2026-11-20T00:00:00Z", "Complete", true, "{}");
         cluster.at("2026-11-22T06:00:00Z");
         cluster.promoter("2026-11-20T00:00:00Z", "Bound", Some("20261122T0600Z"));
-        assert_eq!(plan::running(&cluster.world).count(), 1);
+        assert_eq!(plan::running(&cluster.world, cluster.now).count(), 1);
         cluster
     };
     let ended = |cluster: &Cluster| {
         let drill = cluster.s3().drill.as_ref().and_then(|d| d.problem.as_ref().map(|p| (d.due.clone(), p.reason)));
-        drill.map(|(due, reason)| (due.to_string(), reason, plan::running(&cluster.world).count()))
+        drill.map(|(due, reason)| (due.to_string(), reason, plan::running(&cluster.world, cluster.now).count()))
     };
     let end = |reason| Some(("20261122T0600Z".to_owned(), reason, 0));
     // Its run is gone; that another one could be drilled is for the next time.

@@ -110,6 +110,7 @@ fn copies_come_before_tasks_and_a_repository_has_one_writer() {
         disk: disk.into(),
         node: None,
         breaker: None,
+        begun: None,
     };
     let waiting = |rank, minute, disk| {
         let since = Span::minutes(minute).after(Timestamp::UNIX_EPOCH);
@@ -140,16 +141,16 @@ fn no_task_starts_at_a_destination_that_is_down() {
     assert!(matches!(answers(&[(key, open)].into())[0], Admission::Wait(_)));
     assert_eq!(answers(&Breakers::new())[0], Admission::Start);
     cluster.start(Task::Prune, "20261121T0230Z");
-    assert_eq!(plan::running(&cluster.world).map(|s| s.breaker).collect::<Vec<_>>(), [None]);
+    assert_eq!(plan::running(&cluster.world, cluster.now).map(|s| s.breaker).collect::<Vec<_>>(), [None]);
 }
 
 #[test]
 fn a_task_that_runs_occupies_its_repository() {
     let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
     cluster.at("2026-11-21T02:30:00Z");
-    let free = plan::running(&cluster.world).count();
+    let free = plan::running(&cluster.world, cluster.now).count();
     cluster.start(Task::Prune, "20261121T0230Z");
-    let running: Vec<Slot> = plan::running(&cluster.world).collect();
+    let running: Vec<Slot> = plan::running(&cluster.world, cluster.now).collect();
     assert_eq!((free, running.len()), (0, 1));
     let task = cluster.at("2026-11-21T05:00:00Z").ready.pop().map(|(waiting, _)| waiting.slot.disk);
     assert_eq!(task, running.into_iter().next().map(|slot| slot.disk), "prune and verify are never beside each other");
