@@ -29,6 +29,8 @@ pub const CHECKSUM: &str = "sha256";
 pub const LIMIT: usize = 256 * 1024;
 /// How many runs without a restore point are remembered.
 const REMEMBERED: usize = 20;
+/// How many digits of the id of a restic snapshot are kept.
+const ID: usize = 16;
 /// How long the words of a result are that is not the newest of its destination.
 const OLD_WORDS: usize = 160;
 /// How many of a tenant's annotations are kept, and how long each may be.
@@ -126,19 +128,20 @@ pub enum Taken {
 pub struct RunRecord {
     /// The run.
     pub run: Run,
-    /// What it was taken from.
-    pub taken: Taken,
+    /// What it was taken from, as long as that is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
     /// Whether its restore point was there before the ledger: what became of its copies is not known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rebuilt: bool,
-    /// The destinations that it is copied to.
+    /// The destinations that it is copied to. Not written where each of them has a result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub destinations: Vec<String>,
-    /// The retention when it was taken.
+    /// The retention when it was taken, until each copy has its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<String>,
     /// By destination: what became of its copy.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "short")]
     pub results: BTreeMap<String, CopyResult>,
     /// By destination: the Job (its UID) that ended well and whose result was lost. The copy is made once more: the
     /// data may be there, and another Job finds and tells it.
@@ -152,7 +155,7 @@ impl RunRecord {
     pub fn new(run: Run, taken: Taken, settings: Option<&Settings>) -> Self {
         Self {
             run,
-            taken,
+            taken: Some(taken),
             rebuilt: false,
             destinations: settings.map(|s| s.destinations.clone()).unwrap_or_default(),
             retention: settings.map(|s| s.retention.clone()),
@@ -161,11 +164,27 @@ impl RunRecord {
         }
     }
 
-    /// The VolumeSnapshot that the run was taken from.
+    /// The VolumeSnapshot that the run was taken from (name and UID), as long as that is there.
     #[must_use]
-    pub fn snapshot(&self) -> (&str, &str) {
-        let Taken::Snapshot { name, uid } = &self.taken;
-        (name, uid)
+    pub fn snapshot(&self) -> Option<(&str, &str)> {
+        self.taken.as_ref().map(|Taken::Snapshot { name, uid }| (name.as_str(), uid.as_str()))
+    }
+
+    /// As it is written.
+    fn packed(mut self) -> Self {
+        let known: BTreeSet<&String> = self.results.keys().collect();
+        if self.destinations.iter().collect::<BTreeSet<_>>() == known {
+            self.destinations.clear();
+        }
+        self
+    }
+
+    /// As it was before it was written.
+    fn unpacked(mut self) -> Self {
+        if self.destinations.is_empty() {
+            self.destinations = self.results.keys().cloned().collect();
+        }
+        self
     }
 
     /// Whether a copy of it has no result yet: what it is made from is needed.
@@ -237,7 +256,7 @@ impl Ledger {
     /// The record of a run that was taken from a snapshot: name and UID have to be the same.
     #[must_use]
     pub fn run(&self, run: &Run, snapshot: &Identity) -> Option<&RunRecord> {
-        self.runs.iter().find(|r| r.run == *run && r.snapshot() == (snapshot.name.as_str(), snapshot.uid.as_str()))
+        self.runs.iter().find(|r| r.run == *run && r.snapshot() == Some((&snapshot.name, &snapshot.uid)))
     }
 
     /// The record of a snapshot's run. Of one that it does not know yet, which was taken while the controller was away,
@@ -263,7 +282,11 @@ impl Ledger {
         match entry {
             // A result is final.
             Entry::Result(result) => {
-                record.results.entry(destination.clone()).or_insert_with(|| (**result).clone());
+                record.results.entry(destination.clone()).or_insert_with(|| {
+                    // So many digits of an id name one snapshot of a repository.
+                    let id = |id: &String| id.chars().take(ID).collect();
+                    CopyResult { snapshot: result.snapshot.as_ref().map(id), ..(**result).clone() }
+                });
                 record.lost.remove(destination);
                 // A list that did not fit its message tells nothing.
                 if has_data(result.state) && !result.kept.is_empty() {
@@ -303,6 +326,11 @@ impl Ledger {
             return;
         }
         let taken = Taken::Snapshot { name: snapshot.name.clone(), uid: snapshot.uid.clone() };
+        // One that was gone may be there again, with a cluster that was restored.
+        if let Some(known) = self.runs.iter_mut().find(|r| r.run == *run && r.taken.is_none()) {
+            known.taken = Some(taken);
+            return;
+        }
         let record = RunRecord { rebuilt, ..RunRecord::new(run.clone(), taken, self.settings.as_ref()) };
         if rebuilt {
             self.rebuilding.extend(record.destinations.iter().cloned());
@@ -352,8 +380,18 @@ impl Ledger {
             told.extend(record.copied().map(|(destination, _)| (destination, &record.run)));
         }
         let newest = |r: &RunRecord| told.values().any(|run| **run == r.run);
-        let has_point = |r: &RunRecord| there(r) || newest(r) || r.results.keys().any(|d| self.is_kept(r, d));
+        let there: Vec<bool> = self.runs.iter().map(there).collect();
+        let is_there = |r: &RunRecord| self.runs.iter().zip(&there).any(|(of, there)| *there && std::ptr::eq(of, r));
+        let has_point = |r: &RunRecord| is_there(r) || newest(r) || r.results.keys().any(|d| self.is_kept(r, d));
         let points: Vec<bool> = self.runs.iter().map(has_point).collect();
+        for (record, there) in self.runs.iter_mut().zip(there) {
+            if !there {
+                record.taken = None;
+            }
+            if !record.awaited() {
+                record.retention = None;
+            }
+        }
         let mut without = points.iter().filter(|point| !**point).count();
         let mut keep = points.into_iter();
         self.runs.retain(|_| {
@@ -372,6 +410,7 @@ impl Ledger {
                 result.kept.clear();
                 result.incomplete.clear();
                 result.pruned.clear();
+                (result.written, result.seconds) = (0, 0);
                 result.message = clip(&result.message, OLD_WORDS);
             }
         }
@@ -386,7 +425,8 @@ impl Ledger {
     /// What a tenant is shown of it.
     #[must_use]
     pub fn shown(&self) -> Status {
-        Status { uid: self.source.uid.clone(), runs: self.runs.clone(), ..self.status.clone() }
+        let runs = self.runs.iter().cloned().map(RunRecord::packed).collect();
+        Status { uid: self.source.uid.clone(), runs, ..self.status.clone() }
     }
 
     /// As what a tenant was shown tells: for the plugin, which may not read ledgers.
@@ -406,7 +446,7 @@ impl Ledger {
             gone: None,
             settings: None,
             rebuilding: BTreeSet::new(),
-            runs: shown.runs.clone(),
+            runs: shown.runs.iter().cloned().map(RunRecord::unpacked).collect(),
             status,
         }
     }
@@ -414,7 +454,8 @@ impl Ledger {
     /// The text, and its checksum.
     #[must_use]
     pub fn to_data(&self) -> BTreeMap<String, String> {
-        let text = serde_json::to_string(self).unwrap_or_default();
+        let runs = self.runs.iter().cloned().map(RunRecord::packed).collect();
+        let text = serde_json::to_string(&Self { runs, ..self.clone() }).unwrap_or_default();
         BTreeMap::from([(CHECKSUM.to_owned(), names::hash(&text, 64)), (KEY.to_owned(), text)])
     }
 
@@ -437,7 +478,8 @@ impl Ledger {
             let what = format!("is {schema}, and this version reads {SCHEMA}: a newer version wrote it");
             return Err(problem("schema", &what));
         }
-        let ledger: Self = serde_json::from_str(text).map_err(|e| problem(&at(KEY), &e.to_string()))?;
+        let mut ledger: Self = serde_json::from_str(text).map_err(|e| problem(&at(KEY), &e.to_string()))?;
+        ledger.runs = ledger.runs.into_iter().map(RunRecord::unpacked).collect();
         if ledger.source.uid != uid {
             return Err(problem("source.uid", &format!("is {}, which is another PVC's", ledger.source.uid)));
         }
@@ -464,6 +506,73 @@ impl Volume {
             bytes: claim.capacity,
             annotations: fits.take(most).map(|(key, value)| (key.clone(), value.clone())).collect(),
         }
+    }
+}
+
+/// Results that have nothing to say but how much there is are written as a few words: there may be hundreds.
+///
+/// `Complete 2018-12-02T00:10:00Z 6693 162000000 0123456789abcdef`: state, end, entries, bytes, and the id of the restic
+/// snapshot, if there is one.
+mod short {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::reason::{Problem, Reason};
+    use crate::record::{CopyResult, CopyState};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Short(String),
+        Whole(Box<CopyResult>),
+    }
+
+    /// The result that these words stand for.
+    fn bare(state: CopyState, finished: Timestamp, files: u64, bytes: u64, snapshot: Option<&str>) -> CopyResult {
+        let nothing = CopyResult::without_data(state, &Problem::new(Reason::CopyFailed, ""), finished);
+        CopyResult { reason: None, files, bytes, snapshot: snapshot.map(str::to_owned), ..nothing }
+    }
+
+    fn form(result: &CopyResult) -> Form {
+        let CopyResult { state, finished, files, bytes, snapshot, .. } = result;
+        let words = snapshot.as_deref().is_none_or(|id| !id.is_empty() && !id.contains(' '));
+        if !words || *result != bare(*state, *finished, *files, *bytes, snapshot.as_deref()) {
+            return Form::Whole(Box::new(result.clone()));
+        }
+        let id = snapshot.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+        Form::Short(format!("{state:?} {finished} {files} {bytes}{id}"))
+    }
+
+    fn read(text: &str) -> Option<CopyResult> {
+        let mut words = text.split(' ');
+        let state = match words.next()? {
+            "Complete" => CopyState::Complete,
+            "Incomplete" => CopyState::Incomplete,
+            "Failed" => CopyState::Failed,
+            "Superseded" => CopyState::Superseded,
+            _ => return None,
+        };
+        let (finished, files, bytes) = (words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let result = bare(state, finished.parse().ok()?, files, bytes, words.next());
+        words.next().is_none().then_some(result)
+    }
+
+    pub(super) fn serialize<S: Serializer>(of: &BTreeMap<String, CopyResult>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(of.iter().map(|(destination, result)| (destination, form(result))))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, CopyResult>, D::Error> {
+        let forms = BTreeMap::<String, Form>::deserialize(from)?;
+        let result = |(destination, form)| match form {
+            Form::Whole(result) => Ok((destination, *result)),
+            Form::Short(text) => {
+                let result = read(&text);
+                result.map(|r| (destination, r)).ok_or_else(|| serde::de::Error::custom(format!("a result says {text:?}")))
+            }
+        };
+        forms.into_iter().map(result).collect()
     }
 }
 

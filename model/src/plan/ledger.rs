@@ -46,7 +46,8 @@ pub(super) fn of_source(
     let status = status::next(world, claim, verdict, &news, (&old, &runs), now, plan);
     notes.extend(status::notes(&old, &status, &runs, (&news.tasks, claim.mode)));
     let worth_telling = status::worth_telling(claim, verdict, &old);
-    if !worth_telling {
+    // Of two installations that see the volume, the one tells of it that protects it, and the first one if both do.
+    if !worth_telling || status::is_anothers(world, claim) {
         notes.clear();
     }
     next.status = status.clone();
@@ -178,7 +179,7 @@ fn enter(ledger: &mut Ledger, plan: &mut Plan) -> Vec<(String, crate::record::Co
 fn trim(world: &World, uid: &str, ledger: &mut Ledger) {
     let there: Vec<(&str, &str)> =
         copy::snapshots(world, uid).map(|(_, s)| (s.id.name.as_str(), s.id.uid.as_str())).collect();
-    ledger.trim(|record: &RunRecord| there.contains(&record.snapshot()));
+    ledger.trim(|record: &RunRecord| record.snapshot().is_some_and(|of| there.contains(&of)));
 }
 
 /// Whether all runs of a source are known: else nothing is deleted.

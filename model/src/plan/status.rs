@@ -76,12 +76,21 @@ pub(super) fn worth_telling(claim: &Claim, verdict: &Verdict, before: &Status) -
     }
 }
 
+/// What another installation shows on a source.
+fn others<'a>(world: &World, claim: &'a Claim) -> Option<&'a Status> {
+    claim.shown.as_ref().filter(|s| !s.instance.is_empty() && s.instance != world.instance)
+}
+
+/// Whether another installation shows on a source that it protects it.
+pub(super) fn is_anothers(world: &World, claim: &Claim) -> bool {
+    others(world, claim).is_some_and(|s| s.protected_since.is_some())
+}
+
 /// Whether people are shown on the source itself where its backups stand. Two installations see the volume: it shows
 /// what the one says that protects it, and the first one if both do.
 pub(super) fn worth_showing(world: &World, claim: &Claim, verdict: &Verdict, before: &Status) -> bool {
-    let others = claim.shown.as_ref().filter(|s| !s.instance.is_empty() && s.instance != world.instance);
-    match (others, verdict) {
-        (Some(others), _) if others.protected_since.is_some() => false,
+    match (others(world, claim), verdict) {
+        (Some(_), _) if is_anothers(world, claim) => false,
         (Some(_), Verdict::Unprotected(..)) => false,
         _ if claim.terminating => false,
         (_, Verdict::Unprotected(problem, _)) => {
