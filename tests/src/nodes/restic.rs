@@ -63,7 +63,8 @@ impl Stock {
 
     /// The snapshots, oldest first.
     pub fn snapshots(&self) -> Result<Vec<Value>> {
-        Ok(serde_json::from_str(&self.run(&["snapshots", "--json"])?)?)
+        // A prune that runs beside it locks the repository.
+        Ok(serde_json::from_str(&self.run(&["snapshots", "--no-lock", "--json"])?)?)
     }
 }
 

@@ -246,7 +246,9 @@ fn remove() -> Result<()> {
     }
     if made(INSTALLATION) {
         step("the controller is removed: ansible-playbook uninstall-backup-controller.yaml", || {
-            ansible::play(kubectl, "uninstall-backup-controller.yaml", &serde_json::json!({}), &[])
+            ansible::play(kubectl, "uninstall-backup-controller.yaml", &serde_json::json!({}), &[])?;
+            // The records of the demo's backups keep it.
+            kubectl.run(&["delete", "namespace", INSTALLATION, "--ignore-not-found", "--timeout=180s"])
         })?;
     }
     Ok(())

@@ -210,7 +210,9 @@ fn removal_says_what_it_leaves_and_a_purge_is_confirmed() {
     own.get(&["deployment/backup-controller"]).unwrap();
 
     let removed = own.play(UNINSTALL, &json!({}), &[]).unwrap();
-    assert_eq!(own.there().unwrap(), "", "policies, rights and the namespace are gone");
+    let namespace = format!("namespace/{}", own.name);
+    assert_eq!(own.there().unwrap(), namespace, "policies and rights are gone; what records the restore points stays");
+    assert!(removed.output.contains("because it contains 1 ledgers"), "{}", removed.output);
     let left = own.made("pvc,volumesnapshots").unwrap();
     let count = |word: &str| left.matches(word).count();
     let snapshots = count("VolumeSnapshot/");
@@ -226,6 +228,7 @@ fn removal_says_what_it_leaves_and_a_purge_is_confirmed() {
     assert_eq!(own.made("pvc,volumesnapshots").unwrap(), left, "an unconfirmed purge removes nothing");
     own.play(UNINSTALL, &json!({"PURGE": true, "PURGE_CONFIRM": own.name}), &[]).unwrap();
     assert_eq!(own.made("pvc,volumesnapshots").unwrap(), "");
+    assert_eq!(own.there().unwrap(), "", "and with them the namespace");
     own.app.kubectl(&["get", "pvc/data"]).unwrap();
     let phase = own.kubectl.run(&["get", "pv", &disk, "-o", "jsonpath={.status.phase}"]).unwrap();
     assert_eq!(phase, "Released", "the disk's volume is retained");
