@@ -157,6 +157,10 @@ bench-job: ## Sizes, times, memory and requests of one run
 	@$(DEV) binaries --profile dist --into target/image
 	@$(WHOLE) && BACKUP_BINARIES=$(CURDIR)/target/image $(BIN)/bench-job
 
+.PHONY: bench-guard
+bench-guard: ## CPU time of the API server for large writes, with the guard and without
+	@$(WHOLE) && $(BIN)/bench-guard
+
 .PHONY: bench-restore
 bench-restore: image ## Times of a restore on the two nodes, beside bare rsync
 	@$(BIN)/bench-restore

@@ -62,6 +62,9 @@ pub const DISK: &str = "disk";
 pub const TASK: &str = "backup-controller.io/task";
 /// Label on a promoter that was made again for a drill: the minute for which that was due.
 pub const DUE: &str = "backup-controller.io/due";
+/// All labels above that begin with [`PREFIX`]. The guard reserves exactly these.
+pub const LABELS: [&str; 10] =
+    [INSTANCE, SOURCE_PVC, SOURCE_UID, RUN, COMPONENT, TARGET_UID, DESTINATION, DESTINATION_TYPE, TASK, DUE];
 
 /// Annotation on objects in our own namespace: the namespace of the source.
 pub const SOURCE_NAMESPACE: &str = "backup-controller.io/source-namespace";

@@ -344,10 +344,10 @@ impl World {
         self.results.open(now)
     }
 
-    /// The pods of a Job.
+    /// The pods of a Job: those that [`Job::has`].
     pub fn pods_of<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a Pod> {
         let names = self.job_pods.get(&(job.namespace.clone(), job.id.name.clone()));
-        names.into_iter().flatten().filter_map(|key| self.pods.items.get(key))
+        names.into_iter().flatten().filter_map(|key| self.pods.items.get(key)).filter(|pod| job.has(pod))
     }
 
     fn ours<'a>(&self, ours: Option<&'a Ours>) -> Option<&'a Ours> {
@@ -377,24 +377,73 @@ mod tests {
         CronJob::from(&k8s_openapi::api::batch::v1::CronJob { metadata: meta, ..Default::default() })
     }
 
-    fn pod(name: &str, job: &str) -> Pod {
+    fn job(name: &str) -> Job {
         let text = serde_json::json!({"metadata": {
-            "name": name, "namespace": "backup", "uid": name, "labels": {"batch.kubernetes.io/job-name": job},
+            "name": name, "namespace": "backup", "uid": format!("uid-{name}"), "labels": {
+                crate::names::MANAGED_BY: crate::names::MANAGER, crate::names::INSTANCE: "backup",
+                crate::names::COMPONENT: "copy", crate::names::SOURCE_UID: "1", crate::names::RUN: "20181202T0000Z",
+            },
         }});
-        Pod::from(&serde_json::from_value::<k8s_openapi::api::core::v1::Pod>(text).unwrap())
+        Job::from(&serde_json::from_value::<k8s_openapi::api::batch::v1::Job>(text).unwrap())
+    }
+
+    /// A pod as the Job controller makes it, with other labels or another owner.
+    fn changed_pod(name: &str, job: &str, labels: &serde_json::Value, owner: &serde_json::Value) -> Pod {
+        let mut pod = serde_json::json!({"metadata": {
+            "name": name, "namespace": "backup", "uid": name,
+            "labels": {
+                "batch.kubernetes.io/job-name": job, "batch.kubernetes.io/controller-uid": format!("uid-{job}"),
+                crate::names::MANAGED_BY: crate::names::MANAGER, crate::names::INSTANCE: "backup",
+                crate::names::COMPONENT: "copy", crate::names::SOURCE_UID: "1", crate::names::RUN: "20181202T0000Z",
+            },
+            "ownerReferences": [{
+                "apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": format!("uid-{job}"), "controller": true,
+            }],
+        }});
+        for (place, changes) in [("/metadata/labels", labels), ("/metadata/ownerReferences/0", owner)] {
+            for (key, value) in changes.as_object().unwrap() {
+                pod.pointer_mut(place).unwrap()[key] = value.clone();
+            }
+        }
+        Pod::from(&serde_json::from_value::<k8s_openapi::api::core::v1::Pod>(pod).unwrap())
+    }
+
+    fn pod(name: &str, job: &str) -> Pod {
+        changed_pod(name, job, &serde_json::json!({}), &serde_json::json!({}))
+    }
+
+    /// S2b: a tenant can make a pod with the labels that the Job controller selects, and it then adopts the pod.
+    #[test]
+    fn a_pod_counts_only_with_its_jobs_uid_and_our_labels() {
+        let (none, job) = (serde_json::json!({}), job("a"));
+        let found = |labels: &serde_json::Value, owner: &serde_json::Value| {
+            let mut world = world();
+            world.apply(Change::Pod(Seen::Put(changed_pod("x", "a", labels, owner))));
+            world.pods_of(&job).count()
+        };
+        assert_eq!(found(&none, &none), 1);
+        for labels in [
+            serde_json::json!({crate::names::MANAGED_BY: "Helm"}),
+            serde_json::json!({crate::names::INSTANCE: "other"}),
+            serde_json::json!({crate::names::COMPONENT: "restore"}),
+            serde_json::json!({crate::names::SOURCE_UID: "2"}),
+            serde_json::json!({crate::names::RUN: "20181203T0000Z"}),
+        ] {
+            assert_eq!(found(&labels, &none), 0, "{labels}");
+        }
+        for owner in [
+            // An earlier Job of that name.
+            serde_json::json!({"uid": "uid-before"}),
+            serde_json::json!({"controller": false}),
+            serde_json::json!({"kind": "ReplicaSet"}),
+        ] {
+            assert_eq!(found(&none, &owner), 0, "{owner}");
+        }
     }
 
     #[test]
     fn a_job_has_the_pods_that_are_there_now_and_no_others() {
         let mut world = world();
-        let job = |name: &str| {
-            let meta = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
-                name: Some(name.into()),
-                namespace: Some("backup".into()),
-                ..Default::default()
-            };
-            Job::from(&k8s_openapi::api::batch::v1::Job { metadata: meta, ..Default::default() })
-        };
         let of =
             |world: &World, name: &str| world.pods_of(&job(name)).map(|p| p.name.clone()).collect::<Vec<_>>().join(" ");
         for (name, job) in [("x", "a"), ("y", "a"), ("z", "b"), ("y", "a")] {

@@ -49,6 +49,18 @@ pub struct Job {
 }
 
 impl Job {
+    /// Whether a pod is one of this Job's.
+    ///
+    /// The Job controller adopts any pod that carries the Job's `controller-uid` label, so an owner reference alone proves
+    /// nothing. The guard reserves our labels, so the labels alone prove only that some Job of ours made it.
+    #[must_use]
+    pub fn has(&self, pod: &Pod) -> bool {
+        pod.namespace == self.namespace
+            && pod.owner.as_deref() == Some(self.id.uid.as_str())
+            && pod.ours.is_some()
+            && pod.ours == self.ours
+    }
+
     /// Until when the message of a pod of a Job that ended may still be on its way.
     #[must_use]
     pub fn told_until(&self) -> Timestamp {
@@ -103,8 +115,12 @@ pub struct Pod {
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// Its Job.
+    /// The name of its Job, as its label has it.
     pub job: String,
+    /// The UID of the Job that controls it.
+    pub owner: Option<String>,
+    /// Our labels.
+    pub ours: Option<Ours>,
     /// When it was created.
     pub created: Timestamp,
     /// The node it runs on.
@@ -132,6 +148,13 @@ impl From<&ApiPod> for Pod {
             name: meta.name.clone().unwrap_or_default(),
             uid: meta.uid.clone().unwrap_or_default(),
             job: label("batch.kubernetes.io/job-name").unwrap_or_default(),
+            owner: meta
+                .owner_references
+                .iter()
+                .flatten()
+                .find(|o| o.kind == "Job" && o.controller == Some(true))
+                .map(|o| o.uid.clone()),
+            ours: Ours::read(meta),
             created: created(meta),
             node: pod.spec.as_ref().and_then(|s| s.node_name.clone()),
             started: state.is_some_and(|s| s.running.is_some() || s.terminated.is_some()),

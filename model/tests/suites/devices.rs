@@ -128,12 +128,17 @@ fn recorded(mode: VolumeMode, failed: usize, pods: &[Option<Value>]) -> RestoreR
         labels("restore")
     );
     world.apply(Change::Job(Seen::Put(Job::from(&read::<k8s_openapi::api::batch::v1::Job>(&job)))));
+    let mut of_job = labels("restore");
+    of_job["batch.kubernetes.io/job-name"] = json!(name);
     for (index, told) in pods.iter().enumerate() {
         let message = told.as_ref().map(ToString::to_string).unwrap_or_default();
         let pod = json!({
             "metadata": {
                 "name": format!("pod-{index}"), "namespace": "shop", "uid": format!("pod-{index}"),
-                "labels": {"batch.kubernetes.io/job-name": name},
+                "labels": of_job,
+                "ownerReferences": [
+                    {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": "j", "controller": true},
+                ],
             },
             "status": {"containerStatuses": [{
                 "name": "backup", "image": "i", "imageID": "", "ready": false, "restartCount": 0,

@@ -210,8 +210,12 @@ impl Cluster {
                 "metadata": {
                     "name": format!("{name}-x"), "namespace": "backup", "uid": "p1",
                     "labels": {
-                        "batch.kubernetes.io/job-name": name, names::INSTANCE: "backup", names::COMPONENT: "restore",
+                        "batch.kubernetes.io/job-name": name, names::MANAGED_BY: names::MANAGER,
+                        names::INSTANCE: "backup", names::COMPONENT: "restore",
                     },
+                    "ownerReferences": [
+                        {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": "j1", "controller": true},
+                    ],
                     "annotations": {names::TARGET_NAMESPACE: "shop", names::RESTORE_STATUS: TOLD},
                 },
                 "spec": {"containers": [], "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": name}}]},

@@ -84,13 +84,15 @@ fn world_of(access: &str, journal: &str) -> World {
 
 /// A pod of the copy that has its node and hangs there.
 fn put_pod(world: &mut World, uid: &str, created: i64) {
+    let (mut labels, name) = (labels("copy"), job_name());
+    labels["batch.kubernetes.io/job-name"] = json!(name);
     let text = format!(
         "metadata: {{name: {uid}, namespace: shop, uid: {uid}, creationTimestamp: '{}', \
-         labels: {{batch.kubernetes.io/job-name: {}}}}}\nspec: {{nodeName: node-1, containers: []}}\n\
+         labels: {labels}, ownerReferences: [{{apiVersion: batch/v1, kind: Job, name: {name}, uid: j, \
+         controller: true}}]}}\nspec: {{nodeName: node-1, containers: []}}\n\
          status: {{containerStatuses: [{{name: backup, image: x, imageID: x, ready: false, restartCount: 0, \
          state: {{waiting: {{reason: ContainerCreating}}}}}}]}}",
         minute(created),
-        job_name(),
     );
     world.apply(Change::Pod(Seen::Put(Pod::from(&read::<k8s_openapi::api::core::v1::Pod>(&text)))));
 }

@@ -93,7 +93,7 @@ fn every_policy_of_the_guard_denies() {
     let of = |kind: &str| objects.iter().filter(|o| o["kind"] == kind).cloned().collect::<Vec<_>>();
     let policies = of("ValidatingAdmissionPolicy");
     let bindings = of("ValidatingAdmissionPolicyBinding");
-    assert_eq!(policies.len(), 3);
+    assert_eq!(policies.len(), 2);
     for policy in &policies {
         let name = &policy["metadata"]["name"];
         let binding = bindings.iter().find(|b| b["spec"]["policyName"] == *name).unwrap_or_else(|| panic!("{name}"));

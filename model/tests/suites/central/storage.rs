@@ -283,8 +283,16 @@ impl Cluster {
         let job: ApiJob = read(&text);
         world.apply(Change::Job(Seen::Put(Job::from(&job))));
         if state == "Complete" {
+            let mut labels: serde_json::Value = read(labels);
+            labels["batch.kubernetes.io/job-name"] = serde_json::json!(name);
             let pod = serde_json::json!({
-                "metadata": {"name": name, "namespace": "backup", "labels": {"batch.kubernetes.io/job-name": name}},
+                "metadata": {
+                    "name": name, "namespace": "backup", "labels": labels,
+                    "ownerReferences": [{
+                        "apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": format!("j-{name}"),
+                        "controller": true,
+                    }],
+                },
                 "status": {"containerStatuses": [{
                     "name": "backup", "image": "", "imageID": "", "ready": false, "restartCount": 0,
                     "state": {"terminated": {"exitCode": 0, "message": told}},

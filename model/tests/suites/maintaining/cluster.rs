@@ -89,6 +89,14 @@ impl Cluster {
         })
     }
 
+    /// Those of a task's Job and of its pods.
+    fn task_labels(task: Task, due: &str) -> serde_json::Value {
+        let mut labels = Self::labels("maintain", due);
+        labels[names::TASK] = json!(task.as_str());
+        labels[names::DESTINATION] = json!("s3");
+        labels
+    }
+
     /// A run with a ready snapshot, a promoter, and a copy at `s3`.
     pub(crate) fn run(&mut self, at: &str, copied: &str) -> String {
         let name = self.snapshot(at, copied, true, "{}");
@@ -162,9 +170,7 @@ impl Cluster {
     pub(crate) fn job(&mut self, task: Task, due: &str, status: &str) {
         let due: Run = due.parse().unwrap();
         let name = names::maintain_job(&source(), task, &due, "s3");
-        let mut labels = Self::labels("maintain", due.as_str());
-        labels[names::TASK] = json!(task.as_str());
-        labels[names::DESTINATION] = json!("s3");
+        let labels = Self::task_labels(task, due.as_str());
         let annotations = json!({names::SOURCE_NAMESPACE: "shop", names::SOURCE_NAME: "data"});
         let at = self.now;
         let text = format!(
@@ -183,9 +189,12 @@ impl Cluster {
         let run: Run = due.parse().unwrap();
         let job = names::maintain_job(&source(), task, &run, "s3");
         let message = json!(serde_json::to_string(result).unwrap());
+        let mut labels = Self::task_labels(task, run.as_str());
+        labels["batch.kubernetes.io/job-name"] = json!(job);
         let text = format!(
             "metadata: {{name: {job}-x, namespace: shop, uid: pod, creationTimestamp: '{now}', \
-             labels: {{batch.kubernetes.io/job-name: {job}}}}}\nspec: {{nodeName: n, containers: []}}\n\
+             labels: {labels}, ownerReferences: [{{apiVersion: batch/v1, kind: Job, name: {job}, uid: j-{job}, \
+             controller: true}}]}}\nspec: {{nodeName: n, containers: []}}\n\
              status: {{containerStatuses: [{{name: backup, image: x, imageID: x, ready: false, restartCount: 0, \
              state: {{terminated: {{exitCode: {exit}, message: {message}}}}}}}]}}"
         );

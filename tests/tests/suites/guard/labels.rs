@@ -1,10 +1,14 @@
 //! Everybody else: our labels are set by us.
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, ensure};
+use backup_controller_tests::binaries::project;
 use model::names;
 use serde_json::{Value, json};
+use templates::Templates;
 
-use crate::guard::stage::{Actor, OTHERS, RECORDED, RESERVED, Stage, Verb};
+use crate::guard::stage::{Actor, BOUNDED, OTHERS, RECORDED, RESERVED, Stage, Verb};
 
 fn labels(labels: &Value) -> Verb {
     Verb::Merge(json!({"metadata": {"labels": labels}}))
@@ -15,8 +19,9 @@ async fn a_tenant_can_neither_forge_nor_strip_nor_change_what_rotation_goes_by()
     let stage = Stage::new("forger").await?;
     let me = Actor::Tenant;
     for name in ["promoter", "snapshot", "copy"] {
-        stage.refused(name, me, Verb::Create, &stage.fixture(name)?, RESERVED).await?;
-        stage.refused(name, Actor::TenantsProgram, Verb::Create, &stage.fixture(name)?, RESERVED).await?;
+        for actor in [me, Actor::TenantsProgram, Actor::Owner, Actor::KubeSystem] {
+            stage.refused(name, actor, Verb::Create, &stage.fixture(name)?, RESERVED).await?;
+        }
     }
     let mine = stage.claim("mypvc");
     stage.passes("his PVC", me, Verb::Create, &mine).await?;
@@ -116,6 +121,175 @@ async fn a_tenants_own_work_and_his_settings_pass() -> Result<()> {
     Ok(())
 }
 
+/// S4: the status of an object has the object's labels, and a write to it can change them.
+#[tokio::test]
+async fn a_write_to_a_status_changes_no_label_of_ours() -> Result<()> {
+    let stage = Stage::new("statuses").await?;
+    let me = Actor::Owner;
+    let (job, promoter, mine) = (stage.fixture("copy")?, stage.fixture("promoter")?, stage.claim("mypvc"));
+    stage.passes("a copy", Actor::Controller, Verb::Create, &job).await?;
+    stage.passes("a promoter", Actor::Job, Verb::Create, &promoter).await?;
+    stage.passes("his PVC", me, Verb::Create, &mine).await?;
+    let status = |labels: Value| Verb::Status(json!({"metadata": {"labels": labels}}));
+    for (what, object, patch) in [
+        ("a Job's source", &job, status(json!({names::SOURCE_UID: "x"}))),
+        ("a Job's installation", &job, status(json!({names::INSTANCE: null}))),
+        ("a promoter's run", &promoter, status(json!({names::RUN: "20000101T0000Z"}))),
+        ("a promoter's manager", &promoter, status(json!({names::MANAGED_BY: null}))),
+        ("a label of ours on his own", &mine, status(json!({names::INSTANCE: "backup"}))),
+    ] {
+        stage.refused(what, me, patch, object, RESERVED).await?;
+    }
+    // As the kubelet, the Job controller and the binder of volumes write them.
+    let phase = Verb::Status(json!({"status": {"phase": "Lost"}}));
+    stage.passes("a status", me, phase, &promoter).await?;
+    stage.passes("a label of his own", me, status(json!({"x": "y"})), &promoter).await
+}
+
+/// S2b: a pod that ends with a message is a copy's result. The Job controller adopts a pod with its Job's label.
+#[tokio::test]
+async fn a_tenant_makes_no_pod_of_ours() -> Result<()> {
+    let stage = Stage::new("pod-forger").await?;
+    let job = stage.fixture("copy")?;
+    stage.passes("a copy", Actor::Controller, Verb::Create, &job).await?;
+    let uid = stage.uid(&job).await?;
+    let pod = |labels: Value, owners: Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": "forged", "namespace": stage.namespace, "labels": labels, "ownerReferences": owners,
+            },
+            "spec": {"containers": [{"name": "backup", "image": "i"}]},
+        })
+    };
+    let mut labels = job["metadata"]["labels"].clone();
+    labels["batch.kubernetes.io/job-name"] = job["metadata"]["name"].clone();
+    labels["batch.kubernetes.io/controller-uid"] = json!(uid);
+    let owner = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": uid,
+        "controller": true}]);
+    for actor in [Actor::Tenant, Actor::TenantsProgram, Actor::Owner, Actor::OtherInstallation, Actor::KubeSystem] {
+        for owners in [json!([]), owner.clone()] {
+            stage.refused("a pod", actor, Verb::Create, &pod(labels.clone(), owners), RESERVED).await?;
+        }
+    }
+    // The same from somebody who makes pods of Deployments.
+    let forged = pod(labels.clone(), owner.clone());
+    stage.refused("a pod", Actor::ReplicaSetController, Verb::Create, &forged, RESERVED).await?;
+    stage.passes("a pod of the Job", Actor::JobController, Verb::Try, &forged).await?;
+    stage.passes("a pod of the Job", Actor::ControllerManager, Verb::Try, &forged).await?;
+    let mut other = labels;
+    other[names::INSTANCE] = json!("two");
+    stage.passes("of another installation", Actor::Tenant, Verb::Try, &pod(other, json!([]))).await
+}
+
+/// Kubernetes' own controllers work as ever, on objects with our labels too.
+#[tokio::test]
+async fn kubernetes_own_controllers_are_not_in_the_way() -> Result<()> {
+    let stage = Stage::new("kubernetes").await?;
+    let job = stage.fixture("copy")?;
+    stage.passes("a copy", Actor::Controller, Verb::Create, &job).await?;
+    let (mut claim, volume) = (stage.fixture("host-disk-claim")?, stage.fixture("disk-volume")?);
+    claim["spec"]["volumeName"] = volume["metadata"]["name"].clone();
+    for object in [&claim, &volume] {
+        stage.passes("a BackupDisk of a host", Actor::Controller, Verb::Create, object).await?;
+    }
+    let promoter = stage.fixture("promoter")?;
+    stage.passes("a promoter", Actor::Job, Verb::Create, &promoter).await?;
+    stage
+        .comes("the Job has its pod", async || {
+            let job = stage.object(&job).await?.context("no Job")?;
+            ensure!(job.data["status"]["active"] == 1, "{}", job.data["status"]);
+            Ok(())
+        })
+        .await?;
+    let bound = stage
+        .comes("the PVC is bound", async || {
+            let claim = stage.object(&claim).await?.context("no PVC")?;
+            ensure!(claim.data["status"]["phase"] == "Bound", "{}", claim.data["status"]);
+            Ok(claim.metadata.labels)
+        })
+        .await?;
+    ensure!(bound.is_some_and(|labels| labels.contains_key(names::INSTANCE)), "it has lost its labels");
+    // Deletes, finalizers and all.
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": stage.namespace}});
+    stage.passes("the namespace goes", Actor::Administrator, Verb::Delete, &namespace).await?;
+    stage
+        .comes("the namespace is gone", async || {
+            let there = stage.object(&namespace).await?;
+            ensure!(there.is_none(), "{:?}", there.map(|o| o.data));
+            Ok(())
+        })
+        .await
+}
+
+/// S6: the API server converts an object with thousands of annotations several times for a policy that selects it.
+#[tokio::test]
+async fn nobody_puts_thousands_of_annotations_on_an_object_of_ours() -> Result<()> {
+    let stage = Stage::new("thousands").await?;
+    let many: BTreeMap<String, &str> = (0..1000).map(|n| (format!("a{n}"), "")).collect();
+    let annotate = |notes: &Value| Verb::Merge(json!({"metadata": {"annotations": notes}}));
+    let (snapshot, promoter) = (stage.fixture("snapshot")?, stage.fixture("promoter")?);
+    stage.passes("the snapshot", Actor::Job, Verb::Create, &snapshot).await?;
+    stage.passes("the promoter", Actor::Job, Verb::Create, &promoter).await?;
+    for object in [&snapshot, &promoter] {
+        stage.refused("thousands", Actor::Tenant, annotate(&json!(many)), object, BOUNDED).await?;
+        stage.passes("a few", Actor::Tenant, annotate(&json!({"a": "b"})), object).await?;
+        // An administrator's annotations do not lock the others out.
+        stage.passes("thousands", Actor::Administrator, annotate(&json!(many)), object).await?;
+        stage.passes("a label of his own", Actor::Tenant, labels(&json!({"x": "y"})), object).await?;
+        let label = labels(&json!({names::RUN: "20000101T0000Z"}));
+        stage.refused("a label among thousands", Actor::Tenant, label, object, RESERVED).await?;
+    }
+    let record = annotate(&json!({names::VOLUME_MODE_TAKEN: "Block", "a1": null}));
+    stage.refused("a record among thousands", Actor::Tenant, record, &snapshot, RECORDED).await?;
+    let mine = stage.claim("mypvc");
+    stage.passes("his PVC", Actor::Tenant, Verb::Create, &mine).await?;
+    stage.passes("thousands on his own", Actor::Tenant, annotate(&json!(many)), &mine).await
+}
+
+/// Of a PVC it is a display. Restored with an old one, or replaced without it, a PVC is a PVC.
+#[tokio::test]
+async fn a_tenant_does_not_write_the_status_of_his_pvc() -> Result<()> {
+    let stage = Stage::new("displays").await?;
+    let words = "only backup-controller may change the annotation backup-controller.io/status";
+    let annotate = |value: Value| Verb::Merge(json!({"metadata": {"annotations": {names::STATUS: value}}}));
+    let mut mine = stage.claim("mypvc");
+    mine["metadata"]["annotations"][names::STATUS] = json!("{}");
+    stage.passes("restored", Actor::Tenant, Verb::Create, &mine).await?;
+    for actor in [Actor::Tenant, Actor::TenantsProgram, Actor::Owner, Actor::KubeSystem] {
+        stage.refused("changed", actor, annotate(json!("forged")), &mine, words).await?;
+    }
+    stage
+        .passes("a setting", Actor::Tenant, Verb::Merge(json!({"metadata": {"annotations": {"a": "c"}}})), &mine)
+        .await?;
+    stage.passes("left out", Actor::Tenant, annotate(Value::Null), &mine).await?;
+    stage.refused("added", Actor::Tenant, annotate(json!("forged")), &mine, words).await?;
+    stage.passes("corrected", Actor::ClusterAdmin, annotate(json!("{}")), &mine).await?;
+    let snapshot = stage.fixture("snapshot")?;
+    stage.passes("a snapshot", Actor::Job, Verb::Create, &snapshot).await?;
+    stage.refused("a snapshot's", Actor::Tenant, annotate(json!("forged")), &snapshot, RECORDED).await
+}
+
+/// The guard looks each label up: one that its list lacks would be anybody's to set.
+#[test]
+fn the_guard_reserves_every_label_of_ours() -> Result<()> {
+    for policy in ["labels", "controller"] {
+        let path = project().join(format!("templates/install/guard/{policy}.yaml"));
+        let text = std::fs::read_to_string(&path)?;
+        let document = text.split("---\n").next().unwrap_or_default();
+        let policy: Value = serde_json::to_value(serde_yaml::from_str::<serde_yaml::Value>(document)?)?;
+        let variables = policy["spec"]["variables"].as_array().context("no variables")?;
+        let of = |name: &str| variables.iter().find(|v| v["name"] == name).and_then(|v| v["expression"].as_str());
+        let keys = [of("details").context("no details")?, of("keys").context("no keys")?].concat();
+        let mut reserved: Vec<&str> = keys.split('\'').filter(|k| k.starts_with(names::PREFIX)).collect();
+        let mut ours = names::LABELS.to_vec();
+        reserved.sort_unstable();
+        ours.sort_unstable();
+        assert_eq!(reserved, ours, "{}", path.display());
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn administrators_the_cluster_and_other_installations_are_not_in_the_way() -> Result<()> {
     let stage = Stage::new("bystander").await?;
@@ -124,7 +298,13 @@ async fn administrators_the_cluster_and_other_installations_are_not_in_the_way()
     theirs["metadata"]["labels"][names::INSTANCE] = json!("two");
     stage.passes("its own promoter", Actor::OtherInstallation, Verb::Try, &theirs).await?;
     stage.refused("a promoter of ours", Actor::OtherInstallation, Verb::Create, &promoter, RESERVED).await?;
-    stage.passes("a Job", Actor::CronJobController, Verb::Try, &stage.fixture("copy")?).await?;
+    let cronjob = stage.fixture("cronjob")?;
+    let mut job = Templates::embedded().run_job(&cronjob, "u", "bystander")?;
+    stage.passes("a run", Actor::CronJobController, Verb::Try, &job).await?;
+    stage.passes("a run", Actor::ControllerManager, Verb::Try, &job).await?;
+    stage.refused("a run", Actor::KubeSystem, Verb::Create, &job, RESERVED).await?;
+    job["metadata"]["namespace"] = json!(stage.namespace);
+    stage.refused("a run elsewhere", Actor::CronJobController, Verb::Create, &job, RESERVED).await?;
     stage.passes("a promoter", Actor::Administrator, Verb::Create, &promoter).await?;
     stage.passes("its label", Actor::Administrator, labels(&json!({names::RUN: null})), &promoter).await?;
     stage.passes("it goes", Actor::Administrator, Verb::Delete, &promoter).await

@@ -4,11 +4,14 @@
 //!
 //! The objects are those that the templates make (`templates/fixtures`).
 
+mod administrators;
 mod central;
 mod controller;
 mod job;
 mod labels;
+mod ledger;
 mod lend;
 mod pods;
 mod restore;
 mod stage;
+mod templates;

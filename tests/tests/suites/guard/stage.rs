@@ -17,12 +17,15 @@ pub const UNLABELLED: &str = "may create and delete only objects with this insta
 pub const OTHERS: &str = "backup-controller may change only its own annotations on the objects of others";
 pub const JOB_KINDS: &str = "backup-job may only create and delete PersistentVolumeClaims and VolumeSnapshots";
 pub const NO_PROMOTER: &str = "only PersistentVolumeClaims that were made from a snapshot";
+/// What both policies say where an object has our labels, and its template too.
 pub const RESERVED: &str = "only backup-controller may set labels that begin with backup-controller.io/";
-
+pub const TEMPLATES: &str =
+    "only backup-controller may set labels that begin with backup-controller.io/, also in templates";
+pub const BOUNDED: &str = "an object of backup-controller may have at most 256 annotations";
 pub const RECORDED: &str = "only backup-controller may record the results of a run";
 
 /// Whoever acts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
     /// Our two accounts, with their tokens and the installed roles.
     Controller,
@@ -34,11 +37,26 @@ pub enum Actor {
     Tenant,
     /// The service account of a tenant's own program, with the same rights.
     TenantsProgram,
+    /// Somebody with every right in his namespace, also on subresources.
+    Owner,
     /// The account of another installation's jobs.
     OtherInstallation,
-    /// One of the cluster's own controllers.
+    /// The cluster's own controllers, and the one account that they have where each has none of its own.
     CronJobController,
+    JobController,
+    ReplicaSetController,
+    DeploymentController,
+    EphemeralVolumeController,
+    StatefulSetController,
+    ControllerManager,
+    /// Another account of kube-system.
+    KubeSystem,
+    /// `system:masters`.
     Administrator,
+    /// An administrator as kubeadm and managed clouds make them.
+    ClusterAdmin,
+    /// The service account of a backup tool, with the role `cluster-admin`.
+    Velero,
 }
 
 /// What one does to an object.
@@ -49,6 +67,11 @@ pub enum Verb {
     Try,
     Apply(&'static str),
     Merge(Value),
+    /// A merge by way of the object's status.
+    Status(Value),
+    /// What a merge gives, as a whole.
+    Replace(Value),
+    Read,
     Delete,
 }
 
@@ -79,14 +102,22 @@ impl Stage {
             ],
         });
         let space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-        for object in [space, rights] {
+        let owner = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": "owner", "namespace": namespace},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "everything"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "owner"}],
+        });
+        for object in [space, rights, owner] {
             stage.does(Actor::Administrator, &Verb::Create, &object).await?;
         }
         // What a tenant may do follows from his binding, and on snapshots from the installed role `backup-edit`, which
         // joins `edit`. The API server learns of both a little later.
         let (claim, snapshot) = (stage.claim("rights"), stage.snapshot("rights"));
         for object in [claim, snapshot] {
-            within("the tenant has his rights", async || stage.does(Actor::Tenant, &Verb::Try, &object).await).await?;
+            for actor in [Actor::Tenant, Actor::Owner] {
+                within("the tenant has his rights", async || stage.does(actor, &Verb::Try, &object).await).await?;
+            }
         }
         Ok(stage)
     }
@@ -186,6 +217,16 @@ impl Stage {
         ])))
     }
 
+    /// An object as it is; nothing if it is not there.
+    pub async fn object(&self, object: &Value) -> Result<Option<DynamicObject>> {
+        Ok(api(&self.installed.client(Actor::Administrator).await?, object).get_opt(name(object)).await?)
+    }
+
+    /// Waits until the cluster's own controllers have done this.
+    pub async fn comes<T>(&self, what: &str, does: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+        within(what, does).await
+    }
+
     /// An object's UID.
     pub async fn uid(&self, object: &Value) -> Result<String> {
         let api = api(&self.installed.client(Actor::Administrator).await?, object);
@@ -205,12 +246,45 @@ impl Installed {
         // A folder to try another guard than the one that is shipped.
         let overlay = std::env::var("BACKUP_GUARD_OVERLAY").unwrap_or(overlay);
         this.plane.kubectl(&["apply", "-k", &overlay])?;
-        let other = json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "other"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": "backup-job", "namespace": "other"}],
-        });
-        this.does(Actor::Administrator, &Verb::Create, &other).await?;
+        let group = "rbac.authorization.k8s.io";
+        let role = |name: &str, groups: &[&str]| {
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
+                "rules": [{"apiGroups": groups, "resources": ["*"], "verbs": ["*"]}],
+            })
+        };
+        let binding = |name: &str, role: &str, subject: Value| {
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name},
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role}, "subjects": [subject],
+            })
+        };
+        let account =
+            |namespace: &str, name: &str| json!({"kind": "ServiceAccount", "name": name, "namespace": namespace});
+        for object in [
+            role("everything", &["*"]),
+            // Every right on what we use, and none on the guard.
+            role("workloads", &["", "apps", "batch", "snapshot.storage.k8s.io"]),
+            binding("other", "workloads", account("other", "backup-job")),
+            binding("kube-system", "workloads", account("kube-system", "an-addon")),
+            binding(
+                "controllers",
+                "workloads",
+                json!({
+                    "apiGroup": group, "kind": "User", "name": "system:kube-controller-manager",
+                }),
+            ),
+            binding("velero", "cluster-admin", account("velero", "velero")),
+            binding(
+                "kubeadm",
+                "cluster-admin",
+                json!({
+                    "apiGroup": group, "kind": "Group", "name": "kubeadm:cluster-admins",
+                }),
+            ),
+        ] {
+            this.does(Actor::Administrator, &Verb::Create, &object).await?;
+        }
         // A policy is in force a little after it is written.
         let stranger = |name: &str, labels: Value| {
             json!({
@@ -223,7 +297,15 @@ impl Installed {
         for (actor, object, words) in [
             (Actor::AlmightyController, stranger("x", json!({})), UNLABELLED),
             (Actor::AlmightyJob, stranger("x", json!({})), UNLABELLED),
-            (Actor::OtherInstallation, stranger("x", ours), RESERVED),
+            (Actor::OtherInstallation, stranger("x", ours.clone()), RESERVED),
+            (
+                Actor::OtherInstallation,
+                json!({
+                    "apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x", "namespace": "default"},
+                    "template": {"metadata": {"labels": ours}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+                }),
+                TEMPLATES,
+            ),
         ] {
             within(&format!("the guard is in force for {actor:?}"), async || {
                 match this.does(actor, &Verb::Try, &object).await {
@@ -248,7 +330,19 @@ impl Installed {
             Actor::Tenant => ("tenant", &["system:authenticated"][..]),
             Actor::TenantsProgram => ("system:serviceaccount:programs:default", service),
             Actor::OtherInstallation => ("system:serviceaccount:other:backup-job", service),
+            Actor::Owner => ("owner", &["system:authenticated"][..]),
             Actor::CronJobController => ("system:serviceaccount:kube-system:cronjob-controller", service),
+            Actor::JobController => ("system:serviceaccount:kube-system:job-controller", service),
+            Actor::ReplicaSetController => ("system:serviceaccount:kube-system:replicaset-controller", service),
+            Actor::DeploymentController => ("system:serviceaccount:kube-system:deployment-controller", service),
+            Actor::EphemeralVolumeController => {
+                ("system:serviceaccount:kube-system:ephemeral-volume-controller", service)
+            }
+            Actor::StatefulSetController => ("system:serviceaccount:kube-system:statefulset-controller", service),
+            Actor::ControllerManager => ("system:kube-controller-manager", &["system:authenticated"][..]),
+            Actor::KubeSystem => ("system:serviceaccount:kube-system:an-addon", service),
+            Actor::ClusterAdmin => ("kubernetes-admin", &["kubeadm:cluster-admins", "system:authenticated"][..]),
+            Actor::Velero => ("system:serviceaccount:velero:velero", service),
         };
         let mut config: Value = serde_json::to_value(serde_yaml::from_str::<serde_yaml::Value>(
             &std::fs::read_to_string(self.plane.kubeconfig_path())?,
@@ -285,6 +379,15 @@ impl Installed {
             Verb::Merge(patch) => {
                 api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
             }
+            Verb::Replace(patch) => {
+                let mut whole = serde_json::to_value(api.get(name).await?)?;
+                merge(&mut whole, patch);
+                api.replace(name, &PostParams::default(), &serde_json::from_value(whole)?).await?;
+            }
+            Verb::Read => drop(api.get(name).await?),
+            Verb::Status(patch) => {
+                api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+            }
             Verb::Delete => {
                 // As our programs delete: exactly what was seen.
                 let seen = self::api(&self.client(Actor::Administrator).await?, object).get(name).await?;
@@ -304,6 +407,17 @@ fn write(path: &std::path::Path, text: &str) -> Result<()> {
     Ok(std::fs::rename(new, path)?)
 }
 
+fn merge(object: &mut Value, patch: &Value) {
+    match (object, patch) {
+        (Value::Object(object), Value::Object(patch)) => {
+            for (key, value) in patch {
+                merge(object.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (object, patch) => *object = patch.clone(),
+    }
+}
+
 fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
@@ -321,11 +435,11 @@ fn api(client: &Client, object: &Value) -> Api<DynamicObject> {
 
 /// Tries until it works.
 async fn within<T>(what: &str, mut does: impl AsyncFnMut() -> Result<T>) -> Result<T> {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(60);
     loop {
         match does().await {
             Ok(done) => return Ok(done),
-            Err(error) if Instant::now() > end => return Err(error.context(format!("not within 30 s: {what}"))),
+            Err(error) if Instant::now() > end => return Err(error.context(format!("not within 60 s: {what}"))),
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }

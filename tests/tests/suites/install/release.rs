@@ -103,7 +103,7 @@ fn a_second_release_needs_an_instance_of_its_own() -> Result<()> {
     ensure!(format!("{refused:#}").contains("invalid ownership metadata"), "{refused:#}");
     server.helm(&[&second[..], &["--set=instance=second"]].concat())?;
     let guards = server.0.kubectl(&["get", "validatingadmissionpolicies", "-o", "name"])?;
-    assert_eq!(guards.lines().filter(|name| name.contains("/backup-")).count(), 6, "{guards}");
+    assert_eq!(guards.lines().filter(|name| name.contains("/backup-")).count(), 4, "{guards}");
     Ok(())
 }
 
