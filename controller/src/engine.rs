@@ -452,12 +452,11 @@ impl Engine {
                 // What wrote the object that it is planned from shows at once; the rest needs a watch.
                 self.steps.done(&key, change.is_none(), now);
                 self.metrics(|m| m.step(name, None));
-                match &action {
-                    Some(Action::WriteLedger(write)) => self.metrics(|m| {
+                if let Some(Action::WriteLedger(write)) = &action {
+                    self.metrics(|m| {
                         write.results.iter().for_each(|(destination, result)| m.copy(destination, result));
                         write.tasks.iter().for_each(|task| m.task(task));
-                    }),
-                    _ => {}
+                    });
                 }
                 if let Some(change) = change {
                     self.observe(change);

@@ -96,7 +96,8 @@ impl Used {
         *self.destinations.entry(slot.destination.clone()).or_default() += 1;
         *self.disks.entry(slot.disk.clone()).or_default() += 1;
         let since = |breaker: &String| down.get(breaker).map(|open| open.since);
-        let tries = |breaker: &&String| slot.begun.is_none_or(|begun| since(breaker).is_none_or(|since| begun >= since));
+        let tries =
+            |breaker: &&String| slot.begun.is_none_or(|begun| since(breaker).is_none_or(|since| begun >= since));
         if let Some(breaker) = slot.breaker.as_ref().filter(tries) {
             *self.tries.entry(breaker.clone()).or_default() += 1;
         }

@@ -569,7 +569,9 @@ mod short {
             Form::Whole(result) => Ok((destination, *result)),
             Form::Short(text) => {
                 let result = read(&text);
-                result.map(|r| (destination, r)).ok_or_else(|| serde::de::Error::custom(format!("a result says {text:?}")))
+                result
+                    .map(|r| (destination, r))
+                    .ok_or_else(|| serde::de::Error::custom(format!("a result says {text:?}")))
             }
         };
         forms.into_iter().map(result).collect()

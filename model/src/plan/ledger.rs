@@ -168,7 +168,9 @@ fn begin(world: &World, uid: &str, ledger: &mut Ledger, new: bool) -> Vec<Note> 
 /// Writes down what the plan found out. Gives the results that are new.
 fn enter(ledger: &mut Ledger, plan: &mut Plan) -> Vec<(String, crate::record::CopyResult)> {
     let findings = std::mem::take(&mut plan.findings);
-    findings.iter().for_each(|finding| ledger.enter(finding));
+    for finding in &findings {
+        ledger.enter(finding);
+    }
     let result = |Finding { destination, entry, .. }: Finding| match entry {
         Entry::Result(result) => Some((destination, *result)),
         Entry::Lost(_) => None,

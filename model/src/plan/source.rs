@@ -60,24 +60,21 @@ pub fn plan(world: &World, uid: &str, now: Timestamp, install: &str) -> Plan {
     };
     cronjob::plan(world, uid, claim, verdict.as_ref(), now, install, &mut plan);
     let waiting = copy::plan(world, uid, protection, now, &mut plan);
-    match (claim, &verdict) {
-        (Some(claim), Some(verdict)) => {
-            let tasks = maintain::plan(world, claim, protection, now, &mut plan);
-            let news = status::News { waiting, tasks };
-            let record = ledger::of_source(world, claim, verdict, news, now, &mut plan);
-            plan.standing = match verdict {
-                Verdict::Protected(protection, _) => {
-                    let failure = record.failure.as_ref().map(|f| f.problem.reason);
-                    Standing::Protected(record.good.clone(), failure, proofs(world, protection, &record))
-                }
-                Verdict::Unprotected(problem, _) => Standing::Unprotected(problem.reason),
-            };
+    let Some((claim, verdict)) = claim.zip(verdict.as_ref()) else {
+        maintain::clear(world, uid, &mut plan);
+        ledger::of_vanished(world, uid, now, &mut plan);
+        return plan;
+    };
+    let tasks = maintain::plan(world, claim, protection, now, &mut plan);
+    let news = status::News { waiting, tasks };
+    let record = ledger::of_source(world, claim, verdict, news, now, &mut plan);
+    plan.standing = match verdict {
+        Verdict::Protected(protection, _) => {
+            let failure = record.failure.as_ref().map(|f| f.problem.reason);
+            Standing::Protected(record.good.clone(), failure, proofs(world, protection, &record))
         }
-        _ => {
-            maintain::clear(world, uid, &mut plan);
-            ledger::of_vanished(world, uid, now, &mut plan);
-        }
-    }
+        Verdict::Unprotected(problem, _) => Standing::Unprotected(problem.reason),
+    };
     plan
 }
 

@@ -92,7 +92,7 @@ fn annotations_that_are_not_ours_and_our_own_record_are_not_settings() {
     assert_eq!((ns.settings.len(), ns.enforces.as_deref(), ns.terminating), (1, Some("restricted"), false));
 }
 
-/// L11: a class migration, GitOps or another tool brings the old annotations along.
+/// L11: a class migration, or a tool that applies manifests, brings the old annotations along.
 #[test]
 fn what_is_shown_of_an_earlier_pvc_of_the_name_is_not_told_of_this_one() {
     let pvc = |uid: &str| {

@@ -60,13 +60,12 @@ pub(crate) fn record(vs: &VolumeSnapshot) -> RunRecord {
     record.retention = annotations.get(&key("retention-taken")).cloned();
     for (name, text) in &annotations {
         let Some(destination) = name.strip_prefix(&key("copy.")) else { continue };
-        match serde_json::from_str::<CopyResult>(text) {
-            Ok(result) => drop(record.results.insert(destination.to_owned(), result)),
-            Err(_) => {
-                let lost: serde_json::Value = serde_json::from_str(text).unwrap();
-                let job = lost["lost"].as_str().map(str::to_owned);
-                record.lost.extend(job.map(|job| (destination.to_owned(), job)));
-            }
+        if let Ok(result) = serde_json::from_str::<CopyResult>(text) {
+            record.results.insert(destination.to_owned(), result);
+        } else {
+            let lost: serde_json::Value = serde_json::from_str(text).unwrap();
+            let job = lost["lost"].as_str().map(str::to_owned);
+            record.lost.extend(job.map(|job| (destination.to_owned(), job)));
         }
     }
     record

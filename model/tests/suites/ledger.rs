@@ -107,7 +107,8 @@ fn a_ledger_that_is_not_ours_edited_newer_too_long_or_anothers_is_not_believed()
 /// Old ones are written as a few words; whatever else is known of them is not lost by that.
 #[test]
 fn short_results_say_the_same_as_long_ones() {
-    let whole = CopyResult { reason: None, message: String::new(), files: 3, bytes: 4, ..result(CopyState::Complete, 1) };
+    let whole =
+        CopyResult { reason: None, message: String::new(), files: 3, bytes: 4, ..result(CopyState::Complete, 1) };
     for result in [
         whole.clone(),
         CopyResult { snapshot: Some("0123456789abcdef".into()), ..whole.clone() },
@@ -148,6 +149,7 @@ fn a_result_is_final_and_of_a_run_that_is_known() {
 /// Until every destination has told what it has, nothing is deleted; then its runs have their records back.
 #[test]
 fn a_ledger_that_was_lost_is_whole_when_every_destination_has_answered() {
+    use CopyState::{Complete, Failed, Incomplete, Superseded};
     let mut ledger = empty();
     (1..=3).for_each(|day| ledger.begin(&run(day), &taken(day), true));
     ledger.begin(&run(4), &taken(4), false);
@@ -163,7 +165,6 @@ fn a_ledger_that_was_lost_is_whole_when_every_destination_has_answered() {
     let states = |ledger: &Ledger, to: &str| -> Vec<Option<CopyState>> {
         ledger.runs.iter().map(|r| r.results.get(to).map(|r| r.state)).collect()
     };
-    use CopyState::{Complete, Failed, Incomplete, Superseded};
     assert_eq!(states(&ledger, "disk"), [Some(Complete), Some(Superseded), Some(Incomplete), Some(Complete)]);
     assert_eq!(states(&ledger, "s3"), [None; 4]);
     // A copy that failed, and one whose list did not fit its message, tell nothing of what is there.
@@ -365,14 +366,14 @@ impl Cluster {
                 self.write(&[]);
                 let mut found = Vec::new();
                 for (to, state) in DESTINATIONS.into_iter().zip(states) {
-                    let shelf = self.shelves.get_mut(to).unwrap();
+                    let trees = self.shelves.get_mut(to).unwrap();
                     if *state != CopyState::Failed {
-                        shelf.insert(self.day, *state);
+                        trees.insert(self.day, *state);
                     }
                     let mut told = result(*state, self.day);
                     if *state != CopyState::Failed {
-                        told.kept = shelf.keys().rev().map(|day| run(*day)).collect();
-                        let lacks = shelf.iter().filter(|(_, state)| **state == CopyState::Incomplete);
+                        told.kept = trees.keys().rev().map(|day| run(*day)).collect();
+                        let lacks = trees.iter().filter(|(_, state)| **state == CopyState::Incomplete);
                         told.incomplete = lacks.map(|(day, _)| run(*day)).collect();
                     }
                     found.push((self.day, to, told));

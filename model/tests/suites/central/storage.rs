@@ -387,12 +387,11 @@ impl Cluster {
                 }
                 return said;
             }
-            Action::ShowStatus { .. } => return None,
             Action::Hold { namespace, snapshot, .. } => {
                 assert_eq!((namespace.as_str(), snapshot.name.as_str()), ("shop", "data-20261120"));
                 return None;
             }
-            Action::ApplyCronJob { .. } | Action::DeleteCronJob(_) => return None,
+            Action::ShowStatus { .. } | Action::ApplyCronJob { .. } | Action::DeleteCronJob(_) => return None,
             other => panic!("{other:?}"),
         };
         self.set_parts(parts);

@@ -47,7 +47,7 @@ async fn each_step_of_the_controller_passes_with_the_installed_role() -> Result<
     stage.passes("a vanished source's CronJob goes", me, Verb::Delete, &stage.fixture("cronjob")?).await
 }
 
-/// What rotation goes by. The configuration and what others keep in that namespace are ConfigMaps too.
+/// What rotation goes by. The configuration and what others keep in that namespace are `ConfigMaps` too.
 #[tokio::test]
 async fn of_the_config_maps_it_writes_the_ledgers_in_its_own_namespace_and_no_others() -> Result<()> {
     let stage = Stage::new("ledgers").await?;
