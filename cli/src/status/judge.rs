@@ -395,7 +395,7 @@ impl Question<'_> {
         if self.observed.selected.is_some() {
             return None;
         }
-        let belongings = world.belongings(uid).filter(|b| !b.snapshots.is_empty())?;
+        let belongings = world.belongings(uid).filter(|b| !b.snapshots.is_empty() || b.ledger)?;
         let source = world.source_of(uid).filter(|s| self.wants(&s.name))?;
         let mut volume = self.blank(&source.namespace, &source.name, uid);
         self.points(belongings, None, &mut volume);
@@ -422,7 +422,15 @@ impl Question<'_> {
         volume.outside = self.outside(&volume);
         let left = volume.restore_points.as_ref().map_or(0, Vec::len);
         let points = if left == 1 { "restore point is" } else { "restore points are" };
-        let message = format!("the PVC is gone; {left} {points} left");
+        let copied: BTreeSet<&str> = copies_with_data(&volume).map(String::as_str).collect();
+        let copied: Vec<&str> = copied.into_iter().collect();
+        let message = match (left, copied.join(", ")) {
+            // The ledger of one that never had anything.
+            (0, copied) if copied.is_empty() => return None,
+            (0, copied) => format!("the PVC is gone; copies are left on {copied}"),
+            (_, copied) if copied.is_empty() => format!("the PVC is gone; {left} {points} left"),
+            (_, copied) => format!("the PVC is gone; {left} {points} left, and copies on {copied}"),
+        };
         volume.findings.push(Finding::of(&Problem::new(Reason::SourceGone, message)));
         Some(volume)
     }

@@ -1,9 +1,13 @@
 //! Which state follows from what.
 
+use model::facts::Identity;
+use model::ledger::{Book, Ledger};
+use model::record::Status;
+use model::world::{Change, Seen};
 use serde_json::{Value, json};
 
-use super::fixture::{ALL, Objects, TENANT, cluster, copied, copy_status, now, shown};
-use crate::observe::Knows;
+use super::fixture::{ALL, Objects, TENANT, cluster, copied, copy_status, now, shown, source_id};
+use crate::observe::{Knows, Observed};
 use crate::status::{self, Question, State, Volume, WORDS};
 
 const SINCE: &str = "2018-11-01T00:10:00Z";
@@ -198,6 +202,28 @@ fn a_run_after_the_end_of_the_last_one_is_told_with_its_time() {
     all.point("shop", "data", "20181202T2200Z", &json!({"disk": copied("Complete", "2018-12-02T23:00:00Z")}));
     let volume = all.only("data");
     assert_eq!((volume.state, volume.missed_runs), (State::Overdue, Some(2)));
+}
+
+/// Its snapshots went with its namespace: only the ledger knows of the copies, for who may read it.
+#[test]
+fn copies_of_a_pvc_that_is_gone_are_listed_when_its_snapshots_are_gone_too() {
+    let mut observed = cluster().observed(ALL);
+    let source = source_id("lost", "data");
+    let mut ledger = Ledger::of_shown(&source, &Status::default());
+    let snapshot = Identity { name: "x".into(), uid: "x".into(), ..Identity::default() };
+    ledger.begin(&"20181201T0000Z".parse().unwrap(), &snapshot, false);
+    let message = |ledger: &Ledger, observed: &mut Observed| {
+        let book = Book { id: Identity::default(), uid: source.uid.clone(), ledger: Ok(Box::new(ledger.clone())) };
+        observed.world.apply(Change::Ledger(Seen::Put(book)));
+        let question = Question { observed, names: &[], missed: 2, now: now() };
+        let found = status::volumes(question).into_iter().find(|v| v.namespace == "lost");
+        found.map(|v| (v.state, v.findings[0].message.clone()))
+    };
+    assert_eq!(message(&ledger, &mut observed), None, "nothing is left of it");
+    let copy = serde_json::from_value(copied("Complete", "2018-12-01T00:10:00Z")).unwrap();
+    ledger.runs[0].results.insert("s3".to_owned(), copy);
+    let told = "the PVC is gone; copies are left on s3".to_owned();
+    assert_eq!(message(&ledger, &mut observed), Some((State::Vanished, told)));
 }
 
 #[test]

@@ -103,6 +103,9 @@ pub(crate) async fn measure(table: &mut Table, scene: &Scene, controller: &Contr
     table.judge("requests of a run with a copy and a rotation", f64::from(all), 16.0, "requests", true);
     tell(table, "backup-job", &by_job);
     tell(table, "the controller", &by_controller);
+    let ledger = scene.ledger(&claim).await?.context("the source has no ledger")?;
+    let size = ledger.to_data().values().map(String::len).sum::<usize>();
+    table.tell("the ledger of that source, three runs at one destination", format!("{size} bytes"));
     Ok(source)
 }
 
