@@ -172,7 +172,7 @@ async fn source(
     Ok(())
 }
 
-/// When the source has been gone long enough, the floor ends. Keep rules count restore points and not time: of a source
+/// L3: when the source has been gone long enough, the floor ends. Keep rules count restore points and not time: of a source
 /// that is gone they would keep some for ever, so they end when it has been gone for as long as they reach back.
 fn after_grace(args: &Args, ledger: &Ledger, retention: Retention, clock: &Clock) -> (Limits, Retention) {
     // The controller stamps it. As long as it has not seen that the source is gone, nothing ends.
