@@ -357,8 +357,13 @@ impl Question<'_> {
                 volume.findings.push(Finding::own(&NOT_RECORDED, message.to_owned()));
             }
             Judged::Protected(_) => {
-                let missed = volume.missed_runs.filter(|missed| *missed >= self.missed);
-                volume.state = if self.observed.knows.cronjobs && !has_cronjob {
+                // What the ledger alone knows is not known then.
+                let unreadable = failure.as_ref().is_some_and(|f| f.reason == Reason::LedgerUnreadable.as_str());
+                let missed = volume.missed_runs.filter(|missed| *missed >= self.missed && !unreadable);
+                let gone = gone && !unreadable;
+                volume.state = if unreadable {
+                    State::Unknown
+                } else if self.observed.knows.cronjobs && !has_cronjob {
                     State::Unscheduled
                 } else if missed.is_some() {
                     State::Overdue
@@ -464,7 +469,9 @@ fn has_anything(volume: &Volume) -> bool {
 /// Whether a person has to look.
 fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
     // A copy that is not what it must be is worse than one that is missing. What another version found may be that.
-    let spoilt = [Reason::RepositoryDamaged, Reason::RestoreMismatch, Reason::UnknownReason].map(Reason::as_str);
+    // Nor is anything copied or deleted of what has no ledger that can be read.
+    let spoilt = [Reason::RepositoryDamaged, Reason::RestoreMismatch, Reason::UnknownReason, Reason::LedgerUnreadable];
+    let spoilt = spoilt.map(Reason::as_str);
     if volume.findings.iter().any(|f| spoilt.contains(&f.reason)) {
         return true;
     }

@@ -227,6 +227,22 @@ fn copies_of_a_pvc_that_is_gone_are_listed_when_its_snapshots_are_gone_too() {
 }
 
 #[test]
+fn a_source_whose_ledger_cannot_be_read_is_unknown_and_needs_attention() {
+    let mut all = Objects::new();
+    let status = json!({
+        "protectedSince": SINCE, "good": "20181205T0317Z",
+        "failure": {
+            "reason": "LedgerUnreadable", "at": "2018-12-05T04:00:00Z",
+            "message": "ConfigMap ledger-1: data[\"sha256\"]: is not that of the text: somebody edited it"
+        }
+    });
+    all.source("shop", "data", &status);
+    let volume = all.only("data");
+    assert_eq!((volume.state, reasons(&volume)), (State::Unknown, vec!["LedgerUnreadable"]));
+    assert!(volume.alarm && volume.findings[0].message.contains("ConfigMap ledger-1"));
+}
+
+#[test]
 fn another_installations_objects_do_not_count() {
     let mut all = cluster();
     for object in all.cronjobs.iter_mut().chain(&mut all.snapshots) {
