@@ -58,10 +58,16 @@ impl Scene {
             let conditions = object.pointer_mut("/spec/matchConditions").and_then(Value::as_array_mut);
             for condition in conditions.into_iter().flatten() {
                 let text = condition["expression"].as_str().unwrap_or_default();
+                let text = text.replace("['backup'].exists", &format!("['{}'].exists", self.name));
                 condition["expression"] = json!(text.replace("'backup'", &format!("'{}'", self.home)));
             }
             for variable in object.pointer_mut("/spec/variables").and_then(Value::as_array_mut).into_iter().flatten() {
+                let text = variable["expression"].as_str().unwrap_or_default();
                 let value = match variable["name"].as_str() {
+                    Some("byController" | "byJob") => {
+                        variable["expression"] = json!(text.replace("'backup'", &format!("'{}'", self.home)));
+                        continue;
+                    }
                     Some("instance") => self.name.clone(),
                     Some("home") => self.home.clone(),
                     Some("controllerImage") => crate::controller::CONTROLLER_IMAGE.to_owned(),
