@@ -363,12 +363,11 @@ impl Ledger {
         [newest, pruned].into_iter().flatten().max_by_key(|(at, _)| *at)
     }
 
-    /// Whether a destination still has a copy of a run, as far as it told.
-    #[must_use]
-    pub fn is_kept(&self, record: &RunRecord, destination: &str) -> bool {
-        let Some(result) = record.results.get(destination).filter(|r| has_data(r.state)) else { return false };
-        let Some((_, kept)) = self.kept(destination) else { return false };
-        kept.is_empty() || kept.contains(&record.run) || (result.unchanged && result.snapshot.is_some())
+    /// Whether a destination told that it has a copy of a run of its own. One in which nothing had changed is not among
+    /// them: there may be one every hour, for years.
+    fn is_kept(&self, record: &RunRecord, destination: &str) -> bool {
+        let copied = record.results.get(destination).is_some_and(|r| has_data(r.state));
+        copied && self.kept(destination).is_some_and(|(_, kept)| kept.contains(&record.run))
     }
 
     /// Forgets runs that have no restore point any more, but for the last ones; of the others it keeps what is needed.
@@ -419,7 +418,7 @@ impl Ledger {
     /// Whether nothing is left that it could tell of.
     #[must_use]
     pub fn is_over(&self, there: bool) -> bool {
-        !there && !self.runs.iter().any(|r| r.results.keys().any(|d| self.is_kept(r, d)))
+        !there && self.runs.iter().all(|r| r.copied().next().is_none())
     }
 
     /// What a tenant is shown of it.

@@ -200,6 +200,25 @@ fn a_ledger_keeps_runs_with_a_restore_point_and_the_last_twenty_without() {
     assert!(gone.is_over(false) && !gone.is_over(true));
 }
 
+/// A volume that does not change for months, at a repository: each run stands for the same snapshot.
+#[test]
+fn runs_that_changed_nothing_do_not_fill_a_ledger() {
+    let mut ledger = empty();
+    for day in 1..=400 {
+        ledger.begin(&run(day), &taken(day), false);
+        let told = CopyResult {
+            kept: vec![run(1)],
+            snapshot: Some("0123456789abcdef".into()),
+            ..result(CopyState::Complete, day)
+        };
+        enter(&mut ledger, day, "s3", CopyResult { unchanged: day > 1, ..told });
+        ledger.trim(|record| record.run == run(day));
+    }
+    let days: Vec<String> = ledger.runs.iter().map(|r| r.run.to_string()).collect();
+    assert!(days.len() <= 22 && days[0] == run(1).to_string(), "{days:?}");
+    assert!(!ledger.is_over(false), "there is a copy");
+}
+
 /// 31 daily and 24 monthly runs at three destinations: what etcd and the API server hold for each source.
 #[test]
 fn the_largest_usual_ledger_is_small() {
