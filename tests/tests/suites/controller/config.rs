@@ -16,6 +16,7 @@ async fn a_new_configuration_is_followed_with_one_write_a_cronjob() -> Result<()
     for number in 0..3 {
         let claim = scene.bound(&scene.tenant, NewClaim::new(&format!("data-{number}"))).await?;
         scene.event(&claim, "Protected").await?;
+        scene.cronjob_of(&claim).await?;
         claims.push(claim);
     }
     let before = scene.writes(controller.user())?.len();

@@ -133,7 +133,7 @@ async fn a_namespace_with_many_copies_does_not_keep_another_waiting() -> Result<
          limits: {{cluster: 2, namespace: 2}}\n"
     );
     let mut controller = scene.controller(&two).await?;
-    // All wait before the controller is there to see them: the first namespace's are older.
+    // All wait for their disks, and are recorded, before any can start: the first namespace's are older.
     let mut first = Vec::new();
     for number in 0..2 {
         let claim = scene.bound(&namespaces[0], NewClaim::new(&format!("data-{number}"))).await?;
@@ -144,10 +144,11 @@ async fn a_namespace_with_many_copies_does_not_keep_another_waiting() -> Result<
     for (claim, disk) in [(&first[0], "disk"), (&first[1], "other"), (&late, "disk")] {
         scene.copies_to(claim, &[disk]).await?;
     }
+    for (claim, disk) in [(&first[0], "disk"), (&first[1], "other"), (&late, "disk")] {
+        scene.point(claim, "20260101T0000Z", &[disk]).await?;
+        scene.ledger_that("the run is recorded", claim, |ledger| !ledger.runs.is_empty()).await?;
+    }
     controller.kill();
-    scene.point(&first[0], "20260101T0000Z", &["disk"]).await?;
-    scene.point(&first[1], "20260101T0000Z", &["other"]).await?;
-    scene.point(&late, "20260101T0000Z", &["disk"]).await?;
     // The disks exist and are bound before it decides.
     let install = templates::Install {
         instance: scene.name.clone(),

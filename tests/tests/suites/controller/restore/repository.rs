@@ -58,7 +58,9 @@ async fn a_pvc_that_asks_is_restored_from_a_repository_by_a_job_with_the_secret(
     assert_eq!(job.labels()[names::DESTINATION_TYPE], names::RESTIC, "it needs the network");
     let pod = serde_json::to_value(&job)?["spec"]["template"]["spec"].clone();
     let mut args = reached(&scene, &source(&claim).uid);
-    args.extend([&format!("--snapshot={ID}"), "--target=/volume", "--yes", "--", "etc"].map(|a| (*a).to_owned()));
+    args.extend(
+        [&format!("--snapshot={}", &ID[..16]), "--target=/volume", "--yes", "--", "etc"].map(|a| (*a).to_owned()),
+    );
     assert_eq!(pod["containers"][0]["args"], json!(args));
     let volumes = pod["volumes"].as_array().cloned().unwrap_or_default();
     let volume = |name: &str| volumes.iter().find(|v| v["name"] == name).cloned().unwrap_or_default();
@@ -102,7 +104,7 @@ async fn a_restore_pod_reads_the_repository_of_a_source_that_is_gone() -> Result
         words
     };
     let uid = source(&claim).uid;
-    let id = format!("--snapshot={ID}");
+    let id = format!("--snapshot={}", &ID[..16]);
     assert_eq!(command("told", "pvc=data snapshot=0123abcd target=new").await?, wanted(&uid, &id));
     let kept = "pvc=data date=20251231 from=restic target=new";
     assert_eq!(command("kept", kept).await?, wanted(&uid, "--run=20251231T0000Z"));
