@@ -152,7 +152,7 @@ fn a_second_instance_backs_up_from_a_namespace_of_its_own_and_running_again_chan
 
     let first = own.play(INSTALL, &settings, &[]).unwrap();
     assert!(first.changed > 0);
-    assert_eq!(own.there().unwrap().split(' ').count(), 14, "{}", own.there().unwrap());
+    assert_eq!(own.there().unwrap().split(' ').count(), 12, "{}", own.there().unwrap());
     let run = own.backed_up().unwrap();
     assert!(own.made("volumesnapshots").unwrap().contains("data-"), "run {run} has a snapshot of this instance");
 
