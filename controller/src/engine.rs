@@ -450,7 +450,10 @@ impl Engine {
         match result {
             Ok(change) => {
                 // What wrote the object that it is planned from shows at once; the rest needs a watch.
-                self.steps.done(&key, change.is_none(), now);
+                match action.as_ref().and_then(Action::content) {
+                    Some(content) => self.steps.wrote(&key, content, now),
+                    None => self.steps.done(&key, change.is_none(), now),
+                }
                 self.metrics(|m| m.step(name, None));
                 if let Some(Action::WriteLedger(write)) = &action {
                     self.metrics(|m| {

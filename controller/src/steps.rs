@@ -28,6 +28,8 @@ pub(crate) struct Steps {
     known: HashMap<String, (State, u32)>,
     /// When a step was last done, and how often in a row.
     repeats: HashMap<String, (Timestamp, u32)>,
+    /// What a step last wrote, as a hash: to write another thing is progress, and no repetition.
+    written: HashMap<String, u64>,
     /// With how many repeats to look for old ones again.
     crowded: usize,
 }
@@ -79,6 +81,16 @@ impl Steps {
                 State::Done(at) => now < SETTLE.after(*at),
                 State::Refused { next } => now < Span::from_secs(LONGEST_PAUSE).after(*next),
             });
+        }
+    }
+
+    /// A step wrote something, which its object now shows. What is written again as it was counts as repeated.
+    pub(crate) fn wrote(&mut self, key: &str, what: u64, now: Timestamp) {
+        self.known.remove(key);
+        if self.written.insert(key.to_owned(), what) == Some(what) {
+            self.repeated(key, now);
+        } else {
+            self.repeats.remove(key);
         }
     }
 
@@ -170,6 +182,22 @@ mod tests {
         steps.done("a", false, at(now + 1000));
         assert_eq!(steps.may_start("a", at(now + 1000)), Ok(()));
         assert_eq!(steps.may_start("b", at(now)), Ok(()));
+    }
+
+    /// A source with a run each minute changes its ledger more often than that, for days.
+    #[test]
+    fn what_is_written_anew_is_slowed_down_only_if_it_is_the_same() {
+        let mut steps = Steps::default();
+        for (number, now) in (0..200).zip((0..).map(at)) {
+            assert_eq!(steps.may_start("a", now), Ok(()), "{number}");
+            steps.start("a".into());
+            steps.wrote("a", number, now);
+        }
+        for _ in 0..12 {
+            steps.start("a".into());
+            steps.wrote("a", 7, at(200));
+        }
+        assert!(steps.may_start("a", at(200)).is_err(), "somebody undoes it");
     }
 
     /// A restore may take hours, and stops if it is not told for two minutes who holds its volume.

@@ -422,7 +422,7 @@ pub fn running(world: &World, now: Timestamp) -> impl Iterator<Item = Slot> {
 }
 
 /// Whether a copy has its result, or its run's snapshot is gone.
-fn recorded(world: &World, copy: &Ours) -> bool {
+pub(super) fn recorded(world: &World, copy: &Ours) -> bool {
     let (Some(destination), Some(run)) = (&copy.destination, &copy.run) else { return true };
     let mut of_run = snapshots(world, &copy.source_uid).filter(|(its, _)| *its == run);
     !of_run.any(|(_, s)| world.record(s).is_none_or(|record| !record.results.contains_key(destination)))

@@ -21,6 +21,8 @@ mod restore;
 mod source;
 mod status;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use k8s_openapi::jiff::Timestamp;
 
 use crate::admit::Waiting;
@@ -317,6 +319,19 @@ impl Action {
             Self::TakeBack(loan) => format!("take-back/{}", loan.id().uid),
             Self::Hold { snapshot, .. } => format!("hold/{}", snapshot.uid),
         }
+    }
+
+    /// What the step writes, as a hash, if it writes what is known of a source: that changes all the time.
+    #[must_use]
+    pub fn content(&self) -> Option<u64> {
+        let text = match self {
+            Self::WriteLedger(write) => serde_json::to_string(&write.ledger),
+            Self::ShowStatus { status, .. } => serde_json::to_string(status),
+            _ => return None,
+        };
+        let mut hash = DefaultHasher::new();
+        text.unwrap_or_default().hash(&mut hash);
+        Some(hash.finish())
     }
 
     /// The source that the step is for, if it is for one.

@@ -499,7 +499,13 @@ impl Ask<'_> {
         self.world
             .jobs
             .within(&disk.namespace)
-            .filter(|j| j.state == JobState::Active && j.mounts.contains(&disk.id.name))
+            .filter(|j| j.mounts.contains(&disk.id.name))
+            // What a copy pruned is known only once its result is recorded: until then its trees are not to be named.
+            .filter(|j| {
+                let tells = |o: &Ours| o.component == Component::Copy && o.source_uid == uid;
+                let told = |o: &Ours| !tells(o) || copy::recorded(self.world, o);
+                j.state == JobState::Active || !j.ours.as_ref().is_none_or(told)
+            })
             .filter(|j| {
                 let there = |c| matches!(c, Component::Copy | Component::Maintain);
                 j.ours.as_ref().is_some_and(|o| there(o.component) && (!shared || o.source_uid == uid))
