@@ -121,7 +121,7 @@ fn take<T: Ord>(of: &mut HashMap<String, BTreeMap<T, u32>>, key: &str, at: &T) {
 }
 
 fn worked(result: &CopyResult) -> bool {
-    matches!(result.state, CopyState::Complete | CopyState::Incomplete)
+    result.state.has_data()
 }
 
 /// What is the destination's fault. What a copy fails of by itself says nothing about others.

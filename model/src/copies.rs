@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::config::Deadlines;
 use crate::facts::{Claim, ClaimPhase, Snapshot};
-use crate::ledger::{RunRecord, has_data};
+use crate::ledger::RunRecord;
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
 use crate::record::CopyState;
@@ -90,7 +90,7 @@ fn decide(runs: &[RunFacts<'_>], destination: &str, feed: Feed, deadlines: &Dead
     let wanted = |r: &RunFacts<'_>| r.record.destinations.iter().any(|d| d == destination);
     // A newer run takes the place of an older one once it can be copied, or was; not if its copy failed.
     let counts = |r: &RunFacts<'_>| match r.record.results.get(destination) {
-        Some(result) => has_data(result.state),
+        Some(result) => result.state.has_data(),
         None => r.copying || feed.is_there(r),
     };
     let newest = runs.iter().filter(|r| wanted(r) && counts(r)).map(|r| r.run).max();

@@ -195,14 +195,8 @@ impl RunRecord {
 
     /// The destinations that have data of it, with what they told.
     pub fn copied(&self) -> impl Iterator<Item = (&String, &CopyResult)> {
-        self.results.iter().filter(|(_, r)| has_data(r.state))
+        self.results.iter().filter(|(_, r)| r.state.has_data())
     }
-}
-
-/// Whether something of a copy is at its destination.
-#[must_use]
-pub fn has_data(state: CopyState) -> bool {
-    matches!(state, CopyState::Complete | CopyState::Incomplete)
 }
 
 /// What a plan found out about a run.
@@ -289,7 +283,7 @@ impl Ledger {
                 });
                 record.lost.remove(destination);
                 // A list that did not fit its message tells nothing.
-                if has_data(result.state) && !result.kept.is_empty() {
+                if result.state.has_data() && !result.kept.is_empty() {
                     self.answered(destination, result);
                 }
             }
@@ -355,7 +349,7 @@ impl Ledger {
 
     /// What a destination has, as its newest record tells, and when that was.
     fn kept(&self, destination: &str) -> Option<(Timestamp, &[Run])> {
-        let results = self.runs.iter().filter_map(|r| r.results.get(destination)).filter(|r| has_data(r.state));
+        let results = self.runs.iter().filter_map(|r| r.results.get(destination)).filter(|r| r.state.has_data());
         let newest = results.max_by_key(|r| r.finished).map(|r| (r.finished, r.kept.as_slice()));
         let maintenance = self.status.maintenance.get(destination);
         let pruned = maintenance.filter(|m| !m.kept.is_empty()).and_then(|m| Some((m.prune.as_ref()?, &m.kept)));
@@ -363,26 +357,22 @@ impl Ledger {
         [newest, pruned].into_iter().flatten().max_by_key(|(at, _)| *at)
     }
 
-    /// Whether a destination told that it has a copy of a run of its own. One in which nothing had changed is not among
-    /// them: there may be one every hour, for years.
-    fn is_kept(&self, record: &RunRecord, destination: &str) -> bool {
-        let copied = record.results.get(destination).is_some_and(|r| has_data(r.state));
-        copied && self.kept(destination).is_some_and(|(_, kept)| kept.contains(&record.run))
-    }
-
     /// Forgets runs that have no restore point any more, but for the last ones; of the others it keeps what is needed.
     /// `there` says whether a run's snapshot is there.
     pub fn trim(&mut self, there: impl Fn(&RunRecord) -> bool) {
         // The newest copy at a destination tells what is expected to be there, also when it is not.
-        let mut told: BTreeMap<&String, &Run> = BTreeMap::new();
+        let mut newest: BTreeMap<&String, &Run> = BTreeMap::new();
         for record in &self.runs {
-            told.extend(record.copied().map(|(destination, _)| (destination, &record.run)));
+            newest.extend(record.copied().map(|(destination, _)| (destination, &record.run)));
         }
-        let newest = |r: &RunRecord| told.values().any(|run| **run == r.run);
+        // A run in which nothing had changed is not among what is kept: there may be one every hour, for years.
+        let kept: BTreeMap<&String, BTreeSet<&Run>> = newest
+            .keys()
+            .map(|destination| (*destination, self.kept(destination).into_iter().flat_map(|(_, kept)| kept).collect()))
+            .collect();
+        let is_kept = |r: &RunRecord| r.copied().any(|(d, _)| newest[d] == &r.run || kept[d].contains(&r.run));
         let there: Vec<bool> = self.runs.iter().map(there).collect();
-        let is_there = |r: &RunRecord| self.runs.iter().zip(&there).any(|(of, there)| *there && std::ptr::eq(of, r));
-        let has_point = |r: &RunRecord| is_there(r) || newest(r) || r.results.keys().any(|d| self.is_kept(r, d));
-        let points: Vec<bool> = self.runs.iter().map(has_point).collect();
+        let points: Vec<bool> = self.runs.iter().zip(&there).map(|(r, there)| *there || is_kept(r)).collect();
         for (record, there) in self.runs.iter_mut().zip(there) {
             if !there {
                 record.taken = None;

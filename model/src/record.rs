@@ -34,6 +34,14 @@ pub enum CopyState {
     Superseded,
 }
 
+impl CopyState {
+    /// Whether something of the copy is at its destination.
+    #[must_use]
+    pub fn has_data(self) -> bool {
+        matches!(self, Self::Complete | Self::Incomplete)
+    }
+}
+
 /// The result of one copy: the termination message of its pod, the manifest beside its data, and the
 /// annotation on its snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -455,10 +455,9 @@ fn unrecorded(claim: &Claim) -> Judged {
 
 /// The destinations that have something to restore from.
 fn copies_with_data(volume: &Volume) -> impl Iterator<Item = &String> {
-    let has_data = |state: CopyState| matches!(state, CopyState::Complete | CopyState::Incomplete);
-    let newest = volume.copies.iter().filter(move |(_, c)| c.state.is_some_and(has_data)).map(|(d, _)| d);
+    let newest = volume.copies.iter().filter(move |(_, c)| c.state.is_some_and(CopyState::has_data)).map(|(d, _)| d);
     let older = volume.restore_points.iter().flatten().flat_map(|p| &p.copies);
-    newest.chain(older.filter(move |(_, state)| has_data(**state)).map(|(d, _)| d))
+    newest.chain(older.filter(move |(_, state)| state.has_data()).map(|(d, _)| d))
 }
 
 /// Whether there is anything to restore from.

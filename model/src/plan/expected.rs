@@ -10,7 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::config::Destination;
 use crate::names::Run;
 use crate::reason::Reason;
-use crate::record::{CopyResult, CopyState, Status};
+use crate::record::{CopyResult, Status};
 
 /// What a copy pod is told to expect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,14 +48,10 @@ pub(super) fn expected(run: &Run, destination: &Destination, records: &Records<'
     Expected { filled: filled(run, records), left: left(destination, records) }
 }
 
-fn has_data(state: CopyState) -> bool {
-    matches!(state, CopyState::Complete | CopyState::Incomplete)
-}
-
 /// What one destination knows, all know: a new one has no copy to compare an empty source with (L6).
 fn filled(run: &Run, records: &Records<'_>) -> Option<Run> {
-    let results = records.results.iter().filter(|(_, _, r)| has_data(r.state) && r.files > 0).map(|(run, ..)| *run);
-    let told = records.copies().filter(|(_, c)| has_data(c.state) && c.files > 0).map(|(_, c)| &c.run);
+    let results = records.results.iter().filter(|(_, _, r)| r.state.has_data() && r.files > 0).map(|(run, ..)| *run);
+    let told = records.copies().filter(|(_, c)| c.state.has_data() && c.files > 0).map(|(_, c)| &c.run);
     results.chain(told).filter(|r| *r < run).max().cloned()
 }
 
@@ -70,10 +66,10 @@ fn left(destination: &Destination, records: &Records<'_>) -> Left {
     let accepted = here().filter(|(_, r)| records.accepts(r)).map(|(run, _)| run).max();
     let counts = |run: &Run| accepted.is_none_or(|accepted| run > accepted);
     // A destination of that name may have been of another type before.
-    let fits = |r: &CopyResult| has_data(r.state) && r.snapshot.is_some() == is_repository;
+    let fits = |r: &CopyResult| r.state.has_data() && r.snapshot.is_some() == is_repository;
     let results: BTreeMap<&Run, &CopyResult> = here().filter(|(run, r)| fits(r) && counts(run)).collect();
     // The results may be gone with their snapshots, and the copies are still there.
-    let told = records.copies().find(|(name, c)| *name == &destination.name && has_data(c.state) && counts(&c.run));
+    let told = records.copies().find(|(name, c)| *name == &destination.name && c.state.has_data() && counts(&c.run));
     let told = told.map(|(_, copy)| &copy.run);
     if is_repository {
         let was_there =
@@ -114,7 +110,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::reason::Problem;
-    use crate::record::{CopyStatus, Maintenance};
+    use crate::record::{CopyState, CopyStatus, Maintenance};
 
     const CONFIG: &str = "
 destinations:
@@ -149,7 +145,7 @@ destinations:
 
     fn status(copies: &[(&str, u8, CopyState)]) -> Status {
         let copy = |&(name, on, state): &(&str, u8, CopyState)| {
-            let files = if has_data(state) { 5 } else { 0 };
+            let files = if state.has_data() { 5 } else { 0 };
             let journal = crate::facts::Journal::Replayed;
             (name.to_owned(), CopyStatus { run: run(on), state, finished: day(on), files, bytes: 5, journal })
         };

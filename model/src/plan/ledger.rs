@@ -125,7 +125,7 @@ fn unreadable(world: &World, claim: &Claim) -> Option<Problem> {
 
 /// What people are shown of a source whose ledger cannot be read. Nothing of it is deleted or written over.
 fn unknown(world: &World, claim: &Claim, problem: Problem, now: Timestamp, plan: &mut Plan) -> Status {
-    let shown = claim.shown.as_ref().filter(|s| s.uid == claim.id.uid && s.instance == world.instance);
+    let shown = claim.told().filter(|s| s.instance == world.instance);
     let before = shown.and_then(|s| s.failure.clone()).filter(|f| f.problem == problem);
     let failure = before.unwrap_or(Failure { run: None, problem, at: now });
     let status = Status {

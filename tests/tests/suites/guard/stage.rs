@@ -261,27 +261,16 @@ impl Installed {
         };
         let account =
             |namespace: &str, name: &str| json!({"kind": "ServiceAccount", "name": name, "namespace": namespace});
+        let subject = |kind: &str, name: &str| json!({"apiGroup": group, "kind": kind, "name": name});
         for object in [
             role("everything", &["*"]),
             // Every right on what we use, and none on the guard.
             role("workloads", &["", "apps", "batch", "snapshot.storage.k8s.io"]),
             binding("other", "workloads", account("other", "backup-job")),
             binding("kube-system", "workloads", account("kube-system", "an-addon")),
-            binding(
-                "controllers",
-                "workloads",
-                json!({
-                    "apiGroup": group, "kind": "User", "name": "system:kube-controller-manager",
-                }),
-            ),
+            binding("controllers", "workloads", subject("User", "system:kube-controller-manager")),
             binding("velero", "cluster-admin", account("velero", "velero")),
-            binding(
-                "kubeadm",
-                "cluster-admin",
-                json!({
-                    "apiGroup": group, "kind": "Group", "name": "kubeadm:cluster-admins",
-                }),
-            ),
+            binding("kubeadm", "cluster-admin", subject("Group", "kubeadm:cluster-admins")),
         ] {
             this.does(Actor::Administrator, &Verb::Create, &object).await?;
         }
