@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use templates::{CopyJob, RenderError};
 
 use crate::settings::Settings;
-use crate::{central, ledger, lend, mounts, restore};
+use crate::{central, ledger, mounts, restore};
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
@@ -115,35 +115,13 @@ impl Applier {
                 api::delete::<Job>(&self.client, namespace, id, false).await?;
                 Ok(None)
             }
-            Action::TakeBack(loan) => {
-                lend::take_back(&self.client, &settings.install.namespace, loan).await?;
-                Ok(None)
-            }
-            restores => self.restore(restores, settings).await.map(Some),
-        }
-    }
-
-    async fn restore(&self, action: &Action, settings: &Settings) -> Result<Change, Refusal> {
-        let client = &self.client;
-        match action {
-            Action::Promote(promote) => restore::promote(client, settings, promote).await,
-            Action::PrepareRestore(wanted) => restore::prepare(client, settings, wanted).await,
-            Action::StartRestore(wanted) => restore::start(client, settings, wanted).await,
-            Action::RecordRestore { asker, namespace, record, stop } => {
-                restore::record(client, settings, asker, namespace, record, *stop).await
-            }
-            Action::TellHolders { namespace, pod, holders } => restore::holders(client, namespace, pod, holders).await,
-            Action::Hold { namespace, snapshot, until } => restore::hold(client, namespace, snapshot, *until).await,
-            other => unreachable!("{} is taken above", other.name()),
+            Action::ApplySweep { applied } => self.apply_sweep(settings, applied.as_deref()).await,
+            Action::Restore(step) => restore::take(&self.client, settings, step).await,
         }
     }
 
     /// Writes the CronJob that rotates what vanished sources left, unless `applied` says that it is in force.
-    pub(crate) async fn apply_sweep(
-        &self,
-        settings: &Settings,
-        applied: Option<&str>,
-    ) -> Result<Option<Change>, Refusal> {
+    async fn apply_sweep(&self, settings: &Settings, applied: Option<&str>) -> Result<Option<Change>, Refusal> {
         let rendered = settings.templates.sweep_cronjob(&settings.install, &settings.config)?;
         if applied.is_some() && rendered["metadata"]["annotations"][names::APPLIED].as_str() == applied {
             return Ok(None);

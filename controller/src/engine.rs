@@ -35,20 +35,23 @@ const BATCH: usize = 1000;
 const SETTINGS_PERIOD: Duration = Duration::from_secs(5);
 /// A refusal that may pass by itself is told when it has happened so often.
 const TELL_AFTER: u32 = 3;
-/// The step that writes the sweeper's CronJob.
-const SWEEP: &str = "sweep";
-/// Its word for metrics and logs: it is no source's, so no plan has it as an action.
-pub(crate) const APPLY_SWEEP: &str = "ApplySweep";
-
-/// The copies that wait for a destination that is down.
-const ADMISSION: &str = "admission";
-/// All restores.
-const RESTORES: &str = "restores";
+/// What is looked at again at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Wake {
+    /// A source, by its UID.
+    Source(String),
+    /// The sweeper's CronJob.
+    Sweep,
+    /// The copies that wait for a destination that is down.
+    Admission,
+    /// All restores.
+    Restores,
+}
 
 /// Something has to be done at the end of this turn.
 struct Due(bool);
 
-type Ended = (String, Option<Action>, Result<Option<Change>, Refusal>);
+type Ended = (String, Action, Result<Option<Change>, Refusal>);
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
@@ -112,8 +115,8 @@ struct Engine {
     results: Due,
     /// The destinations that were down when admission was last decided.
     down: Breakers,
-    wakes: BTreeMap<Timestamp, HashSet<String>>,
-    queue: VecDeque<(String, Option<Action>)>,
+    wakes: BTreeMap<Timestamp, HashSet<Wake>>,
+    queue: VecDeque<(String, Action)>,
     running: FuturesUnordered<LocalBoxFuture<'static, Ended>>,
     /// By source: the step that was refused, which alone can take the refusal back.
     refused: HashMap<String, String>,
@@ -174,25 +177,24 @@ impl Engine {
     fn wake(&mut self) {
         let now = Timestamp::now();
         while let Some(entry) = self.wakes.first_entry().filter(|e| *e.key() <= now) {
-            for uid in entry.remove() {
-                if uid == SWEEP {
-                    self.sweep_due = true;
-                } else if uid == RESTORES {
-                    self.restores.0 = true;
-                } else if uid == ADMISSION {
-                    self.admission_due = true;
-                } else {
-                    // A copy that was refused is tried again by admission.
-                    self.admission_due |= self.ready.contains_key(&uid);
-                    self.dirty.insert(uid);
+            for wake in entry.remove() {
+                match wake {
+                    Wake::Sweep => self.sweep_due = true,
+                    Wake::Restores => self.restores.0 = true,
+                    Wake::Admission => self.admission_due = true,
+                    Wake::Source(uid) => {
+                        // A copy that was refused is tried again by admission.
+                        self.admission_due |= self.ready.contains_key(&uid);
+                        self.dirty.insert(uid);
+                    }
                 }
             }
         }
     }
 
-    fn wake_at(&mut self, at: Option<Timestamp>, uid: &str) {
+    fn wake_at(&mut self, at: Option<Timestamp>, wake: Wake) {
         if let Some(at) = at {
-            self.wakes.entry(at).or_default().insert(uid.to_owned());
+            self.wakes.entry(at).or_default().insert(wake);
         }
     }
 
@@ -248,12 +250,12 @@ impl Engine {
         }
         let Restores { actions, wake, namespaces } = plan::restores(&self.world, now);
         self.holders.wanted = namespaces;
-        self.wake_at(wake, RESTORES);
+        self.wake_at(wake, Wake::Restores);
         for action in actions {
             let key = action.key();
             match self.steps.may_start(&key, now) {
-                Ok(()) => self.enqueue(key, Some(action)),
-                Err(again) => self.wake_at(again, RESTORES),
+                Ok(()) => self.enqueue(key, action),
+                Err(again) => self.wake_at(again, Wake::Restores),
             }
         }
     }
@@ -289,7 +291,7 @@ impl Engine {
             .then_some(&standing)
             .filter(|s| !matches!(s, Standing::Unprotected(r) if *r == model::reason::Reason::OwnVolume));
         self.metrics(|m| m.standing(uid, source.as_ref(), shown));
-        self.wake_at(wake, uid);
+        self.wake_at(wake, Wake::Source(uid.to_owned()));
         self.forgive(uid, &actions, &ready);
         for action in actions {
             let key = action.key();
@@ -298,8 +300,8 @@ impl Engine {
                 self.shared.entry(key.clone()).or_default().insert(uid.to_owned());
             }
             match may_start {
-                Ok(()) => self.enqueue(key, Some(action)),
-                Err(again) => self.wake_at(again, uid),
+                Ok(()) => self.enqueue(key, action),
+                Err(again) => self.wake_at(again, Wake::Source(uid.to_owned())),
             }
         }
         if !ready.iter().any(|(waiting, _)| waiting.rank == Rank::Copy) {
@@ -323,7 +325,7 @@ impl Engine {
         }
     }
 
-    fn enqueue(&mut self, key: String, action: Option<Action>) {
+    fn enqueue(&mut self, key: String, action: Action) {
         self.steps.start(key.clone());
         self.queue.push_back((key, action));
     }
@@ -340,7 +342,7 @@ impl Engine {
                     Err(_) if self.steps.is_running(&key) => running.push(wait.slot.clone()),
                     Err(again) => {
                         if let Some(again) = again {
-                            self.wakes.entry(again).or_default().insert(uid.clone());
+                            self.wakes.entry(again).or_default().insert(Wake::Source(uid.clone()));
                         }
                     }
                 }
@@ -360,7 +362,7 @@ impl Engine {
                     if start.uid().is_none() {
                         self.shared.entry(key.clone()).or_default().insert(uid.clone());
                     }
-                    self.enqueue(key, Some(start));
+                    self.enqueue(key, start);
                 }
                 (Admission::Wait(problem), Some(told)) => {
                     reasons.push(problem.reason);
@@ -389,7 +391,7 @@ impl Engine {
             tracing::info!(destination = key, "the destination works again");
         }
         if let Some(next) = down.values().map(|open| open.next).filter(|next| *next > now).min() {
-            self.wake_at(Some(next), ADMISSION);
+            self.wake_at(Some(next), Wake::Admission);
         }
         self.metrics(|m| m.down(&down));
         self.down = down;
@@ -408,9 +410,12 @@ impl Engine {
         if !std::mem::take(&mut self.sweep_due) {
             return;
         }
-        match self.steps.may_start(SWEEP, now) {
-            Ok(()) => self.enqueue(SWEEP.to_owned(), None),
-            Err(again) => self.wake_at(again, SWEEP),
+        let there = self.world.cronjobs.get("", &templates::sweep_name(&self.world.instance));
+        let action = Action::ApplySweep { applied: there.and_then(|c| c.applied.clone()) };
+        let key = action.key();
+        match self.steps.may_start(&key, now) {
+            Ok(()) => self.enqueue(key, action),
+            Err(again) => self.wake_at(again, Wake::Sweep),
         }
     }
 
@@ -418,14 +423,9 @@ impl Engine {
         while self.running.len() < CONCURRENCY {
             let Some((key, action)) = self.queue.pop_front() else { return };
             let (applier, settings) = (self.applier.clone(), self.settings.clone());
-            let sweep = self.world.cronjobs.get("", &templates::sweep_name(&self.world.instance));
-            let sweep = sweep.and_then(|c| c.applied.clone());
             self.running.push(
                 async move {
-                    let result = match &action {
-                        Some(action) => applier.take(action, &settings).await,
-                        None => applier.apply_sweep(&settings, sweep.as_deref()).await,
-                    };
+                    let result = applier.take(&action, &settings).await;
                     (key, action, result)
                 }
                 .boxed_local(),
@@ -435,27 +435,29 @@ impl Engine {
 
     fn ended(&mut self, (key, action, result): Ended) {
         let now = Timestamp::now();
-        let name = action.as_ref().map_or(APPLY_SWEEP, Action::name);
         // Whom it concerns: its source, or all that wanted it.
         let mut uids = self.shared.remove(&key).unwrap_or_default();
-        uids.extend(action.as_ref().and_then(Action::uid).map(str::to_owned));
-        self.admission_due |=
-            matches!(action, Some(Action::StartCopy(_) | Action::MakeCentral(_) | Action::StartTask(_)));
-        if let Some(action) = action.as_ref().filter(|a| a.restores()) {
-            self.restores.0 = true;
-            if let (Ok(_), Some(asker)) = (&result, action.asker()) {
-                self.world.restore_faults.remove(asker);
+        uids.extend(action.uid().map(str::to_owned));
+        self.admission_due |= matches!(action, Action::StartCopy(_) | Action::MakeCentral(_) | Action::StartTask(_));
+        let asker = match &action {
+            Action::Restore(step) => {
+                self.restores.0 = true;
+                step.asker()
             }
+            _ => None,
+        };
+        if let (Ok(_), Some(asker)) = (&result, asker) {
+            self.world.restore_faults.remove(asker);
         }
         match result {
             Ok(change) => {
                 // What wrote the object that it is planned from shows at once; the rest needs a watch.
-                match action.as_ref().and_then(Action::content) {
+                match action.content() {
                     Some(content) => self.steps.wrote(&key, content, now),
                     None => self.steps.done(&key, change.is_none(), now),
                 }
-                self.metrics(|m| m.step(name, None));
-                if let Some(Action::WriteLedger(write)) = &action {
+                self.metrics(|m| m.step(action.name(), None));
+                if let Action::WriteLedger(write) = &action {
                     self.metrics(|m| {
                         write.results.iter().for_each(|(destination, result)| m.copy(destination, result));
                         write.tasks.iter().for_each(|task| m.task(task));
@@ -466,10 +468,8 @@ impl Engine {
                 }
             }
             Err(refusal) => {
-                // What people are shown cannot be told on what shows it.
-                let is_display = matches!(action, Some(Action::ShowStatus { .. }));
-                if self.refuse(&key, (name, is_display), &uids, &refusal)
-                    && let Some(asker) = action.as_ref().and_then(Action::asker)
+                if self.refuse(&key, &action, &uids, &refusal)
+                    && let Some(asker) = asker
                 {
                     self.world.restore_faults.insert(asker.to_owned(), refusal.problem());
                 }
@@ -477,22 +477,16 @@ impl Engine {
         }
         self.dirty.extend(uids);
         // Each source of the namespace waits for its disk.
-        if let Some(Action::MakeDisk(_, _, namespace)) = &action {
+        if let Action::MakeDisk(_, _, namespace) = &action {
             self.dirty.extend(self.world.sources_in(namespace));
         }
     }
 
     /// Says whether it is worth telling.
-    fn refuse(
-        &mut self,
-        key: &str,
-        (name, is_display): (&'static str, bool),
-        uids: &HashSet<String>,
-        refusal: &Refusal,
-    ) -> bool {
+    fn refuse(&mut self, key: &str, action: &Action, uids: &HashSet<String>, refusal: &Refusal) -> bool {
         let (now, problem) = (Timestamp::now(), refusal.problem());
         let tries = self.steps.refused(key, now);
-        self.metrics(|m| m.step(name, Some(problem.reason)));
+        self.metrics(|m| m.step(action.name(), Some(problem.reason)));
         if refusal.is_overtaken() {
             tracing::debug!(
                 step = key,
@@ -503,9 +497,11 @@ impl Engine {
         } else {
             tracing::warn!(step = key, tries, reason = problem.reason.as_str(), "{}", problem.message);
         }
-        if key == SWEEP {
-            self.wake_at(Some(now), SWEEP);
+        if matches!(action, Action::ApplySweep { .. }) {
+            self.wake_at(Some(now), Wake::Sweep);
         }
+        // What people are shown cannot be told on what shows it.
+        let is_display = matches!(action, Action::ShowStatus { .. });
         let worth_telling = !refusal.is_overtaken() && (!refusal.is_transient() || tries >= TELL_AFTER);
         for uid in uids.iter().filter(|_| worth_telling && !is_display) {
             if self.world.belongings(uid).is_some() {

@@ -8,7 +8,7 @@ use model::Timestamp;
 use model::facts::{self, Identity};
 use model::hold::Hold;
 use model::names;
-use model::plan::{Asker, Note, Origin, Promote, Restore};
+use model::plan::{Asker, Note, Origin, Promote, Restore, RestoreAction};
 use model::record::{Holders, RestoreRecord, RestoreState};
 use model::restore::{Place, RestorePoint};
 use model::snapshot::VolumeSnapshot;
@@ -27,8 +27,32 @@ const STATUS: &str = "backup-controller/restore-status";
 const HOLD: &str = "backup-controller/hold";
 const HOLDERS: &str = "backup-controller/holders";
 
+/// Takes one step of a restore.
+pub(crate) async fn take(
+    client: &Client,
+    settings: &Settings,
+    step: &RestoreAction,
+) -> Result<Option<Change>, Refusal> {
+    match step {
+        RestoreAction::Promote(wanted) => promote(client, settings, wanted).await.map(Some),
+        RestoreAction::Prepare(wanted) => prepare(client, settings, wanted).await.map(Some),
+        RestoreAction::Start(wanted) => start(client, settings, wanted).await.map(Some),
+        RestoreAction::Record { asker, namespace, record, stop } => {
+            self::record(client, settings, asker, namespace, record, *stop).await.map(Some)
+        }
+        RestoreAction::TellHolders { namespace, pod, holders } => {
+            self::holders(client, namespace, pod, holders).await.map(Some)
+        }
+        RestoreAction::TakeBack(loan) => {
+            lend::take_back(client, &settings.install.namespace, loan).await?;
+            Ok(None)
+        }
+        RestoreAction::Hold { namespace, snapshot, until } => hold(client, namespace, snapshot, *until).await.map(Some),
+    }
+}
+
 /// Makes the PVC of a snapshot again.
-pub(crate) async fn promote(client: &Client, settings: &Settings, promote: &Promote) -> Result<Change, Refusal> {
+async fn promote(client: &Client, settings: &Settings, promote: &Promote) -> Result<Change, Refusal> {
     let promoter = Promoter {
         instance: &settings.install.instance,
         source: &promote.source,
@@ -59,7 +83,7 @@ fn text(value: &impl Serialize) -> String {
 }
 
 /// Makes a restore pod of the Deployment that asks for one.
-pub(crate) async fn prepare(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
+async fn prepare(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
     let record = restore.record();
     let mut object = with_pod(settings, restore, &record, &restore.asker.id().name, |pod| {
         settings.templates.restore_deployment(&settings.install, &settings.config, pod)
@@ -73,7 +97,7 @@ pub(crate) async fn prepare(client: &Client, settings: &Settings, restore: &Rest
 }
 
 /// Creates the Job that restores, and before it what lends it the target.
-pub(crate) async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
+async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
     if let Origin::Central { volume, .. } = &restore.origin
         && let Err(problem) = lend::lend(client, settings, restore, volume).await?
     {
@@ -150,7 +174,7 @@ fn restic_snapshot(point: &RestorePoint) -> Option<&str> {
 }
 
 /// Writes what becomes of a restore on who asks for it.
-pub(crate) async fn record(
+async fn record(
     client: &Client,
     settings: &Settings,
     asker: &Asker,
@@ -207,12 +231,7 @@ async fn tell(client: &Client, settings: &Settings, asker: &Asker, namespace: &s
 }
 
 /// Tells a restore pod who else holds the volume that it writes.
-pub(crate) async fn holders(
-    client: &Client,
-    namespace: &str,
-    pod: &Identity,
-    holders: &Holders,
-) -> Result<Change, Refusal> {
+async fn holders(client: &Client, namespace: &str, pod: &Identity, holders: &Holders) -> Result<Change, Refusal> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let object = annotation::<Pod>(namespace, &pod.name, &pod.uid, names::HOLDERS, &text(holders));
     let written = api::apply(&api, HOLDERS, &pod.name, &object).await?;
@@ -220,12 +239,7 @@ pub(crate) async fn holders(
 }
 
 /// Holds a snapshot while it is restored from.
-pub(crate) async fn hold(
-    client: &Client,
-    namespace: &str,
-    snapshot: &Identity,
-    until: Timestamp,
-) -> Result<Change, Refusal> {
+async fn hold(client: &Client, namespace: &str, snapshot: &Identity, until: Timestamp) -> Result<Change, Refusal> {
     let api: Api<VolumeSnapshot> = Api::namespaced(client.clone(), namespace);
     let text = Hold::text(until, "a restore is reading it");
     let object = annotation::<VolumeSnapshot>(namespace, &snapshot.name, &snapshot.uid, names::HOLD, &text);

@@ -207,7 +207,8 @@ mod tests {
         for now in (0..6 * 3600).step_by(30).map(at) {
             let holders = model::record::Holders { at: now, pods: Vec::new() };
             let pod = model::facts::Identity { uid: "p".into(), ..Default::default() };
-            let key = model::plan::Action::TellHolders { namespace: "shop".into(), pod, holders }.key();
+            let step = model::plan::RestoreAction::TellHolders { namespace: "shop".into(), pod, holders };
+            let key = model::plan::Action::Restore(step).key();
             assert_eq!(steps.may_start(&key, now), Ok(()), "{now}");
             steps.start(key.clone());
             steps.done(&key, false, now);

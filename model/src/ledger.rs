@@ -415,14 +415,14 @@ impl Ledger {
     #[must_use]
     pub fn shown(&self) -> Status {
         let runs = self.runs.iter().cloned().map(RunRecord::packed).collect();
-        Status { uid: self.source.uid.clone(), runs, ..self.status.clone() }
+        Status { uid: self.source.uid.clone(), settings: self.settings.clone(), runs, ..self.status.clone() }
     }
 
     /// As what a tenant was shown tells: for the plugin, which may not read ledgers.
     #[must_use]
     pub fn of_shown(source: &SourceId, shown: &Status) -> Self {
         let SourceId { namespace, name, uid } = source;
-        let status = Status { uid: String::new(), runs: Vec::new(), ..shown.clone() };
+        let status = Status { uid: String::new(), settings: None, runs: Vec::new(), ..shown.clone() };
         Self {
             schema: SCHEMA,
             source: Whose {
@@ -433,7 +433,7 @@ impl Ledger {
             },
             volume: Volume::default(),
             gone: None,
-            settings: None,
+            settings: shown.settings.clone(),
             rebuilding: BTreeSet::new(),
             runs: shown.runs.iter().cloned().map(RunRecord::unpacked).collect(),
             status,

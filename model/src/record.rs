@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Journal;
-use crate::ledger::RunRecord;
+use crate::ledger::{RunRecord, Settings};
 use crate::maintain::{Part, Task, TaskState};
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
@@ -245,6 +245,9 @@ pub struct Status {
     /// The last value of `run-now` that started a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_now: Option<String>,
+    /// Where it is shown: what newer runs go by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
     /// Where it is shown: the runs, with what became of their copies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<RunRecord>,

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::copy::{self, RunView};
 use super::source::verdict;
-use super::{Action, Part, Plan, Promote, central, disk, maintain, restore};
+use super::{Action, Part, Plan, Promote, RestoreAction, central, disk, maintain, restore};
 use crate::admit::Slot;
 use crate::config::{self, Destination, Sample, Scratch};
 use crate::facts::{Claim, ClaimPhase, Job, Ours, VolumeMode};
@@ -174,7 +174,7 @@ impl Ask<'_> {
             if let Some(step) = hold.step {
                 return Ok(Err(Step::First(step)));
             }
-            return Ok(Err(Step::First(Action::Promote(Box::new(Promote {
+            return Ok(Err(Step::First(Action::Restore(RestoreAction::Promote(Box::new(Promote {
                 asker: None,
                 drill: Some((self.destination.name.clone(), self.due.clone())),
                 source: self.claim.source(),
@@ -186,7 +186,7 @@ impl Ask<'_> {
                 mode: shape.mode,
                 journal: shape.journal,
                 annotations: shape.annotations.clone(),
-            })))));
+            }))))));
         };
         match promoter.phase {
             ClaimPhase::Bound => Ok(Ok(promoter)),

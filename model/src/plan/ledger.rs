@@ -40,6 +40,7 @@ pub(super) fn of_source(
     if let Verdict::Protected(protection, _) = verdict {
         next.settle(protection);
     }
+    let told = !plan.findings.is_empty();
     let results = enter(&mut next, plan);
     let old = before.map(|ledger| ledger.status.clone()).unwrap_or_default();
     let runs = copy::views(world, uid, &next);
@@ -55,14 +56,28 @@ pub(super) fn of_source(
     if !worth_telling && before.is_none() {
         return status;
     }
-    if before != Some(&next) {
-        let replaces = world.ledgers.get("", uid).map(|book| book.id.clone());
-        let write = LedgerWrite { ledger: next, replaces, notes, results, tasks: news.tasks };
-        plan.actions.push(Action::WriteLedger(Box::new(write)));
-    } else if status::worth_showing(world, claim, verdict, &old) {
-        show(claim, next.shown(), plan);
+    match before {
+        Some(before) if *before == next || !(told || is_news(before, &next)) => {
+            if status::worth_showing(world, claim, verdict, &old) {
+                show(claim, before.shown(), plan);
+            }
+        }
+        _ => {
+            let replaces = world.ledgers.get("", uid).map(|book| book.id.clone());
+            let write = LedgerWrite { ledger: next, replaces, notes, results, tasks: news.tasks };
+            plan.actions.push(Action::WriteLedger(Box::new(write)));
+        }
     }
     status
+}
+
+/// Whether a ledger says more than that snapshots came and went. Those are seen, so they are written down with the next
+/// news: a run costs one write, when its copies have ended. A change of settings is news, because runs that were begun
+/// before it go by the old ones.
+fn is_news(before: &Ledger, next: &Ledger) -> bool {
+    let Ledger { schema, source, volume, gone, settings, rebuilding, runs: _, status } = next;
+    (&before.schema, &before.source, &before.volume, &before.gone) != (schema, source, volume, gone)
+        || (&before.settings, &before.rebuilding, &before.status) != (settings, rebuilding, status)
 }
 
 /// Where the backups of a source stand by its ledger and the snapshots that are there, whatever could be done about it.

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Action;
 use super::resolve::{Obstacle, refused, waiting};
 use super::restore::{asking, is_for_us};
+use super::{Action, RestoreAction};
 use crate::facts::{Claim, ClaimPhase, Holder, Identity, Job, Ours, Volume};
 use crate::names::{self, Component, SourceId};
 use crate::reason::Reason;
@@ -130,16 +130,20 @@ pub(super) fn take_back(world: &World, actions: &mut Vec<Action>) {
         let id = Identity { name: volume.name.clone(), uid: volume.uid.clone(), ..Identity::default() };
         let step = match volume.ours.as_ref().map(|o| o.component) {
             Some(Component::Target) => last(world, volume, id),
-            _ => Some(Action::TakeBack(Loan::Volume(id))),
+            _ => Some(take(Loan::Volume(id))),
         };
         actions.extend(step);
     }
     for claim in orphans(world).filter(|c| !needed.contains(&names::lent_volume(&world.instance, &c.id.name))) {
         let job = &claim.id.name;
         if self::job(world, &world.namespace, job).is_none() && !has_pod(world, job) {
-            actions.push(Action::TakeBack(Loan::Claim(claim.id.clone())));
+            actions.push(take(Loan::Claim(claim.id.clone())));
         }
     }
+}
+
+fn take(loan: Loan) -> Action {
+    Action::Restore(RestoreAction::TakeBack(loan))
 }
 
 /// What goes next: each waits until the one before is gone.
@@ -154,8 +158,8 @@ fn last(world: &World, volume: &Volume, id: Identity) -> Option<Action> {
             return None;
         }
         if let Some(claim) = claim(world, name) {
-            return (!claim.terminating).then(|| Action::TakeBack(Loan::Claim(claim.id.clone())));
+            return (!claim.terminating).then(|| take(Loan::Claim(claim.id.clone())));
         }
     }
-    (!volume.terminating).then_some(Action::TakeBack(Loan::Volume(id)))
+    (!volume.terminating).then_some(take(Loan::Volume(id)))
 }

@@ -126,14 +126,26 @@ pub enum Action {
         /// The Job.
         id: Identity,
     },
+    /// Write the CronJob that rotates what sources that are gone left behind.
+    ApplySweep {
+        /// What [`crate::names::APPLIED`] says of the one that is there.
+        applied: Option<String>,
+    },
+    /// A step of a restore.
+    Restore(RestoreAction),
+}
+
+/// A step of a restore. Restores are planned together, and are no source's own.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RestoreAction {
     /// Make the PVC of a snapshot again.
     Promote(Box<Promote>),
     /// Make a restore pod of the Deployment that asks for one.
-    PrepareRestore(Box<Restore>),
+    Prepare(Box<Restore>),
     /// Create the Job that restores.
-    StartRestore(Box<Restore>),
+    Start(Box<Restore>),
     /// Write what becomes of a restore on who asks for it.
-    RecordRestore {
+    Record {
         /// Who asks.
         asker: Asker,
         /// Its namespace.
@@ -248,45 +260,58 @@ pub struct Note {
     pub text: String,
 }
 
+/// The words of steps, for metrics and logs. A step without one does not compile.
 macro_rules! words {
-    ($($name:ident,)*) => {
-        impl Action {
-            /// The words of all actions, for documentation.
-            pub const NAMES: &'static [&'static str] = &[$(stringify!($name),)*];
+    ($of:ident: $($name:ident => $word:literal,)* $(.. $inner:ident)?) => {
+        impl $of {
+            const WORDS: &'static [&'static str] = &[$($word,)*];
 
             /// The word for metrics and logs.
             #[must_use]
             pub fn name(&self) -> &'static str {
-                match self { $(Self::$name { .. } => stringify!($name),)* }
+                match self {
+                    $(Self::$name { .. } => $word,)*
+                    $(Self::$inner(step) => step.name(),)?
+                }
             }
         }
     };
 }
 
-words! {
-    ApplyCronJob,
-    DeleteCronJob,
-    StartRun,
-    MakeDisk,
-    StartCopy,
-    MakeCentral,
-    TakeAway,
-    StartTask,
-    WriteLedger,
-    DeleteLedger,
-    ShowStatus,
-    AskMounts,
-    DeleteJob,
-    Promote,
-    PrepareRestore,
-    StartRestore,
-    RecordRestore,
-    TellHolders,
-    TakeBack,
-    Hold,
+words! { Action:
+    ApplyCronJob => "ApplyCronJob",
+    DeleteCronJob => "DeleteCronJob",
+    StartRun => "StartRun",
+    MakeDisk => "MakeDisk",
+    StartCopy => "StartCopy",
+    MakeCentral => "MakeCentral",
+    TakeAway => "TakeAway",
+    StartTask => "StartTask",
+    WriteLedger => "WriteLedger",
+    DeleteLedger => "DeleteLedger",
+    ShowStatus => "ShowStatus",
+    AskMounts => "AskMounts",
+    DeleteJob => "DeleteJob",
+    ApplySweep => "ApplySweep",
+    .. Restore
+}
+
+words! { RestoreAction:
+    Promote => "Promote",
+    Prepare => "PrepareRestore",
+    Start => "StartRestore",
+    Record => "RecordRestore",
+    TellHolders => "TellHolders",
+    TakeBack => "TakeBack",
+    Hold => "Hold",
 }
 
 impl Action {
+    /// The words of all steps, for documentation.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::WORDS.iter().chain(RestoreAction::WORDS).copied()
+    }
+
     /// What tells one step from another: the same key is never under way twice.
     #[must_use]
     pub fn key(&self) -> String {
@@ -306,18 +331,8 @@ impl Action {
             Self::ShowStatus { source, .. } => format!("status/{}", source.uid),
             Self::AskMounts { uid, .. } => format!("ask-mounts/{uid}"),
             Self::DeleteJob { id, .. } => format!("job-delete/{}", id.uid),
-            Self::Promote(promote) => format!("promote/{}/{}", promote.source.namespace, promote.snapshot),
-            Self::PrepareRestore(restore) | Self::StartRestore(restore) => {
-                format!("restore/{}/{}", restore.asker.uid(), restore.text)
-            }
-            Self::RecordRestore { asker, .. } => format!("restore-record/{}", asker.uid()),
-            // Said anew on purpose: each time is a step of its own, or it would be slowed down as one that is undone.
-            Self::TellHolders { pod, holders, .. } => {
-                let time = u64::try_from(holders.at.as_second()).unwrap_or(0) / (HOLDERS_STALE / 4);
-                format!("holders/{}/{time}", pod.uid)
-            }
-            Self::TakeBack(loan) => format!("take-back/{}", loan.id().uid),
-            Self::Hold { snapshot, .. } => format!("hold/{}", snapshot.uid),
+            Self::ApplySweep { .. } => "sweep".to_owned(),
+            Self::Restore(step) => step.key(),
         }
     }
 
@@ -346,18 +361,31 @@ impl Action {
             Self::MakeCentral(central) => Some(&central.source.uid),
             Self::StartTask(task) => Some(&task.source.uid),
             Self::DeleteLedger { uid, .. } | Self::TakeAway { uid, .. } => Some(uid),
-            // Restores are planned together, and no source's own.
             Self::DeleteCronJob(_)
             | Self::AskMounts { .. }
             | Self::MakeDisk(..)
             | Self::DeleteJob { .. }
-            | Self::Promote(_)
-            | Self::PrepareRestore(_)
-            | Self::StartRestore(_)
-            | Self::RecordRestore { .. }
-            | Self::TellHolders { .. }
-            | Self::TakeBack(_)
-            | Self::Hold { .. } => None,
+            | Self::ApplySweep { .. }
+            | Self::Restore(_) => None,
+        }
+    }
+}
+
+impl RestoreAction {
+    fn key(&self) -> String {
+        match self {
+            Self::Promote(promote) => format!("promote/{}/{}", promote.source.namespace, promote.snapshot),
+            Self::Prepare(restore) | Self::Start(restore) => {
+                format!("restore/{}/{}", restore.asker.uid(), restore.text)
+            }
+            Self::Record { asker, .. } => format!("restore-record/{}", asker.uid()),
+            // Said anew on purpose: each time is a step of its own, or it would be slowed down as one that is undone.
+            Self::TellHolders { pod, holders, .. } => {
+                let time = u64::try_from(holders.at.as_second()).unwrap_or(0) / (HOLDERS_STALE / 4);
+                format!("holders/{}/{time}", pod.uid)
+            }
+            Self::TakeBack(loan) => format!("take-back/{}", loan.id().uid),
+            Self::Hold { snapshot, .. } => format!("hold/{}", snapshot.uid),
         }
     }
 
@@ -366,24 +394,9 @@ impl Action {
     pub fn asker(&self) -> Option<&str> {
         match self {
             Self::Promote(promote) => promote.asker.as_deref(),
-            Self::PrepareRestore(restore) | Self::StartRestore(restore) => Some(restore.asker.uid()),
-            _ => None,
+            Self::Prepare(restore) | Self::Start(restore) => Some(restore.asker.uid()),
+            Self::Record { .. } | Self::TellHolders { .. } | Self::TakeBack(_) | Self::Hold { .. } => None,
         }
-    }
-
-    /// Whether the step belongs to restores, which are planned together.
-    #[must_use]
-    pub fn restores(&self) -> bool {
-        matches!(
-            self,
-            Self::Promote(_)
-                | Self::PrepareRestore(_)
-                | Self::StartRestore(_)
-                | Self::RecordRestore { .. }
-                | Self::TellHolders { .. }
-                | Self::TakeBack(_)
-                | Self::Hold { .. }
-        )
     }
 }
 

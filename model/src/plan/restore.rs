@@ -14,9 +14,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use self::holders::{holding, tell};
 pub(super) use self::reading::{is_for_us, reads};
-use super::Action;
 use super::lend;
 use super::resolve::{Ask, Found, Obstacle};
+use super::{Action, RestoreAction};
 use crate::duration::Span;
 use crate::facts::{Claim, Holder, Identity, Journal, Restorer, VolumeMode};
 use crate::names::{self, Run, SourceId};
@@ -225,6 +225,10 @@ pub struct Restores {
 }
 
 impl Restores {
+    fn step(&mut self, step: RestoreAction) {
+        self.actions.push(Action::Restore(step));
+    }
+
     fn wake_at(&mut self, at: Timestamp) {
         self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
     }
@@ -295,13 +299,13 @@ fn deployment(world: &World, restorer: &Restorer, now: Timestamp, plan: &mut Res
             let told = world.restore_faults.get(restorer.id.uid.as_str()).map(|fault| waits(&text, fault));
             if let Some(told) = told.filter(|told| status != Some(told)) {
                 let (asker, namespace) = (restore.asker.clone(), restore.namespace.clone());
-                plan.actions.push(Action::RecordRestore { asker, namespace, record: Box::new(told), stop: false });
+                plan.step(RestoreAction::Record { asker, namespace, record: Box::new(told), stop: false });
             }
-            plan.actions.push(Action::PrepareRestore(Box::new(restore)));
+            plan.step(RestoreAction::Prepare(Box::new(restore)));
         }
         Err(Some(answer)) if status != Some(&*answer) => {
             let namespace = restorer.namespace.clone();
-            plan.actions.push(Action::RecordRestore { asker, namespace, record: answer, stop: false });
+            plan.step(RestoreAction::Record { asker, namespace, record: answer, stop: false });
         }
         Err(_) => {}
     }
@@ -322,7 +326,7 @@ fn keep(world: &World, restorer: &Restorer, status: &RestoreRecord, now: Timesta
     let mut ended = status.clone();
     ended.state = RestoreState::Failed;
     ended.problem = Some(Problem::new(Reason::DeadlineExceeded, message));
-    plan.actions.push(Action::RecordRestore {
+    plan.step(RestoreAction::Record {
         asker: Asker::Deployment(restorer.id.clone()),
         namespace: restorer.namespace.clone(),
         record: Box::new(ended),
@@ -389,7 +393,7 @@ fn answer(
         Err(Obstacle::Promote(promote)) => {
             plan.hold(hold(world, namespace, Some(&promote.snapshot), now));
             let message = format!("the promoter of {} is being created again", promote.snapshot);
-            plan.actions.push(Action::Promote(promote));
+            plan.step(RestoreAction::Promote(promote));
             let problem = fault.cloned().unwrap_or_else(|| Problem::new(Reason::WaitingForPromoter, message));
             Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem)))))
         }
@@ -420,6 +424,6 @@ pub(super) fn hold(world: &World, namespace: &str, point: Option<&str>, now: Tim
         return Hold { step: None, again: hold.until.map(again) };
     }
     let until = Span::from_secs(HOLD).after(now);
-    let step = Action::Hold { namespace: namespace.to_owned(), snapshot: snapshot.id.clone(), until };
-    Hold { step: Some(step), again: None }
+    let step = RestoreAction::Hold { namespace: namespace.to_owned(), snapshot: snapshot.id.clone(), until };
+    Hold { step: Some(Action::Restore(step)), again: None }
 }

@@ -7,7 +7,7 @@ use model::Timestamp;
 use model::config::Config;
 use model::facts::{Job, Pod, VolumeMode};
 use model::names::{self, SourceId};
-use model::plan::{self, Action, Drill, Plan, Work};
+use model::plan::{self, Action, Drill, Plan, RestoreAction, Work};
 use model::reason::Reason;
 use model::record::{RestoreRecord, RestoreState};
 use model::world::{Change, Seen, World};
@@ -91,7 +91,9 @@ fn a_drill_promotes_a_snapshot_again_as_what_its_source_is_and_compares_with_tha
     for mode in MODES {
         let mut world = world(mode, Some(&since), Some(&copied));
         let ready = plan(&world, "2026-11-20T06:00:00Z").ready;
-        let promoted = ready.iter().find_map(|(_, a)| if let Action::Promote(p) = a { Some(p.mode) } else { None });
+        let promoted = ready
+            .iter()
+            .find_map(|(_, a)| if let Action::Restore(RestoreAction::Promote(p)) = a { Some(p.mode) } else { None });
         assert_eq!(promoted, Some(mode), "{ready:?}");
         promoter(&mut world, mode);
         let ready = plan(&world, "2026-11-20T06:00:00Z").ready;
@@ -149,7 +151,7 @@ fn recorded(mode: VolumeMode, failed: usize, pods: &[Option<Value>]) -> RestoreR
     }
     let actions = plan::restores(&world, time("2026-11-20T00:10:00Z")).actions;
     let record = actions.into_iter().find_map(|action| match action {
-        Action::RecordRestore { record, .. } => Some(*record),
+        Action::Restore(RestoreAction::Record { record, .. }) => Some(*record),
         _ => None,
     });
     record.unwrap()

@@ -12,7 +12,7 @@ use model::config::Config;
 use model::duration::Span;
 use model::facts::{Holder, Job, Pod, Restorer};
 use model::names::{self, SourceId};
-use model::plan::{self, Action, Loan, Origin};
+use model::plan::{self, Action, Loan, Origin, RestoreAction};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, RestoreRecord, RestoreResult, RestoreState};
 use model::world::{Change, Seen, World};
@@ -243,12 +243,12 @@ impl Cluster {
         let mut said = Vec::new();
         for action in actions {
             match action {
-                Action::RecordRestore { record, namespace, .. } => {
+                Action::Restore(RestoreAction::Record { record, namespace, .. }) => {
                     assert_eq!(namespace, "shop");
                     said.push(format!("{:?}", record.state));
                     self.record = Some(serde_json::to_string(&record).unwrap());
                 }
-                Action::StartRestore(restore) => {
+                Action::Restore(RestoreAction::Start(restore)) => {
                     assert!(
                         matches!(&restore.origin, Origin::Central { volume, .. } if volume == "pv1"),
                         "{restore:?}"
@@ -272,18 +272,18 @@ impl Cluster {
                         said.push("no Job".into());
                     }
                 }
-                Action::TakeBack(Loan::Claim(id)) => {
+                Action::Restore(RestoreAction::TakeBack(Loan::Claim(id))) => {
                     assert_eq!((id.uid.as_str(), self.job, self.pod), ("c1", None, None), "what uses it goes first");
                     said.push("no Claim".into());
                     self.claim = None;
                     self.volume = self.volume.map(|phase| if phase == "Bound" { "Released" } else { phase });
                 }
-                Action::TakeBack(Loan::Volume(id)) => {
+                Action::Restore(RestoreAction::TakeBack(Loan::Volume(id))) => {
                     assert_eq!((id.uid.as_str(), self.claim, self.pod), ("v2", None, None), "never the target's own");
                     said.push("no Volume".into());
                     self.volume = None;
                 }
-                Action::TellHolders { .. } | Action::Hold { .. } => {}
+                Action::Restore(RestoreAction::TellHolders { .. }) | Action::Restore(RestoreAction::Hold { .. }) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -453,7 +453,9 @@ fn a_pod_that_comes_while_the_volume_is_lent_is_told_to_the_restore() {
     cluster.holders = vec![("late", false)];
     let told = |cluster: &Cluster| {
         cluster.plan().into_iter().find_map(|a| match a {
-            Action::TellHolders { namespace, pod, holders } => Some((namespace, pod.uid, holders.pods)),
+            Action::Restore(RestoreAction::TellHolders { namespace, pod, holders }) => {
+                Some((namespace, pod.uid, holders.pods))
+            }
             _ => None,
         })
     };
@@ -481,7 +483,7 @@ fn a_pod_beside_the_target_is_told_who_writes_it_elsewhere() {
     .unwrap();
     world.apply(Change::Holder("shop".into(), Seen::Put(Holder::from(&pod))));
     let told = plan::restores(&world, now()).actions.into_iter().find_map(|a| match a {
-        Action::TellHolders { pod, holders, .. } if pod.uid == "own" => Some(holders.pods),
+        Action::Restore(RestoreAction::TellHolders { pod, holders, .. }) if pod.uid == "own" => Some(holders.pods),
         _ => None,
     });
     assert_eq!(told, Some(vec![format!("backup/{}-x", Cluster::job_name())]));
@@ -579,7 +581,7 @@ fn a_deployment_is_told_to_ask_on_the_pvc() {
     ));
     world.apply(Change::Restorer(Seen::Put(Restorer::from(&deployment))));
     let actions = plan::restores(&world, now()).actions;
-    let [Action::RecordRestore { record, .. }] = actions.as_slice() else { panic!("{actions:?}") };
+    let [Action::Restore(RestoreAction::Record { record, .. })] = actions.as_slice() else { panic!("{actions:?}") };
     assert_eq!(record.problem.as_ref().map(|p| p.reason), Some(Reason::AskByAnnotation));
 }
 
@@ -591,7 +593,7 @@ fn a_target_beside_the_controller_is_restored_where_it_is() {
     let mut world = cluster.world();
     "shop".clone_into(&mut world.namespace);
     let origin = plan::restores(&world, now()).actions.into_iter().find_map(|a| match a {
-        Action::StartRestore(restore) => Some(restore.origin),
+        Action::Restore(RestoreAction::Start(restore)) => Some(restore.origin),
         _ => None,
     });
     assert!(matches!(origin, Some(Origin::Repository { lender: None, .. })), "{origin:?}");
@@ -605,7 +607,7 @@ fn a_granted_namespace_restores_what_another_one_has_there() {
     let mut cluster = Cluster { config: grant, request: Some(request), ..Cluster::new() };
     assert_eq!(cluster.turn(2), ["Ready"]);
     let start = cluster.plan().into_iter().find_map(|a| match a {
-        Action::StartRestore(restore) => Some((restore.source(), restore.target.clone())),
+        Action::Restore(RestoreAction::Start(restore)) => Some((restore.source(), restore.target.clone())),
         _ => None,
     });
     let source = SourceId { namespace: "other".into(), name: "data".into(), uid: "u9".into() };

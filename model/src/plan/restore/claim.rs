@@ -6,7 +6,7 @@ use super::{Asker, Restore, Restores, answer, hold, is_for_us};
 use crate::facts::{Claim, Job, Pod};
 use crate::names;
 use crate::plan::ended::{self, Ended};
-use crate::plan::{Action, lend};
+use crate::plan::{Action, RestoreAction, lend};
 use crate::reason::{Problem, Reason};
 use crate::record::{RestoreRecord, RestoreResult, RestoreState};
 use crate::world::World;
@@ -22,7 +22,7 @@ pub(super) fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut
     let write = |record: RestoreRecord, plan: &mut Restores| {
         if status != Some(&record) {
             let (asker, namespace) = (asker.clone(), claim.namespace.clone());
-            plan.actions.push(Action::RecordRestore { asker, namespace, record: Box::new(record), stop: false });
+            plan.step(RestoreAction::Record { asker, namespace, record: Box::new(record), stop: false });
         }
     };
     if status.is_some_and(|s| !matches!(s.state, RestoreState::Waiting | RestoreState::Ready)) {
@@ -100,7 +100,7 @@ fn start(
     // Who has just begun knows of none, and goes by what was told.
     let fault = world.restore_faults.get(restore.asker.uid()).or(told.problem.as_ref()).cloned();
     let Some(fault) = fault else {
-        plan.actions.push(Action::StartRestore(Box::new(restore)));
+        plan.step(RestoreAction::Start(Box::new(restore)));
         return None;
     };
     let since = since.unwrap_or(now);
@@ -112,7 +112,7 @@ fn start(
         return Some(RestoreRecord { state: RestoreState::Failed, problem, ..decided });
     }
     plan.wake_at(until);
-    plan.actions.push(Action::StartRestore(Box::new(restore)));
+    plan.step(RestoreAction::Start(Box::new(restore)));
     Some(RestoreRecord { state: RestoreState::Waiting, problem: Some(fault), since: Some(since), ..decided })
 }
 

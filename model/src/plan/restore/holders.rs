@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::Restores;
 use crate::duration::Span;
 use crate::facts::{Holder, Identity};
-use crate::plan::{Action, lend};
+use crate::plan::{RestoreAction, lend};
 use crate::record::{HOLDERS_STALE, Holders};
 use crate::world::{Store, World};
 
@@ -36,7 +36,7 @@ pub(super) fn tell(world: &World, namespace: &str, now: Timestamp, plan: &mut Re
         let again = restore.told.as_ref().map(|told| Span::from_secs(HOLDERS_STALE / 4).after(told.at));
         match (again, &restore.told) {
             (Some(again), Some(told)) if told.pods == holders && now < again => plan.wake_at(again),
-            _ => plan.actions.push(Action::TellHolders {
+            _ => plan.step(RestoreAction::TellHolders {
                 namespace: namespace.to_owned(),
                 pod: pod.id.clone(),
                 holders: Holders { at: now, pods: holders },

@@ -10,7 +10,7 @@ use model::config::Config;
 use model::facts::{Content, Job};
 use model::maintain::{MaintainResult, Task};
 use model::names::{self, SourceId};
-use model::plan::{self, Action, Part, Plan, Work};
+use model::plan::{self, Action, Part, Plan, RestoreAction, Work};
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState, Status};
 use model::snapshot::VolumeSnapshotContent;
@@ -387,7 +387,7 @@ impl Cluster {
                 }
                 return said;
             }
-            Action::Hold { namespace, snapshot, .. } => {
+            Action::Restore(RestoreAction::Hold { namespace, snapshot, .. }) => {
                 assert_eq!((namespace.as_str(), snapshot.name.as_str()), ("shop", "data-20261120"));
                 return None;
             }

@@ -7,7 +7,7 @@ use model::breaker::{Breakers, Open};
 use model::config::{Config, Limits};
 use model::maintain::{MaintainResult, Task, TaskState};
 use model::names;
-use model::plan::{self, Action, Plan, Work};
+use model::plan::{self, Action, Plan, RestoreAction, Work};
 use model::reason::Reason;
 use model::world::{Change, Seen};
 
@@ -34,17 +34,26 @@ fn a_promoter_that_is_gone_is_made_again_for_a_drill_and_held() {
     assert!(tasks(&plan).iter().all(|t| !t.starts_with("drill")), "{plan:?}");
     // Each is admitted as the drill itself is: thousands are due at once, and a clone is not free.
     let drills = |plan: &Plan| {
-        let drills = plan.ready.iter().filter(|(_, a)| matches!(a, Action::Promote(_) | Action::Hold { .. }));
+        let drills = plan.ready.iter().filter(|(_, a)| {
+            matches!(a, Action::Restore(RestoreAction::Promote(_)) | Action::Restore(RestoreAction::Hold { .. }))
+        });
         drills.cloned().collect::<Vec<_>>()
     };
-    let at_once = plan.actions.iter().any(|a| matches!(a, Action::Promote(_) | Action::Hold { .. }));
+    let at_once = plan
+        .actions
+        .iter()
+        .any(|a| matches!(a, Action::Restore(RestoreAction::Promote(_)) | Action::Restore(RestoreAction::Hold { .. })));
     let held = drills(&plan);
-    assert!(!at_once && matches!(&held[..], [(_, Action::Hold { snapshot, .. })] if snapshot.name == name), "{plan:?}");
+    assert!(
+        !at_once
+            && matches!(&held[..], [(_, Action::Restore(RestoreAction::Hold { snapshot, .. }))] if snapshot.name == name),
+        "{plan:?}"
+    );
     let until = format!(r#"{{"{}": "until=2026-11-22T12:00:00Z"}}"#, names::HOLD);
     cluster.snapshot("2026-11-20T00:00:00Z", "Complete", true, &until);
     let promoted = drills(&cluster.plan());
     assert!(
-        matches!(&promoted[..], [(_, Action::Promote(p))] if p.snapshot == name && p.asker.is_none()),
+        matches!(&promoted[..], [(_, Action::Restore(RestoreAction::Promote(p)))] if p.snapshot == name && p.asker.is_none()),
         "{promoted:?}"
     );
     let waiting: Vec<Waiting> = held.into_iter().chain(promoted).map(|(waiting, _)| waiting).collect();
@@ -64,7 +73,10 @@ fn a_promoter_that_is_made_for_a_drill_has_its_slot_until_the_drill_has_ended() 
     cluster.snapshot("2026-11-20T00:00:00Z", "Complete", true, &until);
     cluster.look();
     let plan = cluster.at("2026-11-22T06:00:00Z");
-    let promoted = plan.ready.iter().find_map(|(w, a)| if let Action::Promote(p) = a { Some((w, p)) } else { None });
+    let promoted = plan
+        .ready
+        .iter()
+        .find_map(|(w, a)| if let Action::Restore(RestoreAction::Promote(p)) = a { Some((w, p)) } else { None });
     let (waiting, promote) = promoted.unwrap();
     let (_, due) = promote.drill.as_ref().unwrap();
     assert_eq!(plan::running(&cluster.world, cluster.now).count(), 0);
@@ -74,7 +86,11 @@ fn a_promoter_that_is_made_for_a_drill_has_its_slot_until_the_drill_has_ended() 
     made(&mut cluster, "Pending");
     assert_eq!(slots(&cluster), [Slot { breaker: None, ..waiting.slot.clone() }]);
     assert!(
-        !cluster.plan().ready.iter().any(|(_, a)| matches!(a, Action::Promote(_) | Action::StartTask(_) if drills(a)))
+        !cluster
+            .plan()
+            .ready
+            .iter()
+            .any(|(_, a)| matches!(a, Action::Restore(RestoreAction::Promote(_)) | Action::StartTask(_) if drills(a)))
     );
     // A newer copy, or a time at which it would be due anew, change nothing.
     made(&mut cluster, "Bound");
@@ -89,7 +105,7 @@ fn a_promoter_that_is_made_for_a_drill_has_its_slot_until_the_drill_has_ended() 
     cluster.done(Task::Drill, "20261122T0600Z", &ok(Task::Drill));
     assert_eq!(slots(&cluster), []);
     // The next one is of the newer run, and admitted as all are.
-    assert!(cluster.plan().ready.iter().any(|(_, a)| matches!(a, Action::Hold { .. })));
+    assert!(cluster.plan().ready.iter().any(|(_, a)| matches!(a, Action::Restore(RestoreAction::Hold { .. }))));
 }
 
 fn drills(action: &Action) -> bool {

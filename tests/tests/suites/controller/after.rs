@@ -27,14 +27,19 @@ async fn a_run_starts_so_long_after_the_last_one_and_a_restart_starts_no_other()
     let scene = Scene::new().await?;
     scene.identity("backup-job", "job-role.yaml", |_| {}).await?;
     let mut controller = scene.controller("").await?;
-    let claim = scene.bound(&scene.tenant, NewClaim::new("data").annotate(names::SCHEDULE, "@after 1h")).await?;
-    let cronjob = scene.cronjob_of(&claim).await?;
-    let spec = cronjob.spec.clone().unwrap_or_default();
-    assert_eq!((spec.suspend, cronjob.annotations()[names::AFTER].as_str()), (Some(true), "1h"));
+    let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
+    scene.cronjob_of(&claim).await?;
 
-    // A run of more than an hour ago, whose Job is gone.
+    // A run of more than an hour ago, whose Job is gone. It is there before the first run could be due.
     let run = Run::at(ago(62));
     scene.point(&claim, run.as_str(), &[]).await?;
+    fence(&scene, "fence-0").await?;
+    scene.annotate::<PersistentVolumeClaim>(&scene.tenant, "data", &[(names::SCHEDULE, Some("@after 1h"))]).await?;
+    let suspended = |c: &k8s_openapi::api::batch::v1::CronJob| {
+        let suspend = c.spec.as_ref().and_then(|s| s.suspend);
+        (suspend, c.annotations().get(names::AFTER).map(String::as_str)) == (Some(true), Some("1h"))
+    };
+    let cronjob = scene.cronjob_that("it counts from the end", &claim, suspended).await?;
     let job = scene.wait("the Job", async || Ok(jobs(&scene, &claim).await?.pop())).await?;
     assert_eq!(job.name_any(), names::after_job(&source(&claim), run.time()));
     assert_eq!(job.owner_references()[0].uid, cronjob.uid().unwrap_or_default());
