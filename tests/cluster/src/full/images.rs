@@ -227,9 +227,19 @@ pub fn load_images(settings: &Settings, binaries: &Path) -> Result<()> {
     Daemons::new(&settings.dir).check()?;
     let store = build_images(binaries)?;
     let step = Step::begin("importing the images");
-    for image in [&project_image("controller"), &project_image("mover"), "localhost/dev-tools:dev"] {
-        import_on_nodes(settings, &store, image)?;
-    }
+    let images = [project_image("controller"), project_image("mover"), "localhost/dev-tools:dev".to_owned()];
+    // While the nodes import one, the next one is written.
+    std::thread::scope(|scope| {
+        let mut imports = Vec::new();
+        for image in &images {
+            if let Some(new) = export(settings, &store, image)? {
+                imports.push(scope.spawn(move || import_on_nodes(settings, image, &new)));
+            }
+        }
+        imports
+            .into_iter()
+            .try_for_each(|import| import.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })?;
     step.done();
     Ok(())
 }
@@ -274,17 +284,34 @@ fn write_context(context: &Path, binaries: &Path) -> Result<()> {
     Ok(())
 }
 
-fn import_on_nodes(settings: &Settings, store: &Store, image: &str) -> Result<()> {
+/// An image that the nodes do not have yet.
+struct Exported {
+    id: String,
+    archive: PathBuf,
+    /// Holds the id of the image that the nodes have.
+    mark: PathBuf,
+}
+
+/// Writes an image as one file, unless the nodes have it.
+fn export(settings: &Settings, store: &Store, image: &str) -> Result<Option<Exported>> {
     let id = store.run(&["inspect", "--type=image", "--format={{.FromImageID}}", image])?;
-    let mark = settings.dir.join("images").join(image.replace(['/', ':'], "_"));
+    let marks = settings.dir.join("images");
+    let mark = marks.join(image.replace(['/', ':'], "_"));
     if fs::read_to_string(&mark).is_ok_and(|imported| imported == id) {
-        return Ok(());
+        return Ok(None);
     }
-    let archive = settings.dir.join("image.tar");
-    let target = format!("docker-archive:{}:{image}", archive.display());
-    store.run(&["push", "--quiet", image, &target])?;
+    fs::create_dir_all(&marks)?;
+    let archive = mark.with_added_extension("tar");
+    if archive.exists() {
+        fs::remove_file(&archive)?;
+    }
+    store.run(&["push", "--quiet", image, &format!("docker-archive:{}:{image}", archive.display())])?;
+    Ok(Some(Exported { id, archive, mark }))
+}
+
+fn import_on_nodes(settings: &Settings, image: &str, new: &Exported) -> Result<()> {
     std::thread::scope(|scope| {
-        let archive = archive.display().to_string();
+        let archive = new.archive.display().to_string();
         let imports: Vec<_> = settings
             .nodes()
             .map(|node| {
@@ -300,9 +327,8 @@ fn import_on_nodes(settings: &Settings, store: &Store, image: &str) -> Result<()
             Err(_) => bail!("the import of {image} failed"),
         })
     })?;
-    fs::remove_file(&archive)?;
-    fs::create_dir_all(settings.dir.join("images"))?;
-    fs::write(mark, id)?;
+    fs::remove_file(&new.archive)?;
+    fs::write(&new.mark, &new.id)?;
     say(&format!("{image} is on every node"));
     Ok(())
 }
@@ -322,6 +348,14 @@ pub fn binaries(profile: &str, into: &Path) -> Result<()> {
         command.arg("--workspace").args(PROGRAMS.iter().chain([&PLUGIN, &DEMO]).flat_map(|program| ["--bin", program]));
     } else {
         command.args(PROGRAMS.iter().chain([&PLUGIN]).flat_map(|program| ["-p", program]));
+    }
+    // The first build has nothing to go on from, and what it would note for later ones is a part of its time.
+    let state = std::env::current_exe()?.with_file_name("incremental");
+    let is_first = !fs::read_dir(state).is_ok_and(|mut of| {
+        of.any(|entry| entry.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("model-")))
+    });
+    if is_first {
+        command.env("CARGO_INCREMENTAL", "0");
     }
     let built = run_cargo(command.current_dir(workspace()).env_remove("RUSTFLAGS"), profile)?;
     fs::create_dir_all(into)?;

@@ -12,6 +12,7 @@ mod storage;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -131,11 +132,24 @@ impl Wanted {
     }
 }
 
-/// Builds the wanted parts that are not in the cache.
+/// Builds the wanted parts that are not in the cache. The first one compiles most of what the others share; these are
+/// then built two at a time, because a program is linked on one core.
 pub fn build(wanted: Wanted) -> Result<()> {
-    for &part in wanted.parts() {
-        ensure_built(part)?;
-    }
+    let Some((first, others)) = wanted.parts().split_first() else { return Ok(()) };
+    ensure_built(*first)?;
+    let waiting = Mutex::new(others.iter());
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let builder = || -> Result<()> {
+        while let Some(part) = next() {
+            ensure_built(*part)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let beside = scope.spawn(builder);
+        builder()?;
+        beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
     say(&format!("built parts are in {}", cache_dir()?.join("parts").display()));
     Ok(())
 }
