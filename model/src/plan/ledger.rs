@@ -71,11 +71,13 @@ pub(super) fn of_source(
     status
 }
 
-/// Whether a ledger says more than that snapshots came and went. Those are seen, so they are written down with the next
-/// news: a run costs one write, when its copies have ended. A change of settings is news, because runs that were begun
-/// before it go by the old ones.
+/// Whether a ledger says more than that snapshots went. That is seen, and written down with the next news.
 fn is_news(before: &Ledger, next: &Ledger) -> bool {
-    let Ledger { schema, source, volume, gone, settings, rebuilding, runs: _, status } = next;
+    let Ledger { schema, source, volume, gone, settings, rebuilding, runs, status } = next;
+    let is_new = |r: &RunRecord| r.taken.is_some() && !before.runs.iter().any(|b| b.run == r.run && b.taken == r.taken);
+    if runs.iter().any(is_new) {
+        return true;
+    }
     (&before.schema, &before.source, &before.volume, &before.gone) != (schema, source, volume, gone)
         || (&before.settings, &before.rebuilding, &before.status) != (settings, rebuilding, status)
 }
@@ -156,10 +158,20 @@ fn unknown(world: &World, claim: &Claim, problem: Problem, now: Timestamp, plan:
 }
 
 fn show(claim: &Claim, status: Status, plan: &mut Plan) {
-    if claim.shown.as_ref() != Some(&status) {
+    if claim.shown.as_ref().is_none_or(|shown| differ(shown, &status)) {
         let (source, on) = (claim.source(), Board::Source);
         plan.actions.push(Action::ShowStatus { source, on, status: Box::new(status) });
     }
+}
+
+/// Whether it is worth a write that people are shown something else. A run of which there is nothing to tell but that it
+/// was begun is not: its snapshot shows that.
+fn differ(shown: &Status, next: &Status) -> bool {
+    fn told(status: &Status) -> impl Iterator<Item = &RunRecord> {
+        status.runs.iter().filter(|r| !r.results.is_empty() || !r.lost.is_empty() || r.rebuilt)
+    }
+    let rest = |status: &Status| Status { runs: Vec::new(), ..status.clone() };
+    !told(shown).eq(told(next)) || rest(shown) != rest(next)
 }
 
 /// Writes down the runs whose snapshots are there. Those of a ledger that is new were there before it: what became of

@@ -351,9 +351,8 @@ pub fn binaries(profile: &str, into: &Path) -> Result<()> {
     }
     // The first build has nothing to go on from, and what it would note for later ones is a part of its time.
     let state = std::env::current_exe()?.with_file_name("incremental");
-    let is_first = !fs::read_dir(state).is_ok_and(|mut of| {
-        of.any(|entry| entry.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("model-")))
-    });
+    let is_first = !fs::read_dir(state)
+        .is_ok_and(|mut of| of.any(|entry| entry.is_ok_and(|e| e.file_name().to_string_lossy().starts_with("model-"))));
     if is_first {
         command.env("CARGO_INCREMENTAL", "0");
     }
