@@ -10,6 +10,8 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::struck::Lines;
+
 /// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -28,7 +30,7 @@ pub(crate) fn start(filter: &str, format: Format, to_error: bool) {
         Err(error) => (Targets::new().with_default(LevelFilter::INFO), Some(error)),
     };
     let writer = if to_error { BoxMakeWriter::new(std::io::stderr) } else { BoxMakeWriter::new(std::io::stdout) };
-    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(writer);
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(Lines(writer));
     let lines = match format {
         Format::Text => lines.boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),

@@ -27,6 +27,7 @@ mod restore;
 mod rsync;
 mod snapshot;
 mod stand_in;
+mod struck;
 mod sweep;
 mod volume;
 

@@ -15,6 +15,8 @@ use model::reason::Problem;
 use model::record::termination_message;
 use serde::Serialize;
 
+use crate::struck::struck;
+
 /// Where the kubelet looks for the message, unless the pod says otherwise.
 const DEFAULT_LOG: &str = "/dev/termination-log";
 
@@ -112,7 +114,7 @@ impl TerminationLog {
 
     /// Replaces what stands there. The last message counts.
     pub(crate) fn write(&self, message: &str) {
-        match put(&self.path, self.named, message) {
+        match put(&self.path, self.named, &struck(message)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.named => {
                 tracing::debug!("{} does not exist: not running in a pod", self.path.display());

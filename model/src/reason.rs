@@ -165,6 +165,8 @@ reasons! {
     WrongPassword => "put the repository's own RESTIC_PASSWORD back into the Secret: nobody can read the backups without it",
     /// There is no repository where one must be (restic 10), or another one.
     RepositoryMissing => "check that `repository` and the Secret contain the address of the backups. If they are lost, annotate the PVC with backup-controller.io/accept-missing and the current time: the next copy begins a new repository",
+    /// The repository's address cannot be read.
+    InvalidAddress => "correct the repository's address in the Secret or in `repository`. In a user name or password, write special characters as percent codes, such as %2F for /",
     /// Something else than a restic repository is there.
     NotARepository => "set `repository` to a place of its own. The data that is there is left alone",
     /// Another restic holds a lock (restic 11).

@@ -222,7 +222,7 @@ impl Cause {
             // An object store has no disk that we see: its cache and its temporary files lie on the node.
             Self::Broken => (failed, format!("cannot use the pod's own disk: {said}")),
             Self::Address => {
-                (Reason::NotARepository, format!("restic does not accept the address {repository}: {said}"))
+                (Reason::InvalidAddress, format!("restic does not accept the address {repository}: {said}"))
             }
             Self::Stranger => {
                 (Reason::NotARepository, format!("the data at {repository} is not a usable restic repository: {said}"))
@@ -261,11 +261,9 @@ impl At<'_> {
     /// Why restic ended with `code`, having said `said`. `failed` is the reason of what has no other.
     pub(crate) fn failure(&self, code: Option<i32>, said: &str, failed: Reason) -> Failure {
         let Self { repository, secret } = self;
-        let repository = &shown(repository);
-        let at = At { repository, secret };
         let last = |reason, text| Failure::last(Problem::new(reason, text));
         match (code, Cause::of(said)) {
-            (Some(10), Some(cause @ Cause::Bucket)) => cause.failure(&at, said, failed),
+            (Some(10), Some(cause @ Cause::Bucket)) => cause.failure(self, said, failed),
             (Some(10), _) => last(Reason::RepositoryMissing, format!("there is no repository at {repository}")),
             (Some(11), _) => {
                 let how = said.split_once("already locked ").map_or(said, |(_, how)| how);
@@ -277,7 +275,7 @@ impl At<'_> {
                 let text = format!("RESTIC_PASSWORD of the Secret {secret} is not the password of {repository}");
                 last(Reason::WrongPassword, text)
             }
-            (_, Some(cause)) => cause.failure(&at, said, failed),
+            (_, Some(cause)) => cause.failure(self, said, failed),
             (None, None) => Failure::again(Problem::new(
                 failed,
                 "restic was killed; its memory limit (resources.copy.limits) may be too low",
@@ -320,8 +318,7 @@ mod tests {
     use super::*;
     use crate::outcome::Exit;
 
-    const AT: At<'static> =
-        At { repository: "s3:https://user:word@s3.example.org/bucket/shop/data/u", secret: "shop/backup-s3" };
+    const AT: At<'static> = At { repository: "s3:https://s3.example.org/bucket/shop/data/u", secret: "shop/backup-s3" };
 
     fn of(code: i32, said: &str) -> (Reason, Exit, String) {
         let Failure { problem, exit } = AT.failure(Some(code), said, Reason::CopyFailed);
@@ -404,10 +401,10 @@ mod tests {
                 Reason::SecretIncomplete,
                 Exit::Final,
             ),
-            ("Fatal: parsing repository location failed: invalid backend", Reason::NotARepository, Exit::Final),
+            ("Fatal: parsing repository location failed: invalid backend", Reason::InvalidAddress, Exit::Final),
             (
                 "Fatal: create repository at s3:http://h/ failed: client.BucketExists: Bucket name cannot be empty",
-                Reason::NotARepository,
+                Reason::InvalidAddress,
                 Exit::Final,
             ),
             (

@@ -14,13 +14,15 @@ use model::Timestamp;
 use model::reason::{Problem, Reason};
 use rustix::fs::StatVfsMountFlags;
 
+use super::address::Address;
 use super::args::Common;
 use super::cause::At;
 use super::heard::{Error, Heard};
 use super::secret::Secret;
-use super::ssh::Ssh;
+use super::ssh::{SCHEME as SFTP, Ssh};
 use crate::child::{self, Ear};
 use crate::outcome::Failure;
+use crate::struck::Struck;
 
 /// How long restic has to remove its lock after it was asked to end; a pod has 30 seconds in all.
 const GRACE: Duration = Duration::from_secs(20);
@@ -38,8 +40,9 @@ const PASSWORD: i32 = 12;
 /// restic, with all that is the same in every call.
 #[derive(Clone)]
 pub(crate) struct Restic {
-    repository: String,
+    repository: Address,
     secret: Secret,
+    struck: Arc<Struck>,
     environment: Vec<(OsString, OsString)>,
     options: Vec<OsString>,
     ssh: Option<Arc<Ssh>>,
@@ -84,12 +87,15 @@ impl Restic {
         let secret = Secret::read(&args.secret, &args.secret_name)?;
         let repository = secret.address(&args.repository)?;
         secret.check_password()?;
+        let given = secret.environment(&args.secret, &args.env, repository.as_str().starts_with(SFTP))?;
+        let struck = Arc::new(secret.struck(&args.repository, &repository, &given));
+        // Before anything is said of it.
+        struck.keep();
         let ssh = Ssh::open(&repository, &secret)?.map(Arc::new);
         let mut environment: Vec<(OsString, OsString)> = vec![("PATH".into(), child::path())];
         environment.extend(std::env::var_os("TMPDIR").map(|dir| ("TMPDIR".into(), dir)));
-        let given = secret.environment(&args.secret, &args.env, ssh.is_some())?;
         environment.extend(given.into_iter().map(|(key, value)| (key.into(), value.into())));
-        environment.push(("RESTIC_REPOSITORY".into(), (&repository).into()));
+        environment.push(("RESTIC_REPOSITORY".into(), repository.as_str().into()));
         // Also how often it says how far it is: every five seconds.
         environment.push(("RESTIC_PROGRESS_FPS".into(), "0.2".into()));
         // Each promoter is another device: restic would write every folder anew, and nothing would ever be unchanged.
@@ -100,6 +106,7 @@ impl Restic {
             input: None,
             repository,
             secret,
+            struck,
             environment,
             patience: args.patience_seconds,
             lock_wait: args.lock_seconds,
@@ -108,8 +115,8 @@ impl Restic {
         })
     }
 
-    /// The address, for words and for looking at a folder.
-    pub(crate) fn repository(&self) -> &str {
+    /// The address.
+    pub(crate) fn repository(&self) -> &Address {
         &self.repository
     }
 
@@ -146,7 +153,7 @@ impl Restic {
         stop: &dyn Fn() -> bool,
     ) -> Result<Ended, Failure> {
         let begun = self.begin();
-        let mut ear = Words { heard: Heard::new(self.patience), listener, stop };
+        let mut ear = Words { heard: Heard::new(self.patience, Arc::clone(&self.struck)), listener, stop };
         let status = self
             .command(args)
             .and_then(|mut command| child::run(&mut command, GRACE, &mut ear))
@@ -162,7 +169,8 @@ impl Restic {
         read: impl FnOnce(ChildStdout) -> T + Send + 'static,
     ) -> Result<(Ended, Option<T>), Failure> {
         let begun = self.begin();
-        let mut ear = Words { heard: Heard::new(self.patience), listener: &mut |_: &str| {}, stop };
+        let mut ear =
+            Words { heard: Heard::new(self.patience, Arc::clone(&self.struck)), listener: &mut |_: &str| {}, stop };
         let (status, read) = self
             .command(args)
             .and_then(|mut command| child::run_reading(&mut command, (GRACE, READ), &mut ear, read))
@@ -179,7 +187,7 @@ impl Restic {
         read: impl FnOnce(ChildStdout) -> T + Send + 'static,
     ) -> Result<(Ended, Option<T>), Failure> {
         let begun = self.begin();
-        let mut ear = Flow { heard: Heard::new(self.patience), stop, passed, seen: 0 };
+        let mut ear = Flow { heard: Heard::new(self.patience, Arc::clone(&self.struck)), stop, passed, seen: 0 };
         let (status, read) = self
             .command(args)
             .and_then(|mut command| child::run_reading(&mut command, (GRACE, POURED), &mut ear, read))
@@ -227,10 +235,10 @@ impl Restic {
         if self.stopped() {
             return Failure::again(Problem::new(self.failed, "restic was stopped before it finished"));
         }
-        let at = At { repository: &self.repository, secret: self.secret.name() };
+        let at = At { repository: self.repository.shown(), secret: self.secret.name() };
         if ended.code == Some(PASSWORD) && self.is_foreign_folder() {
             let text =
-                format!("the folder {} contains no restic keys, so it is not a restic repository", self.repository);
+                format!("the folder {} contains no restic keys, so it is not a restic repository", at.repository);
             return Failure::last(Problem::new(Reason::NotARepository, text));
         }
         at.failure(ended.code, &ended.heard.last_words(), self.failed)
@@ -238,7 +246,7 @@ impl Restic {
 
     /// The same of words of restic's that tell more than its last ones.
     pub(crate) fn because(&self, said: &str) -> Failure {
-        At { repository: &self.repository, secret: self.secret.name() }.failure(Some(1), said, self.failed)
+        At { repository: self.repository.shown(), secret: self.secret.name() }.failure(Some(1), said, self.failed)
     }
 
     /// restic did what it was asked to do, and what it said is not understood.
@@ -253,7 +261,8 @@ impl Restic {
 
     /// Where the repository lies, if that is a folder here.
     pub(crate) fn folder(&self) -> Option<&Path> {
-        let path = self.repository.strip_prefix("local:").unwrap_or(&self.repository);
+        let address = self.repository.as_str();
+        let path = address.strip_prefix("local:").unwrap_or(address);
         path.starts_with('/').then(|| path.as_ref())
     }
 

@@ -4,12 +4,14 @@
 //! will not pass by itself is ended after a few tries, before the repository was reached; what may pass gets
 //! some patience then. Once work has begun, restic's own patience counts, unless nothing passes.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::record::clip;
 use serde::Deserialize;
 
 use super::cause::{Cause, shown};
+use crate::struck::Struck;
 
 /// Tries that are refused for the same cause before we believe it.
 const TRIES: u32 = 3;
@@ -31,6 +33,8 @@ pub(crate) struct Error {
 #[derive(Debug)]
 pub(crate) struct Heard {
     patience: Duration,
+    /// What is taken out of each word.
+    struck: Arc<Struck>,
     /// Whether the repository was reached.
     contact: bool,
     /// What does not work now.
@@ -75,9 +79,10 @@ struct Inner {
 
 impl Heard {
     /// Nothing yet. `patience`: how long an endpoint may fail to answer.
-    pub(crate) fn new(patience: Duration) -> Self {
+    pub(crate) fn new(patience: Duration, struck: Arc<Struck>) -> Self {
         Self {
             patience,
+            struck,
             contact: false,
             trouble: None,
             given_up: None,
@@ -99,24 +104,27 @@ impl Heard {
         let line = line.trim();
         if let Ok(said) = serde_json::from_str::<Line>(line) {
             if said.message_type == "exit_error" {
-                self.exit = Some(clip(&said.message, LINE));
+                self.exit = Some(clip(&self.struck.text(&said.message), LINE));
                 return None;
             }
             let message = said.error.map_or(said.message, |error| error.message);
+            let message = self.struck.text(&message).into_owned();
             // `check` says so of its requests too.
             if said.item.is_none() && self.request(&message, now) {
                 return None;
             }
-            let error = Error { item: said.item.filter(|item| !item.is_empty()), message: shown(&message) };
+            let item = said.item.filter(|item| !item.is_empty()).map(|item| self.struck.text(&item).into_owned());
+            let error = Error { item, message: shown(&message) };
             match &error.item {
                 Some(item) => self.log(&format!("{item}: {}", error.message)),
                 None => self.log(&error.message),
             }
             return Some(error);
         }
-        if !self.request(line, now) && !line.is_empty() {
-            self.plain.get_or_insert_with(|| clip(line, LINE));
-            self.log(line);
+        let line = self.struck.text(line).into_owned();
+        if !self.request(&line, now) && !line.is_empty() {
+            self.plain.get_or_insert_with(|| clip(&line, LINE));
+            self.log(&line);
         }
         None
     }
@@ -159,6 +167,7 @@ impl Heard {
 
     /// A program that restic runs, such as ssh, said this itself.
     pub(crate) fn helper(&mut self, words: Option<String>) {
+        let words = words.map(|words| self.struck.text(&words).into_owned());
         if let Some(words) = &words {
             self.log(words);
         }
@@ -192,7 +201,7 @@ mod tests {
                         127.0.0.1:1: connect: connection refused";
 
     fn heard() -> (Heard, Instant) {
-        (Heard::new(Duration::from_secs(60)), Instant::now())
+        (Heard::new(Duration::from_secs(60), Arc::default()), Instant::now())
     }
 
     fn after(start: Instant, seconds: u64) -> Instant {

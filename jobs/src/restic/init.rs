@@ -12,7 +12,6 @@ use model::reason::{Problem, Reason};
 use serde::Deserialize;
 use templates::args::ANY_REPOSITORY;
 
-use super::cause::shown;
 use super::exec::Restic;
 use crate::outcome::Failure;
 
@@ -71,7 +70,7 @@ pub(crate) fn open(restic: &Restic, expected: Option<&Expect>) -> Result<Opened,
     let missing = |text: String| Failure::last(Problem::new(Reason::RepositoryMissing, text));
     let found = match (identity(restic)?, expected) {
         (Some(id), Some(Expect::Id(known))) if !id.starts_with(known.as_str()) => {
-            let at = shown(restic.repository());
+            let at = restic.repository().shown();
             return Err(missing(format!(
                 "the repository at {at} has the ID {}, but the copies of this volume are in {known}; nothing was \
                  written to it",
@@ -80,7 +79,7 @@ pub(crate) fn open(restic: &Restic, expected: Option<&Expect>) -> Result<Opened,
         }
         (Some(id), _) => Opened { id: told(&id), is_new: false },
         (None, Some(_)) => {
-            let at = shown(restic.repository());
+            let at = restic.repository().shown();
             return Err(missing(format!(
                 "there is no repository at {at}, but copies of this volume were in one there"
             )));
@@ -184,7 +183,7 @@ fn has_files(path: &Path) -> io::Result<bool> {
 
 /// restic makes a bucket that is missing. A bucket has an owner, rules and a bill: it is not made by a slip of a name.
 fn check_bucket(restic: &Restic) -> Result<(), Failure> {
-    if !restic.repository().starts_with("s3:") {
+    if !restic.repository().as_str().starts_with("s3:") {
         return Ok(());
     }
     // Without a region restic has to ask for it, and hears that there is no bucket. With one, it has not asked.

@@ -1,7 +1,7 @@
 //! `backup-job restic`: works on the restic repository of a source, by the pinned `restic` of the image.
 //!
-//! [`args`] is what every verb is called with, [`secret`] reads the mounted Secret, [`exec`] runs restic, [`heard`]
-//! listens to it and [`cause`] knows what its words mean. [`snapshots`] is what a repository holds. The verbs stand
+//! [`args`] is what every verb is called with, [`address`] is what restic works on, [`secret`] reads the mounted Secret,
+//! [`exec`] runs restic, [`heard`] listens to it and [`cause`] knows what its words mean. [`snapshots`] is what a repository holds. The verbs stand
 //! on these: [`copy`] (with [`init`] and [`report`]), [`prune`], [`verify`], and [`restore`] with [`point`], which finds
 //! the snapshot that is meant.
 
@@ -9,6 +9,7 @@ use clap::Subcommand;
 
 use crate::outcome::{Outcome, TerminationLog};
 
+mod address;
 pub(crate) mod args;
 mod cause;
 mod copy;

@@ -8,15 +8,46 @@ use std::path::Path;
 use model::reason::{Problem, Reason};
 use model::variables;
 
+use super::address::Address;
 use super::args::is_variable;
 use crate::outcome::Failure;
+use crate::struck::Struck;
 
 /// The key of the repository's password.
 const PASSWORD: &str = "RESTIC_PASSWORD";
 /// The key of its address, or of what addresses begin with.
 const REPOSITORY: &str = "RESTIC_REPOSITORY";
+/// The keys of a user of an HTTP server and his password.
+const USER: &str = "RESTIC_REST_USERNAME";
+const WORD: &str = "RESTIC_REST_PASSWORD";
 /// The keys that only a Secret may set.
-const OWN: [&str; 3] = [PASSWORD, "RESTIC_REST_USERNAME", "RESTIC_REST_PASSWORD"];
+const OWN: [&str; 3] = [PASSWORD, USER, WORD];
+/// The keys whose values are names of places and people, without which a message helps nobody. All others are secrets.
+const NAMES: [&str; 23] = [
+    "AWS_DEFAULT_REGION",
+    "AWS_REGION",
+    "AZURE_ACCOUNT_NAME",
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_ENDPOINT_SUFFIX",
+    "GOGC",
+    "GOMAXPROCS",
+    "GOMEMLIMIT",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_PROJECT_ID",
+    "MINIO_ROOT_USER",
+    "OS_PROJECT_DOMAIN_NAME",
+    "OS_PROJECT_NAME",
+    "OS_REGION_NAME",
+    "OS_TENANT_NAME",
+    "OS_USERNAME",
+    "OS_USER_DOMAIN_NAME",
+    "RESTIC_AWS_ASSUME_ROLE_REGION",
+    "RESTIC_COMPRESSION",
+    "RESTIC_PACK_SIZE",
+    "RESTIC_READ_CONCURRENCY",
+    "ST_USER",
+    USER,
+];
 /// The key of a user on an SFTP server, as in Secrets of the type `kubernetes.io/ssh-auth`.
 pub(super) const KEY: &str = "ssh-privatekey";
 /// The key with the server's own public keys, as `ssh-keyscan` prints them.
@@ -120,7 +151,7 @@ impl Secret {
     }
 
     /// An address with its variables filled in, as restic understands it: with no slash too many.
-    pub(crate) fn address(&self, pattern: &str) -> Result<String, Failure> {
+    pub(crate) fn address(&self, pattern: &str) -> Result<Address, Failure> {
         let mut address = String::new();
         let mut rest = pattern;
         while let Some((before, after)) = rest.split_once('{') {
@@ -130,7 +161,24 @@ impl Secret {
             rest = after;
         }
         address.push_str(rest);
-        Ok(without_double_slashes(&address))
+        Address::parse(&without_double_slashes(&address), &self.name)
+    }
+
+    /// All that nobody may see: its values, but for those that an address is made of, of which some parts are, and those
+    /// that are no more than names.
+    pub(crate) fn struck(&self, pattern: &str, address: &Address, environment: &BTreeMap<String, String>) -> Struck {
+        let is_secret = |key: &str| !NAMES.contains(&key) && !pattern.contains(&format!("{{{key}}}"));
+        let of_keys = self.keys.iter().filter(|(key, _)| is_secret(key)).map(|(_, value)| value.as_str());
+        let of_files = self.files.iter().filter(|(key, _)| *key != HOSTS).map(|(_, value)| value.as_str());
+        let told = [self.keys.get(USER), self.keys.get(WORD)].map(|value| value.map_or("", String::as_str));
+        // As HTTP sends it.
+        let basic = told.iter().all(|value| !value.is_empty()).then(|| told.join(":"));
+        // An address beside: of a proxy, or of a service.
+        let beside = environment.values().filter_map(|value| {
+            let (user, _) = value.split_once("://")?.1.rsplit_once('@')?;
+            user.split_once(':').map(|(_, word)| word)
+        });
+        Struck::new(of_keys.chain(of_files).chain(address.hidden()).chain(beside).chain(basic.as_deref()))
     }
 
     /// What restic's environment gets from it, and from what the administrator or the source's owner says beside.
@@ -247,14 +295,14 @@ mod tests {
             ("sftp://user@host/backup", "sftp://user@host/backup/shop/data/u"),
         ] {
             let secret = secret(&[("RESTIC_REPOSITORY", repository)]);
-            assert_eq!(secret.address("{RESTIC_REPOSITORY}/shop/data/u").unwrap(), wanted);
+            assert_eq!(secret.address("{RESTIC_REPOSITORY}/shop/data/u").unwrap().as_str(), wanted);
         }
-        assert_eq!(secret(&[("A", "x"), ("B", "y")]).address("s3:{A}/{B}/u/").unwrap(), "s3:x/y/u");
+        assert_eq!(secret(&[("A", "x"), ("B", "y")]).address("s3:{A}/{B}/u/").unwrap().as_str(), "s3:x/y/u");
     }
 
     #[test]
     fn what_is_missing_is_named() {
-        let failure = secret(&[("A", "x")]).address("{RESTIC_REPOSITORY}/u").unwrap_err();
+        let failure = secret(&[("A", "x")]).address("{RESTIC_REPOSITORY}/u").err().unwrap();
         assert_eq!(failure.problem.reason, Reason::SecretIncomplete);
         assert_eq!(
             failure.problem.message,

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use model::reason::{Problem, Reason};
 use model::record::clip;
 
+use super::address::Address;
 use super::cause::Cause;
 use super::secret::{HOSTS, KEY, Secret};
 use crate::outcome::Failure;
 
 /// What an address begins with that is reached this way.
-const SCHEME: &str = "sftp:";
+pub(super) const SCHEME: &str = "sftp:";
 /// The options that every call has. It gives up where restic would, after a quarter of an hour without an answer.
 const OPTIONS: &str = "-F none -o BatchMode=yes -o IdentitiesOnly=yes -o IdentityAgent=none \
                        -o StrictHostKeyChecking=yes -o GlobalKnownHostsFile=/dev/null -o LogLevel=ERROR \
@@ -33,11 +34,11 @@ pub(crate) struct Ssh {
 
 impl Ssh {
     /// What an address needs; `None` if it is no SFTP server's.
-    pub(crate) fn open(address: &str, secret: &Secret) -> Result<Option<Self>, Failure> {
-        let Some(rest) = address.strip_prefix(SCHEME) else { return Ok(None) };
+    pub(crate) fn open(address: &Address, secret: &Secret) -> Result<Option<Self>, Failure> {
+        let Some(rest) = address.as_str().strip_prefix(SCHEME) else { return Ok(None) };
         if is_option(rest) {
-            let text = format!("the address {address} contains no valid host and user");
-            return Err(Failure::last(Problem::new(Reason::NotARepository, text)));
+            let text = format!("the address {} contains no valid host and user", address.shown());
+            return Err(Failure::last(Problem::new(Reason::InvalidAddress, text)));
         }
         let (key, hosts) = (secret.file(KEY)?, secret.file(HOSTS)?);
         let write = || -> io::Result<Self> {

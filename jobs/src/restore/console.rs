@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::Output;
+use crate::struck::struck;
 
 /// Where text goes. A reader that went away stops no restore.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +54,7 @@ impl Console {
     /// Asks for a yes. While it waits, a signal ends the program: nothing was written.
     pub(crate) fn ask(question: &str, asking: &Arc<AtomicBool>) -> bool {
         let mut terminal = io::stderr().lock();
-        let _ = write!(terminal, "{question} [y/N] ").and_then(|()| terminal.flush());
+        let _ = write!(terminal, "{} [y/N] ", struck(question)).and_then(|()| terminal.flush());
         asking.store(true, Ordering::SeqCst);
         let mut answer = String::new();
         let read = io::stdin().read_line(&mut answer);
@@ -63,7 +64,7 @@ impl Console {
 }
 
 fn put(to: &mut impl Write, line: &str) {
-    let _ = writeln!(to, "{line}").and_then(|()| to.flush());
+    let _ = writeln!(to, "{}", struck(line)).and_then(|()| to.flush());
 }
 
 /// A name as a terminal may show it: no control characters, nothing that turns the writing direction, and nothing

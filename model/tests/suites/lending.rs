@@ -283,7 +283,7 @@ impl Cluster {
                     said.push("no Volume".into());
                     self.volume = None;
                 }
-                Action::Restore(RestoreAction::TellHolders { .. }) | Action::Restore(RestoreAction::Hold { .. }) => {}
+                Action::Restore(RestoreAction::TellHolders { .. } | RestoreAction::Hold { .. }) => {}
                 other => panic!("{other:?}"),
             }
         }

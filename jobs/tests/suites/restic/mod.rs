@@ -13,6 +13,7 @@ mod maintain;
 mod refused;
 mod s3;
 mod scene;
+mod secrets;
 mod server;
 mod sftp;
 mod unchanged;

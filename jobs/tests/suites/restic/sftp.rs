@@ -236,7 +236,7 @@ fn a_server_that_does_not_answer_may_do_so_later_and_an_option_is_no_host() {
         "sftp:a@-b@host:/srv",
     ] {
         scene.secret("RESTIC_REPOSITORY", host);
-        scene.copy(RUNS[0]).run().failed(3, "NotARepository");
+        scene.copy(RUNS[0]).run().failed(3, "InvalidAddress");
         assert!(!ran.exists(), "{host}: {:?}", fs::read_to_string(&ran));
     }
     // It would have been seen.

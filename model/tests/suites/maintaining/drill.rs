@@ -34,15 +34,16 @@ fn a_promoter_that_is_gone_is_made_again_for_a_drill_and_held() {
     assert!(tasks(&plan).iter().all(|t| !t.starts_with("drill")), "{plan:?}");
     // Each is admitted as the drill itself is: thousands are due at once, and a clone is not free.
     let drills = |plan: &Plan| {
-        let drills = plan.ready.iter().filter(|(_, a)| {
-            matches!(a, Action::Restore(RestoreAction::Promote(_)) | Action::Restore(RestoreAction::Hold { .. }))
-        });
+        let drills = plan
+            .ready
+            .iter()
+            .filter(|(_, a)| matches!(a, Action::Restore(RestoreAction::Promote(_) | RestoreAction::Hold { .. })));
         drills.cloned().collect::<Vec<_>>()
     };
     let at_once = plan
         .actions
         .iter()
-        .any(|a| matches!(a, Action::Restore(RestoreAction::Promote(_)) | Action::Restore(RestoreAction::Hold { .. })));
+        .any(|a| matches!(a, Action::Restore(RestoreAction::Promote(_) | RestoreAction::Hold { .. })));
     let held = drills(&plan);
     assert!(
         !at_once
