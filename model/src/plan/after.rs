@@ -7,8 +7,8 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::action::{Action, Plan};
 use super::copy::{RunView, runs};
-use super::{Action, Plan};
 use crate::config::Deadlines;
 use crate::copies::point_state;
 use crate::duration::Span;

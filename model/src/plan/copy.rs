@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::action::{Action, Copy, Plan};
 use super::ended::{self, Ended};
 use super::expected::{Expected, Records, expected};
-use super::{Action, Copy, Plan, central, disk, drill, ledger, restore};
+use super::{central, disk, drill, ledger, restore};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::breaker;
 use crate::config::{Destination, Disk};

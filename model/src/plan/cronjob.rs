@@ -2,7 +2,8 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Action, Plan, after};
+use super::action::{Action, Plan};
+use super::after;
 use crate::facts::{Claim, CronJob};
 use crate::names;
 use crate::select::{Protection, Verdict};

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Action, DiskStep, Obstacle, Plan};
+use super::action::{Action, DiskStep, Plan};
 use crate::config::{Destination, Disk};
 use crate::facts::{Claim, ClaimPhase, JobState};
 use crate::names::{self, Component};
@@ -21,7 +21,7 @@ pub(super) fn ready<'a>(
     namespace: &str,
     now: Timestamp,
     plan: &mut Plan,
-) -> Result<&'a Claim, Obstacle> {
+) -> Result<&'a Claim, Problem> {
     let Some(name) = names::disk_claim(destination) else {
         return Err(Problem::new(
             Reason::UnknownDestination,
@@ -58,7 +58,7 @@ fn missing(
     namespace: &str,
     now: Timestamp,
     plan: &mut Plan,
-) -> Result<DiskStep, Obstacle> {
+) -> Result<DiskStep, Problem> {
     match destination.disk() {
         Some(Disk::Claim(claim)) => {
             let by_default = || world.classes.storage.values().find(|c| c.default);
@@ -118,7 +118,7 @@ fn keeper(
     namespace: &str,
     now: Timestamp,
     plan: &mut Plan,
-) -> Result<DiskStep, Obstacle> {
+) -> Result<DiskStep, Problem> {
     let name = names::keeper_job(&world.instance, &destination.name, namespace);
     let Some(job) = world.jobs.get(&world.namespace, &name) else {
         return Ok(DiskStep::Keeper);

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::action::{Action, Drill, Part, Plan, Promote, RestoreAction};
 use super::copy::{self, RunView};
 use super::source::verdict;
-use super::{Action, Part, Plan, Promote, RestoreAction, central, disk, maintain, restore};
+use super::{central, disk, maintain, restore};
 use crate::admit::Slot;
-use crate::config::{self, Destination, Sample, Scratch};
+use crate::config::{self, Destination};
 use crate::facts::{Claim, ClaimPhase, Job, Ours, VolumeMode};
 use crate::maintain::Task;
 use crate::names::{self, Component, Run, SourceId};
@@ -16,27 +17,6 @@ use crate::reason::{Problem, Reason};
 use crate::record::CopyState;
 use crate::select::{Protection, Verdict};
 use crate::world::World;
-
-/// A copy and what it is compared with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drill {
-    /// The run that is restored.
-    pub run: Run,
-    /// In a restic repository: the snapshot that has the run's data, if the copy told.
-    pub snapshot: Option<String>,
-    /// The PVC that has what was copied.
-    pub promoter: String,
-    /// What the pod gets of it.
-    pub mode: VolumeMode,
-    /// How much is restored.
-    pub sample: Sample,
-    /// Where to.
-    pub scratch: Scratch,
-    /// Whether an empty volume is as it should be.
-    pub accept_empty: bool,
-    /// Whether the pod needs the `SELinux` type `spc_t` to read the promoter.
-    pub spc_no_relabeling: bool,
-}
 
 /// What is asked for.
 pub(super) struct Ask<'a> {

@@ -5,7 +5,7 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::Action;
+use super::action::Action;
 use crate::facts::{Claim, Job, JobState, MountFailure, Pod};
 use crate::maintain::MaintainResult;
 use crate::reason::{Problem, Reason};

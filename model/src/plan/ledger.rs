@@ -5,9 +5,10 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::action::{Action, Board, LedgerWrite, Note, Plan};
 use super::copy;
+use super::source::verdict;
 use super::status::{self, News};
-use super::{Action, Board, LedgerWrite, Note, Plan};
 use crate::facts::Claim;
 use crate::ledger::{Entry, Finding, Ledger, RunRecord};
 use crate::reason::{Problem, Reason};
@@ -86,7 +87,7 @@ fn is_news(before: &Ledger, next: &Ledger) -> bool {
 #[must_use]
 pub fn standing(world: &World, claim: &Claim, now: Timestamp) -> Status {
     let news = News { waiting: None, tasks: Vec::new() };
-    of_source(world, claim, &super::verdict(world, claim), news, now, &mut Plan::new())
+    of_source(world, claim, &verdict(world, claim), news, now, &mut Plan::new())
 }
 
 /// Plans the ledger of a source that is gone: it keeps what the restore points need, and ends after them.

@@ -6,32 +6,13 @@
 
 use std::collections::BTreeSet;
 
+use super::action::{Action, Loan, RestoreAction};
 use super::resolve::{Obstacle, refused, waiting};
 use super::restore::{asking, is_for_us};
-use super::{Action, RestoreAction};
 use crate::facts::{Claim, ClaimPhase, Holder, Identity, Job, Ours, Volume};
 use crate::names::{self, Component, SourceId};
 use crate::reason::Reason;
 use crate::world::{Store, World};
-
-/// A part of what was lent, as it is taken back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Loan {
-    /// The PVC in the controller's namespace.
-    Claim(Identity),
-    /// The PersistentVolume. It is retained, so the storage stays as it is.
-    Volume(Identity),
-}
-
-impl Loan {
-    /// The object.
-    #[must_use]
-    pub fn id(&self) -> &Identity {
-        match self {
-            Self::Claim(id) | Self::Volume(id) => id,
-        }
-    }
-}
 
 fn is(ours: Option<&Ours>, world: &World, component: Component) -> bool {
     ours.is_some_and(|o| o.instance == world.instance && o.component == component)

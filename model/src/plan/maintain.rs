@@ -6,16 +6,15 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::action::{Action, Maintain, Plan, TaskEnd, Work};
 use super::copy::{self, RunView};
 use super::ended::{self, Ended};
-use super::prune::Prune;
-use super::{Action, Plan, central, disk, drill, ledger, restore};
+use super::{central, disk, drill, ledger, restore};
 use crate::admit::{Rank, Waiting};
 use crate::config::{Destination, Times};
 use crate::facts::{Claim, Job, JobState};
 use crate::maintain::{MaintainResult, PARTS, Part, Task, TaskState};
-use crate::names::{self, Component, Run, SourceId};
-use crate::options::Options;
+use crate::names::{self, Component, Run};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState, Maintenance, Status, TaskStatus, clip};
 use crate::schedule::Schedule;
@@ -24,61 +23,6 @@ use crate::world::World;
 
 /// How many runs whose copy failed are remembered for the next prune: of an outage of days, the newest.
 const FAILED: usize = 64;
-
-/// A task that can be started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Maintain {
-    /// The source.
-    pub source: SourceId,
-    /// The destination's name.
-    pub destination: String,
-    /// The minute for which it is due.
-    pub due: Run,
-    /// What is done.
-    pub work: Work,
-    /// What the source says of its copies in restic repositories.
-    pub options: Options,
-    /// The Secret of a repository, if a group has one of its own.
-    pub secret: Option<String>,
-    /// Whether its pod needs no network, and its namespace has no `NetworkPolicy` yet that says so.
-    pub isolate: bool,
-}
-
-/// What a task does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Work {
-    /// Forgets what the retention lets go, and removes its data.
-    Prune(Prune),
-    /// Reads a part of the repository.
-    Verify(Part),
-    /// Restores a run and compares it with its snapshot.
-    Drill(drill::Drill),
-}
-
-impl Maintain {
-    /// Which task it is.
-    #[must_use]
-    pub fn task(&self) -> Task {
-        match self.work {
-            Work::Prune(_) => Task::Prune,
-            Work::Verify(_) => Task::Verify,
-            Work::Drill(_) => Task::Drill,
-        }
-    }
-}
-
-/// The end of a task, for the source's record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TaskEnd {
-    /// Where.
-    pub destination: String,
-    /// Which.
-    pub task: Task,
-    /// How it ended.
-    pub status: TaskStatus,
-    /// Of a prune: the newest runs that are left.
-    pub kept: Vec<Run>,
-}
 
 /// Plans the tasks of a source. Those that ended come back, for the record.
 pub(super) fn plan(

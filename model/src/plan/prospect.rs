@@ -2,7 +2,8 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Plan, central, copy, disk};
+use super::action::Plan;
+use super::{central, copy, disk};
 use crate::config::Destination;
 use crate::reason::Problem;
 use crate::world::World;

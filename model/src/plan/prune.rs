@@ -2,37 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use super::action::{Prune, Work};
 use super::copy::{self, RunView};
-use super::maintain::{Source, Work};
+use super::maintain::Source;
 use crate::config::Destination;
 use crate::maintain::Task;
 use crate::names::{self, Run};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState, Maintenance};
-use crate::retention::Retention;
-use crate::schedule::Zone;
 use crate::select::Protection;
-
-/// What a prune goes by. How many snapshots it forgets at most is the configuration's `bounds.maxDeletesPerRun` for each
-/// snapshot that was made since the last prune: that is counted in the repository, and not by a clock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prune {
-    /// What is kept.
-    pub retention: Retention,
-    /// The zone whose days that counts.
-    pub zone: Zone,
-    /// The minute for which the last prune was due.
-    pub since: Option<Run>,
-    /// Runs that stay, because somebody holds them.
-    pub holds: Vec<Run>,
-    /// The ids of snapshots that stay, because a held run changed nothing and has its data in an earlier one.
-    pub hold_snapshots: Vec<String>,
-    /// Runs whose copy is recorded as incomplete or failed: what they left does not count as good.
-    pub incomplete: Vec<Run>,
-    /// The ids of the snapshots that a complete copy names, whichever run made them: they are whole, for that copy read
-    /// everything. Only told beside `incomplete`.
-    pub complete_snapshots: Vec<String>,
-}
 
 impl<'a> Source<'a> {
     /// A prune goes by what the source says now; what cannot be read deletes nothing (law 4).

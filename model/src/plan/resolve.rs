@@ -2,8 +2,8 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::action::{Asker, Lender, Origin, Promote};
 use super::copy;
-use super::restore::{Asker, Lender, Origin, Promote};
 use super::source::{from_our_snapshot, verdict};
 use crate::config::{AccessMode, Destination, Disk, Store};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};

@@ -8,231 +8,25 @@ mod claim;
 mod holders;
 mod reading;
 
-use std::collections::BTreeSet;
-
 use k8s_openapi::jiff::Timestamp;
 
 use self::holders::{holding, tell};
 pub(super) use self::reading::{is_for_us, reads};
+use super::action::{Action, Asker, Origin, Plan, Restore, RestoreAction, Restores, point_name};
 use super::lend;
 use super::resolve::{Ask, Found, Obstacle};
-use super::{Action, RestoreAction};
 use crate::duration::Span;
-use crate::facts::{Claim, Holder, Identity, Journal, Restorer, VolumeMode};
-use crate::names::{self, Run, SourceId};
-use crate::options::Options;
+use crate::facts::{Claim, Holder, Identity, Restorer};
+use crate::names::{self};
 use crate::reason::{Problem, Reason};
 use crate::record::{Holders, RestoreRecord, RestoreState};
-use crate::restore::{Place, Request, RestorePoint};
+use crate::restore::Request;
 use crate::world::{Store, World};
 
 /// How long a restore holds its snapshot; it is renewed when half of that is left.
 const HOLD: u64 = 3600;
 
-/// Who asks for a restore.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Asker {
-    /// A Deployment: it becomes a restore pod.
-    Deployment(Identity),
-    /// The PVC that is to be written: a Job does it.
-    Claim(Identity),
-}
-
-impl Asker {
-    /// Name, UID, version.
-    #[must_use]
-    pub fn id(&self) -> &Identity {
-        match self {
-            Self::Deployment(id) | Self::Claim(id) => id,
-        }
-    }
-
-    /// Its UID.
-    #[must_use]
-    pub fn uid(&self) -> &str {
-        &self.id().uid
-    }
-}
-
-/// A restore whose pod can be made.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Restore {
-    /// Who asks.
-    pub asker: Asker,
-    /// The namespace of both.
-    pub namespace: String,
-    /// What is asked for.
-    pub request: Request,
-    /// The text of that.
-    pub text: String,
-    /// The PVC that is written.
-    pub target: SourceId,
-    /// What its pod gets of that, and of a promoter.
-    pub mode: VolumeMode,
-    /// What it is written from.
-    pub point: RestorePoint,
-    /// How its pod gets at that.
-    pub origin: Origin,
-    /// Who holds the target now.
-    pub holders: Holders,
-    /// The node on which the target is held: a volume that only one node can have is mounted there, so that its holders
-    /// are told, and not a mount that waits.
-    pub node: Option<String>,
-    /// Whether the pod needs the `SELinux` type `spc_t` to read the restore point.
-    pub spc_no_relabeling: bool,
-}
-
-/// How a restore's pod gets at its restore point.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// A PVC that is there.
-    Claim {
-        /// Its name.
-        name: String,
-        /// The folder in it; `None`: all of it.
-        folder: Option<String>,
-    },
-    /// A PVC that is made for this restore alone, and has its Job's name.
-    Lent {
-        /// Whose disk that is.
-        lender: Lender,
-        /// The folder in it.
-        folder: String,
-    },
-    /// A restic repository: with the Secret of the pod's namespace, and what the source says of its repositories.
-    Repository {
-        /// What the source says of its copies.
-        options: Box<Options>,
-        /// The Secret, if a group has one of its own.
-        secret: Option<String>,
-        /// Whose disk it lies on, if that is another namespace's: of that a PVC is made for this restore alone, with its
-        /// Job's name.
-        lender: Option<Lender>,
-    },
-    /// The same of a central destination: the pod is in the controller's namespace, and the target is lent to it.
-    Central {
-        /// What the source says of its copies.
-        options: Box<Options>,
-        /// The Secret, if a group has one of its own.
-        secret: Option<String>,
-        /// The target's PersistentVolume.
-        volume: String,
-    },
-}
-
-/// Another namespace whose disk is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lender {
-    /// The namespace.
-    pub namespace: String,
-    /// The destination.
-    pub destination: String,
-    /// The volume of its disk.
-    pub volume: String,
-    /// Whether that is lent whole, and not the one PVC's part of it alone.
-    pub whole: bool,
-}
-
-impl Origin {
-    /// Whose disk is read, if that is another namespace's.
-    #[must_use]
-    pub fn lender(&self) -> Option<&Lender> {
-        match self {
-            Self::Lent { lender, .. } | Self::Repository { lender: Some(lender), .. } => Some(lender),
-            Self::Claim { .. } | Self::Central { .. } | Self::Repository { lender: None, .. } => None,
-        }
-    }
-}
-
-impl Restore {
-    /// The PVC that was backed up.
-    #[must_use]
-    pub fn source(&self) -> SourceId {
-        SourceId {
-            namespace: self.request.namespace.as_ref().unwrap_or(&self.namespace).clone(),
-            name: self.request.pvc.clone(),
-            uid: self.point.uid.clone(),
-        }
-    }
-
-    /// The name of its Job.
-    #[must_use]
-    pub fn job(&self) -> String {
-        names::restore_job(&self.target, &self.text)
-    }
-
-    /// What is written down when its pod is made.
-    #[must_use]
-    pub fn record(&self) -> RestoreRecord {
-        RestoreRecord {
-            request: names::run_now_mark(&self.text),
-            state: RestoreState::Ready,
-            problem: None,
-            point: Some(point_name(&self.point)),
-            target: Some(self.target.name.clone()),
-            since: None,
-            result: None,
-        }
-    }
-}
-
-/// What a record calls a restore point.
-fn point_name(point: &RestorePoint) -> String {
-    match &point.place {
-        Place::Snapshot { name, .. } => name.clone(),
-        Place::Tree { destination } | Place::Repository { destination, .. } => {
-            format!("{destination}/{}", point.run)
-        }
-    }
-}
-
-/// A promoter that is made again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Promote {
-    /// The UID of who asks for the restore; none does if it is for a drill.
-    pub asker: Option<String>,
-    /// The destination of that drill, and the minute for which it is due.
-    pub drill: Option<(String, Run)>,
-    /// The source of its snapshot.
-    pub source: SourceId,
-    /// The run.
-    pub run: Run,
-    /// The snapshot, which gives it its name.
-    pub snapshot: String,
-    /// Its size.
-    pub bytes: u64,
-    /// Its StorageClass.
-    pub storage_class: String,
-    /// `ReadOnlyMany` instead of `ReadWriteOnce`.
-    pub read_only: bool,
-    /// What pods get of it: what its source was.
-    pub mode: VolumeMode,
-    /// Whether it is mounted without its journal.
-    pub journal: Journal,
-    /// Annotations for the PVC.
-    pub annotations: std::collections::BTreeMap<String, String>,
-}
-
-/// What to do about all restores.
-#[derive(Debug, Default)]
-pub struct Restores {
-    /// Steps that can be taken at once.
-    pub actions: Vec<Action>,
-    /// When to look again, if nothing happens before.
-    pub wake: Option<Timestamp>,
-    /// The namespaces whose pods must be watched.
-    pub namespaces: BTreeSet<String>,
-}
-
 impl Restores {
-    fn step(&mut self, step: RestoreAction) {
-        self.actions.push(Action::Restore(step));
-    }
-
-    fn wake_at(&mut self, at: Timestamp) {
-        self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
-    }
-
     fn hold(&mut self, hold: Hold) {
         self.actions.extend(hold.step);
         hold.again.into_iter().for_each(|at| self.wake_at(at));
@@ -408,7 +202,7 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    pub(super) fn add_to(self, plan: &mut super::Plan) {
+    pub(super) fn add_to(self, plan: &mut Plan) {
         plan.actions.extend(self.step);
         plan.wake_at(self.again);
     }

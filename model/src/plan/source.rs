@@ -2,7 +2,8 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Plan, Proof, Standing, copy, cronjob, ledger, maintain, status};
+use super::action::{Plan, Proof, Standing};
+use super::{copy, cronjob, ledger, maintain, status};
 use crate::facts::{Claim, Namespace};
 use crate::maintain::TaskState;
 use crate::reason::{Problem, Reason};

@@ -2,8 +2,9 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::action::{Note, Plan, TaskEnd};
 use super::copy::RunView;
-use super::{Note, Plan, TaskEnd, maintain};
+use super::maintain;
 use crate::copies::point_state;
 use crate::facts::{Claim, JobState, VolumeMode};
 use crate::maintain::Task;

@@ -2,11 +2,12 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Asker, Restore, Restores, answer, hold, is_for_us};
+use super::{answer, hold, is_for_us};
 use crate::facts::{Claim, Job, Pod};
 use crate::names;
+use crate::plan::action::{Action, Asker, Restore, RestoreAction, Restores};
 use crate::plan::ended::{self, Ended};
-use crate::plan::{Action, RestoreAction, lend};
+use crate::plan::lend;
 use crate::reason::{Problem, Reason};
 use crate::record::{RestoreRecord, RestoreResult, RestoreState};
 use crate::world::World;

@@ -1,0 +1,53 @@
+//! The parts that a central copy or drill is made from.
+
+use std::collections::BTreeMap;
+
+use crate::facts::{Identity, Journal, VolumeMode};
+use crate::maintain::Task;
+use crate::names::{Run, SourceId};
+
+/// What a central copy or drill is made from, in the order in which it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The second VolumeSnapshotContent.
+    Content,
+    /// The VolumeSnapshot that names it.
+    Snapshot,
+    /// The PVC made from that.
+    Promoter,
+}
+
+/// A part that is made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Central {
+    /// Which one.
+    pub part: Part,
+    /// The name that all parts have.
+    pub name: String,
+    /// The source.
+    pub source: SourceId,
+    /// The run that is copied; of a drill the minute for which it is due.
+    pub run: Run,
+    /// The destination's name.
+    pub destination: String,
+    /// The task that it is made for; `None`: a copy.
+    pub task: Option<Task>,
+    /// The source's VolumeSnapshot.
+    pub snapshot: Identity,
+    /// The content that it is bound to.
+    pub content: String,
+    /// The source's PersistentVolume, if the source is still there.
+    pub volume: Option<String>,
+    /// The promoter's size.
+    pub bytes: u64,
+    /// Its StorageClass.
+    pub storage_class: String,
+    /// ReadOnlyMany instead of ReadWriteOnce.
+    pub read_only: bool,
+    /// What pods get of it.
+    pub mode: VolumeMode,
+    /// Whether it is mounted without its journal.
+    pub journal: Journal,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}

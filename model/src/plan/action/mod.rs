@@ -1,0 +1,22 @@
+//! The steps that a plan can have, as plain data: what the planners make, and the controller carries out.
+//!
+//! [`steps`] has them all; what they carry is in the files below it. [`plan`] is what a planner gives.
+
+mod alias;
+mod central;
+mod copy;
+mod ledger;
+mod plan;
+mod restore;
+mod steps;
+mod task;
+
+pub use alias::Loan;
+pub use central::{Central, Part};
+pub use copy::{Copy, DiskStep};
+pub use ledger::{Board, LedgerWrite, Note};
+pub use plan::{Plan, Proof, Restores, Standing};
+pub(super) use restore::point_name;
+pub use restore::{Asker, Lender, Origin, Promote, Restore};
+pub use steps::{Action, RestoreAction, ledger_key};
+pub use task::{Drill, Maintain, Prune, TaskEnd, Work};
