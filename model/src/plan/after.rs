@@ -8,7 +8,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Plan};
-use super::copy::{RunView, runs};
+use super::subject::{RunView, runs};
 use crate::config::Deadlines;
 use crate::copies::point_state;
 use crate::duration::Span;

@@ -10,9 +10,12 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::access::online;
 use super::action::{Action, Central, Part, Plan};
-use super::copy::{Request, RunView, is_for, online, runs, slot};
+use super::copy::Request;
 use super::maintain;
+use super::placement::slot;
+use super::subject::{RunView, is_for, runs};
 use crate::admit::{Rank, Slot, Waiting};
 use crate::config::{Deadlines, Destination};
 use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Journal, Ours, Snapshot, VolumeMode};

@@ -4,69 +4,24 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::access::{allowed, online, secret};
 use super::action::{Action, Copy, Plan};
 use super::ended::{self, Ended};
 use super::expected::{Expected, Records, expected};
-use super::{central, disk, drill, ledger, restore};
+use super::placement::{common_nodes, only_node, slot, waits};
+use super::subject::{RunView, is_derived, is_for, is_whole, recorded, runs, snapshots};
+use super::{central, disk, drill, restore};
 use crate::admit::{Rank, Slot, Waiting};
-use crate::breaker;
-use crate::config::{Destination, Disk};
+use crate::config::Destination;
 use crate::copies::{self, Next, RunFacts};
 use crate::duration::Span;
-use crate::facts::{Claim, Job, JobState, Ours, Snapshot, VolumeMode};
-use crate::ledger::{Entry, Finding, Ledger, RunRecord};
+use crate::facts::{Claim, Job, JobState, VolumeMode};
+use crate::ledger::{Entry, Finding};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState};
 use crate::select::Protection;
 use crate::world::World;
-
-/// A run of a source, by lineage and not by labels alone: the snapshot is of the source's own PVC in its
-/// own namespace, and the promoter was made from that snapshot.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RunView<'a> {
-    pub(super) run: &'a Run,
-    pub(super) record: &'a RunRecord,
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) promoter: Option<&'a Claim>,
-}
-
-/// The snapshots of a source, with their runs: of the source's own PVC, in its own namespace.
-pub(super) fn snapshots<'a>(world: &'a World, uid: &str) -> impl Iterator<Item = (&'a Run, &'a Snapshot)> {
-    let source = world.claim_of(uid).map(Claim::source).or_else(|| world.ledger(uid).map(Ledger::id));
-    let keys = world.belongings(uid).into_iter().flat_map(|b| &b.snapshots);
-    keys.filter_map(|(namespace, name)| world.snapshots.get(namespace, name))
-        .filter(move |s| {
-            source.as_ref().is_none_or(|of| of.namespace == s.namespace && s.claim.as_ref() == Some(&of.name))
-        })
-        .filter_map(|snapshot| Some((snapshot.ours.as_ref()?.run.as_ref()?, snapshot)))
-}
-
-/// The runs of a source that its ledger knows and whose snapshots are there, oldest first.
-pub(super) fn runs<'a>(world: &'a World, uid: &str) -> Vec<RunView<'a>> {
-    world.ledger(uid).map(|ledger| views(world, uid, ledger)).unwrap_or_default()
-}
-
-/// The same of a ledger that is still to be written.
-pub(super) fn views<'a>(world: &'a World, uid: &str, ledger: &'a Ledger) -> Vec<RunView<'a>> {
-    let Some(belongings) = world.belongings(uid) else { return Vec::new() };
-    let mut runs: Vec<RunView<'a>> = snapshots(world, uid)
-        .filter_map(|(run, snapshot)| {
-            let record = ledger.run(run, &snapshot.id)?;
-            let promoter = belongings
-                .promoters
-                .iter()
-                .filter(|(namespace, _)| *namespace == snapshot.namespace)
-                .filter_map(|(namespace, name)| world.claims.get(namespace, name))
-                // A promoter whose labels were stripped still has its name and its lineage.
-                .chain(world.claims.get(&snapshot.namespace, &snapshot.id.name))
-                .find(|p| p.from_snapshot.as_ref() == Some(&snapshot.id.name));
-            Some(RunView { run, record, snapshot, promoter })
-        })
-        .collect();
-    runs.sort_by(|a, b| a.run.cmp(b.run).then_with(|| a.snapshot.id.name.cmp(&b.snapshot.id.name)));
-    runs
-}
 
 /// Plans all copies of a source. What the newest one waits for comes back, for the record.
 pub(super) fn plan(
@@ -82,7 +37,7 @@ pub(super) fn plan(
         end(world, uid, job, &runs, now, plan);
     }
     let destinations: BTreeSet<&String> = runs.iter().flat_map(|r| &r.record.destinations).collect();
-    let whole = ledger::is_whole(world, uid);
+    let whole = is_whole(world, uid);
     let mut waiting = central::take_away(world, uid, &runs, &jobs, protection, now, plan);
     for destination in destinations {
         let facts: Vec<RunFacts<'_>> = runs
@@ -139,20 +94,12 @@ pub(super) fn plan(
     Some(problem)
 }
 
-fn waits(world: &World, promoter: &Claim) -> bool {
-    promoter.class.as_ref().and_then(|c| world.classes.storage.get(c)).is_some_and(|c| c.waits_for_consumer)
-}
-
 /// The copy Jobs of a source that bear the name that only they can have, where only they can be.
 fn jobs<'a>(world: &'a World, uid: &str) -> Vec<&'a Job> {
     let keys = world.belongings(uid).into_iter().flat_map(|b| &b.jobs);
     keys.filter_map(|(namespace, name)| world.jobs.get(namespace, name))
         .filter(|job| job.ours.as_ref().is_some_and(|o| o.component == Component::Copy) && is_derived(world, job))
         .collect()
-}
-
-pub(super) fn is_for(job: &Job, run: &Run, destination: &str) -> bool {
-    job.ours.as_ref().is_some_and(|o| o.run.as_ref() == Some(run) && o.destination.as_deref() == Some(destination))
 }
 
 fn without_data(run: &Run, destination: &str, state: CopyState, problem: &Problem, now: Timestamp) -> Finding {
@@ -230,7 +177,7 @@ impl Request<'_> {
     pub(super) fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode, now: Timestamp) -> Copy {
         let (world, protection) = (self.world, self.protection);
         // A ledger that is not whole stops every deletion.
-        let whole = ledger::is_whole(world, &self.source.uid);
+        let whole = is_whole(world, &self.source.uid);
         let taken = self.view.record.retention.as_ref().and_then(|t| t.parse().ok());
         let policy = names::network_policy(&world.instance);
         let home = if destination.is_central() { &world.namespace } else { &self.source.namespace };
@@ -296,106 +243,8 @@ impl Request<'_> {
     }
 }
 
-/// Whether a pod that copies may run in a source's namespace.
-pub(super) fn allowed(world: &World, namespace: &str, destination: &Destination) -> Result<(), Problem> {
-    if destination.restic().is_some() && namespace == world.namespace {
-        let message = format!("a copy to {} would need a Secret of the controller's namespace", destination.name);
-        return Err(Problem::new(Reason::SecretNotAllowed, message));
-    }
-    let enforces = world.namespaces.get("", namespace).and_then(|n| n.enforces.as_deref());
-    if enforces == Some("restricted") {
-        return Err(Problem::new(Reason::PodSecurity, restricted(destination)));
-    }
-    Ok(())
-}
-
-fn restricted(destination: &Destination) -> String {
-    let refused = "the namespace enforces Pod Security restricted, but a copy pod must run as root to";
-    match destination.restic() {
-        None => format!("{refused} keep the owners of files"),
-        Some(_) => format!("{refused} read every file; a destination with runIn: controller needs no pod here"),
-    }
-}
-
-/// A `NetworkPolicy` that an earlier version made cuts pods off that need the network, and is not ours to change.
-pub(super) fn online(world: &World, namespace: &str) -> Result<(), Problem> {
-    let name = names::network_policy(&world.instance);
-    match world.policies.get(namespace, &name) {
-        Some(policy) if !policy.leaves_restic_out => {
-            let message =
-                format!("NetworkPolicy {namespace}/{name} of an earlier version blocks restic pods; delete it");
-            Err(Problem::new(Reason::NetworkPolicyBlocks, message))
-        }
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
-    // A host's disk is one, whatever the namespace; a PVC is one in each; a repository is one for each source.
-    let disk = match destination.disk() {
-        Some(Disk::HostPath(_)) => destination.name.clone(),
-        Some(Disk::Claim(_)) => format!("{}/{namespace}", destination.name),
-        None => format!("{}/{namespace}/{uid}", destination.name),
-    };
-    Slot {
-        namespace: namespace.to_owned(),
-        destination: destination.name.clone(),
-        disk,
-        node,
-        breaker: breaker::key(destination, namespace),
-        begun: None,
-    }
-}
-
-/// The node that can have a PVC's volume, if it is the only one.
-pub(super) fn only_node(world: &World, claim: &Claim) -> Option<String> {
-    let terms = world.volumes.get("", claim.volume.as_ref()?)?.nodes.as_ref()?;
-    let mut fit = world.nodes.iter().filter(|n| terms.iter().any(|term| term.matches(&n.labels)));
-    fit.next().filter(|_| fit.next().is_none()).map(|n| n.name.clone())
-}
-
-/// The node that can have both volumes, if it is the only one; an error if none can (F40).
-pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Result<Option<String>, String> {
-    let terms =
-        |claim: &Claim| claim.volume.as_ref().and_then(|v| world.volumes.get("", v)).and_then(|v| v.nodes.clone());
-    let (a, b) = (terms(promoter), terms(disk));
-    if a.is_none() && b.is_none() {
-        return Ok(None);
-    }
-    let fits = |terms: &Option<Vec<_>>, labels: &_| {
-        terms.as_ref().is_none_or(|t: &Vec<crate::facts::NodeTerm>| t.iter().any(|term| term.matches(labels)))
-    };
-    let mut common = world.nodes.iter().filter(|n| fits(&a, &n.labels) && fits(&b, &n.labels));
-    match (common.next(), common.next()) {
-        (None, _) => Err(format!("no node can mount both PVC {} and PVC {}", promoter.id.name, disk.id.name)),
-        (Some(only), None) => Ok(Some(only.name.clone())),
-        _ => Ok(None),
-    }
-}
-
 /// How long a copy that ended holds its try at a destination that may be down, while its result cannot be recorded.
 const UNRECORDED: Span = Span::minutes(5);
-
-/// Whether a Job is the one of its source, run (or minute) and destination: it has the name and the namespace that only
-/// that one has, whatever its labels say.
-pub(super) fn is_derived(world: &World, job: &Job) -> bool {
-    let Some(ours) = job.ours.as_ref().filter(|o| o.instance == world.instance) else { return false };
-    let (Some(run), Some(to), Some(source)) = (&ours.run, &ours.destination, world.source_of(&ours.source_uid)) else {
-        return false;
-    };
-    // Of a destination that is not configured any more nobody knows where its copies ran.
-    let at_home = world.config.destination(to).is_none_or(Destination::is_central) && job.namespace == world.namespace;
-    let in_place = world.config.destination(to).is_none_or(|d| !d.is_central()) && job.namespace == source.namespace;
-    let name = match ours.component {
-        Component::Copy => names::copy_job(&source, run, to),
-        Component::Maintain => match ours.task {
-            Some(task) => names::maintain_job(&source, task, run, to),
-            None => return false,
-        },
-        _ => return false,
-    };
-    (at_home || in_place) && job.id.name == name
-}
 
 /// What the copies and tasks that run now occupy.
 pub fn running(world: &World, now: Timestamp) -> impl Iterator<Item = Slot> {
@@ -420,13 +269,6 @@ pub fn running(world: &World, now: Timestamp) -> impl Iterator<Item = Slot> {
         Some(Slot { breaker, begun: Some(job.created), ..slot })
     });
     jobs.chain(central::preparing(world)).chain(drill::preparing(world))
-}
-
-/// Whether a copy has its result, or its run's snapshot is gone.
-pub(super) fn recorded(world: &World, copy: &Ours) -> bool {
-    let (Some(destination), Some(run)) = (&copy.destination, &copy.run) else { return true };
-    let mut of_run = snapshots(world, &copy.source_uid).filter(|(its, _)| *its == run);
-    !of_run.any(|(_, s)| world.record(s).is_none_or(|record| !record.results.contains_key(destination)))
 }
 
 /// A copy Job that ended, or that never gets started: its result, and then its end.
@@ -470,29 +312,4 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
         },
     };
     plan.findings.push(found(Entry::Result(Box::new(result))));
-}
-
-/// The Secret of a source's group at a destination. Of a source that is gone nobody knows the group, and the
-/// destination's own Secret may open somebody else's bucket.
-pub(super) fn secret(
-    world: &World,
-    protection: Option<&Protection>,
-    uid: &str,
-    destination: &str,
-) -> Result<Option<String>, Problem> {
-    if let Some(protection) = protection {
-        return Ok(protection.secrets.get(destination).cloned());
-    }
-    if let Some(claim) = world.claim_of(uid)
-        && let Some(namespace) = world.namespaces.get("", &claim.namespace)
-    {
-        let group = world.config.group_of(claim, namespace);
-        return Ok(group.and_then(|g| g.secrets.get(destination).cloned()));
-    }
-    if world.config.groups.iter().any(|g| g.secrets.contains_key(destination)) {
-        let message =
-            format!("the PVC is gone, so it is unknown which group's Secret its copies to {destination} need");
-        return Err(Problem::new(Reason::SecretNotAllowed, message));
-    }
-    Ok(None)
 }

@@ -4,6 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Plan};
 use super::after;
+use super::subject::runs;
 use crate::facts::{Claim, CronJob};
 use crate::names;
 use crate::select::{Protection, Verdict};
@@ -100,7 +101,7 @@ fn run_now(
     if world.jobs.get(&world.namespace, &job).is_some() {
         return;
     }
-    let newest = super::copy::runs(world, &claim.id.uid).last().map(|r| r.run.time());
+    let newest = runs(world, &claim.id.uid).last().map(|r| r.run.time());
     let from = newest.map(|t| world.config.bounds.min_interval.after(t));
     if from.is_some_and(|from| now < from) {
         plan.wake_at(from);

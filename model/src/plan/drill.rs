@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Drill, Part, Plan, Promote, RestoreAction};
-use super::copy::{self, RunView};
-use super::source::verdict;
+use super::placement::{common_nodes, slot};
+use super::subject::{RunView, runs, verdict};
 use super::{central, disk, maintain, restore};
 use crate::admit::Slot;
 use crate::config::{self, Destination};
@@ -47,7 +47,7 @@ impl Ask<'_> {
     /// The next step. An error is final for this time.
     pub(super) fn resolve(&self, plan: &mut Plan) -> Result<Step, Problem> {
         let Some(rules) = &self.destination.drill else { return Ok(Step::Wait) };
-        let runs = copy::runs(self.world, &self.claim.id.uid);
+        let runs = runs(self.world, &self.claim.id.uid);
         if self.destination.is_central() {
             return self.central(rules, &runs, plan);
         }
@@ -70,7 +70,7 @@ impl Ask<'_> {
             Ok(promoter) => promoter,
             Err(before) => return Ok(before),
         };
-        let nodes = disk.map_or(Ok(None), |disk| copy::common_nodes(self.world, promoter, disk));
+        let nodes = disk.map_or(Ok(None), |disk| common_nodes(self.world, promoter, disk));
         let node = nodes.map_err(|m| Problem::new(Reason::NodeConflict, m))?;
         Ok(Step::Start(self.drill(rules, view, promoter.id.name.clone(), promoter.mode), node))
     }
@@ -257,7 +257,7 @@ pub(super) fn preparing(world: &World) -> impl Iterator<Item = Slot> {
         .collect();
     drills.into_iter().filter_map(|(namespace, uid, destination)| {
         // A drill says nothing about the destination: it takes no copy's try.
-        let slot = copy::slot(world.config.destination(destination)?, namespace, uid, None);
+        let slot = slot(world.config.destination(destination)?, namespace, uid, None);
         Some(Slot { breaker: None, ..slot })
     })
 }
@@ -272,7 +272,7 @@ pub(super) fn hold(world: &World, source: &SourceId, job: &Job, now: Timestamp, 
         None => promoter.from_snapshot.clone(),
         Some((due, to)) => {
             let name = |v: &&RunView<'_>| names::central_drill(&world.instance, source, due, v.run, to);
-            let runs = copy::runs(world, &source.uid);
+            let runs = runs(world, &source.uid);
             runs.iter().find(|v| name(v) == promoter.id.name).map(|v| v.snapshot.id.name.clone())
         }
     };

@@ -6,9 +6,8 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Board, LedgerWrite, Note, Plan};
-use super::copy;
-use super::source::verdict;
 use super::status::{self, News};
+use super::subject::{snapshots, verdict, views};
 use crate::facts::Claim;
 use crate::ledger::{Entry, Finding, Ledger, RunRecord};
 use crate::reason::{Problem, Reason};
@@ -44,7 +43,7 @@ pub(super) fn of_source(
     let told = !plan.findings.is_empty();
     let results = enter(&mut next, plan);
     let old = before.map(|ledger| ledger.status.clone()).unwrap_or_default();
-    let runs = copy::views(world, uid, &next);
+    let runs = views(world, uid, &next);
     let status = status::next(world, claim, verdict, &news, (&old, &runs), now, plan);
     notes.extend(status::notes(&old, &status, &runs, (&news.tasks, claim.mode)));
     let worth_telling = status::worth_telling(claim, verdict, &old);
@@ -111,7 +110,7 @@ pub(super) fn of_vanished(world: &World, uid: &str, now: Timestamp, plan: &mut P
         let write = LedgerWrite { ledger: next, replaces: Some(book.id.clone()), notes, results, tasks: Vec::new() };
         return plan.actions.push(Action::WriteLedger(Box::new(write)));
     }
-    let newest = copy::snapshots(world, uid).filter(|(_, s)| !s.terminating).max_by_key(|(run, _)| *run);
+    let newest = snapshots(world, uid).filter(|(_, s)| !s.terminating).max_by_key(|(run, _)| *run);
     let namespace = |n: &str| world.namespaces.get("", n).is_some_and(|n| !n.terminating);
     if let Some((_, snapshot)) = newest.filter(|(_, s)| namespace(&s.namespace)) {
         let shown = next.shown();
@@ -179,7 +178,7 @@ fn differ(shown: &Status, next: &Status) -> bool {
 /// their copies, each destination has to tell.
 fn begin(world: &World, uid: &str, ledger: &mut Ledger, new: bool) -> Vec<Note> {
     let mut found = 0;
-    for (run, snapshot) in copy::snapshots(world, uid) {
+    for (run, snapshot) in snapshots(world, uid) {
         found += 1;
         ledger.begin(run, &snapshot.id, new);
     }
@@ -208,11 +207,6 @@ fn enter(ledger: &mut Ledger, plan: &mut Plan) -> Vec<(String, crate::record::Co
 
 fn trim(world: &World, uid: &str, ledger: &mut Ledger) {
     let there: Vec<(&str, &str)> =
-        copy::snapshots(world, uid).map(|(_, s)| (s.id.name.as_str(), s.id.uid.as_str())).collect();
+        snapshots(world, uid).map(|(_, s)| (s.id.name.as_str(), s.id.uid.as_str())).collect();
     ledger.trim(|record: &RunRecord| record.snapshot().is_some_and(|of| there.contains(&of)));
-}
-
-/// Whether all runs of a source are known: else nothing is deleted.
-pub(super) fn is_whole(world: &World, uid: &str) -> bool {
-    world.ledger(uid).is_some_and(Ledger::is_whole)
 }

@@ -6,10 +6,12 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::access::online;
 use super::action::{Action, Maintain, Plan, TaskEnd, Work};
-use super::copy::{self, RunView};
 use super::ended::{self, Ended};
-use super::{central, disk, drill, ledger, restore};
+use super::placement::{only_node, slot};
+use super::subject::{RunView, is_derived, is_whole};
+use super::{central, disk, drill, restore};
 use crate::admit::{Rank, Waiting};
 use crate::config::{Destination, Times};
 use crate::facts::{Claim, Job, JobState};
@@ -33,7 +35,7 @@ pub(super) fn plan(
     plan: &mut Plan,
 ) -> Vec<TaskEnd> {
     // Where runs are not known there is no telling what to keep.
-    let whole = ledger::is_whole(world, &claim.id.uid);
+    let whole = is_whole(world, &claim.id.uid);
     let source = Source { world, claim, status: world.status(&claim.id.uid), protection, whole, now };
     let jobs = jobs(world, &claim.id.uid);
     let mut ends: Vec<TaskEnd> = jobs.iter().filter_map(|(task, job)| source.end(*task, job, plan)).collect();
@@ -99,7 +101,7 @@ fn jobs<'a>(world: &'a World, uid: &str) -> Vec<(Task, &'a Job)> {
     keys.filter_map(|(namespace, name)| world.jobs.get(namespace, name))
         .filter_map(|job| {
             let ours = job.ours.as_ref().filter(|o| o.component == Component::Maintain)?;
-            copy::is_derived(world, job).then_some((ours.task?, job))
+            is_derived(world, job).then_some((ours.task?, job))
         })
         .collect()
 }
@@ -335,7 +337,7 @@ impl<'a> Source<'a> {
         let read = restore::reads(world, &source.namespace, &destination.name, of).is_some();
         // The copies say so.
         let at = if destination.is_central() { &world.namespace } else { &source.namespace };
-        let cut_off = destination.is_remote() && copy::online(world, at).is_err();
+        let cut_off = destination.is_remote() && online(world, at).is_err();
         // What has begun in our own namespace has its slot, and holds up a copy for as long as it takes.
         let begun = self.begun(task, destination).is_some();
         let goes_on = begun && destination.is_central();
@@ -412,12 +414,12 @@ impl<'a> Source<'a> {
             return Ok(None);
         }
         let disk = disk::ready(self.world, destination, &self.claim.namespace, self.now, plan)?;
-        Ok(copy::only_node(self.world, disk))
+        Ok(only_node(self.world, disk))
     }
 
     fn waiting(&self, destination: &Destination, due: &Run, node: Option<String>) -> Waiting {
         let source = self.claim.source();
-        let slot = copy::slot(destination, &source.namespace, &source.uid, node);
+        let slot = slot(destination, &source.namespace, &source.uid, node);
         Waiting { rank: Rank::Task, source, run: due.clone(), since: due.time(), slot }
     }
 }

@@ -3,6 +3,7 @@
 //! A plan is made from the observed state alone and may be made at any time: what is done already is
 //! not in it. Nothing here talks to anything.
 
+mod access;
 mod action;
 mod after;
 mod central;
@@ -15,12 +16,14 @@ mod expected;
 mod ledger;
 mod lend;
 mod maintain;
+mod placement;
 mod prospect;
 mod prune;
 mod resolve;
 mod restore;
 mod source;
 mod status;
+mod subject;
 
 pub use action::{
     Action, Asker, Board, Central, Copy, DiskStep, Drill, LedgerWrite, Lender, Loan, Maintain, Note, Origin, Part,
@@ -33,5 +36,6 @@ pub use ledger::standing;
 pub use maintain::next_part;
 pub use prospect::prospect;
 pub use restore::{any as any_restore, restores};
-pub use source::{explain, from_our_snapshot, plan, verdict};
+pub use source::plan;
 pub use status::proven;
+pub use subject::{explain, from_our_snapshot, verdict};

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::Plan;
-use super::{central, copy, disk};
+use super::{access, central, disk};
 use crate::config::Destination;
 use crate::reason::Problem;
 use crate::world::World;
@@ -23,7 +23,7 @@ pub fn prospect(
     if destination.is_central() {
         return central::not_retained(world, class).err();
     }
-    if let Err(problem) = copy::allowed(world, namespace, destination) {
+    if let Err(problem) = access::allowed(world, namespace, destination) {
         return Some(problem);
     }
     if destination.is_remote() {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::action::{Prune, Work};
-use super::copy::{self, RunView};
 use super::maintain::Source;
+use super::subject::{RunView, runs};
 use crate::config::Destination;
 use crate::maintain::Task;
 use crate::names::{self, Run};
@@ -25,7 +25,7 @@ impl<'a> Source<'a> {
         }
         self.sound(&destination.name)?;
         let retention = destination.retention.clone().unwrap_or_else(|| protection.retention.clone());
-        let runs = copy::runs(self.world, &self.claim.id.uid);
+        let runs = runs(self.world, &self.claim.id.uid);
         let copied = |r: &&RunView<'a>| r.record.results.get(&destination.name);
         let held = |r: &RunView<'_>| r.snapshot.held(self.now) || r.promoter.is_some_and(|p| p.held(self.now));
         let (held, mut holds): (Vec<&RunView<'_>>, Vec<Run>) =

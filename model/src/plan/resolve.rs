@@ -2,9 +2,10 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::access;
 use super::action::{Asker, Lender, Origin, Promote};
-use super::copy;
-use super::source::{from_our_snapshot, verdict};
+use super::placement::common_nodes;
+use super::subject::{from_our_snapshot, recorded, verdict};
 use crate::config::{AccessMode, Destination, Disk, Store};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::lend;
@@ -102,7 +103,7 @@ impl Ask<'_> {
 
     /// Whether a node can have both.
     fn together(&self, target: &Claim, claim: &Claim) -> Result<(), Obstacle> {
-        copy::common_nodes(self.world, target, claim)
+        common_nodes(self.world, target, claim)
             .map(drop)
             .map_err(|message| Obstacle::Refused(Problem::new(Reason::NodeConflict, message)))
     }
@@ -376,7 +377,7 @@ impl Ask<'_> {
         let volume = if self.is_lent(point) { Some(self.lendable(target, destination)?) } else { None };
         let secret = if configured.is_central() {
             // The administrator's groups say it, whoever restores.
-            copy::secret(self.world, protection.as_ref(), &point.uid, destination).map_err(Obstacle::Refused)?
+            access::secret(self.world, protection.as_ref(), &point.uid, destination).map_err(Obstacle::Refused)?
         } else {
             // Another tenant has no say in how this one's Secret is used.
             let own = protection.as_ref().filter(|_| namespace == self.namespace);
@@ -503,7 +504,7 @@ impl Ask<'_> {
             // What a copy pruned is known only once its result is recorded: until then its trees are not to be named.
             .filter(|j| {
                 let tells = |o: &Ours| o.component == Component::Copy && o.source_uid == uid;
-                let told = |o: &Ours| !tells(o) || copy::recorded(self.world, o);
+                let told = |o: &Ours| !tells(o) || recorded(self.world, o);
                 j.state == JobState::Active || !j.ours.as_ref().is_none_or(told)
             })
             .filter(|j| {

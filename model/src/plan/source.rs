@@ -3,50 +3,12 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Plan, Proof, Standing};
+use super::subject::verdict;
 use super::{copy, cronjob, ledger, maintain, status};
-use crate::facts::{Claim, Namespace};
 use crate::maintain::TaskState;
-use crate::reason::{Problem, Reason};
 use crate::record::Status;
-use crate::select::{self, Input, Origins, Protection, Verdict};
+use crate::select::{Protection, Verdict};
 use crate::world::World;
-
-/// Judges a PVC by the state of the cluster.
-#[must_use]
-pub fn verdict(world: &World, claim: &Claim) -> Verdict {
-    explain(world, claim).0
-}
-
-/// Judges a PVC by the state of the cluster, and names the places that decided.
-#[must_use]
-pub fn explain(world: &World, claim: &Claim) -> (Verdict, Origins) {
-    let Some(namespace) = world.namespaces.get("", &claim.namespace) else {
-        let problem = Problem::new(Reason::NamespaceTerminating, "the namespace is gone");
-        return (Verdict::Unprotected(problem, Vec::new()), Origins { selected: None, settings: None });
-    };
-    judge(world, claim, namespace)
-}
-
-fn judge(world: &World, claim: &Claim, namespace: &Namespace) -> (Verdict, Origins) {
-    select::explain(&Input {
-        claim,
-        namespace,
-        volume: claim.volume.as_ref().and_then(|v| world.volumes.get("", v)),
-        from_our_snapshot: from_our_snapshot(world, claim),
-        classes: &world.classes,
-        config: &world.config,
-    })
-}
-
-/// Whether the PVC was made from a snapshot of ours: its lineage, whatever its labels say.
-#[must_use]
-pub fn from_our_snapshot(world: &World, claim: &Claim) -> bool {
-    claim
-        .from_snapshot
-        .as_ref()
-        .and_then(|name| world.snapshots.get(&claim.namespace, name))
-        .is_some_and(|s| s.ours.as_ref().is_some_and(|o| o.instance == world.instance))
-}
 
 /// What to do about the source with a UID, at the time `now`. `install` is the fingerprint of the
 /// installation: images, templates and the like, which CronJobs follow too.

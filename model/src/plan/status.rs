@@ -3,8 +3,8 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Note, Plan, TaskEnd};
-use super::copy::RunView;
 use super::maintain;
+use super::subject::RunView;
 use crate::copies::point_state;
 use crate::facts::{Claim, JobState, VolumeMode};
 use crate::maintain::Task;

@@ -1,0 +1,54 @@
+//! Where a pod can run that copies or compares, and what it occupies there.
+
+use crate::admit::Slot;
+use crate::breaker;
+use crate::config::{Destination, Disk};
+use crate::facts::Claim;
+use crate::world::World;
+
+pub(super) fn waits(world: &World, promoter: &Claim) -> bool {
+    promoter.class.as_ref().and_then(|c| world.classes.storage.get(c)).is_some_and(|c| c.waits_for_consumer)
+}
+
+pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
+    // A host's disk is one, whatever the namespace; a PVC is one in each; a repository is one for each source.
+    let disk = match destination.disk() {
+        Some(Disk::HostPath(_)) => destination.name.clone(),
+        Some(Disk::Claim(_)) => format!("{}/{namespace}", destination.name),
+        None => format!("{}/{namespace}/{uid}", destination.name),
+    };
+    Slot {
+        namespace: namespace.to_owned(),
+        destination: destination.name.clone(),
+        disk,
+        node,
+        breaker: breaker::key(destination, namespace),
+        begun: None,
+    }
+}
+
+/// The node that can have a PVC's volume, if it is the only one.
+pub(super) fn only_node(world: &World, claim: &Claim) -> Option<String> {
+    let terms = world.volumes.get("", claim.volume.as_ref()?)?.nodes.as_ref()?;
+    let mut fit = world.nodes.iter().filter(|n| terms.iter().any(|term| term.matches(&n.labels)));
+    fit.next().filter(|_| fit.next().is_none()).map(|n| n.name.clone())
+}
+
+/// The node that can have both volumes, if it is the only one; an error if none can (F40).
+pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Result<Option<String>, String> {
+    let terms =
+        |claim: &Claim| claim.volume.as_ref().and_then(|v| world.volumes.get("", v)).and_then(|v| v.nodes.clone());
+    let (a, b) = (terms(promoter), terms(disk));
+    if a.is_none() && b.is_none() {
+        return Ok(None);
+    }
+    let fits = |terms: &Option<Vec<_>>, labels: &_| {
+        terms.as_ref().is_none_or(|t: &Vec<crate::facts::NodeTerm>| t.iter().any(|term| term.matches(labels)))
+    };
+    let mut common = world.nodes.iter().filter(|n| fits(&a, &n.labels) && fits(&b, &n.labels));
+    match (common.next(), common.next()) {
+        (None, _) => Err(format!("no node can mount both PVC {} and PVC {}", promoter.id.name, disk.id.name)),
+        (Some(only), None) => Ok(Some(only.name.clone())),
+        _ => Ok(None),
+    }
+}

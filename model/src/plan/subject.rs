@@ -1,0 +1,132 @@
+//! What is observed of one source: whether it is protected, its runs, and which Jobs are its own.
+//!
+//! By lineage, UIDs and names that follow from it: labels alone decide nothing.
+
+use crate::config::Destination;
+use crate::facts::{Claim, Job, Namespace, Ours, Snapshot};
+use crate::ledger::{Ledger, RunRecord};
+use crate::names::{self, Component, Run};
+use crate::reason::{Problem, Reason};
+use crate::select::{self, Input, Origins, Verdict};
+use crate::world::World;
+
+/// Judges a PVC by the state of the cluster.
+#[must_use]
+pub fn verdict(world: &World, claim: &Claim) -> Verdict {
+    explain(world, claim).0
+}
+
+/// Judges a PVC by the state of the cluster, and names the places that decided.
+#[must_use]
+pub fn explain(world: &World, claim: &Claim) -> (Verdict, Origins) {
+    let Some(namespace) = world.namespaces.get("", &claim.namespace) else {
+        let problem = Problem::new(Reason::NamespaceTerminating, "the namespace is gone");
+        return (Verdict::Unprotected(problem, Vec::new()), Origins { selected: None, settings: None });
+    };
+    judge(world, claim, namespace)
+}
+
+fn judge(world: &World, claim: &Claim, namespace: &Namespace) -> (Verdict, Origins) {
+    select::explain(&Input {
+        claim,
+        namespace,
+        volume: claim.volume.as_ref().and_then(|v| world.volumes.get("", v)),
+        from_our_snapshot: from_our_snapshot(world, claim),
+        classes: &world.classes,
+        config: &world.config,
+    })
+}
+
+/// Whether the PVC was made from a snapshot of ours: its lineage, whatever its labels say.
+#[must_use]
+pub fn from_our_snapshot(world: &World, claim: &Claim) -> bool {
+    claim
+        .from_snapshot
+        .as_ref()
+        .and_then(|name| world.snapshots.get(&claim.namespace, name))
+        .is_some_and(|s| s.ours.as_ref().is_some_and(|o| o.instance == world.instance))
+}
+
+/// A run of a source, by lineage and not by labels alone: the snapshot is of the source's own PVC in its
+/// own namespace, and the promoter was made from that snapshot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RunView<'a> {
+    pub(super) run: &'a Run,
+    pub(super) record: &'a RunRecord,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) promoter: Option<&'a Claim>,
+}
+
+/// The snapshots of a source, with their runs: of the source's own PVC, in its own namespace.
+pub(super) fn snapshots<'a>(world: &'a World, uid: &str) -> impl Iterator<Item = (&'a Run, &'a Snapshot)> {
+    let source = world.claim_of(uid).map(Claim::source).or_else(|| world.ledger(uid).map(Ledger::id));
+    let keys = world.belongings(uid).into_iter().flat_map(|b| &b.snapshots);
+    keys.filter_map(|(namespace, name)| world.snapshots.get(namespace, name))
+        .filter(move |s| {
+            source.as_ref().is_none_or(|of| of.namespace == s.namespace && s.claim.as_ref() == Some(&of.name))
+        })
+        .filter_map(|snapshot| Some((snapshot.ours.as_ref()?.run.as_ref()?, snapshot)))
+}
+
+/// The runs of a source that its ledger knows and whose snapshots are there, oldest first.
+pub(super) fn runs<'a>(world: &'a World, uid: &str) -> Vec<RunView<'a>> {
+    world.ledger(uid).map(|ledger| views(world, uid, ledger)).unwrap_or_default()
+}
+
+/// The same of a ledger that is still to be written.
+pub(super) fn views<'a>(world: &'a World, uid: &str, ledger: &'a Ledger) -> Vec<RunView<'a>> {
+    let Some(belongings) = world.belongings(uid) else { return Vec::new() };
+    let mut runs: Vec<RunView<'a>> = snapshots(world, uid)
+        .filter_map(|(run, snapshot)| {
+            let record = ledger.run(run, &snapshot.id)?;
+            let promoter = belongings
+                .promoters
+                .iter()
+                .filter(|(namespace, _)| *namespace == snapshot.namespace)
+                .filter_map(|(namespace, name)| world.claims.get(namespace, name))
+                // A promoter whose labels were stripped still has its name and its lineage.
+                .chain(world.claims.get(&snapshot.namespace, &snapshot.id.name))
+                .find(|p| p.from_snapshot.as_ref() == Some(&snapshot.id.name));
+            Some(RunView { run, record, snapshot, promoter })
+        })
+        .collect();
+    runs.sort_by(|a, b| a.run.cmp(b.run).then_with(|| a.snapshot.id.name.cmp(&b.snapshot.id.name)));
+    runs
+}
+
+/// Whether all runs of a source are known: else nothing is deleted.
+pub(super) fn is_whole(world: &World, uid: &str) -> bool {
+    world.ledger(uid).is_some_and(Ledger::is_whole)
+}
+
+/// Whether a copy has its result, or its run's snapshot is gone.
+pub(super) fn recorded(world: &World, copy: &Ours) -> bool {
+    let (Some(destination), Some(run)) = (&copy.destination, &copy.run) else { return true };
+    let mut of_run = snapshots(world, &copy.source_uid).filter(|(its, _)| *its == run);
+    !of_run.any(|(_, s)| world.record(s).is_none_or(|record| !record.results.contains_key(destination)))
+}
+
+pub(super) fn is_for(job: &Job, run: &Run, destination: &str) -> bool {
+    job.ours.as_ref().is_some_and(|o| o.run.as_ref() == Some(run) && o.destination.as_deref() == Some(destination))
+}
+
+/// Whether a Job is the one of its source, run (or minute) and destination: it has the name and the namespace that only
+/// that one has, whatever its labels say.
+pub(super) fn is_derived(world: &World, job: &Job) -> bool {
+    let Some(ours) = job.ours.as_ref().filter(|o| o.instance == world.instance) else { return false };
+    let (Some(run), Some(to), Some(source)) = (&ours.run, &ours.destination, world.source_of(&ours.source_uid)) else {
+        return false;
+    };
+    // Of a destination that is not configured any more nobody knows where its copies ran.
+    let at_home = world.config.destination(to).is_none_or(Destination::is_central) && job.namespace == world.namespace;
+    let in_place = world.config.destination(to).is_none_or(|d| !d.is_central()) && job.namespace == source.namespace;
+    let name = match ours.component {
+        Component::Copy => names::copy_job(&source, run, to),
+        Component::Maintain => match ours.task {
+            Some(task) => names::maintain_job(&source, task, run, to),
+            None => return false,
+        },
+        _ => return false,
+    };
+    (at_home || in_place) && job.id.name == name
+}
