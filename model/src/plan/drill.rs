@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::action::{Action, Drill, Part, Plan, Promote, RestoreAction};
 use super::placement::{common_nodes, slot};
 use super::subject::{RunView, runs, verdict};
-use super::{central, disk, maintain, restore};
+use super::{central, disk, hold, maintain};
 use crate::admit::Slot;
 use crate::config::{self, Destination};
 use crate::facts::{Claim, ClaimPhase, Job, Ours, VolumeMode};
@@ -123,7 +123,7 @@ impl Ask<'_> {
         let wanted = wanted(view);
         let step = wanted.next(self.now)?;
         if !matches!(&step, central::Step::Make(made) if made.part == Part::Content) {
-            restore::hold(world, &view.snapshot.namespace, Some(&view.snapshot.id.name), self.now).add_to(plan);
+            hold::hold(world, &view.snapshot.namespace, Some(&view.snapshot.id.name), self.now).add_to(plan);
         }
         Ok(match step {
             central::Step::Make(made) if made.part == Part::Content => Step::First(Action::MakeCentral(made)),
@@ -150,7 +150,7 @@ impl Ask<'_> {
             if self.world.claims.get(&snapshot.namespace, &snapshot.id.name).is_some() {
                 return Ok(Err(Step::Wait));
             }
-            let hold = restore::hold(self.world, &snapshot.namespace, Some(&snapshot.id.name), self.now);
+            let hold = hold::hold(self.world, &snapshot.namespace, Some(&snapshot.id.name), self.now);
             if let Some(step) = hold.step {
                 return Ok(Err(Step::First(step)));
             }
@@ -276,5 +276,5 @@ pub(super) fn hold(world: &World, source: &SourceId, job: &Job, now: Timestamp, 
             runs.iter().find(|v| name(v) == promoter.id.name).map(|v| v.snapshot.id.name.clone())
         }
     };
-    restore::hold(world, &source.namespace, snapshot.as_deref(), now).add_to(plan);
+    hold::hold(world, &source.namespace, snapshot.as_deref(), now).add_to(plan);
 }

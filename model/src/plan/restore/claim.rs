@@ -2,12 +2,13 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{answer, hold, is_for_us};
+use super::answer::answer;
+use super::asked::{self, has_pod, is_for_us};
 use crate::facts::{Claim, Job, Pod};
 use crate::names;
 use crate::plan::action::{Action, Asker, Restore, RestoreAction, Restores};
 use crate::plan::ended::{self, Ended};
-use crate::plan::lend;
+use crate::plan::hold::hold;
 use crate::reason::{Problem, Reason};
 use crate::record::{RestoreRecord, RestoreResult, RestoreState};
 use crate::world::World;
@@ -18,7 +19,7 @@ pub(super) fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut
     let asker = Asker::Claim(claim.id.clone());
     let target = claim.source();
     let name = names::restore_job(&target, text);
-    let job = lend::job(world, &claim.namespace, &name);
+    let job = asked::job(world, &claim.namespace, &name);
     let status = claim.restored.as_deref().filter(|s| s.request == names::run_now_mark(text));
     let write = |record: RestoreRecord, plan: &mut Restores| {
         if status != Some(&record) {
@@ -45,7 +46,7 @@ pub(super) fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut
         };
     }
     // A pod may be seen before its Job is: nothing of it is taken for an earlier restore's, and taken back.
-    if job.is_none() && status.is_some_and(RestoreRecord::is_begun) && lend::has_pod(world, &name) {
+    if job.is_none() && status.is_some_and(RestoreRecord::is_begun) && has_pod(world, &name) {
         return;
     }
     match answer(world, asker.clone(), &claim.namespace, text, now, plan) {

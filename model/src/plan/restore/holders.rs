@@ -2,10 +2,10 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::lend;
 use crate::duration::Span;
 use crate::facts::{Holder, Identity};
 use crate::plan::action::{RestoreAction, Restores};
-use crate::plan::lend;
 use crate::record::{HOLDERS_STALE, Holders};
 use crate::world::{Store, World};
 

@@ -1,19 +1,11 @@
-//! Whose restores are ours, and what they read meanwhile.
+//! What restores read meanwhile.
 
-use super::asking;
+use super::asked::{asking, is_for_us, job};
 use crate::facts::Claim;
 use crate::names;
-use crate::plan::lend;
 use crate::record::RestoreRecord;
 use crate::restore::Request;
 use crate::world::World;
-
-/// Whether a PVC asks this installation: its namespace is selected, and no other installation has the record on it
-/// (F94). A Deployment says whom it asks by its label.
-pub(in crate::plan) fn is_for_us(world: &World, claim: &Claim) -> bool {
-    let recorded = claim.shown.as_ref().map_or("", |s| s.instance.as_str());
-    world.config.selection.namespaces.matches(&claim.namespace) && (recorded.is_empty() || recorded == world.instance)
-}
 
 /// What reads a disk in a namespace: copies to it wait, because they prune, and may be on another node. A repository is
 /// one PVC's own: `of` names it, and what reads another is in nobody's way.
@@ -27,13 +19,14 @@ pub(in crate::plan) fn reads(world: &World, namespace: &str, destination: &str, 
         // One that cannot be read may read anything.
         !r.terminating && r.status.as_ref().is_some_and(reads) && request.as_ref().is_none_or(its)
     });
-    let job = || {
+    let by_job = || {
         asking(world).find(|claim| {
             let request = restored(world, claim, reads);
             request.is_some_and(|r| r.namespace.as_deref().unwrap_or(&claim.namespace) == namespace && its(&r))
         })
     };
-    pod.map(|r| format!("deployment/{}", r.id.name)).or_else(|| job().map(|c| format!("the restore of {}", c.id.name)))
+    pod.map(|r| format!("deployment/{}", r.id.name))
+        .or_else(|| by_job().map(|c| format!("the restore of {}", c.id.name)))
 }
 
 /// What a PVC is restored from, if its record is one that `counts`.
@@ -46,6 +39,6 @@ fn restored(world: &World, claim: &Claim, counts: impl Fn(&RestoreRecord) -> boo
     let request: Request = text.parse().ok()?;
     let granted = |of: &str| world.config.restores.grants(of, &request.pvc, &claim.namespace);
     let may = request.namespace.as_deref().is_none_or(|of| of == claim.namespace || granted(of));
-    let works = || lend::job(world, &claim.namespace, &names::restore_job(&claim.source(), text)).is_some();
+    let works = || job(world, &claim.namespace, &names::restore_job(&claim.source(), text)).is_some();
     (may && (is_for_us(world, claim) || works())).then_some(request)
 }

@@ -6,24 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use super::action::{Action, Loan, RestoreAction};
-use super::resolve::{Obstacle, refused, waiting};
-use super::restore::{asking, is_for_us};
-use crate::facts::{Claim, ClaimPhase, Holder, Identity, Job, Ours, Volume};
+use super::asked::{self, asking, has_pod, is, is_for_us};
+use super::obstacle::{Obstacle, refused, waiting};
+use crate::facts::{Claim, ClaimPhase, Holder, Identity, Volume};
 use crate::names::{self, Component, SourceId};
+use crate::plan::action::{Action, Loan, RestoreAction};
 use crate::reason::Reason;
 use crate::world::{Store, World};
-
-fn is(ours: Option<&Ours>, world: &World, component: Component) -> bool {
-    ours.is_some_and(|o| o.instance == world.instance && o.component == component)
-}
-
-/// The restore Job of that name: beside the PVC that asks, or in our own namespace.
-pub(super) fn job<'a>(world: &'a World, namespace: &str, name: &str) -> Option<&'a Job> {
-    let restores = |j: &&Job| is(j.ours.as_ref(), world, Component::Restore);
-    let here = world.jobs.get(namespace, name).filter(restores);
-    here.or_else(|| world.jobs.get(&world.namespace, name).filter(restores))
-}
 
 /// The volumes that lend a PVC's.
 fn loans<'a>(world: &'a World, uid: &'a str) -> impl Iterator<Item = &'a Volume> {
@@ -34,11 +23,6 @@ fn loans<'a>(world: &'a World, uid: &'a str) -> impl Iterator<Item = &'a Volume>
 /// The PVC in our own namespace that a restore Job of that name mounts.
 fn claim<'a>(world: &'a World, job: &str) -> Option<&'a Claim> {
     world.claims.get(&world.namespace, job).filter(|c| is(c.ours.as_ref(), world, Component::Target))
-}
-
-/// Whether a Job of that name has a pod in our own namespace.
-pub(super) fn has_pod(world: &World, job: &str) -> bool {
-    world.pods.within(&world.namespace).any(|p| p.job == job)
 }
 
 /// The PVCs of ours whose volume is gone: what was lent and taken back beside each other leaves one, which would never
@@ -65,7 +49,7 @@ pub(super) fn free(world: &World, target: &SourceId, job: &str) -> Result<(), Ob
         return waiting(Reason::TargetInUse, format!("{message}, which is terminating"));
     }
     let own = names::lent_volume(&world.instance, job);
-    let before = self::job(world, &world.namespace, job).is_none_or(|j| j.terminating) && has_pod(world, job);
+    let before = asked::job(world, &world.namespace, job).is_none_or(|j| j.terminating) && has_pod(world, job);
     let used_up = |v: &Volume| v.name != own || v.terminating || v.released;
     let claim = claim(world, job).filter(|c| c.terminating || c.phase == ClaimPhase::Lost);
     if loans(world, &target.uid).any(used_up) || claim.is_some() || before {
@@ -117,7 +101,7 @@ pub(super) fn take_back(world: &World, actions: &mut Vec<Action>) {
     }
     for claim in orphans(world).filter(|c| !needed.contains(&names::lent_volume(&world.instance, &c.id.name))) {
         let job = &claim.id.name;
-        if self::job(world, &world.namespace, job).is_none() && !has_pod(world, job) {
+        if asked::job(world, &world.namespace, job).is_none() && !has_pod(world, job) {
             actions.push(take(Loan::Claim(claim.id.clone())));
         }
     }
@@ -131,7 +115,7 @@ fn take(loan: Loan) -> Action {
 fn last(world: &World, volume: &Volume, id: Identity) -> Option<Action> {
     let home = &world.namespace;
     if let Some(name) = names::lent_job(&world.instance, &volume.name) {
-        if let Some(job) = job(world, home, name) {
+        if let Some(job) = asked::job(world, home, name) {
             let step = Action::DeleteJob { namespace: home.clone(), id: job.id.clone() };
             return (!job.terminating).then_some(step);
         }

@@ -2,15 +2,16 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::access;
-use super::action::{Asker, Lender, Origin, Promote};
-use super::placement::common_nodes;
-use super::subject::{from_our_snapshot, recorded, verdict};
+use super::obstacle::{Obstacle, refused, waiting};
 use crate::config::{AccessMode, Destination, Disk, Store};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::lend;
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
+use crate::plan::access;
+use crate::plan::action::{Asker, Lender, Origin, Promote};
+use crate::plan::placement::common_nodes;
+use crate::plan::subject::{from_our_snapshot, recorded, verdict};
 use crate::reason::{Problem, Reason};
 use crate::restore::{self, From, Place, Request, RestorePoint, When};
 use crate::schedule::Zone;
@@ -33,24 +34,6 @@ pub(super) struct Found {
     pub(super) point: RestorePoint,
     pub(super) origin: Origin,
     pub(super) spc_no_relabeling: bool,
-}
-
-/// Why there is no restore yet.
-pub(super) enum Obstacle {
-    /// There will be none: the request must change.
-    Refused(Problem),
-    /// Something is awaited.
-    Waiting(Problem),
-    /// The promoter has to be made again.
-    Promote(Box<Promote>),
-}
-
-pub(super) fn refused<T>(reason: Reason, message: impl Into<String>) -> Result<T, Obstacle> {
-    Err(Obstacle::Refused(Problem::new(reason, message)))
-}
-
-pub(super) fn waiting<T>(reason: Reason, message: impl Into<String>) -> Result<T, Obstacle> {
-    Err(Obstacle::Waiting(Problem::new(reason, message)))
 }
 
 impl Ask<'_> {

@@ -1,0 +1,81 @@
+//! From the text that asks to a restore that can be made, or to what is written down instead.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::holders::holding;
+use super::lend;
+use super::obstacle::Obstacle;
+use super::resolve::{Ask, Found};
+use crate::facts::{Holder, Identity};
+use crate::names;
+use crate::plan::action::{Asker, Origin, Restore, RestoreAction, Restores, point_name};
+use crate::plan::hold::hold;
+use crate::reason::{Problem, Reason};
+use crate::record::{Holders, RestoreRecord, RestoreState};
+use crate::restore::Request;
+use crate::world::World;
+
+/// The restore that a text asks for; or what to write down instead, if there is something.
+pub(super) fn answer(
+    world: &World,
+    asker: Asker,
+    namespace: &str,
+    text: &str,
+    now: Timestamp,
+    plan: &mut Restores,
+) -> Result<Restore, Option<Box<RestoreRecord>>> {
+    let refused = |problem| Some(Box::new(record(text, RestoreState::Refused, Some(problem))));
+    let request: Request = text
+        .parse()
+        .map_err(|e: crate::restore::RequestError| refused(Problem::new(Reason::InvalidRequest, e.to_string())))?;
+    // What the API server refused is tried again, and meanwhile told.
+    let fault = world.restore_faults.get(asker.uid());
+    let ask = Ask { world, asker: &asker, namespace, request: &request, now };
+    let found = ask.resolve().and_then(|found| match found.origin {
+        Origin::Central { .. } => {
+            lend::free(world, &found.target, &names::restore_job(&found.target, text)).map(|()| found)
+        }
+        _ => Ok(found),
+    });
+    match found {
+        Ok(Found { target, mode, point, origin, spc_no_relabeling }) => {
+            plan.namespaces.insert(namespace.to_owned());
+            plan.hold(hold(world, namespace, Some(&point_name(&point)), now));
+            // Until all pods of the namespace are known, nobody knows who holds the target.
+            let known = world.holders.get(namespace).filter(|s| s.synced()).ok_or(None)?;
+            let of_target = |p: &&Holder| !p.ended && p.claims.contains(&target.name);
+            let node = known.iter().filter(of_target).find_map(|p| p.node.clone());
+            let held = holding(world, namespace, known, &target.name, &Identity::default());
+            let holders = Holders { at: now, pods: held };
+            let text = text.to_owned();
+            let namespace = namespace.to_owned();
+            Ok(Restore {
+                asker,
+                namespace,
+                request,
+                text,
+                target,
+                mode,
+                point,
+                origin,
+                holders,
+                node,
+                spc_no_relabeling,
+            })
+        }
+        Err(Obstacle::Refused(problem)) => Err(refused(problem)),
+        Err(Obstacle::Waiting(problem)) => Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem))))),
+        Err(Obstacle::Promote(promote)) => {
+            plan.hold(hold(world, namespace, Some(&promote.snapshot), now));
+            let message = format!("the promoter of {} is being created again", promote.snapshot);
+            plan.step(RestoreAction::Promote(promote));
+            let problem = fault.cloned().unwrap_or_else(|| Problem::new(Reason::WaitingForPromoter, message));
+            Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem)))))
+        }
+    }
+}
+
+pub(super) fn record(text: &str, state: RestoreState, problem: Option<Problem>) -> RestoreRecord {
+    let request = names::run_now_mark(text);
+    RestoreRecord { request, state, problem, point: None, target: None, since: None, result: None }
+}
