@@ -10,69 +10,17 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::access::online;
 use super::action::{Action, Central, Part, Plan};
-use super::copy::Request;
-use super::maintain;
-use super::placement::slot;
-use super::subject::{RunView, is_for, runs};
-use crate::admit::{Rank, Slot, Waiting};
+use super::central_parts::Parts;
+use super::subject::{RunView, is_for};
+use super::task_record::{drilled, drills_on};
 use crate::config::{Deadlines, Destination};
-use crate::facts::{Claim, ClaimPhase, Content, Identity, Job, Journal, Ours, Snapshot, VolumeMode};
+use crate::facts::{Claim, ClaimPhase, Identity, Job, Journal, VolumeMode};
 use crate::maintain::Task;
-use crate::names::{self, Component, Run, SourceId};
+use crate::names::{self, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::select::Protection;
 use crate::world::World;
-
-/// What of a central copy or drill is there.
-#[derive(Debug, Clone, Copy, Default)]
-struct Parts<'a> {
-    content: Option<&'a Content>,
-    snapshot: Option<&'a Snapshot>,
-    promoter: Option<&'a Claim>,
-    volume: Option<&'a String>,
-}
-
-impl<'a> Parts<'a> {
-    fn of(world: &'a World, name: &str) -> Self {
-        let ours = |ours: &Option<Ours>| {
-            ours.as_ref().is_some_and(|o| o.instance == world.instance && o.component == Component::Central)
-        };
-        Self {
-            content: world.contents.get("", name).filter(|c| ours(&c.ours)),
-            snapshot: world.snapshots.get(&world.namespace, name).filter(|s| ours(&s.ours)),
-            promoter: world.claims.get(&world.namespace, name).filter(|c| ours(&c.ours)),
-            volume: world.central_volumes.get(name),
-        }
-    }
-
-    /// The labels of any of them: all have the same.
-    fn ours(&self) -> Option<&'a Ours> {
-        let content = self.content.and_then(|c| c.ours.as_ref());
-        let snapshot = || self.snapshot.and_then(|s| s.ours.as_ref());
-        content.or_else(snapshot).or_else(|| self.promoter.and_then(|p| p.ours.as_ref()))
-    }
-
-    /// Since when the oldest of them has been there.
-    fn since(&self) -> Option<Timestamp> {
-        let content = self.content.map(|c| c.created);
-        content.or_else(|| self.snapshot.map(|s| s.created)).or_else(|| self.promoter.map(|p| p.created))
-    }
-
-    /// What pods get of the promoter, once there is one. The driver's side knows it best, and no tenant writes that: a
-    /// device that is mounted as a filesystem hands its bytes to the node's kernel.
-    fn mode(&self, source: &Snapshot) -> VolumeMode {
-        let content = self.content.and_then(|c| c.mode);
-        self.promoter.map(|p| p.mode).or(content).unwrap_or(source.mode)
-    }
-
-    fn terminating(&self) -> bool {
-        self.content.is_some_and(|c| c.terminating)
-            || self.snapshot.is_some_and(|s| s.terminating)
-            || self.promoter.is_some_and(|p| p.terminating)
-    }
-}
 
 /// What comes next on the way to a Job.
 #[derive(Debug, PartialEq)]
@@ -231,64 +179,6 @@ impl Wanted<'_> {
     }
 }
 
-/// Whether anything is there from which a run's central copy is made.
-pub(super) fn begun(world: &World, uid: &str, view: &RunView<'_>, destination: &str) -> bool {
-    let Some(claim) = view.snapshot.claim.clone() else { return false };
-    let source = SourceId { namespace: view.snapshot.namespace.clone(), name: claim, uid: uid.to_owned() };
-    let name = names::central(&world.instance, &source, view.run, destination);
-    world.belongings(uid).is_some_and(|b| b.central.contains(&name))
-}
-
-/// The drills of a source at a destination for which something is there: the name of that, and for when they were due.
-pub(super) fn drills<'a>(
-    world: &'a World,
-    uid: &str,
-    destination: &'a str,
-) -> impl Iterator<Item = (&'a String, &'a Run)> {
-    let names = world.belongings(uid).into_iter().flat_map(|b| &b.central);
-    names.filter_map(move |name| {
-        let ours = Parts::of(world, name).ours().filter(|o| o.task == Some(Task::Drill))?;
-        (ours.destination.as_deref() == Some(destination)).then_some((name, ours.run.as_ref()?))
-    })
-}
-
-/// Takes the next step of a central copy.
-///
-/// # Errors
-/// The outer one is what is waited for; the inner one is why there will be no copy.
-pub(super) fn start(
-    request: &Request<'_>,
-    destination: &Destination,
-    now: Timestamp,
-    plan: &mut Plan,
-) -> Result<Result<(), Problem>, Problem> {
-    let (world, source, view) = (request.world, &request.source, request.view);
-    let wanted = Wanted { world, source, view, protection: request.protection, destination, drill: None };
-    let step = match wanted.next(now) {
-        Ok(step) => step,
-        Err(problem) => return Ok(Err(problem)),
-    };
-    online(world, &world.namespace)?;
-    match step {
-        Step::Wait(problem, until) => {
-            plan.wake_at(Some(until));
-            return Err(problem);
-        }
-        // The first part takes the slot; the others follow in it.
-        Step::Make(made) if made.part == Part::Content => {
-            let slot = slot(destination, &source.namespace, &source.uid, None);
-            let (source, run) = (source.clone(), view.run.clone());
-            let waiting = Waiting { rank: Rank::Copy, source, run, since: view.snapshot.created, slot };
-            plan.ready.push((waiting, Action::MakeCentral(made)));
-        }
-        Step::Make(made) => plan.actions.push(Action::MakeCentral(made)),
-        Step::Job(mode) => {
-            plan.actions.push(Action::StartCopy(Box::new(request.copy(destination, wanted.name(), mode, now))));
-        }
-    }
-    Ok(Ok(()))
-}
-
 /// Takes away what central copies and drills of a source left that ended, or that nobody wants any more. What it waits
 /// for too long comes back, with the time since which that is so.
 pub(super) fn take_away(
@@ -310,10 +200,10 @@ pub(super) fn take_away(
         };
         // Since when it is of no use.
         let ended = if ours.task.is_some() {
-            if maintain::drills_on(world, uid, protection, destination, run, now) || is_mounted(world, uid, name) {
+            if drills_on(world, uid, protection, destination, run, now) || is_mounted(world, uid, name) {
                 continue;
             }
-            maintain::drilled(world, uid, destination, run)
+            drilled(world, uid, destination, run)
         } else {
             let snapshot = runs.iter().find(|r| r.run == run);
             let result = snapshot.and_then(|r| r.record.results.get(destination));
@@ -364,35 +254,4 @@ fn last(parts: &Parts<'_>) -> Option<(Part, Identity)> {
         Parts { content, .. } => content.map(|c| (Part::Content, &c.id, c.terminating))?,
     };
     (!going).then(|| (part, id.clone()))
-}
-
-/// What central copies and drills occupy that have begun and have no Job yet.
-pub(super) fn preparing(world: &World) -> impl Iterator<Item = Slot> {
-    world.contents.iter().filter_map(|content| {
-        let ours = content.ours.as_ref();
-        let ours = ours.filter(|o| o.instance == world.instance && o.component == Component::Central)?;
-        let (run, name) = (ours.run.as_ref()?, ours.destination.as_deref()?);
-        let destination = world.config.destination(name).filter(|d| d.is_central())?;
-        let source = SourceId {
-            namespace: content.source_namespace.clone()?,
-            name: content.source_name.clone()?,
-            uid: ours.source_uid.clone(),
-        };
-        let job = match ours.task {
-            None => names::copy_job(&source, run, name),
-            Some(task) => names::maintain_job(&source, task, run, name),
-        };
-        if content.terminating || world.jobs.get(&world.namespace, &job).is_some() {
-            return None;
-        }
-        let slot = slot(destination, &source.namespace, &source.uid, None);
-        if ours.task.is_some() {
-            // A drill says nothing about the destination: it takes no copy's try.
-            return maintain::drilled(world, &source.uid, name, run)
-                .is_none()
-                .then_some(Slot { breaker: None, ..slot });
-        }
-        let open = |r: &RunView<'_>| r.run == run && !r.record.results.contains_key(name);
-        runs(world, &source.uid).iter().any(open).then_some(slot)
-    })
 }

@@ -5,17 +5,18 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::access::{allowed, online, secret};
-use super::action::{Action, Copy, Plan};
+use super::action::{Action, Copy, Part, Plan};
+use super::central_parts::begun;
 use super::ended::{self, Ended};
 use super::expected::{Expected, Records, expected};
 use super::placement::{common_nodes, only_node, slot, waits};
-use super::subject::{RunView, is_derived, is_for, is_whole, recorded, runs, snapshots};
-use super::{central, disk, drill, restore};
-use crate::admit::{Rank, Slot, Waiting};
+use super::subject::{RunView, is_derived, is_for, is_whole, runs, snapshots};
+use super::{central, disk, restore};
+use crate::admit::{Rank, Waiting};
 use crate::config::Destination;
 use crate::copies::{self, Next, RunFacts};
 use crate::duration::Span;
-use crate::facts::{Claim, Job, JobState, VolumeMode};
+use crate::facts::{Claim, Job, VolumeMode};
 use crate::ledger::{Entry, Finding};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
@@ -48,7 +49,7 @@ pub(super) fn plan(
                 snapshot: r.snapshot,
                 promoter: r.promoter,
                 copying: jobs.iter().any(|j| is_for(j, r.run, destination)),
-                begun: central::begun(world, uid, r, destination),
+                begun: begun(world, uid, r, destination),
             })
             .collect();
         let next = if world.config.destination(destination).is_some_and(Destination::is_central) {
@@ -108,12 +109,12 @@ fn without_data(run: &Run, destination: &str, state: CopyState, problem: &Proble
 }
 
 /// What a copy that can start needs to be looked at.
-pub(super) struct Request<'a> {
-    pub(super) world: &'a World,
-    pub(super) source: SourceId,
-    pub(super) view: &'a RunView<'a>,
+struct Request<'a> {
+    world: &'a World,
+    source: SourceId,
+    view: &'a RunView<'a>,
     destination: &'a str,
-    pub(super) protection: Option<&'a Protection>,
+    protection: Option<&'a Protection>,
 }
 
 impl Request<'_> {
@@ -143,7 +144,7 @@ impl Request<'_> {
                 fail(problem.reason, problem.message.clone(), plan);
                 return Ok(());
             }
-            let ended = central::start(&self, destination, now, plan)?;
+            let ended = central(&self, destination, now, plan)?;
             if let Err(problem) = ended {
                 fail(problem.reason, problem.message, plan);
             }
@@ -174,7 +175,7 @@ impl Request<'_> {
     }
 
     /// The copy itself, of a promoter.
-    pub(super) fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode, now: Timestamp) -> Copy {
+    fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode, now: Timestamp) -> Copy {
         let (world, protection) = (self.world, self.protection);
         // A ledger that is not whole stops every deletion.
         let whole = is_whole(world, &self.source.uid);
@@ -243,34 +244,6 @@ impl Request<'_> {
     }
 }
 
-/// How long a copy that ended holds its try at a destination that may be down, while its result cannot be recorded.
-const UNRECORDED: Span = Span::minutes(5);
-
-/// What the copies and tasks that run now occupy.
-pub fn running(world: &World, now: Timestamp) -> impl Iterator<Item = Slot> {
-    let jobs = world.jobs.iter().filter(|job| is_derived(world, job)).filter_map(move |job| {
-        let ours = job.ours.as_ref()?;
-        let destination = world.config.destination(ours.destination.as_deref()?)?;
-        let ended = job.ended.is_some_and(|ended| UNRECORDED.after(ended) <= now);
-        let open = match ours.component {
-            // Until the result of a copy is known, it says nothing about a destination that may be down.
-            Component::Copy => destination.is_remote() && !recorded(world, ours) && !ended,
-            Component::Maintain => false,
-            _ => return None,
-        };
-        if job.state != JobState::Active && !open {
-            return None;
-        }
-        let node = world.pods_of(job).find_map(|p| p.node.clone());
-        let source = world.source_of(&ours.source_uid)?;
-        let slot = slot(destination, &source.namespace, &ours.source_uid, node);
-        // A task says nothing about the destination: it takes no copy's try.
-        let breaker = slot.breaker.clone().filter(|_| ours.component == Component::Copy);
-        Some(Slot { breaker, begun: Some(job.created), ..slot })
-    });
-    jobs.chain(central::preparing(world)).chain(drill::preparing(world))
-}
-
 /// A copy Job that ended, or that never gets started: its result, and then its end.
 fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp, plan: &mut Plan) {
     let Some((run, destination)) = job.ours.as_ref().and_then(|o| Some((o.run.as_ref()?, o.destination.as_ref()?)))
@@ -312,4 +285,41 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
         },
     };
     plan.findings.push(found(Entry::Result(Box::new(result))));
+}
+
+/// Takes the next step of a central copy.
+///
+/// # Errors
+/// The outer one is what is waited for; the inner one is why there will be no copy.
+fn central(
+    request: &Request<'_>,
+    destination: &Destination,
+    now: Timestamp,
+    plan: &mut Plan,
+) -> Result<Result<(), Problem>, Problem> {
+    let (world, source, view) = (request.world, &request.source, request.view);
+    let wanted = central::Wanted { world, source, view, protection: request.protection, destination, drill: None };
+    let step = match wanted.next(now) {
+        Ok(step) => step,
+        Err(problem) => return Ok(Err(problem)),
+    };
+    online(world, &world.namespace)?;
+    match step {
+        central::Step::Wait(problem, until) => {
+            plan.wake_at(Some(until));
+            return Err(problem);
+        }
+        // The first part takes the slot; the others follow in it.
+        central::Step::Make(made) if made.part == Part::Content => {
+            let slot = slot(destination, &source.namespace, &source.uid, None);
+            let (source, run) = (source.clone(), view.run.clone());
+            let waiting = Waiting { rank: Rank::Copy, source, run, since: view.snapshot.created, slot };
+            plan.ready.push((waiting, Action::MakeCentral(made)));
+        }
+        central::Step::Make(made) => plan.actions.push(Action::MakeCentral(made)),
+        central::Step::Job(mode) => {
+            plan.actions.push(Action::StartCopy(Box::new(request.copy(destination, wanted.name(), mode, now))));
+        }
+    }
+    Ok(Ok(()))
 }

@@ -1,21 +1,19 @@
 //! What a drill needs: a copy, the snapshot that it was made from, and that snapshot's promoter.
 
-use std::collections::BTreeSet;
-
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Drill, Part, Plan, Promote, RestoreAction};
-use super::placement::{common_nodes, slot};
-use super::subject::{RunView, runs, verdict};
-use super::{central, disk, hold, maintain};
-use crate::admit::Slot;
+use super::central_parts::drills;
+use super::placement::common_nodes;
+use super::prepared::prepared;
+use super::subject::{RunView, runs};
+use super::{central, disk, hold};
 use crate::config::{self, Destination};
-use crate::facts::{Claim, ClaimPhase, Job, Ours, VolumeMode};
-use crate::maintain::Task;
+use crate::facts::{Claim, ClaimPhase, Job, VolumeMode};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::CopyState;
-use crate::select::{Protection, Verdict};
+use crate::select::Protection;
 use crate::world::World;
 
 /// What is asked for.
@@ -106,7 +104,7 @@ impl Ask<'_> {
             destination: self.destination,
             drill: Some(self.due),
         };
-        let mut begun = central::drills(world, uid, &self.destination.name);
+        let mut begun = drills(world, uid, &self.destination.name);
         let view = match begun.next() {
             // A newer copy may have come meanwhile: it is left to the next drill.
             Some((name, due)) if due == self.due => {
@@ -194,38 +192,6 @@ fn lost() -> Problem {
     Problem::new(Reason::SourceSnapshotLost, "the snapshot of the copy was deleted before the drill ended")
 }
 
-/// The destination of the drill that a promoter was made again for, and for when that was due, as long as it has neither
-/// its Job nor its end, and the source is still copied there: a clone may cost as much as the drill itself, so it takes
-/// the drill's slot. Whose source looks after it no more has none: nobody would ever end it.
-fn is_prepared<'a>(world: &'a World, promoter: &'a Claim) -> Option<(&'a Destination, &'a Run)> {
-    let ours = promoter.ours.as_ref().filter(|o| o.instance == world.instance && o.component == Component::Promoter)?;
-    let (due, name) = (ours.due.as_ref()?, ours.destination.as_ref()?);
-    let destination = world.config.destination(name).filter(|d| !d.is_central() && maintain::is_drilled(d))?;
-    let source = world.claim_of(&ours.source_uid).filter(|c| c.namespace == promoter.namespace)?;
-    let Verdict::Protected(protection, _) = verdict(world, source) else { return None };
-    let status = world.status(&ours.source_uid).filter(|s| s.protected_since.is_some())?;
-    let maintenance = status.maintenance.get(name).filter(|m| m.since.is_some())?;
-    let ended = maintenance.drill.as_ref().is_some_and(|newest| newest.due >= *due);
-    let jobs = world.belongings(&ours.source_uid).into_iter().flat_map(|b| &b.jobs);
-    let is_drill = |o: &Ours| o.task == Some(Task::Drill) && o.destination.as_ref() == Some(name);
-    let started = |j: &Job| j.namespace == promoter.namespace && j.ours.as_ref().is_some_and(is_drill);
-    let started = jobs.filter_map(|(n, j)| world.jobs.get(n, j)).any(started);
-    (!promoter.terminating && !ended && !started && protection.destinations.contains(name))
-        .then_some((destination, due))
-}
-
-/// The promoter that was made again for a drill of a source which has neither its Job nor its end, and for when that was
-/// due.
-pub(super) fn prepared<'a>(world: &'a World, uid: &str, destination: &str) -> Option<(&'a Claim, &'a Run)> {
-    let promoters = world.belongings(uid).into_iter().flat_map(|b| &b.promoters);
-    let mut promoters = promoters.filter(|key| world.drill_promoters.contains(*key));
-    promoters.find_map(|(namespace, name)| {
-        let promoter = world.claims.get(namespace, name)?;
-        let (its, due) = is_prepared(world, promoter)?;
-        (its.name == destination).then_some((promoter, due))
-    })
-}
-
 /// A drill that has its slot and cannot start yet: it waits, but not for ever, for others wait for it (law 5).
 pub(super) fn wait(
     world: &World,
@@ -246,20 +212,6 @@ pub(super) fn wait(
          promoter was not ready"
     );
     Err(Problem::new(Reason::DeadlineExceeded, message))
-}
-
-/// What drills occupy whose promoter was made again and that have no Job yet: one slot for each.
-pub(super) fn preparing(world: &World) -> impl Iterator<Item = Slot> {
-    let promoters = world.drill_promoters.iter().filter_map(|(namespace, name)| world.claims.get(namespace, name));
-    let drills: BTreeSet<(&str, &str, &str)> = promoters
-        .filter_map(|p| Some((p.namespace.as_str(), p.ours.as_ref()?.source_uid.as_str(), is_prepared(world, p)?.0)))
-        .map(|(namespace, uid, destination)| (namespace, uid, destination.name.as_str()))
-        .collect();
-    drills.into_iter().filter_map(|(namespace, uid, destination)| {
-        // A drill says nothing about the destination: it takes no copy's try.
-        let slot = slot(world.config.destination(destination)?, namespace, uid, None);
-        Some(Slot { breaker: None, ..slot })
-    })
 }
 
 /// Sees that what a drill compares with is not rotated away between two tries of its Job.

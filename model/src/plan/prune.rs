@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::action::{Prune, Work};
-use super::maintain::Source;
 use super::subject::{RunView, runs};
+use super::task_source::Source;
 use crate::config::Destination;
 use crate::maintain::Task;
 use crate::names::{self, Run};

@@ -3,8 +3,8 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Note, Plan, TaskEnd};
-use super::maintain;
 use super::subject::RunView;
+use super::task_record;
 use crate::copies::point_state;
 use crate::facts::{Claim, JobState, VolumeMode};
 use crate::maintain::Task;
@@ -47,7 +47,7 @@ pub(super) fn next(
         }
     }
     progress(world, runs, now, &mut status);
-    maintain::record(world, runs, &mut status, tasks);
+    task_record::record(world, runs, &mut status, tasks);
     status.failure = failure(world, claim, runs, now, (before, &status), plan);
     // A wait is told once; what is ahead of it may change without a word.
     status.waiting = match (before.waiting.clone(), waiting.clone()) {

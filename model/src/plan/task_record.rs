@@ -1,0 +1,131 @@
+//! What a source's record says of its tasks: which are due by which schedule, how the last ones ended, what they found.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::action::TaskEnd;
+use super::subject::RunView;
+use crate::config::{Destination, Times};
+use crate::maintain::{PARTS, Part, Task, TaskState};
+use crate::names::Run;
+use crate::reason::Reason;
+use crate::record::{CopyResult, CopyState, Status, TaskStatus};
+use crate::select::Protection;
+use crate::world::World;
+
+/// How many runs whose copy failed are remembered for the next prune: of an outage of days, the newest.
+const FAILED: usize = 64;
+
+/// Whether a task that was due at a minute has its end. One that is later than now was due by a clock that was ahead:
+/// it says nothing of those before it.
+pub(super) fn has_ended(newest: &TaskStatus, due: &Run, now: Timestamp) -> bool {
+    newest.due == *due || (newest.due > *due && newest.due.time() <= now)
+}
+
+/// Whether a central drill for which something is made already goes on.
+pub(super) fn drills_on(
+    world: &World,
+    uid: &str,
+    protection: Option<&Protection>,
+    destination: &str,
+    due: &Run,
+    now: Timestamp,
+) -> bool {
+    let open = world
+        .status(uid)
+        .and_then(|s| s.maintenance.get(destination))
+        .is_some_and(|m| m.since.is_some() && !m.drill.as_ref().is_some_and(|newest| has_ended(newest, due, now)));
+    let drilled = |d: &Destination| d.is_central() && is_drilled(d);
+    open && world.config.destination(destination).is_some_and(drilled)
+        && protection.is_some_and(|p| p.destinations.iter().any(|d| d == destination))
+}
+
+/// When a drill that was due at a minute, or a later one, ended.
+pub(super) fn drilled(world: &World, uid: &str, destination: &str, due: &Run) -> Option<Timestamp> {
+    let newest = world.status(uid)?.maintenance.get(destination)?.drill.as_ref()?;
+    (newest.due >= *due).then_some(newest.finished)
+}
+
+/// When the tasks of a destination are due.
+pub(super) fn schedules(destination: &Destination) -> impl Iterator<Item = (Task, &str)> {
+    let restic = destination.restic();
+    let prune = restic.map(|r| (Task::Prune, r.prune.schedule.as_str()));
+    let verify = restic.map(|r| (Task::Verify, r.verify.schedule.as_str()));
+    let all = [prune, verify, destination.drill.as_ref().map(|d| (Task::Drill, d.schedule.as_str()))];
+    all.into_iter().flatten().filter(|(_, schedule)| *schedule != Times::NEVER)
+}
+
+/// Whether the copies of a destination are drilled.
+pub(super) fn is_drilled(destination: &Destination) -> bool {
+    schedules(destination).any(|(task, _)| task == Task::Drill)
+}
+
+/// The part that is verified next: after one that was read the one after it, whatever was found in it; one that could
+/// not be read comes again.
+#[must_use]
+pub fn next_part(before: Option<&TaskStatus>) -> Part {
+    let first = Part { number: 1, of: PARTS };
+    let Some((status, part)) = before.and_then(|b| Some((b, b.part?))) else { return first };
+    if part.of != PARTS {
+        return first;
+    }
+    if status.state == TaskState::Done || found_damage(status) { part.next() } else { part }
+}
+
+/// Whether a task read what it was to read, and found it damaged.
+fn found_damage(status: &TaskStatus) -> bool {
+    status.problem.as_ref().is_some_and(|p| p.reason == Reason::RepositoryDamaged)
+}
+
+/// Puts the ends of tasks into a record; and what follows from its copies.
+pub(super) fn record(world: &World, runs: &[RunView<'_>], status: &mut Status, ends: &[TaskEnd]) {
+    let cared_for = |name: &String| world.config.destination(name).is_some_and(|d| schedules(d).next().is_some());
+    let copied = status.copies.iter().filter(|(name, c)| c.state == CopyState::Complete && cared_for(name));
+    for (destination, copy) in copied {
+        let maintenance = status.maintenance.entry(destination.clone()).or_default();
+        maintenance.since.get_or_insert(copy.finished);
+    }
+    for TaskEnd { destination, task, status: end, kept } in ends {
+        let maintenance = status.maintenance.entry(destination.clone()).or_default();
+        if *task == Task::Prune && end.state == TaskState::Done {
+            maintenance.kept.clone_from(kept);
+            // It was told of them, and no copy ran beside it.
+            maintenance.failed.clear();
+        }
+        if *task == Task::Drill && end.state == TaskState::Done {
+            maintenance.proven = Some(end.clone());
+        }
+        if *task == Task::Verify {
+            let clean = maintenance.damage.as_ref().is_some_and(|d| d.part == end.part && end.state == TaskState::Done);
+            if found_damage(end) {
+                maintenance.damage = Some(end.clone());
+            } else if clean {
+                // Each part since was clean, or it would stand here: the whole repository is.
+                maintenance.damage = None;
+            }
+        }
+        *maintenance.newest_mut(*task) = Some(end.clone());
+    }
+    for (destination, maintenance) in &mut status.maintenance {
+        let pruned = |d: &Destination| schedules(d).any(|(task, _)| task == Task::Prune);
+        if world.config.destination(destination).is_some_and(pruned) {
+            let failed = |c: &CopyResult| c.state == CopyState::Failed;
+            let failed = runs.iter().filter(|r| r.record.results.get(destination).is_some_and(failed));
+            maintenance.failed.extend(failed.map(|r| r.run.clone()));
+            maintenance.failed.sort();
+            maintenance.failed.dedup();
+            let over = maintenance.failed.len().saturating_sub(FAILED);
+            maintenance.failed.drain(..over);
+        }
+        if let Some(drill) = &maintenance.drill {
+            // One that could not be made says nothing of what was found before.
+            let differs = drill.problem.as_ref().is_some_and(|p| p.reason == Reason::RestoreMismatch);
+            if differs || drill.state == TaskState::Done {
+                maintenance.differs = differs.then(|| drill.clone());
+            }
+        }
+        let pruned = maintenance.prune.as_ref().map(|p| p.finished);
+        if status.copies.get(destination).is_some_and(|c| Some(c.finished) > pruned) {
+            maintenance.kept.clear();
+        }
+    }
+}
