@@ -8,7 +8,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Plan};
-use super::subject::{RunView, runs};
+use super::subject::{RunView, Subject, runs};
 use crate::config::Deadlines;
 use crate::copies::point_state;
 use crate::duration::Span;
@@ -32,7 +32,10 @@ pub enum NextRun {
 /// within that time if it never had one. Nothing if it is not known yet since when the source is protected.
 #[must_use]
 pub fn next_run(world: &World, claim: &Claim, after: Span, now: Timestamp) -> Option<NextRun> {
-    let last = last(world, claim, now);
+    next(world, claim, &last(world, claim, &runs(world, &claim.id.uid), now), after, now)
+}
+
+fn next(world: &World, claim: &Claim, last: &Last, after: Span, now: Timestamp) -> Option<NextRun> {
     if last.under_way {
         return Some(NextRun::UnderWay(last.until));
     }
@@ -47,18 +50,19 @@ pub fn next_run(world: &World, claim: &Claim, after: Span, now: Timestamp) -> Op
 
 /// Starts the run that is due.
 pub(super) fn plan(
-    world: &World,
+    subject: &Subject<'_>,
     claim: &Claim,
     protection: &Protection,
     existing: Option<&CronJob>,
-    now: Timestamp,
     plan: &mut Plan,
 ) {
+    let &Subject { world, status, ref runs, now, .. } = subject;
     let Some(cronjob) = existing else { return };
     // While settings cannot be read, the CronJob that is in force says when.
     let after = if protection.unreadable { cronjob.after } else { protection.after };
     let Some(after) = after else { return };
-    match next_run(world, claim, after, now) {
+    let last = last(world, claim, runs, now);
+    match next(world, claim, &last, after, now) {
         None => {}
         Some(NextRun::UnderWay(until)) => plan.wake_at(until),
         Some(NextRun::At(at)) if now < at => plan.wake_at(Some(at)),
@@ -66,8 +70,8 @@ pub(super) fn plan(
         Some(NextRun::At(_)) if plan.actions.iter().any(|a| matches!(a, Action::StartRun { .. })) => {}
         Some(NextRun::At(_)) => {
             let source = claim.source();
-            let since = world.status(&claim.id.uid).and_then(|s| s.protected_since);
-            let from = last(world, claim, now).ended.or(since).unwrap_or(Timestamp::UNIX_EPOCH);
+            let since = status.and_then(|s| s.protected_since);
+            let from = last.ended.or(since).unwrap_or(Timestamp::UNIX_EPOCH);
             plan.actions.push(Action::StartRun {
                 job: names::after_job(&source, from),
                 source,
@@ -89,13 +93,13 @@ struct Last {
     until: Option<Timestamp>,
 }
 
-fn last(world: &World, claim: &Claim, now: Timestamp) -> Last {
+fn last(world: &World, claim: &Claim, runs: &[RunView<'_>], now: Timestamp) -> Last {
     let deadlines = &world.config.deadlines;
     let patience =
         Span::from_secs(deadlines.snapshot_job.as_secs() + deadlines.copy_start.as_secs() + deadlines.copy.as_secs());
     let (mut ends, mut last) = (Vec::new(), Last::default());
     // A run of a time to come is of a clock that was wrong once, and no reason to wait for that time (F61).
-    for view in runs(world, &claim.id.uid).iter().filter(|view| view.run.time() <= now) {
+    for view in runs.iter().filter(|view| view.run.time() <= now) {
         let latest = patience.after(view.run.time());
         match ended(view, deadlines, now) {
             Ok(end) => ends.push(end),

@@ -12,14 +12,13 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Central, Part, Plan};
 use super::central_parts::Parts;
-use super::subject::{RunView, is_for};
+use super::subject::{RunView, Subject, is_for};
 use super::task_record::{drilled, drills_on};
 use crate::config::{Deadlines, Destination};
 use crate::facts::{Claim, ClaimPhase, Identity, Job, Journal, VolumeMode};
 use crate::maintain::Task;
 use crate::names::{self, Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::select::Protection;
 use crate::world::World;
 
 /// What comes next on the way to a Job.
@@ -104,7 +103,7 @@ struct Shape {
 
 impl Shape {
     fn of(wanted: &Wanted<'_>) -> Result<Self, Problem> {
-        if let Some(protection) = wanted.protection {
+        if let Some(protection) = wanted.subject.protection {
             let promoter = &protection.promoter;
             let (class, annotations) = (promoter.storage_class.clone(), promoter.annotations.clone());
             return Ok(Self { class, read_only: promoter.read_only, journal: promoter.journal, annotations });
@@ -121,10 +120,9 @@ impl Shape {
 
 /// A run that is read from the controller's namespace.
 pub(super) struct Wanted<'a> {
-    pub(super) world: &'a World,
+    pub(super) subject: &'a Subject<'a>,
     pub(super) source: &'a SourceId,
     pub(super) view: &'a RunView<'a>,
-    pub(super) protection: Option<&'a Protection>,
     pub(super) destination: &'a Destination,
     /// The minute for which it is due, if it is for a drill.
     pub(super) drill: Option<&'a Run>,
@@ -133,7 +131,7 @@ pub(super) struct Wanted<'a> {
 impl Wanted<'_> {
     /// The name of all that is made for it.
     pub(super) fn name(&self) -> String {
-        let (instance, run, to) = (&self.world.instance, self.view.run, &self.destination.name);
+        let (instance, run, to) = (&self.subject.world.instance, self.view.run, &self.destination.name);
         match self.drill {
             None => names::central(instance, self.source, run, to),
             Some(due) => names::central_drill(instance, self.source, due, run, to),
@@ -141,8 +139,8 @@ impl Wanted<'_> {
     }
 
     /// The next step. An error ends the copy or drill.
-    pub(super) fn next(&self, now: Timestamp) -> Result<Step<Box<Central>>, Problem> {
-        let (world, view) = (self.world, self.view);
+    pub(super) fn next(&self) -> Result<Step<Box<Central>>, Problem> {
+        let (world, now, view) = (self.subject.world, self.subject.now, self.view);
         let shape = Shape::of(self)?;
         let class = world.classes.storage.get(&shape.class);
         not_retained(world, &shape.class)?;
@@ -181,15 +179,8 @@ impl Wanted<'_> {
 
 /// Takes away what central copies and drills of a source left that ended, or that nobody wants any more. What it waits
 /// for too long comes back, with the time since which that is so.
-pub(super) fn take_away(
-    world: &World,
-    uid: &str,
-    runs: &[RunView<'_>],
-    copies: &[&Job],
-    protection: Option<&Protection>,
-    now: Timestamp,
-    plan: &mut Plan,
-) -> Option<(Timestamp, Problem)> {
+pub(super) fn take_away(subject: &Subject<'_>, copies: &[&Job], plan: &mut Plan) -> Option<(Timestamp, Problem)> {
+    let &Subject { world, uid, ref runs, now, .. } = subject;
     let mut waiting = None;
     for name in world.belongings(uid).into_iter().flat_map(|b| &b.central) {
         let parts = Parts::of(world, name);
@@ -200,7 +191,7 @@ pub(super) fn take_away(
         };
         // Since when it is of no use.
         let ended = if ours.task.is_some() {
-            if drills_on(world, uid, protection, destination, run, now) || is_mounted(world, uid, name) {
+            if drills_on(subject, destination, run) || is_mounted(subject, name) {
                 continue;
             }
             drilled(world, uid, destination, run)
@@ -240,9 +231,8 @@ pub(super) fn take_away(
 }
 
 /// Whether a Job of the source in our own namespace mounts a PVC.
-fn is_mounted(world: &World, uid: &str, claim: &String) -> bool {
-    let jobs = world.belongings(uid).into_iter().flat_map(|b| &b.jobs).filter(|(n, _)| *n == world.namespace);
-    jobs.filter_map(|(namespace, name)| world.jobs.get(namespace, name)).any(|job| job.mounts.contains(claim))
+fn is_mounted(subject: &Subject<'_>, claim: &String) -> bool {
+    subject.jobs().any(|job| job.namespace == subject.world.namespace && job.mounts.contains(claim))
 }
 
 /// The part that is deleted next. Each waits until the one before is gone: a volume may need its snapshot.

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::subject::RunView;
 use crate::facts::{Claim, Content, Ours, Snapshot, VolumeMode};
 use crate::maintain::Task;
-use crate::names::{self, Component, Run, SourceId};
+use crate::names::{self, Component, Run};
 use crate::world::World;
 
 /// What of a central copy or drill is there.
@@ -59,9 +59,10 @@ impl<'a> Parts<'a> {
 
 /// Whether anything is there from which a run's central copy is made.
 pub(super) fn begun(world: &World, uid: &str, view: &RunView<'_>, destination: &str) -> bool {
-    let Some(claim) = view.snapshot.claim.clone() else { return false };
-    let source = SourceId { namespace: view.snapshot.namespace.clone(), name: claim, uid: uid.to_owned() };
-    let name = names::central(&world.instance, &source, view.run, destination);
+    if view.snapshot.claim.is_none() {
+        return false;
+    }
+    let name = names::central(&world.instance, &view.source(uid), view.run, destination);
     world.belongings(uid).is_some_and(|b| b.central.contains(&name))
 }
 

@@ -10,7 +10,7 @@ use super::central_parts::begun;
 use super::ended::{self, Ended};
 use super::expected::{Expected, Records, expected};
 use super::placement::{common_nodes, only_node, slot, waits};
-use super::subject::{RunView, is_derived, is_for, is_whole, runs, snapshots};
+use super::subject::{RunView, Subject, is_derived, is_for, snapshots};
 use super::{central, disk, restore};
 use crate::admit::{Rank, Waiting};
 use crate::config::Destination;
@@ -21,25 +21,16 @@ use crate::ledger::{Entry, Finding};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState};
-use crate::select::Protection;
-use crate::world::World;
 
 /// Plans all copies of a source. What the newest one waits for comes back, for the record.
-pub(super) fn plan(
-    world: &World,
-    uid: &str,
-    protection: Option<&Protection>,
-    now: Timestamp,
-    plan: &mut Plan,
-) -> Option<Problem> {
-    let runs = runs(world, uid);
-    let jobs = jobs(world, uid);
+pub(super) fn plan(subject: &Subject<'_>, plan: &mut Plan) -> Option<Problem> {
+    let &Subject { world, uid, status, ref runs, whole, now, .. } = subject;
+    let jobs = jobs(subject);
     for job in &jobs {
-        end(world, uid, job, &runs, now, plan);
+        end(subject, job, plan);
     }
     let destinations: BTreeSet<&String> = runs.iter().flat_map(|r| &r.record.destinations).collect();
-    let whole = is_whole(world, uid);
-    let mut waiting = central::take_away(world, uid, &runs, &jobs, protection, now, plan);
+    let mut waiting = central::take_away(subject, &jobs, plan);
     for destination in destinations {
         let facts: Vec<RunFacts<'_>> = runs
             .iter()
@@ -59,11 +50,6 @@ pub(super) fn plan(
             copies::next(&facts, destination, waits_for_consumer, &world.config.deadlines, now)
         };
         for (view, next) in runs.iter().zip(next) {
-            let source = SourceId {
-                namespace: view.snapshot.namespace.clone(),
-                name: view.snapshot.claim.clone().unwrap_or_default(),
-                uid: uid.to_owned(),
-            };
             let obstacle = match next {
                 Next::Done | Next::Copying => None,
                 Next::Wait(problem, until) => {
@@ -77,8 +63,8 @@ pub(super) fn plan(
                     None
                 }
                 Next::Copy => {
-                    let request = Request { world, source, view, destination, protection };
-                    request.start(now, plan).err().or_else(|| world.waits.get(uid).cloned())
+                    let request = Request { subject, source: view.source(uid), view, destination };
+                    request.start(plan).err().or_else(|| world.waits.get(uid).cloned())
                 }
             };
             waiting = obstacle.map(|o| (view.snapshot.created, o)).or(waiting);
@@ -89,18 +75,16 @@ pub(super) fn plan(
     let grace = Span::from_secs(20).after(since);
     if now < grace && problem.reason != Reason::SourceSnapshotLost {
         plan.wake_at(Some(grace));
-        let told = world.status(uid).and_then(|s| s.waiting.clone());
+        let told = status.and_then(|s| s.waiting.clone());
         return told.filter(|t| t.reason == problem.reason);
     }
     Some(problem)
 }
 
 /// The copy Jobs of a source that bear the name that only they can have, where only they can be.
-fn jobs<'a>(world: &'a World, uid: &str) -> Vec<&'a Job> {
-    let keys = world.belongings(uid).into_iter().flat_map(|b| &b.jobs);
-    keys.filter_map(|(namespace, name)| world.jobs.get(namespace, name))
-        .filter(|job| job.ours.as_ref().is_some_and(|o| o.component == Component::Copy) && is_derived(world, job))
-        .collect()
+fn jobs<'a>(subject: &Subject<'a>) -> Vec<&'a Job> {
+    let is_copy = |job: &&Job| job.ours.as_ref().is_some_and(|o| o.component == Component::Copy);
+    subject.jobs().filter(|job| is_copy(job) && is_derived(subject.world, job)).collect()
 }
 
 fn without_data(run: &Run, destination: &str, state: CopyState, problem: &Problem, now: Timestamp) -> Finding {
@@ -110,17 +94,16 @@ fn without_data(run: &Run, destination: &str, state: CopyState, problem: &Proble
 
 /// What a copy that can start needs to be looked at.
 struct Request<'a> {
-    world: &'a World,
+    subject: &'a Subject<'a>,
     source: SourceId,
     view: &'a RunView<'a>,
     destination: &'a str,
-    protection: Option<&'a Protection>,
 }
 
 impl Request<'_> {
     /// Puts the copy among the ready ones, or says what is in its way.
-    fn start(self, now: Timestamp, plan: &mut Plan) -> Result<(), Problem> {
-        let (world, view) = (self.world, self.view);
+    fn start(self, plan: &mut Plan) -> Result<(), Problem> {
+        let (world, now, view) = (self.subject.world, self.subject.now, self.view);
         let fail = |reason, message: String, plan: &mut Plan| {
             let problem = Problem::new(reason, message);
             plan.findings.push(without_data(view.run, self.destination, CopyState::Failed, &problem, now));
@@ -144,7 +127,7 @@ impl Request<'_> {
                 fail(problem.reason, problem.message.clone(), plan);
                 return Ok(());
             }
-            let ended = central(&self, destination, now, plan)?;
+            let ended = central(&self, destination, plan)?;
             if let Err(problem) = ended {
                 fail(problem.reason, problem.message, plan);
             }
@@ -155,7 +138,7 @@ impl Request<'_> {
             fail(problem.reason, problem.message, plan);
             return Ok(());
         }
-        let node = match self.place(promoter, destination, now, plan)? {
+        let node = match self.place(promoter, destination, plan)? {
             Ok(node) => node,
             Err(message) => {
                 fail(Reason::NodeConflict, message, plan);
@@ -169,16 +152,14 @@ impl Request<'_> {
             since: promoter.created,
             slot: slot(destination, &self.source.namespace, &self.source.uid, node),
         };
-        let copy = self.copy(destination, promoter.id.name.clone(), promoter.mode, now);
+        let copy = self.copy(destination, promoter.id.name.clone(), promoter.mode);
         plan.ready.push((waiting, Action::StartCopy(Box::new(copy))));
         Ok(())
     }
 
     /// The copy itself, of a promoter.
-    fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode, now: Timestamp) -> Copy {
-        let (world, protection) = (self.world, self.protection);
-        // A ledger that is not whole stops every deletion.
-        let whole = is_whole(world, &self.source.uid);
+    fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode) -> Copy {
+        let (world, protection) = (self.subject.world, self.subject.protection);
         let taken = self.view.record.retention.as_ref().and_then(|t| t.parse().ok());
         let policy = names::network_policy(&world.instance);
         let home = if destination.is_central() { &world.namespace } else { &self.source.namespace };
@@ -191,10 +172,15 @@ impl Request<'_> {
             journal: world.claims.get(home, &promoter).map(Claim::journal).unwrap_or_default(),
             promoter,
             mode,
-            retention: destination.retention.clone().or(taken).filter(|_| whole),
+            retention: destination
+                .retention
+                .clone()
+                .or(taken)
+                // A ledger that is not whole stops every deletion.
+                .filter(|_| self.subject.whole),
             zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
             accept_empty: protection.is_some_and(|p| p.accept_empty),
-            expected: self.expected(destination, now),
+            expected: self.expected(destination),
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling),
             // Without an answer nothing is started.
             secret: self.secret(destination).unwrap_or_default(),
@@ -203,22 +189,19 @@ impl Request<'_> {
     }
 
     /// What was there before, by the ledger of the source.
-    fn expected(&self, destination: &Destination, now: Timestamp) -> Expected {
-        let claim = self.world.claim_of(&self.source.uid);
-        let known = self.world.ledger(&self.source.uid);
+    fn expected(&self, destination: &Destination) -> Expected {
+        let Subject { world, uid, status, now, .. } = *self.subject;
+        let (claim, known) = (world.claim_of(uid), world.ledger(uid));
         let runs = known.into_iter().flat_map(|ledger| &ledger.runs);
         let results = runs.flat_map(|r| r.results.iter().map(move |(name, result)| (&r.run, name.as_str(), result)));
-        let records = Records {
-            results: results.collect(),
-            status: known.map(|ledger| &ledger.status),
-            accepted: claim.and_then(|c| c.accepted_missing(now)),
-        };
+        let records =
+            Records { results: results.collect(), status, accepted: claim.and_then(|c| c.accepted_missing(now)) };
         expected(self.view.run, destination, &records)
     }
 
     /// The Secret of the source's group at a destination.
     fn secret(&self, destination: &Destination) -> Result<Option<String>, Problem> {
-        secret(self.world, self.protection, &self.source.uid, &destination.name)
+        secret(self.subject.world, self.subject.protection, self.subject.uid, &destination.name)
     }
 
     /// Whether what is written to can be reached, and the only node where the copy can run, if there is only one;
@@ -227,15 +210,14 @@ impl Request<'_> {
         &self,
         promoter: &Claim,
         destination: &Destination,
-        now: Timestamp,
         plan: &mut Plan,
     ) -> Result<Result<Option<String>, String>, Problem> {
-        let (world, namespace) = (self.world, &self.source.namespace);
+        let (world, namespace) = (self.subject.world, &self.source.namespace);
         if destination.is_remote() {
             online(world, namespace)?;
             return Ok(Ok(only_node(world, promoter)));
         }
-        let disk = disk::ready(world, destination, namespace, now, plan)?;
+        let disk = disk::ready(world, destination, namespace, self.subject.now, plan)?;
         if let Some(reader) = restore::reads(world, namespace, &destination.name, None) {
             let message = format!("{reader} is reading the disk; restores have priority");
             return Err(Problem::new(Reason::DiskBusy, message));
@@ -245,7 +227,8 @@ impl Request<'_> {
 }
 
 /// A copy Job that ended, or that never gets started: its result, and then its end.
-fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp, plan: &mut Plan) {
+fn end(subject: &Subject<'_>, job: &Job, plan: &mut Plan) {
+    let &Subject { world, uid, ref runs, now, .. } = subject;
     let Some((run, destination)) = job.ours.as_ref().and_then(|o| Some((o.run.as_ref()?, o.destination.as_ref()?)))
     else {
         return;
@@ -291,19 +274,14 @@ fn end(world: &World, uid: &str, job: &Job, runs: &[RunView<'_>], now: Timestamp
 ///
 /// # Errors
 /// The outer one is what is waited for; the inner one is why there will be no copy.
-fn central(
-    request: &Request<'_>,
-    destination: &Destination,
-    now: Timestamp,
-    plan: &mut Plan,
-) -> Result<Result<(), Problem>, Problem> {
-    let (world, source, view) = (request.world, &request.source, request.view);
-    let wanted = central::Wanted { world, source, view, protection: request.protection, destination, drill: None };
-    let step = match wanted.next(now) {
+fn central(request: &Request<'_>, destination: &Destination, plan: &mut Plan) -> Result<Result<(), Problem>, Problem> {
+    let &Request { subject, ref source, view, .. } = request;
+    let wanted = central::Wanted { subject, source, view, destination, drill: None };
+    let step = match wanted.next() {
         Ok(step) => step,
         Err(problem) => return Ok(Err(problem)),
     };
-    online(world, &world.namespace)?;
+    online(subject.world, &subject.world.namespace)?;
     match step {
         central::Step::Wait(problem, until) => {
             plan.wake_at(Some(until));
@@ -318,7 +296,7 @@ fn central(
         }
         central::Step::Make(made) => plan.actions.push(Action::MakeCentral(made)),
         central::Step::Job(mode) => {
-            plan.actions.push(Action::StartCopy(Box::new(request.copy(destination, wanted.name(), mode, now))));
+            plan.actions.push(Action::StartCopy(Box::new(request.copy(destination, wanted.name(), mode))));
         }
     }
     Ok(Ok(()))

@@ -1,25 +1,15 @@
 //! A source's CronJob, and the runs that are asked for by annotation.
 
-use k8s_openapi::jiff::Timestamp;
-
 use super::action::{Action, Plan};
 use super::after;
-use super::subject::runs;
+use super::subject::Subject;
 use crate::facts::{Claim, CronJob};
 use crate::names;
 use crate::select::{Protection, Verdict};
-use crate::world::World;
 
-pub(super) fn plan(
-    world: &World,
-    uid: &str,
-    claim: Option<&Claim>,
-    verdict: Option<&Verdict>,
-    now: Timestamp,
-    install: &str,
-    plan: &mut Plan,
-) {
-    let wanted_name = claim.map(|c| names::cronjob(&c.source()));
+pub(super) fn plan(subject: &Subject<'_>, judged: Option<(&Claim, &Verdict)>, install: &str, plan: &mut Plan) {
+    let &Subject { world, uid, .. } = subject;
+    let wanted_name = judged.map(|(c, _)| names::cronjob(&c.source()));
     let mut existing = None;
     for (_, name) in world.belongings(uid).into_iter().flat_map(|b| &b.cronjobs) {
         let Some(cronjob) = world.cronjobs.get("", name) else { continue };
@@ -33,15 +23,15 @@ pub(super) fn plan(
             plan.actions.push(Action::DeleteCronJob(cronjob.id.clone()));
         }
     }
-    match (claim, verdict) {
-        (Some(claim), Some(Verdict::Protected(protection, _))) => {
-            apply(world, claim, protection, existing, install, plan);
-            run_now(world, claim, protection, existing, now, plan);
-            after::plan(world, claim, protection, existing, now, plan);
+    match judged {
+        Some((claim, Verdict::Protected(protection, _))) => {
+            apply(subject, claim, protection, existing, install, plan);
+            run_now(subject, claim, protection, existing, plan);
+            after::plan(subject, claim, protection, existing, plan);
         }
         // What somebody chose ends the schedule. What is merely broken leaves it: the reason may pass,
         // and a run that cannot be made says so itself.
-        (Some(_), Some(Verdict::Unprotected(problem, _))) if problem.reason.is_choice() => {
+        Some((_, Verdict::Unprotected(problem, _))) if problem.reason.is_choice() => {
             plan.actions.extend(existing.map(|c| Action::DeleteCronJob(c.id.clone())));
         }
         _ => {}
@@ -49,7 +39,7 @@ pub(super) fn plan(
 }
 
 fn apply(
-    world: &World,
+    subject: &Subject<'_>,
     claim: &Claim,
     protection: &Protection,
     existing: Option<&CronJob>,
@@ -59,8 +49,9 @@ fn apply(
     if protection.unreadable && existing.is_some() {
         return;
     }
+    let &Subject { world, uid, .. } = subject;
     // What a run is recorded in is there first.
-    if world.ledger(&claim.id.uid).is_none() {
+    if world.ledger(uid).is_none() {
         return;
     }
     let config = &world.config;
@@ -85,23 +76,17 @@ fn apply(
 }
 
 /// A new value of `run-now` starts one run, once the minimum interval has passed since the newest one.
-fn run_now(
-    world: &World,
-    claim: &Claim,
-    protection: &Protection,
-    existing: Option<&CronJob>,
-    now: Timestamp,
-    plan: &mut Plan,
-) {
+fn run_now(subject: &Subject<'_>, claim: &Claim, protection: &Protection, existing: Option<&CronJob>, plan: &mut Plan) {
+    let &Subject { world, status, ref runs, now, .. } = subject;
     let Some(value) = claim.settings.get(names::RUN_NOW) else { return };
-    let done = world.status(&claim.id.uid).and_then(|s| s.run_now.as_ref());
+    let done = status.and_then(|s| s.run_now.as_ref());
     let (Some(cronjob), true) = (existing, done != Some(&names::run_now_mark(value))) else { return };
     // Started, and not recorded yet.
     let job = names::run_now_job(&claim.source(), value);
     if world.jobs.get(&world.namespace, &job).is_some() {
         return;
     }
-    let newest = runs(world, &claim.id.uid).last().map(|r| r.run.time());
+    let newest = runs.last().map(|r| r.run.time());
     let from = newest.map(|t| world.config.bounds.min_interval.after(t));
     if from.is_some_and(|from| now < from) {
         plan.wake_at(from);

@@ -1,12 +1,10 @@
 //! What a drill needs: a copy, the snapshot that it was made from, and that snapshot's promoter.
 
-use k8s_openapi::jiff::Timestamp;
-
 use super::action::{Action, Drill, Part, Plan, Promote, RestoreAction};
 use super::central_parts::drills;
 use super::placement::common_nodes;
 use super::prepared::prepared;
-use super::subject::{RunView, runs};
+use super::subject::{RunView, Subject};
 use super::{central, disk, hold};
 use crate::config::{self, Destination};
 use crate::facts::{Claim, ClaimPhase, Job, VolumeMode};
@@ -14,16 +12,14 @@ use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::CopyState;
 use crate::select::Protection;
-use crate::world::World;
 
 /// What is asked for.
 pub(super) struct Ask<'a> {
-    pub(super) world: &'a World,
+    pub(super) subject: &'a Subject<'a>,
     pub(super) claim: &'a Claim,
     pub(super) destination: &'a Destination,
     pub(super) protection: &'a Protection,
     pub(super) due: &'a Run,
-    pub(super) now: Timestamp,
 }
 
 /// What comes next on the way to a drill.
@@ -45,12 +41,12 @@ impl Ask<'_> {
     /// The next step. An error is final for this time.
     pub(super) fn resolve(&self, plan: &mut Plan) -> Result<Step, Problem> {
         let Some(rules) = &self.destination.drill else { return Ok(Step::Wait) };
-        let runs = runs(self.world, &self.claim.id.uid);
+        let &Subject { world, uid, ref runs, now, .. } = self.subject;
         if self.destination.is_central() {
-            return self.central(rules, &runs, plan);
+            return self.central(rules, plan);
         }
         // The one that a promoter was made for, or else the newest. Without one the drill is done when there is one.
-        let made = prepared(self.world, &self.claim.id.uid, &self.destination.name).map(|(promoter, _)| promoter);
+        let made = prepared(world, uid, &self.destination.name).map(|(promoter, _)| promoter);
         let is_made = |v: &&RunView<'_>| v.promoter.map(|p| &p.id) == made.map(|p| &p.id);
         let mut fit = runs.iter().rev().filter(|v| self.fits(v));
         let view = if made.is_some() { fit.find(is_made) } else { fit.next() };
@@ -59,7 +55,7 @@ impl Ask<'_> {
         let disk = if self.destination.is_remote() {
             None
         } else {
-            let Ok(disk) = disk::ready(self.world, self.destination, &self.claim.namespace, self.now, plan) else {
+            let Ok(disk) = disk::ready(world, self.destination, &self.claim.namespace, now, plan) else {
                 return Ok(Step::Wait);
             };
             Some(disk)
@@ -68,7 +64,7 @@ impl Ask<'_> {
             Ok(promoter) => promoter,
             Err(before) => return Ok(before),
         };
-        let nodes = disk.map_or(Ok(None), |disk| common_nodes(self.world, promoter, disk));
+        let nodes = disk.map_or(Ok(None), |disk| common_nodes(world, promoter, disk));
         let node = nodes.map_err(|m| Problem::new(Reason::NodeConflict, m))?;
         Ok(Step::Start(self.drill(rules, view, promoter.id.name.clone(), promoter.mode), node))
     }
@@ -89,18 +85,17 @@ impl Ask<'_> {
     }
 
     /// The next step of a drill in the controller's namespace, with a promoter that is made there for it alone.
-    fn central(&self, rules: &config::Drill, runs: &[RunView<'_>], plan: &mut Plan) -> Result<Step, Problem> {
-        let (world, uid) = (self.world, &self.claim.id.uid);
+    fn central(&self, rules: &config::Drill, plan: &mut Plan) -> Result<Step, Problem> {
+        let &Subject { world, uid, ref runs, .. } = self.subject;
         let refused = world.refused_drills.get(uid).and_then(|of| of.get(&self.destination.name));
         if let Some((_, problem)) = refused.filter(|(due, _)| due == self.due) {
             return Err(problem.clone());
         }
         let source = self.claim.source();
         let wanted = |view| central::Wanted {
-            world,
+            subject: self.subject,
             source: &source,
             view,
-            protection: Some(self.protection),
             destination: self.destination,
             drill: Some(self.due),
         };
@@ -119,9 +114,9 @@ impl Ask<'_> {
             },
         };
         let wanted = wanted(view);
-        let step = wanted.next(self.now)?;
+        let step = wanted.next()?;
         if !matches!(&step, central::Step::Make(made) if made.part == Part::Content) {
-            hold::hold(world, &view.snapshot.namespace, Some(&view.snapshot.id.name), self.now).add_to(plan);
+            hold::hold(world, &view.snapshot.namespace, Some(&view.snapshot.id.name), self.subject.now).add_to(plan);
         }
         Ok(match step {
             central::Step::Make(made) if made.part == Part::Content => Step::First(Action::MakeCentral(made)),
@@ -145,10 +140,10 @@ impl Ask<'_> {
         let (snapshot, shape) = (view.snapshot, &self.protection.promoter);
         let Some(promoter) = view.promoter.filter(|p| !p.terminating) else {
             // One that is going has the name still.
-            if self.world.claims.get(&snapshot.namespace, &snapshot.id.name).is_some() {
+            if self.subject.world.claims.get(&snapshot.namespace, &snapshot.id.name).is_some() {
                 return Ok(Err(Step::Wait));
             }
-            let hold = hold::hold(self.world, &snapshot.namespace, Some(&snapshot.id.name), self.now);
+            let hold = hold::hold(self.subject.world, &snapshot.namespace, Some(&snapshot.id.name), self.subject.now);
             if let Some(step) = hold.step {
                 return Ok(Err(Step::First(step)));
             }
@@ -170,9 +165,9 @@ impl Ask<'_> {
             ClaimPhase::Bound => Ok(Ok(promoter)),
             ClaimPhase::Pending if shape.waits_for_consumer => Ok(Ok(promoter)),
             ClaimPhase::Pending => {
-                let wait = self.world.config.deadlines.promoter_bound;
+                let wait = self.subject.world.config.deadlines.promoter_bound;
                 let until = wait.after(promoter.created.max(self.due.time()));
-                if self.now < until {
+                if self.subject.now < until {
                     plan.wake_at(Some(until));
                     return Ok(Err(Step::Wait));
                 }
@@ -193,13 +188,8 @@ fn lost() -> Problem {
 }
 
 /// A drill that has its slot and cannot start yet: it waits, but not for ever, for others wait for it (law 5).
-pub(super) fn wait(
-    world: &World,
-    uid: &str,
-    destination: &Destination,
-    now: Timestamp,
-    plan: &mut Plan,
-) -> Result<(), Problem> {
+pub(super) fn wait(subject: &Subject<'_>, destination: &Destination, plan: &mut Plan) -> Result<(), Problem> {
+    let &Subject { world, uid, now, .. } = subject;
     let Some((promoter, due)) = prepared(world, uid, &destination.name) else { return Ok(()) };
     let bound = world.config.deadlines.copy;
     let until = bound.after(promoter.created.max(due.time()));
@@ -215,7 +205,8 @@ pub(super) fn wait(
 }
 
 /// Sees that what a drill compares with is not rotated away between two tries of its Job.
-pub(super) fn hold(world: &World, source: &SourceId, job: &Job, now: Timestamp, plan: &mut Plan) {
+pub(super) fn hold(subject: &Subject<'_>, source: &SourceId, job: &Job, plan: &mut Plan) {
+    let &Subject { world, ref runs, now, .. } = subject;
     let mounted = |name: &String| world.claims.get(&job.namespace, name).filter(|c| c.from_snapshot.is_some());
     let Some(promoter) = job.mounts.iter().find_map(mounted) else { return };
     // A central promoter is made from a snapshot of its own, which nobody rotates: the source's is behind it.
@@ -224,7 +215,6 @@ pub(super) fn hold(world: &World, source: &SourceId, job: &Job, now: Timestamp, 
         None => promoter.from_snapshot.clone(),
         Some((due, to)) => {
             let name = |v: &&RunView<'_>| names::central_drill(&world.instance, source, due, v.run, to);
-            let runs = runs(world, &source.uid);
             runs.iter().find(|v| name(v) == promoter.id.name).map(|v| v.snapshot.id.name.clone())
         }
     };

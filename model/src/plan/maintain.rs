@@ -4,15 +4,13 @@
 //! copy: what was missed is done once. One that has to wait is done later. There is never more than one Job of a task:
 //! it bears the minute in its name, and goes once its end is in the source's record.
 
-use k8s_openapi::jiff::Timestamp;
-
 use super::access::online;
 use super::action::{Action, Maintain, Plan, TaskEnd, Work};
 use super::central_parts::drills;
 use super::ended::{self, Ended};
 use super::placement::{only_node, slot};
 use super::prepared::prepared;
-use super::subject::{is_derived, is_whole};
+use super::subject::{Subject, is_derived};
 use super::task_record::{drills_on, has_ended, next_part, schedules};
 use super::task_source::Source;
 use super::{disk, drill, restore};
@@ -25,23 +23,14 @@ use crate::reason::{Problem, Reason};
 use crate::record::{TaskStatus, clip};
 use crate::schedule::Schedule;
 use crate::select::Protection;
-use crate::world::World;
 
 /// Plans the tasks of a source. Those that ended come back, for the record.
-pub(super) fn plan(
-    world: &World,
-    claim: &Claim,
-    protection: Option<&Protection>,
-    now: Timestamp,
-    plan: &mut Plan,
-) -> Vec<TaskEnd> {
-    // Where runs are not known there is no telling what to keep.
-    let whole = is_whole(world, &claim.id.uid);
-    let source = Source { world, claim, status: world.status(&claim.id.uid), protection, whole, now };
-    let jobs = jobs(world, &claim.id.uid);
+pub(super) fn plan(subject: &Subject<'_>, claim: &Claim, plan: &mut Plan) -> Vec<TaskEnd> {
+    let source = Source { subject, claim };
+    let jobs = jobs(subject);
     let mut ends: Vec<TaskEnd> = jobs.iter().filter_map(|(task, job)| source.end(*task, job, plan)).collect();
-    let Some(protection) = source.protection else { return ends };
-    let destinations = protection.destinations.iter().filter_map(|name| world.config.destination(name));
+    let Some(protection) = subject.protection else { return ends };
+    let destinations = protection.destinations.iter().filter_map(|name| subject.world.config.destination(name));
     for destination in destinations {
         for (task, schedule) in schedules(destination) {
             let is_this = |(t, j): &(Task, &Job)| *t == task && destination_of(j) == Some(&destination.name);
@@ -60,19 +49,19 @@ pub(super) fn plan(
 }
 
 /// A source that is gone has no record: the Jobs of its tasks go when they have ended.
-pub(super) fn clear(world: &World, uid: &str, plan: &mut Plan) {
-    for (_, job) in jobs(world, uid).into_iter().filter(|(_, job)| job.state != JobState::Active) {
+pub(super) fn clear(subject: &Subject<'_>, plan: &mut Plan) {
+    for (_, job) in jobs(subject).into_iter().filter(|(_, job)| job.state != JobState::Active) {
         delete(job, plan);
     }
 }
 
 /// The Jobs of a source's tasks that bear the name that only they can have, where only they can be.
-fn jobs<'a>(world: &'a World, uid: &str) -> Vec<(Task, &'a Job)> {
-    let keys = world.belongings(uid).into_iter().flat_map(|b| &b.jobs);
-    keys.filter_map(|(namespace, name)| world.jobs.get(namespace, name))
+fn jobs<'a>(subject: &Subject<'a>) -> Vec<(Task, &'a Job)> {
+    subject
+        .jobs()
         .filter_map(|job| {
             let ours = job.ours.as_ref().filter(|o| o.component == Component::Maintain)?;
-            is_derived(world, job).then_some((ours.task?, job))
+            is_derived(subject.world, job).then_some((ours.task?, job))
         })
         .collect()
 }
@@ -93,19 +82,19 @@ impl Source<'_> {
         let ours = job.ours.as_ref()?;
         let (due, destination) = (ours.run.as_ref()?, ours.destination.as_ref()?);
         let newest = self.maintenance(destination).and_then(|m| m.newest(task));
-        let recorded = newest.is_some_and(|n| has_ended(n, due, self.now));
+        let recorded = newest.is_some_and(|n| has_ended(n, due, self.subject.now));
         // Of a source that is not protected any more there is no record; what runs comes to its end.
-        let useless = self.protection.is_none() && job.state != JobState::Active;
+        let useless = self.subject.protection.is_none() && job.state != JobState::Active;
         if recorded || useless {
             delete(job, plan);
             return None;
         }
-        self.protection?;
+        self.subject.protection?;
         let failed = |problem: &Problem| Some(self.failed(task, destination, due, problem));
-        match ended::ended::<MaintainResult>(self.world, job, self.now) {
+        match ended::ended::<MaintainResult>(self.subject.world, job, self.subject.now) {
             Ended::NotYet(again) => {
                 plan.wake_at(again);
-                drill::hold(self.world, &self.claim.source(), job, self.now, plan);
+                drill::hold(self.subject, &self.claim.source(), job, plan);
                 None
             }
             Ended::Ask(action) => {
@@ -140,7 +129,7 @@ impl Source<'_> {
 
     /// A task that failed without a word of its own.
     fn failed(&self, task: Task, destination: &str, due: &Run, problem: &Problem) -> TaskEnd {
-        let result = MaintainResult::new(task, self.now, Some(problem.clone()));
+        let result = MaintainResult::new(task, self.subject.now, Some(problem.clone()));
         self.told(destination, due, result, task)
     }
 
@@ -152,7 +141,7 @@ impl Source<'_> {
     /// For when a drill was due for which something is made already, and that has neither its Job nor its end: it has
     /// its slot.
     fn begun(&self, task: Task, destination: &Destination) -> Option<Run> {
-        let (world, uid) = (self.world, &self.claim.id.uid);
+        let Subject { world, uid, .. } = *self.subject;
         if task != Task::Drill {
             return None;
         }
@@ -160,7 +149,7 @@ impl Source<'_> {
             return prepared(world, uid, &destination.name).map(|(_, due)| due.clone());
         }
         let mut drills = drills(world, uid, &destination.name);
-        let goes_on = |due: &Run| drills_on(world, uid, self.protection, &destination.name, due, self.now);
+        let goes_on = |due: &Run| drills_on(self.subject, &destination.name, due);
         drills.find_map(|(_, due)| goes_on(due).then(|| due.clone()))
     }
 
@@ -178,17 +167,17 @@ impl Source<'_> {
         let since = maintenance.since?;
         // By a clock that was ahead nothing was done: it is made good now.
         let done = [Some(since), maintenance.newest(task).map(|newest| newest.due.time())];
-        let done = done.into_iter().flatten().filter(|t| *t <= self.now).max();
+        let done = done.into_iter().flatten().filter(|t| *t <= self.subject.now).max();
         // Each task and destination has its own time. The configuration was checked when it was read.
         let seed = format!("{}/{}/{}", self.claim.source().seed(), task.as_str(), destination.name);
         let schedule = Schedule::parse(schedule, &seed).ok()?;
         let next = done.and_then(|done| schedule.next_after(done, &protection.zone));
-        if next.is_some_and(|next| next > self.now) {
+        if next.is_some_and(|next| next > self.subject.now) {
             plan.wake_at(next);
             return None;
         }
         // Of all that was missed, the newest.
-        schedule.previous_at_or_before(self.now, &protection.zone).map(Run::at)
+        schedule.previous_at_or_before(self.subject.now, &protection.zone).map(Run::at)
     }
 
     /// Puts a task that is due among the ready ones, unless it has to wait. An error is its end.
@@ -200,7 +189,7 @@ impl Source<'_> {
         protection: &Protection,
         plan: &mut Plan,
     ) -> Result<(), Problem> {
-        let (world, source) = (self.world, self.claim.source());
+        let (world, source) = (self.subject.world, self.claim.source());
         let namespace = world.namespaces.get("", &source.namespace);
         // Restores come first: what they read is left alone.
         let of = destination.is_remote().then_some(source.name.as_str());
@@ -231,7 +220,7 @@ impl Source<'_> {
                 None => return Ok(()),
             },
             Task::Drill => {
-                let ask = drill::Ask { world, claim: self.claim, destination, protection, due, now: self.now };
+                let ask = drill::Ask { subject: self.subject, claim: self.claim, destination, protection, due };
                 match ask.resolve(plan)? {
                     drill::Step::Wait => return self.wait(task, destination, plan),
                     drill::Step::First(action) if !begun => {
@@ -260,11 +249,11 @@ impl Source<'_> {
         if task != Task::Drill {
             return Ok(());
         }
-        drill::wait(self.world, &self.claim.id.uid, destination, self.now, plan)
+        drill::wait(self.subject, destination, plan)
     }
 
     fn task(&self, destination: &Destination, due: &Run, work: Work, protection: &Protection) -> Maintain {
-        let (world, source) = (self.world, self.claim.source());
+        let (world, source) = (self.subject.world, self.claim.source());
         let policy = names::network_policy(&world.instance);
         Maintain {
             isolate: !destination.is_remote() && world.policies.get(&source.namespace, &policy).is_none(),
@@ -283,8 +272,8 @@ impl Source<'_> {
         if destination.is_remote() {
             return Ok(None);
         }
-        let disk = disk::ready(self.world, destination, &self.claim.namespace, self.now, plan)?;
-        Ok(only_node(self.world, disk))
+        let disk = disk::ready(self.subject.world, destination, &self.claim.namespace, self.subject.now, plan)?;
+        Ok(only_node(self.subject.world, disk))
     }
 
     fn waiting(&self, destination: &Destination, due: &Run, node: Option<String>) -> Waiting {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::action::{Prune, Work};
-use super::subject::{RunView, runs};
+use super::subject::RunView;
 use super::task_source::Source;
 use crate::config::Destination;
 use crate::maintain::Task;
@@ -20,14 +20,15 @@ impl<'a> Source<'a> {
         due: &Run,
         protection: &Protection,
     ) -> Result<Option<Work>, Problem> {
-        if protection.unreadable || !self.whole {
+        if protection.unreadable || !self.subject.whole {
             return Ok(None);
         }
         self.sound(&destination.name)?;
         let retention = destination.retention.clone().unwrap_or_else(|| protection.retention.clone());
-        let runs = runs(self.world, &self.claim.id.uid);
+        let runs = &self.subject.runs;
         let copied = |r: &&RunView<'a>| r.record.results.get(&destination.name);
-        let held = |r: &RunView<'_>| r.snapshot.held(self.now) || r.promoter.is_some_and(|p| p.held(self.now));
+        let held =
+            |r: &RunView<'_>| r.snapshot.held(self.subject.now) || r.promoter.is_some_and(|p| p.held(self.subject.now));
         let (held, mut holds): (Vec<&RunView<'_>>, Vec<Run>) =
             runs.iter().filter(|r| held(r)).map(|r| (r, r.run.clone())).unzip();
         holds.dedup();
@@ -55,7 +56,7 @@ impl<'a> Source<'a> {
     /// What a damaged repository still has may be all that is left (laws 1 and 3). A finding stays until a task of its
     /// kind finds nothing there any more; where that may never be, a person goes on in spite of it.
     fn sound(&self, destination: &str) -> Result<(), Problem> {
-        let accepted = self.claim.accepted(self.now);
+        let accepted = self.claim.accepted(self.subject.now);
         let findings = self.maintenance(destination).into_iter().flat_map(Maintenance::findings);
         let open = findings.filter(|(_, found)| !found.is_accepted(accepted));
         // Whoever accepts the newest accepts those before it too.

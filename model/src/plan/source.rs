@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Plan, Proof, Standing};
-use super::subject::verdict;
+use super::subject::{Subject, verdict};
 use super::{copy, cronjob, ledger, maintain, status};
 use crate::maintain::TaskState;
 use crate::record::Status;
@@ -17,18 +17,15 @@ pub fn plan(world: &World, uid: &str, now: Timestamp, install: &str) -> Plan {
     let mut plan = Plan::new();
     let claim = world.claim_of(uid);
     let verdict = claim.map(|c| verdict(world, c));
-    let protection = match &verdict {
-        Some(Verdict::Protected(protection, _)) => Some(&**protection),
-        _ => None,
-    };
-    cronjob::plan(world, uid, claim, verdict.as_ref(), now, install, &mut plan);
-    let waiting = copy::plan(world, uid, protection, now, &mut plan);
+    let subject = Subject::of(world, uid, verdict.as_ref(), now);
+    cronjob::plan(&subject, claim.zip(verdict.as_ref()), install, &mut plan);
+    let waiting = copy::plan(&subject, &mut plan);
     let Some((claim, verdict)) = claim.zip(verdict.as_ref()) else {
-        maintain::clear(world, uid, &mut plan);
+        maintain::clear(&subject, &mut plan);
         ledger::of_vanished(world, uid, now, &mut plan);
         return plan;
     };
-    let tasks = maintain::plan(world, claim, protection, now, &mut plan);
+    let tasks = maintain::plan(&subject, claim, &mut plan);
     let news = status::News { waiting, tasks };
     let record = ledger::of_source(world, claim, verdict, news, now, &mut plan);
     plan.standing = match verdict {

@@ -2,12 +2,15 @@
 //!
 //! By lineage, UIDs and names that follow from it: labels alone decide nothing.
 
+use k8s_openapi::jiff::Timestamp;
+
 use crate::config::Destination;
 use crate::facts::{Claim, Job, Namespace, Ours, Snapshot};
 use crate::ledger::{Ledger, RunRecord};
-use crate::names::{self, Component, Run};
+use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::select::{self, Input, Origins, Verdict};
+use crate::record::Status;
+use crate::select::{self, Input, Origins, Protection, Verdict};
 use crate::world::World;
 
 /// Judges a PVC by the state of the cluster.
@@ -47,6 +50,38 @@ pub fn from_our_snapshot(world: &World, claim: &Claim) -> bool {
         .is_some_and(|s| s.ours.as_ref().is_some_and(|o| o.instance == world.instance))
 }
 
+/// What is observed of a source in one turn: found out once, and handed to all who plan something of it.
+pub(super) struct Subject<'a> {
+    pub(super) world: &'a World,
+    pub(super) uid: &'a str,
+    /// `None`: it is not ours to protect, nothing new is started.
+    pub(super) protection: Option<&'a Protection>,
+    /// Where its backups stand, by its ledger.
+    pub(super) status: Option<&'a Status>,
+    pub(super) runs: Vec<RunView<'a>>,
+    /// Whether all of its runs are known: else nothing is deleted.
+    pub(super) whole: bool,
+    pub(super) now: Timestamp,
+}
+
+impl<'a> Subject<'a> {
+    /// The source with a UID, by what it is judged to be.
+    pub(super) fn of(world: &'a World, uid: &'a str, verdict: Option<&'a Verdict>, now: Timestamp) -> Self {
+        let protection = match verdict {
+            Some(Verdict::Protected(protection, _)) => Some(&**protection),
+            Some(Verdict::Unprotected(..)) | None => None,
+        };
+        let whole = world.ledger(uid).is_some_and(Ledger::is_whole);
+        Self { world, uid, protection, status: world.status(uid), runs: runs(world, uid), whole, now }
+    }
+
+    /// The Jobs that bear labels of it, whoever gave them to them.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = &'a Job> {
+        let (world, keys) = (self.world, self.world.belongings(self.uid).into_iter().flat_map(|b| &b.jobs));
+        keys.filter_map(|(namespace, name)| world.jobs.get(namespace, name))
+    }
+}
+
 /// A run of a source, by lineage and not by labels alone: the snapshot is of the source's own PVC in its
 /// own namespace, and the promoter was made from that snapshot.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +90,14 @@ pub(super) struct RunView<'a> {
     pub(super) record: &'a RunRecord,
     pub(super) snapshot: &'a Snapshot,
     pub(super) promoter: Option<&'a Claim>,
+}
+
+impl RunView<'_> {
+    /// The PVC that was backed up, of that UID.
+    pub(super) fn source(&self, uid: &str) -> SourceId {
+        let name = self.snapshot.claim.clone().unwrap_or_default();
+        SourceId { namespace: self.snapshot.namespace.clone(), name, uid: uid.to_owned() }
+    }
 }
 
 /// The snapshots of a source, with their runs: of the source's own PVC, in its own namespace.
@@ -92,11 +135,6 @@ pub(super) fn views<'a>(world: &'a World, uid: &str, ledger: &'a Ledger) -> Vec<
         .collect();
     runs.sort_by(|a, b| a.run.cmp(b.run).then_with(|| a.snapshot.id.name.cmp(&b.snapshot.id.name)));
     runs
-}
-
-/// Whether all runs of a source are known: else nothing is deleted.
-pub(super) fn is_whole(world: &World, uid: &str) -> bool {
-    world.ledger(uid).is_some_and(Ledger::is_whole)
 }
 
 /// Whether a copy has its result, or its run's snapshot is gone.

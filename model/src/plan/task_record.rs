@@ -3,13 +3,12 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::TaskEnd;
-use super::subject::RunView;
+use super::subject::{RunView, Subject};
 use crate::config::{Destination, Times};
 use crate::maintain::{PARTS, Part, Task, TaskState};
 use crate::names::Run;
 use crate::reason::Reason;
 use crate::record::{CopyResult, CopyState, Status, TaskStatus};
-use crate::select::Protection;
 use crate::world::World;
 
 /// How many runs whose copy failed are remembered for the next prune: of an outage of days, the newest.
@@ -22,16 +21,9 @@ pub(super) fn has_ended(newest: &TaskStatus, due: &Run, now: Timestamp) -> bool 
 }
 
 /// Whether a central drill for which something is made already goes on.
-pub(super) fn drills_on(
-    world: &World,
-    uid: &str,
-    protection: Option<&Protection>,
-    destination: &str,
-    due: &Run,
-    now: Timestamp,
-) -> bool {
-    let open = world
-        .status(uid)
+pub(super) fn drills_on(subject: &Subject<'_>, destination: &str, due: &Run) -> bool {
+    let &Subject { world, status, protection, now, .. } = subject;
+    let open = status
         .and_then(|s| s.maintenance.get(destination))
         .is_some_and(|m| m.since.is_some() && !m.drill.as_ref().is_some_and(|newest| has_ended(newest, due, now)));
     let drilled = |d: &Destination| d.is_central() && is_drilled(d);
