@@ -9,7 +9,7 @@ use super::action::{Action, Copy, Part, Plan};
 use super::central_parts::begun;
 use super::ended::{self, Ended};
 use super::expected::{Expected, Records, expected};
-use super::placement::{common_nodes, only_node, slot, waits};
+use super::placement::{binds_on_use, common_nodes, only_node, slot};
 use super::subject::{RunView, Subject, is_derived, is_for, snapshots};
 use super::{central, disk, restore};
 use crate::admit::{Rank, Waiting};
@@ -46,7 +46,7 @@ pub(super) fn plan(subject: &Subject<'_>, plan: &mut Plan) -> Option<Problem> {
         let next = if world.config.destination(destination).is_some_and(Destination::is_central) {
             copies::next_central(&facts, destination, &world.config.deadlines, now)
         } else {
-            let waits_for_consumer = runs.iter().rev().find_map(|r| r.promoter).is_some_and(|p| waits(world, p));
+            let waits_for_consumer = runs.iter().rev().find_map(|r| r.promoter).is_some_and(|p| binds_on_use(world, p));
             copies::next(&facts, destination, waits_for_consumer, &world.config.deadlines, now)
         };
         for (view, next) in runs.iter().zip(next) {
@@ -64,7 +64,7 @@ pub(super) fn plan(subject: &Subject<'_>, plan: &mut Plan) -> Option<Problem> {
                 }
                 Next::Copy => {
                     let request = Request { subject, source: view.source(uid), view, destination };
-                    request.start(plan).err().or_else(|| world.waits.get(uid).cloned())
+                    request.start(plan).or_else(|| world.waits.get(uid).cloned())
                 }
             };
             waiting = obstacle.map(|o| (view.snapshot.created, o)).or(waiting);
@@ -100,65 +100,100 @@ struct Request<'a> {
     destination: &'a str,
 }
 
+/// What is done next for a copy.
+enum Planned {
+    /// This, once it is admitted: it takes the copy's slot.
+    Admit(Box<Waiting>, Action),
+    /// This: the copy has its slot.
+    Take(Action),
+    /// Nothing, until the run has its promoter.
+    Nothing,
+}
+
+/// Why nothing can be done for a copy.
+enum Refusal {
+    /// There will be no copy: that is its result.
+    Final(Problem),
+    /// Something is awaited.
+    Waiting(Problem),
+}
+
 impl Request<'_> {
-    /// Puts the copy among the ready ones, or says what is in its way.
-    fn start(self, plan: &mut Plan) -> Result<(), Problem> {
-        let (world, now, view) = (self.subject.world, self.subject.now, self.view);
-        let fail = |reason, message: String, plan: &mut Plan| {
-            let problem = Problem::new(reason, message);
-            plan.findings.push(without_data(view.run, self.destination, CopyState::Failed, &problem, now));
-        };
+    /// Plans what is done next. What that waits for comes back.
+    fn start(&self, plan: &mut Plan) -> Option<Problem> {
+        match self.next(plan) {
+            Ok(Planned::Admit(waiting, action)) => plan.ready.push((*waiting, action)),
+            Ok(Planned::Take(action)) => plan.actions.push(action),
+            Ok(Planned::Nothing) => {}
+            Err(Refusal::Final(problem)) => {
+                let (run, now) = (self.view.run, self.subject.now);
+                plan.findings.push(without_data(run, self.destination, CopyState::Failed, &problem, now));
+            }
+            Err(Refusal::Waiting(problem)) => return Some(problem),
+        }
+        None
+    }
+
+    fn next(&self, plan: &mut Plan) -> Result<Planned, Refusal> {
+        let (world, view) = (self.subject.world, self.view);
         let Some(destination) = world.config.destination(self.destination) else {
             let message = format!("destination {} is no longer configured", self.destination);
-            fail(Reason::UnknownDestination, message, plan);
-            return Ok(());
+            return Err(Refusal::Final(Problem::new(Reason::UnknownDestination, message)));
         };
         let namespace = world.namespaces.get("", &self.source.namespace);
         if namespace.is_none_or(|n| n.terminating) {
-            return Err(Problem::new(Reason::NamespaceTerminating, "the namespace is being deleted"));
+            let problem = Problem::new(Reason::NamespaceTerminating, "the namespace is being deleted");
+            return Err(Refusal::Waiting(problem));
         }
-        if let Err(problem) = self.secret(destination) {
-            fail(problem.reason, problem.message, plan);
-            return Ok(());
-        }
+        let secret = secret(world, self.subject.protection, self.subject.uid, &destination.name);
+        let secret = secret.map_err(Refusal::Final)?;
         if destination.is_central() {
-            let refused = world.refused_copies.get(&self.source.uid);
-            if let Some(problem) = refused.and_then(|of| of.get(&(view.run.clone(), destination.name.clone()))) {
-                fail(problem.reason, problem.message.clone(), plan);
-                return Ok(());
-            }
-            let ended = central(&self, destination, plan)?;
-            if let Err(problem) = ended {
-                fail(problem.reason, problem.message, plan);
-            }
-            return Ok(());
+            let refused = world.refused_copies.get(self.subject.uid);
+            return match refused.and_then(|of| of.get(&(view.run.clone(), destination.name.clone()))) {
+                Some(problem) => Err(Refusal::Final(problem.clone())),
+                None => self.central(destination, secret, plan),
+            };
         }
-        let Some(promoter) = view.promoter else { return Ok(()) };
-        if let Err(problem) = allowed(world, &self.source.namespace, destination) {
-            fail(problem.reason, problem.message, plan);
-            return Ok(());
-        }
-        let node = match self.place(promoter, destination, plan)? {
-            Ok(node) => node,
-            Err(message) => {
-                fail(Reason::NodeConflict, message, plan);
-                return Ok(());
+        let Some(promoter) = view.promoter else { return Ok(Planned::Nothing) };
+        allowed(world, &self.source.namespace, destination).map_err(Refusal::Final)?;
+        let node = self.place(promoter, destination, plan)?;
+        let copy = self.copy(destination, secret, promoter.id.name.clone(), promoter.mode);
+        Ok(Planned::Admit(self.waiting(destination, promoter.created, node), Action::StartCopy(Box::new(copy))))
+    }
+
+    /// The next step of a copy that is read in the controller's namespace.
+    fn central(&self, destination: &Destination, secret: Option<String>, plan: &mut Plan) -> Result<Planned, Refusal> {
+        let &Self { subject, ref source, view, .. } = self;
+        let wanted = central::Wanted { subject, source, view, destination, drill: None };
+        let step = wanted.next().map_err(Refusal::Final)?;
+        online(subject.world, &subject.world.namespace).map_err(Refusal::Waiting)?;
+        match step {
+            central::Step::Wait(problem, until) => {
+                plan.wake_at(Some(until));
+                Err(Refusal::Waiting(problem))
             }
-        };
-        let waiting = Waiting {
-            rank: Rank::Copy,
-            source: self.source.clone(),
-            run: view.run.clone(),
-            since: promoter.created,
-            slot: slot(destination, &self.source.namespace, &self.source.uid, node),
-        };
-        let copy = self.copy(destination, promoter.id.name.clone(), promoter.mode);
-        plan.ready.push((waiting, Action::StartCopy(Box::new(copy))));
-        Ok(())
+            // The first part takes the slot; the others follow in it.
+            central::Step::Make(made) if made.part == Part::Content => {
+                let waiting = self.waiting(destination, view.snapshot.created, None);
+                Ok(Planned::Admit(waiting, Action::MakeCentral(made)))
+            }
+            central::Step::Make(made) => Ok(Planned::Take(Action::MakeCentral(made))),
+            central::Step::Job(mode) => {
+                let copy = self.copy(destination, secret, wanted.name(), mode);
+                Ok(Planned::Take(Action::StartCopy(Box::new(copy))))
+            }
+        }
+    }
+
+    /// Since when it waits for its slot, and for which one.
+    fn waiting(&self, destination: &Destination, since: Timestamp, node: Option<String>) -> Box<Waiting> {
+        let (source, run) = (self.source.clone(), self.view.run.clone());
+        let slot = slot(destination, &source.namespace, &source.uid, node);
+        Box::new(Waiting { rank: Rank::Copy, source, run, since, slot })
     }
 
     /// The copy itself, of a promoter.
-    fn copy(&self, destination: &Destination, promoter: String, mode: VolumeMode) -> Copy {
+    fn copy(&self, destination: &Destination, secret: Option<String>, promoter: String, mode: VolumeMode) -> Copy {
         let (world, protection) = (self.subject.world, self.subject.protection);
         let taken = self.view.record.retention.as_ref().and_then(|t| t.parse().ok());
         let policy = names::network_policy(&world.instance);
@@ -172,18 +207,13 @@ impl Request<'_> {
             journal: world.claims.get(home, &promoter).map(Claim::journal).unwrap_or_default(),
             promoter,
             mode,
-            retention: destination
-                .retention
-                .clone()
-                .or(taken)
-                // A ledger that is not whole stops every deletion.
-                .filter(|_| self.subject.whole),
+            // A ledger that is not whole stops every deletion.
+            retention: destination.retention.clone().or(taken).filter(|_| self.subject.whole),
             zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
             accept_empty: protection.is_some_and(|p| p.accept_empty),
             expected: self.expected(destination),
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling),
-            // Without an answer nothing is started.
-            secret: self.secret(destination).unwrap_or_default(),
+            secret,
             options: protection.map(|p| p.options.clone()).unwrap_or_default(),
         }
     }
@@ -199,30 +229,19 @@ impl Request<'_> {
         expected(self.view.run, destination, &records)
     }
 
-    /// The Secret of the source's group at a destination.
-    fn secret(&self, destination: &Destination) -> Result<Option<String>, Problem> {
-        secret(self.subject.world, self.subject.protection, self.subject.uid, &destination.name)
-    }
-
-    /// Whether what is written to can be reached, and the only node where the copy can run, if there is only one;
-    /// the inner error: there is none.
-    fn place(
-        &self,
-        promoter: &Claim,
-        destination: &Destination,
-        plan: &mut Plan,
-    ) -> Result<Result<Option<String>, String>, Problem> {
+    /// The only node where the copy can run, if there is only one, once what is written to can be reached.
+    fn place(&self, promoter: &Claim, destination: &Destination, plan: &mut Plan) -> Result<Option<String>, Refusal> {
         let (world, namespace) = (self.subject.world, &self.source.namespace);
         if destination.is_remote() {
-            online(world, namespace)?;
-            return Ok(Ok(only_node(world, promoter)));
+            online(world, namespace).map_err(Refusal::Waiting)?;
+            return Ok(only_node(world, promoter));
         }
-        let disk = disk::ready(world, destination, namespace, self.subject.now, plan)?;
+        let disk = disk::ready(world, destination, namespace, self.subject.now, plan).map_err(Refusal::Waiting)?;
         if let Some(reader) = restore::reads(world, namespace, &destination.name, None) {
             let message = format!("{reader} is reading the disk; restores have priority");
-            return Err(Problem::new(Reason::DiskBusy, message));
+            return Err(Refusal::Waiting(Problem::new(Reason::DiskBusy, message)));
         }
-        Ok(common_nodes(world, promoter, disk))
+        common_nodes(world, promoter, disk).map_err(Refusal::Final)
     }
 }
 
@@ -268,36 +287,4 @@ fn end(subject: &Subject<'_>, job: &Job, plan: &mut Plan) {
         },
     };
     plan.findings.push(found(Entry::Result(Box::new(result))));
-}
-
-/// Takes the next step of a central copy.
-///
-/// # Errors
-/// The outer one is what is waited for; the inner one is why there will be no copy.
-fn central(request: &Request<'_>, destination: &Destination, plan: &mut Plan) -> Result<Result<(), Problem>, Problem> {
-    let &Request { subject, ref source, view, .. } = request;
-    let wanted = central::Wanted { subject, source, view, destination, drill: None };
-    let step = match wanted.next() {
-        Ok(step) => step,
-        Err(problem) => return Ok(Err(problem)),
-    };
-    online(subject.world, &subject.world.namespace)?;
-    match step {
-        central::Step::Wait(problem, until) => {
-            plan.wake_at(Some(until));
-            return Err(problem);
-        }
-        // The first part takes the slot; the others follow in it.
-        central::Step::Make(made) if made.part == Part::Content => {
-            let slot = slot(destination, &source.namespace, &source.uid, None);
-            let (source, run) = (source.clone(), view.run.clone());
-            let waiting = Waiting { rank: Rank::Copy, source, run, since: view.snapshot.created, slot };
-            plan.ready.push((waiting, Action::MakeCentral(made)));
-        }
-        central::Step::Make(made) => plan.actions.push(Action::MakeCentral(made)),
-        central::Step::Job(mode) => {
-            plan.actions.push(Action::StartCopy(Box::new(request.copy(destination, wanted.name(), mode))));
-        }
-    }
-    Ok(Ok(()))
 }

@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, DiskStep, Plan};
+use super::placement::binds_on_use;
 use crate::config::{Destination, Disk};
 use crate::facts::{Claim, ClaimPhase, JobState};
 use crate::names::{self, Component};
@@ -44,8 +45,7 @@ pub(super) fn ready<'a>(
     if claim.phase == ClaimPhase::Bound {
         return Ok(claim);
     }
-    let waits = claim.class.as_ref().and_then(|c| world.classes.storage.get(c)).is_some_and(|c| c.waits_for_consumer);
-    if waits {
+    if binds_on_use(world, claim) {
         return Ok(claim);
     }
     Err(Problem::new(Reason::DiskNotReady, format!("PVC {name} is not bound yet")))

@@ -34,8 +34,13 @@ pub(super) enum Step {
     Start(Drill, Option<String>),
 }
 
-/// A promoter, or what is done before there is one.
-type Promoter<'a> = Result<&'a Claim, Step>;
+/// The promoter that a copy is compared with.
+enum Promoter<'a> {
+    /// It is there.
+    Ready(&'a Claim),
+    /// This comes before it.
+    After(Step),
+}
 
 impl Ask<'_> {
     /// The next step. An error is final for this time.
@@ -61,11 +66,10 @@ impl Ask<'_> {
             Some(disk)
         };
         let promoter = match self.promoter(view, plan)? {
-            Ok(promoter) => promoter,
-            Err(before) => return Ok(before),
+            Promoter::Ready(promoter) => promoter,
+            Promoter::After(step) => return Ok(step),
         };
-        let nodes = disk.map_or(Ok(None), |disk| common_nodes(world, promoter, disk));
-        let node = nodes.map_err(|m| Problem::new(Reason::NodeConflict, m))?;
+        let node = disk.map_or(Ok(None), |disk| common_nodes(world, promoter, disk))?;
         Ok(Step::Start(self.drill(rules, view, promoter.id.name.clone(), promoter.mode), node))
     }
 
@@ -141,13 +145,13 @@ impl Ask<'_> {
         let Some(promoter) = view.promoter.filter(|p| !p.terminating) else {
             // One that is going has the name still.
             if self.subject.world.claims.get(&snapshot.namespace, &snapshot.id.name).is_some() {
-                return Ok(Err(Step::Wait));
+                return Ok(Promoter::After(Step::Wait));
             }
             let hold = hold::hold(self.subject.world, &snapshot.namespace, Some(&snapshot.id.name), self.subject.now);
             if let Some(step) = hold.step {
-                return Ok(Err(Step::First(step)));
+                return Ok(Promoter::After(Step::First(step)));
             }
-            return Ok(Err(Step::First(Action::Restore(RestoreAction::Promote(Box::new(Promote {
+            let promote = RestoreAction::Promote(Box::new(Promote {
                 asker: None,
                 drill: Some((self.destination.name.clone(), self.due.clone())),
                 source: self.claim.source(),
@@ -159,17 +163,18 @@ impl Ask<'_> {
                 mode: shape.mode,
                 journal: shape.journal,
                 annotations: shape.annotations.clone(),
-            }))))));
+            }));
+            return Ok(Promoter::After(Step::First(Action::Restore(promote))));
         };
         match promoter.phase {
-            ClaimPhase::Bound => Ok(Ok(promoter)),
-            ClaimPhase::Pending if shape.waits_for_consumer => Ok(Ok(promoter)),
+            ClaimPhase::Bound => Ok(Promoter::Ready(promoter)),
+            ClaimPhase::Pending if shape.waits_for_consumer => Ok(Promoter::Ready(promoter)),
             ClaimPhase::Pending => {
                 let wait = self.subject.world.config.deadlines.promoter_bound;
                 let until = wait.after(promoter.created.max(self.due.time()));
                 if self.subject.now < until {
                     plan.wake_at(Some(until));
-                    return Ok(Err(Step::Wait));
+                    return Ok(Promoter::After(Step::Wait));
                 }
                 let message = format!("PVC {} was not bound within {wait} (deadlines.promoterBound)", promoter.id.name);
                 Err(Problem::new(Reason::PromoterNotBound, message))

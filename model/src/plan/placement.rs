@@ -4,10 +4,12 @@ use crate::admit::Slot;
 use crate::breaker;
 use crate::config::{Destination, Disk};
 use crate::facts::Claim;
+use crate::reason::{Problem, Reason};
 use crate::world::World;
 
-pub(super) fn waits(world: &World, promoter: &Claim) -> bool {
-    promoter.class.as_ref().and_then(|c| world.classes.storage.get(c)).is_some_and(|c| c.waits_for_consumer)
+/// Whether a PVC gets its volume only when a pod first mounts it.
+pub(super) fn binds_on_use(world: &World, claim: &Claim) -> bool {
+    claim.class.as_ref().and_then(|c| world.classes.storage.get(c)).is_some_and(|c| c.waits_for_consumer)
 }
 
 pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
@@ -35,7 +37,7 @@ pub(super) fn only_node(world: &World, claim: &Claim) -> Option<String> {
 }
 
 /// The node that can have both volumes, if it is the only one; an error if none can (F40).
-pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Result<Option<String>, String> {
+pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Result<Option<String>, Problem> {
     let terms =
         |claim: &Claim| claim.volume.as_ref().and_then(|v| world.volumes.get("", v)).and_then(|v| v.nodes.clone());
     let (a, b) = (terms(promoter), terms(disk));
@@ -47,7 +49,10 @@ pub(super) fn common_nodes(world: &World, promoter: &Claim, disk: &Claim) -> Res
     };
     let mut common = world.nodes.iter().filter(|n| fits(&a, &n.labels) && fits(&b, &n.labels));
     match (common.next(), common.next()) {
-        (None, _) => Err(format!("no node can mount both PVC {} and PVC {}", promoter.id.name, disk.id.name)),
+        (None, _) => {
+            let message = format!("no node can mount both PVC {} and PVC {}", promoter.id.name, disk.id.name);
+            Err(Problem::new(Reason::NodeConflict, message))
+        }
         (Some(only), None) => Ok(Some(only.name.clone())),
         _ => Ok(None),
     }

@@ -15,7 +15,15 @@ use crate::record::{Holders, RestoreRecord, RestoreState};
 use crate::restore::Request;
 use crate::world::World;
 
-/// The restore that a text asks for; or what to write down instead, if there is something.
+/// Why no restore is made of what is asked for.
+pub(super) enum NotYet {
+    /// This is written down: it is refused, or waits.
+    Told(Box<RestoreRecord>),
+    /// It is not known yet who holds the target.
+    HoldersUnknown,
+}
+
+/// The restore that a text asks for.
 pub(super) fn answer(
     world: &World,
     asker: Asker,
@@ -23,11 +31,11 @@ pub(super) fn answer(
     text: &str,
     now: Timestamp,
     plan: &mut Restores,
-) -> Result<Restore, Option<Box<RestoreRecord>>> {
-    let refused = |problem| Some(Box::new(record(text, RestoreState::Refused, Some(problem))));
-    let request: Request = text
-        .parse()
-        .map_err(|e: crate::restore::RequestError| refused(Problem::new(Reason::InvalidRequest, e.to_string())))?;
+) -> Result<Restore, NotYet> {
+    let told = |state, problem| NotYet::Told(Box::new(record(text, state, Some(problem))));
+    let request: Request = text.parse().map_err(|e: crate::restore::RequestError| {
+        told(RestoreState::Refused, Problem::new(Reason::InvalidRequest, e.to_string()))
+    })?;
     // What the API server refused is tried again, and meanwhile told.
     let fault = world.restore_faults.get(asker.uid());
     let ask = Ask { world, asker: &asker, namespace, request: &request, now };
@@ -42,7 +50,7 @@ pub(super) fn answer(
             plan.namespaces.insert(namespace.to_owned());
             plan.hold(hold(world, namespace, Some(&point_name(&point)), now));
             // Until all pods of the namespace are known, nobody knows who holds the target.
-            let known = world.holders.get(namespace).filter(|s| s.synced()).ok_or(None)?;
+            let known = world.holders.get(namespace).filter(|s| s.synced()).ok_or(NotYet::HoldersUnknown)?;
             let of_target = |p: &&Holder| !p.ended && p.claims.contains(&target.name);
             let node = known.iter().filter(of_target).find_map(|p| p.node.clone());
             let held = holding(world, namespace, known, &target.name, &Identity::default());
@@ -63,14 +71,14 @@ pub(super) fn answer(
                 spc_no_relabeling,
             })
         }
-        Err(Obstacle::Refused(problem)) => Err(refused(problem)),
-        Err(Obstacle::Waiting(problem)) => Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem))))),
+        Err(Obstacle::Refused(problem)) => Err(told(RestoreState::Refused, problem)),
+        Err(Obstacle::Waiting(problem)) => Err(told(RestoreState::Waiting, problem)),
         Err(Obstacle::Promote(promote)) => {
             plan.hold(hold(world, namespace, Some(&promote.snapshot), now));
             let message = format!("the promoter of {} is being created again", promote.snapshot);
             plan.step(RestoreAction::Promote(promote));
             let problem = fault.cloned().unwrap_or_else(|| Problem::new(Reason::WaitingForPromoter, message));
-            Err(Some(Box::new(record(text, RestoreState::Waiting, Some(problem)))))
+            Err(told(RestoreState::Waiting, problem))
         }
     }
 }

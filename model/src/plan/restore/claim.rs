@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::answer::answer;
+use super::answer::{NotYet, answer};
 use super::asked::{self, has_pod, is_for_us};
 use crate::facts::{Claim, Job, Pod};
 use crate::names;
@@ -55,8 +55,8 @@ pub(super) fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut
                 write(record, plan);
             }
         }
-        Err(Some(answer)) => write(bounded(world, *answer, status, now, plan), plan),
-        Err(_) => {}
+        Err(NotYet::Told(answer)) => write(bounded(world, *answer, status, now, plan), plan),
+        Err(NotYet::HoldersUnknown) => {}
     }
 }
 

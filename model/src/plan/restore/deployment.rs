@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::answer::{answer, record};
+use super::answer::{NotYet, answer, record};
 use crate::facts::Restorer;
 use crate::names;
 use crate::plan::action::{Asker, RestoreAction, Restores};
@@ -34,11 +34,11 @@ pub(super) fn deployment(world: &World, restorer: &Restorer, now: Timestamp, pla
             }
             plan.step(RestoreAction::Prepare(Box::new(restore)));
         }
-        Err(Some(answer)) if status != Some(&*answer) => {
+        Err(NotYet::Told(answer)) if status != Some(&*answer) => {
             let namespace = restorer.namespace.clone();
             plan.step(RestoreAction::Record { asker, namespace, record: answer, stop: false });
         }
-        Err(_) => {}
+        Err(NotYet::Told(_) | NotYet::HoldersUnknown) => {}
     }
 }
 

@@ -10,9 +10,9 @@ use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
 use crate::plan::access;
 use crate::plan::action::{Asker, Lender, Origin, Promote};
-use crate::plan::placement::common_nodes;
+use crate::plan::placement::{binds_on_use, common_nodes};
 use crate::plan::subject::{from_our_snapshot, recorded, verdict};
-use crate::reason::{Problem, Reason};
+use crate::reason::Reason;
 use crate::restore::{self, From, Place, Request, RestorePoint, When};
 use crate::schedule::Zone;
 use crate::select::{PromoterShape, Protection, Verdict};
@@ -86,9 +86,7 @@ impl Ask<'_> {
 
     /// Whether a node can have both.
     fn together(&self, target: &Claim, claim: &Claim) -> Result<(), Obstacle> {
-        common_nodes(self.world, target, claim)
-            .map(drop)
-            .map_err(|message| Obstacle::Refused(Problem::new(Reason::NodeConflict, message)))
+        common_nodes(self.world, target, claim).map(drop).map_err(Obstacle::Refused)
     }
 
     /// Whether restores are possible here, and the source's namespace may be read from.
@@ -157,7 +155,7 @@ impl Ask<'_> {
         }
         match claim.phase {
             ClaimPhase::Lost => no("its volume is gone"),
-            ClaimPhase::Pending if !self.binds_on_use(claim) => {
+            ClaimPhase::Pending if !binds_on_use(self.world, claim) => {
                 waiting(Reason::TargetNotReady, format!("PVC {name} is not bound yet"))
             }
             _ => Ok(claim),
@@ -172,11 +170,6 @@ impl Ask<'_> {
             Some(problem) => Err(Obstacle::Refused(problem)),
             None => Ok(()),
         }
-    }
-
-    fn binds_on_use(&self, claim: &Claim) -> bool {
-        let class = claim.class.as_ref().and_then(|c| self.world.classes.storage.get(c));
-        class.is_some_and(|c| c.waits_for_consumer)
     }
 
     fn protection(&self, namespace: &str) -> Option<Protection> {
@@ -247,7 +240,7 @@ impl Ask<'_> {
         };
         match claim.phase {
             ClaimPhase::Lost => refused(Reason::PromoterLost, format!("the promoter {snapshot} lost its volume")),
-            ClaimPhase::Pending if !self.binds_on_use(claim) => {
+            ClaimPhase::Pending if !binds_on_use(self.world, claim) => {
                 let since = self.now.duration_since(claim.created).as_secs();
                 waiting(
                     Reason::WaitingForPromoter,
