@@ -236,7 +236,8 @@ impl Request<'_> {
             online(world, namespace).map_err(Refusal::Waiting)?;
             return Ok(only_node(world, promoter));
         }
-        let disk = disk::ready(world, destination, namespace, self.subject.now, plan).map_err(Refusal::Waiting)?;
+        let disk = disk::ready(world, destination, namespace, self.subject.now);
+        let disk = disk.map_err(|not| Refusal::Waiting(not.planned(plan)))?;
         if let Some(reader) = restore::reads(world, namespace, &destination.name, None) {
             let message = format!("{reader} is reading the disk; restores have priority");
             return Err(Refusal::Waiting(Problem::new(Reason::DiskBusy, message)));

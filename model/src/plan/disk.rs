@@ -14,33 +14,59 @@ use crate::world::World;
 /// How long a keeper's failure stands before it is tried again, in seconds.
 const KEEPER_PAUSE: u64 = 300;
 
-/// The disk's PVC in a namespace if a copy can use it; otherwise what is missing, with the step that
-/// makes it in the plan.
+/// Why a disk cannot be used yet, and what is done about it.
+pub(super) struct NotReady {
+    pub(super) problem: Problem,
+    /// What makes the next part of the way to it, or clears that away.
+    pub(super) step: Option<Box<Action>>,
+    /// When to look again, if nothing happens before.
+    again: Option<Timestamp>,
+}
+
+impl NotReady {
+    /// Plans what is done about it. What it waits for comes back.
+    pub(super) fn planned(self, plan: &mut Plan) -> Problem {
+        plan.actions.extend(self.step.map(|step| *step));
+        plan.wake_at(self.again);
+        self.problem
+    }
+}
+
+impl From<Problem> for NotReady {
+    fn from(problem: Problem) -> Self {
+        Self { problem, step: None, again: None }
+    }
+}
+
+fn not_ready<T>(reason: Reason, message: impl Into<String>) -> Result<T, NotReady> {
+    Err(Problem::new(reason, message).into())
+}
+
+/// The disk's PVC in a namespace, if a copy can use it.
 pub(super) fn ready<'a>(
     world: &'a World,
     destination: &Destination,
     namespace: &str,
     now: Timestamp,
-    plan: &mut Plan,
-) -> Result<&'a Claim, Problem> {
+) -> Result<&'a Claim, NotReady> {
     let Some(name) = names::disk_claim(destination) else {
-        return Err(Problem::new(
-            Reason::UnknownDestination,
-            format!("destination {} is not a disk", destination.name),
-        ));
+        return not_ready(Reason::UnknownDestination, format!("destination {} is not a disk", destination.name));
     };
     let Some(claim) = world.claims.get(namespace, &name) else {
-        let step = missing(world, destination, namespace, now, plan)?;
-        plan.actions.push(Action::MakeDisk(step, destination.name.clone(), namespace.to_owned()));
-        return Err(Problem::new(Reason::DiskNotReady, format!("PVC {name} is being created")));
+        let step = missing(world, destination, namespace, now)?;
+        return Err(NotReady {
+            problem: Problem::new(Reason::DiskNotReady, format!("PVC {name} is being created")),
+            step: Some(Box::new(Action::MakeDisk(step, destination.name.clone(), namespace.to_owned()))),
+            again: None,
+        });
     };
     let ours = claim.ours.as_ref().is_some_and(|o| o.instance == world.instance && o.component == Component::Disk);
     if !ours {
         let message = format!("PVC {name} exists but is not a BackupDisk of this installation; set another claim.name");
-        return Err(Problem::new(Reason::NameTaken, message));
+        return not_ready(Reason::NameTaken, message);
     }
     if claim.terminating || claim.phase == ClaimPhase::Lost {
-        return Err(Problem::new(Reason::DiskNotReady, format!("PVC {name} is being deleted or lost its volume")));
+        return not_ready(Reason::DiskNotReady, format!("PVC {name} is being deleted or lost its volume"));
     }
     if claim.phase == ClaimPhase::Bound {
         return Ok(claim);
@@ -48,17 +74,11 @@ pub(super) fn ready<'a>(
     if binds_on_use(world, claim) {
         return Ok(claim);
     }
-    Err(Problem::new(Reason::DiskNotReady, format!("PVC {name} is not bound yet")))
+    not_ready(Reason::DiskNotReady, format!("PVC {name} is not bound yet"))
 }
 
 /// The part to make next.
-fn missing(
-    world: &World,
-    destination: &Destination,
-    namespace: &str,
-    now: Timestamp,
-    plan: &mut Plan,
-) -> Result<DiskStep, Problem> {
+fn missing(world: &World, destination: &Destination, namespace: &str, now: Timestamp) -> Result<DiskStep, NotReady> {
     match destination.disk() {
         Some(Disk::Claim(claim)) => {
             let by_default = || world.classes.storage.values().find(|c| c.default);
@@ -77,7 +97,7 @@ fn missing(
                     "destination {}: StorageClass {} has reclaimPolicy Delete, so the disk would be deleted with its PVC",
                     destination.name, class.name
                 );
-                return Err(Problem::new(Reason::DiskNotRetained, message));
+                return not_ready(Reason::DiskNotRetained, message);
             }
             Ok(DiskStep::Claim)
         }
@@ -88,18 +108,16 @@ fn missing(
                 if ours.is_some_and(|o| o.instance == world.instance && o.component == Component::Disk) {
                     // A volume that had a claim binds to no other by itself: that keeps its data apart.
                     if volume.claim_uid.is_some() {
-                        return Err(Problem::new(Reason::DiskNotReady, released(&name)));
+                        return not_ready(Reason::DiskNotReady, released(&name));
                     }
                     return Ok(DiskStep::HostClaim);
                 }
                 let message = format!("PersistentVolume {name} exists but is not a BackupDisk of this installation");
-                return Err(Problem::new(Reason::NameTaken, message));
+                return not_ready(Reason::NameTaken, message);
             }
-            keeper(world, destination, namespace, now, plan)
+            keeper(world, destination, namespace, now)
         }
-        None => {
-            Err(Problem::new(Reason::UnknownDestination, format!("destination {} is not a disk", destination.name)))
-        }
+        None => not_ready(Reason::UnknownDestination, format!("destination {} is not a disk", destination.name)),
     }
 }
 
@@ -112,13 +130,7 @@ fn released(volume: &str) -> String {
 }
 
 /// The static volume follows once the keeper has seen the disk and made the folder.
-fn keeper(
-    world: &World,
-    destination: &Destination,
-    namespace: &str,
-    now: Timestamp,
-    plan: &mut Plan,
-) -> Result<DiskStep, Problem> {
+fn keeper(world: &World, destination: &Destination, namespace: &str, now: Timestamp) -> Result<DiskStep, NotReady> {
     let name = names::keeper_job(&world.instance, &destination.name, namespace);
     let Some(job) = world.jobs.get(&world.namespace, &name) else {
         return Ok(DiskStep::Keeper);
@@ -131,24 +143,21 @@ fn keeper(
                 Some(why) => format!("the pod that checks the host's disk cannot be scheduled on its node: {why}"),
                 None => "a Job is checking the host's disk".to_owned(),
             };
-            Err(Problem::new(Reason::DiskNotReady, message))
+            not_ready(Reason::DiskNotReady, message)
         }
         JobState::Failed => {
             let again = crate::duration::Span::from_secs(KEEPER_PAUSE).after(job.created);
-            if now >= again {
-                let (namespace, id) = (job.namespace.clone(), job.id.clone());
-                plan.actions.push(Action::DeleteJob { namespace, id });
-            } else {
-                plan.wake_at(Some(again));
-            }
+            let is_due = now >= again;
+            let delete = Action::DeleteJob { namespace: job.namespace.clone(), id: job.id.clone() };
             let told = world
                 .pods_of(job)
                 .filter_map(|p| p.ended.as_ref())
                 .find_map(|(_, text)| serde_json::from_str::<KeepResult>(text).ok()?.problem);
-            Err(told.unwrap_or_else(|| {
+            let problem = told.unwrap_or_else(|| {
                 let why = job.failure.clone().map(|(_, m)| m).unwrap_or_default();
                 Problem::new(Reason::DiskNotReady, format!("Job {name}, which checks the host's disk, failed: {why}"))
-            }))
+            });
+            Err(NotReady { problem, step: is_due.then(|| Box::new(delete)), again: (!is_due).then_some(again) })
         }
     }
 }

@@ -60,10 +60,13 @@ impl Ask<'_> {
         let disk = if self.destination.is_remote() {
             None
         } else {
-            let Ok(disk) = disk::ready(world, self.destination, &self.claim.namespace, now, plan) else {
-                return Ok(Step::Wait);
-            };
-            Some(disk)
+            match disk::ready(world, self.destination, &self.claim.namespace, now) {
+                Ok(disk) => Some(disk),
+                Err(not) => {
+                    not.planned(plan);
+                    return Ok(Step::Wait);
+                }
+            }
         };
         let promoter = match self.promoter(view, plan)? {
             Promoter::Ready(promoter) => promoter,

@@ -272,7 +272,8 @@ impl Source<'_> {
         if destination.is_remote() {
             return Ok(None);
         }
-        let disk = disk::ready(self.subject.world, destination, &self.claim.namespace, self.subject.now, plan)?;
+        let disk = disk::ready(self.subject.world, destination, &self.claim.namespace, self.subject.now);
+        let disk = disk.map_err(|not| not.planned(plan))?;
         Ok(only_node(self.subject.world, disk))
     }
 

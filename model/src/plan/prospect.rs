@@ -2,7 +2,6 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::Plan;
 use super::{access, central, disk};
 use crate::config::Destination;
 use crate::reason::Problem;
@@ -29,7 +28,6 @@ pub fn prospect(
     if destination.is_remote() {
         return None;
     }
-    let mut steps = Plan::new();
-    let ready = disk::ready(world, destination, namespace, now, &mut steps);
-    ready.err().filter(|_| steps.actions.is_empty())
+    let not_ready = disk::ready(world, destination, namespace, now).err()?;
+    not_ready.step.is_none().then_some(not_ready.problem)
 }
