@@ -48,36 +48,50 @@ fn next(world: &World, claim: &Claim, last: &Last, after: Span, now: Timestamp) 
     Some(NextRun::At(schedule::start(due, now, &seed)))
 }
 
+/// Whether a run is started.
+pub(super) enum Start {
+    /// Now.
+    Now(Action),
+    /// Not yet, or never: look again at the time, if nothing happens before.
+    Later(Option<Timestamp>),
+}
+
+impl Start {
+    pub(super) fn add_to(self, plan: &mut Plan) {
+        match self {
+            Self::Now(action) => plan.actions.push(action),
+            Self::Later(again) => plan.wake_at(again),
+        }
+    }
+}
+
 /// Starts the run that is due.
-pub(super) fn plan(
+pub(super) fn start(
     subject: &Subject<'_>,
     claim: &Claim,
     protection: &Protection,
     existing: Option<&CronJob>,
-    plan: &mut Plan,
-) {
+) -> Start {
     let &Subject { world, status, ref runs, now, .. } = subject;
-    let Some(cronjob) = existing else { return };
+    let Some(cronjob) = existing else { return Start::Later(None) };
     // While settings cannot be read, the CronJob that is in force says when.
     let after = if protection.unreadable { cronjob.after } else { protection.after };
-    let Some(after) = after else { return };
+    let Some(after) = after else { return Start::Later(None) };
     let last = last(world, claim, runs, now);
     match next(world, claim, &last, after, now) {
-        None => {}
-        Some(NextRun::UnderWay(until)) => plan.wake_at(until),
-        Some(NextRun::At(at)) if now < at => plan.wake_at(Some(at)),
-        // One that is asked for is as good.
-        Some(NextRun::At(_)) if plan.actions.iter().any(|a| matches!(a, Action::StartRun { .. })) => {}
+        None => Start::Later(None),
+        Some(NextRun::UnderWay(until)) => Start::Later(until),
+        Some(NextRun::At(at)) if now < at => Start::Later(Some(at)),
         Some(NextRun::At(_)) => {
             let source = claim.source();
             let since = status.and_then(|s| s.protected_since);
             let from = last.ended.or(since).unwrap_or(Timestamp::UNIX_EPOCH);
-            plan.actions.push(Action::StartRun {
+            Start::Now(Action::StartRun {
                 job: names::after_job(&source, from),
                 source,
                 protection: Box::new(protection.clone()),
                 cronjob: cronjob.id.clone(),
-            });
+            })
         }
     }
 }

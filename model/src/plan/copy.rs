@@ -253,11 +253,6 @@ fn end(subject: &Subject<'_>, job: &Job, plan: &mut Plan) {
     else {
         return;
     };
-    let delete = |plan: &mut Plan| {
-        if !job.terminating {
-            plan.actions.push(Action::DeleteJob { namespace: job.namespace.clone(), id: job.id.clone() });
-        }
-    };
     if world.unreadable(uid).is_some() {
         return;
     }
@@ -267,7 +262,7 @@ fn end(subject: &Subject<'_>, job: &Job, plan: &mut Plan) {
         return;
     }
     let Some(known) = known.filter(|r| !r.results.contains_key(destination)) else {
-        return delete(plan);
+        return plan.actions.extend(Action::delete(job));
     };
     let found = |entry| Finding { run: run.clone(), destination: destination.clone(), entry };
     let failed = |problem: &Problem| CopyResult::without_data(CopyState::Failed, problem, now);
@@ -279,7 +274,7 @@ fn end(subject: &Subject<'_>, job: &Job, plan: &mut Plan) {
         // The tree is there and the message is lost: another Job finds it, and tells again. But only one.
         Ended::Silent => match known.lost.get(destination) {
             None => return plan.findings.push(found(Entry::Lost(job.id.uid.clone()))),
-            Some(lost) if *lost == job.id.uid => return delete(plan),
+            Some(lost) if *lost == job.id.uid => return plan.actions.extend(Action::delete(job)),
             Some(_) => {
                 let message =
                     "two Jobs succeeded but left no result; check that the template keeps terminationMessagePath";

@@ -1,7 +1,7 @@
 //! A source's CronJob, and the runs that are asked for by annotation.
 
 use super::action::{Action, Plan};
-use super::after;
+use super::after::{self, Start};
 use super::subject::Subject;
 use crate::facts::{Claim, CronJob};
 use crate::names;
@@ -25,9 +25,16 @@ pub(super) fn plan(subject: &Subject<'_>, judged: Option<(&Claim, &Verdict)>, in
     }
     match judged {
         Some((claim, Verdict::Protected(protection, _))) => {
-            apply(subject, claim, protection, existing, install, plan);
-            run_now(subject, claim, protection, existing, plan);
-            after::plan(subject, claim, protection, existing, plan);
+            plan.actions.extend(apply(subject, claim, protection, existing, install));
+            let asked = run_now(subject, claim, protection, existing);
+            match (asked, after::start(subject, claim, protection, existing)) {
+                // One that is asked for is as good.
+                (Start::Now(action), Start::Now(_)) => plan.actions.push(action),
+                (asked, due) => {
+                    asked.add_to(plan);
+                    due.add_to(plan);
+                }
+            }
         }
         // What somebody chose ends the schedule. What is merely broken leaves it: the reason may pass,
         // and a run that cannot be made says so itself.
@@ -44,16 +51,13 @@ fn apply(
     protection: &Protection,
     existing: Option<&CronJob>,
     install: &str,
-    plan: &mut Plan,
-) {
+) -> Option<Action> {
     if protection.unreadable && existing.is_some() {
-        return;
+        return None;
     }
     let &Subject { world, uid, .. } = subject;
     // What a run is recorded in is there first.
-    if world.ledger(uid).is_none() {
-        return;
-    }
+    world.ledger(uid)?;
     let config = &world.config;
     let whole = format!(
         "{protection:?} {:?} {:?} {:?} {:?} {install}",
@@ -66,36 +70,35 @@ fn apply(
             && c.spec == (schedule.to_owned(), Some(protection.zone.name().to_owned()), suspended)
             && c.after == protection.after
     });
-    if !in_force {
-        plan.actions.push(Action::ApplyCronJob {
-            source: claim.source(),
-            protection: Box::new(protection.clone()),
-            fingerprint,
-        });
-    }
+    (!in_force).then(|| Action::ApplyCronJob {
+        source: claim.source(),
+        protection: Box::new(protection.clone()),
+        fingerprint,
+    })
 }
 
 /// A new value of `run-now` starts one run, once the minimum interval has passed since the newest one.
-fn run_now(subject: &Subject<'_>, claim: &Claim, protection: &Protection, existing: Option<&CronJob>, plan: &mut Plan) {
+fn run_now(subject: &Subject<'_>, claim: &Claim, protection: &Protection, existing: Option<&CronJob>) -> Start {
     let &Subject { world, status, ref runs, now, .. } = subject;
-    let Some(value) = claim.settings.get(names::RUN_NOW) else { return };
+    let Some(value) = claim.settings.get(names::RUN_NOW) else { return Start::Later(None) };
     let done = status.and_then(|s| s.run_now.as_ref());
-    let (Some(cronjob), true) = (existing, done != Some(&names::run_now_mark(value))) else { return };
+    let (Some(cronjob), true) = (existing, done != Some(&names::run_now_mark(value))) else {
+        return Start::Later(None);
+    };
     // Started, and not recorded yet.
     let job = names::run_now_job(&claim.source(), value);
     if world.jobs.get(&world.namespace, &job).is_some() {
-        return;
+        return Start::Later(None);
     }
     let newest = runs.last().map(|r| r.run.time());
     let from = newest.map(|t| world.config.bounds.min_interval.after(t));
     if from.is_some_and(|from| now < from) {
-        plan.wake_at(from);
-        return;
+        return Start::Later(from);
     }
-    plan.actions.push(Action::StartRun {
+    Start::Now(Action::StartRun {
         source: claim.source(),
         protection: Box::new(protection.clone()),
         job,
         cronjob: cronjob.id.clone(),
-    });
+    })
 }

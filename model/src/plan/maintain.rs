@@ -50,9 +50,8 @@ pub(super) fn plan(subject: &Subject<'_>, claim: &Claim, plan: &mut Plan) -> Vec
 
 /// A source that is gone has no record: the Jobs of its tasks go when they have ended.
 pub(super) fn clear(subject: &Subject<'_>, plan: &mut Plan) {
-    for (_, job) in jobs(subject).into_iter().filter(|(_, job)| job.state != JobState::Active) {
-        delete(job, plan);
-    }
+    let ended = jobs(subject).into_iter().filter(|(_, job)| job.state != JobState::Active);
+    plan.actions.extend(ended.filter_map(|(_, job)| Action::delete(job)));
 }
 
 /// The Jobs of a source's tasks that bear the name that only they can have, where only they can be.
@@ -64,12 +63,6 @@ fn jobs<'a>(subject: &Subject<'a>) -> Vec<(Task, &'a Job)> {
             is_derived(subject.world, job).then_some((ours.task?, job))
         })
         .collect()
-}
-
-fn delete(job: &Job, plan: &mut Plan) {
-    if !job.terminating {
-        plan.actions.push(Action::DeleteJob { namespace: job.namespace.clone(), id: job.id.clone() });
-    }
 }
 
 fn destination_of(job: &Job) -> Option<&String> {
@@ -86,7 +79,7 @@ impl Source<'_> {
         // Of a source that is not protected any more there is no record; what runs comes to its end.
         let useless = self.subject.protection.is_none() && job.state != JobState::Active;
         if recorded || useless {
-            delete(job, plan);
+            plan.actions.extend(Action::delete(job));
             return None;
         }
         self.subject.protection?;

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::facts::Identity;
+use crate::facts::{Identity, Job};
 use crate::names::SourceId;
 use crate::record::{HOLDERS_STALE, Holders, RestoreRecord, Status};
 use crate::select::Protection;
@@ -190,6 +190,11 @@ words! { RestoreAction:
 }
 
 impl Action {
+    /// Deletes a Job, unless it is being deleted.
+    pub(in crate::plan) fn delete(job: &Job) -> Option<Self> {
+        (!job.terminating).then(|| Self::DeleteJob { namespace: job.namespace.clone(), id: job.id.clone() })
+    }
+
     /// The words of all steps, for documentation.
     pub fn names() -> impl Iterator<Item = &'static str> {
         Self::WORDS.iter().chain(RestoreAction::WORDS).copied()

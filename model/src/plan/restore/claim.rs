@@ -28,10 +28,7 @@ pub(super) fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut
         }
     };
     if status.is_some_and(|s| !matches!(s.state, RestoreState::Waiting | RestoreState::Ready)) {
-        if let Some(job) = job.filter(|j| !j.terminating) {
-            plan.actions.push(Action::DeleteJob { namespace: job.namespace.clone(), id: job.id.clone() });
-        }
-        return;
+        return plan.actions.extend(job.and_then(Action::delete));
     }
     plan.namespaces.insert(claim.namespace.clone());
     if let (Some(job), Some(status)) = (job, status.filter(|s| s.is_begun())) {

@@ -116,8 +116,7 @@ fn last(world: &World, volume: &Volume, id: Identity) -> Option<Action> {
     let home = &world.namespace;
     if let Some(name) = names::lent_job(&world.instance, &volume.name) {
         if let Some(job) = asked::job(world, home, name) {
-            let step = Action::DeleteJob { namespace: home.clone(), id: job.id.clone() };
-            return (!job.terminating).then_some(step);
+            return Action::delete(job);
         }
         if has_pod(world, name) {
             return None;
