@@ -8,7 +8,6 @@ use model::plan::{Central, Part};
 use model::reason::{Problem, Reason};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use model::world::{Change, Seen};
-use templates::Shape;
 
 use crate::apply::{Applier, Refusal, configured};
 use crate::settings::Settings;
@@ -39,16 +38,8 @@ pub(crate) async fn make(applier: &Applier, settings: &Settings, part: &Central)
             Change::Snapshot(Seen::Put(facts::Snapshot::from(&made)))
         }
         Part::Promoter => {
-            let shape = Shape {
-                bytes: part.bytes,
-                storage_class: &part.storage_class,
-                read_only: part.read_only,
-                mode: part.mode,
-                journal: part.journal,
-                annotations: &part.annotations,
-            };
-            let made: PersistentVolumeClaim =
-                api::ensure(client, &templates.central_promoter(&central, &shape)?).await?;
+            let object = templates.central_promoter(&central, &part.promoter)?;
+            let made: PersistentVolumeClaim = api::ensure(client, &object).await?;
             Change::Claim(Seen::Put(facts::Claim::from(&made)))
         }
     };

@@ -57,14 +57,8 @@ async fn promote(client: &Client, settings: &Settings, promote: &Promote) -> Res
         instance: &settings.install.instance,
         source: &promote.source,
         run: &promote.run,
-        name: &promote.snapshot,
         snapshot: &promote.snapshot,
-        bytes: promote.bytes,
-        storage_class: &promote.storage_class,
-        read_only: promote.read_only,
-        mode: promote.mode,
-        journal: promote.journal,
-        annotations: &promote.annotations,
+        spec: &promote.spec,
     };
     let object = match &promote.drill {
         None => settings.templates.promoter(&promoter)?,

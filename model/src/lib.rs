@@ -23,6 +23,7 @@ pub mod maintain;
 pub mod names;
 pub mod options;
 pub mod plan;
+pub mod promoter;
 pub mod quantity;
 pub mod reason;
 pub mod record;

@@ -10,9 +10,10 @@ use std::collections::BTreeMap;
 
 use crate::config::{Config, Group, Mode, PromoterRetention};
 use crate::duration::Span;
-use crate::facts::{self, Claim, ClaimPhase, Journal, Namespace, SnapshotClass, StorageClass, Volume, VolumeMode};
+use crate::facts::{self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, Volume};
 use crate::names::{self, Component};
 use crate::options::Options;
+use crate::promoter::PromoterShape;
 use crate::reason::{Problem, Reason};
 use crate::record::clip;
 use crate::retention::Retention;
@@ -72,7 +73,7 @@ pub struct Protection {
     /// The class of its snapshots, and the rule that chose it.
     pub snapshot_class: (String, ClassChoice),
     /// How promoters are made.
-    pub promoter: PromoterShape,
+    pub promoter: PromoterRules,
     /// Whether an empty volume is as it should be.
     pub accept_empty: bool,
     /// Whether a setting could not be read, so that a default stands in for it. A protection that is in
@@ -92,23 +93,15 @@ impl Protection {
     }
 }
 
-/// How a source's promoters are made.
+/// How a source's promoters are made, and what is done with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PromoterShape {
-    /// The StorageClass.
-    pub storage_class: String,
-    /// Whether volumes of that class bind only when a pod needs them.
+pub struct PromoterRules {
+    /// What they look like.
+    pub shape: PromoterShape,
+    /// Whether volumes of their class bind only when a pod needs them.
     pub waits_for_consumer: bool,
-    /// ReadOnlyMany instead of ReadWriteOnce.
-    pub read_only: bool,
-    /// What pods get of it: the same as of its source.
-    pub mode: VolumeMode,
-    /// Whether it is mounted without its journal: for a read-only one that is a price, which its restore point tells.
-    pub journal: Journal,
-    /// Whether copy pods need the `SELinux` type `spc_t` to read it.
+    /// Whether copy pods need the `SELinux` type `spc_t` to read them.
     pub spc_no_relabeling: bool,
-    /// Annotations for the PVC.
-    pub annotations: BTreeMap<String, String>,
     /// How long promoters stay.
     pub retention: PromoterRetention,
 }
@@ -180,7 +173,7 @@ fn protection(input: &Input<'_>, warnings: &mut Vec<Problem>, origins: &mut Orig
     let driver = driver(input).unwrap_or_default();
     let snapshot_class = classes::snapshot_class(input, driver, warnings)?;
     let promoter = classes::promoter(input, driver)?;
-    warnings.extend(classes::unsafe_mounts(input, &promoter));
+    warnings.extend(classes::unsafe_mounts(input, &promoter.shape));
     let (protection, settings) = settings(input, snapshot_class, promoter, warnings)?;
     origins.settings = Some(settings);
     Ok(protection)
@@ -323,7 +316,7 @@ fn setting<T>(
 fn settings(
     input: &Input<'_>,
     snapshot_class: (String, ClassChoice),
-    promoter: PromoterShape,
+    promoter: PromoterRules,
     warnings: &mut Vec<Problem>,
 ) -> Result<(Protection, Settings), Problem> {
     let (defaults, bounds) = (&input.config.defaults, &input.config.bounds);

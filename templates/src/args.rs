@@ -65,7 +65,7 @@ pub fn snapshot_args(
     protection: &Protection,
     rotate: bool,
 ) -> Vec<String> {
-    let (bounds, promoter) = (&config.bounds, &protection.promoter);
+    let (bounds, promoter) = (&config.bounds, &protection.promoter.shape);
     let mut args = Args::new("snapshot");
     args.option("instance", &install.instance)
         .option("namespace", &source.namespace)
@@ -75,7 +75,7 @@ pub fn snapshot_args(
         .option("time-zone", protection.zone.name());
     args.option("snapshot-class", &protection.snapshot_class.0)
         .option("storage-class", &promoter.storage_class)
-        .option("promoter-retention", promoter_retention(promoter.retention))
+        .option("promoter-retention", promoter_retention(protection.promoter.retention))
         .flag("read-only", promoter.read_only)
         .journal(promoter.journal);
     for (key, value) in &promoter.annotations {

@@ -1,12 +1,10 @@
 //! What a central copy or drill is made from, in the controller's namespace: content, snapshot and PVC of one name.
 
-use std::collections::BTreeMap;
-
 use model::config::Destination;
-use model::facts::{Journal, VolumeMode};
 use model::handle::Handle;
 use model::maintain::Task;
 use model::names::{self, Component, Run, SourceId};
+use model::promoter::PromoterSpec;
 use serde_json::{Value, json};
 
 use crate::check::Pin;
@@ -31,23 +29,6 @@ pub struct Central<'a> {
     pub task: Option<Task>,
     /// The name of all three.
     pub name: &'a str,
-}
-
-/// How the PVC of a central copy or drill is made.
-#[derive(Debug, Clone, Copy)]
-pub struct Shape<'a> {
-    /// Its size.
-    pub bytes: u64,
-    /// The `StorageClass`.
-    pub storage_class: &'a str,
-    /// `ReadOnlyMany` instead of `ReadWriteOnce`.
-    pub read_only: bool,
-    /// What pods get of it.
-    pub mode: VolumeMode,
-    /// Whether its class mounts it without its journal.
-    pub journal: Journal,
-    /// Annotations for the PVC.
-    pub annotations: &'a BTreeMap<String, String>,
 }
 
 impl Central<'_> {
@@ -103,19 +84,13 @@ impl Central<'_> {
     }
 
     /// The PVC made from the snapshot, by the same template as in the source's namespace.
-    pub(crate) fn promoter(&self, templates: &Templates, shape: &Shape<'_>) -> Result<Value, RenderError> {
+    pub(crate) fn promoter(&self, templates: &Templates, spec: &PromoterSpec) -> Result<Value, RenderError> {
         let promoter = Promoter {
             instance: &self.install.instance,
             source: self.source,
             run: self.run,
-            name: self.name,
             snapshot: self.name,
-            bytes: shape.bytes,
-            storage_class: shape.storage_class,
-            read_only: shape.read_only,
-            mode: shape.mode,
-            journal: shape.journal,
-            annotations: shape.annotations,
+            spec,
         };
         promoter_in(templates, &promoter, &self.install.namespace, self.marks())
     }

@@ -7,6 +7,7 @@ use model::facts::{Journal, VolumeMode};
 use model::names::{Run, SourceId};
 use model::options::Options;
 use model::plan::Expected;
+use model::promoter::PromoterSpec;
 use model::retention::Retention;
 use model::schedule::Zone;
 use serde::{Deserialize, Serialize};
@@ -185,20 +186,8 @@ pub struct Promoter<'a> {
     pub source: &'a SourceId,
     /// The run.
     pub run: &'a Run,
-    /// The object's name: that of its snapshot.
-    pub name: &'a str,
-    /// The VolumeSnapshot.
+    /// The VolumeSnapshot, which gives it its name.
     pub snapshot: &'a str,
-    /// Its size: what the snapshot needs to be restored, and no less than the source has (F06, F07).
-    pub bytes: u64,
-    /// The `StorageClass`.
-    pub storage_class: &'a str,
-    /// `ReadOnlyMany` instead of `ReadWriteOnce`.
-    pub read_only: bool,
-    /// What pods get of it: what the source was when the snapshot was taken.
-    pub mode: VolumeMode,
-    /// Whether its class mounts it without its journal.
-    pub journal: Journal,
-    /// Annotations for the PVC.
-    pub annotations: &'a BTreeMap<String, String>,
+    /// What it looks like.
+    pub spec: &'a PromoterSpec,
 }

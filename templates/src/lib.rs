@@ -43,10 +43,11 @@ use model::handle::Handle;
 use model::ledger::Ledger;
 use model::names::{Run, SourceId};
 use model::plan::Maintain;
+use model::promoter::PromoterSpec;
 use model::select::Protection;
 use serde_json::Value;
 
-pub use central::{Central, Shape};
+pub use central::Central;
 pub use cronjobs::sweep_name;
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
@@ -228,8 +229,8 @@ impl Templates {
     }
 
     /// The PVC made from that, to be created.
-    pub fn central_promoter(&self, central: &Central<'_>, shape: &Shape<'_>) -> Result<Value, RenderError> {
-        central.promoter(self, shape)
+    pub fn central_promoter(&self, central: &Central<'_>, spec: &PromoterSpec) -> Result<Value, RenderError> {
+        central.promoter(self, spec)
     }
 
     /// The snapshot of a run, to be created.

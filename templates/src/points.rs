@@ -65,20 +65,20 @@ pub(crate) fn promoter_in(
     namespace: &str,
     mut marks: Marks,
 ) -> Result<Value, RenderError> {
-    let source = promoter.source;
-    for (key, value) in promoter.annotations {
+    let (source, shape) = (promoter.source, &promoter.spec.shape);
+    for (key, value) in &shape.annotations {
         // Ours are ours, whatever the class's annotations say.
         if !key.starts_with(names::PREFIX) {
             marks.annotate(key, value);
         }
     }
     // A raw block device is not mounted.
-    if promoter.journal.is_skipped() && !promoter.mode.is_block() {
-        marks.annotate(names::JOURNAL, promoter.journal.as_str());
+    if shape.journal.is_skipped() && !shape.mode.is_block() {
+        marks.annotate(names::JOURNAL, shape.journal.as_str());
     }
-    let access_mode = if promoter.read_only { "ReadOnlyMany" } else { "ReadWriteOnce" };
-    let size = quantity::text(promoter.bytes);
-    let volume_mode = match promoter.mode {
+    let access_mode = if shape.read_only { "ReadOnlyMany" } else { "ReadWriteOnce" };
+    let size = quantity::text(promoter.spec.bytes);
+    let volume_mode = match shape.mode {
         VolumeMode::Filesystem => Pin::at_most("/spec/volumeMode", "Filesystem"),
         VolumeMode::Block => Pin::exactly("/spec/volumeMode", "Block"),
     };
@@ -86,24 +86,24 @@ pub(crate) fn promoter_in(
     Order {
         template: Template::Promoter,
         kind: ("v1", "PersistentVolumeClaim"),
-        name: promoter.name.to_owned(),
+        name: promoter.snapshot.to_owned(),
         namespace: Some(namespace.to_owned()),
         marks,
         values: values! {
             "instance": promoter.instance,
             "run": promoter.run.as_str(),
             "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
-            "storageClass": promoter.storage_class,
+            "storageClass": shape.storage_class,
             "accessModes": [access_mode],
             "size": size,
             "snapshot": promoter.snapshot,
-            "volumeMode": promoter.mode.as_str(),
+            "volumeMode": shape.mode.as_str(),
         },
         pins: vec![
             Pin::exactly("/spec/dataSource", data_source),
             Pin::absent("/spec/dataSourceRef"),
             Pin::absent("/spec/volumeName"),
-            Pin::exactly("/spec/storageClassName", promoter.storage_class),
+            Pin::exactly("/spec/storageClassName", shape.storage_class.as_str()),
             Pin::exactly("/spec/accessModes", json!([access_mode])),
             Pin::exactly("/spec/resources/requests/storage", size),
             volume_mode,

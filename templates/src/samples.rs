@@ -15,15 +15,14 @@ use model::maintain::{PARTS, Part};
 use model::names::{Run, SourceId};
 use model::options::Options;
 use model::plan::{Drill, Expected, Maintain, Prune, Work};
+use model::promoter::PromoterShape;
 use model::schedule::Zone;
-use model::select::{ClassChoice, PromoterShape, Protection};
+use model::select::{ClassChoice, PromoterRules, Protection};
 use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{
-    Central, CopyJob, Grant, Install, Loan, Medium, Point, Promoter, Repository, RestoreFrom, RestorePod, Shape,
-};
+use crate::{Central, CopyJob, Grant, Install, Loan, Medium, Point, Promoter, Repository, RestoreFrom, RestorePod};
 
 /// Renders every template with samples.
 pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
@@ -42,6 +41,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     let (claim, host, restic) = (claim(), host(), restic());
     let (crypt, crypt_host) = (crypt(), crypt_host());
     let expected = Expected::default();
+    let spec = protection.promoter.shape.clone().sized(10 << 30);
     let copy = |destination, spc_no_relabeling| CopyJob {
         source: &source,
         run: &run,
@@ -50,7 +50,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         mode: VolumeMode::Filesystem,
         retention: Some(&config.defaults.retention),
         zone: &protection.zone,
-        journal: protection.promoter.journal,
+        journal: spec.shape.journal,
         accept_empty: false,
         expected: &expected,
         spc_no_relabeling,
@@ -58,19 +58,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         secret: None,
     };
     let name = "mypvc-20181202";
-    let promoter = Promoter {
-        instance: &install.instance,
-        source: &source,
-        run: &run,
-        name,
-        snapshot: name,
-        bytes: 10 << 30,
-        storage_class: &protection.promoter.storage_class,
-        read_only: true,
-        mode: VolumeMode::Filesystem,
-        journal: protection.promoter.journal,
-        annotations: &protection.promoter.annotations,
-    };
+    let promoter = Promoter { instance: &install.instance, source: &source, run: &run, snapshot: name, spec: &spec };
     let point = Point {
         instance: &install.instance,
         source: &source,
@@ -112,10 +100,11 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     ]);
     // The same of a raw block volume.
     let mode = VolumeMode::Block;
+    let device = PromoterShape { mode, ..spec.shape.clone() }.sized(spec.bytes);
     let copy_device = |destination| CopyJob { mode, journal: Journal::Replayed, ..copy(destination, false) };
     all.extend([
         ("snapshot-block", templates.volume_snapshot(&Point { mode, ..point })?),
-        ("promoter-block", templates.promoter(&Promoter { mode, ..promoter })?),
+        ("promoter-block", templates.promoter(&Promoter { spec: &device, ..promoter })?),
         ("copy-block", templates.copy_job(&install, &config, &copy_device(&claim))?),
         ("copy-restic-block", templates.copy_job(&install, &config, &copy_device(&restic))?),
     ]);
@@ -202,6 +191,7 @@ fn restores(
 fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], RenderError> {
     let (install, config, source, destination) = (install(), Config::default(), source(), central());
     let (run, protection) = (Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default()), protection(&config));
+    let spec = protection.promoter.shape.clone().sized(10 << 30);
     let name = model::names::central(&install.instance, &source, &run, &destination.name);
     let central =
         Central { install: &install, source: &source, run: &run, destination: &destination, task: None, name: &name };
@@ -213,7 +203,7 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         mode: VolumeMode::Filesystem,
         retention: None,
         zone: &protection.zone,
-        journal: protection.promoter.journal,
+        journal: spec.shape.journal,
         accept_empty: false,
         expected: &Expected::default(),
         spc_no_relabeling: false,
@@ -226,19 +216,11 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         class: Some("rbd-snapshots".to_owned()),
         mode: Some("Filesystem".to_owned()),
     };
-    let shape = Shape {
-        bytes: 10 << 30,
-        storage_class: &protection.promoter.storage_class,
-        read_only: true,
-        mode: VolumeMode::Filesystem,
-        journal: protection.promoter.journal,
-        annotations: &protection.promoter.annotations,
-    };
     Ok([
         ("copy-central", templates.copy_job(&install, &config, &copy)?),
         ("central-content", templates.central_content(&central, &handle)?),
         ("central-snapshot", templates.central_snapshot(&central)?),
-        ("central-promoter", templates.central_promoter(&central, &shape)?),
+        ("central-promoter", templates.central_promoter(&central, &spec)?),
     ])
 }
 
@@ -393,14 +375,16 @@ pub(crate) fn protection(config: &Config) -> Protection {
         secrets: BTreeMap::new(),
         options: Options { exclude: vec!["*.tmp".to_owned()], ..Options::default() },
         snapshot_class: ("rbd-snapshots".to_owned(), ClassChoice::Only),
-        promoter: PromoterShape {
-            storage_class: "rbd-noload".to_owned(),
+        promoter: PromoterRules {
+            shape: PromoterShape {
+                storage_class: "rbd-noload".to_owned(),
+                read_only: true,
+                mode: VolumeMode::Filesystem,
+                journal: Journal::Skipped,
+                annotations: BTreeMap::from([("example.com/tier".to_owned(), "cheap".to_owned())]),
+            },
             waits_for_consumer: false,
-            read_only: true,
-            mode: VolumeMode::Filesystem,
-            journal: Journal::Skipped,
             spc_no_relabeling: false,
-            annotations: BTreeMap::from([("example.com/tier".to_owned(), "cheap".to_owned())]),
             retention: config.defaults.promoter_retention,
         },
         accept_empty: false,

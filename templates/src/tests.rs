@@ -16,6 +16,7 @@ use model::config::{Config, Disk, Store};
 use model::duration::Span;
 use model::facts::{Journal, VolumeMode};
 use model::names::{self, Run};
+use model::promoter::PromoterShape;
 use model::schedule::Schedule;
 use model::select::Protection;
 use serde_json::{Value, json};
@@ -302,19 +303,15 @@ fn a_class_cannot_annotate_a_promoter_in_our_name() {
     let source = samples::source();
     let run: Run = "20181202T0000Z".parse().unwrap();
     let annotations = BTreeMap::from([(names::HOLD.to_owned(), "x".to_owned()), ("a".to_owned(), "b".to_owned())]);
-    let promoter = Promoter {
-        instance: "backup",
-        source: &source,
-        run: &run,
-        name: "n",
-        snapshot: "n",
-        bytes: 1 << 30,
-        storage_class: "c",
+    let shape = PromoterShape {
+        storage_class: "c".to_owned(),
         read_only: false,
         mode: VolumeMode::Filesystem,
         journal: Journal::Replayed,
-        annotations: &annotations,
+        annotations,
     };
+    let spec = shape.sized(1 << 30);
+    let promoter = Promoter { instance: "backup", source: &source, run: &run, snapshot: "n", spec: &spec };
     let pvc = Templates::embedded().promoter(&promoter).unwrap();
     let found = pvc["metadata"]["annotations"].as_object().unwrap();
     assert!(found.contains_key("a") && !found.contains_key(names::HOLD));

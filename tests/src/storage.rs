@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use model::facts::{self, Journal};
+use model::promoter::PromoterShape;
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use serde_json::{Value, json};
 use templates::{Point, Promoter, Templates};
@@ -273,18 +274,19 @@ impl Scene {
         read_only: Option<Journal>,
     ) -> Result<PersistentVolumeClaim> {
         let run = snapshot.labels().get(model::names::RUN).cloned().unwrap_or_default().parse()?;
+        let shape = PromoterShape {
+            storage_class: self.class(class),
+            read_only: read_only.is_some(),
+            mode: facts::Claim::from(claim).mode,
+            journal: read_only.unwrap_or_default(),
+            annotations: BTreeMap::new(),
+        };
         let object = Templates::embedded().promoter(&Promoter {
             instance: &self.name,
             source: &source(claim),
             run: &run,
-            name: &snapshot.name_any(),
             snapshot: &snapshot.name_any(),
-            bytes: GIB,
-            storage_class: &self.class(class),
-            read_only: read_only.is_some(),
-            mode: facts::Claim::from(claim).mode,
-            journal: read_only.unwrap_or_default(),
-            annotations: &BTreeMap::new(),
+            spec: &shape.sized(GIB),
         })?;
         Ok(api::ensure(&self.client, &object).await?)
     }

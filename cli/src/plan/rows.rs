@@ -237,8 +237,8 @@ fn how(world: &World, claim: &Claim, protection: &Protection, origins: &Origins,
             .collect(),
         snapshot_class: snapshot_class.clone(),
         snapshot_class_from: choice.as_str(),
-        promoter_class: protection.promoter.storage_class.clone(),
-        promoter_read_only: protection.promoter.read_only,
+        promoter_class: protection.promoter.shape.storage_class.clone(),
+        promoter_read_only: protection.promoter.shape.read_only,
         promoter_retention: protection.promoter.retention,
     })
 }

@@ -4,8 +4,9 @@ use model::facts::Claim;
 use model::names;
 use model::options::Options;
 use model::plan;
+use model::promoter::PromoterShape;
 use model::reason::{Problem, Reason};
-use model::select::{PromoterShape, Protection, Verdict};
+use model::select::{Protection, Verdict};
 use serde::Serialize;
 
 use crate::observe::Observed;
@@ -74,8 +75,8 @@ fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, warning
         Setting { name: "snapshot class", value: class.clone(), from: choice.as_str().to_owned() },
         Setting {
             name: "promoter class",
-            value: protection.promoter.storage_class.clone(),
-            from: promoter_class(observed, claim, &protection.promoter),
+            value: protection.promoter.shape.storage_class.clone(),
+            from: promoter_class(observed, claim, &protection.promoter.shape),
         },
     ];
     if claim.mode.is_block() {

@@ -110,25 +110,20 @@ impl Maker<'_> {
             tracing::info!("the promoter {name} already exists");
             return Ok(known.clone());
         }
+        let spec = self.args.shape(source.mode).sized(size(snapshot, source));
         let object = self
             .templates
             .promoter(&Promoter {
                 instance: &self.args.instance,
                 source: self.source,
                 run: self.run,
-                name,
                 snapshot: name,
-                bytes: size(snapshot, source),
-                storage_class: &self.args.storage_class,
-                read_only: self.args.read_only,
-                mode: source.mode,
-                journal: self.args.journal,
-                annotations: &self.args.annotations(),
+                spec: &spec,
             })
             .map_err(|error| Stop::Final(error.into()))?;
         let found = match self.server.create::<PersistentVolumeClaim>(&object).await? {
             Created::New(made) => {
-                tracing::info!("created the promoter {name} with {}", quantity::human(size(snapshot, source)));
+                tracing::info!("created the promoter {name} with {}", quantity::human(spec.bytes));
                 return Ok(Claim::from(&made));
             }
             Created::There(found) => Claim::from(&found),

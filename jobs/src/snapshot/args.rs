@@ -1,14 +1,14 @@
 //! What `backup-job snapshot` is called with, and what it shares with `sweep`.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use model::Timestamp;
 use model::config::{Deadlines, PromoterRetention};
 use model::duration::Span;
-use model::facts::Journal;
+use model::facts::{Journal, VolumeMode};
 use model::names::{Run, SourceId};
+use model::promoter::PromoterShape;
 use model::retention::Retention;
 use model::rotate::Rules;
 use model::schedule::Zone;
@@ -69,9 +69,15 @@ impl Args {
         SourceId { namespace: self.namespace.clone(), name: self.pvc.clone(), uid: self.uid.clone() }
     }
 
-    /// The promoter's annotations.
-    pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
-        self.promoter_annotation.iter().cloned().collect()
+    /// What promoters look like.
+    pub(crate) fn shape(&self, mode: VolumeMode) -> PromoterShape {
+        PromoterShape {
+            storage_class: self.storage_class.clone(),
+            read_only: self.read_only,
+            mode,
+            journal: self.journal,
+            annotations: self.promoter_annotation.iter().cloned().collect(),
+        }
     }
 }
 

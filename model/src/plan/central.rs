@@ -15,9 +15,10 @@ use super::central_parts::Parts;
 use super::subject::{RunView, Subject, is_for};
 use super::task_record::{drilled, drills_on};
 use crate::config::{Deadlines, Destination};
-use crate::facts::{Claim, ClaimPhase, Identity, Job, Journal, VolumeMode};
+use crate::facts::{Claim, ClaimPhase, Identity, Job, VolumeMode};
 use crate::maintain::Task;
 use crate::names::{self, Run, SourceId};
+use crate::promoter::PromoterShape;
 use crate::reason::{Problem, Reason};
 use crate::world::World;
 
@@ -94,28 +95,24 @@ pub(super) fn not_retained(world: &World, class: &str) -> Result<(), Problem> {
 }
 
 /// How the promoter has to be: as the source's own ones are.
-struct Shape {
-    class: String,
-    read_only: bool,
-    journal: Journal,
-    annotations: BTreeMap<String, String>,
-}
-
-impl Shape {
-    fn of(wanted: &Wanted<'_>) -> Result<Self, Problem> {
-        if let Some(protection) = wanted.subject.protection {
-            let promoter = &protection.promoter;
-            let (class, annotations) = (promoter.storage_class.clone(), promoter.annotations.clone());
-            return Ok(Self { class, read_only: promoter.read_only, journal: promoter.journal, annotations });
-        }
-        // The source is gone, or not protected any more: its last promoter tells.
-        let told = wanted.view.promoter.and_then(|p| Some((p.class.clone()?, p.read_only, p.journal())));
-        let Some((class, read_only, journal)) = told else {
-            let message = "the PVC and its promoter are gone, so the StorageClass for a new promoter is unknown";
-            return Err(Problem::new(Reason::WrongStorageClass, message));
-        };
-        Ok(Self { class, read_only, journal, annotations: BTreeMap::new() })
+fn shape(wanted: &Wanted<'_>) -> Result<PromoterShape, Problem> {
+    if let Some(protection) = wanted.subject.protection {
+        return Ok(protection.promoter.shape.clone());
     }
+    // The source is gone, or not protected any more: its last promoter tells.
+    let told = wanted.view.promoter.and_then(|p| {
+        Some(PromoterShape {
+            storage_class: p.class.clone()?,
+            read_only: p.read_only,
+            mode: p.mode,
+            journal: p.journal(),
+            annotations: BTreeMap::new(),
+        })
+    });
+    told.ok_or_else(|| {
+        let message = "the PVC and its promoter are gone, so the StorageClass for a new promoter is unknown";
+        Problem::new(Reason::WrongStorageClass, message)
+    })
 }
 
 /// A run that is read from the controller's namespace.
@@ -141,9 +138,9 @@ impl Wanted<'_> {
     /// The next step. An error ends the copy or drill.
     pub(super) fn next(&self) -> Result<Step<Box<Central>>, Problem> {
         let (world, now, view) = (self.subject.world, self.subject.now, self.view);
-        let shape = Shape::of(self)?;
-        let class = world.classes.storage.get(&shape.class);
-        not_retained(world, &shape.class)?;
+        let shape = shape(self)?;
+        let class = world.classes.storage.get(&shape.storage_class);
+        not_retained(world, &shape.storage_class)?;
         let Some(content) = view.snapshot.content.clone() else {
             let message = "the snapshot is not bound to a VolumeSnapshotContent";
             return Err(Problem::new(Reason::SourceSnapshotLost, message));
@@ -157,6 +154,7 @@ impl Wanted<'_> {
         };
         let live = world.claim_of(&self.source.uid);
         let capacity = |claim: Option<&Claim>| claim.map_or(0, |c| c.capacity);
+        let bytes = view.snapshot.restore_size.max(capacity(live)).max(capacity(view.promoter));
         Ok(Step::Make(Box::new(Central {
             part,
             name,
@@ -167,12 +165,7 @@ impl Wanted<'_> {
             snapshot: view.snapshot.id.clone(),
             content,
             volume: live.and_then(|c| c.volume.clone()),
-            bytes: view.snapshot.restore_size.max(capacity(live)).max(capacity(view.promoter)),
-            storage_class: shape.class,
-            read_only: shape.read_only,
-            mode: parts.mode(view.snapshot),
-            journal: shape.journal,
-            annotations: shape.annotations,
+            promoter: PromoterShape { mode: parts.mode(view.snapshot), ..shape }.sized(bytes),
         })))
     }
 }

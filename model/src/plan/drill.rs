@@ -144,7 +144,7 @@ impl Ask<'_> {
 
     /// The run's promoter; made again if it is gone.
     fn promoter<'a>(&self, view: &RunView<'a>, plan: &mut Plan) -> Result<Promoter<'a>, Problem> {
-        let (snapshot, shape) = (view.snapshot, &self.protection.promoter);
+        let (snapshot, promoters) = (view.snapshot, &self.protection.promoter);
         let Some(promoter) = view.promoter.filter(|p| !p.terminating) else {
             // One that is going has the name still.
             if self.subject.world.claims.get(&snapshot.namespace, &snapshot.id.name).is_some() {
@@ -160,18 +160,13 @@ impl Ask<'_> {
                 source: self.claim.source(),
                 run: view.run.clone(),
                 snapshot: snapshot.id.name.clone(),
-                bytes: snapshot.restore_size.max(self.claim.capacity),
-                storage_class: shape.storage_class.clone(),
-                read_only: shape.read_only,
-                mode: shape.mode,
-                journal: shape.journal,
-                annotations: shape.annotations.clone(),
+                spec: promoters.shape.clone().sized(snapshot.restore_size.max(self.claim.capacity)),
             }));
             return Ok(Promoter::After(Step::First(Action::Restore(promote))));
         };
         match promoter.phase {
             ClaimPhase::Bound => Ok(Promoter::Ready(promoter)),
-            ClaimPhase::Pending if shape.waits_for_consumer => Ok(Promoter::Ready(promoter)),
+            ClaimPhase::Pending if promoters.waits_for_consumer => Ok(Promoter::Ready(promoter)),
             ClaimPhase::Pending => {
                 let wait = self.subject.world.config.deadlines.promoter_bound;
                 let until = wait.after(promoter.created.max(self.due.time()));

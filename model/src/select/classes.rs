@@ -1,9 +1,10 @@
 //! Of which classes a source's snapshots and promoters are.
 
-use super::{ClassChoice, Input, PromoterShape, group, invalid};
+use super::{ClassChoice, Input, PromoterRules, group, invalid};
 use crate::config::ClassRule;
 use crate::facts::{Journal, SnapshotClass, VELERO_SNAPSHOT_CLASS};
 use crate::names;
+use crate::promoter::PromoterShape;
 use crate::reason::{Problem, Reason};
 use crate::record::clip;
 
@@ -77,7 +78,7 @@ fn class_rule<'a>(input: &Input<'a>) -> Option<&'a ClassRule> {
 }
 
 /// How promoters are made: of the class that the configuration names, or of the volume's own.
-pub(super) fn promoter(input: &Input<'_>, driver: &str) -> Result<PromoterShape, Problem> {
+pub(super) fn promoter(input: &Input<'_>, driver: &str) -> Result<PromoterRules, Problem> {
     let rule = class_rule(input);
     let default = || input.classes.storage.values().find(|c| c.driver == driver && c.default);
     let name = rule
@@ -104,15 +105,18 @@ pub(super) fn promoter(input: &Input<'_>, driver: &str) -> Result<PromoterShape,
         return Err(Problem::new(Reason::WrongStorageClass, message));
     }
     let mode = input.claim.mode;
-    Ok(PromoterShape {
+    let shape = PromoterShape {
         storage_class: name,
-        waits_for_consumer: class.waits_for_consumer,
         read_only: rule.is_some_and(|r| r.read_only),
         mode,
         // A raw block device is not mounted.
         journal: if mode.is_block() { Journal::Replayed } else { class.journal },
-        spc_no_relabeling: rule.is_some_and(|r| r.spc_no_relabeling),
         annotations: rule.map(|r| r.annotations.clone()).unwrap_or_default(),
+    };
+    Ok(PromoterRules {
+        shape,
+        waits_for_consumer: class.waits_for_consumer,
+        spc_no_relabeling: rule.is_some_and(|r| r.spc_no_relabeling),
         retention: group(input).and_then(|g| g.promoter_retention).unwrap_or(input.config.defaults.promoter_retention),
     })
 }

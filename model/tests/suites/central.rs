@@ -550,7 +550,7 @@ fn a_central_copy_is_made_of_a_device_where_the_driver_says_so() {
         }
         let plan = plan::plan(&world, "u1", minute(1), "");
         let mut copies = plan.actions.into_iter().filter_map(|a| match a {
-            Action::MakeCentral(made) => Some((Some(made.part), made.mode.as_str())),
+            Action::MakeCentral(made) => Some((Some(made.part), made.promoter.shape.mode.as_str())),
             Action::StartCopy(copy) => Some((None, copy.mode.as_str())),
             _ => None,
         });

@@ -91,9 +91,9 @@ fn a_drill_promotes_a_snapshot_again_as_what_its_source_is_and_compares_with_tha
     for mode in MODES {
         let mut world = world(mode, Some(&since), Some(&copied));
         let ready = plan(&world, "2026-11-20T06:00:00Z").ready;
-        let promoted = ready
-            .iter()
-            .find_map(|(_, a)| if let Action::Restore(RestoreAction::Promote(p)) = a { Some(p.mode) } else { None });
+        let promoted = ready.iter().find_map(|(_, a)| {
+            if let Action::Restore(RestoreAction::Promote(p)) = a { Some(p.spec.shape.mode) } else { None }
+        });
         assert_eq!(promoted, Some(mode), "{ready:?}");
         promoter(&mut world, mode);
         let ready = plan(&world, "2026-11-20T06:00:00Z").ready;

@@ -500,7 +500,7 @@ fn the_snapshot_class_is_chosen_by_the_first_rule_that_names_one() {
 fn a_raw_block_volume_is_protected_as_any_other_and_its_promoters_are_what_it_is() {
     let of = |mode| case().with(|c| c.claim.mode = mode).protected();
     let (device, files) = (of(VolumeMode::Block), of(VolumeMode::Filesystem));
-    assert_eq!((device.promoter.mode, files.promoter.mode), (VolumeMode::Block, VolumeMode::Filesystem));
+    assert_eq!((device.promoter.shape.mode, files.promoter.shape.mode), (VolumeMode::Block, VolumeMode::Filesystem));
     let promoter = files.promoter.clone();
     assert_eq!(Protection { promoter, ..device }, files, "nothing else depends on it");
 }
@@ -518,7 +518,7 @@ fn the_promoters_class_is_the_rules_the_sources_or_the_drivers() {
     };
     let shape = |c: &Case| {
         let p = c.protected().promoter;
-        (p.storage_class, p.waits_for_consumer)
+        (p.shape.storage_class, p.waits_for_consumer)
     };
     assert_eq!(shape(&case(&[fast, clone], Some("fast"))), ("fast".into(), true));
     assert_eq!(shape(&case(&[clone, standard, foreign], None)), ("std".into(), false));
@@ -528,10 +528,10 @@ fn the_promoters_class_is_the_rules_the_sources_or_the_drivers() {
     let rule = "classes: {fast: {storageClass: clone, readOnly: true, spcNoRelabeling: true, annotations: {example.org/a: b}}}";
     let promoter = case(&[fast, clone], Some("fast")).configured(rule).protected().promoter;
     assert_eq!(
-        (promoter.storage_class.as_str(), promoter.read_only, promoter.spc_no_relabeling),
+        (promoter.shape.storage_class.as_str(), promoter.shape.read_only, promoter.spc_no_relabeling),
         ("clone", true, true)
     );
-    assert_eq!(promoter.annotations, BTreeMap::from([("example.org/a".to_owned(), "b".to_owned())]));
+    assert_eq!(promoter.shape.annotations, BTreeMap::from([("example.org/a".to_owned(), "b".to_owned())]));
     assert_eq!(case(&[clone], Some("fast")).volume.unwrap().driver.as_deref(), Some(DRIVER));
 }
 
@@ -543,9 +543,9 @@ fn a_class_without_a_journal_marks_a_read_only_promoter_and_is_warned_of_where_i
     let noload = "metadata: {name: noload}\nprovisioner: csi.example\nmountOptions: [discard, 'nouuid,norecovery']";
     let case = case().with(|c| c.classes = classes(&[fast, noload], &[snap]));
     let read_only = case.clone().configured("classes: {fast: {storageClass: noload, readOnly: true}}");
-    assert_eq!(read_only.protected().promoter.journal, Journal::Skipped);
+    assert_eq!(read_only.protected().promoter.shape.journal, Journal::Skipped);
     assert_eq!(
-        case.clone().configured("classes: {fast: {readOnly: true}}").protected().promoter.journal,
+        case.clone().configured("classes: {fast: {readOnly: true}}").protected().promoter.shape.journal,
         Journal::Replayed
     );
 
@@ -562,7 +562,7 @@ fn a_class_without_a_journal_marks_a_read_only_promoter_and_is_warned_of_where_i
     // A raw block device is not mounted.
     let block = read_only.with(|c| c.claim.mode = VolumeMode::Block);
     if let Verdict::Protected(protection, warnings) = block.judge() {
-        assert!(protection.promoter.journal == Journal::Replayed && warnings.is_empty(), "{warnings:?}");
+        assert!(protection.promoter.shape.journal == Journal::Replayed && warnings.is_empty(), "{warnings:?}");
     }
 }
 

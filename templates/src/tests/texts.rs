@@ -8,6 +8,7 @@ use model::maintain::Part;
 use model::names::{self, Run, SourceId};
 use model::options::Options;
 use model::plan::{Drill, Expected, Left, Maintain, Prune, Work};
+use model::promoter::PromoterShape;
 use model::schedule::Zone;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -25,8 +26,8 @@ fn everything(
     let run: Run = "20181202T0000Z".parse().unwrap();
     let mut protection = samples::protection(&config);
     protection.snapshot_class.0 = word.to_owned();
-    protection.promoter.storage_class = word.to_owned();
-    protection.promoter.annotations = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
+    protection.promoter.shape.storage_class = word.to_owned();
+    protection.promoter.shape.annotations = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
     let (mut claim, mut host, mut restic) = (samples::claim(), samples::host(), samples::restic());
     for destination in [&mut claim, &mut host, &mut restic] {
         destination.name = word.to_owned();
@@ -68,19 +69,14 @@ fn everything(
     };
     let point =
         Point { instance: &install.instance, source, run: &run, name: word, class: word, mode: VolumeMode::Block };
-    let promoter = Promoter {
-        instance: &install.instance,
-        source,
-        run: &run,
-        name: word,
-        snapshot: word,
-        bytes: 1,
-        storage_class: word,
+    let shape = PromoterShape {
         read_only: false,
         journal: Journal::Replayed,
         mode: VolumeMode::Block,
-        annotations: &protection.promoter.annotations,
+        ..protection.promoter.shape.clone()
     };
+    let spec = shape.sized(1);
+    let promoter = Promoter { instance: &install.instance, source, run: &run, snapshot: word, spec: &spec };
     let device = CopyJob { mode: VolumeMode::Block, ..copy(&claim) };
     let cronjob = templates.snapshot_cronjob(install, &config, source, &protection, false).unwrap();
     let mut all = BTreeMap::from([
@@ -229,8 +225,8 @@ fn carries(word: &str) {
     let config = Config::default();
     let mut protection = samples::protection(&config);
     protection.snapshot_class.0 = word.to_owned();
-    protection.promoter.storage_class = word.to_owned();
-    protection.promoter.annotations = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
+    protection.promoter.shape.storage_class = word.to_owned();
+    protection.promoter.shape.annotations = BTreeMap::from([(format!("k{word}"), word.to_owned())]);
     let rendered = objects["cronjob"].pointer("/spec/jobTemplate/spec/template/spec/containers/0/args").unwrap();
     let got: Vec<String> = rendered.as_array().unwrap().iter().map(|a| expand(a.as_str().unwrap())).collect();
     assert_eq!(got, args::snapshot_args(&install, &config, &source, &protection, false));

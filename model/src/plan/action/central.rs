@@ -1,10 +1,9 @@
 //! The parts that a central copy or drill is made from.
 
-use std::collections::BTreeMap;
-
-use crate::facts::{Identity, Journal, VolumeMode};
+use crate::facts::Identity;
 use crate::maintain::Task;
 use crate::names::{Run, SourceId};
+use crate::promoter::PromoterSpec;
 
 /// What a central copy or drill is made from, in the order in which it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,16 +37,6 @@ pub struct Central {
     pub content: String,
     /// The source's PersistentVolume, if the source is still there.
     pub volume: Option<String>,
-    /// The promoter's size.
-    pub bytes: u64,
-    /// Its StorageClass.
-    pub storage_class: String,
-    /// ReadOnlyMany instead of ReadWriteOnce.
-    pub read_only: bool,
-    /// What pods get of it.
-    pub mode: VolumeMode,
-    /// Whether it is mounted without its journal.
-    pub journal: Journal,
-    /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
+    /// What the promoter looks like.
+    pub promoter: PromoterSpec,
 }

@@ -1,10 +1,9 @@
 //! A restore: who asks for it, what is written, and from what.
 
-use std::collections::BTreeMap;
-
-use crate::facts::{Identity, Journal, VolumeMode};
+use crate::facts::{Identity, VolumeMode};
 use crate::names::{self, Run, SourceId};
 use crate::options::Options;
+use crate::promoter::PromoterSpec;
 use crate::record::{Holders, RestoreRecord, RestoreState};
 use crate::restore::{Place, Request, RestorePoint};
 
@@ -178,16 +177,6 @@ pub struct Promote {
     pub run: Run,
     /// The snapshot, which gives it its name.
     pub snapshot: String,
-    /// Its size.
-    pub bytes: u64,
-    /// Its StorageClass.
-    pub storage_class: String,
-    /// `ReadOnlyMany` instead of `ReadWriteOnce`.
-    pub read_only: bool,
-    /// What pods get of it: what its source was.
-    pub mode: VolumeMode,
-    /// Whether it is mounted without its journal.
-    pub journal: Journal,
-    /// Annotations for the PVC.
-    pub annotations: BTreeMap<String, String>,
+    /// What it looks like.
+    pub spec: PromoterSpec,
 }

@@ -12,10 +12,11 @@ use crate::plan::access;
 use crate::plan::action::{Asker, Lender, Origin, Promote};
 use crate::plan::placement::{binds_on_use, common_nodes};
 use crate::plan::subject::{from_our_snapshot, recorded, verdict};
+use crate::promoter::PromoterShape;
 use crate::reason::Reason;
 use crate::restore::{self, From, Place, Request, RestorePoint, When};
 use crate::schedule::Zone;
-use crate::select::{PromoterShape, Protection, Verdict};
+use crate::select::{Protection, Verdict};
 use crate::world::World;
 
 /// What is asked for, and by whom.
@@ -269,7 +270,7 @@ impl Ask<'_> {
         let Some(fact) = self.world.snapshots.get(self.namespace, snapshot) else {
             return refused(Reason::NoRestorePoint, format!("VolumeSnapshot {snapshot} is gone"));
         };
-        let shape = protection.map(|p| p.promoter.clone()).or_else(|| self.shape_like(target));
+        let shape = protection.map(|p| p.promoter.shape.clone()).or_else(|| self.shape_like(target));
         let Some(shape) = shape else {
             let message =
                 format!("the StorageClass for a PVC of snapshot {snapshot} is unknown; create that PVC yourself");
@@ -278,34 +279,27 @@ impl Ask<'_> {
         let live = self.world.claims.get(self.namespace, &self.request.pvc);
         let source =
             SourceId { namespace: self.namespace.to_owned(), name: self.request.pvc.clone(), uid: point.uid.clone() };
+        let bytes = fact.restore_size.max(live.map_or(0, |c| c.capacity));
         Err(Obstacle::Promote(Box::new(Promote {
             drill: None,
             asker: Some(self.asker.uid().to_owned()),
             source,
             run: point.run.clone(),
             snapshot: snapshot.to_owned(),
-            bytes: fact.restore_size.max(live.map_or(0, |c| c.capacity)),
-            storage_class: shape.storage_class,
-            read_only: shape.read_only,
-            mode: fact.mode,
-            journal: shape.journal,
-            annotations: shape.annotations,
+            spec: PromoterShape { mode: fact.mode, ..shape }.sized(bytes),
         })))
     }
 
     /// Where the source is gone: its promoters were like those of a PVC of the target's class.
     fn shape_like(&self, target: &Claim) -> Option<PromoterShape> {
         match verdict(self.world, target) {
-            Verdict::Protected(protection, _) => Some(protection.promoter),
+            Verdict::Protected(protection, _) => Some(protection.promoter.shape),
             Verdict::Unprotected(..) => Some(PromoterShape {
                 storage_class: target.class.clone()?,
-                waits_for_consumer: false,
                 read_only: false,
                 mode: target.mode,
                 journal: Journal::Replayed,
-                spc_no_relabeling: false,
                 annotations: std::collections::BTreeMap::new(),
-                retention: self.world.config.defaults.promoter_retention,
             }),
         }
     }
