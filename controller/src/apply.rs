@@ -20,7 +20,7 @@ use model::record::clip;
 use model::select::Protection;
 use model::world::{Change, Seen};
 use serde_json::{Value, json};
-use templates::{CopyJob, RenderError};
+use templates::RenderError;
 
 use crate::settings::Settings;
 use crate::{central, ledger, mounts, restore};
@@ -170,25 +170,8 @@ impl Applier {
         if copy.isolate {
             self.isolate(settings, &copy.source.namespace).await?;
         }
-        let job = settings.templates.copy_job(
-            &settings.install,
-            &settings.config,
-            &CopyJob {
-                source: &copy.source,
-                run: &copy.run,
-                destination: configured(settings, &copy.destination)?,
-                promoter: &copy.promoter,
-                mode: copy.mode,
-                retention: copy.retention.as_ref(),
-                zone: &copy.zone,
-                journal: copy.journal,
-                accept_empty: copy.accept_empty,
-                expected: &copy.expected,
-                spc_no_relabeling: copy.spc_no_relabeling,
-                options: &copy.options,
-                secret: copy.secret.as_deref(),
-            },
-        )?;
+        let destination = configured(settings, &copy.destination)?;
+        let job = settings.templates.copy_job(&settings.install, &settings.config, destination, copy)?;
         let change = self.create_job(&job).await?;
         tracing::info!(
             namespace = copy.source.namespace,

@@ -18,11 +18,10 @@ pub(crate) async fn make(applier: &Applier, settings: &Settings, part: &Central)
     let client = &applier.client;
     let Central { source, run, task, name, .. } = part;
     let destination = configured(settings, &part.destination)?;
-    let central = templates::Central { install, source, run, destination, task: *task, name };
     let change = match part.part {
         Part::Content => match handle(client, part).await? {
             Ok(handle) => {
-                let object = templates.central_content(&central, &handle)?;
+                let object = templates.central_content(install, destination, part, &handle)?;
                 let made: VolumeSnapshotContent = api::ensure(client, &object).await?;
                 Change::Content(Seen::Put(facts::Content::from(&made)))
             }
@@ -34,11 +33,12 @@ pub(crate) async fn make(applier: &Applier, settings: &Settings, part: &Central)
             Err(problem) => Change::CopyRefused(source.uid.clone(), part.destination.clone(), run.clone(), problem),
         },
         Part::Snapshot => {
-            let made: VolumeSnapshot = api::ensure(client, &templates.central_snapshot(&central)?).await?;
+            let object = templates.central_snapshot(install, destination, part)?;
+            let made: VolumeSnapshot = api::ensure(client, &object).await?;
             Change::Snapshot(Seen::Put(facts::Snapshot::from(&made)))
         }
         Part::Promoter => {
-            let object = templates.central_promoter(&central, &part.promoter)?;
+            let object = templates.central_promoter(install, destination, part)?;
             let made: PersistentVolumeClaim = api::ensure(client, &object).await?;
             Change::Claim(Seen::Put(facts::Claim::from(&made)))
         }

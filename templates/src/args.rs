@@ -3,16 +3,16 @@
 //! Every option is one argument, `--name=value`, so that a value may begin with a dash. What is returned
 //! is what the program gets; in a pod's spec it stands as [`escape`] writes it.
 
-use model::config::{Bounds, Config, PromoterRetention};
+use model::config::{Bounds, Config, Destination, PromoterRetention};
 use model::facts::Journal;
 use model::maintain::Part;
 use model::names::{Run, SourceId};
-use model::plan::{Drill, Expected, Left, Prune};
+use model::plan::{Copy, Drill, Expected, Left, Prune};
 use model::quantity;
 use model::select::Protection;
 
 use crate::restic::Repository;
-use crate::{CopyJob, Install, TEMPLATES_DIR};
+use crate::{Install, TEMPLATES_DIR};
 
 /// Where the program is in our images.
 pub const COMMAND: &str = "/usr/bin/backup-job";
@@ -106,22 +106,22 @@ pub fn sweep_args(install: &Install, config: &Config) -> Vec<String> {
 
 /// `backup-job copy`: one run to one destination.
 #[must_use]
-pub fn copy_args(config: &Config, copy: &CopyJob<'_>) -> Vec<String> {
+pub fn copy_args(config: &Config, destination: &Destination, copy: &Copy) -> Vec<String> {
     let bounds = &config.bounds;
     let mut args = Args::new("copy");
-    args.option("run", copy.run)
-        .option("name", &copy.destination.name)
+    args.option("run", &copy.run)
+        .option("name", &destination.name)
         .option("source", SOURCE_DIR)
         .option("destination", DESTINATION_DIR)
         .option("time-zone", copy.zone.name())
         .option("min-keep", bounds.min_keep)
         .option("max-unconfirmed", bounds.max_unconfirmed)
         .option("max-deletes", bounds.max_deletes_per_run)
-        .option("checksum-every", copy.destination.checksum_every);
-    if let Some(retention) = copy.retention {
+        .option("checksum-every", destination.checksum_every);
+    if let Some(retention) = &copy.retention {
         args.option("retention", retention);
     }
-    args.flag("accept-empty", copy.accept_empty).expected(copy.expected).journal(copy.journal);
+    args.flag("accept-empty", copy.accept_empty).expected(&copy.expected).journal(copy.journal);
     args.0
 }
 
@@ -136,14 +136,14 @@ pub fn restic_args(verb: &str, repository: &Repository<'_>) -> Vec<String> {
 
 /// `backup-job restic copy`: one run to a repository.
 #[must_use]
-pub fn restic_copy_args(copy: &CopyJob<'_>, repository: &Repository<'_>) -> Vec<String> {
+pub fn restic_copy_args(copy: &Copy, repository: &Repository<'_>) -> Vec<String> {
     let restic = &repository.restic;
     let mut args = Args(restic_args("copy", repository));
-    args.option("run", copy.run)
+    args.option("run", &copy.run)
         .option("source", SOURCE_DIR)
         .journal(copy.journal)
         .flag("accept-empty", copy.accept_empty)
-        .expected(copy.expected)
+        .expected(&copy.expected)
         .flag("skip-unchanged", restic.skip_unchanged)
         .option("compression", restic.compression.as_str())
         .maybe("pack-size", restic.pack_size);

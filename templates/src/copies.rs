@@ -1,7 +1,8 @@
 //! The Jobs of copies: to a disk, and what those to any destination have in common.
 
-use model::config::{Config, Disk};
+use model::config::{Config, Destination, Disk};
 use model::names::{self, Component};
+use model::plan::Copy;
 use serde_json::{Map, Value, json};
 
 use crate::args::{self, DESTINATION_DIR, SOURCE_DIR};
@@ -11,7 +12,7 @@ use crate::engine::{Template, Templates};
 use crate::error::RenderError;
 use crate::order::{Marks, Order, program, values};
 use crate::pods::{Mount, PodRules};
-use crate::{CopyJob, Install, restic};
+use crate::{Install, restic};
 
 /// What a copy may do as root: read and write whatever there is, and keep owners, modes, capabilities
 /// and devices. All of it is within Pod Security `baseline`.
@@ -21,11 +22,12 @@ pub(crate) fn copy_job(
     templates: &Templates,
     install: &Install,
     config: &Config,
-    copy: &CopyJob<'_>,
+    destination: &Destination,
+    copy: &Copy,
 ) -> Result<Value, RenderError> {
-    let (source, destination) = (copy.source, copy.destination);
+    let source = &copy.source;
     if destination.restic().is_some() {
-        return restic::copy_job(templates, install, config, copy);
+        return restic::copy_job(templates, install, config, destination, copy);
     }
     let disk = disk_claim_name(Template::Copy, destination)?;
     // A host's disk is reached through a volume that is the namespace's folder already.
@@ -36,9 +38,9 @@ pub(crate) fn copy_job(
         namespace: &source.namespace,
         capabilities: COPY_CAPABILITIES,
         values: values! { "disk": disk, "destinationDir": DESTINATION_DIR, "subPath": sub_path, },
-        args: args::copy_args(config, copy),
+        args: args::copy_args(config, destination, copy),
     };
-    let (mut order, mut rules) = copy_order(install, config, copy, own);
+    let (mut order, mut rules) = copy_order(install, config, destination, copy, own);
     let sub_path = Some(sub_path);
     rules.mounts.push(Mount {
         claim: disk,
@@ -65,10 +67,11 @@ pub(crate) struct OwnOfCopy<'a> {
 pub(crate) fn copy_order(
     install: &Install,
     config: &Config,
-    copy: &CopyJob<'_>,
+    destination: &Destination,
+    copy: &Copy,
     own: OwnOfCopy<'_>,
 ) -> (Order, PodRules) {
-    let (source, destination) = (copy.source, copy.destination);
+    let source = &copy.source;
     let selinux = copy.spc_no_relabeling.then_some("spc_t");
     let mut values = values! {
         "backoffLimit": config.retries.copy,
@@ -87,14 +90,14 @@ pub(crate) fn copy_order(
     let order = Order {
         template: own.template,
         kind: ("batch/v1", "Job"),
-        name: names::copy_job(source, copy.run, &destination.name),
+        name: names::copy_job(source, &copy.run, &destination.name),
         namespace: Some(own.namespace.to_owned()),
-        marks: Marks::new(&install.instance, Component::Copy).source(source).run(copy.run).destination(destination),
+        marks: Marks::new(&install.instance, Component::Copy).source(source).run(&copy.run).destination(destination),
         values,
         pins: Pin::job("/spec"),
         pod: None,
     };
-    let claim = copy.promoter.to_owned();
+    let claim = copy.promoter.clone();
     let promoter =
         Mount { claim, path: SOURCE_DIR, also: None, sub_path: None, read_only: true, device: copy.mode.is_block() };
     let rules = PodRules {

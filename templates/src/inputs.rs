@@ -2,14 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use model::config::Destination;
-use model::facts::{Journal, VolumeMode};
+use model::facts::VolumeMode;
 use model::names::{Run, SourceId};
-use model::options::Options;
-use model::plan::Expected;
 use model::promoter::PromoterSpec;
-use model::retention::Retention;
-use model::schedule::Zone;
 use serde::{Deserialize, Serialize};
 
 use crate::restic::Repository;
@@ -34,38 +29,6 @@ pub struct Install {
     /// that create objects mount it at [`crate::TEMPLATES_DIR`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub templates_config_map: Option<String>,
-}
-
-/// One copy: a run of a source to a destination.
-#[derive(Debug, Clone, Copy)]
-pub struct CopyJob<'a> {
-    /// The source.
-    pub source: &'a SourceId,
-    /// The run.
-    pub run: &'a Run,
-    /// Where the copy goes.
-    pub destination: &'a Destination,
-    /// The PVC that is copied.
-    pub promoter: &'a str,
-    /// What the pod gets of it.
-    pub mode: VolumeMode,
-    /// What the copy prunes its own source's older trees by; `None` prunes nothing.
-    pub retention: Option<&'a Retention>,
-    /// The zone in which keep rules count days.
-    pub zone: &'a Zone,
-    /// Whether the promoter is mounted without its journal, for the record.
-    pub journal: Journal,
-    /// Whether an empty volume is as it should be.
-    pub accept_empty: bool,
-    /// What was there before.
-    pub expected: &'a Expected,
-    /// Whether the pod needs the `SELinux` type `spc_t` to read the promoter. Pod Security `baseline`
-    /// refuses that type.
-    pub spc_no_relabeling: bool,
-    /// What the source says of its copies in restic repositories.
-    pub options: &'a Options,
-    /// The Secret of a restic repository, if it is another one than the destination's.
-    pub secret: Option<&'a str>,
 }
 
 /// A pod that restores.

@@ -42,16 +42,14 @@ use model::config::{Config, Destination};
 use model::handle::Handle;
 use model::ledger::Ledger;
 use model::names::{Run, SourceId};
-use model::plan::Maintain;
-use model::promoter::PromoterSpec;
+use model::plan::{self, Central, Maintain};
 use model::select::Protection;
 use serde_json::Value;
 
-pub use central::Central;
 pub use cronjobs::sweep_name;
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
-pub use inputs::{CopyJob, Grant, Install, Medium, Point, Promoter, RestoreFrom, RestorePod};
+pub use inputs::{Grant, Install, Medium, Point, Promoter, RestoreFrom, RestorePod};
 pub use lend::Loan;
 pub use restic::{Folder, Repository};
 
@@ -115,8 +113,14 @@ impl Templates {
 
     /// The Job that copies a promoter to a destination, to be created: in the source's namespace, or in the
     /// controller's if the destination's copies run there.
-    pub fn copy_job(&self, install: &Install, config: &Config, copy: &CopyJob<'_>) -> Result<Value, RenderError> {
-        copies::copy_job(self, install, config, copy)
+    pub fn copy_job(
+        &self,
+        install: &Install,
+        config: &Config,
+        destination: &Destination,
+        copy: &plan::Copy,
+    ) -> Result<Value, RenderError> {
+        copies::copy_job(self, install, config, destination, copy)
     }
 
     /// The Job of a task for a source's copies, in the source's namespace or the controller's, to be created.
@@ -219,18 +223,34 @@ impl Templates {
     }
 
     /// The second content over a run's snapshot, to be created.
-    pub fn central_content(&self, central: &Central<'_>, handle: &Handle) -> Result<Value, RenderError> {
-        central.content(self, handle)
+    pub fn central_content(
+        &self,
+        install: &Install,
+        destination: &Destination,
+        central: &Central,
+        handle: &Handle,
+    ) -> Result<Value, RenderError> {
+        central::content(self, install, destination, central, handle)
     }
 
     /// The VolumeSnapshot that names it, in the controller's namespace, to be created.
-    pub fn central_snapshot(&self, central: &Central<'_>) -> Result<Value, RenderError> {
-        central.snapshot(self)
+    pub fn central_snapshot(
+        &self,
+        install: &Install,
+        destination: &Destination,
+        central: &Central,
+    ) -> Result<Value, RenderError> {
+        central::snapshot(self, install, destination, central)
     }
 
     /// The PVC made from that, to be created.
-    pub fn central_promoter(&self, central: &Central<'_>, spec: &PromoterSpec) -> Result<Value, RenderError> {
-        central.promoter(self, spec)
+    pub fn central_promoter(
+        &self,
+        install: &Install,
+        destination: &Destination,
+        central: &Central,
+    ) -> Result<Value, RenderError> {
+        central::promoter(self, install, destination, central)
     }
 
     /// The snapshot of a run, to be created.

@@ -7,15 +7,16 @@
 use model::config::{Config, Destination, Restic, RunIn};
 use model::names::{self, SourceId};
 use model::options::Options;
+use model::plan::Copy;
 use serde_json::{Map, Value, json};
 
+use crate::Install;
 use crate::args::{self, CA_DIR, CACHE_DIR, SECRET_DIR};
 use crate::copies::{OwnOfCopy, copy_order};
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
 use crate::order::{fail, values};
 use crate::pods::{Mount, PodRules};
-use crate::{CopyJob, Install};
 
 /// To read every file, whoever owns it. It is within Pod Security `baseline`.
 const READ_CAPABILITIES: &[&str] = &["DAC_OVERRIDE"];
@@ -131,16 +132,15 @@ pub(crate) fn copy_job(
     templates: &Templates,
     install: &Install,
     config: &Config,
-    copy: &CopyJob<'_>,
+    destination: &Destination,
+    copy: &Copy,
 ) -> Result<Value, RenderError> {
-    let (source, destination) = (copy.source, copy.destination);
-    let repository =
-        Repository::new(&install.namespace, destination, source, copy.options, copy.secret).ok_or_else(|| {
-            fail(
-                Template::CopyRestic,
-                Fault::Input(format!("destination {} is not a restic repository", destination.name)),
-            )
-        })?;
+    let secret = copy.secret.as_deref();
+    let repository = Repository::new(&install.namespace, destination, &copy.source, &copy.options, secret);
+    let repository = repository.ok_or_else(|| {
+        let why = format!("destination {} is not a restic repository", destination.name);
+        fail(Template::CopyRestic, Fault::Input(why))
+    })?;
     let own = OwnOfCopy {
         template: Template::CopyRestic,
         namespace: repository.namespace,
@@ -148,7 +148,7 @@ pub(crate) fn copy_job(
         values: Map::new(),
         args: args::restic_copy_args(copy, &repository),
     };
-    let (mut order, rules) = copy_order(install, config, copy, own);
+    let (mut order, rules) = copy_order(install, config, destination, copy, own);
     order.pod = Some(repository.pod(&mut order.values, rules, false));
     order.render(templates)
 }

@@ -8,13 +8,13 @@ use model::config::{
     AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Restic, RunIn, Sample, Scratch, Store,
 };
 use model::duration::Span;
-use model::facts::{Journal, VolumeMode};
+use model::facts::{Identity, Journal, VolumeMode};
 use model::handle::Handle;
 use model::lend::Lent;
-use model::maintain::{PARTS, Part};
+use model::maintain::{self, PARTS};
 use model::names::{Run, SourceId};
 use model::options::Options;
-use model::plan::{Drill, Expected, Maintain, Prune, Work};
+use model::plan::{Central, Copy, Drill, Expected, Maintain, Part, Prune, Work};
 use model::promoter::PromoterShape;
 use model::schedule::Zone;
 use model::select::{ClassChoice, PromoterRules, Protection};
@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{Central, CopyJob, Grant, Install, Loan, Medium, Point, Promoter, Repository, RestoreFrom, RestorePod};
+use crate::{Grant, Install, Loan, Medium, Point, Promoter, Repository, RestoreFrom, RestorePod};
 
 /// Renders every template with samples.
 pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
@@ -40,22 +40,10 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
     let (claim, host, restic) = (claim(), host(), restic());
     let (crypt, crypt_host) = (crypt(), crypt_host());
-    let expected = Expected::default();
     let spec = protection.promoter.shape.clone().sized(10 << 30);
-    let copy = |destination, spc_no_relabeling| CopyJob {
-        source: &source,
-        run: &run,
-        destination,
-        promoter: "mypvc-20181202",
-        mode: VolumeMode::Filesystem,
-        retention: Some(&config.defaults.retention),
-        zone: &protection.zone,
-        journal: spec.shape.journal,
-        accept_empty: false,
-        expected: &expected,
-        spc_no_relabeling,
-        options: &protection.options,
-        secret: None,
+    let copy = |destination: &Destination, spc_no_relabeling| Copy { spc_no_relabeling, ..copy(&config, destination) };
+    let copied = |destination, spc_no_relabeling| {
+        templates.copy_job(&install, &config, destination, &copy(destination, spc_no_relabeling))
     };
     let name = "mypvc-20181202";
     let promoter = Promoter { instance: &install.instance, source: &source, run: &run, snapshot: name, spec: &spec };
@@ -92,21 +80,24 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         ("sweep", templates.sweep_cronjob(&install, &config)?),
         ("snapshot", templates.volume_snapshot(&point)?),
         ("promoter", templates.promoter(&promoter)?),
-        ("copy", templates.copy_job(&install, &config, &copy(&claim, false))?),
-        ("copy-host", templates.copy_job(&install, &config, &copy(&host, true))?),
-        ("copy-restic", templates.copy_job(&install, &config, &copy(&restic, false))?),
-        ("copy-restic-disk", templates.copy_job(&install, &config, &copy(&crypt, false))?),
-        ("copy-restic-host", templates.copy_job(&install, &config, &copy(&crypt_host, false))?),
+        ("copy", copied(&claim, false)?),
+        ("copy-host", copied(&host, true)?),
+        ("copy-restic", copied(&restic, false)?),
+        ("copy-restic-disk", copied(&crypt, false)?),
+        ("copy-restic-host", copied(&crypt_host, false)?),
     ]);
     // The same of a raw block volume.
     let mode = VolumeMode::Block;
     let device = PromoterShape { mode, ..spec.shape.clone() }.sized(spec.bytes);
-    let copy_device = |destination| CopyJob { mode, journal: Journal::Replayed, ..copy(destination, false) };
+    let copied = |destination| {
+        let copy = Copy { mode, journal: Journal::Replayed, ..copy(destination, false) };
+        templates.copy_job(&install, &config, destination, &copy)
+    };
     all.extend([
         ("snapshot-block", templates.volume_snapshot(&Point { mode, ..point })?),
         ("promoter-block", templates.promoter(&Promoter { spec: &device, ..promoter })?),
-        ("copy-block", templates.copy_job(&install, &config, &copy_device(&claim))?),
-        ("copy-restic-block", templates.copy_job(&install, &config, &copy_device(&restic))?),
+        ("copy-block", copied(&claim)?),
+        ("copy-restic-block", copied(&restic)?),
     ]);
     Ok(all)
 }
@@ -191,24 +182,19 @@ fn restores(
 fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], RenderError> {
     let (install, config, source, destination) = (install(), Config::default(), source(), central());
     let (run, protection) = (Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default()), protection(&config));
-    let spec = protection.promoter.shape.clone().sized(10 << 30);
     let name = model::names::central(&install.instance, &source, &run, &destination.name);
-    let central =
-        Central { install: &install, source: &source, run: &run, destination: &destination, task: None, name: &name };
-    let copy = CopyJob {
-        source: &source,
-        run: &run,
-        destination: &destination,
-        promoter: &name,
-        mode: VolumeMode::Filesystem,
-        retention: None,
-        zone: &protection.zone,
-        journal: spec.shape.journal,
-        accept_empty: false,
-        expected: &Expected::default(),
-        spc_no_relabeling: false,
-        options: &protection.options,
-        secret: None,
+    let copy = Copy { promoter: name.clone(), retention: None, ..copy(&config, &destination) };
+    let central = Central {
+        part: Part::Content,
+        name,
+        source,
+        run,
+        destination: destination.name.clone(),
+        task: None,
+        snapshot: Identity::default(),
+        content: String::new(),
+        volume: None,
+        promoter: protection.promoter.shape.sized(10 << 30),
     };
     let handle = Handle {
         driver: "rbd.csi.example.com".to_owned(),
@@ -217,10 +203,10 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         mode: Some("Filesystem".to_owned()),
     };
     Ok([
-        ("copy-central", templates.copy_job(&install, &config, &copy)?),
-        ("central-content", templates.central_content(&central, &handle)?),
-        ("central-snapshot", templates.central_snapshot(&central)?),
-        ("central-promoter", templates.central_promoter(&central, &spec)?),
+        ("copy-central", templates.copy_job(&install, &config, &destination, &copy)?),
+        ("central-content", templates.central_content(&install, &destination, &central, &handle)?),
+        ("central-snapshot", templates.central_snapshot(&install, &destination, &central)?),
+        ("central-promoter", templates.central_promoter(&install, &destination, &central)?),
     ])
 }
 
@@ -290,7 +276,7 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         ..drill()
     };
     let of_device = Drill { mode: VolumeMode::Block, spc_no_relabeling: false, ..from_restic.clone() };
-    let verify = Work::Verify(Part { number: 3, of: PARTS });
+    let verify = Work::Verify(maintain::Part { number: 3, of: PARTS });
     let job = |destination: &Destination, work| {
         templates.maintain_job(install, config, destination, &task(config, destination, work))
     };
@@ -303,6 +289,27 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         ("maintain-prune-restic-disk", job(&crypt, prune(config))?),
         ("maintain-drill-restic-disk", job(&crypt, Work::Drill(drill()))?),
     ])
+}
+
+/// A copy to a destination.
+pub(crate) fn copy(config: &Config, destination: &Destination) -> Copy {
+    let protection = protection(config);
+    Copy {
+        isolate: false,
+        source: source(),
+        run: Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default()),
+        destination: destination.name.clone(),
+        promoter: "mypvc-20181202".to_owned(),
+        mode: VolumeMode::Filesystem,
+        retention: Some(config.defaults.retention.clone()),
+        zone: protection.zone,
+        journal: protection.promoter.shape.journal,
+        accept_empty: false,
+        expected: Expected::default(),
+        spc_no_relabeling: false,
+        options: protection.options,
+        secret: None,
+    }
 }
 
 /// A task at a destination.

@@ -84,8 +84,7 @@ mod tests {
     use clap::Parser;
     use model::config::Config;
     use model::names::SourceId;
-    use model::plan::{Expected, Left};
-    use templates::CopyJob;
+    use model::plan::{Copy, Expected, Left};
     use templates::args::copy_args;
 
     #[derive(Debug, Parser)]
@@ -102,38 +101,39 @@ mod tests {
     fn what_the_template_renders_is_understood() {
         let config = Config::parse("destinations: [{name: disk, type: disk, claim: {size: 1Gi, name: d}}]").unwrap();
         let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "u".into() };
-        let (run, zone) = ("20181202T0000Z".parse().unwrap(), "Europe/Amsterdam".parse().unwrap());
-        let retention = "last=3 daily=7".parse().unwrap();
+        let run = "20181202T0000Z".parse().unwrap();
         let days: Vec<Run> = ["20181201T0000Z", "20181130T0000Z"].iter().map(|run| run.parse().unwrap()).collect();
         let expected = Expected { filled: Some(days[0].clone()), left: Left::Trees(days.clone()) };
-        let copy = CopyJob {
-            source: &source,
-            run: &run,
-            destination: config.destination("disk").unwrap(),
-            promoter: "data-20181202",
+        let destination = config.destination("disk").unwrap();
+        let copy = Copy {
+            isolate: false,
+            source,
+            run,
+            destination: destination.name.clone(),
+            promoter: "data-20181202".to_owned(),
             mode: model::facts::VolumeMode::Filesystem,
-            retention: Some(&retention),
-            zone: &zone,
+            retention: Some("last=3 daily=7".parse().unwrap()),
+            zone: "Europe/Amsterdam".parse().unwrap(),
             journal: Journal::Skipped,
             accept_empty: true,
-            expected: &expected,
+            expected,
             spc_no_relabeling: false,
-            options: &model::options::Options::default(),
+            options: model::options::Options::default(),
             secret: None,
         };
-        let rendered = copy_args(&config, &copy);
+        let rendered = copy_args(&config, destination, &copy);
         let words: Vec<&str> = rendered[1..].iter().map(String::as_str).collect();
         let args = parse(&words).unwrap();
-        assert_eq!((&args.run, args.name.as_str(), args.time_zone.as_str()), (&run, "disk", "Europe/Amsterdam"));
+        assert_eq!((&args.run, args.name.as_str(), args.time_zone.as_str()), (&copy.run, "disk", "Europe/Amsterdam"));
         assert_eq!((args.source.to_str(), args.destination.to_str()), (Some("/source"), Some("/destination")));
         assert_eq!(args.min_keep, config.bounds.min_keep as usize);
         assert_eq!(args.max_unconfirmed, config.bounds.max_unconfirmed as usize);
         assert_eq!(args.max_deletes, config.bounds.max_deletes_per_run as usize);
-        assert_eq!(args.checksum_every, copy.destination.checksum_every);
+        assert_eq!(args.checksum_every, destination.checksum_every);
         assert_eq!((args.filled.as_ref(), &args.expect_tree), (Some(&days[0]), &days));
         assert!(args.journal.is_skipped());
         assert!(args.accept_empty && !args.allow_unmounted);
-        assert_eq!(args.retention.unwrap(), retention.to_string());
+        assert_eq!(args.retention, copy.retention.map(|r| r.to_string()));
     }
 
     #[test]

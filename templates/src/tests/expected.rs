@@ -2,9 +2,9 @@
 
 use model::config::{Config, Destination};
 use model::names::Run;
-use model::plan::{Expected, Left};
+use model::plan::{Copy, Expected, Left};
 
-use crate::{CopyJob, Templates, samples};
+use crate::{Templates, samples};
 
 fn run(text: &str) -> Run {
     text.parse().unwrap()
@@ -12,24 +12,9 @@ fn run(text: &str) -> Run {
 
 /// The arguments of a copy's pod that say what is expected.
 fn told(destination: &Destination, expected: &Expected) -> Vec<String> {
-    let (config, source, run) = (Config::default(), samples::source(), run("20181203T0000Z"));
-    let protection = samples::protection(&config);
-    let copy = CopyJob {
-        source: &source,
-        run: &run,
-        destination,
-        promoter: "mypvc-20181203",
-        mode: model::facts::VolumeMode::Filesystem,
-        retention: None,
-        zone: &protection.zone,
-        journal: model::facts::Journal::Replayed,
-        accept_empty: false,
-        expected,
-        spc_no_relabeling: false,
-        options: &protection.options,
-        secret: None,
-    };
-    let job = Templates::embedded().copy_job(&samples::install(), &config, &copy).unwrap();
+    let config = Config::default();
+    let copy = Copy { expected: expected.clone(), ..samples::copy(&config, destination) };
+    let job = Templates::embedded().copy_job(&samples::install(), &config, destination, &copy).unwrap();
     let args = job["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
     let args = args.iter().map(|arg| arg.as_str().unwrap().to_owned());
     args.filter(|arg| arg.starts_with("--expect") || arg.starts_with("--filled")).collect()

@@ -7,13 +7,13 @@ use model::facts::{Journal, VolumeMode};
 use model::maintain::Part;
 use model::names::{self, Run, SourceId};
 use model::options::Options;
-use model::plan::{Drill, Expected, Left, Maintain, Prune, Work};
+use model::plan::{Copy, Drill, Expected, Left, Maintain, Prune, Work};
 use model::promoter::PromoterShape;
 use model::schedule::Zone;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{CopyJob, Install, Point, Promoter, Templates, args, samples, sweep_name};
+use crate::{Install, Point, Promoter, Templates, args, samples, sweep_name};
 
 /// All objects of one source, by what they are.
 fn everything(
@@ -52,21 +52,17 @@ fn everything(
     let copied = format!("p{word}");
     // A pod in a tenant's namespace reports the id.
     let expected = Expected { filled: None, left: Left::Repository(Some(word.to_owned())) };
-    let copy = |destination| CopyJob {
-        source,
-        run: &run,
-        destination,
-        promoter: &copied,
-        mode: VolumeMode::Filesystem,
-        journal: Journal::Skipped,
+    let copy = |destination| Copy {
+        source: source.clone(),
+        promoter: copied.clone(),
         retention: None,
-        zone: &protection.zone,
         accept_empty: true,
-        expected: &expected,
-        spc_no_relabeling: false,
-        options: &options,
-        secret: Some(word),
+        expected: expected.clone(),
+        options: options.clone(),
+        secret: Some(word.to_owned()),
+        ..samples::copy(&config, destination)
     };
+    let copy_job = |destination| templates.copy_job(install, &config, destination, &copy(destination)).unwrap();
     let point =
         Point { instance: &install.instance, source, run: &run, name: word, class: word, mode: VolumeMode::Block };
     let shape = PromoterShape {
@@ -77,22 +73,22 @@ fn everything(
     };
     let spec = shape.sized(1);
     let promoter = Promoter { instance: &install.instance, source, run: &run, snapshot: word, spec: &spec };
-    let device = CopyJob { mode: VolumeMode::Block, ..copy(&claim) };
+    let device = Copy { mode: VolumeMode::Block, ..copy(&claim) };
     let cronjob = templates.snapshot_cronjob(install, &config, source, &protection, false).unwrap();
     let mut all = BTreeMap::from([
         ("run-now", templates.run_job(&cronjob, word, &names::run_now_job(source, word)).unwrap()),
         ("cronjob", cronjob),
         ("sweep", templates.sweep_cronjob(install, &config).unwrap()),
-        ("copy", templates.copy_job(install, &config, &copy(&claim)).unwrap()),
-        ("copy-host", templates.copy_job(install, &config, &copy(&host)).unwrap()),
-        ("copy-restic", templates.copy_job(install, &config, &copy(&restic)).unwrap()),
+        ("copy", copy_job(&claim)),
+        ("copy-host", copy_job(&host)),
+        ("copy-restic", copy_job(&restic)),
         ("disk-claim", templates.disk_claim(install, &claim, &source.namespace).unwrap()),
         ("keeper", templates.keeper_job(install, &config, &host, &source.namespace).unwrap()),
         ("disk-volume", templates.disk_volume(install, &host, &source.namespace).unwrap()),
         ("host-disk-claim", templates.host_disk_claim(install, &host, &source.namespace).unwrap()),
         ("snapshot", templates.volume_snapshot(&point).unwrap()),
         ("promoter", templates.promoter(&promoter).unwrap()),
-        ("copy-block", templates.copy_job(install, &config, &device).unwrap()),
+        ("copy-block", templates.copy_job(install, &config, &claim, &device).unwrap()),
     ]);
     for (name, destination, work) in tasks(&copied, word) {
         let destination = if destination == "disk" { &claim } else { &restic };
