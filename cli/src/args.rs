@@ -1,10 +1,9 @@
-//! The command line: the verbs, and what all of them take. Each verb's own arguments stand in its module.
+//! The command line: the verbs. Each verb's own arguments stand in its module.
 
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use crate::completion;
+use crate::flags::Cluster;
 use crate::hold;
 use crate::list;
 use crate::plan;
@@ -74,44 +73,10 @@ pub(crate) enum TemplateVerb {
     Process(process::Args),
 }
 
-/// Which cluster, which namespace, which installation.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Cluster")]
-pub(crate) struct Cluster {
-    /// Namespace of the PVCs [default: the context's namespace]
-    #[arg(short, long, global = true, value_name = "NAME")]
-    pub(crate) namespace: Option<String>,
-    /// Use only this kubeconfig, not KUBECONFIG or ~/.kube/config
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig [default: the current context]
-    #[arg(long, global = true, value_name = "NAME")]
-    pub(crate) context: Option<String>,
-    /// Namespace of the controller
-    #[arg(long, global = true, env = "BACKUP_NAMESPACE", default_value = "backup", value_name = "NAME")]
-    pub(crate) backup_namespace: String,
-    /// Name of the controller's installation
-    #[arg(long, global = true, env = "BACKUP_INSTANCE", default_value = "backup", value_name = "NAME")]
-    pub(crate) instance: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// The most important columns (default)
-    Table,
-    /// All columns, at full width
-    Wide,
-    /// All details as JSON
-    Json,
-    /// All details as YAML
-    Yaml,
-    /// Only the names of the objects, as TYPE/NAME
-    Name,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flags::Output;
     use clap::CommandFactory as _;
 
     fn parse(args: &[&str]) -> Result<Cli, clap::Error> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Command, CommandFactory as _, Parser as _};
+use clap::{Command, Parser as _};
 use clap_complete::Shell;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::Api;
@@ -13,7 +13,7 @@ use kube::core::PartialObjectMeta;
 use model::facts::Ours;
 use model::restore::{self, Place, RestorePoint};
 
-use crate::args::{Cli, Cluster};
+use crate::flags::Cluster;
 use crate::observe::{self, Scope};
 use crate::{connect, terminal};
 
@@ -52,7 +52,7 @@ exec kubectl-backup __complete -- \"$@\"
 ";
 
 /// The verb.
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(command: Command, args: &Args) -> anyhow::Result<ExitCode> {
     let shell = match args.shell {
         For::Bash => Shell::Bash,
         For::Zsh => Shell::Zsh,
@@ -63,16 +63,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     let mut script = Vec::new();
-    let mut command = Cli::command().bin_name("kubectl-backup");
+    let mut command = command.bin_name("kubectl-backup");
     clap_complete::generate(shell, &mut command, "kubectl-backup", &mut script);
     terminal::write(&String::from_utf8(script)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// What could come next, one a line with a tab before its description, as kubectl's completion reads it.
-pub(crate) async fn complete(args: &Words) -> anyhow::Result<ExitCode> {
+pub(crate) async fn complete(command: &Command, args: &Words) -> anyhow::Result<ExitCode> {
     let (last, before) = args.words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
-    let mut lines = match next(&Cli::command(), before, last) {
+    let mut lines = match next(command, before, last) {
         Next::Words(lines) => lines,
         // A cluster that does not answer completes nothing, and says nothing in the middle of a command line.
         Next::Pvc => asked(pvcs(before)).await,
@@ -251,6 +251,8 @@ For the name `kubectl-backup`, with a dash, scripts for three shells complete ve
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::Cli;
+    use clap::CommandFactory as _;
 
     fn at(words: &[&str]) -> Next {
         let (last, before) = words.split_last().unwrap();

@@ -9,7 +9,7 @@ use anyhow::{Context as _, anyhow};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-use crate::args::Cluster;
+use crate::flags::Cluster;
 
 /// A connection, and the namespace that is meant.
 pub(crate) struct Connection {

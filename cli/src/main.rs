@@ -7,6 +7,8 @@ mod age;
 mod args;
 mod completion;
 mod connect;
+mod exit;
+mod flags;
 mod hold;
 mod list;
 mod observe;
@@ -25,13 +27,11 @@ mod why;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
-use crate::args::{Cli, Cluster, TemplateVerb, Verb};
+use crate::args::{Cli, TemplateVerb, Verb};
+use crate::flags::Cluster;
 use crate::template::{new_app, process};
-
-/// At least one PVC needs attention, or what was asked for did not succeed.
-pub(crate) const ATTENTION: u8 = 3;
 
 fn main() -> ExitCode {
     let Cli { cluster, verb } = Cli::parse();
@@ -54,8 +54,8 @@ async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Hold(args) => Box::pin(hold::run(cluster, args)).await,
         Verb::Run(args) => Box::pin(run::run(cluster, args)).await,
         Verb::Why(args) => Box::pin(why::run(cluster, args)).await,
-        Verb::Completion(args) => completion::run(args),
-        Verb::Complete(args) => Box::pin(completion::complete(args)).await,
+        Verb::Completion(args) => completion::run(Cli::command(), args),
+        Verb::Complete(args) => Box::pin(completion::complete(&Cli::command(), args)).await,
         Verb::Process(args) | Verb::Template(TemplateVerb::Process(args)) => process::run(cluster, args),
         Verb::NewApp(args) => Box::pin(new_app::run(cluster, args)).await,
         Verb::Restore(args) => Box::pin(restore::restore(cluster, args)).await,

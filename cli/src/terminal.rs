@@ -1,4 +1,4 @@
-//! Standard output: what is written to it, and how wide it is.
+//! The terminal: what is written to standard output and how wide that is, and lines for a person.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -8,6 +8,11 @@ pub(crate) fn write(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+/// A line for a person. Who reads us may stop reading: that must not keep us from tidying up.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "kubectl-backup: {line}");
 }
 
 /// The width of the terminal; nothing if the output goes elsewhere.

@@ -18,7 +18,7 @@ use model::select::Verdict;
 use model::snapshot::VolumeSnapshot;
 use serde_json::json;
 
-use crate::args::Cluster;
+use crate::flags::Cluster;
 use crate::observe::{self, Observed, Scope};
 use crate::rights::Deed;
 use crate::{age, connect, list};

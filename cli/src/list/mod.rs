@@ -10,7 +10,7 @@ use model::Timestamp;
 use model::names::Component;
 use model::restore::{self, From};
 
-use crate::args::{Cluster, Output};
+use crate::flags::{Cluster, Output};
 use crate::observe::{self, Observed, Scope};
 use crate::points;
 use crate::table::Look;

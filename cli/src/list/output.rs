@@ -6,7 +6,7 @@ use model::{Timestamp, quantity};
 use serde::Serialize;
 
 use crate::age;
-use crate::args::Output;
+use crate::flags::Output;
 use crate::points::Point;
 use crate::table::{self, Columns, Look, UNKNOWN, none};
 

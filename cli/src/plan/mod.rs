@@ -20,11 +20,12 @@ use anyhow::{anyhow, bail};
 use model::Timestamp;
 use model::world::Change;
 
-use crate::args::{Cluster, Output};
+use crate::exit::ATTENTION;
+use crate::flags::{Cluster, Output};
 use crate::observe::{self, Gap, Observed, Scope};
 use crate::rights::Missing;
 use crate::table::Look;
-use crate::{ATTENTION, connect, terminal};
+use crate::{connect, terminal};
 use output::Whole;
 use summary::Summary;
 

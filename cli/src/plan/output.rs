@@ -11,7 +11,7 @@ use super::room::{Kind, Room};
 use super::rows::{How, Lack, Row};
 use super::summary::Summary;
 use crate::age;
-use crate::args::Output;
+use crate::flags::Output;
 use crate::observe::Gap;
 use crate::table::{self, Columns, Look, none, printable};
 

@@ -12,7 +12,7 @@ use super::rows::{self, Protected, Row};
 use super::secrets;
 use super::summary::Summary;
 use super::{HELP, narrower, needs_verdicts, not_read};
-use crate::args::Output;
+use crate::flags::Output;
 use crate::observe::{Gap, Observed, Scope};
 use crate::rights::Missing;
 use crate::table::Look;

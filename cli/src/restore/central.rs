@@ -16,9 +16,12 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::args::Restore;
+use super::done::Done;
+use super::pod;
+use super::session::Session;
 use super::stop::Stop;
 use super::undo::Undo;
-use super::{Done, Session, pod, say};
+use crate::terminal::say;
 
 /// What is written on the PVC: an id of its own makes it a new request.
 fn text(args: &Restore, id: &str) -> Result<String, Stop> {

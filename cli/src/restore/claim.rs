@@ -12,8 +12,9 @@ use model::snapshot::GROUP;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::session::Session;
 use super::stop::Stop;
-use super::{Session, say};
+use crate::terminal::say;
 
 /// What a new PVC is made of.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use model::names;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Session;
+use super::session::Session;
 use super::stop::Stop;
 use super::tty::{Keys, Raw, Text, window};
 

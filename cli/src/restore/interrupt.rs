@@ -3,9 +3,9 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use super::say;
 use super::stop::Stop;
 use super::undo::Left;
+use crate::terminal::say;
 
 /// Hears the first signal.
 #[derive(Debug, Clone)]

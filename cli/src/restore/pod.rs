@@ -18,10 +18,11 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::objects::{objects, selector};
+use super::session::Session;
 use super::stage::{Stage, stage};
 use super::stop::Stop;
 use super::undo::Undo;
-use super::{Session, say};
+use crate::terminal::say;
 
 /// How many names are tried.
 const TRIES: usize = 3;

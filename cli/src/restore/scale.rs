@@ -5,84 +5,27 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fmt;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, ResourceExt};
-use model::names::{self, Component};
+use model::names;
 use model::reason::Reason;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::session::Session;
 use super::stop::Stop;
 use super::target::{holders, holds, in_use};
 use super::undo::Undo;
-use super::{Session, say};
-
-/// What can be scaled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    Deployment,
-    StatefulSet,
-}
-
-/// Something that can be scaled.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Workload {
-    pub(crate) kind: Kind,
-    pub(crate) name: String,
-}
-
-impl fmt::Display for Workload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            Kind::Deployment => "deployment",
-            Kind::StatefulSet => "statefulset",
-        };
-        write!(f, "{kind}/{}", self.name)
-    }
-}
-
-impl Kind {
-    fn resource(self, subresource: &'static str) -> &'static str {
-        match (self, subresource) {
-            (Self::Deployment, "scale") => "deployments.apps/scale",
-            (Self::StatefulSet, "scale") => "statefulsets.apps/scale",
-            (Self::Deployment, _) => "deployments.apps",
-            (Self::StatefulSet, _) => "statefulsets.apps",
-        }
-    }
-}
-
-fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
-    meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
-}
-
-/// Whether it is a restore pod: of somebody else, or of a command that was killed.
-fn restores(pod: &Pod) -> bool {
-    pod.labels().get(names::COMPONENT).map(String::as_str) == Some(Component::Restore.as_str())
-}
-
-/// A pod and what owns it, for a sentence.
-pub(crate) fn owner_text(pod: &Pod) -> String {
-    let owner = controller(&pod.metadata);
-    match owner {
-        // A ReplicaSet is called after its Deployment.
-        Some(owner) if restores(pod) => {
-            let deployment = owner.name.rsplit_once('-').map_or(owner.name.as_str(), |(name, _)| name);
-            format!("pod {} (another restore: wait, or kubectl delete deployment {deployment})", pod.name_any())
-        }
-        Some(owner) => format!("pod {} ({} {})", pod.name_any(), owner.kind, owner.name),
-        None => format!("pod {}", pod.name_any()),
-    }
-}
+use super::workload::{Kind, Workload, controller, restores};
+use crate::terminal::say;
 
 /// The replicas that each one has, or had before it was scaled.
 pub(crate) type Replicas = BTreeMap<Workload, i32>;

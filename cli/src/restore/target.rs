@@ -8,9 +8,9 @@ use model::names::Component;
 use model::quantity;
 use model::reason::Reason;
 
-use super::Session;
-use super::scale::owner_text;
+use super::session::Session;
 use super::stop::Stop;
+use super::workload::owner_text;
 use crate::observe::Observed;
 
 /// What is known of a PVC.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use model::names;
 
-use super::scale::Workload;
+use super::workload::Workload;
 
 /// One thing to take back.
 #[derive(Debug, Clone, PartialEq, Eq)]

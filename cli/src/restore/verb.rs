@@ -11,10 +11,14 @@ use tokio::time::Instant;
 
 use super::args::{Browse, Point, Restore};
 use super::claim::{self, Made, New};
+use super::done::Done;
+use super::session::Session;
 use super::stop::Stop;
 use super::target::{self, Target};
-use super::{Done, Session, central, exec, look, pod, say, scale};
+use super::workload::owner_text;
+use super::{central, exec, look, pod, scale};
 use crate::observe::{self, Observed, Scope};
+use crate::terminal::say;
 
 /// Where the shell of `browse` begins.
 const SHELL: &str = "cd /restore-point && if [ -x /bin/bash ]; then exec /bin/bash; else exec /bin/sh; fi";
@@ -174,7 +178,7 @@ async fn into_old(
         return Ok(());
     }
     if pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some()) {
-        let ending: Vec<String> = pods.iter().map(scale::owner_text).collect();
+        let ending: Vec<String> = pods.iter().map(owner_text).collect();
         say(&format!("PVC {name} is still mounted by {}: waiting for the pod to end", ending.join(", ")));
         return scale::ended(session, name, deadline).await;
     }

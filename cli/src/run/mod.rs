@@ -14,7 +14,7 @@ use model::duration::Span;
 use model::names;
 use serde_json::json;
 
-use crate::args::Cluster;
+use crate::flags::Cluster;
 use crate::hold::MANAGER;
 use crate::observe::{self, Observed, Scope};
 use crate::rights::Deed;

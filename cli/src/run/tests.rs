@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::follow::{End, Follow};
 use super::watch::Watching;
 use super::*;
-use crate::ATTENTION;
+use crate::exit::ATTENTION;
 use crate::tests::fixture::{ALL, Objects, claim, cluster, copied, now, source_id};
 use crate::tests::server::{PVCS, SNAPSHOTS, Server, forbidden, serve};
 

@@ -20,7 +20,7 @@ use model::{Timestamp, facts, names};
 use serde::de::DeserializeOwned;
 
 use super::follow::{End, Follow};
-use crate::ATTENTION;
+use crate::exit::ATTENTION;
 use crate::observe::{Observed, kind};
 use crate::rights::Deed;
 use crate::table::printable;

@@ -14,10 +14,11 @@ use std::process::ExitCode;
 
 use model::Timestamp;
 
-use crate::args::{Cluster, Output};
+use crate::exit::ATTENTION;
+use crate::flags::{Cluster, Output};
 use crate::observe::{self, Scope};
 use crate::table::Look;
-use crate::{ATTENTION, connect, terminal};
+use crate::{connect, terminal};
 
 pub(crate) use judge::{Question, volumes, word};
 #[cfg(test)]

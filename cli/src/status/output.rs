@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::columns;
 use super::view::{State, Volume};
 use crate::age;
-use crate::args::Output;
+use crate::flags::Output;
 use crate::observe::{Gap, Knows};
 use crate::table::Look;
 

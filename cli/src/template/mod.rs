@@ -5,6 +5,7 @@
 
 mod generate;
 pub(crate) mod new_app;
+mod parameter;
 pub(crate) mod process;
 pub(crate) mod yaml;
 
@@ -13,6 +14,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+pub(crate) use parameter::Parameter;
 
 /// A Template.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,24 +34,6 @@ pub(crate) struct Template {
     /// A word for the person, with parameters in it.
     #[serde(default)]
     pub(crate) message: String,
-}
-
-/// One parameter of a Template.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Parameter {
-    /// Its name.
-    pub(crate) name: String,
-    /// What it is for.
-    pub(crate) description: String,
-    /// Its value, unless another is given.
-    pub(crate) value: String,
-    /// `expression`: a random value is made of `from`.
-    pub(crate) generate: String,
-    /// Such as `[a-z0-9]{8}`.
-    pub(crate) from: String,
-    /// Whether it needs a value.
-    pub(crate) required: bool,
 }
 
 /// What came of a Template.

@@ -10,7 +10,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::process::{Format, Given, load};
-use crate::args::Cluster;
+use crate::flags::Cluster;
 use crate::rights::Deed;
 use crate::{connect, terminal};
 

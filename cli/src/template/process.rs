@@ -10,7 +10,7 @@ use model::names;
 use serde_json::Value;
 
 use super::{Parameter, Template, yaml};
-use crate::args::Cluster;
+use crate::flags::Cluster;
 use crate::table::{self, Columns, Look, none};
 use crate::terminal;
 

@@ -332,7 +332,7 @@ fn a_copy_that_differs_alarms_and_a_proof_is_shown_with_its_age() {
     assert_eq!((proven.state, proven.alarm, reasons(&proven)), (State::Protected, false, vec![]));
     let look = crate::table::Look { namespaces: false, wide: true, headers: true, width: None };
     let text =
-        |volume: Volume| status::output::text(&[volume], &[], crate::args::Output::Wide, look, false, now()).unwrap();
+        |volume: Volume| status::output::text(&[volume], &[], crate::flags::Output::Wide, look, false, now()).unwrap();
     assert!(text(proven).contains(") proven "));
 
     let failed = json!({

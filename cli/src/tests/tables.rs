@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::fixture::{ALL, TENANT, cluster, now};
-use crate::args::Output;
+use crate::flags::Output;
 use crate::observe::Gap;
 use crate::status::output;
 use crate::table::Look;

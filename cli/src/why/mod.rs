@@ -9,10 +9,11 @@ use std::process::ExitCode;
 use anyhow::bail;
 use model::Timestamp;
 
-use crate::args::Cluster;
+use crate::exit::ATTENTION;
+use crate::flags::Cluster;
 use crate::observe::{self, Scope};
 use crate::status::{self, Question, State, output};
-use crate::{ATTENTION, connect, list, terminal};
+use crate::{connect, list, terminal};
 use page::Page;
 
 #[derive(Debug, clap::Args)]

@@ -19,11 +19,14 @@ use tokio::sync::watch;
 use self::cluster::{Cluster, apps, core};
 use super::fixture::{Objects, cluster as fixture};
 use crate::args::{Cli, Verb};
+use crate::restore::done::Done;
 use crate::restore::interrupt::Interrupt;
+use crate::restore::session::Session;
 use crate::restore::stop::Stop;
+use crate::restore::tidy::tidy;
 use crate::restore::tty::Keys;
 use crate::restore::undo::Left;
-use crate::restore::{Done, Session, verb};
+use crate::restore::verb;
 
 /// The newest restore point of the PVC `data`.
 const DATE: &str = "--date=20181205";
@@ -63,7 +66,7 @@ async fn restore_in(session: &mut Session, words: &[&str]) -> Result<Done, Stop>
     let words = ["kubectl-backup", "restore"].iter().chain(words);
     let Verb::Restore(args) = Cli::try_parse_from(words).unwrap().verb else { panic!("another verb") };
     let result = Box::pin(verb::restore(session, &args, !args.yes)).await;
-    let result = Box::pin(session.tidy(result)).await;
+    let result = Box::pin(tidy(&session, result)).await;
     assert_eq!(session.left.lines(), Vec::<String>::new(), "nothing is left");
     result
 }

@@ -7,9 +7,9 @@ use super::*;
 use crate::restore::args::Restore;
 use crate::restore::exec::exit_code;
 use crate::restore::objects::objects;
-use crate::restore::scale::{Kind, Workload};
 use crate::restore::stage::{Stage, stage};
 use crate::restore::undo::Undo;
+use crate::restore::workload::{Kind, Workload};
 
 fn args(words: &[&str]) -> Restore {
     let words = ["kubectl-backup", "restore", "data", DATE].iter().chain(words);
