@@ -69,7 +69,7 @@ enum Step {
 }
 
 fn main() -> ExitCode {
-    let command = std::env::var(templates::args::RESTORE_COMMAND).ok();
+    let command = std::env::var(templates::program::RESTORE_COMMAND).ok();
     let cli = Cli::parse_from(stand_in::words(std::env::args_os(), command.as_deref()));
     let restores = match &cli.step {
         Step::Restore(_) => true,

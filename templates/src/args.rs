@@ -1,7 +1,7 @@
 //! What `backup-job` is called with: one place for who renders the arguments and who parses them.
 //!
 //! Every option is one argument, `--name=value`, so that a value may begin with a dash. What is returned
-//! is what the program gets; in a pod's spec it stands as [`escape`] writes it.
+//! is what the program gets; in a pod's spec it stands as [`crate::program::escape`] writes it.
 
 use model::config::{Bounds, Config, Destination, PromoterRetention};
 use model::facts::Journal;
@@ -11,40 +11,14 @@ use model::plan::{Copy, Drill, Expected, Left, Prune};
 use model::quantity;
 use model::select::Protection;
 
-use crate::restic::Repository;
-use crate::{Install, TEMPLATES_DIR};
-
-/// Where the program is in our images.
-pub const COMMAND: &str = "/usr/bin/backup-job";
-/// Where a copy's pod has the promoter, read-only.
-pub const SOURCE_DIR: &str = "/source";
-/// Where a copy's pod has the source's own part of the destination.
-pub const DESTINATION_DIR: &str = "/destination";
-/// Where a restore pod has the volume that it writes. A filesystem is also at [`SOURCE_DIR`], its name of old.
-pub const VOLUME_DIR: &str = "/volume";
-/// Where a restore pod has the restore point, read-only. A filesystem is also at [`DESTINATION_DIR`], its name of old.
-pub const RESTORE_POINT_DIR: &str = "/restore-point";
-/// Where a keeper's pod has the root of the host's disk.
-pub const KEEPER_DIR: &str = "/disk";
-/// Where a restic pod has the Secret: a file for each key.
-pub const SECRET_DIR: &str = "/secret";
-/// Where a restic pod has the certificate of the authority that signs the endpoint's: the file `ca.crt`.
-pub const CA_DIR: &str = "/ca";
-/// Where restic has its cache.
-pub const CACHE_DIR: &str = "/cache";
+use crate::install::Install;
+use crate::program::{
+    CA_DIR, CACHE_DIR, DESTINATION_DIR, KEEPER_DIR, SCRATCH_DIR, SECRET_DIR, SOURCE_DIR, TEMPLATES_DIR, VOLUME_DIR,
+};
+use crate::repository::Repository;
 
 /// The word of the option `--expect-repository` where no copy has reported the repository's id.
 pub const ANY_REPOSITORY: &str = "any";
-
-/// Where a drill's pod has room to restore to.
-pub const SCRATCH_DIR: &str = "/scratch";
-
-/// Kubernetes replaces `$(NAME)` in a container's arguments by the variable's value. Each `$` is doubled,
-/// which it makes one again.
-#[must_use]
-pub fn escape(arg: &str) -> String {
-    arg.replace('$', "$$")
-}
 
 /// The word of the options `--promoter-retention`.
 #[must_use]
@@ -245,10 +219,6 @@ pub fn restic_restore_args(repository: &Repository<'_>, run: &Run, snapshot: Opt
     args.option("target", VOLUME_DIR);
     args.0
 }
-
-/// The variable of a restore pod that makes `backup-job restore` there another command: a list of words as JSON.
-/// What follows `restore` on the command line follows them.
-pub const RESTORE_COMMAND: &str = "BACKUP_RESTORE_COMMAND";
 
 /// A command line as it grows.
 struct Args(Vec<String>);

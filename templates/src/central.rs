@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use crate::check::Pin;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
+use crate::install::Install;
 use crate::order::{Marks, Order, values};
-use crate::points::promoter_in;
-use crate::{Install, Promoter};
+use crate::points::{Promoter, promoter_in};
 
 fn marks(install: &Install, destination: &Destination, central: &Central) -> Marks {
     let mut marks = Marks::new(&install.instance, Component::Central);

@@ -8,12 +8,14 @@ use model::schedule::Schedule;
 use model::select::Protection;
 use serde_json::{Value, json};
 
+use crate::args;
 use crate::check::Pin;
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
-use crate::order::{Marks, Order, fail, program, values};
+use crate::install::Install;
+use crate::order::{Marks, Order, container, fail, values};
 use crate::pods::PodRules;
-use crate::{Install, TEMPLATES_DIR, args};
+use crate::program::TEMPLATES_DIR;
 
 /// The sweeper's CronJob.
 #[must_use]
@@ -40,7 +42,7 @@ fn cronjob(
         "activeDeadlineSeconds": config.deadlines.snapshot_job.as_secs(),
         "serviceAccount": install.job_service_account,
     };
-    let pod = program(&mut values, install, &install.controller_image, args, &config.resources.snapshot_job);
+    let pod = container(&mut values, install, &install.controller_image, args, &config.resources.snapshot_job);
     let mut pins = vec![
         Pin::exactly("/spec/schedule", schedule),
         Pin::exactly("/spec/timeZone", zone),

@@ -4,13 +4,14 @@ use model::config::{Config, Destination, Disk, HostPath};
 use model::names::{self, Component};
 use serde_json::{Value, json};
 
-use crate::Install;
-use crate::args::{self, KEEPER_DIR};
+use crate::args;
 use crate::check::Pin;
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
-use crate::order::{Marks, Order, fail, program, values};
+use crate::install::Install;
+use crate::order::{Marks, Order, container, fail, values};
 use crate::pods::PodRules;
+use crate::program::KEEPER_DIR;
 
 /// A keeper makes one folder on a disk whose root may have any owner.
 const KEEPER_CAPABILITIES: &[&str] = &["DAC_OVERRIDE"];
@@ -91,7 +92,7 @@ pub(crate) fn keeper_job(
         "capabilities": KEEPER_CAPABILITIES,
     };
     let args = args::keep_args(namespace);
-    let pod = program(&mut values, install, &install.controller_image, &args, &config.resources.snapshot_job);
+    let pod = container(&mut values, install, &install.controller_image, &args, &config.resources.snapshot_job);
     let mut marks = Marks::new(&install.instance, Component::Keeper).destination(destination);
     marks.annotate(names::SOURCE_NAMESPACE, namespace);
     let mut pins = Pin::job("/spec");

@@ -1,5 +1,7 @@
 //! What another namespace may restore from: a volume of a disk that is not its own, and the claim to it.
 
+use std::collections::BTreeMap;
+
 use model::names::{self, Component, SourceId};
 use serde_json::{Value, json};
 
@@ -7,7 +9,42 @@ use crate::check::Pin;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
 use crate::order::{Marks, Order, values};
-use crate::{Grant, Medium};
+
+/// What a namespace may restore from a disk that is not its own.
+#[derive(Debug, Clone)]
+pub struct Grant<'a> {
+    /// The installation.
+    pub instance: &'a str,
+    /// The namespace that restores.
+    pub namespace: &'a str,
+    /// The claim's name there: that of the restore Job.
+    pub claim: &'a str,
+    /// The PVC that was backed up.
+    pub source: &'a SourceId,
+    /// The size that both say.
+    pub size: &'a str,
+    /// Where the trees are.
+    pub medium: Medium<'a>,
+}
+
+/// What a disk is on.
+#[derive(Debug, Clone)]
+pub enum Medium<'a> {
+    /// A host's disk: of it only the trees of the one PVC.
+    Host {
+        /// The disk's folder on the host.
+        path: &'a str,
+        /// The labels of the node that has it.
+        node_selector: &'a BTreeMap<String, String>,
+    },
+    /// The volume of another namespace's BackupDisk, as its `PersistentVolume` has it: all of it.
+    Csi {
+        /// `spec.csi`.
+        source: &'a serde_json::Value,
+        /// `spec.nodeAffinity`, or null.
+        node_affinity: &'a serde_json::Value,
+    },
+}
 
 fn marks(grant: &Grant<'_>) -> Marks {
     let mut marks = Marks::new(grant.instance, Component::Grant);

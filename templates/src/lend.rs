@@ -5,10 +5,10 @@ use model::lend::Lent;
 use model::names::{self, Component, SourceId};
 use serde_json::{Value, json};
 
-use crate::Install;
 use crate::check::Pin;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
+use crate::install::Install;
 use crate::order::{Marks, Order, values};
 
 /// One target.

@@ -10,18 +10,19 @@
 //! A tenant's text never becomes structure (law 9): every value goes through one quoter, whether a
 //! template writes `{{json x}}` or `{{x}}`, and raw `{{{x}}}` is refused when templates are loaded.
 //!
-//! [`Templates`] renders. [`args`] says what the pods are called with.
+//! [`Templates`] renders. [`args`] says what the pods are called with, and [`program`] what they find where.
 
 pub mod args;
 mod central;
 mod check;
-mod copies;
+mod copy;
 mod cronjobs;
 mod disks;
 mod engine;
 mod error;
+mod field;
 mod grant;
-mod inputs;
+mod install;
 mod ledger;
 mod lend;
 mod maintain;
@@ -29,7 +30,8 @@ mod network;
 mod order;
 mod pods;
 mod points;
-mod restic;
+pub mod program;
+mod repository;
 mod restore;
 mod samples;
 #[cfg(test)]
@@ -49,19 +51,18 @@ use serde_json::Value;
 pub use cronjobs::sweep_name;
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
-pub use inputs::{Grant, Install, Medium, Point, Promoter, RestoreFrom, RestorePod};
+pub use grant::{Grant, Medium};
+pub use install::Install;
 pub use lend::Loan;
-pub use restic::{Folder, Repository};
+pub use points::{Point, Promoter};
+pub use repository::{Folder, Repository};
+pub use restore::{RestoreFrom, RestorePod};
 
 /// The ConfigMap that is a source's ledger, in the controller's namespace, to be created or replaced.
 #[must_use]
 pub fn ledger(install: &Install, ledger: &Ledger) -> Value {
     self::ledger::config_map(&install.instance, &install.namespace, ledger)
 }
-
-/// Where a pod that creates objects finds the templates that replace the embedded ones: the mount of
-/// [`Install::templates_config_map`].
-pub const TEMPLATES_DIR: &str = "/etc/backup-templates";
 
 /// The OpenShift Template of a restore, as YAML: its objects, parameters and message. Parameters are put in
 /// by OpenShift's rules (`${NAME}` in any string), wherever it is processed.
@@ -120,7 +121,7 @@ impl Templates {
         destination: &Destination,
         copy: &plan::Copy,
     ) -> Result<Value, RenderError> {
-        copies::copy_job(self, install, config, destination, copy)
+        copy::job(self, install, config, destination, copy)
     }
 
     /// The Job of a task for a source's copies, in the source's namespace or the controller's, to be created.

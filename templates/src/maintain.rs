@@ -7,16 +7,16 @@ use model::names::{self, Component};
 use model::plan::{Drill, Maintain, Work};
 use serde_json::{Value, json};
 
-use crate::Install;
-use crate::args::{self, DESTINATION_DIR, SCRATCH_DIR, SOURCE_DIR};
+use crate::args;
 use crate::check::Pin;
-use crate::copies::COPY_CAPABILITIES;
 use crate::disks::disk_claim_name;
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
-use crate::order::{Marks, Order, fail, program, values};
-use crate::pods::{Mount, PodRules};
-use crate::restic::Repository;
+use crate::install::Install;
+use crate::order::{Marks, Order, container, fail, values};
+use crate::pods::{COPY_CAPABILITIES, Mount, PodRules};
+use crate::program::{DESTINATION_DIR, SCRATCH_DIR, SOURCE_DIR};
+use crate::repository::Repository;
 
 /// How often a task is tried again: its time comes again soon.
 const RETRIES: u32 = 2;
@@ -144,7 +144,7 @@ pub(crate) fn job(
         "task": task.task().as_str(),
         "due": task.due.as_str(),
     };
-    let pod = program(&mut values, install, &install.mover_image, &args, &config.resources.copy);
+    let pod = container(&mut values, install, &install.mover_image, &args, &config.resources.copy);
     let mut marks = Marks::new(&install.instance, Component::Maintain).source(source).run(&task.due);
     marks.label(names::TASK, task.task().as_str());
     let namespace = repository.as_ref().map_or(source.namespace.as_str(), |r| r.namespace);

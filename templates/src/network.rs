@@ -3,10 +3,10 @@
 use model::names::{self, Component};
 use serde_json::{Value, json};
 
-use crate::Install;
 use crate::check::Pin;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
+use crate::install::Install;
 use crate::order::{Marks, Order, values};
 
 pub(crate) fn policy(templates: &Templates, install: &Install, namespace: &str) -> Result<Value, RenderError> {

@@ -6,12 +6,12 @@ use model::config::{Destination, PodResources};
 use model::names::{self, Component, Run, SourceId};
 use serde_json::{Map, Value, json};
 
-use crate::args::{self, COMMAND};
 use crate::check::{self, Expected, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
-use crate::inputs::Install;
+use crate::install::Install;
 use crate::pods::PodRules;
+use crate::program::{self, COMMAND};
 
 /// Labels and annotations, as they grow.
 #[derive(Default)]
@@ -110,7 +110,7 @@ macro_rules! values {
 pub(crate) use values;
 
 fn escaped(args: &[String]) -> Vec<String> {
-    args.iter().map(|a| args::escape(a)).collect()
+    args.iter().map(|a| program::escape(a)).collect()
 }
 
 fn resources(pod: &PodResources) -> Value {
@@ -118,7 +118,7 @@ fn resources(pod: &PodResources) -> Value {
 }
 
 /// The values of a container that runs our program, and the rules for its pod that follow from them.
-pub(crate) fn program(
+pub(crate) fn container(
     values: &mut Map<String, Value>,
     install: &Install,
     image: &str,

@@ -2,12 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::args::SECRET_DIR;
-use crate::check::{not_ours, path};
 use crate::error::Fault;
+use crate::field::{not_ours, path};
+use crate::program::SECRET_DIR;
 
 // The container that runs our program is the first one in its pod. Others may be beside it.
 use model::names::CONTAINER;
+
+/// What a copy may do as root: read and write whatever there is, and keep owners, modes, capabilities
+/// and devices. All of it is within Pod Security `baseline`.
+pub(crate) const COPY_CAPABILITIES: &[&str] = &["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"];
 
 /// What one pod template must be.
 #[derive(Default)]

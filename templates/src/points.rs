@@ -3,7 +3,8 @@
 use model::config::Destination;
 use model::facts::VolumeMode;
 use model::maintain::Task;
-use model::names::{self, Component, Run};
+use model::names::{self, Component, Run, SourceId};
+use model::promoter::PromoterSpec;
 use model::quantity;
 use serde_json::{Value, json};
 
@@ -11,7 +12,38 @@ use crate::check::Pin;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
 use crate::order::{Marks, Order, values};
-use crate::{Point, Promoter};
+
+/// The snapshot of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Point<'a> {
+    /// The installation.
+    pub instance: &'a str,
+    /// The source.
+    pub source: &'a SourceId,
+    /// The run.
+    pub run: &'a Run,
+    /// The object's name, one of [`model::names::restore_points`].
+    pub name: &'a str,
+    /// The `VolumeSnapshotClass`.
+    pub class: &'a str,
+    /// What the source is.
+    pub mode: VolumeMode,
+}
+
+/// The PVC made from the snapshot of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Promoter<'a> {
+    /// The installation.
+    pub instance: &'a str,
+    /// The source.
+    pub source: &'a SourceId,
+    /// The run.
+    pub run: &'a Run,
+    /// The VolumeSnapshot, which gives it its name.
+    pub snapshot: &'a str,
+    /// What it looks like.
+    pub spec: &'a PromoterSpec,
+}
 
 pub(crate) fn volume_snapshot(templates: &Templates, point: &Point<'_>) -> Result<Value, RenderError> {
     let source = point.source;

@@ -4,19 +4,76 @@
 //! repository, the pod has what reaches that instead.
 
 use model::config::Config;
-use model::names::{self, Component};
+use model::facts::VolumeMode;
+use model::names::{self, Component, Run, SourceId};
 use serde_json::{Map, Value, json};
 
-use crate::Install;
-use crate::args::{self, DESTINATION_DIR, RESTORE_COMMAND, RESTORE_POINT_DIR, SOURCE_DIR, VOLUME_DIR};
+use crate::args;
 use crate::check::Pin;
-use crate::copies::COPY_CAPABILITIES;
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
+use crate::install::Install;
 use crate::lend;
-use crate::order::{Marks, Order, program, values};
-use crate::pods::{Mount, PodRules};
-use crate::{RestoreFrom, RestorePod};
+use crate::order::{Marks, Order, container, values};
+use crate::pods::{COPY_CAPABILITIES, Mount, PodRules};
+use crate::program::{self, DESTINATION_DIR, RESTORE_COMMAND, RESTORE_POINT_DIR, SOURCE_DIR, VOLUME_DIR};
+use crate::repository::Repository;
+
+/// A pod that restores.
+#[derive(Debug, Clone, Copy)]
+pub struct RestorePod<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// The name of its Deployment or Job.
+    pub name: &'a str,
+    /// What was asked for: a [`model::restore::Request`].
+    pub request: &'a str,
+    /// What was answered: a [`model::record::RestoreRecord`] as JSON.
+    pub status: &'a str,
+    /// Who holds the target when the pod is made: a [`model::record::Holders`] as JSON.
+    pub holders: &'a str,
+    /// The PVC that was backed up.
+    pub source: &'a SourceId,
+    /// The run.
+    pub run: &'a Run,
+    /// The destination, unless it is a snapshot that is restored.
+    pub destination: Option<&'a str>,
+    /// The PVC that is written, in the pod's namespace.
+    pub target: &'a str,
+    /// The PVC whose volume that one is lent, if it is.
+    pub lent: Option<&'a SourceId>,
+    /// What the pod gets of that, and of a promoter.
+    pub mode: VolumeMode,
+    /// What it is written from.
+    pub from: RestoreFrom<'a>,
+    /// The node that is preferred.
+    pub node: Option<&'a str>,
+    /// Whether what the restore point does not have is deleted. For Jobs: in a restore pod a person says so.
+    pub delete: bool,
+    /// One file or folder; `None`: all. For Jobs.
+    pub path: Option<&'a str>,
+    /// Whether the pod needs the `SELinux` type `spc_t` to read the restore point.
+    pub spc_no_relabeling: bool,
+}
+
+/// What a pod restores from.
+#[derive(Debug, Clone, Copy)]
+pub enum RestoreFrom<'a> {
+    /// A PVC.
+    Claim {
+        /// Its name.
+        name: &'a str,
+        /// The folder in it; `None`: all of it.
+        folder: Option<&'a str>,
+    },
+    /// A snapshot in a restic repository.
+    Repository {
+        /// The repository.
+        repository: &'a Repository<'a>,
+        /// The snapshot's id, or the beginning of it; `None`: the one of the run.
+        snapshot: Option<&'a str>,
+    },
+}
 
 fn marks(install: &Install, pod: &RestorePod<'_>) -> Marks {
     let mut marks = Marks::new(&install.instance, Component::Restore).source(pod.source).run(pod.run);
@@ -54,7 +111,7 @@ fn pod(install: &Install, config: &Config, pod: &RestorePod<'_>, args: &[String]
         "capabilities": COPY_CAPABILITIES,
         "selinuxType": selinux,
     };
-    let rules = program(&mut values, install, &install.mover_image, args, &config.resources.copy);
+    let rules = container(&mut values, install, &install.mover_image, args, &config.resources.copy);
     let (claim, device) = (pod.target.to_owned(), pod.mode.is_block());
     let rules = PodRules {
         pointer: "/spec/template",
@@ -113,7 +170,7 @@ pub(crate) fn deployment(
     values.insert("restoreCommand".to_owned(), Value::Null);
     if let RestoreFrom::Repository { .. } = restore.from {
         // restore.sh is the tenant's, and calls `backup-job restore`, whatever there is to restore from.
-        let command = args::escape(&json!(command(restore)).to_string());
+        let command = program::escape(&json!(command(restore)).to_string());
         values.insert("restoreCommand".to_owned(), json!({"name": RESTORE_COMMAND, "value": command}));
         rules.variable = Some((RESTORE_COMMAND, command));
     }

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::check::strictly;
-use crate::{TEMPLATES_DIR, samples};
+use crate::program::TEMPLATES_DIR;
+use crate::samples;
 
 pub(super) fn install() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("install")

@@ -4,22 +4,14 @@
 //! describes a pod shows none of them. A Secret or authority that is not there does not keep the pod from starting;
 //! the program says what is missing.
 
-use model::config::{Config, Destination, Restic, RunIn};
+use model::config::{Destination, Restic, RunIn};
 use model::names::{self, SourceId};
 use model::options::Options;
-use model::plan::Copy;
 use serde_json::{Map, Value, json};
 
-use crate::Install;
-use crate::args::{self, CA_DIR, CACHE_DIR, SECRET_DIR};
-use crate::copies::{OwnOfCopy, copy_order};
-use crate::engine::{Template, Templates};
-use crate::error::{Fault, RenderError};
-use crate::order::{fail, values};
+use crate::order::values;
 use crate::pods::{Mount, PodRules};
-
-/// To read every file, whoever owns it. It is within Pod Security `baseline`.
-const READ_CAPABILITIES: &[&str] = &["DAC_OVERRIDE"];
+use crate::program::{CA_DIR, CACHE_DIR, SECRET_DIR};
 
 /// A source's repository at a destination, as a pod reaches it.
 #[derive(Debug, Clone)]
@@ -126,29 +118,4 @@ impl<'a> Repository<'a> {
         rules.mounts.extend(self.mount(read_only));
         PodRules { secret: Some(self.secret.to_owned()), ..rules }
     }
-}
-
-pub(crate) fn copy_job(
-    templates: &Templates,
-    install: &Install,
-    config: &Config,
-    destination: &Destination,
-    copy: &Copy,
-) -> Result<Value, RenderError> {
-    let secret = copy.secret.as_deref();
-    let repository = Repository::new(&install.namespace, destination, &copy.source, &copy.options, secret);
-    let repository = repository.ok_or_else(|| {
-        let why = format!("destination {} is not a restic repository", destination.name);
-        fail(Template::CopyRestic, Fault::Input(why))
-    })?;
-    let own = OwnOfCopy {
-        template: Template::CopyRestic,
-        namespace: repository.namespace,
-        capabilities: READ_CAPABILITIES,
-        values: Map::new(),
-        args: args::restic_copy_args(copy, &repository),
-    };
-    let (mut order, rules) = copy_order(install, config, destination, copy, own);
-    order.pod = Some(repository.pod(&mut order.values, rules, false));
-    order.render(templates)
 }
