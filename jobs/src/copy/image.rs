@@ -16,11 +16,12 @@ use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
 
 use super::args::Args;
+use super::commit;
 use super::layout::{Partial, Shelf, Tree};
 use super::manifest::Manifest;
 use super::partial::{self, Start};
 use super::source::{self, Source};
-use super::{TASK, commit};
+use super::task::TASK;
 use crate::device::stream::{self, Broken, Target};
 use crate::device::{Device, Reader, image};
 use crate::outcome::{Failure, now};

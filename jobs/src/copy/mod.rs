@@ -14,11 +14,11 @@ use model::record::{CopyResult, CopyState, KEPT, clip, termination_message};
 use crate::device::is_device;
 use crate::outcome::{Exit, Failure, Outcome, TerminationLog, now};
 use crate::process::{allow_deep_trees, stop_flag};
-use crate::rsync::Task;
 
 use self::image::Imaging;
 use self::layout::{Inventory, Shelf, Tree};
 use self::prune::Policy;
+use self::task::{SENTENCE, TASK};
 use self::tree::Making;
 
 mod args;
@@ -29,22 +29,11 @@ mod manifest;
 mod partial;
 mod prune;
 pub(crate) mod source;
+mod task;
 mod transfer;
 mod tree;
 
 pub(crate) use args::Args;
-
-/// The longest sentence in a result; it is repeated in annotations and Events.
-const SENTENCE: usize = 512;
-
-/// What copies are called in the words about rsync, and which reasons their failures have.
-const TASK: Task = Task {
-    left_out: "not in the copy",
-    stopped: "the copy was stopped",
-    full: "no space left on the destination",
-    failed: Reason::CopyFailed,
-    no_room: Reason::DiskFull,
-};
 
 /// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {

@@ -2,9 +2,9 @@
 
 use model::names::Run;
 
-use super::TASK;
 use super::commit::rename_new;
 use super::layout::{Partial, Shelf, Tree};
+use super::task::TASK;
 use crate::outcome::Failure;
 use crate::volume::this_boot;
 

@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::TASK;
+use super::task::TASK;
 use crate::rsync::{self, Ear, Report, Trouble};
 
 /// One transfer.

@@ -6,18 +6,17 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom};
-use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{Advice, OFlags, fadvise, major, minor};
 use rustix::io::Errno;
 
+mod cache;
 pub(crate) mod image;
 pub(crate) mod stream;
 
-/// After so many bytes, what was written is brought to the disk, and the page cache is given back.
-const WINDOW: u64 = 64 << 20;
+use cache::{WINDOW, forget};
 
 /// Whether a block device stands at a path. What cannot be looked at is none: who opens it says why.
 pub(crate) fn is_device(path: &Path) -> bool {
@@ -105,12 +104,5 @@ impl Read for Reader {
             self.passed = self.at;
         }
         Ok(read)
-    }
-}
-
-/// Gives the page cache of a range back.
-fn forget(file: &File, from: u64, to: u64) {
-    if let Some(length) = NonZeroU64::new(to.saturating_sub(from)) {
-        let _ = fadvise(file, from, Some(length), Advice::DontNeed);
     }
 }

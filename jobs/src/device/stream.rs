@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{FallocateFlags, fallocate};
 
-use super::{WINDOW, forget};
+use super::cache::{WINDOW, forget};
 
 /// What is read at once.
 const CHUNK: usize = 1 << 20;

@@ -14,7 +14,8 @@ use model::reason::{Problem, Reason};
 
 use super::args::From;
 use super::restic::Source;
-use super::{Compared, Drill, TASK, TOLD, unreadable};
+use super::task::TASK;
+use super::{Compared, Drill, TOLD, unreadable};
 use crate::device::stream::{self, Broken, Differences};
 use crate::device::{Device, Reader, image};
 use crate::outcome::Failure;

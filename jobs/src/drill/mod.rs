@@ -20,12 +20,12 @@ use rustix::process::geteuid;
 use self::compare::{Compare, Rules};
 use self::restic::{Seen, Source};
 use self::sample::{Choice, Sample};
+use self::task::TASK;
 use crate::device::is_device;
 use crate::outcome::{Exit, Failure, Outcome, now};
 use crate::process::{allow_deep_trees, stop_flag};
 use crate::restore::console::shown;
 use crate::restore::{room, sides};
-use crate::rsync::Task;
 use crate::volume::is_mount;
 
 mod args;
@@ -34,6 +34,7 @@ mod compare;
 mod device;
 mod restic;
 mod sample;
+mod task;
 mod tree;
 mod walk;
 
@@ -46,15 +47,6 @@ const SENTENCE: usize = 512;
 const FOLDER: &str = "drill";
 /// How often the log says how far it is.
 const TOLD: Duration = Duration::from_secs(60);
-
-/// What drills are called in the words about rsync, and which reasons their failures have.
-const TASK: Task = Task {
-    left_out: "not restored",
-    stopped: "the drill was stopped",
-    full: "no space left on the scratch volume",
-    failed: Reason::RestoreFailed,
-    no_room: Reason::TargetTooSmall,
-};
 
 /// What was compared.
 #[derive(Debug, Default)]

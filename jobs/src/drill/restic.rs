@@ -11,9 +11,9 @@ use std::sync::atomic::AtomicBool;
 
 use model::reason::{Problem, Reason};
 
-use super::TASK;
 use super::args::Args;
 use super::sample::Choice;
+use super::task::TASK;
 use crate::outcome::{Exit, Failure};
 use crate::restic::exec::{Listener, Restic};
 use crate::restic::heard::Error;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use model::reason::{Problem, Reason};
 use rustix::process::geteuid;
 
-use super::TASK;
 use super::sample::Choice;
+use super::task::TASK;
 use crate::outcome::Failure;
 use crate::restore::transfer::{Delete, Transfer};
 use crate::rsync::{self, Ear, Report, Trouble, Verdict};

@@ -16,11 +16,13 @@ use model::reason::{Problem, Reason};
 use model::record::clip;
 use rustix::io::Errno;
 
+use super::args::Args;
 use super::console::{Console, shown};
 use super::holders::Watch;
 use super::plan::Plan;
 use super::session::{Ended, Next, Session};
-use super::{Args, TASK, sides};
+use super::sides;
+use super::task::TASK;
 use crate::device::stream::{self, Broken, Target};
 use crate::device::{Device, Reader, image, is_device};
 use crate::outcome::Failure;

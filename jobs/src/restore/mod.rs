@@ -19,7 +19,7 @@ use self::session::{Ended, Next, Session};
 use self::sides::Sides;
 use self::transfer::{Delete, Transfer};
 use crate::outcome::{Failure, Outcome, TerminationLog};
-use crate::rsync::{self, Report, Task, Trouble};
+use crate::rsync::{self, Report, Trouble};
 
 pub(crate) mod act;
 mod args;
@@ -33,23 +33,13 @@ pub(crate) mod plan;
 pub(crate) mod room;
 pub(crate) mod session;
 pub(crate) mod sides;
+mod task;
 pub(crate) mod temp;
 pub(crate) mod transfer;
 mod words;
 
 pub(crate) use args::{Args, How};
-
-/// The longest sentence in a result; it is repeated in annotations and Events.
-const SENTENCE: usize = 512;
-
-/// What restores are called in the words about rsync, and which reasons their failures have.
-pub(crate) const TASK: Task = Task {
-    left_out: "not restored",
-    stopped: "the restore was stopped",
-    full: "no space left on the volume",
-    failed: Reason::RestoreFailed,
-    no_room: Reason::TargetTooSmall,
-};
+pub(crate) use task::TASK;
 
 /// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {

@@ -7,12 +7,12 @@ use model::quantity::human;
 use model::reason::{Problem, Reason};
 use model::record::{RestoreRecord, RestoreResult, RestoreState, clip};
 
-use super::SENTENCE;
 use super::console::shown;
 use super::device::told;
 use super::plan::{NAMED, Plan};
 use super::room::Room;
 use super::session::{Ended, Session};
+use super::task::SENTENCE;
 use crate::outcome::{Exit, Failure, now};
 
 impl Session<'_> {

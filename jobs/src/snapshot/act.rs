@@ -13,10 +13,10 @@ use model::reason::{Problem, Reason};
 use model::snapshot::VolumeSnapshot;
 use templates::{Point, Promoter, Templates};
 
-use super::Stop;
 use super::args::Args;
 use super::observe::{Existing, run_of};
 use super::server::Server;
+use super::stop::Stop;
 
 /// A run that makes its objects.
 pub(super) struct Maker<'a> {

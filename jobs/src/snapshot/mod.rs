@@ -9,18 +9,18 @@ mod args;
 pub(crate) mod observe;
 pub(crate) mod rotate;
 pub(crate) mod server;
+mod stop;
 #[cfg(test)]
 mod tests;
 mod wait;
 
 use std::time::Duration;
 
-use api::Retry;
 use model::Timestamp;
 use model::facts::{Claim, Snapshot};
 use model::ledger::Ledger;
 use model::reason::{Problem, Reason};
-use model::record::{SnapshotResult, clip};
+use model::record::SnapshotResult;
 use model::snapshot::VolumeSnapshot;
 use templates::Templates;
 
@@ -29,50 +29,8 @@ use act::Maker;
 pub(crate) use args::{Args, Limits, Own};
 use observe::{Clock, Existing};
 use rotate::{Lineage, Report, Rotation};
-use server::{Server, is_unauthorized};
-
-/// Why a step ends before it is done.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Stop {
-    /// There is nothing to do, for this reason.
-    #[error("{0}")]
-    Idle(#[source] Problem),
-    /// It did not work, and no retry helps.
-    #[error("{0}")]
-    Final(#[source] Problem),
-    /// It did not work, and another try may.
-    #[error("{0}")]
-    Again(#[source] Problem),
-    /// The API server did not do what was asked.
-    #[error(transparent)]
-    Request(#[from] api::Error),
-    /// The API server cannot even be asked.
-    #[error(transparent)]
-    Connect(#[from] api::ConnectError),
-}
-
-impl Stop {
-    /// What the exit code says.
-    pub(crate) fn exit(&self) -> Exit {
-        match self {
-            Self::Idle(_) => Exit::Done,
-            Self::Again(_) | Self::Connect(_) => Exit::Again,
-            Self::Request(error) if error.retry() == Retry::Transient || is_unauthorized(error) => Exit::Again,
-            Self::Final(_) | Self::Request(_) => Exit::Final,
-        }
-    }
-
-    /// What the result says.
-    pub(crate) fn problem(&self) -> Problem {
-        let problem = match self {
-            Self::Idle(problem) | Self::Final(problem) | Self::Again(problem) => problem.clone(),
-            Self::Request(error) => error.problem(),
-            Self::Connect(error) => Problem::new(Reason::ApiUnreachable, api::chain(error)),
-        };
-        // The API server may answer at length, and a termination message has 4 KiB for all.
-        Problem::new(problem.reason, clip(&problem.message, 600))
-    }
-}
+use server::Server;
+pub(crate) use stop::Stop;
 
 /// Runs the step.
 pub(crate) async fn run(args: Args) -> Outcome {

@@ -13,8 +13,8 @@ use model::reason::{Problem, Reason};
 use model::rotate::PointState;
 use model::snapshot::VolumeSnapshot;
 
-use super::Stop;
 use super::server::{Selector, Server, is_unknown};
+use super::stop::Stop;
 
 /// Which run this is, and what time it is at the API server.
 #[derive(Debug, Clone)]

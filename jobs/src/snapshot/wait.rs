@@ -10,8 +10,8 @@ use model::record::clip;
 use model::snapshot::VolumeSnapshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Stop;
 use super::server::{self, Object, Server};
+use super::stop::Stop;
 
 /// Between two watches of the same object, so that a server that ends each at once is not pressed.
 const APART: Duration = Duration::from_secs(1);

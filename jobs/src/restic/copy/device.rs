@@ -10,7 +10,8 @@ use model::quantity::human;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
 
-use super::{Args, Beside, CheckEmpty, Copied, belongs, beside, incomplete, kept, mark};
+use super::args::Args;
+use super::backup::{Beside, CheckEmpty, Copied, belongs, beside, incomplete, kept, mark};
 use crate::copy::image;
 use crate::copy::source::{self, Source};
 use crate::device::Device;

@@ -12,8 +12,7 @@ use model::quantity::human;
 use model::reason::{Problem, Reason};
 use serde::Deserialize;
 
-use super::LEFT_OUT;
-use super::node::{Node, Tree};
+use super::node::{LEFT_OUT, Node, Tree};
 use crate::beneath::Root;
 use crate::outcome::Failure;
 use crate::restic::exec::{Listener, Restic};

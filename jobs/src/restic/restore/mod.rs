@@ -31,18 +31,7 @@ mod node;
 mod plan;
 
 pub(crate) use args::Args;
-
-/// Attributes that restores leave out: what only the system itself may write, and labels that belong to where a file
-/// lies (`docs/safety.md`). Patterns of restic's.
-pub(crate) const LEFT_OUT: [&str; 7] = [
-    "trusted.*",
-    "security.selinux",
-    "security.apparmor",
-    "security.ima",
-    "security.evm",
-    "system.nfs4_acl*",
-    "system.cifs_acl*",
-];
+pub(crate) use node::LEFT_OUT;
 
 /// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {

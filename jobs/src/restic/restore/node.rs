@@ -11,6 +11,18 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 use serde::Deserialize;
 
+/// Attributes that restores leave out: what only the system itself may write, and labels that belong to where a file
+/// lies (`docs/safety.md`). Patterns of restic's.
+pub(crate) const LEFT_OUT: [&str; 7] = [
+    "trusted.*",
+    "security.selinux",
+    "security.apparmor",
+    "security.ima",
+    "security.evm",
+    "system.nfs4_acl*",
+    "system.cifs_acl*",
+];
+
 /// A list of entries, as `restic cat tree` tells it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Tree {
@@ -92,7 +104,7 @@ impl Node {
 impl Attribute {
     /// Sets those that restic sets for us on other entries, too.
     fn apply(&self, folder: &OwnedFd) -> io::Result<()> {
-        if super::LEFT_OUT.iter().any(|pattern| self.name.starts_with(pattern.trim_end_matches('*'))) {
+        if LEFT_OUT.iter().any(|pattern| self.name.starts_with(pattern.trim_end_matches('*'))) {
             return Ok(());
         }
         let Some(value) = decode(self.value.as_deref().unwrap_or("")) else { return Ok(()) };

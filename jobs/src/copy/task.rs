@@ -1,0 +1,17 @@
+//! What copies say of themselves.
+
+use model::reason::Reason;
+
+use crate::rsync::Task;
+
+/// The longest sentence in a result; it is repeated in annotations and Events.
+pub(super) const SENTENCE: usize = 512;
+
+/// What copies are called in the words about rsync, and which reasons their failures have.
+pub(super) const TASK: Task = Task {
+    left_out: "not in the copy",
+    stopped: "the copy was stopped",
+    full: "no space left on the destination",
+    failed: Reason::CopyFailed,
+    no_room: Reason::DiskFull,
+};

@@ -1,0 +1,42 @@
+//! `backup-job restic copy`: copies a promoter into the repository: its [`files`], or its [`device`]. What both have
+//! in common is [`backup`].
+//!
+//! In the ordinary case there are two restic processes side by side: the one that looks which repository it is and then
+//! the one that copies, and one that lists what was there before. Everything else comes after an exit code that asks for
+//! it: no repository, a lock, missing entries.
+//!
+//! A try that is killed leaves at most data that no snapshot names, a lock, or a snapshot of this run. The next
+//! try copies again in any case: where the snapshot is there, it finds every file unchanged, and what it
+//! says is its own verdict and no guess about another's.
+
+use std::time::Instant;
+
+use model::reason::Reason;
+use model::record::CopyResult;
+
+use super::exec::Restic;
+use crate::copy::ended;
+use crate::device::is_device;
+use crate::outcome::{Failure, Outcome};
+use crate::process::stop_flag;
+
+mod args;
+mod backup;
+mod device;
+mod files;
+
+pub(crate) use args::Args;
+
+/// Runs the step.
+pub(crate) fn run(args: &Args) -> Outcome {
+    let started = Instant::now();
+    let copied = copy(args).map(|result| CopyResult { seconds: started.elapsed().as_secs(), ..result });
+    ended(&args.run, copied, started)
+}
+
+fn copy(args: &Args) -> Result<CopyResult, Failure> {
+    let stop = stop_flag();
+    let restic = Restic::open(&args.common, Reason::CopyFailed, stop)?;
+    tracing::info!(run = %args.run, destination = args.common.name, "copying");
+    if is_device(&args.source) { device::copy(&restic, args) } else { files::copy(&restic, args) }
+}
