@@ -5,6 +5,7 @@
 
 mod age;
 mod args;
+mod asked;
 mod completion;
 mod connect;
 mod exit;

@@ -24,6 +24,7 @@ use model::world::{Change, Seen, World};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::asked::{Asked, kind};
 use crate::rights::{Deed, Missing};
 
 /// Objects a page: kubectl's number.
@@ -55,7 +56,7 @@ pub(crate) struct Gap {
     /// The verb that is missing.
     pub(crate) verb: &'static str,
     /// On what, and where.
-    pub(crate) resource: String,
+    pub(crate) resource: Asked,
     /// What was answered.
     pub(crate) answer: String,
     /// Whether it is a right that is missing.
@@ -106,11 +107,10 @@ pub(crate) struct Observed {
 impl Observed {
     /// Where nothing can be said without snapshots: an error that names the missing right.
     pub(crate) fn need_snapshots(&self, namespace: &str) -> anyhow::Result<()> {
-        let resource = kind::<VolumeSnapshot>();
-        let gap = self.gaps.iter().find(|gap| gap.resource.starts_with(&format!("{resource} in")));
-        match gap {
+        match self.gaps.iter().find(|gap| gap.resource.is::<VolumeSnapshot>()) {
             None => Ok(()),
             Some(gap) => {
+                let resource = kind::<VolumeSnapshot>();
                 let deed = Deed { verb: gap.verb, resource: &resource, namespace: Some(namespace) };
                 Err(Missing(deed.missing(&gap.answer)).into())
             }
@@ -257,7 +257,7 @@ impl Look<'_> {
     /// The configuration. One that cannot be read by us is not in force as it stands, so it is not gone by.
     async fn config(&self) -> anyhow::Result<Answer<Config>> {
         let namespace = &self.scope.backup_namespace;
-        let resource = format!("configmaps/{CONFIG_MAP} in namespace {namespace}");
+        let resource = Asked::of::<ConfigMap>().named(CONFIG_MAP).within(Some(namespace));
         let gap =
             |answer: String| Answer::Refused(Gap { verb: "get", resource: resource.clone(), answer, refused: false });
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
@@ -287,7 +287,7 @@ impl Look<'_> {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
-        let what = self.place("persistentvolumeclaims");
+        let what = self.place::<PersistentVolumeClaim>();
         let uids = pages(&api, selector, &what, |o| o.metadata.uid.clone().unwrap_or_default()).await;
         Ok(Some(uids.map_err(|error| self.listing("persistentvolumeclaims").failed(&error))?.into_iter().collect()))
     }
@@ -296,11 +296,12 @@ impl Look<'_> {
         let trim = |meta: &ObjectMeta| facts::Namespace::from(meta);
         let Some(name) = &self.scope.namespace else {
             let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
-            let listed = pages(&api, "", "namespaces", |o| trim(&o.metadata)).await;
-            return answer(listed, "list", "namespaces");
+            let resource = Asked::of::<Namespace>();
+            let listed = pages(&api, "", &resource, |o| trim(&o.metadata)).await;
+            return answer(listed, "list", &resource);
         };
         let api: Api<Namespace> = Api::all(self.client.clone());
-        let resource = format!("namespaces/{name}");
+        let resource = Asked::of::<Namespace>().named(name);
         let got = api::bounded(|| format!("get {resource}"), api.get_metadata(name)).await;
         Ok(match answer(got, "get", &resource)? {
             Answer::Is(object) => Answer::Is(vec![trim(&object.metadata)]),
@@ -321,7 +322,7 @@ impl Look<'_> {
     ) -> anyhow::Result<Answer<Vec<facts::CronJob>>> {
         let namespace = &self.scope.backup_namespace;
         let api: Api<CronJob> = Api::namespaced(self.client.clone(), namespace);
-        let resource = format!("cronjobs.batch in namespace {namespace}");
+        let resource = Asked::of::<CronJob>().within(Some(namespace));
         let selectors = match uids {
             None => vec![ours.to_owned()],
             Some(uids) => {
@@ -349,7 +350,7 @@ impl Look<'_> {
         let namespace = &self.scope.backup_namespace;
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let labels = format!("{ours},{}={}", names::COMPONENT, Component::Ledger.as_str());
-        let resource = format!("configmaps in namespace {namespace}");
+        let resource = Asked::of::<ConfigMap>().within(Some(namespace));
         let read = |map: &ConfigMap| Book::read(map, &self.scope.instance);
         let listed = answer(pages(&api, &labels, &resource, read).await, "list", &resource)?;
         Ok(listed.there().map(|books| books.into_iter().flatten().collect()))
@@ -364,7 +365,7 @@ impl Look<'_> {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
-        self.guarded(api, &self.place(&kind::<K>()), labels, trim).await
+        self.guarded(api, &self.place::<K>(), labels, trim).await
     }
 
     /// One kind that has no namespaces.
@@ -372,14 +373,14 @@ impl Look<'_> {
     where
         K: Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope> + DeserializeOwned + Clone + Debug,
     {
-        self.guarded(Api::all(self.client.clone()), &kind::<K>(), "", trim).await
+        self.guarded(Api::all(self.client.clone()), &Asked::of::<K>(), "", trim).await
     }
 
     /// An object that cannot be read is passed over, as the controller does: it must not hide the others.
     async fn guarded<K, T>(
         &self,
         api: Api<DeserializeGuard<K>>,
-        resource: &str,
+        resource: &Asked,
         labels: &str,
         trim: fn(&K) -> T,
     ) -> anyhow::Result<Answer<Vec<T>>>
@@ -394,22 +395,13 @@ impl Look<'_> {
         })
     }
 
-    fn place(&self, kind: &str) -> String {
-        match &self.scope.namespace {
-            Some(namespace) => format!("{kind} in namespace {namespace}"),
-            None => format!("{kind} in all namespaces"),
-        }
+    fn place<K: Resource<DynamicType = ()>>(&self) -> Asked {
+        Asked::of::<K>().within(self.scope.namespace.as_deref())
     }
 }
 
-/// A kind as RBAC names it.
-pub(crate) fn kind<K: Resource<DynamicType = ()>>() -> String {
-    let (plural, group) = (K::plural(&()), K::group(&()));
-    if group.is_empty() { plural.into_owned() } else { format!("{plural}.{group}") }
-}
-
 /// All objects of one kind, page by page. Pages that lie too far apart in time are asked for again, as one.
-async fn pages<K, T>(api: &Api<K>, labels: &str, resource: &str, trim: impl Fn(&K) -> T) -> Result<Vec<T>, api::Error>
+async fn pages<K, T>(api: &Api<K>, labels: &str, resource: &Asked, trim: impl Fn(&K) -> T) -> Result<Vec<T>, api::Error>
 where
     K: Clone + DeserializeOwned + Debug,
 {
@@ -447,7 +439,7 @@ fn code(error: &api::Error) -> u16 {
 pub(crate) fn answer<T>(
     result: Result<T, api::Error>,
     verb: &'static str,
-    resource: &str,
+    resource: &Asked,
 ) -> anyhow::Result<Answer<T>> {
     let error = match result {
         Ok(it) => return Ok(Answer::Is(it)),
@@ -458,7 +450,7 @@ pub(crate) fn answer<T>(
         404 => Ok(Answer::Absent),
         403 => {
             let answer = said.unwrap_or_default();
-            Ok(Answer::Refused(Gap { verb, resource: resource.to_owned(), answer, refused: true }))
+            Ok(Answer::Refused(Gap { verb, resource: resource.clone(), answer, refused: true }))
         }
         _ => Err(failure(&error)),
     }

@@ -6,7 +6,7 @@ use model::names::{self, Component};
 use model::plan::Central;
 use serde_json::{Value, json};
 
-use crate::check::Pin;
+use crate::check::{Kind, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
 use crate::install::Install;
@@ -32,7 +32,7 @@ pub(crate) fn content(
     let (name, home) = (&central.name, &install.namespace);
     Order {
         template: Template::CentralContent,
-        kind: ("snapshot.storage.k8s.io/v1", "VolumeSnapshotContent"),
+        kind: Kind::VolumeSnapshotContent,
         name: name.clone(),
         namespace: None,
         marks: marks(install, destination, central),
@@ -64,7 +64,7 @@ pub(crate) fn snapshot(
     let name = &central.name;
     Order {
         template: Template::CentralSnapshot,
-        kind: ("snapshot.storage.k8s.io/v1", "VolumeSnapshot"),
+        kind: Kind::VolumeSnapshot,
         name: name.clone(),
         namespace: Some(install.namespace.clone()),
         marks: marks(install, destination, central),

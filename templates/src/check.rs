@@ -17,8 +17,7 @@ use crate::pods::{self, PodRules};
 
 /// What must come out.
 pub(crate) struct Expected {
-    pub(crate) api_version: &'static str,
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Kind,
     pub(crate) name: String,
     /// `None` for kinds that have none.
     pub(crate) namespace: Option<String>,
@@ -26,6 +25,49 @@ pub(crate) struct Expected {
     pub(crate) annotations: BTreeMap<String, String>,
     pub(crate) pins: Vec<Pin>,
     pub(crate) pod: Option<PodRules>,
+}
+
+/// What kind of object it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    CronJob,
+    Deployment,
+    Job,
+    NetworkPolicy,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    VolumeSnapshot,
+    VolumeSnapshotContent,
+}
+
+impl Kind {
+    /// Its `apiVersion` and `kind`.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::CronJob => ("batch/v1", "CronJob"),
+            Self::Deployment => ("apps/v1", "Deployment"),
+            Self::Job => ("batch/v1", "Job"),
+            Self::NetworkPolicy => ("networking.k8s.io/v1", "NetworkPolicy"),
+            Self::PersistentVolume => ("v1", "PersistentVolume"),
+            Self::PersistentVolumeClaim => ("v1", "PersistentVolumeClaim"),
+            Self::VolumeSnapshot => ("snapshot.storage.k8s.io/v1", "VolumeSnapshot"),
+            Self::VolumeSnapshotContent => ("snapshot.storage.k8s.io/v1", "VolumeSnapshotContent"),
+        }
+    }
+
+    /// Refuses fields that the kind does not have.
+    fn fields(self, object: &Value) -> Result<(), Fault> {
+        match self {
+            Self::CronJob => strictly::<CronJob>(object),
+            Self::Deployment => strictly::<Deployment>(object),
+            Self::Job => strictly::<Job>(object),
+            Self::NetworkPolicy => strictly::<NetworkPolicy>(object),
+            Self::PersistentVolume => strictly::<PersistentVolume>(object),
+            Self::PersistentVolumeClaim => strictly::<PersistentVolumeClaim>(object),
+            Self::VolumeSnapshot => strictly::<VolumeSnapshot>(object),
+            Self::VolumeSnapshotContent => strictly::<VolumeSnapshotContent>(object),
+        }
+    }
 }
 
 /// A field on which safety rests.
@@ -81,9 +123,10 @@ impl Pin {
 
 /// Checks an object that a template rendered.
 pub(crate) fn object(expected: &Expected, object: &Value) -> Result<(), Fault> {
-    Pin::exactly("/apiVersion", expected.api_version).check(object)?;
-    Pin::exactly("/kind", expected.kind).check(object)?;
-    fields(expected.kind, object)?;
+    let (api_version, kind) = expected.kind.names();
+    Pin::exactly("/apiVersion", api_version).check(object)?;
+    Pin::exactly("/kind", kind).check(object)?;
+    expected.kind.fields(object)?;
     Pin::exactly("/metadata/name", expected.name.as_str()).check(object)?;
     match &expected.namespace {
         Some(namespace) => Pin::exactly("/metadata/namespace", namespace.as_str()),
@@ -127,21 +170,6 @@ fn marks(at: &str, metadata: &Value, expected: &Expected) -> Result<(), Fault> {
         }
     }
     Ok(())
-}
-
-/// Refuses fields that the kind does not have.
-fn fields(kind: &str, object: &Value) -> Result<(), Fault> {
-    match kind {
-        "CronJob" => strictly::<CronJob>(object),
-        "Deployment" => strictly::<Deployment>(object),
-        "NetworkPolicy" => strictly::<NetworkPolicy>(object),
-        "Job" => strictly::<Job>(object),
-        "PersistentVolumeClaim" => strictly::<PersistentVolumeClaim>(object),
-        "PersistentVolume" => strictly::<PersistentVolume>(object),
-        "VolumeSnapshot" => strictly::<VolumeSnapshot>(object),
-        "VolumeSnapshotContent" => strictly::<VolumeSnapshotContent>(object),
-        other => Err(Fault::Input(format!("objects of kind {other} are not supported"))),
-    }
 }
 
 /// Reads the object as its type, and back: what is lost is a field that the type does not have.

@@ -9,7 +9,7 @@ use model::select::Protection;
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::check::Pin;
+use crate::check::{Kind, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
 use crate::install::Install;
@@ -53,7 +53,7 @@ fn cronjob(
     pins.extend(Pin::job("/spec/jobTemplate/spec"));
     Order {
         template,
-        kind: ("batch/v1", "CronJob"),
+        kind: Kind::CronJob,
         name,
         namespace: Some(install.namespace.clone()),
         marks,

@@ -5,7 +5,7 @@ use model::names::{self, Component};
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::check::Pin;
+use crate::check::{Kind, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
 use crate::install::Install;
@@ -29,7 +29,7 @@ pub(crate) fn disk_claim(
     let access_mode = claim.access_mode.as_str();
     Order {
         template: Template::DiskClaim,
-        kind: ("v1", "PersistentVolumeClaim"),
+        kind: Kind::PersistentVolumeClaim,
         name: claim.name.clone(),
         namespace: Some(namespace.to_owned()),
         marks: Marks::new(&install.instance, Component::Disk).destination(destination),
@@ -99,7 +99,7 @@ pub(crate) fn keeper_job(
     pins.push(Pin::exactly("/spec/template/spec/nodeSelector", json!(host.node_selector)));
     Order {
         template: Template::Keeper,
-        kind: ("batch/v1", "Job"),
+        kind: Kind::Job,
         name: names::keeper_job(&install.instance, &destination.name, namespace),
         namespace: Some(install.namespace.clone()),
         marks,
@@ -134,7 +134,7 @@ pub(crate) fn disk_volume(
     marks.annotate(names::SOURCE_NAMESPACE, namespace);
     Order {
         template: Template::DiskVolume,
-        kind: ("v1", "PersistentVolume"),
+        kind: Kind::PersistentVolume,
         name: names::disk_volume(&install.instance, &destination.name, namespace),
         namespace: None,
         marks,
@@ -171,7 +171,7 @@ pub(crate) fn host_disk_claim(
     let volume = names::disk_volume(&install.instance, &destination.name, namespace);
     Order {
         template: Template::HostDiskClaim,
-        kind: ("v1", "PersistentVolumeClaim"),
+        kind: Kind::PersistentVolumeClaim,
         name: names::host_disk_claim(&destination.name),
         namespace: Some(namespace.to_owned()),
         marks: Marks::new(&install.instance, Component::Disk).destination(destination),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::names::{self, Component, SourceId};
 use serde_json::{Value, json};
 
-use crate::check::Pin;
+use crate::check::{Kind, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
 use crate::order::{Marks, Order, values};
@@ -86,7 +86,7 @@ pub(crate) fn volume(templates: &Templates, grant: &Grant<'_>) -> Result<Value, 
     };
     Order {
         template: Template::GrantVolume,
-        kind: ("v1", "PersistentVolume"),
+        kind: Kind::PersistentVolume,
         name,
         namespace: None,
         marks: marks(grant),
@@ -109,7 +109,7 @@ pub(crate) fn claim(templates: &Templates, grant: &Grant<'_>) -> Result<Value, R
     let volume = names::grant_volume(grant.instance, grant.namespace, grant.claim);
     Order {
         template: Template::GrantClaim,
-        kind: ("v1", "PersistentVolumeClaim"),
+        kind: Kind::PersistentVolumeClaim,
         name: grant.claim.to_owned(),
         namespace: Some(grant.namespace.to_owned()),
         marks: marks(grant),

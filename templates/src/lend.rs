@@ -5,7 +5,7 @@ use model::lend::Lent;
 use model::names::{self, Component, SourceId};
 use serde_json::{Value, json};
 
-use crate::check::Pin;
+use crate::check::{Kind, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
 use crate::install::Install;
@@ -64,7 +64,7 @@ impl Loan<'_> {
         });
         Order {
             template: Template::LentVolume,
-            kind: ("v1", "PersistentVolume"),
+            kind: Kind::PersistentVolume,
             name: self.volume_name(),
             namespace: None,
             marks: self.marks(),
@@ -89,7 +89,7 @@ impl Loan<'_> {
         let (lent, volume) = (self.lent, self.volume_name());
         Order {
             template: Template::LentClaim,
-            kind: ("v1", "PersistentVolumeClaim"),
+            kind: Kind::PersistentVolumeClaim,
             name: self.job.to_owned(),
             namespace: Some(self.install.namespace.clone()),
             marks: self.marks(),

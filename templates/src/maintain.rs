@@ -8,7 +8,7 @@ use model::plan::{Drill, Maintain, Work};
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::check::Pin;
+use crate::check::{Kind, Pin};
 use crate::disks::disk_claim_name;
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
@@ -150,7 +150,7 @@ pub(crate) fn job(
     let namespace = repository.as_ref().map_or(source.namespace.as_str(), |r| r.namespace);
     Order {
         template: Template::Maintain,
-        kind: ("batch/v1", "Job"),
+        kind: Kind::Job,
         name: names::maintain_job(source, task.task(), &task.due, &destination.name),
         namespace: Some(namespace.to_owned()),
         marks: marks.destination(destination),

@@ -3,7 +3,7 @@
 use model::names::{self, Component};
 use serde_json::{Value, json};
 
-use crate::check::Pin;
+use crate::check::{Kind, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
 use crate::install::Install;
@@ -23,7 +23,7 @@ pub(crate) fn policy(templates: &Templates, install: &Install, namespace: &str) 
     marks.label(names::DESTINATION_TYPE, names::DISK);
     Order {
         template: Template::NetworkPolicy,
-        kind: ("networking.k8s.io/v1", "NetworkPolicy"),
+        kind: Kind::NetworkPolicy,
         name: names::network_policy(&install.instance),
         namespace: Some(namespace.to_owned()),
         marks,

@@ -6,7 +6,7 @@ use model::config::{Destination, PodResources};
 use model::names::{self, Component, Run, SourceId};
 use serde_json::{Map, Value, json};
 
-use crate::check::{self, Expected, Pin};
+use crate::check::{self, Expected, Kind, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
 use crate::install::Install;
@@ -62,7 +62,7 @@ impl Marks {
 /// One object that is asked for.
 pub(crate) struct Order {
     pub(crate) template: Template,
-    pub(crate) kind: (&'static str, &'static str),
+    pub(crate) kind: Kind,
     pub(crate) name: String,
     pub(crate) namespace: Option<String>,
     pub(crate) marks: Marks,
@@ -84,8 +84,7 @@ impl Order {
         let text = templates.text(self.template, &Value::Object(values))?;
         let object = crate::yaml::parse_document(self.template.file(), &text)?;
         let expected = Expected {
-            api_version: self.kind.0,
-            kind: self.kind.1,
+            kind: self.kind,
             name: self.name,
             namespace: self.namespace,
             labels: self.marks.labels,

@@ -364,8 +364,8 @@ fn program(rules: &PodRules, volumes: &[Volume<'_>], container: &At<'_>) -> Resu
     exactly("image", rules.image.as_str().into())?;
     exactly("command", vec![rules.command].into())?;
     exactly("args", rules.args.clone().into())?;
-    for field in ["terminationMessagePath", "terminationMessagePolicy"] {
-        let (at, ours) = (container.get(field), if field.ends_with("Path") { "/dev/termination-log" } else { "File" });
+    for (field, ours) in [("terminationMessagePath", "/dev/termination-log"), ("terminationMessagePolicy", "File")] {
+        let at = container.get(field);
         at.must(at.value.is_null() || at.text() == Some(ours), format!("\"{ours}\" or left out"))?;
     }
     if let Some((name, value)) = &rules.variable {

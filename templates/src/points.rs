@@ -8,7 +8,7 @@ use model::promoter::PromoterSpec;
 use model::quantity;
 use serde_json::{Value, json};
 
-use crate::check::Pin;
+use crate::check::{Kind, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
 use crate::order::{Marks, Order, values};
@@ -53,7 +53,7 @@ pub(crate) fn volume_snapshot(templates: &Templates, point: &Point<'_>) -> Resul
     }
     Order {
         template: Template::Snapshot,
-        kind: ("snapshot.storage.k8s.io/v1", "VolumeSnapshot"),
+        kind: Kind::VolumeSnapshot,
         name: point.name.to_owned(),
         namespace: Some(source.namespace.clone()),
         marks,
@@ -117,7 +117,7 @@ pub(crate) fn promoter_in(
     let data_source = json!(model::snapshot::reference(promoter.snapshot));
     Order {
         template: Template::Promoter,
-        kind: ("v1", "PersistentVolumeClaim"),
+        kind: Kind::PersistentVolumeClaim,
         name: promoter.snapshot.to_owned(),
         namespace: Some(namespace.to_owned()),
         marks,

@@ -9,7 +9,7 @@ use model::names::{self, Component, Run, SourceId};
 use serde_json::{Map, Value, json};
 
 use crate::args;
-use crate::check::Pin;
+use crate::check::{Kind, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::RenderError;
 use crate::install::Install;
@@ -176,7 +176,7 @@ pub(crate) fn deployment(
     }
     Order {
         template: Template::Restore,
-        kind: ("apps/v1", "Deployment"),
+        kind: Kind::Deployment,
         name: restore.name.to_owned(),
         namespace: Some(restore.namespace.to_owned()),
         marks: marks(install, restore),
@@ -204,7 +204,7 @@ pub(crate) fn job(
     values.insert("activeDeadlineSeconds".to_owned(), json!(config.deadlines.copy.as_secs()));
     Order {
         template: Template::RestoreJob,
-        kind: ("batch/v1", "Job"),
+        kind: Kind::Job,
         name: restore.name.to_owned(),
         namespace: Some(restore.namespace.to_owned()),
         marks: marks(install, restore),

@@ -12,6 +12,7 @@ use model::config::Config;
 use serde::{Deserialize as _, Serialize};
 use serde_yaml::Value;
 
+use crate::asked::Asked;
 use crate::observe::{Answer, CONFIG_KEY, CONFIG_MAP, Gap, answer};
 
 /// The controller's Deployment.
@@ -165,7 +166,7 @@ fn images(container: &Value, objects: &[Value]) -> Images {
 /// The Secrets that the guard of the installation allows pods to mount; none if there is no installation.
 pub(super) async fn installed_secrets(client: &Client, namespace: &str) -> anyhow::Result<Result<Vec<String>, Gap>> {
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let resource = format!("deployments.apps/{DEPLOYMENT} in namespace {namespace}");
+    let resource = Asked::of::<Deployment>().named(DEPLOYMENT).within(Some(namespace));
     let got = api::bounded(|| format!("get {resource}"), api.get(DEPLOYMENT)).await;
     Ok(match answer(got, "get", &resource)? {
         Answer::Absent => Ok(Vec::new()),

@@ -17,9 +17,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolume};
+use k8s_openapi::api::storage::v1::StorageClass;
 use model::Timestamp;
+use model::snapshot::VolumeSnapshotClass;
 use model::world::Change;
 
+use crate::asked::Asked;
 use crate::exit::ATTENTION;
 use crate::flags::{Cluster, Output};
 use crate::observe::{self, Gap, Observed, Scope};
@@ -130,7 +134,8 @@ fn narrower(error: anyhow::Error, scope: &Scope) -> anyhow::Error {
 
 /// The gaps that concern a plan. Its configuration was found, or given, before.
 fn not_read(gaps: &[Gap]) -> Vec<Gap> {
-    gaps.iter().filter(|gap| !gap.resource.starts_with("configmaps/")).cloned().collect()
+    let is_configuration = |asked: &Asked| asked.is::<ConfigMap>() && asked.name.is_some();
+    gaps.iter().filter(|gap| !is_configuration(&gap.resource)).cloned().collect()
 }
 
 /// Without the objects that decide, a plan would be a guess.
@@ -138,8 +143,11 @@ fn needs_verdicts(observed: &Observed) -> anyhow::Result<()> {
     if observed.knows.verdicts() {
         return Ok(());
     }
-    let decides = ["namespaces", "persistentvolumes", "storageclasses", "volumesnapshotclasses"];
-    let missing = observed.gaps.iter().filter(|gap| decides.iter().any(|kind| gap.resource.starts_with(kind)));
+    let decides = |asked: &Asked| {
+        let of_volumes = asked.is::<PersistentVolume>() || asked.is::<StorageClass>();
+        asked.is::<Namespace>() || of_volumes || asked.is::<VolumeSnapshotClass>()
+    };
+    let missing = observed.gaps.iter().filter(|gap| decides(&gap.resource));
     let missing: Vec<String> = missing.map(|gap| format!("{} {}", gap.verb, gap.resource)).collect();
     bail!(
         "you lack permission to {}, and these decide what is protected: ask an administrator of the cluster to plan, or for the \

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::Secret;
+use model::snapshot::VolumeSnapshot;
 use model::{Timestamp, quantity};
 use serde::Serialize;
 
@@ -11,6 +15,7 @@ use super::room::{Kind, Room};
 use super::rows::{How, Lack, Row};
 use super::summary::Summary;
 use crate::age;
+use crate::asked::{Asked, Within};
 use crate::flags::Output;
 use crate::observe::Gap;
 use crate::table::{self, Columns, Look, none, printable};
@@ -60,21 +65,27 @@ pub(super) fn notes(gaps: &[Gap]) -> Vec<String> {
     notes
 }
 
-fn effect(resource: &str) -> String {
-    if let Some((secret, place)) = resource.strip_prefix("secrets/").and_then(|rest| rest.split_once(" in ")) {
-        let namespace = place.strip_prefix("namespace ").unwrap_or("NAMESPACE");
+fn effect(asked: &Asked) -> String {
+    if let Some(secret) = asked.name.as_ref().filter(|_| asked.is::<Secret>()) {
+        let namespace = match &asked.within {
+            Within::Namespace(namespace) => namespace,
+            Within::Namespaces | Within::Cluster => "NAMESPACE",
+        };
         return format!(
             "so plan cannot report whether Secret {secret} is missing. To check it, run: \
              kubectl get secret {secret} -n {namespace}"
         );
     }
     let effects = [
-        ("volumesnapshots", "so NEXT RUN of @after schedules is an estimate, and promoters are listed as excluded"),
-        ("jobs", "so NEXT RUN of @after schedules ignores copies that are under way"),
-        ("cronjobs", "so plan cannot show settings of existing CronJobs that stay unchanged"),
-        ("deployments", "so plan cannot report Secrets that BACKUP_SECRETS does not name"),
+        (
+            asked.is::<VolumeSnapshot>(),
+            "so NEXT RUN of @after schedules is an estimate, and promoters are listed as excluded",
+        ),
+        (asked.is::<Job>(), "so NEXT RUN of @after schedules ignores copies that are under way"),
+        (asked.is::<CronJob>(), "so plan cannot show settings of existing CronJobs that stay unchanged"),
+        (asked.is::<Deployment>(), "so plan cannot report Secrets that BACKUP_SECRETS does not name"),
     ];
-    let known = effects.into_iter().find(|(kind, _)| resource.starts_with(kind));
+    let known = effects.into_iter().find(|(is, _)| *is);
     known.map_or("so the plan may be incomplete", |(_, effect)| effect).to_owned()
 }
 

@@ -10,6 +10,7 @@ use model::reason::{Problem, Reason};
 use model::world::World;
 
 use super::rows::{Lack, Row};
+use crate::asked::Asked;
 use crate::observe::{Answer, Gap, Scope, answer};
 
 const UNGUARDED: &str =
@@ -87,11 +88,11 @@ async fn holders(
     secret: &str,
     namespace: Option<&String>,
 ) -> anyhow::Result<Result<BTreeSet<String>, Gap>> {
-    let (api, place): (Api<Secret>, String) = match namespace {
-        Some(namespace) => (Api::namespaced(client.clone(), namespace), format!("in namespace {namespace}")),
-        None => (Api::all(client.clone()), "in all namespaces".to_owned()),
+    let api: Api<Secret> = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
     };
-    let resource = format!("secrets/{secret} {place}");
+    let resource = Asked::of::<Secret>().named(secret).within(namespace.map(String::as_str));
     let named = ListParams::default().fields(&format!("metadata.name={secret}"));
     let listed = api::bounded(|| format!("list {resource}"), api.list_metadata(&named)).await;
     Ok(match answer(listed, "list", &resource)? {

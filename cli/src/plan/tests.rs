@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, Secret};
 use model::config::Config;
+use model::snapshot::VolumeSnapshot;
 use model::world::Change;
 use serde_json::json;
 
@@ -12,6 +15,7 @@ use super::rows::{self, Protected, Row};
 use super::secrets;
 use super::summary::Summary;
 use super::{HELP, narrower, needs_verdicts, not_read};
+use crate::asked::Asked;
 use crate::flags::Output;
 use crate::observe::{Gap, Observed, Scope};
 use crate::rights::Missing;
@@ -310,18 +314,20 @@ fn which_configuration_it_is_is_told() {
     assert!(text.contains("Configuration: the defaults, because namespace backup has no ConfigMap"), "{text}");
     let text = with(From::ConfigMap { namespace: namespace() });
     assert!(text.contains("Configuration: the installed one, the ConfigMap backup-controller in namespace"), "{text}");
-    let gap =
-        Gap { verb: "list", resource: "secrets in all namespaces".to_owned(), answer: String::new(), refused: true };
+    let gap = gap("list", Asked::of::<Secret>().within(None));
     assert_eq!(output::notes(&[gap.clone(), gap]).len(), 1);
+}
+
+fn gap(verb: &'static str, resource: Asked) -> Gap {
+    Gap { verb, resource, answer: String::new(), refused: true }
 }
 
 #[test]
 fn each_permission_that_is_missing_is_reported_with_its_effect() {
-    let gap = |verb, resource: &str| Gap { verb, resource: resource.to_owned(), answer: String::new(), refused: true };
     let gaps = not_read(&[
-        gap("get", "configmaps/backup-controller in namespace backup"),
-        gap("list", "volumesnapshots.snapshot.storage.k8s.io in all namespaces"),
-        gap("list", "secrets/gold-s3 in namespace gold"),
+        gap("get", Asked::of::<ConfigMap>().named("backup-controller").within(Some("backup"))),
+        gap("list", Asked::of::<VolumeSnapshot>().within(None)),
+        gap("list", Asked::of::<Secret>().named("gold-s3").within(Some("gold"))),
     ]);
     let notes = output::notes(&gaps);
     assert_eq!(
@@ -401,9 +407,8 @@ fn a_right_that_is_missing_is_named_with_what_can_be_done_without_it() {
     // What decides may not be read: a plan would be a guess.
     let mut observed = cluster().observed(TENANT);
     observed.knows.config = true;
-    let gap =
-        |resource: &str| Gap { verb: "list", resource: resource.to_owned(), answer: String::new(), refused: true };
-    observed.gaps = vec![gap("persistentvolumes"), gap("cronjobs.batch in namespace backup")];
+    let cronjobs = Asked::of::<CronJob>().within(Some("backup"));
+    observed.gaps = vec![gap("list", Asked::of::<PersistentVolume>()), gap("list", cronjobs)];
     let refused = needs_verdicts(&observed).unwrap_err().to_string();
     assert!(refused.starts_with("you lack permission to list persistentvolumes, and these decide"), "{refused}");
     assert!(needs_verdicts(&cluster().observed(ALL)).is_ok());

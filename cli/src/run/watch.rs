@@ -20,8 +20,9 @@ use model::{Timestamp, facts, names};
 use serde::de::DeserializeOwned;
 
 use super::follow::{End, Follow};
+use crate::asked::kind;
 use crate::exit::ATTENTION;
-use crate::observe::{Observed, kind};
+use crate::observe::Observed;
 use crate::rights::Deed;
 use crate::table::printable;
 

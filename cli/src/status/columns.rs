@@ -90,7 +90,7 @@ fn next_run(volume: &Volume, now: Timestamp) -> String {
         _ if volume.suspended => "<suspended>".to_owned(),
         Some(next) => age::between(now, next),
         // It counts from the end of the run that is under way.
-        None if volume.schedule.as_ref().is_some_and(|s| s.starts_with("@after ")) => "<running>".to_owned(),
+        None if volume.after.is_some() => "<running>".to_owned(),
         None => none(),
     }
 }

@@ -144,6 +144,7 @@ impl Question<'_> {
         let timing = if is_protected { self.timing(cronjob, protection) } else { None };
         if let Some(timing) = &timing {
             volume.schedule = Some(timing.text.clone());
+            volume.after = timing.span();
             volume.time_zone = Some(timing.zone.name().to_owned());
             volume.next_run = timing.next(world, claim, self.now);
             volume.suspended = timing.suspended;
@@ -175,6 +176,7 @@ impl Question<'_> {
             computed: true,
             protected_since: None,
             schedule: None,
+            after: None,
             time_zone: None,
             retention: None,
             snapshot_class: None,
@@ -233,7 +235,7 @@ impl Question<'_> {
                     time: run.time(),
                     run,
                     ready: snapshot.ready,
-                    state: word(shown_state(snapshot, record, &world.config.deadlines, self.now)),
+                    state: shown_state(snapshot, record, &world.config.deadlines, self.now),
                     held: snapshot.held(self.now),
                     mountable: promoter(snapshot),
                     copies: record.into_iter().flat_map(|r| &r.results).map(|(d, r)| (d.clone(), r.state)).collect(),
@@ -423,7 +425,8 @@ impl Question<'_> {
                 }
             }
         }
-        volume.good = volume.restore_points.iter().flatten().rfind(|p| p.state == "Good").map(|p| RunAt::new(&p.run));
+        volume.good =
+            volume.restore_points.iter().flatten().rfind(|p| p.state == PointState::Good).map(|p| RunAt::new(&p.run));
         volume.outside = self.outside(&volume);
         let left = volume.restore_points.as_ref().map_or(0, Vec::len);
         let points = if left == 1 { "restore point is" } else { "restore points are" };
@@ -480,16 +483,5 @@ fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
         // Without a volume there is no data.
         State::Unprotected => volume.findings.first().is_none_or(|f| f.reason != Reason::NotBound.as_str()),
         State::Protected | State::Pending | State::Excluded | State::Vanished | State::Unknown => false,
-    }
-}
-
-/// The state of a restore point in one word.
-pub(crate) fn word(state: PointState) -> &'static str {
-    match state {
-        PointState::Good => "Good",
-        PointState::Unconfirmed => "Unconfirmed",
-        PointState::Unrecorded => "Unrecorded",
-        PointState::Waiting => "Waiting",
-        PointState::Dead => "Dead",
     }
 }

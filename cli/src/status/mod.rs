@@ -20,10 +20,10 @@ use crate::observe::{self, Scope};
 use crate::table::Look;
 use crate::{connect, terminal};
 
-pub(crate) use judge::{Question, volumes, word};
+pub(crate) use judge::{Question, volumes};
 #[cfg(test)]
 pub(crate) use view::WORDS;
-pub(crate) use view::{Finding, State, Volume};
+pub(crate) use view::{Finding, State, Volume, word};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

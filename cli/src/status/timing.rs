@@ -28,6 +28,11 @@ impl Timing {
         Self { due: Some(Due::After(span)), text: schedule::after(span), zone, suspended: false }
     }
 
+    /// How long after the end of the last run the next one starts, if that is what it says.
+    pub(super) fn span(&self) -> Option<Span> {
+        self.due.as_ref().and_then(Due::after)
+    }
+
     /// Nothing while the run is under way from whose end the next one counts.
     pub(super) fn next(&self, world: &World, claim: &Claim, now: Timestamp) -> Option<Timestamp> {
         match self.due.as_ref().filter(|_| !self.suspended)? {

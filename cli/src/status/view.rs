@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use model::Timestamp;
+use model::duration::Span;
 use model::facts::Journal;
 use model::maintain::{Task, TaskState};
 use model::names::Run;
 use model::reason::Problem;
 use model::record::{CopyState, Maintenance, TaskStatus};
-use serde::Serialize;
+use model::rotate::PointState;
+use serde::{Serialize, Serializer};
 
 /// How a PVC stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -145,14 +147,31 @@ pub(crate) struct PointView {
     pub(crate) time: Timestamp,
     /// Whether the snapshot can be restored from.
     pub(crate) ready: bool,
-    /// How far the run got: Good, Unconfirmed, Unrecorded, Waiting or Dead.
-    pub(crate) state: &'static str,
+    /// How far the run got.
+    #[serde(serialize_with = "in_a_word")]
+    pub(crate) state: PointState,
     /// Whether it is held against rotation.
     pub(crate) held: bool,
     /// Whether its PVC is there, to be mounted.
     pub(crate) mountable: bool,
     /// By destination, how its copy ended.
     pub(crate) copies: BTreeMap<String, CopyState>,
+}
+
+/// The state of a restore point in one word.
+pub(crate) fn word(state: PointState) -> &'static str {
+    match state {
+        PointState::Good => "Good",
+        PointState::Unconfirmed => "Unconfirmed",
+        PointState::Unrecorded => "Unrecorded",
+        PointState::Waiting => "Waiting",
+        PointState::Dead => "Dead",
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn in_a_word<S: Serializer>(state: &PointState, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(word(*state))
 }
 
 /// One PVC.
@@ -171,6 +190,9 @@ pub(crate) struct Volume {
     pub(crate) protected_since: Option<Timestamp>,
     /// Five fields, `H` resolved; or `@after` and a length of time.
     pub(crate) schedule: Option<String>,
+    /// That length of time, if the next run counts from the end of the last one.
+    #[serde(skip)]
+    pub(crate) after: Option<Span>,
     pub(crate) time_zone: Option<String>,
     pub(crate) retention: Option<String>,
     pub(crate) snapshot_class: Option<String>,

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume};
+use k8s_openapi::api::storage::v1::StorageClass;
+
 use super::fixture::{ALL, TENANT, cluster, now};
+use crate::asked::Asked;
 use crate::flags::Output;
 use crate::observe::Gap;
 use crate::status::output;
@@ -43,16 +47,21 @@ fn the_wide_table_of_all_namespaces() {
 #[test]
 fn the_table_of_a_tenant() {
     let volumes: Vec<_> = cluster().volumes(TENANT).into_iter().filter(|v| v.namespace == "shop").collect();
-    let gap = |verb: &'static str, resource: &str, answer: &str, refused: bool| Gap {
+    let gap = |verb: &'static str, resource: Asked, answer: &str, refused: bool| Gap {
         verb,
-        resource: resource.to_owned(),
+        resource,
         answer: answer.to_owned(),
         refused,
     };
     let gaps = [
-        gap("get", "configmaps/backup-controller in namespace backup", "it has no key config.yaml", false),
-        gap("list", "persistentvolumes", "forbidden", true),
-        gap("list", "storageclasses.storage.k8s.io", "forbidden", true),
+        gap(
+            "get",
+            Asked::of::<ConfigMap>().named("backup-controller").within(Some("backup")),
+            "it has no key config.yaml",
+            false,
+        ),
+        gap("list", Asked::of::<PersistentVolume>(), "forbidden", true),
+        gap("list", Asked::of::<StorageClass>(), "forbidden", true),
     ];
     let table = output::text(&volumes, &gaps, Output::Table, LOOK, false, now()).unwrap();
     let notes = output::notes(&volumes, &gaps, TENANT).join("\n");

@@ -12,7 +12,7 @@ use super::events::Told;
 use super::settings::{self, Setting};
 use crate::age;
 use crate::observe::Observed;
-use crate::status::{Finding, State, Volume};
+use crate::status::{Finding, State, Volume, word};
 use crate::table::printable;
 
 /// All that is told about one PVC.
@@ -117,7 +117,7 @@ impl Page {
         match volume.next_run {
             _ if volume.suspended => line("next run", "none: the CronJob is suspended".to_owned()),
             Some(next) => line("next run", format!("in {} ({next})", age::between(self.at, next))),
-            None => match volume.schedule.as_ref().and_then(|s| s.strip_prefix("@after ")) {
+            None => match volume.after {
                 Some(span) => line("next run", format!("{span} after the end of the run that is under way")),
                 None => line("next run", "none known".to_owned()),
             },
@@ -149,7 +149,8 @@ impl Page {
             None => line("restore points", "you lack permission to read them".to_owned()),
             Some(points) => {
                 let ready = points.iter().filter(|p| p.ready).count();
-                let newest = points.iter().rfind(|p| p.ready).map(|p| format!(", the newest {} ({})", p.name, p.state));
+                let newest =
+                    points.iter().rfind(|p| p.ready).map(|p| format!(", the newest {} ({})", p.name, word(p.state)));
                 let more = format!("; all: kubectl backup list {}", volume.name);
                 line("restore points", format!("{ready} in the namespace{}{more}", newest.unwrap_or_default()));
             }

@@ -5,8 +5,8 @@ use model::names;
 use model::options::Options;
 use model::plan;
 use model::promoter::PromoterShape;
-use model::reason::{Problem, Reason};
-use model::select::{Protection, Verdict};
+use model::reason::Reason;
+use model::select::{Origins, Place, Protection, Settings, Verdict, Written};
 use serde::Serialize;
 
 use crate::observe::Observed;
@@ -27,20 +27,22 @@ pub(super) fn settings(observed: &Observed, claim: &Claim) -> Vec<Setting> {
     if !observed.knows.verdicts() {
         return Vec::new();
     }
-    match plan::verdict(&observed.world, claim) {
-        Verdict::Protected(protection, warnings) => in_force(observed, claim, &protection, &warnings),
-        Verdict::Unprotected(..) => Vec::new(),
+    match plan::explain(&observed.world, claim) {
+        (Verdict::Protected(protection, _), Origins { settings: Some(written), .. }) => {
+            in_force(observed, claim, &protection, &written)
+        }
+        (Verdict::Protected(..) | Verdict::Unprotected(..), _) => Vec::new(),
     }
 }
 
-fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, warnings: &[Problem]) -> Vec<Setting> {
+fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, written: &Settings) -> Vec<Setting> {
     let config = &observed.world.config;
     let defaults = &config.defaults;
     let namespace = observed.world.namespaces.get("", &claim.namespace);
     let group = namespace.and_then(|namespace| config.group_of(claim, namespace));
     // An annotation, what the group says, or the default.
-    let from = |annotation: &str, key: &str, of_group: Option<String>, default: String| {
-        origin(observed, claim, annotation, warnings).unwrap_or_else(|| match (group, of_group) {
+    let from = |written: &Written, annotation: &str, key: &str, of_group: Option<String>, default: String| {
+        annotated(observed, claim, annotation, written).unwrap_or_else(|| match (group, of_group) {
             (Some(group), Some(text)) => format!("the configuration: {key} of the group {} ({text})", group.name),
             _ => format!("the configuration: defaults.{key} ({default})"),
         })
@@ -55,22 +57,28 @@ fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, warning
         Setting {
             name: "schedule",
             value: protection.schedule.clone(),
-            from: from(names::SCHEDULE, "schedule", schedule, defaults.schedule.clone()),
+            from: from(&written.schedule, names::SCHEDULE, "schedule", schedule, defaults.schedule.clone()),
         },
         Setting {
             name: "time zone",
             value: protection.zone.name().to_owned(),
-            from: from(names::TIME_ZONE, "timeZone", zone, defaults.time_zone.to_string()),
+            from: from(&written.time_zone, names::TIME_ZONE, "timeZone", zone, defaults.time_zone.to_string()),
         },
         Setting {
             name: "retention",
             value: protection.retention.to_string(),
-            from: from(names::RETENTION, "retention", retention, defaults.retention.to_string()),
+            from: from(&written.retention, names::RETENTION, "retention", retention, defaults.retention.to_string()),
         },
         Setting {
             name: "destinations",
             value: list(&protection.destinations),
-            from: from(names::DESTINATION_SETTING, "destinations", destinations, list(&defaults.destinations)),
+            from: from(
+                &written.destinations,
+                names::DESTINATION_SETTING,
+                "destinations",
+                destinations,
+                list(&defaults.destinations),
+            ),
         },
         Setting { name: "snapshot class", value: class.clone(), from: choice.as_str().to_owned() },
         Setting {
@@ -112,17 +120,15 @@ fn promoter_class(observed: &Observed, claim: &Claim, promoter: &PromoterShape) 
     if promoter.journal.is_skipped() { format!("{chosen}; it mounts without the journal") } else { chosen }
 }
 
-/// The annotation that sets it, on the PVC or else on the Namespace, unless it cannot be read.
-fn origin(observed: &Observed, claim: &Claim, key: &str, warnings: &[Problem]) -> Option<String> {
-    let namespace = observed.world.namespaces.get("", &claim.namespace);
-    let on_claim = claim.settings.get(key).map(|value| (value, "the PVC"));
-    let on_namespace = namespace.and_then(|n| n.settings.get(key)).map(|value| (value, "the Namespace"));
-    on_claim.into_iter().chain(on_namespace).find_map(|(value, place)| {
-        let unreadable = warnings
-            .iter()
-            .any(|w| w.message.starts_with(&format!("{key}: \"")) && w.message.contains(&format!("\" on {place}: ")));
-        (!unreadable).then(|| format!("annotation {key} on {place} ({value})"))
-    })
+/// The place where a setting in force is written, if that is an annotation; `None`: the configuration.
+fn annotated(observed: &Observed, claim: &Claim, key: &str, written: &Written) -> Option<String> {
+    let (settings, place) = match &written.place {
+        Place::Claim => (Some(&claim.settings), "the PVC"),
+        Place::Namespace => (observed.world.namespaces.get("", &claim.namespace).map(|n| &n.settings), "the Namespace"),
+        Place::Selection | Place::Group(_) | Place::Defaults => return None,
+    };
+    let value = settings.and_then(|s| s.get(key)).unwrap_or(&written.text);
+    Some(format!("annotation {key} on {place} ({value})"))
 }
 
 /// What decides that a PVC is not protected, in words.

@@ -5,7 +5,7 @@ use model::names::{self, Component};
 use model::plan::Copy;
 use serde_json::{Map, Value, json};
 
-use crate::check::Pin;
+use crate::check::{Kind, Pin};
 use crate::engine::Template;
 use crate::install::Install;
 use crate::order::{Marks, Order, container, values};
@@ -47,7 +47,7 @@ pub(super) fn copy_order(
     let pod = container(&mut values, install, &install.mover_image, &own.args, &config.resources.copy);
     let order = Order {
         template: own.template,
-        kind: ("batch/v1", "Job"),
+        kind: Kind::Job,
         name: names::copy_job(source, &copy.run, &destination.name),
         namespace: Some(own.namespace.to_owned()),
         marks: Marks::new(&install.instance, Component::Copy).source(source).run(&copy.run).destination(destination),
