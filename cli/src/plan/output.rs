@@ -117,7 +117,7 @@ fn next_run(row: &Row, now: Timestamp) -> String {
     let Some(how) = &row.how else { return none() };
     match how.next_run {
         Some(at) => age::between(now, at),
-        None if how.schedule.value.starts_with('@') => "<running>".to_owned(),
+        None if how.after => "<running>".to_owned(),
         None if how.unchanged_cron_job.is_some() => "<suspended>".to_owned(),
         None => none(),
     }

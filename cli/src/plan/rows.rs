@@ -14,7 +14,7 @@ use model::world::World;
 use serde::Serialize;
 
 use crate::observe::Observed;
-use crate::status::Finding;
+use crate::status::{Finding, Word};
 
 /// Whether a PVC is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -60,6 +60,9 @@ impl Setting {
 #[serde(rename_all = "camelCase")]
 pub(super) struct How {
     pub(super) schedule: Setting,
+    /// Whether runs count from the end of the one before.
+    #[serde(skip)]
+    pub(super) after: bool,
     pub(super) time_zone: Setting,
     /// The CronJob that stays unchanged while a setting cannot be read. Its schedule and time zone are shown; the other
     /// settings here replace earlier ones that only the CronJob contains.
@@ -105,7 +108,7 @@ pub(super) struct Row {
 impl Row {
     /// Whether somebody has to do something before it is protected. A PVC without a volume has no data.
     pub(super) fn alarms(&self) -> bool {
-        self.protected == Protected::No && !self.findings.iter().any(|f| f.reason == Reason::NotBound.as_str())
+        self.protected == Protected::No && !self.findings.iter().any(|f| f.reason == Word::Reason(Reason::NotBound))
     }
 }
 
@@ -225,6 +228,7 @@ fn how(world: &World, claim: &Claim, protection: &Protection, origins: &Origins,
     let next_run = next_run(world, claim, &schedule.value, &zone, now).filter(|_| fires);
     Some(How {
         schedule,
+        after: cronjob.map_or(protection.after, |c| c.after).is_some(),
         time_zone,
         unchanged_cron_job: cronjob.map(|c| c.id.name.clone()),
         next_run,

@@ -38,7 +38,7 @@ impl Summary {
         let count = |which| {
             let mut counts = BTreeMap::new();
             let reasons = rows.iter().filter(|row| row.protected == which).filter_map(|row| row.findings.first());
-            reasons.for_each(|finding| *counts.entry(finding.reason).or_default() += 1);
+            reasons.for_each(|finding| *counts.entry(finding.reason.as_str()).or_default() += 1);
             counts
         };
         lacks.sort();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, Secret};
 use model::config::Config;
+use model::reason::Reason;
 use model::snapshot::VolumeSnapshot;
 use model::world::Change;
 use serde_json::json;
@@ -19,6 +20,7 @@ use crate::asked::Asked;
 use crate::flags::Output;
 use crate::observe::{Gap, Observed, Scope};
 use crate::rights::Missing;
+use crate::status::Word;
 use crate::table::Look;
 use crate::tests::fixture::{ALL, CONFIG, Objects, TENANT, labels, now};
 use crate::tests::tables::golden;
@@ -104,7 +106,7 @@ fn each_pvc_has_its_rule_and_its_reason() {
     let all = planned(&cluster(), GROUPS);
     let told = |name: &str| {
         let row = all.row(name);
-        (row.protected, row.rules.join(", "), row.findings.first().map_or("", |f| f.reason))
+        (row.protected, row.rules.join(", "), row.findings.first().map_or("", |f| f.reason.as_str()))
     };
     assert_eq!(told("data"), (Protected::Yes, "default".to_owned(), ""));
     assert_eq!(told("orders"), (Protected::Yes, "PVC annotation".to_owned(), ""));
@@ -142,7 +144,7 @@ fn a_pvc_is_hidden_only_if_an_object_confirms_that_it_belongs_to_the_backups() {
     let own: Vec<(&str, Protected, bool)> = all
         .rows
         .iter()
-        .filter(|row| row.findings.iter().any(|f| f.reason == "OwnVolume"))
+        .filter(|row| row.findings.iter().any(|f| f.reason == Word::Reason(Reason::OwnVolume)))
         .map(|row| (row.name.as_str(), row.protected, row.alarms()))
         .collect();
     let excluded = |name| (name, Protected::Excluded, false);

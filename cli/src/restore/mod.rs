@@ -1,8 +1,9 @@
 //! `kubectl backup restore` and `kubectl backup browse`.
 //!
-//! A call is a [`session`]. [`look`] and [`target`] answer bad input at once; [`claim`] makes a new PVC; [`pod`] asks for the restore pod,
-//! waits for it and takes it away; [`exec`] runs a command in it, with the person's terminal ([`tty`]); [`scale`]
-//! stops what mounts the volume. Whatever happens, [`tidy`] takes back what [`undo`] lists at the end.
+//! A call is a [`session`]. [`look`] and [`target`] answer bad input at once; [`claim`] makes a new PVC; [`pod`] asks
+//! for the restore pod, waits for it and takes it away; [`exec`] runs a command in it, with the person's terminal
+//! ([`tty`]); [`scale`] stops what mounts the volume. Whatever happens, [`tidy`] takes back what [`undo`] lists at the
+//! end.
 
 pub(crate) mod args;
 mod central;

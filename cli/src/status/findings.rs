@@ -5,7 +5,7 @@ use model::reason::Problem;
 use model::record::TaskStatus;
 
 use super::timing::MOST_MISSED;
-use super::view::{Finding, OVERDUE, Volume};
+use super::view::{Finding, Volume, Word};
 
 /// Tasks for its copies that failed.
 pub(super) fn tasks(volume: &Volume) -> Vec<Finding> {
@@ -29,5 +29,5 @@ pub(super) fn overdue(missed: u32, volume: &Volume) -> Finding {
         .good
         .as_ref()
         .map_or_else(|| "no run has been good yet".to_owned(), |good| format!("the newest good run is {}", good.run));
-    Finding::own(&OVERDUE, format!("{number} did not become good in time; {since}"))
+    Finding::new(Word::Overdue, format!("{number} did not become good in time; {since}"))
 }

@@ -21,9 +21,7 @@ use model::world::Belongings;
 
 use super::findings::{overdue, tasks};
 use super::timing::Timing;
-use super::view::{
-    CopyView, Finding, NO_CRONJOB, NOT_RECORDED, NOTHING_LEFT, PointView, RunAt, SUSPENDED, State, Volume,
-};
+use super::view::{CopyView, Finding, PointView, RunAt, State, Volume, Word};
 use crate::observe::Observed;
 
 /// How old a PVC is when its CronJob should be there.
@@ -356,11 +354,11 @@ impl Question<'_> {
                 volume.state = State::Unknown;
                 let message =
                     "the controller has not recorded a status on the PVC: it is excluded by choice, or not seen yet";
-                volume.findings.push(Finding::own(&NOT_RECORDED, message.to_owned()));
+                volume.findings.push(Finding::new(Word::NotRecorded, message.to_owned()));
             }
             Judged::Protected(_) => {
                 // What the ledger alone knows is not known then.
-                let unreadable = failure.as_ref().is_some_and(|f| f.reason == Reason::LedgerUnreadable.as_str());
+                let unreadable = failure.as_ref().is_some_and(|f| f.reason == Word::Reason(Reason::LedgerUnreadable));
                 let missed = volume.missed_runs.filter(|missed| *missed >= self.missed && !unreadable);
                 let gone = gone && !unreadable;
                 volume.state = if unreadable {
@@ -379,17 +377,17 @@ impl Question<'_> {
                 volume.findings.extend(failure);
                 if gone {
                     let message = "all its restore points are gone, and no copy is known".to_owned();
-                    volume.findings.push(Finding::own(&NOTHING_LEFT, message));
+                    volume.findings.push(Finding::new(Word::NothingLeft, message));
                 }
                 if volume.state == State::Unscheduled {
                     let world = &self.observed.world;
                     let message =
                         format!("namespace {} has no CronJob for it (instance {})", world.namespace, world.instance);
-                    volume.findings.push(Finding::own(&NO_CRONJOB, message));
+                    volume.findings.push(Finding::new(Word::NoCronJob, message));
                 }
                 volume.findings.extend(missed.map(|missed| overdue(missed, volume)));
                 if volume.suspended {
-                    volume.findings.push(Finding::own(&SUSPENDED, "its CronJob is suspended".to_owned()));
+                    volume.findings.push(Finding::new(Word::Suspended, "its CronJob is suspended".to_owned()));
                 }
                 volume.findings.extend(waiting);
             }
@@ -473,7 +471,7 @@ fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
     // A copy that is not what it must be is worse than one that is missing. What another version found may be that.
     // Nor is anything copied or deleted of what has no ledger that can be read.
     let spoilt = [Reason::RepositoryDamaged, Reason::RestoreMismatch, Reason::UnknownReason, Reason::LedgerUnreadable];
-    let spoilt = spoilt.map(Reason::as_str);
+    let spoilt = spoilt.map(Word::Reason);
     if volume.findings.iter().any(|f| spoilt.contains(&f.reason)) {
         return true;
     }
@@ -481,7 +479,7 @@ fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
         State::Failing | State::Overdue => true,
         State::Unscheduled => CRONJOB_DUE.after(claim.created) < now,
         // Without a volume there is no data.
-        State::Unprotected => volume.findings.first().is_none_or(|f| f.reason != Reason::NotBound.as_str()),
+        State::Unprotected => volume.findings.first().is_none_or(|f| f.reason != Word::Reason(Reason::NotBound)),
         State::Protected | State::Pending | State::Excluded | State::Vanished | State::Unknown => false,
     }
 }

@@ -21,9 +21,7 @@ use crate::table::Look;
 use crate::{connect, terminal};
 
 pub(crate) use judge::{Question, volumes};
-#[cfg(test)]
-pub(crate) use view::WORDS;
-pub(crate) use view::{Finding, State, Volume, word};
+pub(crate) use view::{Finding, State, Volume, Word, word};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -1,13 +1,14 @@
 //! What is said about a PVC: the words of `kubectl backup status`, and what its `json` and `yaml` show.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use model::Timestamp;
 use model::duration::Span;
 use model::facts::Journal;
 use model::maintain::{Task, TaskState};
 use model::names::Run;
-use model::reason::Problem;
+use model::reason::{Problem, Reason};
 use model::record::{CopyState, Maintenance, TaskStatus};
 use model::rotate::PointState;
 use serde::{Serialize, Serializer};
@@ -39,8 +40,8 @@ pub(crate) enum State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Finding {
-    /// One word: a reason of the controller's, or one of [`WORDS`].
-    pub(crate) reason: &'static str,
+    /// What it is about.
+    pub(crate) reason: Word,
     /// One sentence.
     pub(crate) message: String,
     /// What to do.
@@ -55,32 +56,78 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn of(problem: &Problem) -> Self {
-        let Problem { reason, message } = problem;
-        Self { reason: reason.as_str(), message: message.clone(), help: reason.help(), run: None, at: None }
+        Self::new(Word::Reason(problem.reason), problem.message.clone())
     }
 
-    pub(super) fn own(word: &(&'static str, &'static str), message: String) -> Self {
-        Self { reason: word.0, message, help: word.1, run: None, at: None }
+    pub(super) fn new(reason: Word, message: String) -> Self {
+        Self { reason, message, help: reason.help(), run: None, at: None }
     }
 }
 
-pub(super) const OVERDUE: (&str, &str) = (
-    "Overdue",
-    "check that the controller runs, and look at the Jobs in its namespace; --missed sets the number of missed runs",
-);
-pub(super) const NO_CRONJOB: (&str, &str) = (
-    "NoCronJob",
-    "check that the controller runs, and read its log; set --backup-namespace and --instance if they are not backup",
-);
-pub(super) const SUSPENDED: (&str, &str) = ("Suspended", "check that the controller runs: it resumes the CronJob");
-pub(super) const NOTHING_LEFT: (&str, &str) =
-    ("NothingLeft", "kubectl backup run makes a new restore point; find out who deleted the earlier ones");
-pub(super) const NOT_RECORDED: (&str, &str) =
-    ("NotRecorded", "ask the administrator for the permissions that are named below the table");
+/// What a finding is about, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// A reason of the controller's.
+    Reason(Reason),
+    /// Runs that were due did not become good.
+    Overdue,
+    /// The controller has made no CronJob.
+    NoCronJob,
+    /// The CronJob is suspended.
+    Suspended,
+    /// Nothing is left to restore from.
+    NothingLeft,
+    /// The controller recorded nothing.
+    NotRecorded,
+}
 
-/// The words that only this program uses, with what to do.
-#[cfg(test)]
-pub(crate) const WORDS: [(&str, &str); 5] = [OVERDUE, NO_CRONJOB, SUSPENDED, NOTHING_LEFT, NOT_RECORDED];
+impl Word {
+    /// Those that only this program uses.
+    #[cfg(test)]
+    pub(crate) const OWN: [Self; 5] =
+        [Self::Overdue, Self::NoCronJob, Self::Suspended, Self::NothingLeft, Self::NotRecorded];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Reason(reason) => reason.as_str(),
+            Self::Overdue => "Overdue",
+            Self::NoCronJob => "NoCronJob",
+            Self::Suspended => "Suspended",
+            Self::NothingLeft => "NothingLeft",
+            Self::NotRecorded => "NotRecorded",
+        }
+    }
+
+    /// What to do.
+    pub(crate) fn help(self) -> &'static str {
+        match self {
+            Self::Reason(reason) => reason.help(),
+            Self::Overdue => {
+                "check that the controller runs, and look at the Jobs in its namespace; --missed sets the number of \
+                 missed runs"
+            }
+            Self::NoCronJob => {
+                "check that the controller runs, and read its log; set --backup-namespace and --instance if they \
+                 are not backup"
+            }
+            Self::Suspended => "check that the controller runs: it resumes the CronJob",
+            Self::NothingLeft => "kubectl backup run makes a new restore point; find out who deleted the earlier ones",
+            Self::NotRecorded => "ask the administrator for the permissions that are named below the table",
+        }
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Word {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
 
 /// A run and its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::fixture::{ALL, Objects, TENANT, cluster, copied, copy_status, now, shown, source_id};
 use crate::observe::{Knows, Observed};
-use crate::status::{self, Question, State, Volume, WORDS};
+use crate::status::{self, Question, State, Volume, Word};
 
 const SINCE: &str = "2018-11-01T00:10:00Z";
 
 fn reasons(volume: &Volume) -> Vec<&str> {
-    volume.findings.iter().map(|f| f.reason).collect()
+    volume.findings.iter().map(|f| f.reason.as_str()).collect()
 }
 
 fn snapshots_only(pvc: &mut Value) {
@@ -306,7 +306,8 @@ fn what_vanished_keeps_its_restore_points() {
 fn each_word_of_ours_is_in_the_troubleshooting_page() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/troubleshooting.md");
     let page = std::fs::read_to_string(path).unwrap();
-    for (word, help) in WORDS {
+    for word in Word::OWN {
+        let help = word.help();
         let explained = page.lines().any(|l| l.starts_with(&format!("| `{word}` |")) && l.contains(help));
         assert!(explained, "{word} is not in {path} with: {help}");
     }

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use model::facts::VolumeMode;
 use model::plan;
-use model::reason::Reason;
 use model::{Timestamp, quantity};
 use serde::Serialize;
 
@@ -12,7 +11,7 @@ use super::events::Told;
 use super::settings::{self, Setting};
 use crate::age;
 use crate::observe::Observed;
-use crate::status::{Finding, State, Volume, word};
+use crate::status::{Finding, State, Volume, Word, word};
 use crate::table::printable;
 
 /// All that is told about one PVC.
@@ -39,14 +38,17 @@ impl Page {
         let claim = observed.world.claim_of(&volume.uid);
         let unprotected = matches!(volume.state, State::Unprotected | State::Excluded);
         let first = volume.findings.first().filter(|_| unprotected);
-        let reason = first.and_then(|f| Reason::ALL.iter().find(|r| r.as_str() == f.reason));
+        let reason = first.and_then(|f| match f.reason {
+            Word::Reason(reason) => Some(reason),
+            Word::Overdue | Word::NoCronJob | Word::Suspended | Word::NothingLeft | Word::NotRecorded => None,
+        });
         let (events, events_not_read) = match events {
             Ok(events) => (events, None),
             Err(why) => (Vec::new(), Some(why)),
         };
         Self {
             at: now,
-            decided_by: reason.map(|reason| settings::decider(*reason)),
+            decided_by: reason.map(settings::decider),
             volume_mode: claim.map(|claim| claim.mode).unwrap_or_default(),
             settings: claim.map(|claim| settings::settings(observed, claim)).unwrap_or_default(),
             volume,

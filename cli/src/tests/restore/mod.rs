@@ -66,7 +66,7 @@ async fn restore_in(session: &mut Session, words: &[&str]) -> Result<Done, Stop>
     let words = ["kubectl-backup", "restore"].iter().chain(words);
     let Verb::Restore(args) = Cli::try_parse_from(words).unwrap().verb else { panic!("another verb") };
     let result = Box::pin(verb::restore(session, &args, !args.yes)).await;
-    let result = Box::pin(tidy(&session, result)).await;
+    let result = Box::pin(tidy(session, result)).await;
     assert_eq!(session.left.lines(), Vec::<String>::new(), "nothing is left");
     result
 }
