@@ -3,14 +3,9 @@
 mod admin;
 mod apply;
 mod args;
-mod central;
 mod engine;
 mod holders;
-mod ledger;
-mod lend;
 mod metrics;
-mod mounts;
-mod restore;
 mod settings;
 mod steps;
 mod telemetry;

@@ -10,7 +10,7 @@ use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use model::world::{Change, Seen};
 use templates::Shape;
 
-use crate::apply::{Applier, Refusal, configured};
+use super::{Applier, Refusal, configured};
 use crate::settings::Settings;
 
 /// Makes one part.

@@ -23,7 +23,12 @@ use serde_json::{Value, json};
 use templates::{CopyJob, RenderError};
 
 use crate::settings::Settings;
-use crate::{central, ledger, mounts, restore};
+
+mod central;
+mod ledger;
+mod lend;
+mod mounts;
+mod restore;
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]

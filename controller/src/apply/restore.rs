@@ -17,8 +17,8 @@ use serde::Serialize;
 use serde_json::json;
 use templates::{Promoter, Repository, RestoreFrom, RestorePod};
 
-use crate::apply::{Refusal, annotation, configured, publish};
-use crate::lend;
+use super::lend;
+use super::{Refusal, annotation, configured, publish};
 use crate::settings::Settings;
 
 /// One field manager for the pod, one for what is written down: applying one must not take the other away.

@@ -11,7 +11,7 @@ use model::snapshot::VolumeSnapshot;
 use model::world::{Change, Seen};
 use serde_json::Value;
 
-use crate::apply::{Refusal, annotation, publish};
+use super::{Refusal, annotation, publish};
 use crate::settings::Settings;
 
 /// Writes a ledger, and tells on its source what changed. It is replaced in the version that was planned from: of two
