@@ -134,7 +134,7 @@ impl Engine {
         Self {
             world,
             settings: Arc::new(settings),
-            applier: Applier::new(client.clone()),
+            applier: Applier::new(client.clone(), Timestamp::now),
             shown,
             steps: Steps::default(),
             dirty: HashSet::new(),

@@ -8,7 +8,8 @@ use model::reason::{Problem, Reason};
 use serde_json::json;
 use templates::{Grant, Loan, Medium};
 
-use super::{Refusal, configured};
+use super::refusal::Refusal;
+use super::support::configured;
 use crate::settings::Settings;
 
 /// Makes the volume and the claim through which the Job reads another namespace's disk. The claim goes with the Job,
