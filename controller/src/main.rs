@@ -6,6 +6,7 @@ mod args;
 mod engine;
 mod holders;
 mod metrics;
+mod run;
 mod settings;
 mod steps;
 mod telemetry;
@@ -31,7 +32,7 @@ fn main() -> std::process::ExitCode {
             return std::process::ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(engine::run(args)) {
+    match runtime.block_on(run::run(args)) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

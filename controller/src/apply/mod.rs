@@ -34,6 +34,12 @@ mod support;
 pub(crate) use event::Clock;
 pub(crate) use refusal::Refusal;
 
+/// What takes steps: the API server, or what a test puts in its place.
+pub(crate) trait Take: Clone + 'static {
+    /// Takes one step, and answers with what it saw.
+    async fn take(&self, action: &Action, settings: &Settings) -> Result<Option<Change>, Refusal>;
+}
+
 /// What carries steps out.
 #[derive(Clone)]
 pub(crate) struct Applier {
@@ -46,9 +52,10 @@ impl Applier {
     pub(crate) fn new(client: Client, clock: Clock) -> Self {
         Self { client, clock }
     }
+}
 
-    /// Takes one step.
-    pub(crate) async fn take(&self, action: &Action, settings: &Settings) -> Result<Option<Change>, Refusal> {
+impl Take for Applier {
+    async fn take(&self, action: &Action, settings: &Settings) -> Result<Option<Change>, Refusal> {
         let events = Events { client: &self.client, instance: &settings.install.instance, clock: self.clock };
         match action {
             Action::ApplyCronJob { source, protection, fingerprint } => {
@@ -91,7 +98,9 @@ impl Applier {
             Action::Restore(step) => restore::take(&self.client, settings, &events, step).await,
         }
     }
+}
 
+impl Applier {
     /// Writes the CronJob that rotates what vanished sources left, unless `applied` says that it is in force.
     async fn apply_sweep(&self, settings: &Settings, applied: Option<&str>) -> Result<Option<Change>, Refusal> {
         let rendered = settings.templates.sweep_cronjob(&settings.install, &settings.config)?;
