@@ -3,6 +3,7 @@
 mod admin;
 mod apply;
 mod args;
+mod backoff;
 mod engine;
 mod holders;
 mod metrics;
