@@ -266,7 +266,7 @@ impl<T: Take> Engine<T> {
             }
         }
         if !ready.iter().any(|(waiting, _)| waiting.rank == Rank::Copy) {
-            self.world.waits.remove(uid);
+            self.world.memory.waits.remove(uid);
         }
         self.admission_due |= if ready.is_empty() {
             self.ready.remove(uid).is_some()
@@ -281,7 +281,7 @@ impl<T: Take> Engine<T> {
         let wanted = actions.iter().chain(ready.iter().map(|(_, start)| start)).any(|a| a.key() == *key);
         if !wanted {
             self.refused.remove(uid);
-            self.world.faults.remove(uid);
+            self.world.memory.faults.remove(uid);
             self.dirty.insert(uid.to_owned());
         }
     }
@@ -335,7 +335,7 @@ impl<T: Take> Engine<T> {
         for (uid, wait) in told {
             match wait {
                 Some(problem) => self.waits_for(uid, problem),
-                None => drop(self.world.waits.remove(&uid)),
+                None => drop(self.world.memory.waits.remove(&uid)),
             }
         }
         self.metrics(|m| m.waiting(&reasons, &tasks));
@@ -359,10 +359,10 @@ impl<T: Take> Engine<T> {
     }
 
     fn waits_for(&mut self, uid: String, problem: Problem) {
-        let changed = self.world.waits.get(&uid).is_none_or(|old| old.reason != problem.reason);
+        let changed = self.world.memory.waits.get(&uid).is_none_or(|old| old.reason != problem.reason);
         if changed {
             self.dirty.insert(uid.clone());
-            self.world.waits.insert(uid, problem);
+            self.world.memory.waits.insert(uid, problem);
         }
     }
 
@@ -408,7 +408,7 @@ impl<T: Take> Engine<T> {
             _ => None,
         };
         if let (Ok(_), Some(asker)) = (&result, asker) {
-            self.world.restore_faults.remove(asker);
+            self.world.memory.restore_faults.remove(asker);
         }
         match result {
             Ok(change) => {
@@ -432,7 +432,7 @@ impl<T: Take> Engine<T> {
                 if self.refuse(&key, &action, &uids, &refusal, now)
                     && let Some(asker) = asker
                 {
-                    self.world.restore_faults.insert(asker.to_owned(), refusal.problem());
+                    self.world.memory.restore_faults.insert(asker.to_owned(), refusal.problem());
                 }
             }
         }
@@ -474,7 +474,7 @@ impl<T: Take> Engine<T> {
         for uid in uids.iter().filter(|_| worth_telling && !is_display) {
             if self.world.belongings(uid).is_some() {
                 self.refused.insert(uid.clone(), key.to_owned());
-                self.world.faults.insert(uid.clone(), problem.clone());
+                self.world.memory.faults.insert(uid.clone(), problem.clone());
             }
         }
         worth_telling

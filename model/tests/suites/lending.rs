@@ -111,7 +111,7 @@ impl Cluster {
         self.tenant(&mut world);
         self.home(&mut world);
         if self.fault {
-            world.restore_faults.insert("u1".into(), Problem::new(Reason::QuotaExceeded, "exceeded quota"));
+            world.memory.restore_faults.insert("u1".into(), Problem::new(Reason::QuotaExceeded, "exceeded quota"));
         }
         world
     }

@@ -97,7 +97,7 @@ fn start(
     let told = before.filter(|s| s.point == decided.point && s.target == decided.target);
     let Some(told) = told else { return Some(RestoreRecord { since, ..decided }) };
     // Who has just begun knows of none, and goes by what was told.
-    let fault = world.restore_faults.get(restore.asker.uid()).or(told.problem.as_ref()).cloned();
+    let fault = world.memory.restore_faults.get(restore.asker.uid()).or(told.problem.as_ref()).cloned();
     let Some(fault) = fault else {
         plan.step(RestoreAction::Start(Box::new(restore)));
         return None;
