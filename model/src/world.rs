@@ -73,6 +73,8 @@ pub enum Change {
     DrillRefused(String, String, Run, Problem),
     /// The same of the copy of a run.
     CopyRefused(String, String, Run, Problem),
+    /// Of a PVC that asks for a restore (its UID) and what it asks for: why its volume cannot be lent.
+    RestoreRefused(String, String, Problem),
     /// A pod of a namespace in which a restore is asked for.
     Holder(String, Seen<Holder>),
     /// A new configuration.

@@ -33,7 +33,7 @@ pub(crate) async fn take(
     match step {
         RestoreAction::Promote(wanted) => promote(client, settings, wanted).await.map(Some),
         RestoreAction::Prepare(wanted) => prepare(client, settings, events, wanted).await.map(Some),
-        RestoreAction::Start(wanted) => start(client, settings, events, wanted).await.map(Some),
+        RestoreAction::Start(wanted) => start(client, settings, wanted).await.map(Some),
         RestoreAction::Record { asker, namespace, record, stop } => {
             self::record(client, events, asker, namespace, record, *stop).await.map(Some)
         }
@@ -95,18 +95,11 @@ async fn prepare(
 }
 
 /// Creates the Job that restores, and before it what lends it the target.
-async fn start(
-    client: &Client,
-    settings: &Settings,
-    events: &Events<'_>,
-    restore: &Restore,
-) -> Result<Change, Refusal> {
+async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
     if let Origin::Central { volume, .. } = &restore.origin
         && let Err(problem) = lend::lend(client, settings, restore, volume).await?
     {
-        let (state, problem) = (RestoreState::Refused, Some(problem));
-        let refused = RestoreRecord { state, problem, ..restore.record() };
-        return record(client, events, &restore.asker, &restore.namespace, &refused, false).await;
+        return Ok(Change::RestoreRefused(restore.asker.uid().to_owned(), restore.text.clone(), problem));
     }
     let job = with_pod(settings, restore, &restore.record(), &restore.job(), |pod| {
         settings.templates.restore_job(&settings.install, &settings.config, pod)

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::facts::{Claim, Content, CronJob, Job, Ours, Pod, Snapshot, Volume};
 use crate::ledger::Book;
 use crate::names::{Component, Run};
-use crate::record::CopyResult;
+use crate::record::{CopyResult, RestoreState};
 
 /// The results of a source's copies to destinations that have a breaker.
 fn results<'a>(config: &'a Config, book: &'a Book) -> impl Iterator<Item = (String, &'a CopyResult)> {
@@ -69,6 +69,14 @@ impl World {
             }
             Change::CopyRefused(uid, destination, run, problem) => {
                 self.memory.refused_copies.entry(uid.clone()).or_default().insert((run, destination), problem);
+                HashSet::from([uid])
+            }
+            Change::RestoreRefused(uid, request, problem) => {
+                // An answer that comes late is about nobody.
+                if !self.subjects.contains_key(&uid) {
+                    return HashSet::new();
+                }
+                self.memory.refused_restores.insert(uid.clone(), (request, problem));
                 HashSet::from([uid])
             }
             Change::Volume(seen) => self.apply_volumes(seen),
@@ -366,6 +374,9 @@ impl World {
             self.asking.insert(key.clone());
         } else {
             self.asking.remove(&key);
+        }
+        if there && claim.restored.as_ref().is_some_and(|told| told.state == RestoreState::Refused) {
+            self.memory.refused_restores.remove(&claim.id.uid);
         }
         let ours = self.ours(claim.ours.as_ref());
         if there && ours.is_some_and(|o| o.component == Component::Promoter && o.due.is_some()) {

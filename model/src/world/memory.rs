@@ -21,6 +21,9 @@ pub struct Memory {
     pub(crate) refused_drills: HashMap<String, BTreeMap<String, (Run, Problem)>>,
     /// By source, by run and destination: the same of copies, until the ledger has it.
     pub(crate) refused_copies: HashMap<String, BTreeMap<(Run, String), Problem>>,
+    /// By PVC that asks for a restore (its UID): what it asks for, and why its volume cannot be lent, which only who looked
+    /// at the volume knows, until it is the restore's end.
+    pub(crate) refused_restores: HashMap<String, (String, Problem)>,
     /// By source: what admission lets its newest copy wait for.
     pub waits: HashMap<String, Problem>,
 }
@@ -31,6 +34,7 @@ impl Memory {
         self.faults.remove(uid);
         self.refused_drills.remove(uid);
         self.refused_copies.remove(uid);
+        self.refused_restores.remove(uid);
         self.waits.remove(uid);
     }
 }

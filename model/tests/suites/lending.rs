@@ -413,6 +413,51 @@ fn a_start_that_is_refused_is_told_and_ends() {
     assert!(cluster.is_clean());
 }
 
+/// Only who looks at the target's volume knows that it cannot be lent. The next plan records it, for this request alone.
+#[test]
+fn a_volume_that_cannot_be_lent_ends_the_restore_that_asked_for_it() {
+    let mut cluster = Cluster::new();
+    assert_eq!(cluster.turn(2), ["Ready"]);
+    let mut world = cluster.world();
+    let steps = |world: &World| -> Vec<String> {
+        let steps = plan::restores(world, now()).actions.into_iter().filter_map(|action| match action {
+            Action::Restore(RestoreAction::Start(_)) => Some("start".to_owned()),
+            Action::Restore(RestoreAction::Record { record, .. }) => {
+                Some(format!("{:?} {:?}", record.state, record.problem.map(|p| p.reason)))
+            }
+            _ => None,
+        });
+        steps.collect()
+    };
+    let refused = |request: &str| {
+        let problem = Problem::new(Reason::TargetNotReady, "PersistentVolume pv1 is gone");
+        Change::RestoreRefused("u1".into(), request.into(), problem)
+    };
+    world.apply(refused("pvc=other date=latest from=vault"));
+    assert_eq!(steps(&world), ["start"]);
+    world.apply(refused(REQUEST));
+    assert_eq!(steps(&world), ["Refused Some(TargetNotReady)"]);
+
+    // Once it is recorded, whoever asks for the same again is looked at again.
+    let recorded = |record: &str, version: &str| {
+        let text = format!(
+            "metadata: {{name: data, namespace: shop, uid: u1, resourceVersion: '{version}', annotations: {{{}: \
+             '{REQUEST}', {}: '{}'}}}}\nspec: {{storageClassName: late, volumeName: pv1}}\nstatus: {{phase: Bound}}",
+            names::RESTORE_FROM,
+            names::RESTORE_STATUS,
+            record.replace('\'', "''")
+        );
+        Change::Claim(Seen::Put(crate::fixtures::claim(&text)))
+    };
+    let ready = cluster.record.unwrap();
+    world.apply(recorded(&ready.replace("Ready", "Refused"), "2"));
+    assert_eq!(steps(&world), [""; 0]);
+    world.apply(recorded(&ready, "3"));
+    assert_eq!(steps(&world), ["start"]);
+    let gone = Change::RestoreRefused("u9".into(), REQUEST.into(), Problem::new(Reason::TargetNotReady, "late"));
+    assert!(world.apply(gone).is_empty(), "an answer that comes late is about nobody");
+}
+
 /// The namespace is not selected any more, or another installation has the PVC's record.
 #[test]
 fn who_is_not_ours_any_more_gets_his_volume_back() {
