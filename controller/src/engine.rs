@@ -480,3 +480,6 @@ impl<T: Take> Engine<T> {
         worth_telling
     }
 }
+
+#[cfg(test)]
+mod tests;
