@@ -34,7 +34,7 @@ fn target() -> SourceId {
 
 fn labels(component: &str) -> String {
     format!(
-        "app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: backup, \
+        "app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: night, \
          backup-controller.io/component: {component}"
     )
 }
@@ -92,11 +92,11 @@ impl Cluster {
     }
 
     fn world(&self) -> World {
-        let mut world = World::new("backup", "backup", Arc::new(Config::parse(self.config).unwrap()));
+        let mut world = World::new("night", "keepers", Arc::new(Config::parse(self.config).unwrap()));
         world.apply(Change::SnapshotApi(true));
         for text in [
             format!("metadata: {{name: shop, labels: {{pod-security.kubernetes.io/enforce: {}}}}}", self.enforces),
-            "metadata: {name: backup}".to_owned(),
+            "metadata: {name: keepers}".to_owned(),
         ] {
             world.apply(Change::Namespace(Seen::Put(namespace(&text))));
         }
@@ -162,7 +162,7 @@ impl Cluster {
         if let Some(phase) = self.volume {
             let uid = if phase == "Available" { "" } else { ", uid: c1" };
             let text = format!(
-                "metadata: {{name: backup-{name}, uid: v2, {}}}\nspec: {{claimRef: {{namespace: backup, name: {name}{uid}}}, \
+                "metadata: {{name: night-{name}, uid: v2, {}}}\nspec: {{claimRef: {{namespace: keepers, name: {name}{uid}}}, \
                  csi: {{driver: csi, volumeHandle: h1}}}}\nstatus: {{phase: {phase}}}",
                 marks("target")
             );
@@ -170,8 +170,8 @@ impl Cluster {
         }
         if let Some(phase) = self.claim {
             let text = format!(
-                "metadata: {{name: {name}, namespace: backup, uid: c1, resourceVersion: '1', {}}}\n\
-                 spec: {{volumeName: backup-{name}}}\nstatus: {{phase: {phase}}}",
+                "metadata: {{name: {name}, namespace: keepers, uid: c1, resourceVersion: '1', {}}}\n\
+                 spec: {{volumeName: night-{name}}}\nstatus: {{phase: {phase}}}",
                 marks("target")
             );
             put_claim(world, &text);
@@ -182,14 +182,14 @@ impl Cluster {
                 state => format!("{{conditions: [{{type: {state}, status: 'True'}}]}}"),
             };
             let job: ApiJob = read(&format!(
-                "metadata: {{name: {name}, namespace: backup, uid: j1, resourceVersion: '1', \
+                "metadata: {{name: {name}, namespace: keepers, uid: j1, resourceVersion: '1', \
                  creationTimestamp: '{}', {}}}\nstatus: {status}",
                 now(),
                 marks("restore")
             ));
             world.apply(Change::Job(Seen::Put(Job::from(&job))));
         }
-        world.apply(Change::Holder("backup".into(), Seen::Begin));
+        world.apply(Change::Holder("keepers".into(), Seen::Begin));
         if let Some(ended) = self.pod {
             let result = RestoreResult {
                 state: RestoreState::Complete,
@@ -208,10 +208,10 @@ impl Cluster {
             };
             let pod: ApiPod = serde_json::from_value(serde_json::json!({
                 "metadata": {
-                    "name": format!("{name}-x"), "namespace": "backup", "uid": "p1",
+                    "name": format!("{name}-x"), "namespace": "keepers", "uid": "p1",
                     "labels": {
                         "batch.kubernetes.io/job-name": name, names::MANAGED_BY: names::MANAGER,
-                        names::INSTANCE: "backup", names::COMPONENT: "restore",
+                        names::INSTANCE: "night", names::COMPONENT: "restore",
                     },
                     "ownerReferences": [
                         {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": "j1", "controller": true},
@@ -228,9 +228,9 @@ impl Cluster {
             }))
             .unwrap();
             world.apply(Change::Pod(Seen::Put(Pod::from(&pod))));
-            world.apply(Change::Holder("backup".into(), Seen::Put(Holder::from(&pod))));
+            world.apply(Change::Holder("keepers".into(), Seen::Put(Holder::from(&pod))));
         }
-        world.apply(Change::Holder("backup".into(), Seen::End));
+        world.apply(Change::Holder("keepers".into(), Seen::End));
     }
 
     fn plan(&self) -> Vec<Action> {
@@ -267,7 +267,7 @@ impl Cluster {
                     }
                 }
                 Action::DeleteJob { namespace, id } => {
-                    assert_eq!((namespace.as_str(), id.uid.as_str()), ("backup", "j1"));
+                    assert_eq!((namespace.as_str(), id.uid.as_str()), ("keepers", "j1"));
                     if self.job.take().is_some() {
                         said.push("no Job".into());
                     }
@@ -504,7 +504,7 @@ fn a_pod_that_comes_while_the_volume_is_lent_is_told_to_the_restore() {
             _ => None,
         })
     };
-    let late = ("backup".to_owned(), "p1".to_owned(), vec!["late".to_owned()]);
+    let late = ("keepers".to_owned(), "p1".to_owned(), vec!["late".to_owned()]);
     assert_eq!(told(&cluster), Some(late));
 }
 
@@ -520,7 +520,7 @@ fn a_pod_beside_the_target_is_told_who_writes_it_elsewhere() {
     let pod: ApiPod = serde_json::from_value(serde_json::json!({
         "metadata": {
             "name": "own", "namespace": "shop", "uid": "own",
-            "labels": {names::INSTANCE: "backup", names::COMPONENT: "restore"},
+            "labels": {names::INSTANCE: "night", names::COMPONENT: "restore"},
             "annotations": {names::RESTORE_STATUS: TOLD, names::TARGET_NAMESPACE: "elsewhere"},
         },
         "spec": {"containers": [], "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]},
@@ -531,7 +531,7 @@ fn a_pod_beside_the_target_is_told_who_writes_it_elsewhere() {
         Action::Restore(RestoreAction::TellHolders { pod, holders, .. }) if pod.uid == "own" => Some(holders.pods),
         _ => None,
     });
-    assert_eq!(told, Some(vec![format!("backup/{}-x", Cluster::job_name())]));
+    assert_eq!(told, Some(vec![format!("keepers/{}-x", Cluster::job_name())]));
 }
 
 /// What is left of an earlier time cannot be bound again.

@@ -27,7 +27,7 @@ fn source() -> SourceId {
 
 fn labels(component: &str) -> Value {
     json!({
-        names::MANAGED_BY: names::MANAGER, names::INSTANCE: "backup", names::COMPONENT: component,
+        names::MANAGED_BY: names::MANAGER, names::INSTANCE: "night", names::COMPONENT: component,
         names::SOURCE_PVC: "data", names::SOURCE_UID: UID, names::RUN: RUN, names::DESTINATION: "s3",
     })
 }
@@ -43,7 +43,7 @@ fn world(access: &str) -> World {
 
 /// The same, from a promoter whose mount does that with the journal.
 fn world_of(access: &str, journal: &str) -> World {
-    let mut world = World::new("backup", "backup", Arc::new(Config::parse(CONFIG).unwrap()));
+    let mut world = World::new("night", "keepers", Arc::new(Config::parse(CONFIG).unwrap()));
     crate::fixtures::storage(&mut world);
     let text = format!(
         "metadata: {{name: data, namespace: shop, uid: {UID}}}\nspec: {{storageClassName: fast, volumeName: pv}}\n\
