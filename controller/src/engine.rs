@@ -11,7 +11,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use model::Timestamp;
 use model::admit::{self, Admission, Rank, Waiting};
 use model::breaker::Breakers;
-use model::plan::{self, Action, Plan, Restores, Standing};
+use model::plan::{self, Action, Plan, RestoreAction, Restores, Standing};
 use model::reason::Problem;
 use model::world::{Change, Seen, World};
 
@@ -400,13 +400,9 @@ impl<T: Take> Engine<T> {
         let mut uids = self.shared.remove(&key).unwrap_or_default();
         uids.extend(action.uid().map(str::to_owned));
         self.admission_due |= matches!(action, Action::StartCopy(_) | Action::MakeCentral(_) | Action::StartTask(_));
-        let asker = match &action {
-            Action::Restore(step) => {
-                self.restores.0 = true;
-                step.asker()
-            }
-            _ => None,
-        };
+        let restore = if let Action::Restore(step) = &action { Some(step) } else { None };
+        self.restores.0 |= restore.is_some();
+        let asker = restore.and_then(RestoreAction::asker);
         if let (Ok(_), Some(asker)) = (&result, asker) {
             self.world.memory.restore_faults.remove(asker);
         }

@@ -147,6 +147,11 @@ impl Applier {
         Ok(Change::Job(Seen::Put(facts::Job::from(&made))))
     }
 
+    async fn create_claim(&self, claim: &Value) -> Result<Change, Refusal> {
+        let made: PersistentVolumeClaim = api::ensure(&self.client, claim).await?;
+        Ok(Change::Claim(Seen::Put(facts::Claim::from(&made))))
+    }
+
     async fn start_copy(&self, settings: &Settings, copy: &Copy) -> Result<Change, Refusal> {
         if copy.isolate {
             self.isolate(settings, &copy.source.namespace).await?;
@@ -224,13 +229,9 @@ impl Applier {
                 let made: PersistentVolume = api::ensure(&self.client, &volume).await?;
                 Change::Volume(Seen::Put(facts::Volume::from(&made)))
             }
-            DiskStep::Claim | DiskStep::HostClaim => {
-                let claim = match step {
-                    DiskStep::Claim => templates.disk_claim(install, destination, namespace)?,
-                    _ => templates.host_disk_claim(install, destination, namespace)?,
-                };
-                let made: PersistentVolumeClaim = api::ensure(&self.client, &claim).await?;
-                Change::Claim(Seen::Put(facts::Claim::from(&made)))
+            DiskStep::Claim => self.create_claim(&templates.disk_claim(install, destination, namespace)?).await?,
+            DiskStep::HostClaim => {
+                self.create_claim(&templates.host_disk_claim(install, destination, namespace)?).await?
             }
         };
         tracing::info!(namespace, destination = destination.name, step = ?step, "BackupDisk prepared");
