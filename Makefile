@@ -36,8 +36,8 @@ test-fast: ## Everything but the two nodes
 	@$(RUN) fast
 
 .PHONY: check
-check: ## Format, lints, dependencies, unit tests: no cluster
-	@$(RUN) format dependencies lints examples model templates controller cli documents tests jobs
+check: ## Format, imports, lints, dependencies, unit tests: no cluster
+	@$(RUN) format imports dependencies lints examples model templates controller cli documents tests jobs
 
 # What is worth running before a release, and too long for each change.
 .PHONY: test-long

@@ -3,38 +3,29 @@
 //! Changes come in from watches and from answers to our own requests; each names the sources that it
 //! concerns; those are planned anew, and the steps of their plans are taken, a bounded number at a time.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, PoisonError};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{FutureExt, future::LocalBoxFuture};
-use kube::Client;
 use model::Timestamp;
 use model::admit::{self, Admission, Rank, Waiting};
 use model::breaker::Breakers;
-use model::plan::{self, Action, Plan, Restores, Standing};
+use model::plan::{self, Action, Plan, RestoreAction, Restores, Standing};
 use model::reason::Problem;
 use model::world::{Change, Seen, World};
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::admin::{self, Shown};
-use crate::apply::{Applier, Refusal};
-use crate::args::Args;
-use crate::holders::Holders;
+use crate::admin::Shown;
+use crate::apply::{Refusal, Take};
 use crate::metrics::Metrics;
-use crate::settings::{Settings, Source};
+use crate::settings::Settings;
 use crate::steps::Steps;
-use crate::watch;
 
 /// Steps under way at once: enough to hide latency, few enough for a small API server.
 const CONCURRENCY: usize = 16;
-/// Changes taken in before planning: a full list is one batch, not ten thousand.
-const BATCH: usize = 1000;
-/// How often the files of the settings are looked at.
-const SETTINGS_PERIOD: Duration = Duration::from_secs(5);
 /// A refusal that may pass by itself is told when it has happened so often.
 const TELL_AFTER: u32 = 3;
+
 /// What is looked at again at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Wake {
@@ -51,61 +42,14 @@ enum Wake {
 /// Something has to be done at the end of this turn.
 struct Due(bool);
 
-type Ended = (String, Action, Result<Option<Change>, Refusal>);
+/// A step that has ended, by its key, and how.
+pub(crate) type Ended = (String, Action, Result<Option<Change>, Refusal>);
 
-/// Runs until it is told to stop.
-pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let mut source = Source::new(&args);
-    let settings = source.read()?;
-    let client = api::connect(args.kubeconfig.as_deref()).await?;
-    let listener = admin::bind(args.listen).await?;
-    let mut changes = watch::all(&client, &args.instance, &args.namespace);
-    let shown =
-        Shown { metrics: Arc::new(Mutex::new(Metrics::new())), pending: Arc::new(Mutex::new(vec!["anything"])) };
-    tokio::spawn(admin::serve(listener, shown.clone()));
-    let world = World::new(&args.instance, &args.namespace, settings.config.clone());
-    let mut engine = Engine::new(world, settings, client, shown);
-    engine.metrics(|m| m.config(true));
-    tracing::info!(instance = args.instance, namespace = args.namespace, listen = %args.listen, "started");
-
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut look = tokio::time::interval(SETTINGS_PERIOD);
-    loop {
-        let next_wake = engine.next_wake();
-        tokio::select! {
-            biased;
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            Some(ended) = engine.running.next(), if !engine.running.is_empty() => engine.ended(ended),
-            Some(change) = changes.next() => {
-                engine.observe(change);
-                for _ in 0..BATCH {
-                    let Some(Some(change)) = changes.next().now_or_never() else { break };
-                    engine.observe(change);
-                }
-            }
-            () = sleep_until(next_wake) => engine.wake(),
-            _ = look.tick() => engine.reload(&mut source),
-        }
-        engine.turn();
-        engine.holders.follow(&mut engine.world, &mut changes);
-    }
-    // Steps under way are safe to break off: each is repeated, or found done, at the next start.
-    tracing::info!(under_way = engine.running.len(), "stopped");
-    Ok(())
-}
-
-async fn sleep_until(at: Option<Timestamp>) {
-    let Some(at) = at else { return std::future::pending().await };
-    let wait = at.duration_since(Timestamp::now());
-    tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
-}
-
-struct Engine {
-    world: World,
+/// The loop without its clock and its watches: it is told what changed and what time it is.
+pub(crate) struct Engine<T> {
+    pub(crate) world: World,
     settings: Arc<Settings>,
-    applier: Applier,
+    applier: T,
     shown: Shown,
     steps: Steps,
     dirty: HashSet<String>,
@@ -125,16 +69,17 @@ struct Engine {
     sweep_due: bool,
     /// Whether restores have to be planned.
     restores: Due,
-    holders: Holders,
+    /// The namespaces whose pods have to be watched.
+    pub(crate) holders: BTreeSet<String>,
     was_synced: bool,
 }
 
-impl Engine {
-    fn new(world: World, settings: Settings, client: Client, shown: Shown) -> Self {
-        Self {
+impl<T: Take> Engine<T> {
+    pub(crate) fn new(world: World, settings: Settings, applier: T, shown: Shown) -> Self {
+        let engine = Self {
             world,
             settings: Arc::new(settings),
-            applier: Applier::new(client.clone()),
+            applier,
             shown,
             steps: Steps::default(),
             dirty: HashSet::new(),
@@ -149,16 +94,32 @@ impl Engine {
             shared: HashMap::new(),
             sweep_due: true,
             restores: Due(true),
-            holders: Holders::new(client),
+            holders: BTreeSet::new(),
             was_synced: false,
+        };
+        engine.metrics(|m| m.config(true));
+        engine
+    }
+
+    /// The next step that ends; waits for ever while none is under way.
+    pub(crate) async fn step(&mut self) -> Ended {
+        match self.running.next().await {
+            Some(ended) => ended,
+            None => std::future::pending().await,
         }
+    }
+
+    /// How many steps are under way.
+    pub(crate) fn under_way(&self) -> usize {
+        self.running.len()
     }
 
     fn metrics(&self, tell: impl FnOnce(&mut Metrics)) {
         tell(&mut self.shown.metrics.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn observe(&mut self, change: Change) {
+    /// Takes a change in.
+    pub(crate) fn observe(&mut self, change: Change) {
         if let Change::CronJob(Seen::Gone((_, name), _)) = &change {
             self.sweep_due |= *name == templates::sweep_name(&self.world.instance);
         }
@@ -167,15 +128,16 @@ impl Engine {
         self.results.0 |= matches!(change, Change::Ledger(_));
         let dirty = self.world.apply(change);
         self.dirty.extend(dirty);
-        self.restores.0 |= plan::any_restore(&self.world) || !self.holders.is_idle();
+        self.restores.0 |= plan::any_restore(&self.world) || !self.holders.is_empty();
     }
 
-    fn next_wake(&self) -> Option<Timestamp> {
+    /// When something has to be looked at again.
+    pub(crate) fn next_wake(&self) -> Option<Timestamp> {
         self.wakes.keys().next().copied()
     }
 
-    fn wake(&mut self) {
-        let now = Timestamp::now();
+    /// Looks at what is due again.
+    pub(crate) fn wake(&mut self, now: Timestamp) {
         while let Some(entry) = self.wakes.first_entry().filter(|e| *e.key() <= now) {
             for wake in entry.remove() {
                 match wake {
@@ -198,10 +160,10 @@ impl Engine {
         }
     }
 
-    fn reload(&mut self, source: &mut Source) {
-        match source.read_if_changed() {
-            None => {}
-            Some(Ok(settings)) => {
+    /// Takes settings that were read anew.
+    pub(crate) fn reload(&mut self, read: anyhow::Result<Settings>) {
+        match read {
+            Ok(settings) => {
                 tracing::info!("new settings are in force");
                 self.observe(Change::Config(settings.config.clone()));
                 let per_volume = settings.config.metrics.per_volume;
@@ -212,7 +174,7 @@ impl Engine {
                     m.per_volume(per_volume);
                 });
             }
-            Some(Err(error)) => {
+            Err(error) => {
                 tracing::error!("the new settings are not valid, so the previous ones stay in force: {error:#}");
                 self.metrics(|m| m.config(false));
             }
@@ -220,12 +182,11 @@ impl Engine {
     }
 
     /// Plans what is due, and starts what may start.
-    fn turn(&mut self) {
+    pub(crate) fn turn(&mut self, now: Timestamp) {
         self.show_sync();
         if !self.was_synced {
             return;
         }
-        let now = Timestamp::now();
         if std::mem::take(&mut self.results.0) {
             self.admission_due |= self.world.down(now) != self.down;
         }
@@ -249,7 +210,7 @@ impl Engine {
             return;
         }
         let Restores { actions, wake, namespaces } = plan::restores(&self.world, now);
-        self.holders.wanted = namespaces;
+        self.holders = namespaces;
         self.wake_at(wake, Wake::Restores);
         for action in actions {
             let key = action.key();
@@ -305,7 +266,7 @@ impl Engine {
             }
         }
         if !ready.iter().any(|(waiting, _)| waiting.rank == Rank::Copy) {
-            self.world.waits.remove(uid);
+            self.world.memory.waits.remove(uid);
         }
         self.admission_due |= if ready.is_empty() {
             self.ready.remove(uid).is_some()
@@ -320,7 +281,7 @@ impl Engine {
         let wanted = actions.iter().chain(ready.iter().map(|(_, start)| start)).any(|a| a.key() == *key);
         if !wanted {
             self.refused.remove(uid);
-            self.world.faults.remove(uid);
+            self.world.memory.faults.remove(uid);
             self.dirty.insert(uid.to_owned());
         }
     }
@@ -374,7 +335,7 @@ impl Engine {
         for (uid, wait) in told {
             match wait {
                 Some(problem) => self.waits_for(uid, problem),
-                None => drop(self.world.waits.remove(&uid)),
+                None => drop(self.world.memory.waits.remove(&uid)),
             }
         }
         self.metrics(|m| m.waiting(&reasons, &tasks));
@@ -398,10 +359,10 @@ impl Engine {
     }
 
     fn waits_for(&mut self, uid: String, problem: Problem) {
-        let changed = self.world.waits.get(&uid).is_none_or(|old| old.reason != problem.reason);
+        let changed = self.world.memory.waits.get(&uid).is_none_or(|old| old.reason != problem.reason);
         if changed {
             self.dirty.insert(uid.clone());
-            self.world.waits.insert(uid, problem);
+            self.world.memory.waits.insert(uid, problem);
         }
     }
 
@@ -433,21 +394,17 @@ impl Engine {
         }
     }
 
-    fn ended(&mut self, (key, action, result): Ended) {
-        let now = Timestamp::now();
+    /// Takes the end of a step in.
+    pub(crate) fn ended(&mut self, (key, action, result): Ended, now: Timestamp) {
         // Whom it concerns: its source, or all that wanted it.
         let mut uids = self.shared.remove(&key).unwrap_or_default();
         uids.extend(action.uid().map(str::to_owned));
         self.admission_due |= matches!(action, Action::StartCopy(_) | Action::MakeCentral(_) | Action::StartTask(_));
-        let asker = match &action {
-            Action::Restore(step) => {
-                self.restores.0 = true;
-                step.asker()
-            }
-            _ => None,
-        };
+        let restore = if let Action::Restore(step) = &action { Some(step) } else { None };
+        self.restores.0 |= restore.is_some();
+        let asker = restore.and_then(RestoreAction::asker);
         if let (Ok(_), Some(asker)) = (&result, asker) {
-            self.world.restore_faults.remove(asker);
+            self.world.memory.restore_faults.remove(asker);
         }
         match result {
             Ok(change) => {
@@ -468,10 +425,10 @@ impl Engine {
                 }
             }
             Err(refusal) => {
-                if self.refuse(&key, &action, &uids, &refusal)
+                if self.refuse(&key, &action, &uids, &refusal, now)
                     && let Some(asker) = asker
                 {
-                    self.world.restore_faults.insert(asker.to_owned(), refusal.problem());
+                    self.world.memory.restore_faults.insert(asker.to_owned(), refusal.problem());
                 }
             }
         }
@@ -483,8 +440,15 @@ impl Engine {
     }
 
     /// Says whether it is worth telling.
-    fn refuse(&mut self, key: &str, action: &Action, uids: &HashSet<String>, refusal: &Refusal) -> bool {
-        let (now, problem) = (Timestamp::now(), refusal.problem());
+    fn refuse(
+        &mut self,
+        key: &str,
+        action: &Action,
+        uids: &HashSet<String>,
+        refusal: &Refusal,
+        now: Timestamp,
+    ) -> bool {
+        let problem = refusal.problem();
         let tries = self.steps.refused(key, now);
         self.metrics(|m| m.step(action.name(), Some(problem.reason)));
         if refusal.is_overtaken() {
@@ -506,9 +470,12 @@ impl Engine {
         for uid in uids.iter().filter(|_| worth_telling && !is_display) {
             if self.world.belongings(uid).is_some() {
                 self.refused.insert(uid.clone(), key.to_owned());
-                self.world.faults.insert(uid.clone(), problem.clone());
+                self.world.memory.faults.insert(uid.clone(), problem.clone());
             }
         }
         worth_telling
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,14 +3,11 @@
 mod admin;
 mod apply;
 mod args;
-mod central;
+mod backoff;
 mod engine;
 mod holders;
-mod ledger;
-mod lend;
 mod metrics;
-mod mounts;
-mod restore;
+mod run;
 mod settings;
 mod steps;
 mod telemetry;
@@ -36,7 +33,7 @@ fn main() -> std::process::ExitCode {
             return std::process::ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(engine::run(args)) {
+    match runtime.block_on(run::run(args)) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -3,14 +3,19 @@
 //! A step that was done may show in a watch only a moment later: until then it is not repeated.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use model::Timestamp;
 use model::duration::Span;
 
+use crate::backoff::Backoff;
+
 /// How long a step that was done is not repeated, though the objects do not show it yet.
 const SETTLE: Span = Span::from_secs(30);
 /// The longest pause between two tries of a refused step.
-const LONGEST_PAUSE: u64 = 300;
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The pauses between them.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), LONGEST_PAUSE);
 /// How often in a row a step may be wanted again as soon as it is done. Beyond that, something undoes it or
 /// the API server keeps another thing than it was told, and each further try waits longer.
 const FREE_REPEATS: u32 = 10;
@@ -34,17 +39,19 @@ pub(crate) struct Steps {
     crowded: usize,
 }
 
-/// How long a step that was done so often in a row is not repeated.
-fn pause(repeats: u32) -> u64 {
-    match repeats.checked_sub(FREE_REPEATS) {
-        None => 0,
-        Some(over) => 1u64.checked_shl(over).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE),
-    }
+fn after(pause: Duration, at: Timestamp) -> Timestamp {
+    at.checked_add(pause).unwrap_or(Timestamp::MAX)
+}
+
+/// Until when a step that was done so often in a row is not repeated.
+fn again(key: &str, at: Timestamp, repeats: u32) -> Timestamp {
+    after(repeats.checked_sub(FREE_REPEATS).map_or(Duration::ZERO, |over| BACKOFF.spread(over, key)), at)
 }
 
 /// Until when another time counts as in a row.
 fn in_a_row(at: Timestamp, repeats: u32) -> Timestamp {
-    Span::from_secs(60 + 2 * pause(repeats)).after(at)
+    let pause = repeats.checked_sub(FREE_REPEATS).map_or(Duration::ZERO, |over| BACKOFF.whole(over));
+    after(Duration::from_mins(1) + 2 * pause, at)
 }
 
 impl Steps {
@@ -54,7 +61,7 @@ impl Steps {
             Some(State::Running) => Err(None),
             Some(State::Done(at)) if now < SETTLE.after(at) => Err(Some(SETTLE.after(at))),
             Some(State::Refused { next }) if now < next => Err(Some(next)),
-            _ => match self.repeats.get(key).map(|(at, repeats)| Span::from_secs(pause(*repeats)).after(*at)) {
+            _ => match self.repeats.get(key).map(|(at, repeats)| again(key, *at, *repeats)) {
                 Some(next) if now < next => Err(Some(next)),
                 _ => Ok(()),
             },
@@ -79,7 +86,7 @@ impl Steps {
             self.known.retain(|_, (state, _)| match state {
                 State::Running => true,
                 State::Done(at) => now < SETTLE.after(*at),
-                State::Refused { next } => now < Span::from_secs(LONGEST_PAUSE).after(*next),
+                State::Refused { next } => now < after(LONGEST_PAUSE, *next),
             });
         }
     }
@@ -104,11 +111,10 @@ impl Steps {
         }
     }
 
-    /// A step was refused. The pause doubles from one second to five minutes. Says how often it was.
+    /// A step was refused. The pause doubles from about a second to five minutes. Says how often it was.
     pub(crate) fn refused(&mut self, key: &str, now: Timestamp) -> u32 {
         let tries = self.known.get(key).map_or(0, |(_, tries)| *tries) + 1;
-        let pause = 1u64.checked_shl(tries - 1).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE);
-        let next = Span::from_secs(pause).after(now);
+        let next = after(BACKOFF.spread(tries - 1, key), now);
         self.known.insert(key.to_owned(), (State::Refused { next }, tries));
         tries
     }
@@ -144,10 +150,11 @@ mod tests {
             steps.start("a".into());
             steps.refused("a", at(0));
             let Err(Some(next)) = steps.may_start("a", at(0)) else { panic!("it may start at once") };
-            pauses.push(next.as_second());
+            pauses.push(next.as_millisecond());
         }
-        assert_eq!(pauses[..4], [1, 2, 4, 8]);
-        assert_eq!(pauses[11], 300);
+        for (pause, whole) in pauses.iter().zip([1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]) {
+            assert!((whole * 750..=whole * 1000).contains(pause), "{pauses:?}");
+        }
     }
 
     #[test]
@@ -162,26 +169,27 @@ mod tests {
     #[test]
     fn a_step_that_is_wanted_again_and_again_is_slowed_down_and_recovers() {
         let mut steps = Steps::default();
-        let mut now = 0;
+        let mut now = at(0);
         let mut starts = 0;
         // Something undoes it at once, for an hour.
-        while now < 3600 {
-            match steps.may_start("a", at(now)) {
+        while now < at(3600) {
+            match steps.may_start("a", now) {
                 Ok(()) => {
                     starts += 1;
                     steps.start("a".into());
-                    steps.done("a", false, at(now));
+                    steps.done("a", false, now);
                 }
-                Err(next) => now = next.unwrap().as_second(),
+                Err(next) => now = next.unwrap(),
             }
         }
         assert!((10..40).contains(&starts), "{starts} times in an hour");
         // After a quiet time it is as if it had never been.
-        assert_eq!(steps.may_start("a", at(now + 1000)), Ok(()));
+        let later = after(Duration::from_secs(1000), now);
+        assert_eq!(steps.may_start("a", later), Ok(()));
         steps.start("a".into());
-        steps.done("a", false, at(now + 1000));
-        assert_eq!(steps.may_start("a", at(now + 1000)), Ok(()));
-        assert_eq!(steps.may_start("b", at(now)), Ok(()));
+        steps.done("a", false, later);
+        assert_eq!(steps.may_start("a", later), Ok(()));
+        assert_eq!(steps.may_start("b", now), Ok(()));
     }
 
     /// A source with a run each minute changes its ledger more often than that, for days.

@@ -15,7 +15,6 @@ use k8s_openapi::api::storage::v1::StorageClass;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::{Api, Client, Resource, ResourceExt};
 use kube_runtime::WatchStreamExt;
-use kube_runtime::utils::Backoff;
 use kube_runtime::watcher::{self, Config, Event, watcher};
 use model::facts;
 use model::ledger::Book;
@@ -24,6 +23,8 @@ use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent
 use model::world::{Change, Key, Seen};
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
+
+use crate::backoff::Backoff;
 
 /// All changes in the cluster that matter, as one stream that never ends.
 pub(crate) fn all(client: &Client, instance: &str, namespace: &str) -> SelectAll<BoxStream<'static, Change>> {
@@ -104,7 +105,7 @@ where
     T: Send + 'static,
 {
     watcher(api, config.clone())
-        .backoff(Patience::default())
+        .backoff(Patience::new(&K::plural(&())))
         .filter_map(move |event| async move {
             let event = told(K::plural(&()).as_ref(), event).ok()?;
             Some(change(match event {
@@ -161,16 +162,28 @@ fn events<K>(
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
 {
-    watcher(api, config.clone()).backoff(Patience::default()).map(|event| told(K::plural(&()).as_ref(), event))
+    watcher(api, config.clone())
+        .backoff(Patience::new(&K::plural(&())))
+        .map(|event| told(K::plural(&()).as_ref(), event))
 }
 
-/// The pauses between tries of a watch that is refused or broken off: from 0.8 s, doubled up to 30 s.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(800), Duration::from_secs(30));
+
+/// The pauses between tries of a watch that is refused or broken off.
 ///
 /// kube's own pauses begin anew with each event, and each try begins with one: they would never grow.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Patience {
+    /// What is watched.
+    kind: String,
     tries: u32,
     last: Option<Instant>,
+}
+
+impl Patience {
+    fn new(kind: &str) -> Self {
+        Self { kind: kind.to_owned(), tries: 0, last: None }
+    }
 }
 
 impl Iterator for Patience {
@@ -181,13 +194,13 @@ impl Iterator for Patience {
             self.tries = 0;
         }
         self.last = Some(Instant::now());
-        let pause = Duration::from_millis(800 << self.tries).min(Duration::from_secs(30));
-        self.tries = (self.tries + 1).min(6);
+        let pause = BACKOFF.spread(self.tries, &self.kind);
+        self.tries = self.tries.saturating_add(1);
         Some(pause)
     }
 }
 
-impl Backoff for Patience {
+impl kube_runtime::utils::Backoff for Patience {
     fn reset(&mut self) {}
 }
 
@@ -247,10 +260,12 @@ mod tests {
 
     #[test]
     fn a_watch_that_is_refused_is_tried_less_and_less_often() {
-        let mut patience = Patience::default();
+        let mut patience = Patience::new("pods");
         let pauses: Vec<u128> = patience.by_ref().take(8).map(|p| p.as_millis()).collect();
-        assert_eq!(pauses, [800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
-        patience.reset();
-        assert_eq!(patience.next(), Some(Duration::from_secs(30)));
+        for (pause, whole) in pauses.iter().zip([800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]) {
+            assert!((whole * 3 / 4..=whole).contains(pause), "{pauses:?}");
+        }
+        kube_runtime::utils::Backoff::reset(&mut patience);
+        assert!(patience.next() > Some(Duration::from_secs(22)), "kube's word that all is well is not believed");
     }
 }

@@ -1,13 +1,12 @@
 //! The observed state of the cluster, held in memory and indexed by source.
 //!
-//! Watches feed it; plans read it. A restart finds the same objects again. Six fields hold in addition what this process
-//! alone has learnt, and a restart loses: `mount_failures`, `faults`, `restore_faults`, `refused_drills`,
-//! `refused_copies` and `waits`. Each is learnt again by the next try.
+//! Watches feed it; plans read it. A restart finds the same objects again, and loses the [`Memory`] beside them.
 
 mod changes;
+mod memory;
 mod store;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
@@ -24,6 +23,7 @@ use crate::reason::Problem;
 use crate::record::Status;
 use crate::select::Classes;
 
+pub use memory::Memory;
 pub use store::{Observed, Store};
 
 /// Namespace and name; the namespace is empty for objects of the cluster.
@@ -73,6 +73,8 @@ pub enum Change {
     DrillRefused(String, String, Run, Problem),
     /// The same of the copy of a run.
     CopyRefused(String, String, Run, Problem),
+    /// Of a PVC that asks for a restore (its UID) and what it asks for: why its volume cannot be lent.
+    RestoreRefused(String, String, Problem),
     /// A pod of a namespace in which a restore is asked for.
     Holder(String, Seen<Holder>),
     /// A new configuration.
@@ -157,20 +159,8 @@ pub struct World {
     pub(crate) job_pods: HashMap<Key, BTreeSet<Key>>,
     /// What the copies' results say about destinations that can be down.
     results: breaker::Results,
-    /// By pod that does not start (its UID): why its volumes do not come, if somebody says so. It is asked once, when
-    /// the pod's time is over.
-    pub mount_failures: HashMap<String, Option<MountFailure>>,
-    /// By source: the last step that the API server refused, until one succeeds.
-    pub faults: HashMap<String, Problem>,
-    /// By who asks for a restore (its UID): what the API server refused, until that succeeds.
-    pub restore_faults: HashMap<String, Problem>,
-    /// By source, by destination: the newest drill whose content was refused, which only who looked at it knows, until
-    /// it is the drill's end.
-    pub(crate) refused_drills: HashMap<String, BTreeMap<String, (Run, Problem)>>,
-    /// By source, by run and destination: the same of copies, until the ledger has it.
-    pub(crate) refused_copies: HashMap<String, BTreeMap<(Run, String), Problem>>,
-    /// By source: what admission lets its newest copy wait for.
-    pub waits: HashMap<String, Problem>,
+    /// What no watch tells.
+    pub memory: Memory,
 }
 
 impl World {
@@ -205,12 +195,7 @@ impl World {
             central_volumes: HashMap::new(),
             job_pods: HashMap::new(),
             results: breaker::Results::default(),
-            mount_failures: HashMap::new(),
-            faults: HashMap::new(),
-            restore_faults: HashMap::new(),
-            refused_drills: HashMap::new(),
-            refused_copies: HashMap::new(),
-            waits: HashMap::new(),
+            memory: Memory::default(),
         }
     }
 
@@ -496,11 +481,11 @@ mod tests {
         };
         let mut world = world();
         world.apply(Change::Claim(Seen::Put(claim("1"))));
-        world.faults.insert("1".into(), Problem::new(crate::reason::Reason::QuotaExceeded, "x"));
+        world.memory.faults.insert("1".into(), Problem::new(crate::reason::Reason::QuotaExceeded, "x"));
         world.apply(Change::Claim(Seen::Put(claim("2"))));
-        assert!(world.faults.contains_key("1"));
+        assert!(world.memory.faults.contains_key("1"));
         world.apply(Change::Claim(Seen::Gone(("shop".into(), "data".into()), "1".into())));
-        assert!(world.faults.is_empty() && world.belongings("1").is_none());
+        assert!(world.memory.faults.is_empty() && world.belongings("1").is_none());
     }
 
     #[test]

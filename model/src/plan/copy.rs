@@ -64,7 +64,7 @@ pub(super) fn plan(subject: &Subject<'_>, plan: &mut Plan) -> Option<Problem> {
                 }
                 Next::Copy => {
                     let request = Request { subject, source: view.source(uid), view, destination };
-                    request.start(plan).or_else(|| world.waits.get(uid).cloned())
+                    request.start(plan).or_else(|| world.memory.waits.get(uid).cloned())
                 }
             };
             waiting = obstacle.map(|o| (view.snapshot.created, o)).or(waiting);
@@ -148,7 +148,7 @@ impl Request<'_> {
         let secret = secret(world, self.subject.protection, self.subject.uid, &destination.name);
         let secret = secret.map_err(Refusal::Final)?;
         if destination.is_central() {
-            let refused = world.refused_copies.get(self.subject.uid);
+            let refused = world.memory.refused_copies.get(self.subject.uid);
             return match refused.and_then(|of| of.get(&(view.run.clone(), destination.name.clone()))) {
                 Some(problem) => Err(Refusal::Final(problem.clone())),
                 None => self.central(destination, secret, plan),

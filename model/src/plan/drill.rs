@@ -94,7 +94,7 @@ impl Ask<'_> {
     /// The next step of a drill in the controller's namespace, with a promoter that is made there for it alone.
     fn central(&self, rules: &config::Drill, plan: &mut Plan) -> Result<Step, Problem> {
         let &Subject { world, uid, ref runs, .. } = self.subject;
-        let refused = world.refused_drills.get(uid).and_then(|of| of.get(&self.destination.name));
+        let refused = world.memory.refused_drills.get(uid).and_then(|of| of.get(&self.destination.name));
         if let Some((_, problem)) = refused.filter(|(due, _)| due == self.due) {
             return Err(problem.clone());
         }

@@ -100,7 +100,7 @@ fn not_started<T>(world: &World, job: &Job, pods: &[&Pod]) -> Ended<T> {
         }
         if let Some(node) = &pod.node {
             // A pod that hangs for its volumes says nothing itself: its kubelet does, in Events.
-            return match world.mount_failures.get(&pod.uid) {
+            return match world.memory.mount_failures.get(&pod.uid) {
                 None => {
                     let (namespace, pod, uid) = (pod.namespace.clone(), pod.name.clone(), pod.uid.clone());
                     Ended::Ask(Action::AskMounts { namespace, pod, uid })

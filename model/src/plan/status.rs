@@ -158,7 +158,7 @@ fn failure(
     let made_up = |f: &Failure| f.run.is_none() || f.run > status.good;
     newest = newest.filter(made_up);
     // A step that is refused now comes before what failed in the past.
-    match world.faults.get(&claim.id.uid) {
+    match world.memory.faults.get(&claim.id.uid) {
         None => newest,
         Some(problem) => {
             let same = before.failure.clone().filter(|f| f.run.is_none() && f.problem.reason == problem.reason);

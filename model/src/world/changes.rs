@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::facts::{Claim, Content, CronJob, Job, Ours, Pod, Snapshot, Volume};
 use crate::ledger::Book;
 use crate::names::{Component, Run};
-use crate::record::CopyResult;
+use crate::record::{CopyResult, RestoreState};
 
 /// The results of a source's copies to destinations that have a breaker.
 fn results<'a>(config: &'a Config, book: &'a Book) -> impl Iterator<Item = (String, &'a CopyResult)> {
@@ -60,15 +60,23 @@ impl World {
             Change::MountFailure(pod, uid, failure) => {
                 let Some(found) = self.pods.items.get(&pod).filter(|p| p.uid == uid) else { return HashSet::new() };
                 let job = (found.namespace.clone(), found.job.clone());
-                self.mount_failures.insert(uid, failure);
+                self.memory.mount_failures.insert(uid, failure);
                 self.concerned(&job)
             }
             Change::DrillRefused(uid, destination, due, problem) => {
-                self.refused_drills.entry(uid.clone()).or_default().insert(destination, (due, problem));
+                self.memory.refused_drills.entry(uid.clone()).or_default().insert(destination, (due, problem));
                 HashSet::from([uid])
             }
             Change::CopyRefused(uid, destination, run, problem) => {
-                self.refused_copies.entry(uid.clone()).or_default().insert((run, destination), problem);
+                self.memory.refused_copies.entry(uid.clone()).or_default().insert((run, destination), problem);
+                HashSet::from([uid])
+            }
+            Change::RestoreRefused(uid, request, problem) => {
+                // An answer that comes late is about nobody.
+                if !self.subjects.contains_key(&uid) {
+                    return HashSet::new();
+                }
+                self.memory.refused_restores.insert(uid.clone(), (request, problem));
                 HashSet::from([uid])
             }
             Change::Volume(seen) => self.apply_volumes(seen),
@@ -108,7 +116,7 @@ impl World {
                 let replaced = self.restorers.apply(seen);
                 let gone = replaced.iter().filter(|(_, new)| new.is_none());
                 for uid in gone.filter_map(|(old, _)| Some(&old.as_ref()?.id.uid)) {
-                    self.restore_faults.remove(uid);
+                    self.memory.restore_faults.remove(uid);
                 }
                 let gone: Vec<String> =
                     replaced.iter().filter_map(|(old, _)| Some(old.as_ref()?.namespace.clone())).collect();
@@ -157,7 +165,8 @@ impl World {
             let there = new.is_some();
             let Some(uid) = new.map(|(_, uid)| uid).or(old.map(|book| book.uid)) else { continue };
             self.subjects.entry(uid.clone()).or_default().ledger = there;
-            if let (Some(refused), Some(book)) = (self.refused_copies.get_mut(&uid), self.ledgers.get("", &uid)) {
+            if let (Some(refused), Some(book)) = (self.memory.refused_copies.get_mut(&uid), self.ledgers.get("", &uid))
+            {
                 let runs = book.ledger.as_deref().map_or(&[][..], |ledger| &ledger.runs);
                 let ended = |run: &Run, to: &str| runs.iter().any(|r| r.run == *run && r.results.contains_key(to));
                 refused.retain(|(run, destination), _| !ended(run, destination));
@@ -314,7 +323,7 @@ impl World {
         for (old, new) in &replaced {
             let uid = new.as_ref().and_then(|k| self.pods.items.get(k)).map(|p| &p.uid);
             if let Some(old) = old.as_ref().filter(|old| uid != Some(&old.uid)) {
-                self.mount_failures.remove(&old.uid);
+                self.memory.mount_failures.remove(&old.uid);
             }
         }
         jobs.iter().flat_map(|job| self.concerned(job)).collect()
@@ -365,6 +374,9 @@ impl World {
             self.asking.insert(key.clone());
         } else {
             self.asking.remove(&key);
+        }
+        if there && claim.restored.as_ref().is_some_and(|told| told.state == RestoreState::Refused) {
+            self.memory.refused_restores.remove(&claim.id.uid);
         }
         let ours = self.ours(claim.ours.as_ref());
         if there && ours.is_some_and(|o| o.component == Component::Promoter && o.due.is_some()) {
@@ -438,10 +450,7 @@ impl World {
         for uid in uids {
             if self.subjects.get(uid).is_some_and(Belongings::is_empty) {
                 self.subjects.remove(uid);
-                self.faults.remove(uid);
-                self.refused_drills.remove(uid);
-                self.refused_copies.remove(uid);
-                self.waits.remove(uid);
+                self.memory.forget(uid);
             }
         }
     }

@@ -42,7 +42,7 @@ struct Case {
 impl Case {
     fn new(config: &str) -> Case {
         let config = Config::parse(config).unwrap_or_else(|e| panic!("{e}"));
-        let mut world = World::new("backup", "home", Arc::new(config));
+        let mut world = World::new("night", "home", Arc::new(config));
         world.apply(Change::SnapshotApi(true));
         world.apply(Change::SnapshotClass(Seen::Begin));
         world.apply(Change::SnapshotClass(Seen::Put(snapshot_class("metadata: {name: snap}\ndriver: d"))));
@@ -53,7 +53,7 @@ impl Case {
             "metadata: {name: pv}\nspec: {csi: {driver: d, volumeHandle: h}}",
         ))));
         let mut case = Case { world, version: 0 };
-        case.claim(&Status { instance: "backup".into(), protected_since: Some(start()), ..Status::default() }, "");
+        case.claim(&Status { instance: "night".into(), protected_since: Some(start()), ..Status::default() }, "");
         case.cronjob("backup-controller.io/after: 1d", true);
         case
     }
@@ -152,7 +152,7 @@ impl Case {
 
 fn labels(component: &str, more: &str) -> String {
     format!(
-        "{{app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: backup, \
+        "{{app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: night, \
          backup-controller.io/component: {component}, backup-controller.io/source-uid: u{more}}}"
     )
 }

@@ -260,7 +260,7 @@ fn the_end_of_an_older_volume_does_not_hide_the_newer_one() {
     let mut world = Cluster { record, content: true, central_snapshot: Some(true), ..Cluster::new() }.world();
     let volume = |name: &str| {
         crate::fixtures::volume(&format!(
-            "metadata: {{name: {name}, uid: u-{name}}}\nspec: {{claimRef: {{namespace: backup, name: {}, uid: p9}}}}",
+            "metadata: {{name: {name}, uid: u-{name}}}\nspec: {{claimRef: {{namespace: keepers, name: {}, uid: p9}}}}",
             self::name()
         ))
     };
@@ -297,10 +297,10 @@ fn a_volume_of_the_controllers_namespace_is_not_copied_with_its_secrets_otherwis
     };
     let labels = labels("snapshot").replace("u1", "u9");
     for text in [
-        "metadata: {name: data, namespace: backup, uid: u9}\nspec: {storageClassName: fast}\nstatus: {phase: Bound}"
+        "metadata: {name: data, namespace: keepers, uid: u9}\nspec: {storageClassName: fast}\nstatus: {phase: Bound}"
             .to_owned(),
         format!(
-            "metadata: {{name: data-1, namespace: backup, uid: p9, labels: {}}}\nspec: {{storageClassName: fast, \
+            "metadata: {{name: data-1, namespace: keepers, uid: p9, labels: {}}}\nspec: {{storageClassName: fast, \
              dataSource: {{apiGroup: snapshot.storage.k8s.io, kind: VolumeSnapshot, name: data-1}}}}\nstatus: {{phase: Bound}}",
             labels.replace("snapshot", "promoter")
         ),
@@ -308,7 +308,7 @@ fn a_volume_of_the_controllers_namespace_is_not_copied_with_its_secrets_otherwis
         put_claim(&mut world, &text);
     }
     let text = format!(
-        "metadata: {{name: data-1, namespace: backup, uid: s9, labels: {labels}, \
+        "metadata: {{name: data-1, namespace: keepers, uid: s9, labels: {labels}, \
          annotations: {{backup-controller.io/destinations-taken: vault}}}}\n\
          spec: {{source: {{persistentVolumeClaimName: data}}}}\nstatus: {{readyToUse: true}}"
     );
@@ -544,7 +544,7 @@ fn a_central_copy_is_made_of_a_device_where_the_driver_says_so() {
         point.mode = VolumeMode::read(mark);
         world.apply(Change::Snapshot(Seen::Put(point)));
         if let Some(mode) = promoter {
-            let mut claim = world.claims.get("backup", &name()).unwrap().clone();
+            let mut claim = world.claims.get("keepers", &name()).unwrap().clone();
             claim.mode = VolumeMode::read(Some(mode));
             world.apply(Change::Claim(Seen::Put(claim)));
         }

@@ -24,7 +24,7 @@ fn time(text: &str) -> Timestamp {
 
 fn labels(component: &str) -> Value {
     json!({
-        names::MANAGED_BY: names::MANAGER, names::INSTANCE: "backup", names::COMPONENT: component,
+        names::MANAGED_BY: names::MANAGER, names::INSTANCE: "night", names::COMPONENT: component,
         names::SOURCE_PVC: "data", names::SOURCE_UID: UID, names::RUN: "20261120T0000Z",
     })
 }
@@ -32,7 +32,7 @@ fn labels(component: &str) -> Value {
 /// A protected source and the ready snapshot of a run.
 fn world(mode: VolumeMode, status: Option<&str>, copied: Option<&Value>) -> World {
     let config = format!("destinations: [{DRILLED}]\ndefaults: {{destinations: [s3]}}");
-    let mut world = World::new("backup", "backup", Arc::new(Config::parse(&config).unwrap()));
+    let mut world = World::new("night", "keepers", Arc::new(Config::parse(&config).unwrap()));
     crate::fixtures::storage(&mut world);
     let mode = mode.as_str();
     let annotations = status.map_or(json!({}), |status| json!({names::STATUS: status}));
@@ -112,7 +112,7 @@ fn a_drill_promotes_a_snapshot_again_as_what_its_source_is_and_compares_with_tha
 /// nothing: the pod ran, and was lost.
 fn recorded(mode: VolumeMode, failed: usize, pods: &[Option<Value>]) -> RestoreRecord {
     const TEXT: &str = "pvc=data date=latest";
-    let mut world = World::new("backup", "backup", Arc::new(Config::parse("{}").unwrap()));
+    let mut world = World::new("night", "keepers", Arc::new(Config::parse("{}").unwrap()));
     world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: shop}"))));
     let record = json!({"request": names::run_now_mark(TEXT), "state": "Ready", "point": NAME, "target": "data"});
     let notes = json!({names::RESTORE_FROM: TEXT, names::RESTORE_STATUS: record.to_string()});

@@ -66,23 +66,23 @@ fn map(data: BTreeMap<String, String>, labels: &[(&str, &str)]) -> ConfigMap {
 }
 
 const LABELS: [(&str, &str); 3] =
-    [(names::MANAGED_BY, names::MANAGER), (names::INSTANCE, "backup"), (names::COMPONENT, "ledger")];
+    [(names::MANAGED_BY, names::MANAGER), (names::INSTANCE, "night"), (names::COMPONENT, "ledger")];
 
 #[test]
 fn a_ledger_is_read_as_it_was_written() {
     let mut ledger = empty();
     ledger.begin(&run(1), &taken(1), false);
     enter(&mut ledger, 1, "disk", result(CopyState::Complete, 1));
-    let book = Book::read(&map(ledger.to_data(), &LABELS), "backup").unwrap();
+    let book = Book::read(&map(ledger.to_data(), &LABELS), "night").unwrap();
     assert_eq!((book.uid.as_str(), book.ledger), (UID, Ok(Box::new(ledger))));
-    assert!(Book::read(&ConfigMap::default(), "backup").is_none(), "it has no ledger's name");
+    assert!(Book::read(&ConfigMap::default(), "night").is_none(), "it has no ledger's name");
 }
 
 /// Each is told by object and field.
 #[test]
 fn a_ledger_that_is_not_ours_edited_newer_too_long_or_anothers_is_not_believed() {
     let said = |data: BTreeMap<String, String>, labels: &[(&str, &str)]| {
-        let problem = Book::read(&map(data, labels), "backup").unwrap().ledger.unwrap_err();
+        let problem = Book::read(&map(data, labels), "night").unwrap().ledger.unwrap_err();
         assert_eq!(problem.reason, Reason::LedgerUnreadable);
         assert!(problem.message.contains(&names::ledger(UID)), "{problem}");
         problem.message

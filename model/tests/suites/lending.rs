@@ -34,7 +34,7 @@ fn target() -> SourceId {
 
 fn labels(component: &str) -> String {
     format!(
-        "app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: backup, \
+        "app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: night, \
          backup-controller.io/component: {component}"
     )
 }
@@ -92,11 +92,11 @@ impl Cluster {
     }
 
     fn world(&self) -> World {
-        let mut world = World::new("backup", "backup", Arc::new(Config::parse(self.config).unwrap()));
+        let mut world = World::new("night", "keepers", Arc::new(Config::parse(self.config).unwrap()));
         world.apply(Change::SnapshotApi(true));
         for text in [
             format!("metadata: {{name: shop, labels: {{pod-security.kubernetes.io/enforce: {}}}}}", self.enforces),
-            "metadata: {name: backup}".to_owned(),
+            "metadata: {name: keepers}".to_owned(),
         ] {
             world.apply(Change::Namespace(Seen::Put(namespace(&text))));
         }
@@ -111,7 +111,7 @@ impl Cluster {
         self.tenant(&mut world);
         self.home(&mut world);
         if self.fault {
-            world.restore_faults.insert("u1".into(), Problem::new(Reason::QuotaExceeded, "exceeded quota"));
+            world.memory.restore_faults.insert("u1".into(), Problem::new(Reason::QuotaExceeded, "exceeded quota"));
         }
         world
     }
@@ -162,7 +162,7 @@ impl Cluster {
         if let Some(phase) = self.volume {
             let uid = if phase == "Available" { "" } else { ", uid: c1" };
             let text = format!(
-                "metadata: {{name: backup-{name}, uid: v2, {}}}\nspec: {{claimRef: {{namespace: backup, name: {name}{uid}}}, \
+                "metadata: {{name: night-{name}, uid: v2, {}}}\nspec: {{claimRef: {{namespace: keepers, name: {name}{uid}}}, \
                  csi: {{driver: csi, volumeHandle: h1}}}}\nstatus: {{phase: {phase}}}",
                 marks("target")
             );
@@ -170,8 +170,8 @@ impl Cluster {
         }
         if let Some(phase) = self.claim {
             let text = format!(
-                "metadata: {{name: {name}, namespace: backup, uid: c1, resourceVersion: '1', {}}}\n\
-                 spec: {{volumeName: backup-{name}}}\nstatus: {{phase: {phase}}}",
+                "metadata: {{name: {name}, namespace: keepers, uid: c1, resourceVersion: '1', {}}}\n\
+                 spec: {{volumeName: night-{name}}}\nstatus: {{phase: {phase}}}",
                 marks("target")
             );
             put_claim(world, &text);
@@ -182,14 +182,14 @@ impl Cluster {
                 state => format!("{{conditions: [{{type: {state}, status: 'True'}}]}}"),
             };
             let job: ApiJob = read(&format!(
-                "metadata: {{name: {name}, namespace: backup, uid: j1, resourceVersion: '1', \
+                "metadata: {{name: {name}, namespace: keepers, uid: j1, resourceVersion: '1', \
                  creationTimestamp: '{}', {}}}\nstatus: {status}",
                 now(),
                 marks("restore")
             ));
             world.apply(Change::Job(Seen::Put(Job::from(&job))));
         }
-        world.apply(Change::Holder("backup".into(), Seen::Begin));
+        world.apply(Change::Holder("keepers".into(), Seen::Begin));
         if let Some(ended) = self.pod {
             let result = RestoreResult {
                 state: RestoreState::Complete,
@@ -208,10 +208,10 @@ impl Cluster {
             };
             let pod: ApiPod = serde_json::from_value(serde_json::json!({
                 "metadata": {
-                    "name": format!("{name}-x"), "namespace": "backup", "uid": "p1",
+                    "name": format!("{name}-x"), "namespace": "keepers", "uid": "p1",
                     "labels": {
                         "batch.kubernetes.io/job-name": name, names::MANAGED_BY: names::MANAGER,
-                        names::INSTANCE: "backup", names::COMPONENT: "restore",
+                        names::INSTANCE: "night", names::COMPONENT: "restore",
                     },
                     "ownerReferences": [
                         {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": "j1", "controller": true},
@@ -228,9 +228,9 @@ impl Cluster {
             }))
             .unwrap();
             world.apply(Change::Pod(Seen::Put(Pod::from(&pod))));
-            world.apply(Change::Holder("backup".into(), Seen::Put(Holder::from(&pod))));
+            world.apply(Change::Holder("keepers".into(), Seen::Put(Holder::from(&pod))));
         }
-        world.apply(Change::Holder("backup".into(), Seen::End));
+        world.apply(Change::Holder("keepers".into(), Seen::End));
     }
 
     fn plan(&self) -> Vec<Action> {
@@ -267,7 +267,7 @@ impl Cluster {
                     }
                 }
                 Action::DeleteJob { namespace, id } => {
-                    assert_eq!((namespace.as_str(), id.uid.as_str()), ("backup", "j1"));
+                    assert_eq!((namespace.as_str(), id.uid.as_str()), ("keepers", "j1"));
                     if self.job.take().is_some() {
                         said.push("no Job".into());
                     }
@@ -413,6 +413,51 @@ fn a_start_that_is_refused_is_told_and_ends() {
     assert!(cluster.is_clean());
 }
 
+/// Only who looks at the target's volume knows that it cannot be lent. The next plan records it, for this request alone.
+#[test]
+fn a_volume_that_cannot_be_lent_ends_the_restore_that_asked_for_it() {
+    let mut cluster = Cluster::new();
+    assert_eq!(cluster.turn(2), ["Ready"]);
+    let mut world = cluster.world();
+    let steps = |world: &World| -> Vec<String> {
+        let steps = plan::restores(world, now()).actions.into_iter().filter_map(|action| match action {
+            Action::Restore(RestoreAction::Start(_)) => Some("start".to_owned()),
+            Action::Restore(RestoreAction::Record { record, .. }) => {
+                Some(format!("{:?} {:?}", record.state, record.problem.map(|p| p.reason)))
+            }
+            _ => None,
+        });
+        steps.collect()
+    };
+    let refused = |request: &str| {
+        let problem = Problem::new(Reason::TargetNotReady, "PersistentVolume pv1 is gone");
+        Change::RestoreRefused("u1".into(), request.into(), problem)
+    };
+    world.apply(refused("pvc=other date=latest from=vault"));
+    assert_eq!(steps(&world), ["start"]);
+    world.apply(refused(REQUEST));
+    assert_eq!(steps(&world), ["Refused Some(TargetNotReady)"]);
+
+    // Once it is recorded, whoever asks for the same again is looked at again.
+    let recorded = |record: &str, version: &str| {
+        let text = format!(
+            "metadata: {{name: data, namespace: shop, uid: u1, resourceVersion: '{version}', annotations: {{{}: \
+             '{REQUEST}', {}: '{}'}}}}\nspec: {{storageClassName: late, volumeName: pv1}}\nstatus: {{phase: Bound}}",
+            names::RESTORE_FROM,
+            names::RESTORE_STATUS,
+            record.replace('\'', "''")
+        );
+        Change::Claim(Seen::Put(crate::fixtures::claim(&text)))
+    };
+    let ready = cluster.record.unwrap();
+    world.apply(recorded(&ready.replace("Ready", "Refused"), "2"));
+    assert_eq!(steps(&world), [""; 0]);
+    world.apply(recorded(&ready, "3"));
+    assert_eq!(steps(&world), ["start"]);
+    let gone = Change::RestoreRefused("u9".into(), REQUEST.into(), Problem::new(Reason::TargetNotReady, "late"));
+    assert!(world.apply(gone).is_empty(), "an answer that comes late is about nobody");
+}
+
 /// The namespace is not selected any more, or another installation has the PVC's record.
 #[test]
 fn who_is_not_ours_any_more_gets_his_volume_back() {
@@ -459,7 +504,7 @@ fn a_pod_that_comes_while_the_volume_is_lent_is_told_to_the_restore() {
             _ => None,
         })
     };
-    let late = ("backup".to_owned(), "p1".to_owned(), vec!["late".to_owned()]);
+    let late = ("keepers".to_owned(), "p1".to_owned(), vec!["late".to_owned()]);
     assert_eq!(told(&cluster), Some(late));
 }
 
@@ -475,7 +520,7 @@ fn a_pod_beside_the_target_is_told_who_writes_it_elsewhere() {
     let pod: ApiPod = serde_json::from_value(serde_json::json!({
         "metadata": {
             "name": "own", "namespace": "shop", "uid": "own",
-            "labels": {names::INSTANCE: "backup", names::COMPONENT: "restore"},
+            "labels": {names::INSTANCE: "night", names::COMPONENT: "restore"},
             "annotations": {names::RESTORE_STATUS: TOLD, names::TARGET_NAMESPACE: "elsewhere"},
         },
         "spec": {"containers": [], "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]},
@@ -486,7 +531,7 @@ fn a_pod_beside_the_target_is_told_who_writes_it_elsewhere() {
         Action::Restore(RestoreAction::TellHolders { pod, holders, .. }) if pod.uid == "own" => Some(holders.pods),
         _ => None,
     });
-    assert_eq!(told, Some(vec![format!("backup/{}-x", Cluster::job_name())]));
+    assert_eq!(told, Some(vec![format!("keepers/{}-x", Cluster::job_name())]));
 }
 
 /// What is left of an earlier time cannot be bound again.

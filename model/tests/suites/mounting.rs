@@ -27,7 +27,7 @@ fn source() -> SourceId {
 
 fn labels(component: &str) -> Value {
     json!({
-        names::MANAGED_BY: names::MANAGER, names::INSTANCE: "backup", names::COMPONENT: component,
+        names::MANAGED_BY: names::MANAGER, names::INSTANCE: "night", names::COMPONENT: component,
         names::SOURCE_PVC: "data", names::SOURCE_UID: UID, names::RUN: RUN, names::DESTINATION: "s3",
     })
 }
@@ -43,7 +43,7 @@ fn world(access: &str) -> World {
 
 /// The same, from a promoter whose mount does that with the journal.
 fn world_of(access: &str, journal: &str) -> World {
-    let mut world = World::new("backup", "backup", Arc::new(Config::parse(CONFIG).unwrap()));
+    let mut world = World::new("night", "keepers", Arc::new(Config::parse(CONFIG).unwrap()));
     crate::fixtures::storage(&mut world);
     let text = format!(
         "metadata: {{name: data, namespace: shop, uid: {UID}}}\nspec: {{storageClassName: fast, volumeName: pv}}\n\
@@ -168,8 +168,11 @@ fn what_was_said_of_a_pod_goes_with_it_and_each_pod_is_asked_about() {
     let mut world = world("ReadOnlyMany");
     answer(&mut world, Some("x"), false);
     world.apply(Change::Pod(Seen::Gone(key("pod-1"), "pod-1".into())));
-    assert!(world.mount_failures.is_empty());
-    assert!(!answer(&mut world, Some("late"), false) && world.mount_failures.is_empty(), "an answer that comes late");
+    assert!(world.memory.mount_failures.is_empty());
+    assert!(
+        !answer(&mut world, Some("late"), false) && world.memory.mount_failures.is_empty(),
+        "an answer that comes late"
+    );
     put_pod(&mut world, "pod-2", 12);
     assert!(recorded(&at(&world, 13)).is_none() && asked(&at(&world, 13)).is_empty());
     assert_eq!(asked(&at(&world, 22)), ["pod-2"]);

@@ -21,7 +21,7 @@ fn at(minute: u64) -> Timestamp {
 
 fn labels(component: &str, more: &str) -> String {
     format!(
-        "labels: {{app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: backup, \
+        "labels: {{app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: night, \
          backup-controller.io/component: {component}{more}}}"
     )
 }
@@ -31,7 +31,7 @@ fn world(disk: &str) -> World {
     let config = format!(
         "destinations: [{{name: crypt, type: restic, secret: s, {disk}}}]\ndefaults: {{destinations: [crypt]}}"
     );
-    let mut world = World::new("backup", "backup", Arc::new(Config::parse(&config).unwrap()));
+    let mut world = World::new("night", "keepers", Arc::new(Config::parse(&config).unwrap()));
     let of_run = |component| {
         labels(component, &format!(", backup-controller.io/run: {RUN}, backup-controller.io/source-uid: {UID}"))
     };
@@ -136,7 +136,7 @@ fn a_copy_is_on_the_disks_node_and_alone_on_the_disk() {
 fn what_lies_on_a_disk_needs_no_network() {
     let mut world = world("claim: {size: 1Gi, storageClass: block}");
     disk(&mut world, "backup-disk", "b");
-    let meta = crate::fixtures::read("{name: backup-pods, namespace: shop, labels: {a: b}}");
+    let meta = crate::fixtures::read("{name: night-pods, namespace: shop, labels: {a: b}}");
     world.apply(Change::Policy(Seen::Put(model::facts::Policy::from(&meta))));
     let plan = plan_of(&world);
     assert!(matches!(plan.ready.as_slice(), [(_, Action::StartCopy(copy))] if !copy.isolate), "{:?}", plan.ready);
@@ -180,11 +180,11 @@ fn a_record_that_a_tenant_made_up_lets_nobody_wait() {
     let granted = "{from: shop/*, to: b}";
     for (grants, instance, mark, job, waits) in [
         ("", "other", mark.as_str(), false, false),
-        ("", "backup", &mark, false, false),
+        ("", "night", &mark, false, false),
         ("", "other", &mark, true, false),
         (granted, "other", &mark, false, false),
-        (granted, "backup", "x", false, false),
-        (granted, "backup", &mark, false, true),
+        (granted, "night", "x", false, false),
+        (granted, "night", &mark, false, true),
         (granted, "other", &mark, true, true),
     ] {
         let case = format!("{grants} {instance} {mark} {job}");

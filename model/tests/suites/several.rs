@@ -29,7 +29,7 @@ fn at(minute: u64) -> Timestamp {
 
 fn labels(component: &str, run: &str, more: &str) -> String {
     format!(
-        "labels: {{app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: backup, \
+        "labels: {{app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: night, \
          backup-controller.io/component: {component}, backup-controller.io/run: {run}, \
          backup-controller.io/source-uid: {UID}{more}}}"
     )
@@ -57,7 +57,7 @@ struct Scene {
 impl Scene {
     /// A protected PVC with a BackupDisk beside it, and no run yet.
     fn new() -> Self {
-        let mut world = World::new("backup", "backup", Arc::new(Config::parse(CONFIG).unwrap()));
+        let mut world = World::new("night", "keepers", Arc::new(Config::parse(CONFIG).unwrap()));
         for change in [
             Change::SnapshotApi(true),
             Change::SnapshotClass(Seen::Begin),
@@ -71,7 +71,7 @@ impl Scene {
             Change::Claim(Seen::Put(source("{}"))),
             Change::Claim(Seen::Put(claim(
                 "metadata: {name: backup-disk, namespace: shop, uid: disk, labels: {app.kubernetes.io/managed-by: \
-                 backup-controller, backup-controller.io/instance: backup, backup-controller.io/component: disk}}\n\
+                 backup-controller, backup-controller.io/instance: night, backup-controller.io/component: disk}}\n\
                  status: {phase: Bound}",
             ))),
         ] {
@@ -288,7 +288,7 @@ fn a_job_counts_only_where_its_source_has_its_copies_and_by_the_name_that_follow
         (0, 1, records(&scene.plan(5)).len())
     };
     assert_eq!(put("evil", &derived), (0, 1, 0), "another namespace");
-    assert_eq!(put("backup", &derived), (0, 1, 0), "ours, but the destination is not central");
+    assert_eq!(put("keepers", &derived), (0, 1, 0), "ours, but the destination is not central");
     assert_eq!(put("shop", "copy-of-my-own"), (0, 1, 0), "another name");
     assert_eq!(put("shop", &derived), (1, 0, 0), "this one runs");
 }
@@ -372,7 +372,7 @@ fn a_policy_of_an_earlier_version_is_told_before_it_cuts_a_copy_off() {
     let mut scene = Scene::new();
     scene.run("data-1", 0, "s3", &[]);
     let policy = |labels: &str| {
-        let meta = crate::fixtures::read(&format!("{{name: backup-pods, namespace: shop, labels: {{{labels}}}}}"));
+        let meta = crate::fixtures::read(&format!("{{name: night-pods, namespace: shop, labels: {{{labels}}}}}"));
         Change::Policy(Seen::Put(model::facts::Policy::from(&meta)))
     };
     scene.world.apply(policy("a: b"));

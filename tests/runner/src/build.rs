@@ -1,10 +1,16 @@
 //! Compiles everything once, and finds out where the test programs are.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
+
+/// The cargo that runs us, or the one on the search path.
+pub(crate) fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
 
 /// A compiled test program.
 #[derive(Debug, Clone)]
@@ -38,7 +44,7 @@ impl Built {
 /// Compiles all tests and all programs with the features of the whole workspace. What is compiled with those of single
 /// packages is another build of most dependencies.
 pub(crate) fn build() -> Result<Built> {
-    let output = Command::new(crate::cargo())
+    let output = Command::new(cargo())
         .args(["build", "--quiet", "--workspace", "--all-targets", "--message-format=json-render-diagnostics"])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

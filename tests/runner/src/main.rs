@@ -5,12 +5,12 @@
 //! also in `target/tests/times.json`.
 
 mod build;
+mod imports;
 mod outcome;
 mod run;
 mod suite;
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -36,11 +36,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The cargo that runs us, or the one on the search path.
-fn cargo() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// The suites that the command line asks for, with all that they need.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::build::{self, Built, Program};
+use crate::imports;
 use crate::outcome::Count;
 use crate::suite::Work;
 
@@ -32,9 +33,10 @@ impl Bench<'_> {
     /// Runs the suite. An error says what failed; the output is in the log.
     pub(crate) fn run(&self, work: Work) -> Result<Given> {
         match work {
+            Work::Imports => self.imports()?,
             Work::Build => return Ok((Count::default(), Some(build::build()?))),
             Work::Command(words) => {
-                let program = if words[0] == "cargo" { crate::cargo() } else { words[0].into() };
+                let program = if words[0] == "cargo" { build::cargo() } else { words[0].into() };
                 let mut command = Command::new(program);
                 command.args(&words[1..]).current_dir(self.project);
                 self.finish(command, words[0])?;
@@ -60,6 +62,17 @@ impl Bench<'_> {
             }
         }
         Ok((self.count(), None))
+    }
+
+    fn imports(&self) -> Result<()> {
+        let wrong = imports::check(self.project)?;
+        fs::write(&self.log, wrong.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>())?;
+        match wrong.len() {
+            0 => Ok(()),
+            found => {
+                bail!("{found} circles of imports, or dependencies against the floors of ARCHITECTURE.md")
+            }
+        }
     }
 
     /// Counts the tests in the log.

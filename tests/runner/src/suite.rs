@@ -18,6 +18,8 @@ impl Lane {
 pub(crate) enum Work {
     /// A command. It passes with exit code 0.
     Command(&'static [&'static str]),
+    /// Looks for circles of imports, and compares the crates with their floors.
+    Imports,
     /// Compiles all tests and programs, and finds out where they are.
     Build,
     /// All tests of some packages.
@@ -93,6 +95,7 @@ const CLUSTER: &str = "dev-cluster";
 /// All suites; those of a lane run in this order.
 pub(crate) const ALL: &[Suite] = &[
     computes("format", &[], Work::Command(&["cargo", "fmt", "--all", "--check"])),
+    computes("imports", &[], Work::Imports),
     computes("dependencies", &[], Work::Command(&["make", "deny"])),
     computes("tools", &[], Work::Command(&["make", "mover-tools", "ansible-tools"])),
     computes("control-plane", &[], Work::Command(&["make", "control-plane-parts"])),

@@ -37,7 +37,7 @@ pub(super) fn answer(
         told(RestoreState::Refused, Problem::new(Reason::InvalidRequest, e.to_string()))
     })?;
     // What the API server refused is tried again, and meanwhile told.
-    let fault = world.restore_faults.get(asker.uid());
+    let fault = world.memory.restore_faults.get(asker.uid());
     let ask = Ask { world, asker: &asker, namespace, request: &request, now };
     let found = ask.resolve().and_then(|found| match found.origin {
         Origin::Central { .. } => {

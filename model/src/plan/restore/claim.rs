@@ -96,8 +96,12 @@ fn start(
     let since = before.and_then(|s| s.since).filter(|since| *since <= now);
     let told = before.filter(|s| s.point == decided.point && s.target == decided.target);
     let Some(told) = told else { return Some(RestoreRecord { since, ..decided }) };
+    let refused = world.memory.refused_restores.get(restore.asker.uid());
+    if let Some((_, problem)) = refused.filter(|(request, _)| *request == restore.text) {
+        return Some(RestoreRecord { state: RestoreState::Refused, problem: Some(problem.clone()), ..decided });
+    }
     // Who has just begun knows of none, and goes by what was told.
-    let fault = world.restore_faults.get(restore.asker.uid()).or(told.problem.as_ref()).cloned();
+    let fault = world.memory.restore_faults.get(restore.asker.uid()).or(told.problem.as_ref()).cloned();
     let Some(fault) = fault else {
         plan.step(RestoreAction::Start(Box::new(restore)));
         return None;

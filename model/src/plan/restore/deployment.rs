@@ -27,7 +27,7 @@ pub(super) fn deployment(world: &World, restorer: &Restorer, now: Timestamp, pla
     let answer = answer(world, asker.clone(), &restorer.namespace, &text, now, plan);
     match answer {
         Ok(restore) => {
-            let told = world.restore_faults.get(restorer.id.uid.as_str()).map(|fault| waits(&text, fault));
+            let told = world.memory.restore_faults.get(restorer.id.uid.as_str()).map(|fault| waits(&text, fault));
             if let Some(told) = told.filter(|told| status != Some(told)) {
                 let (asker, namespace) = (restore.asker.clone(), restore.namespace.clone());
                 plan.step(RestoreAction::Record { asker, namespace, record: Box::new(told), stop: false });

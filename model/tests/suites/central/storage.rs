@@ -32,12 +32,12 @@ pub(crate) fn source() -> SourceId {
 }
 
 pub(crate) fn name() -> String {
-    names::central("backup", &source(), &RUN.parse().unwrap(), DESTINATION)
+    names::central("night", &source(), &RUN.parse().unwrap(), DESTINATION)
 }
 
 /// What is made for a drill of the run.
 pub(crate) fn drill_name() -> String {
-    names::central_drill("backup", &source(), &DUE.parse().unwrap(), &RUN.parse().unwrap(), DESTINATION)
+    names::central_drill("night", &source(), &DUE.parse().unwrap(), &RUN.parse().unwrap(), DESTINATION)
 }
 
 pub(crate) fn drill_job() -> String {
@@ -46,7 +46,7 @@ pub(crate) fn drill_job() -> String {
 
 pub(crate) fn labels(component: &str) -> String {
     format!(
-        "{{app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: backup, \
+        "{{app.kubernetes.io/managed-by: backup-controller, backup-controller.io/instance: night, \
          backup-controller.io/component: {component}, backup-controller.io/source-uid: u1, \
          backup-controller.io/run: {RUN}, backup-controller.io/destination: {DESTINATION}}}"
     )
@@ -162,7 +162,7 @@ impl Cluster {
             "destinations: [{{name: vault, type: restic, secret: s3, runIn: controller, prune: {{schedule: never}}, \
              verify: {{schedule: never}}{drill}}}]\ndefaults: {{destinations: [vault]}}"
         ));
-        let mut world = World::new("backup", "backup", Arc::new(config.unwrap()));
+        let mut world = World::new("night", "keepers", Arc::new(config.unwrap()));
         for text in [
             "metadata: {name: fast}\nprovisioner: csi\nvolumeBindingMode: Immediate\nreclaimPolicy: Delete",
             "metadata: {name: late}\nprovisioner: csi\nvolumeBindingMode: WaitForFirstConsumer\nreclaimPolicy: Delete",
@@ -177,7 +177,7 @@ impl Cluster {
         world.apply(Change::SnapshotClass(Seen::End));
         for text in [
             format!("metadata: {{name: shop, labels: {{pod-security.kubernetes.io/enforce: {}}}}}", self.enforces),
-            "metadata: {name: backup}".to_owned(),
+            "metadata: {name: keepers}".to_owned(),
         ] {
             world.apply(Change::Namespace(Seen::Put(namespace(&text))));
         }
@@ -238,7 +238,7 @@ impl Cluster {
                  creationTimestamp: '{at}', labels: {labels}, annotations: {MARKS}}}"
             )
         };
-        let home = ", namespace: backup";
+        let home = ", namespace: keepers";
         if parts.content {
             let content: VolumeSnapshotContent = read(&labelled("", "c"));
             world.apply(Change::Content(Seen::Put(Content::from(&content))));
@@ -252,7 +252,7 @@ impl Cluster {
         }
         if parts.volume {
             let text = format!(
-                "metadata: {{name: pv-{name}, uid: v-{name}}}\nspec: {{claimRef: {{namespace: backup, name: {name}, \
+                "metadata: {{name: pv-{name}, uid: v-{name}}}\nspec: {{claimRef: {{namespace: keepers, name: {name}, \
                  uid: p2}}, csi: {{driver: csi, volumeHandle: h2}}}}"
             );
             world.apply(Change::Volume(Seen::Put(volume(&text))));
@@ -274,7 +274,7 @@ impl Cluster {
             state => format!("{{conditions: [{{type: {state}, status: 'True'}}]}}"),
         };
         let text = format!(
-            "metadata: {{name: {name}, namespace: backup, uid: j-{name}, resourceVersion: '1', \
+            "metadata: {{name: {name}, namespace: keepers, uid: j-{name}, resourceVersion: '1', \
              creationTimestamp: '{}', labels: {labels}, annotations: {MARKS}}}\n\
              spec: {{template: {{spec: {{containers: [], volumes: [{{name: source, persistentVolumeClaim: \
              {{claimName: {claim}}}}}]}}}}}}\nstatus: {status}",
@@ -287,7 +287,7 @@ impl Cluster {
             labels["batch.kubernetes.io/job-name"] = serde_json::json!(name);
             let pod = serde_json::json!({
                 "metadata": {
-                    "name": name, "namespace": "backup", "labels": labels,
+                    "name": name, "namespace": "keepers", "labels": labels,
                     "ownerReferences": [{
                         "apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": format!("j-{name}"),
                         "controller": true,
@@ -347,7 +347,7 @@ impl Cluster {
                 "drill Job".to_owned()
             }
             Action::DeleteJob { namespace, id } => {
-                assert_eq!(namespace, "backup");
+                assert_eq!(namespace, "keepers");
                 if id.name == drill_job() {
                     let drill = self.drill.as_mut().unwrap();
                     assert!(drill.status.maintenance[DESTINATION].drill.is_some(), "its end is recorded first");

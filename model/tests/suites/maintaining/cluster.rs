@@ -55,7 +55,7 @@ impl Cluster {
         let text = format!(
             "destinations:\n  - {destination}\ndefaults: {{schedule: 0 0 * * *, destinations: [s3], retention: 7days}}\n"
         );
-        let mut world = World::new("backup", "backup", Arc::new(Config::parse(&text).unwrap()));
+        let mut world = World::new("night", "keepers", Arc::new(Config::parse(&text).unwrap()));
         world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: shop}"))));
         world.apply(Change::StorageClass(Seen::Put(storage_class("metadata: {name: fast}\nprovisioner: csi.example"))));
         world.apply(Change::SnapshotClass(Seen::Begin));
@@ -84,7 +84,7 @@ impl Cluster {
 
     pub(crate) fn labels(component: &str, run: &str) -> serde_json::Value {
         json!({
-            names::MANAGED_BY: names::MANAGER, names::INSTANCE: "backup", names::COMPONENT: component,
+            names::MANAGED_BY: names::MANAGER, names::INSTANCE: "night", names::COMPONENT: component,
             names::SOURCE_PVC: "data", names::SOURCE_UID: UID, names::RUN: run,
         })
     }

@@ -8,7 +8,8 @@ use model::reason::{Problem, Reason};
 use serde_json::json;
 use templates::{Grant, Loan, Medium};
 
-use crate::apply::{Refusal, configured};
+use super::refusal::Refusal;
+use super::support::configured;
 use crate::settings::Settings;
 
 /// Makes the volume and the claim through which the Job reads another namespace's disk. The claim goes with the Job,
@@ -49,7 +50,7 @@ pub(crate) async fn disk(
 }
 
 /// Makes the volume and the claim through which the Job in our own namespace writes a target. The inner error is why
-/// there will be no restore: only who looked at the volume knows it.
+/// it cannot be lent: only who looked at the volume knows it.
 pub(crate) async fn lend(
     client: &Client,
     settings: &Settings,

@@ -13,32 +13,29 @@ use model::record::{Holders, RestoreRecord, RestoreState};
 use model::restore::{Place, RestorePoint};
 use model::snapshot::VolumeSnapshot;
 use model::world::{Change, Seen};
-use serde::Serialize;
 use serde_json::json;
 use templates::{Promoter, Repository, RestoreFrom, RestorePod};
 
-use crate::apply::{Refusal, annotation, configured, publish};
-use crate::lend;
+use super::event::Events;
+use super::lend;
+use super::managers::Manager;
+use super::refusal::Refusal;
+use super::support::{annotation, configured, text};
 use crate::settings::Settings;
-
-/// One field manager for the pod, one for what is written down: applying one must not take the other away.
-const POD: &str = "backup-controller/restore";
-const STATUS: &str = "backup-controller/restore-status";
-const HOLD: &str = "backup-controller/hold";
-const HOLDERS: &str = "backup-controller/holders";
 
 /// Takes one step of a restore.
 pub(crate) async fn take(
     client: &Client,
     settings: &Settings,
+    events: &Events<'_>,
     step: &RestoreAction,
 ) -> Result<Option<Change>, Refusal> {
     match step {
         RestoreAction::Promote(wanted) => promote(client, settings, wanted).await.map(Some),
-        RestoreAction::Prepare(wanted) => prepare(client, settings, wanted).await.map(Some),
+        RestoreAction::Prepare(wanted) => prepare(client, settings, events, wanted).await.map(Some),
         RestoreAction::Start(wanted) => start(client, settings, wanted).await.map(Some),
         RestoreAction::Record { asker, namespace, record, stop } => {
-            self::record(client, settings, asker, namespace, record, *stop).await.map(Some)
+            self::record(client, events, asker, namespace, record, *stop).await.map(Some)
         }
         RestoreAction::TellHolders { namespace, pod, holders } => {
             self::holders(client, namespace, pod, holders).await.map(Some)
@@ -72,12 +69,13 @@ async fn promote(client: &Client, settings: &Settings, promote: &Promote) -> Res
     Ok(Change::Claim(Seen::Put(facts::Claim::from(&made))))
 }
 
-fn text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
 /// Makes a restore pod of the Deployment that asks for one.
-async fn prepare(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
+async fn prepare(
+    client: &Client,
+    settings: &Settings,
+    events: &Events<'_>,
+    restore: &Restore,
+) -> Result<Change, Refusal> {
     let record = restore.record();
     let mut object = with_pod(settings, restore, &record, &restore.asker.id().name, |pod| {
         settings.templates.restore_deployment(&settings.install, &settings.config, pod)
@@ -85,8 +83,8 @@ async fn prepare(client: &Client, settings: &Settings, restore: &Restore) -> Res
     // It must be there, and be this one: applying never creates.
     object["metadata"]["uid"] = json!(restore.asker.uid());
     let api: Api<Deployment> = Api::namespaced(client.clone(), &restore.namespace);
-    let written = api::apply(&api, POD, &restore.asker.id().name, &object).await?;
-    tell(client, settings, &restore.asker, &restore.namespace, &record).await;
+    let written = api::apply(&api, Manager::RestorePod.as_str(), &restore.asker.id().name, &object).await?;
+    tell(events, &restore.asker, &restore.namespace, &record).await;
     Ok(Change::Restorer(Seen::Put(facts::Restorer::from(&written))))
 }
 
@@ -95,9 +93,7 @@ async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Resul
     if let Origin::Central { volume, .. } = &restore.origin
         && let Err(problem) = lend::lend(client, settings, restore, volume).await?
     {
-        let (state, problem) = (RestoreState::Refused, Some(problem));
-        let refused = RestoreRecord { state, problem, ..restore.record() };
-        return record(client, settings, &restore.asker, &restore.namespace, &refused, false).await;
+        return Ok(Change::RestoreRefused(restore.asker.uid().to_owned(), restore.text.clone(), problem));
     }
     let job = with_pod(settings, restore, &restore.record(), &restore.job(), |pod| {
         settings.templates.restore_job(&settings.install, &settings.config, pod)
@@ -170,7 +166,7 @@ fn restic_snapshot(point: &RestorePoint) -> Option<&str> {
 /// Writes what becomes of a restore on who asks for it.
 async fn record(
     client: &Client,
-    settings: &Settings,
+    events: &Events<'_>,
     asker: &Asker,
     namespace: &str,
     record: &RestoreRecord,
@@ -184,23 +180,23 @@ async fn record(
             if stop {
                 object["spec"] = json!({"replicas": 0});
             }
-            let written = api::apply(&api, STATUS, name, &object).await?;
+            let written = api::apply(&api, Manager::RestoreStatus.as_str(), name, &object).await?;
             Change::Restorer(Seen::Put(facts::Restorer::from(&written)))
         }
         Asker::Claim(_) => {
             let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
             let object =
                 annotation::<PersistentVolumeClaim>(namespace, name, uid, names::RESTORE_STATUS, &text(record));
-            let written = api::apply(&api, STATUS, name, &object).await?;
+            let written = api::apply(&api, Manager::RestoreStatus.as_str(), name, &object).await?;
             Change::Claim(Seen::Put(facts::Claim::from(&written)))
         }
     };
-    tell(client, settings, asker, namespace, record).await;
+    tell(events, asker, namespace, record).await;
     Ok(change)
 }
 
 /// An Event on who asked.
-async fn tell(client: &Client, settings: &Settings, asker: &Asker, namespace: &str, record: &RestoreRecord) {
+async fn tell(events: &Events<'_>, asker: &Asker, namespace: &str, record: &RestoreRecord) {
     let from = record.point.as_deref().unwrap_or_default();
     let (reason, said) = match record.state {
         RestoreState::Waiting => ("RestoreWaiting", "the restore waits".to_owned()),
@@ -221,14 +217,14 @@ async fn tell(client: &Client, settings: &Settings, asker: &Asker, namespace: &s
         Asker::Claim(_) => ("v1", "PersistentVolumeClaim"),
     };
     let note = Note { warning, reason, action: "Restore", text };
-    publish(client, kind, namespace, asker.id(), &settings.install.instance, &note).await;
+    events.publish(kind, namespace, asker.id(), &note).await;
 }
 
 /// Tells a restore pod who else holds the volume that it writes.
 async fn holders(client: &Client, namespace: &str, pod: &Identity, holders: &Holders) -> Result<Change, Refusal> {
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let object = annotation::<Pod>(namespace, &pod.name, &pod.uid, names::HOLDERS, &text(holders));
-    let written = api::apply(&api, HOLDERS, &pod.name, &object).await?;
+    let written = api::apply(&api, Manager::Holders.as_str(), &pod.name, &object).await?;
     Ok(Change::Holder(namespace.to_owned(), Seen::Put(facts::Holder::from(&written))))
 }
 
@@ -237,6 +233,6 @@ async fn hold(client: &Client, namespace: &str, snapshot: &Identity, until: Time
     let api: Api<VolumeSnapshot> = Api::namespaced(client.clone(), namespace);
     let text = Hold::text(until, "a restore is reading it");
     let object = annotation::<VolumeSnapshot>(namespace, &snapshot.name, &snapshot.uid, names::HOLD, &text);
-    let written = api::apply(&api, HOLD, &snapshot.name, &object).await?;
+    let written = api::apply(&api, Manager::Hold.as_str(), &snapshot.name, &object).await?;
     Ok(Change::Snapshot(Seen::Put(facts::Snapshot::from(&written))))
 }

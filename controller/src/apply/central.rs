@@ -9,13 +9,13 @@ use model::reason::{Problem, Reason};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use model::world::{Change, Seen};
 
-use crate::apply::{Applier, Refusal, configured};
+use super::refusal::Refusal;
+use super::support::configured;
 use crate::settings::Settings;
 
 /// Makes one part.
-pub(crate) async fn make(applier: &Applier, settings: &Settings, part: &Central) -> Result<Change, Refusal> {
+pub(crate) async fn make(client: &Client, settings: &Settings, part: &Central) -> Result<Change, Refusal> {
     let Settings { install, templates, .. } = settings;
-    let client = &applier.client;
     let Central { source, run, task, name, .. } = part;
     let destination = configured(settings, &part.destination)?;
     let change = match part.part {

@@ -11,12 +11,20 @@ use model::snapshot::VolumeSnapshot;
 use model::world::{Change, Seen};
 use serde_json::Value;
 
-use crate::apply::{Refusal, annotation, publish};
+use super::event::Events;
+use super::managers::Manager;
+use super::refusal::Refusal;
+use super::support::annotation;
 use crate::settings::Settings;
 
 /// Writes a ledger, and tells on its source what changed. It is replaced in the version that was planned from: of two
 /// writers one loses, and plans anew.
-pub(crate) async fn write(client: &Client, settings: &Settings, write: &LedgerWrite) -> Result<Change, Refusal> {
+pub(crate) async fn write(
+    client: &Client,
+    settings: &Settings,
+    events: &Events<'_>,
+    write: &LedgerWrite,
+) -> Result<Change, Refusal> {
     let install = &settings.install;
     let mut map = templates::ledger(install, &write.ledger);
     let written = match &write.replaces {
@@ -35,7 +43,7 @@ pub(crate) async fn write(client: &Client, settings: &Settings, write: &LedgerWr
     let about = Identity { name: source.name.clone(), uid: source.uid.clone(), ..Identity::default() };
     for note in &write.notes {
         let kind = ("v1", "PersistentVolumeClaim");
-        publish(client, kind, &source.namespace, &about, &install.instance, note).await;
+        events.publish(kind, &source.namespace, &about, note).await;
     }
     let name = names::ledger(&source.uid);
     let book = Book::read(&written, &install.instance);
@@ -52,18 +60,18 @@ pub(crate) async fn delete(client: &Client, namespace: &str, id: &Identity, uid:
 /// Shows on a source, or on the newest snapshot of one that is gone, where its backups stand.
 pub(crate) async fn show(client: &Client, source: &SourceId, on: &Board, status: &Status) -> Result<Change, Refusal> {
     let SourceId { namespace, name, uid } = source;
-    let (manager, text) = (format!("{}/status", names::MANAGER), status.to_text());
+    let (manager, text) = (Manager::Status.as_str(), status.to_text());
     match on {
         Board::Source => {
             let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
             let object = annotation::<PersistentVolumeClaim>(namespace, name, uid, names::STATUS, &text);
-            let written = api::apply(&api, &manager, name, &object).await?;
+            let written = api::apply(&api, manager, name, &object).await?;
             Ok(Change::Claim(Seen::Put(facts::Claim::from(&written))))
         }
         Board::Snapshot(id) => {
             let api: Api<VolumeSnapshot> = Api::namespaced(client.clone(), namespace);
             let object = annotation::<VolumeSnapshot>(namespace, &id.name, &id.uid, names::STATUS, &text);
-            let written = api::apply(&api, &manager, &id.name, &object).await?;
+            let written = api::apply(&api, manager, &id.name, &object).await?;
             Ok(Change::Snapshot(Seen::Put(facts::Snapshot::from(&written))))
         }
     }

@@ -1,0 +1,77 @@
+//! The process: watches, clock and signals around the [`Engine`], which has none of them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::stream::StreamExt;
+use model::Timestamp;
+use model::world::World;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::admin::{self, Shown};
+use crate::apply::Applier;
+use crate::args::Args;
+use crate::engine::Engine;
+use crate::holders::Holders;
+use crate::metrics::Metrics;
+use crate::settings::Source;
+use crate::watch;
+
+/// Changes taken in before planning: a full list is one batch, not ten thousand.
+const BATCH: usize = 1000;
+/// How often the files of the settings are looked at.
+const SETTINGS_PERIOD: Duration = Duration::from_secs(5);
+
+/// Runs until it is told to stop.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let mut source = Source::new(&args);
+    let settings = source.read()?;
+    let client = api::connect(args.kubeconfig.as_deref()).await?;
+    let listener = admin::bind(args.listen).await?;
+    let mut changes = watch::all(&client, &args.instance, &args.namespace);
+    let shown =
+        Shown { metrics: Arc::new(Mutex::new(Metrics::new())), pending: Arc::new(Mutex::new(vec!["anything"])) };
+    tokio::spawn(admin::serve(listener, shown.clone()));
+    let world = World::new(&args.instance, &args.namespace, settings.config.clone());
+    let mut engine = Engine::new(world, settings, Applier::new(client.clone(), Timestamp::now), shown);
+    let mut holders = Holders::new(client);
+    tracing::info!(instance = args.instance, namespace = args.namespace, listen = %args.listen, "started");
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut look = tokio::time::interval(SETTINGS_PERIOD);
+    loop {
+        let next_wake = engine.next_wake();
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            ended = engine.step() => engine.ended(ended, Timestamp::now()),
+            Some(change) = changes.next() => {
+                engine.observe(change);
+                for _ in 0..BATCH {
+                    let Some(Some(change)) = changes.next().now_or_never() else { break };
+                    engine.observe(change);
+                }
+            }
+            () = sleep_until(next_wake) => engine.wake(Timestamp::now()),
+            _ = look.tick() => {
+                if let Some(read) = source.read_if_changed() {
+                    engine.reload(read);
+                }
+            }
+        }
+        engine.turn(Timestamp::now());
+        holders.follow(&engine.holders, &mut engine.world, &mut changes);
+    }
+    // Steps under way are safe to break off: each is repeated, or found done, at the next start.
+    tracing::info!(under_way = engine.under_way(), "stopped");
+    Ok(())
+}
+
+async fn sleep_until(at: Option<Timestamp>) {
+    let Some(at) = at else { return std::future::pending().await };
+    let wait = at.duration_since(Timestamp::now());
+    tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
+}

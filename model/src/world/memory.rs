@@ -1,0 +1,40 @@
+//! What this process alone has learnt, and a restart loses. Each is learnt again by the next try.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::facts::MountFailure;
+use crate::names::Run;
+use crate::reason::Problem;
+
+/// What the process has learnt from its own requests, and no watch tells.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// By pod that does not start (its UID): why its volumes do not come, if somebody says so. It is asked once, when
+    /// the pod's time is over.
+    pub mount_failures: HashMap<String, Option<MountFailure>>,
+    /// By source: the last step that the API server refused, until one succeeds.
+    pub faults: HashMap<String, Problem>,
+    /// By who asks for a restore (its UID): what the API server refused, until that succeeds.
+    pub restore_faults: HashMap<String, Problem>,
+    /// By source, by destination: the newest drill whose content was refused, which only who looked at it knows, until
+    /// it is the drill's end.
+    pub(crate) refused_drills: HashMap<String, BTreeMap<String, (Run, Problem)>>,
+    /// By source, by run and destination: the same of copies, until the ledger has it.
+    pub(crate) refused_copies: HashMap<String, BTreeMap<(Run, String), Problem>>,
+    /// By PVC that asks for a restore (its UID): what it asks for, and why its volume cannot be lent, which only who looked
+    /// at the volume knows, until it is the restore's end.
+    pub(crate) refused_restores: HashMap<String, (String, Problem)>,
+    /// By source: what admission lets its newest copy wait for.
+    pub waits: HashMap<String, Problem>,
+}
+
+impl Memory {
+    /// Nothing is left of a source.
+    pub(super) fn forget(&mut self, uid: &str) {
+        self.faults.remove(uid);
+        self.refused_drills.remove(uid);
+        self.refused_copies.remove(uid);
+        self.refused_restores.remove(uid);
+        self.waits.remove(uid);
+    }
+}
