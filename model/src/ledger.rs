@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::facts::{Claim, Identity, Ours, VolumeMode};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyResult, CopyState, Status, clip};
+use crate::record::{CopyResult, CopyState, Status};
 use crate::select::Protection;
+use crate::text::clip;
 
 /// The form of a ledger that this version writes. It reads no newer one.
 pub const SCHEMA: u32 = 1;

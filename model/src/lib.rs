@@ -33,6 +33,7 @@ pub mod rotate;
 pub mod schedule;
 pub mod select;
 pub mod snapshot;
+pub mod text;
 pub mod variables;
 pub mod world;
 

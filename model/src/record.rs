@@ -15,6 +15,7 @@ use crate::ledger::{RunRecord, Settings};
 use crate::maintain::{Part, Task, TaskState};
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
+use crate::text::clip;
 
 pub use restore::{HOLDERS_STALE, Holders, RestoreRecord, RestoreResult, RestoreState};
 
@@ -188,19 +189,6 @@ pub fn termination_message<T: Serialize>(result: &T) -> String {
     let Ok(serde_json::Value::Object(mut map)) = serde_json::from_str(&text) else { return String::new() };
     map.retain(|_, v| !v.is_array());
     serde_json::to_string(&map).unwrap_or_default()
-}
-
-/// `text` cut to at most `max` bytes at a character's border.
-#[must_use]
-pub fn clip(text: &str, max: usize) -> String {
-    if text.len() <= max {
-        return text.to_owned();
-    }
-    let mut end = max.saturating_sub('…'.len_utf8());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end])
 }
 
 /// Where a source's backups stand: a part of its ledger, and what people are shown of that, in the annotation `status`.
@@ -455,11 +443,5 @@ mod tests {
         let text = r#"{"state":"Failed","reason":"NeedsNoload","message":"x","finished":"2018-12-02T00:00:00Z"}"#;
         let copy: CopyResult = serde_json::from_str(text).unwrap();
         assert_eq!((copy.state, copy.reason), (CopyState::Failed, Some(Reason::UnknownReason)));
-    }
-
-    #[test]
-    fn clipping_respects_characters() {
-        assert_eq!(clip("ééé", 6), "ééé");
-        assert_eq!(clip("éééé", 6), "é…");
     }
 }

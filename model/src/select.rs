@@ -15,9 +15,9 @@ use crate::names::{self, Component};
 use crate::options::Options;
 use crate::promoter::PromoterShape;
 use crate::reason::{Problem, Reason};
-use crate::record::clip;
 use crate::retention::Retention;
 use crate::schedule::{Due, Zone};
+use crate::text::clip;
 use origin::{Found, of_defaults, of_group};
 pub use origin::{Origins, Place, Settings, Written};
 

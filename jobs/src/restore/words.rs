@@ -5,7 +5,8 @@ use std::path::Path;
 
 use model::quantity::human;
 use model::reason::{Problem, Reason};
-use model::record::{RestoreRecord, RestoreResult, RestoreState, clip};
+use model::record::{RestoreRecord, RestoreResult, RestoreState};
+use model::text::clip;
 
 use super::console::shown;
 use super::device::told;

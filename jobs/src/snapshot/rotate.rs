@@ -18,9 +18,10 @@ use model::facts::{Claim, ClaimPhase, Identity, Snapshot, Volume};
 use model::ledger::Ledger;
 use model::names::Component;
 use model::reason::{Problem, Reason};
-use model::record::{Rotated, clip};
+use model::record::Rotated;
 use model::rotate::{Decision, Loss, Point, PointState, PromoterPoint, Verdict};
 use model::snapshot::VolumeSnapshot;
+use model::text::clip;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 

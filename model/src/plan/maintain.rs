@@ -20,9 +20,10 @@ use crate::facts::{Claim, Job, JobState};
 use crate::maintain::{MaintainResult, Part, Task};
 use crate::names::{self, Component, Run};
 use crate::reason::{Problem, Reason};
-use crate::record::{TaskStatus, clip};
+use crate::record::TaskStatus;
 use crate::schedule::Schedule;
 use crate::select::Protection;
+use crate::text::clip;
 
 /// Plans the tasks of a source. Those that ended come back, for the record.
 pub(super) fn plan(subject: &Subject<'_>, claim: &Claim, plan: &mut Plan) -> Vec<TaskEnd> {

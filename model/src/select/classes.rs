@@ -6,7 +6,7 @@ use crate::facts::{Journal, SnapshotClass, VELERO_SNAPSHOT_CLASS};
 use crate::names;
 use crate::promoter::PromoterShape;
 use crate::reason::{Problem, Reason};
-use crate::record::clip;
+use crate::text::clip;
 
 /// The VolumeSnapshotClass: our settings, then Velero's rules in Velero's order.
 pub(super) fn snapshot_class(
