@@ -8,7 +8,7 @@ mod origin;
 
 use std::collections::BTreeMap;
 
-use crate::config::{Config, Group, Mode, PromoterRetention};
+use crate::config::{Config, Group, Mode, PromoterRetention, glob};
 use crate::duration::Span;
 use crate::facts::{self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, Volume};
 use crate::names::{self, Component};
@@ -193,7 +193,7 @@ fn not_a_source(input: &Input<'_>) -> Option<Problem> {
     if input.from_our_snapshot && claim.from_snapshot.as_deref() == Some(claim.id.name.as_str()) {
         return own("a promoter: it was made from the snapshot that has its name");
     }
-    if input.config.destinations.iter().any(|d| names::disk_claim(d).as_ref() == Some(&claim.id.name)) {
+    if input.config.destinations.iter().any(|d| d.disk_claim().as_ref() == Some(&claim.id.name)) {
         return own("named like a BackupDisk");
     }
     if input.namespace.terminating {
@@ -249,8 +249,18 @@ fn selection(input: &Input<'_>, warnings: &mut Vec<Problem>) -> (Place, Option<P
     }
 }
 
+/// The group that a PVC belongs to: the first one that fits.
+#[must_use]
+pub fn group_of<'a>(config: &'a Config, claim: &Claim, namespace: &Namespace) -> Option<&'a Group> {
+    let fits = |group: &&Group| {
+        let named = group.namespaces.is_empty() || group.namespaces.iter().any(|p| glob(p, &claim.namespace));
+        named && namespace.labels.have(&group.namespace_labels) && claim.labels.have(&group.pvc_labels)
+    };
+    config.groups.iter().find(fits)
+}
+
 fn group<'a>(input: &Input<'a>) -> Option<&'a Group> {
-    input.config.group_of(input.claim, input.namespace)
+    group_of(input.config, input.claim, input.namespace)
 }
 
 /// A text other than true or false is reported and counts as not set (F73).

@@ -55,7 +55,8 @@ pub(crate) fn disk_claim(
 
 /// The PVC of a destination that is a disk.
 pub(crate) fn disk_claim_name(template: Template, destination: &Destination) -> Result<String, RenderError> {
-    names::disk_claim(destination)
+    destination
+        .disk_claim()
         .ok_or_else(|| fail(template, Fault::Input(format!("destination {} is not a disk", destination.name))))
 }
 

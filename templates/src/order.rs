@@ -53,7 +53,7 @@ impl Marks {
     pub(crate) fn destination(mut self, destination: &Destination) -> Self {
         self.label(names::DESTINATION, &names::label_value(&destination.name));
         if let Some(restic) = destination.restic() {
-            self.label(names::DESTINATION_TYPE, names::restic_type(restic));
+            self.label(names::DESTINATION_TYPE, restic.pod_type());
         }
         self
     }

@@ -51,7 +51,7 @@ impl<'a> Repository<'a> {
         secret: Option<&'a str>,
     ) -> Option<Self> {
         let restic = destination.restic()?;
-        let folder = restic.disk.as_ref().zip(names::disk_claim(destination)).map(|(disk, claim)| Folder {
+        let folder = restic.disk.as_ref().zip(destination.disk_claim()).map(|(disk, claim)| Folder {
             claim,
             path: Some(names::shelf(disk.is_host(), &source.namespace, &source.name, &source.uid)),
         });

@@ -81,7 +81,7 @@ fn marks(install: &Install, pod: &RestorePod<'_>) -> Marks {
         marks.label(names::DESTINATION, &names::label_value(destination));
     }
     if let RestoreFrom::Repository { repository, .. } = pod.from {
-        marks.label(names::DESTINATION_TYPE, names::restic_type(&repository.restic));
+        marks.label(names::DESTINATION_TYPE, repository.restic.pod_type());
     }
     if let Some(target) = pod.lent {
         lend::mark(&mut marks, target);

@@ -293,7 +293,7 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
         }
         if !seen.insert(name) {
             faults.push((path.key("name"), format!("two destinations have the name {name}; rename one")));
-        } else if let Some(claim) = names::disk_claim(destination)
+        } else if let Some(claim) = destination.disk_claim()
             && let Some(other) = claims.insert(claim.clone(), name)
         {
             let fault = format!("destination {other} has the same PVC {claim}; set another claim.name for one of them");

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::input;
-use crate::names::SourceId;
+use crate::names::{self, SourceId};
 use crate::retention::Retention;
 use raw::Raw;
 
@@ -46,6 +46,15 @@ impl Destination {
             Store::Disk(disk) => Some(disk),
             Store::Restic(restic) => restic.disk.as_ref(),
         }
+    }
+
+    /// The PVC through which a tenant's namespace reaches its disk; without one it is reached over the network.
+    #[must_use]
+    pub fn disk_claim(&self) -> Option<String> {
+        Some(match self.disk()? {
+            Disk::Claim(claim) => claim.name.clone(),
+            Disk::HostPath(_) => names::host_disk_claim(&self.name),
+        })
     }
 
     /// Whether it is reached over the network.
@@ -221,6 +230,12 @@ impl Restic {
             prune: Times::prune(),
             verify: Times::verify(),
         }
+    }
+
+    /// The value of [`names::DESTINATION_TYPE`] on the pods of its repositories.
+    #[must_use]
+    pub fn pod_type(&self) -> &'static str {
+        if self.disk.is_some() { names::RESTIC_ON_DISK } else { names::RESTIC }
     }
 
     /// The first key that is not as it must be, and why.

@@ -54,7 +54,7 @@ pub(super) fn secret(
     if let Some(claim) = world.claim_of(uid)
         && let Some(namespace) = world.namespaces.get("", &claim.namespace)
     {
-        let group = world.config.group_of(claim, namespace);
+        let group = crate::select::group_of(&world.config, claim, namespace);
         return Ok(group.and_then(|g| g.secrets.get(destination).cloned()));
     }
     if world.config.groups.iter().any(|g| g.secrets.contains_key(destination)) {

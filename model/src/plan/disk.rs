@@ -49,7 +49,7 @@ pub(super) fn ready<'a>(
     namespace: &str,
     now: Timestamp,
 ) -> Result<&'a Claim, NotReady> {
-    let Some(name) = names::disk_claim(destination) else {
+    let Some(name) = destination.disk_claim() else {
         return not_ready(Reason::UnknownDestination, format!("destination {} is not a disk", destination.name));
     };
     let Some(claim) = world.claims.get(namespace, &name) else {

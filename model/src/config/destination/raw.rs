@@ -201,7 +201,7 @@ impl From<Destination> for Raw {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::names::{self, SourceId};
+    use crate::names::SourceId;
 
     fn with(more: &str) -> String {
         format!("destinations: [{{name: crypt, type: restic, {more}}}]")
@@ -218,7 +218,7 @@ mod tests {
         for (disk, claim) in [("claim: {size: 1Gi}", "backup-disk"), (host, "backup-disk-crypt")] {
             let config = Config::parse(&with(&format!("secret: s, runIn: tenant, {disk}"))).unwrap();
             let destination = config.destination("crypt").unwrap();
-            assert_eq!(names::disk_claim(destination).as_deref(), Some(claim));
+            assert_eq!(destination.disk_claim().as_deref(), Some(claim));
             assert_eq!(destination.restic().unwrap().address(&source), Restic::ON_DISK);
             assert!(!destination.is_remote() && !destination.is_central());
             let written = serde_yaml::to_string(&config).unwrap();

@@ -426,7 +426,7 @@ impl Ask<'_> {
 
     /// The PVC of a destination's disk, once nobody writes to it.
     fn disk(&self, namespace: &str, destination: &Destination, disk: &Disk, uid: &str) -> Result<&Claim, Obstacle> {
-        let name = names::disk_claim(destination).unwrap_or_default();
+        let name = destination.disk_claim().unwrap_or_default();
         let claim = self.world.claims.get(namespace, &name);
         let claim = claim.filter(|c| c.ours.as_ref().is_some_and(|o| o.component == Component::Disk));
         let Some(claim) = claim.filter(|c| !c.terminating && c.phase != ClaimPhase::Lost) else {
