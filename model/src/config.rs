@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::duration::Span;
 use crate::retention::Retention;
 use crate::schedule::Zone;
+pub(crate) use check::restic::restic_fault;
 pub use destination::{
     AccessMode, All, Claim, Compression, Destination, Disk, Drill, HostPath, Restic, RunIn, Sample, Scratch, Store,
     Times,

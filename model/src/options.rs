@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use crate::config::{Compression, Restic, RunIn};
+use crate::config::{Compression, Restic, RunIn, restic_fault};
 use crate::variables;
 
 /// A source's own options.
@@ -53,7 +53,7 @@ impl FromStr for Options {
             }
         }
         // What restic and Kubernetes take is said once, by the configuration's own check.
-        match options.over(&Restic::named("any")).fault() {
+        match restic_fault(&options.over(&Restic::named("any"))) {
             Some((key, fault)) => Err(OptionsError(format!("{key}: {fault}"))),
             None => Ok(options),
         }

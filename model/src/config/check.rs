@@ -1,13 +1,12 @@
 //! What settings must be, and how they must fit each other.
 
-mod restic;
+pub(super) mod restic;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::parse::Path;
 use super::{
     Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Disk, Globs, Group, HostPath, Limits, PodResources,
-    Restic,
 };
 use crate::duration::{Span, shown};
 use crate::names;
@@ -22,13 +21,6 @@ const MOST_NAME: usize = 40;
 const RESERVED_NAME: &str = "none";
 
 type Faults = Vec<(Path, String)>;
-
-/// The first fault of a restic destination: its key, and what is wrong.
-pub(super) fn restic_fault(restic: &Restic) -> Option<(String, String)> {
-    let mut faults = Faults::new();
-    restic::check(&Path::default(), restic, &mut faults);
-    faults.into_iter().next().map(|(path, fault)| (path.to_string(), fault))
-}
 
 /// All faults of the settings.
 pub(super) fn check(config: &Config) -> Faults {

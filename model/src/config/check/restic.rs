@@ -19,6 +19,13 @@ const RESERVED: [&str; 6] = [
     "RESTIC_CACHE_DIR",
 ];
 
+/// The first fault of a restic destination: its key, and what is wrong.
+pub(crate) fn restic_fault(restic: &Restic) -> Option<(String, String)> {
+    let mut faults = Faults::new();
+    check(&Path::default(), restic, &mut faults);
+    faults.into_iter().next().map(|(path, fault)| (path.to_string(), fault))
+}
+
 pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
     if restic.disk.is_none() {
         address(&path.key("repository"), &restic.repository, faults);
