@@ -24,8 +24,8 @@ use crate::retention::Retention;
 use crate::schedule::Zone;
 pub(crate) use check::restic::restic_fault;
 pub use destination::{
-    AccessMode, All, Claim, Compression, Destination, Disk, Drill, HostPath, Restic, RunIn, Sample, Scratch, Store,
-    Times,
+    AccessMode, All, Claim, Compression, Destination, Disk, Drill, Format, HostPath, Keeps, PodType, Reach, Restic,
+    RunIn, Sample, Scratch, Store, Times, Tool, Trees,
 };
 pub use groups::Group;
 pub use parse::{ConfigError, ConfigProblem};
@@ -83,7 +83,7 @@ impl Config {
         let fits = |secret: &str| {
             allowed.iter().any(|name| name.strip_suffix('*').map_or(name == secret, |start| secret.starts_with(start)))
         };
-        let own = self.destinations.iter().filter_map(|d| Some((d.name.as_str(), d.restic()?.secret.as_str())));
+        let own = self.destinations.iter().filter_map(|d| Some((d.name.as_str(), d.secret()?)));
         let of_groups = self.groups.iter().flat_map(|g| &g.secrets).map(|(d, secret)| (d.as_str(), secret.as_str()));
         own.chain(of_groups).filter(move |(_, secret)| !allowed.is_empty() && !fits(secret))
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::CSIPersistentVolumeSource;
 use model::config::{
     AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Restic, RunIn, Sample, Scratch, Store,
+    Trees,
 };
 use model::duration::Span;
 use model::facts::{Identity, Journal, VolumeMode};
@@ -399,10 +400,14 @@ pub(crate) fn protection(config: &Config) -> Protection {
     }
 }
 
+fn trees(disk: Disk) -> Store {
+    Store::Disk(Trees { disk, checksum_every: 30 })
+}
+
 pub(crate) fn claim() -> Destination {
     Destination {
         name: "disk".to_owned(),
-        store: Store::Disk(Disk::Claim(Claim {
+        store: trees(Disk::Claim(Claim {
             storage_class: Some("bulk-retain".to_owned()),
             size: "100Gi".to_owned(),
             access_mode: AccessMode::ReadWriteMany,
@@ -410,7 +415,6 @@ pub(crate) fn claim() -> Destination {
             allow_delete: false,
         })),
         retention: None,
-        checksum_every: 30,
         drill: None,
     }
 }
@@ -418,13 +422,12 @@ pub(crate) fn claim() -> Destination {
 pub(crate) fn host() -> Destination {
     Destination {
         name: "attic".to_owned(),
-        store: Store::Disk(Disk::HostPath(HostPath {
+        store: trees(Disk::HostPath(HostPath {
             path: "/mnt/attic".to_owned(),
             node_selector: BTreeMap::from([("kubernetes.io/hostname".to_owned(), "node-2".to_owned())]),
             size: "2Ti".to_owned(),
         })),
         retention: None,
-        checksum_every: 30,
         drill: None,
     }
 }
@@ -442,7 +445,7 @@ pub(crate) fn restic() -> Destination {
         ..Restic::named("backup-s3")
     };
     let store = Store::Restic(Box::new(restic));
-    Destination { name: "s3".to_owned(), store, retention: None, checksum_every: 30, drill: None }
+    Destination { name: "s3".to_owned(), store, retention: None, drill: None }
 }
 
 /// Repositories on a disk.

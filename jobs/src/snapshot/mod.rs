@@ -22,7 +22,6 @@ use model::ledger::Ledger;
 use model::reason::{Problem, Reason};
 use model::record::SnapshotResult;
 use model::snapshot::VolumeSnapshot;
-use model::text::clip;
 use templates::Templates;
 
 use crate::outcome::{self, Exit, Outcome};

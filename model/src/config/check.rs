@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::parse::Path;
 use super::{
     Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Disk, Globs, Group, HostPath, Limits, PodResources,
+    Reach, Store,
 };
 use crate::duration::{Span, shown};
 use crate::names;
@@ -173,7 +174,7 @@ fn groups(path: &Path, config: &Config, faults: &mut Faults) {
 /// What is wrong with a group's Secret for a destination.
 fn secret_fault(config: &Config, group: &Group, destination: &str, secret: &str) -> Option<String> {
     let Some(its) = config.destination(destination) else { return Some(unknown_destination(config, destination)) };
-    if its.restic().is_none() {
+    if its.secret().is_none() {
         return Some(format!("destination {destination} is a disk and needs no Secret; remove the entry"));
     }
     if !is_subdomain(secret) {
@@ -291,8 +292,8 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
             let fault = format!("destination {other} has the same PVC {claim}; set another claim.name for one of them");
             faults.push((path.clone(), fault));
         }
-        match destination.disk() {
-            Some(Disk::Claim(claim)) => {
+        match destination.reach() {
+            Reach::Disk(Disk::Claim(claim)) => {
                 let path = path.key("claim");
                 size(&path.key("size"), &claim.size, faults);
                 class_name(&path.key("storageClass"), claim.storage_class.as_deref(), faults);
@@ -301,13 +302,14 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
                     faults.push((path.key("name"), fault));
                 }
             }
-            Some(Disk::HostPath(host)) => {
+            Reach::Disk(Disk::HostPath(host)) => {
                 host_path(&path.key("hostPath"), host, &config.destinations[..number], faults);
             }
-            None => {}
+            Reach::Network => {}
         }
-        if let Some(its) = destination.restic() {
-            restic::check(&path, its, faults);
+        match &destination.store {
+            Store::Disk(its) => at_least_one(&path.key("checksumEvery"), its.checksum_every, faults),
+            Store::Restic(its) => restic::check(&path, its, faults),
         }
         if let Some(drill) = &destination.drill {
             restic::drill(&path.key("drill"), drill, faults);
@@ -315,7 +317,6 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
         if let Some(retention) = &destination.retention {
             reach(&path.key("retention"), retention, interval, &config.bounds, faults);
         }
-        at_least_one(&path.key("checksumEvery"), destination.checksum_every, faults);
     }
 }
 
@@ -349,7 +350,7 @@ fn host_path(path: &Path, host: &HostPath, before: &[Destination], faults: &mut 
         }
     }
     for other in before {
-        if let Some(Disk::HostPath(its)) = other.disk()
+        if let Reach::Disk(Disk::HostPath(its)) = other.reach()
             && its.node_selector == host.node_selector
             && (within(&its.path, &host.path) || within(&host.path, &its.path))
         {

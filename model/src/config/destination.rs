@@ -1,5 +1,8 @@
 //! Where copies can go: disks and restic repositories.
 
+#![deny(clippy::wildcard_enum_match_arm)]
+
+mod answers;
 mod convert;
 mod disk;
 mod raw;
@@ -8,9 +11,9 @@ mod tasks;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names;
 use crate::retention::Retention;
-pub use disk::{AccessMode, Claim, Disk, HostPath};
+pub use answers::{Format, Keeps, PodType, Reach, Tool};
+pub use disk::{AccessMode, Claim, Disk, HostPath, Trees};
 use raw::Raw;
 pub use restic::{Compression, Restic, RunIn};
 pub use tasks::{All, Drill, Sample, Scratch, Times};
@@ -26,13 +29,11 @@ pub struct Destination {
     pub store: Store,
     /// How long copies are kept here. Default: as the source's snapshots.
     pub retention: Option<Retention>,
-    /// Each so-manieth run compares checksums instead of size and time; at least 1, which means
-    /// every run. Default: 30. Of disks only: restic reads what changed by its own rules.
-    pub checksum_every: u32,
     /// When copies are restored and compared with their snapshots, and how much of them. Default: never.
     pub drill: Option<Drill>,
 }
 
+// Both take every other kind alike. Ask what you want to know instead: `answers` has the questions.
 impl Destination {
     /// The restic repository, if it is one.
     #[must_use]
@@ -47,30 +48,9 @@ impl Destination {
     #[must_use]
     pub fn disk(&self) -> Option<&Disk> {
         match &self.store {
-            Store::Disk(disk) => Some(disk),
+            Store::Disk(trees) => Some(&trees.disk),
             Store::Restic(restic) => restic.disk.as_ref(),
         }
-    }
-
-    /// The PVC through which a tenant's namespace reaches its disk; without one it is reached over the network.
-    #[must_use]
-    pub fn disk_claim(&self) -> Option<String> {
-        Some(match self.disk()? {
-            Disk::Claim(claim) => claim.name.clone(),
-            Disk::HostPath(_) => names::host_disk_claim(&self.name),
-        })
-    }
-
-    /// Whether it is reached over the network.
-    #[must_use]
-    pub fn is_remote(&self) -> bool {
-        self.disk().is_none()
-    }
-
-    /// Whether copies run in the controller's namespace, out of the tenant's reach.
-    #[must_use]
-    pub fn is_central(&self) -> bool {
-        self.restic().is_some_and(|r| r.run_in == RunIn::Controller)
     }
 }
 
@@ -78,7 +58,7 @@ impl Destination {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Store {
     /// `type: disk`: dated trees on a disk.
-    Disk(Disk),
+    Disk(Trees),
     /// `type: restic`: a repository for each source, on a disk or on anything else that restic reaches.
     Restic(Box<Restic>),
 }

@@ -1,7 +1,6 @@
 //! Where a pod can run that copies or compares, and what it occupies there.
 
 use crate::admit::Slot;
-use crate::breaker;
 use crate::config::{Destination, Disk};
 use crate::facts::Claim;
 use crate::reason::{Problem, Reason};
@@ -24,7 +23,7 @@ pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: 
         destination: destination.name.clone(),
         disk,
         node,
-        breaker: breaker::key(destination, namespace),
+        breaker: destination.breaker(namespace),
         begun: None,
     }
 }

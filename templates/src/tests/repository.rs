@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use model::config::{Config, Disk};
+use model::config::{Config, Disk, PodType};
 use model::names;
 use model::options::Options;
 use model::plan::Work;
@@ -87,7 +87,8 @@ fn a_pod_of_a_repository_on_a_disk_has_its_secret_and_no_network() {
         );
     }
     let guard = fs::read_to_string(install().join("guard/controller.yaml")).unwrap();
-    assert!(guard.contains(&format!("in ['{}', '{}']", names::RESTIC, names::RESTIC_ON_DISK)));
+    let allowed: Vec<String> = PodType::with_secret().map(|label| format!("'{label}'")).collect();
+    assert!(guard.contains(&format!("in [{}]", allowed.join(", "))), "{allowed:?}");
 }
 
 /// The volume that is lent of a host's disk is the one source's folder already.

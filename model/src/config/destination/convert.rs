@@ -1,88 +1,81 @@
 //! From keys to a destination, and back.
 
 use super::raw::{CHECKSUM_EVERY, Raw, Type};
-use super::{Destination, Disk, Restic, Store, Times};
+use super::{Destination, Restic, Store, Times, Trees};
 
 impl TryFrom<Raw> for Destination {
     type Error = String;
 
     fn try_from(mut raw: Raw) -> Result<Destination, String> {
-        let restic = matches!(raw.r#type, Type::Restic);
-        if let Some((key, _)) = raw.given().find(|(_, of)| *of != restic) {
-            let (other, this) = if restic { ("disk", "restic") } else { ("restic", "disk") };
+        if let Some((key, of)) = raw.given().find(|(_, of)| *of != raw.r#type) {
+            let (this, other) = (raw.r#type.as_str(), of.as_str());
             return Err(format!("{} has type {this}, but `{key}` is a key of type {other}; remove it", raw.name));
         }
         let disk = raw.disk()?;
-        if restic
-            && disk.is_some()
+        if disk.is_some()
             && let Some((key, why)) = raw.no_key_of_a_disk()
         {
             return Err(format!("{} is on a disk; remove `{key}`: {why}", raw.name));
         }
         let name = raw.name;
-        let store = if restic {
-            let secret = raw.secret.ok_or_else(|| {
-                format!("{name} has no `secret`; name a Secret with RESTIC_PASSWORD and the backend's credentials")
-            })?;
-            let by_default = if disk.is_some() { Restic::ON_DISK } else { Restic::REPOSITORY };
-            Store::Restic(Box::new(Restic {
-                disk,
-                repository: raw.repository.unwrap_or_else(|| by_default.to_owned()),
-                secret,
-                run_in: raw.run_in.unwrap_or_default(),
-                ca: raw.ca,
-                compression: raw.compression.unwrap_or_default(),
-                pack_size: raw.pack_size,
-                limit_upload: raw.limit_upload,
-                limit_download: raw.limit_download,
-                exclude: raw.exclude.unwrap_or_default(),
-                environment: raw.environment.unwrap_or_default(),
-                cache: raw.cache,
-                skip_unchanged: raw.skip_unchanged.unwrap_or(true),
-                prune: raw.prune.unwrap_or_else(Times::prune),
-                verify: raw.verify.unwrap_or_else(Times::verify),
-            }))
-        } else {
-            let none = || format!("{name} has neither `claim` nor `hostPath`; set one");
-            Store::Disk(disk.ok_or_else(none)?)
+        let store = match raw.r#type {
+            Type::Disk => {
+                let disk = disk.ok_or_else(|| format!("{name} has neither `claim` nor `hostPath`; set one"))?;
+                Store::Disk(Trees { disk, checksum_every: raw.checksum_every.unwrap_or(CHECKSUM_EVERY) })
+            }
+            Type::Restic => {
+                let secret = raw.secret.ok_or_else(|| {
+                    format!("{name} has no `secret`; name a Secret with RESTIC_PASSWORD and the backend's credentials")
+                })?;
+                let by_default = if disk.is_some() { Restic::ON_DISK } else { Restic::REPOSITORY };
+                Store::Restic(Box::new(Restic {
+                    disk,
+                    repository: raw.repository.unwrap_or_else(|| by_default.to_owned()),
+                    secret,
+                    run_in: raw.run_in.unwrap_or_default(),
+                    ca: raw.ca,
+                    compression: raw.compression.unwrap_or_default(),
+                    pack_size: raw.pack_size,
+                    limit_upload: raw.limit_upload,
+                    limit_download: raw.limit_download,
+                    exclude: raw.exclude.unwrap_or_default(),
+                    environment: raw.environment.unwrap_or_default(),
+                    cache: raw.cache,
+                    skip_unchanged: raw.skip_unchanged.unwrap_or(true),
+                    prune: raw.prune.unwrap_or_else(Times::prune),
+                    verify: raw.verify.unwrap_or_else(Times::verify),
+                }))
+            }
         };
-        let checksum_every = raw.checksum_every.unwrap_or(CHECKSUM_EVERY);
-        Ok(Destination { name, store, retention: raw.retention, checksum_every, drill: raw.drill })
+        Ok(Destination { name, store, retention: raw.retention, drill: raw.drill })
     }
 }
 
 impl From<Destination> for Raw {
     fn from(destination: Destination) -> Raw {
-        let restic = destination.restic().cloned();
-        let r#type = if restic.is_some() { Type::Restic } else { Type::Disk };
-        let (claim, host_path) = match destination.disk().cloned() {
-            Some(Disk::Claim(claim)) => (Some(claim), None),
-            Some(Disk::HostPath(path)) => (None, Some(path)),
-            None => (None, None),
-        };
-        let remote = restic.as_ref().filter(|_| destination.is_remote());
-        Raw {
-            name: destination.name,
-            r#type,
-            claim,
-            host_path,
-            repository: remote.map(|r| r.repository.clone()),
-            secret: restic.as_ref().map(|r| r.secret.clone()),
-            run_in: restic.as_ref().map(|r| r.run_in),
-            ca: restic.as_ref().and_then(|r| r.ca.clone()),
-            compression: restic.as_ref().map(|r| r.compression),
-            pack_size: restic.as_ref().and_then(|r| r.pack_size),
-            limit_upload: restic.as_ref().and_then(|r| r.limit_upload),
-            limit_download: restic.as_ref().and_then(|r| r.limit_download),
-            exclude: restic.as_ref().map(|r| r.exclude.clone()),
-            environment: restic.as_ref().map(|r| r.environment.clone()),
-            cache: restic.as_ref().and_then(|r| r.cache.clone()),
-            skip_unchanged: restic.as_ref().map(|r| r.skip_unchanged),
-            prune: restic.as_ref().map(|r| r.prune.clone()),
-            verify: restic.as_ref().map(|r| r.verify.clone()),
-            retention: destination.retention,
-            checksum_every: matches!(r#type, Type::Disk).then_some(destination.checksum_every),
-            drill: destination.drill,
+        let Destination { name, store, retention, drill } = destination;
+        let raw = |r#type, disk| Raw { retention, drill, ..Raw::named(name, r#type, disk) };
+        match store {
+            Store::Disk(Trees { disk, checksum_every }) => {
+                Raw { checksum_every: Some(checksum_every), ..raw(Type::Disk, Some(disk)) }
+            }
+            Store::Restic(restic) => Raw {
+                repository: Some(restic.repository).filter(|_| restic.disk.is_none()),
+                secret: Some(restic.secret),
+                run_in: Some(restic.run_in),
+                ca: restic.ca,
+                compression: Some(restic.compression),
+                pack_size: restic.pack_size,
+                limit_upload: restic.limit_upload,
+                limit_download: restic.limit_download,
+                exclude: Some(restic.exclude),
+                environment: Some(restic.environment),
+                cache: restic.cache,
+                skip_unchanged: Some(restic.skip_unchanged),
+                prune: Some(restic.prune),
+                verify: Some(restic.verify),
+                ..raw(Type::Restic, restic.disk)
+            },
         }
     }
 }

@@ -6,6 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::input;
 
+/// A disk with dated trees on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trees {
+    /// The disk.
+    pub disk: Disk,
+    /// Each so-manieth run compares checksums instead of size and time; at least 1, which means
+    /// every run. Default: 30. Of disks only: restic reads what changed by its own rules.
+    pub checksum_every: u32,
+}
+
 /// A disk that pods mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disk {

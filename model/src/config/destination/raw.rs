@@ -56,18 +56,59 @@ pub(super) struct Raw {
     pub(super) drill: Option<Drill>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Type {
     Disk,
     Restic,
 }
 
+impl Type {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Type::Disk => "disk",
+            Type::Restic => "restic",
+        }
+    }
+}
+
 pub(super) const CHECKSUM_EVERY: u32 = 30;
 
 impl Raw {
+    /// What has no keys yet but those of its disk.
+    pub(super) fn named(name: String, r#type: Type, disk: Option<Disk>) -> Raw {
+        let (claim, host_path) = match disk {
+            Some(Disk::Claim(claim)) => (Some(claim), None),
+            Some(Disk::HostPath(path)) => (None, Some(path)),
+            None => (None, None),
+        };
+        Raw {
+            name,
+            r#type,
+            claim,
+            host_path,
+            repository: None,
+            secret: None,
+            run_in: None,
+            ca: None,
+            compression: None,
+            pack_size: None,
+            limit_upload: None,
+            limit_download: None,
+            exclude: None,
+            environment: None,
+            cache: None,
+            skip_unchanged: None,
+            prune: None,
+            verify: None,
+            retention: None,
+            checksum_every: None,
+            drill: None,
+        }
+    }
+
     /// The keys that are given and belong to one type alone.
-    pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, bool)> {
+    pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, Type)> {
         let disk = [("checksumEvery", self.checksum_every.is_some())];
         let restic = [
             ("repository", self.repository.is_some()),
@@ -85,8 +126,8 @@ impl Raw {
             ("prune", self.prune.is_some()),
             ("verify", self.verify.is_some()),
         ];
-        let of = |restic: bool| move |(key, given): (&'static str, bool)| given.then_some((key, restic));
-        disk.into_iter().filter_map(of(false)).chain(restic.into_iter().filter_map(of(true)))
+        let of = |r#type| move |(key, given): (&'static str, bool)| given.then_some((key, r#type));
+        disk.into_iter().filter_map(of(Type::Disk)).chain(restic.into_iter().filter_map(of(Type::Restic)))
     }
 
     /// The disk, if it says one.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::Disk;
 use super::tasks::Times;
-use crate::names::{self, SourceId};
+use crate::names::SourceId;
 
 /// restic repositories, one for each source.
 ///
@@ -78,12 +78,6 @@ impl Restic {
             prune: Times::prune(),
             verify: Times::verify(),
         }
-    }
-
-    /// The value of [`names::DESTINATION_TYPE`] on the pods of its repositories.
-    #[must_use]
-    pub fn pod_type(&self) -> &'static str {
-        if self.disk.is_some() { names::RESTIC_ON_DISK } else { names::RESTIC }
     }
 
     /// The repository's address for a source; what stands in it in capital letters is filled in from the Secret,

@@ -415,7 +415,7 @@ impl Ask<'_> {
         let Some(destination) = self.world.config.destination(destination) else {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
-        let Store::Disk(its) = &destination.store else {
+        let Store::Disk(crate::config::Trees { disk: its, .. }) = &destination.store else {
             let message = format!("destination {} is a restic repository, not a disk", destination.name);
             return refused(Reason::NoRestorePoint, message);
         };
