@@ -23,8 +23,9 @@ use crate::quantity;
 use crate::record::{RestoreRecord, Status};
 use crate::snapshot::VolumeSnapshot;
 
+pub use crate::volume::{Journal, VolumeMode};
 pub use central::Content;
-pub use classes::{Journal, SnapshotClass, StorageClass};
+pub use classes::{SnapshotClass, StorageClass};
 pub use labels::Labels;
 pub use mounts::MountFailure;
 pub use nodes::{Node, NodeRequirement, NodeTerm, node_terms};
@@ -135,49 +136,6 @@ pub enum ClaimPhase {
     Bound,
     /// Its volume is gone.
     Lost,
-}
-
-/// What pods get of a volume: `spec.volumeMode` of its claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-pub enum VolumeMode {
-    /// A filesystem, mounted.
-    #[default]
-    Filesystem,
-    /// The raw block device.
-    Block,
-}
-
-impl VolumeMode {
-    /// What the API's word says; without one it is a filesystem.
-    #[must_use]
-    pub fn read(word: Option<&str>) -> Self {
-        if word == Some("Block") { Self::Block } else { Self::Filesystem }
-    }
-
-    /// The API's word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Filesystem => "Filesystem",
-            Self::Block => "Block",
-        }
-    }
-
-    /// Whether it is a raw block device.
-    #[must_use]
-    pub fn is_block(self) -> bool {
-        self == Self::Block
-    }
-
-    /// How much of it there is, in words: `3043 entries, 1.2Mi`, or `1 device, 20Gi`.
-    #[must_use]
-    pub fn amount(self, count: u64, what: &str, bytes: u64) -> String {
-        let size = quantity::human(bytes);
-        match self {
-            Self::Filesystem => format!("{count} {what}, {size}"),
-            Self::Block => format!("1 device, {size}"),
-        }
-    }
 }
 
 /// A PersistentVolumeClaim.

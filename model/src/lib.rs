@@ -35,6 +35,7 @@ pub mod select;
 pub mod snapshot;
 pub mod text;
 pub mod variables;
+pub mod volume;
 pub mod world;
 
 pub use k8s_openapi::jiff::Timestamp;

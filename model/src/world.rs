@@ -17,10 +17,10 @@ use crate::facts::{
     Claim, Content, CronJob, Holder, Job, MountFailure, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot,
     SnapshotClass, StorageClass, Volume,
 };
-use crate::ledger::{Book, Ledger, RunRecord};
+use crate::ledger::{Book, Ledger};
 use crate::names::{Run, SourceId};
 use crate::reason::Problem;
-use crate::record::Status;
+use crate::record::{RunRecord, Status};
 use crate::select::Classes;
 
 pub use memory::Memory;

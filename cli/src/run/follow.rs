@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use model::Timestamp;
 use model::copies::shown_state;
 use model::facts::{Claim, JobState, Snapshot};
-use model::ledger::RunRecord;
 use model::names::{self, Component, Run};
-use model::record::{CopyState, Failure, Status};
+use model::record::{CopyState, Failure, RunRecord, Status};
 use model::rotate::PointState;
 use model::world::World;
 

@@ -9,9 +9,9 @@ use super::action::{Action, Board, LedgerWrite, Note, Plan};
 use super::status::{self, News};
 use super::subject::{snapshots, verdict, views};
 use crate::facts::Claim;
-use crate::ledger::{Entry, Finding, Ledger, RunRecord};
+use crate::ledger::{Entry, Finding, Ledger};
 use crate::reason::{Problem, Reason};
-use crate::record::{Failure, Status};
+use crate::record::{Failure, RunRecord, Status};
 use crate::select::Verdict;
 use crate::world::World;
 
