@@ -17,7 +17,6 @@ use crate::facts::{Claim, Identity, Ours};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState, RunRecord, Settings, Status, Taken};
-use crate::select::Protection;
 use crate::text::clip;
 use crate::volume::VolumeMode;
 
@@ -232,18 +231,12 @@ impl Ledger {
         self.runs.sort_by(|a, b| a.run.cmp(&b.run).then_with(|| a.snapshot().cmp(&b.snapshot())));
     }
 
-    /// What the settings in force are from now on.
-    pub fn settle(&mut self, protection: &Protection) {
-        if protection.unreadable {
-            return;
-        }
-        self.settings = Some(Settings {
-            retention: protection.retention.to_string(),
-            time_zone: protection.zone.name().to_owned(),
-            destinations: protection.destinations.clone(),
-        });
+    /// What the settings in force are from now on. `None`: one of them cannot be read, and those before stay.
+    pub fn settle(&mut self, settings: Option<Settings>) {
+        let Some(settings) = settings else { return };
         // Whom nobody copies to any more, nobody waits for.
-        self.rebuilding.retain(|d| protection.destinations.contains(d));
+        self.rebuilding.retain(|d| settings.destinations.contains(d));
+        self.settings = Some(settings);
     }
 
     /// What a destination has, as its newest record tells, and when that was.

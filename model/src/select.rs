@@ -15,6 +15,7 @@ use crate::names::{self, Component};
 use crate::options::Options;
 use crate::promoter::PromoterShape;
 use crate::reason::{Problem, Reason};
+use crate::record;
 use crate::retention::Retention;
 use crate::schedule::{Due, Zone};
 use crate::text::clip;
@@ -85,6 +86,16 @@ pub struct Protection {
 const NEVER: &str = "0 0 30 2 *";
 
 impl Protection {
+    /// What its runs go by, as its ledger has it; nothing while a setting cannot be read.
+    #[must_use]
+    pub fn in_force(&self) -> Option<record::Settings> {
+        (!self.unreadable).then(|| record::Settings {
+            retention: self.retention.to_string(),
+            time_zone: self.zone.name().to_owned(),
+            destinations: self.destinations.clone(),
+        })
+    }
+
     /// What the CronJob says: its schedule, and whether it is suspended. One whose runs count from the end of the
     /// last is, and fires at no time besides: the controller alone starts its runs.
     #[must_use]

@@ -34,11 +34,11 @@ pub(super) fn of_source(
     next.volume = crate::ledger::Volume::of(claim);
     next.gone = None;
     if let (Verdict::Protected(protection, _), None) = (verdict, &next.settings) {
-        next.settle(protection);
+        next.settle(protection.in_force());
     }
     let mut notes = begin(world, uid, &mut next, before.is_none());
     if let Verdict::Protected(protection, _) = verdict {
-        next.settle(protection);
+        next.settle(protection.in_force());
     }
     let told = !plan.findings.is_empty();
     let results = enter(&mut next, plan);
