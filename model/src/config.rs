@@ -7,11 +7,16 @@
 //! the default configuration. [`EXAMPLE`] shows every key.
 
 mod check;
+mod defaults;
 mod destination;
+mod globs;
 mod groups;
 mod input;
 mod parse;
+mod path;
 mod renamed;
+mod resources;
+mod selection;
 #[cfg(test)]
 mod tests;
 
@@ -20,15 +25,17 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::Span;
-use crate::retention::Retention;
-use crate::schedule::Zone;
 pub(crate) use check::restic::restic_fault;
+pub use defaults::{Defaults, PromoterRetention};
 pub use destination::{
     AccessMode, All, Claim, Compression, Destination, Disk, Drill, Format, HostPath, Keeps, PodType, Reach, Restic,
     RunIn, Sample, Scratch, Store, Times, Tool, Trees,
 };
+pub use globs::{Globs, glob};
 pub use groups::Group;
 pub use parse::{ConfigError, ConfigProblem};
+pub use resources::{PodResources, Resources};
+pub use selection::{Mode, Selection};
 
 /// A full configuration with comments: the defaults, and examples of what has none.
 pub const EXAMPLE: &str = include_str!("config/example.yaml");
@@ -65,12 +72,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a configuration file. What is wrong with its form ends the reading; what is wrong
-    /// with its settings is told all at once.
-    pub fn parse(text: &str) -> Result<Config, ConfigError> {
-        parse::parse(text)
-    }
-
     /// The destination of that name.
     #[must_use]
     pub fn destination(&self, name: &str) -> Option<&Destination> {
@@ -87,140 +88,6 @@ impl Config {
         let of_groups = self.groups.iter().flat_map(|g| &g.secrets).map(|(d, secret)| (d.as_str(), secret.as_str()));
         own.chain(of_groups).filter(move |(_, secret)| !allowed.is_empty() && !fits(secret))
     }
-}
-
-/// Which PVCs are backed up: those that all three lists let through.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
-pub struct Selection {
-    /// `all`: every PVC that is not told otherwise; `opt-in`: those that are told so. Default:
-    /// `all`.
-    pub mode: Mode,
-    /// By namespace. Default: all but `kube-*` and `openshift-*`.
-    #[serde(deserialize_with = "input::namespaces")]
-    pub namespaces: Globs,
-    /// By the name of the PVC's `StorageClass`. Default: all.
-    pub storage_classes: Globs,
-    /// By the name of the CSI driver. Default: all.
-    pub drivers: Globs,
-}
-
-impl Default for Selection {
-    fn default() -> Selection {
-        Selection {
-            mode: Mode::All,
-            namespaces: Globs { exclude: vec!["kube-*".to_owned(), "openshift-*".to_owned()], ..Globs::default() },
-            storage_classes: Globs::default(),
-            drivers: Globs::default(),
-        }
-    }
-}
-
-/// Whether PVCs are backed up without being asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// `all`: each one, unless the annotation `enabled` of the PVC or Namespace, or its group, says `false`.
-    All,
-    /// `opt-in`: only where the annotation `enabled` of the PVC or Namespace, or its group, says `true`.
-    OptIn,
-}
-
-/// Names by patterns, in which `*` stands for any characters and `?` for one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
-pub struct Globs {
-    /// At least one of these matches. Default: `["*"]`. It may not be empty.
-    pub include: Vec<String>,
-    /// None of these matches. Default: none.
-    pub exclude: Vec<String>,
-}
-
-impl Default for Globs {
-    fn default() -> Globs {
-        Globs { include: vec!["*".to_owned()], exclude: Vec::new() }
-    }
-}
-
-impl Globs {
-    /// Whether `text` is included and not excluded.
-    #[must_use]
-    pub fn matches(&self, text: &str) -> bool {
-        let any = |globs: &[String]| globs.iter().any(|pattern| glob(pattern, text));
-        any(&self.include) && !any(&self.exclude)
-    }
-}
-
-/// Whether a pattern matches the whole of `text`: `*` stands for any characters, none too, and
-/// `?` for one; everything else for itself.
-#[must_use]
-pub fn glob(pattern: &str, text: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t) = (0, 0);
-    // The last star, and where the text that it stands for ends.
-    let mut star = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&c) if c == '?' || c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match star {
-                Some((at, end)) => {
-                    star = Some((at, end + 1));
-                    (p, t) = (at + 1, end + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
-/// What holds for a source where neither its PVC nor its Namespace has an annotation, nor a group says it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
-pub struct Defaults {
-    /// When: Kubernetes' five fields or a macro, with `H` for a time of the source's own, or `@after 24h`, so long
-    /// after the last run ended ([`crate::schedule::Due`]). Default: `H H(0-5) * * *`, once in each night. Kept as
-    /// text, since `H` needs the source.
-    pub schedule: String,
-    /// The zone of schedule, retention and the dates in names, by its IANA name. Default:
-    /// `Etc/UTC`.
-    pub time_zone: Zone,
-    /// How long snapshots and copies are kept ([`Retention`]). Default: `2days`.
-    pub retention: Retention,
-    /// The destinations that each run is copied to, by name. Default: none, snapshots only.
-    pub destinations: Vec<String>,
-    /// How long the PVC of a restore point stays. Default: `auto`.
-    pub promoter_retention: PromoterRetention,
-}
-
-impl Default for Defaults {
-    fn default() -> Defaults {
-        Defaults {
-            schedule: "H H(0-5) * * *".to_owned(),
-            time_zone: Zone::utc(),
-            retention: Retention::age(Span::days(2)),
-            destinations: Vec::new(),
-            promoter_retention: PromoterRetention::Auto,
-        }
-    }
-}
-
-/// How long a promoter, the PVC made from a snapshot, stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PromoterRetention {
-    /// `auto`: read-only ones, which cost nothing, as long as their snapshot; of full clones only
-    /// the newest.
-    Auto,
-    /// `keep`: each as long as its snapshot.
-    Keep,
-    /// `release`: none longer than its copies need it.
-    Release,
 }
 
 /// How far PVCs and Namespaces may go from the defaults, and the floors and brakes of deletion.
@@ -390,48 +257,6 @@ pub struct Retries {
 impl Default for Retries {
     fn default() -> Retries {
         Retries { snapshot: 2, copy: 6 }
-    }
-}
-
-/// What the pods ask for and may use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
-pub struct Resources {
-    /// The pod that makes a snapshot and rotates. Default: requests 10m CPU and 16Mi memory,
-    /// limit 64Mi memory.
-    #[serde(deserialize_with = "input::snapshot_job_resources")]
-    pub snapshot_job: PodResources,
-    /// The pod that copies. Default: requests 100m CPU and 64Mi memory, limit 512Mi memory.
-    #[serde(deserialize_with = "input::copy_resources")]
-    pub copy: PodResources,
-}
-
-impl Default for Resources {
-    fn default() -> Resources {
-        Resources {
-            snapshot_job: PodResources::new("10m", "16Mi", "64Mi"),
-            copy: PodResources::new("100m", "64Mi", "512Mi"),
-        }
-    }
-}
-
-/// The resources of a pod's container, as Kubernetes writes them. A map that is given replaces the
-/// default one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PodResources {
-    /// What is set aside; quantities by resource.
-    pub requests: BTreeMap<String, String>,
-    /// What may not be exceeded; quantities by resource.
-    pub limits: BTreeMap<String, String>,
-}
-
-impl PodResources {
-    fn new(cpu: &str, memory: &str, most_memory: &str) -> PodResources {
-        let of = |name: &str, quantity: &str| (name.to_owned(), quantity.to_owned());
-        PodResources {
-            requests: [of("cpu", cpu), of("memory", memory)].into(),
-            limits: [of("memory", most_memory)].into(),
-        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! What settings must be, and how they must fit each other.
 
 pub(super) mod restic;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::parse::Path;
+use super::path::Path;
 use super::{
     Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Disk, Globs, Group, HostPath, Limits, PodResources,
     Reach, Store,
@@ -14,14 +15,13 @@ use crate::names;
 use crate::quantity;
 use crate::retention::Retention;
 use crate::schedule::Due;
+use words::{Faults, at_least_one, class_name, is_label, is_label_value, is_qualified, is_subdomain, size};
 
 /// Beyond this a retry is a loop.
 const MOST_RETRIES: u32 = 100;
 const MOST_NAME: usize = 40;
 /// What a tenant writes to have no destination.
 const RESERVED_NAME: &str = "none";
-
-type Faults = Vec<(Path, String)>;
 
 /// All faults of the settings.
 pub(super) fn check(config: &Config) -> Faults {
@@ -231,12 +231,6 @@ fn bounds(path: &Path, config: &Config, faults: &mut Faults) {
     }
 }
 
-fn at_least_one(path: &Path, number: u32, faults: &mut Faults) {
-    if number == 0 {
-        faults.push((path.clone(), "must be at least 1".to_owned()));
-    }
-}
-
 fn some_time(path: &Path, span: Span, faults: &mut Faults) {
     if span.is_zero() {
         faults.push((path.clone(), "must be at least 1s".to_owned()));
@@ -263,12 +257,6 @@ fn class(path: &Path, name: &str, rule: &ClassRule, faults: &mut Faults) {
             format!("{} is not a valid annotation name", shown(key))
         };
         faults.push((path.key("annotations").key(key), fault));
-    }
-}
-
-fn class_name(path: &Path, name: Option<&str>, faults: &mut Faults) {
-    if let Some(name) = name.filter(|name| !is_subdomain(name)) {
-        faults.push((path.clone(), format!("{} is not a valid class name", shown(name))));
     }
 }
 
@@ -317,14 +305,6 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
         if let Some(retention) = &destination.retention {
             reach(&path.key("retention"), retention, interval, &config.bounds, faults);
         }
-    }
-}
-
-fn size(path: &Path, text: &str, faults: &mut Faults) {
-    match quantity::parse(text) {
-        Ok(0) => faults.push((path.clone(), "must be more than 0".to_owned())),
-        Ok(_) => {}
-        Err(fault) => faults.push((path.clone(), fault.to_string())),
     }
 }
 
@@ -421,30 +401,4 @@ fn resources(path: &Path, pod: &PodResources, faults: &mut Faults) {
             faults.push((path.key("requests").key(&name), fault));
         }
     }
-}
-
-/// A DNS label: at most 63 of a-z, 0-9 and `-`, with a letter or digit at both ends.
-fn is_label(text: &str) -> bool {
-    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=63).contains(&text.len()) && text.chars().all(inside) && !text.starts_with('-') && !text.ends_with('-')
-}
-
-/// DNS labels with dots between them, 253 characters at most.
-fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_label)
-}
-
-/// The key of a label or annotation, or the name of a resource: a DNS name and `/`, or nothing,
-/// and a name.
-fn is_qualified(text: &str) -> bool {
-    let (prefix, name) = text.rsplit_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
-    prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
-}
-
-/// The value of a label: empty, or at most 63 letters, digits, `-`, `_` and `.`, with a letter or
-/// digit at both ends.
-fn is_label_value(text: &str) -> bool {
-    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let end = |c: char| c.is_ascii_alphanumeric();
-    text.is_empty() || text.len() <= 63 && text.chars().all(inside) && text.starts_with(end) && text.ends_with(end)
 }

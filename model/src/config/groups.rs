@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::PromoterRetention;
+use super::defaults::PromoterRetention;
 use crate::retention::Retention;
 use crate::schedule::Zone;
 

@@ -1,7 +1,9 @@
 //! What a restic destination and a drill must be.
 
-use super::{Faults, Path, at_least_one, class_name, is_subdomain, shown, size};
+use super::words::{Faults, at_least_one, class_name, is_subdomain, size};
+use crate::config::path::Path;
 use crate::config::{Drill, Restic, Sample, Times};
+use crate::duration::shown;
 use crate::schedule::Schedule;
 use crate::variables;
 
