@@ -24,23 +24,7 @@ use crate::record::{RunRecord, Status};
 use crate::select::Classes;
 
 pub use memory::Memory;
-pub use store::{Observed, Store};
-
-/// Namespace and name; the namespace is empty for objects of the cluster.
-pub type Key = (String, String);
-
-/// An observation of one kind of object.
-#[derive(Debug, Clone)]
-pub enum Seen<T> {
-    /// A full list begins: what it does not name is gone.
-    Begin,
-    /// An object is there.
-    Put(T),
-    /// An object is gone: the one with this UID, as another may have its name already.
-    Gone(Key, String),
-    /// The full list is complete.
-    End,
-}
+pub use store::{Key, Observed, Seen, Store};
 
 /// An observation.
 #[derive(Debug, Clone)]

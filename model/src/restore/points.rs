@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Place, RestorePoint};
+use super::point::{Place, RestorePoint};
 use crate::config::Format;
 use crate::facts::{Ours, Snapshot};
 use crate::names::Run;

@@ -1,6 +1,7 @@
 //! Of which classes a source's snapshots and promoters are.
 
-use super::{ClassChoice, Input, PromoterRules, group, invalid};
+use super::input::{Input, group, invalid};
+use super::protection::{ClassChoice, PromoterRules};
 use crate::config::ClassRule;
 use crate::facts::{Journal, SnapshotClass, VELERO_SNAPSHOT_CLASS};
 use crate::names;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::store::{Observed, Replaced};
-use super::{Belongings, Change, Key, Seen, World};
+use super::store::{Key, Observed, Replaced, Seen};
+use super::{Belongings, Change, World};
 use crate::breaker::Results;
 use crate::config::Config;
 use crate::facts::{Claim, Content, CronJob, Job, Ours, Pod, Snapshot, Volume};
