@@ -26,6 +26,7 @@ pub mod promoter;
 pub mod quantity;
 pub mod reason;
 pub mod record;
+pub mod restic_environment;
 pub mod restic_retention;
 pub mod restore;
 pub mod retention;
@@ -34,7 +35,6 @@ pub mod schedule;
 pub mod select;
 pub mod snapshot;
 pub mod text;
-pub mod variables;
 pub mod volume;
 pub mod world;
 

@@ -4,8 +4,8 @@ use super::words::{Faults, at_least_one, class_name, is_subdomain, size};
 use crate::config::path::Path;
 use crate::config::{Drill, Restic, Sample, Times};
 use crate::duration::shown;
+use crate::restic_environment;
 use crate::schedule::Schedule;
-use crate::variables;
 
 /// restic's own bounds of `--pack-size`, in MiB.
 const PACK_SIZES: std::ops::RangeInclusive<u32> = 4..=128;
@@ -53,7 +53,7 @@ pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
         }
     }
     for name in restic.environment.keys() {
-        let fault = if variables::is_known(name) {
+        let fault = if restic_environment::is_known(name) {
             continue;
         } else if RESERVED.contains(&name.as_str()) {
             format!("{name} cannot be set here; use `repository`, `secret` and `cache`")
