@@ -93,7 +93,7 @@ pub const RETENTION: &str = "backup-controller.io/retention";
 pub const DESTINATION_SETTING: &str = "backup-controller.io/destinations";
 /// The old spelling of that annotation: an error.
 pub const OLD_DESTINATION_SETTING: &str = "backup-controller.io/destination";
-/// Annotation of users on a PVC or Namespace: a [`crate::options::Options`], of copies in restic repositories.
+/// Annotation of users on a PVC or Namespace: a [`crate::copy_options::Options`], of copies in restic repositories.
 pub const COPY_OPTIONS: &str = "backup-controller.io/copy-options";
 /// Annotation of users on a PVC: the class that its snapshots are made with.
 pub const SNAPSHOT_CLASS: &str = "backup-controller.io/snapshot-class";

@@ -11,10 +11,10 @@ mod protection;
 use std::collections::BTreeMap;
 
 use crate::config::Mode;
+use crate::copy_options::Options;
 use crate::duration::Span;
 use crate::facts::{self, ClaimPhase};
 use crate::names::{self, Component};
-use crate::options::Options;
 use crate::reason::{Problem, Reason};
 use crate::retention::Retention;
 use crate::schedule::{Due, Zone};

@@ -5,8 +5,8 @@
 //! the program says what is missing.
 
 use model::config::{Destination, Format, Restic, RunIn, Tool};
+use model::copy_options::Options;
 use model::names::{self, SourceId};
-use model::options::Options;
 use serde_json::{Map, Value, json};
 
 use crate::order::values;

@@ -8,13 +8,13 @@ use model::config::{
     AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Restic, RunIn, Sample, Scratch, Store,
     Trees,
 };
+use model::copy_options::Options;
 use model::duration::Span;
 use model::facts::{Identity, Journal, VolumeMode};
 use model::handle::Handle;
 use model::lend::Lent;
 use model::maintain::{self, PARTS};
 use model::names::{Run, SourceId};
-use model::options::Options;
 use model::plan::{Central, Copy, Drill, Expected, Maintain, Part, Prune, Work};
 use model::promoter::PromoterShape;
 use model::schedule::Zone;

@@ -1,8 +1,8 @@
 //! Which settings are in force, and where each comes from. Pure.
 
+use model::copy_options::Options;
 use model::facts::Claim;
 use model::names;
-use model::options::Options;
 use model::plan;
 use model::promoter::PromoterShape;
 use model::reason::Reason;

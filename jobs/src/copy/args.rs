@@ -118,7 +118,7 @@ mod tests {
             accept_empty: true,
             expected,
             spc_no_relabeling: false,
-            options: model::options::Options::default(),
+            options: model::copy_options::Options::default(),
             secret: None,
         };
         let Format::Trees(trees) = destination.format() else { panic!("a disk") };

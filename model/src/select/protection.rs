@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::config::PromoterRetention;
+use crate::copy_options::Options;
 use crate::duration::Span;
-use crate::options::Options;
 use crate::promoter::PromoterShape;
 use crate::record;
 use crate::retention::Retention;

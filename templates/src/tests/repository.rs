@@ -3,8 +3,8 @@
 use std::fs;
 
 use model::config::{Config, Disk, PodType};
+use model::copy_options::Options;
 use model::names;
-use model::options::Options;
 use model::plan::Work;
 use serde_json::{Value, json};
 

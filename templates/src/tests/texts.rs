@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use model::config::{Config, Destination, Disk, Sample, Scratch, Store, Trees};
+use model::copy_options::Options;
 use model::facts::{Journal, VolumeMode};
 use model::maintain::Part;
 use model::names::{self, Run, SourceId};
-use model::options::Options;
 use model::plan::{Copy, Drill, Expected, Left, Maintain, Prune, Work};
 use model::promoter::PromoterShape;
 use model::schedule::Zone;
