@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::Timestamp;
 use model::config::{Deadlines, Destination, Disk, Reach};
-use model::copies::shown_state;
 use model::duration::Span;
 use model::facts::{Claim, ClaimPhase, CronJob, JobState, Snapshot};
 use model::names::{self, Component, label_value};
+use model::next_copy::shown_state;
 use model::plan;
 use model::reason::{Problem, Reason};
 use model::record::{CopyState, Status};
