@@ -307,14 +307,16 @@ impl Ledger {
     #[must_use]
     pub fn shown(&self) -> Status {
         let runs = self.runs.iter().cloned().map(RunRecord::packed).collect();
-        Status { uid: self.source.uid.clone(), settings: self.settings.clone(), runs, ..self.status.clone() }
+        let destinations = self.settings.as_ref().map(|s| s.destinations.clone()).unwrap_or_default();
+        Status { uid: self.source.uid.clone(), destinations, runs, ..self.status.clone() }
     }
 
     /// As what a tenant was shown tells: for the plugin, which may not read ledgers.
     #[must_use]
     pub fn of_shown(source: &SourceId, shown: &Status) -> Self {
         let SourceId { namespace, name, uid } = source;
-        let status = Status { uid: String::new(), settings: None, runs: Vec::new(), ..shown.clone() };
+        let status = Status { uid: String::new(), destinations: Vec::new(), runs: Vec::new(), ..shown.clone() };
+        let settings = Settings { destinations: shown.destinations.clone(), ..Settings::default() };
         Self {
             schema: SCHEMA,
             source: Whose {
@@ -325,7 +327,7 @@ impl Ledger {
             },
             volume: Volume::default(),
             gone: None,
-            settings: shown.settings.clone(),
+            settings: Some(settings),
             rebuilding: BTreeSet::new(),
             runs: shown.runs.iter().cloned().map(RunRecord::unpacked).collect(),
             status,

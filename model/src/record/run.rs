@@ -8,7 +8,7 @@ use super::copy::CopyResult;
 use crate::names::Run;
 
 /// What a source's runs go by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
     /// How long its restore points are kept, in the grammar of retentions.

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::copy::CopyState;
-use super::run::{RunRecord, Settings};
+use super::run::RunRecord;
 use crate::maintain::{Part, Task, TaskState};
 use crate::names::Run;
 use crate::reason::Problem;
@@ -54,9 +54,9 @@ pub struct Status {
     /// The last value of `run-now` that started a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_now: Option<String>,
-    /// Where it is shown: what newer runs go by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settings: Option<Settings>,
+    /// Where it is shown: the destinations of runs of which it does not tell yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<String>,
     /// Where it is shown: the runs, with what became of their copies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<RunRecord>,
