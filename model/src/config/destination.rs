@@ -5,60 +5,13 @@
 mod answers;
 mod convert;
 mod disk;
+mod kinds;
 mod raw;
 mod restic;
 mod tasks;
 
-use serde::{Deserialize, Serialize};
-
-use crate::retention::Retention;
 pub use answers::{Format, Keeps, PodType, Reach, Tool};
 pub use disk::{AccessMode, Claim, Disk, HostPath, Trees};
-use raw::Raw;
+pub use kinds::{Destination, Store};
 pub use restic::{Compression, Restic, RunIn};
 pub use tasks::{All, Drill, Sample, Scratch, Times};
-
-/// Where copies can go.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Raw", into = "Raw")]
-pub struct Destination {
-    /// Its name: a DNS label of at most 40 characters, of no other destination, and not `none`.
-    pub name: String,
-    /// Where the data lies: with `type: disk`, exactly one of `claim` and `hostPath`; with `type: restic` a
-    /// repository, which may lie on such a disk.
-    pub store: Store,
-    /// How long copies are kept here. Default: as the source's snapshots.
-    pub retention: Option<Retention>,
-    /// When copies are restored and compared with their snapshots, and how much of them. Default: never.
-    pub drill: Option<Drill>,
-}
-
-// Both take every other kind alike. Ask what you want to know instead: `answers` has the questions.
-impl Destination {
-    /// The restic repository, if it is one.
-    #[must_use]
-    pub fn restic(&self) -> Option<&Restic> {
-        match &self.store {
-            Store::Restic(restic) => Some(restic),
-            Store::Disk(_) => None,
-        }
-    }
-
-    /// The disk that its pods mount, whatever lies on it; without one they need the network.
-    #[must_use]
-    pub fn disk(&self) -> Option<&Disk> {
-        match &self.store {
-            Store::Disk(trees) => Some(&trees.disk),
-            Store::Restic(restic) => restic.disk.as_ref(),
-        }
-    }
-}
-
-/// What a destination is made of.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Store {
-    /// `type: disk`: dated trees on a disk.
-    Disk(Trees),
-    /// `type: restic`: a repository for each source, on a disk or on anything else that restic reaches.
-    Restic(Box<Restic>),
-}

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_yaml::Value;
 
 use super::*;
+use crate::duration::Span;
 
 fn parse(text: &str) -> Config {
     Config::parse(text).unwrap_or_else(|e| panic!("{text}\n{e}"))
