@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::CSIPersistentVolumeSource;
 use model::config::{
-    AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Restic, RunIn, Sample, Scratch, Store,
-    Trees,
+    AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Reach, Restic, RunIn, Sample, Scratch,
+    Store, Trees,
 };
 use model::copy_options::Options;
 use model::duration::Span;
@@ -58,7 +58,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     };
     let affinity = serde_json::Value::Null;
     let csi = serde_json::json!({"driver": "csi.example.com", "volumeHandle": "42"});
-    let Some(Disk::HostPath(host_path)) = host.disk() else { return Ok(Vec::new()) };
+    let Reach::Disk(Disk::HostPath(host_path)) = host.reach() else { return Ok(Vec::new()) };
     let grant = |medium| Grant {
         instance: &install.instance,
         namespace: "shop-test",
@@ -459,8 +459,11 @@ pub(crate) fn crypt_host() -> Destination {
 }
 
 fn on_disk(name: &str, disk: Destination) -> Destination {
-    let restic =
-        Restic { disk: disk.disk().cloned(), repository: Restic::ON_DISK.to_owned(), ..Restic::named("backup-restic") };
+    let reached = match disk.reach() {
+        Reach::Disk(disk) => Some(disk.clone()),
+        Reach::Network => None,
+    };
+    let restic = Restic { disk: reached, repository: Restic::ON_DISK.to_owned(), ..Restic::named("backup-restic") };
     Destination { name: name.to_owned(), store: Store::Restic(Box::new(restic)), ..disk }
 }
 

@@ -132,7 +132,7 @@ metrics: {perVolume: true}
     assert!(!config.bounds.allows_destination("vault2"));
     assert!(matches!(&config.destination("own").unwrap().store, Store::Disk(trees) if trees.checksum_every == 1));
     assert_eq!(config.destination("other"), None);
-    let Some(Disk::HostPath(host)) = config.destination("vault").unwrap().disk() else {
+    let Reach::Disk(Disk::HostPath(host)) = config.destination("vault").unwrap().reach() else {
         panic!("a folder of a node");
     };
     assert_eq!((host.path.as_str(), host.size.as_str()), ("/srv/a", "100"));
@@ -581,8 +581,9 @@ fn a_restic_destination_needs_a_secret_and_has_a_repository_for_each_source() {
     let config = parse(&restic("  secret: backup-s3\n  drill: {sample: all}\n"));
     let destination = config.destination("s3").unwrap();
     let source = crate::names::SourceId { namespace: "shop".into(), name: "data".into(), uid: "u-1".into() };
-    assert_eq!(destination.restic().unwrap().address(&source), "{RESTIC_REPOSITORY}/shop/data/u-1");
-    assert!(!destination.is_central() && destination.restic().unwrap().skip_unchanged);
+    let Store::Restic(restic) = &destination.store else { panic!("{destination:?}") };
+    assert_eq!(restic.address(&source), "{RESTIC_REPOSITORY}/shop/data/u-1");
+    assert!(!destination.is_central() && restic.skip_unchanged);
     assert_eq!(destination.drill.as_ref().unwrap().sample, Sample::All(All::All));
     let written = serde_yaml::to_string(&config).unwrap();
     assert_eq!(parse(&written), config, "{written}");

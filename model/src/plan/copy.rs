@@ -200,7 +200,8 @@ impl Request<'_> {
         let home = if destination.is_central() { &world.namespace } else { &self.source.namespace };
         Copy {
             // What is reached over the network needs it.
-            isolate: !destination.is_remote() && world.policies.get(&self.source.namespace, &policy).is_none(),
+            isolate: !destination.pods().needs_network()
+                && world.policies.get(&self.source.namespace, &policy).is_none(),
             source: self.source.clone(),
             run: self.view.run.clone(),
             destination: destination.name.clone(),
@@ -232,7 +233,7 @@ impl Request<'_> {
     /// The only node where the copy can run, if there is only one, once what is written to can be reached.
     fn place(&self, promoter: &Claim, destination: &Destination, plan: &mut Plan) -> Result<Option<String>, Refusal> {
         let (world, namespace) = (self.subject.world, &self.source.namespace);
-        if destination.is_remote() {
+        if destination.pods().needs_network() {
             online(world, namespace).map_err(Refusal::Waiting)?;
             return Ok(only_node(world, promoter));
         }

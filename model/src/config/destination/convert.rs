@@ -102,7 +102,8 @@ mod tests {
             let config = Config::parse(&with(&format!("secret: s, runIn: tenant, {disk}"))).unwrap();
             let destination = config.destination("crypt").unwrap();
             assert_eq!(destination.disk_claim().as_deref(), Some(claim));
-            assert_eq!(destination.restic().unwrap().address(&source), Restic::ON_DISK);
+            let Store::Restic(restic) = &destination.store else { panic!("{destination:?}") };
+            assert_eq!(restic.address(&source), Restic::ON_DISK);
             assert!(!destination.is_remote() && !destination.is_central());
             let written = serde_yaml::to_string(&config).unwrap();
             assert_eq!(Config::parse(&written).unwrap(), config, "{written}");

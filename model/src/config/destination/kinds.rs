@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::disk::{Disk, Trees};
+use super::disk::Trees;
 use super::raw::Raw;
 use super::restic::Restic;
 use super::tasks::Drill;
@@ -21,27 +21,6 @@ pub struct Destination {
     pub retention: Option<Retention>,
     /// When copies are restored and compared with their snapshots, and how much of them. Default: never.
     pub drill: Option<Drill>,
-}
-
-// Both take every other kind alike. Ask what you want to know instead: `answers` has the questions.
-impl Destination {
-    /// The restic repository, if it is one.
-    #[must_use]
-    pub fn restic(&self) -> Option<&Restic> {
-        match &self.store {
-            Store::Restic(restic) => Some(restic),
-            Store::Disk(_) => None,
-        }
-    }
-
-    /// The disk that its pods mount, whatever lies on it; without one they need the network.
-    #[must_use]
-    pub fn disk(&self) -> Option<&Disk> {
-        match &self.store {
-            Store::Disk(trees) => Some(&trees.disk),
-            Store::Restic(restic) => restic.disk.as_ref(),
-        }
-    }
 }
 
 /// What a destination is made of.
