@@ -375,10 +375,14 @@ fn the_pod_of_a_dry_run_is_gone_at_its_end() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             cluster.remove(&core("pods"), &pod);
         };
-        let (result, ()) = tokio::join!(restore_in(&mut session, &["data", DATE, "--dry-run"]), end);
+        let all = async {
+            let result = restore_in(&mut session, &["data", DATE, "--dry-run"]).await;
+            assert_eq!(cluster.names(&core("pods")), Vec::<String>::new(), "it ended before its pod");
+            result
+        };
+        let (result, ()) = tokio::join!(all, end);
         result.unwrap();
     });
-    assert_eq!(cluster.names(&core("pods")), Vec::<String>::new());
 }
 
 /// L1: the input, and what is named.
