@@ -213,7 +213,9 @@ reasons! {
     /// The PVC that is to be written is not there or not bound.
     TargetNotReady => "create the target PVC, or name another one",
     /// Another pod holds the volume that is to be written.
-    TargetInUse => "stop the pods that the message names: kubectl scale --replicas=0",
+    TargetInUse => "stop the pods that the message names. A StatefulSet with whenScaled: Delete loses its PVCs at 0 replicas, so check that first",
+    /// At 0 replicas the application would lose data, or would not stay stopped (L1).
+    ScaleUnsafe => "do what the message says, and repeat the restore",
     /// Who holds the volume is not known, or not known any more.
     MountStateUnknown => "check that the controller runs: kubectl -n backup get deployment. It reports to the restore pod which pods mount the volume",
     /// The volume that is to be written has less room than the data needs.

@@ -14,7 +14,7 @@ use crate::names::Run;
 use crate::reason::Problem;
 
 pub use copy::{CopyResult, CopyState, KEPT};
-pub use restore::{HOLDERS_STALE, Holders, RestoreRecord, RestoreResult, RestoreState};
+pub use restore::{HOLDERS_STALE, Holders, Holds, RestoreRecord, RestoreResult, RestoreState};
 pub use run::{RunRecord, Settings, Taken};
 pub use status::{CopyStatus, Failure, Maintenance, Status, TaskStatus};
 

@@ -90,7 +90,7 @@ pub(crate) struct Restore {
     /// Show the changes, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Scale the workloads that mount the volume to 0 before the restore, and back afterwards
+    /// Scale the workloads that mount the volume to 0 after the preview, and back after the restore
     #[arg(long)]
     pub(crate) scale: bool,
     /// Format of the result
@@ -143,6 +143,51 @@ impl Restore {
         command
     }
 }
+
+/// How `--scale` calls restore.sh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Shows what would change. The application may run.
+    Preview,
+    /// Writes. The application was stopped a moment ago.
+    Write {
+        /// Whether somebody looks at how far it is.
+        progress: bool,
+    },
+}
+
+/// Seconds after which the controller and the kubelet have told the pod that the application's pods are gone.
+const TOLD: u32 = 90;
+
+impl Restore {
+    /// What is executed in the restore pod by `--scale`, which asks by itself. Whatever ends it tells its result as JSON.
+    pub(crate) fn step(&self, step: Step) -> Vec<String> {
+        let (first, flags): (Vec<String>, Vec<&str>) = match step {
+            Step::Preview => (vec![], vec!["--dry-run", "--output=json"]),
+            Step::Write { progress } => {
+                // restore.sh refuses at once while a pod has the volume; the word that it has ended comes by a file.
+                let wait = format!(
+                    "i=0; while read -r said 2> /dev/null < {HOLDERS} || :; do case $said in *'\"pods\":[]'*) break ;; esac; \
+                     [ $i -lt {TOLD} ] || break; i=$((i + 1)); sleep 1; done; exec \"$@\""
+                );
+                let shell = ["/bin/sh", "-c", &wait, "sh"].map(str::to_owned).to_vec();
+                let flags = [Some("--yes"), Some("--output=json"), progress.then_some("--progress")];
+                (shell, flags.into_iter().flatten().collect())
+            }
+        };
+        let mut command = first;
+        command.push("/usr/local/bin/restore.sh".to_owned());
+        command.extend(self.delete.then_some("--delete").into_iter().chain(flags).map(str::to_owned));
+        if self.parts() {
+            command.push("--".to_owned());
+            command.extend(self.all_paths().cloned());
+        }
+        command
+    }
+}
+
+/// Where a restore pod reads which other pods have the volume.
+const HOLDERS: &str = "/etc/restore/holders";
 
 /// `kubectl backup browse`.
 #[derive(Debug, Clone, clap::Args)]
@@ -218,8 +263,9 @@ At a central destination, copies run in the controller's namespace. The controll
 and takes at most one PATH.
 
 A restore never writes to a volume that another pod has mounted. With --scale, the Deployments and StatefulSets that
-mount it are scaled to 0. An annotation records their replicas. At the end they are scaled back, also after a failure.
-If the command is killed, the next restore with --scale does that.
+mount it are scaled to 0, once the changes are shown and you said yes. An annotation records their replicas. At the end
+they are scaled back if nothing was written, or all of it. After a restore that broke off they stay stopped, with exit
+code 3. The next restore with --scale that succeeds starts them.
 
 Examples:
   kubectl backup restore data etc/app.conf --date 20181202 --dry-run

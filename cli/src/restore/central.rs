@@ -36,18 +36,33 @@ fn text(args: &Restore, id: &str) -> Result<String, Stop> {
     Ok(format!("id={id} {request}"))
 }
 
+/// What is said before the question.
+pub(super) const WITHOUT_PREVIEW: &str =
+    "at this central destination copies run in the controller's namespace: the controller restores, without a preview";
+
+/// Whether the controller can be asked for it.
+pub(super) fn check(args: &Restore) -> Result<(), Stop> {
+    text(args, "").map(drop)
+}
+
 /// Asks, and waits until it is done. `deadline` is for its beginning.
 pub(super) async fn restore(session: &mut Session, args: &Restore, ask: bool, deadline: Instant) -> Result<Done, Stop> {
     let name = args.target();
-    let text = text(args, &pod::token())?;
-    say("at this central destination copies run in the controller's namespace: the controller restores, without a \
-         preview");
+    check(args)?;
+    say(WITHOUT_PREVIEW);
     if args.dry_run {
         return Ok(Done::Here(format!("the controller would restore PVC {name}; nothing was changed"), false));
     }
     if ask && !session.ask(&format!("Let the controller restore into PVC {name}?")).await? {
         return Ok(Done::Here("nothing was changed".to_owned(), false));
     }
+    request(session, args, deadline).await
+}
+
+/// Asks the controller, and waits until it is done.
+pub(super) async fn request(session: &Session, args: &Restore, deadline: Instant) -> Result<Done, Stop> {
+    let name = args.target();
+    let text = text(args, &pod::token())?;
     session.left.add(Undo::Ask { pvc: name.to_owned() });
     annotate(session, name, json!(text)).await?;
     let record = session.interrupt.during(settled(session, name, &text, deadline)).await??;
@@ -55,7 +70,11 @@ pub(super) async fn restore(session: &mut Session, args: &Restore, ask: bool, de
     match (record.state, record.result, record.problem) {
         (_, Some(result), _) => Ok(Done::There(record.point.unwrap_or_default(), Box::new(result))),
         (RestoreState::Refused, None, told) => Err(Stop::Refused(told.unwrap_or_else(problem))),
-        (_, None, told) => Err(Stop::Failed(anyhow::anyhow!("{}", told.unwrap_or_else(problem)))),
+        (_, None, told) => {
+            // Nothing tells how far it came.
+            session.left.set_mixture(true);
+            Err(Stop::Failed(anyhow::anyhow!("{}", told.unwrap_or_else(problem))))
+        }
     }
 }
 
@@ -89,6 +108,9 @@ async fn settled(session: &Session, name: &str, text: &str, deadline: Instant) -
         }
         let Some(record) = claim.restored.filter(|r| r.request == mark) else { continue };
         begun = record.state == RestoreState::Ready;
+        if begun {
+            session.left.set_mixture(true);
+        }
         let told = match record.state {
             RestoreState::Ready => format!("restoring from {}", record.point.unwrap_or_default()),
             RestoreState::Waiting => {
@@ -176,6 +198,7 @@ mod tests {
             deleted: 1,
             bytes: 5,
             seconds: 2,
+            wrote: None,
         };
         assert_eq!(words("vault/r", &result), "restored from vault/r: 3 changed, 1 deleted, 5B, 2 s");
         assert_eq!(code(&result), 0);

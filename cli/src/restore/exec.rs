@@ -9,7 +9,7 @@ use model::names;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::session::Session;
+use super::session::{Executor, Session};
 use super::stop::Stop;
 use super::tty::{Keys, Raw, Text, window};
 
@@ -25,7 +25,32 @@ pub(crate) async fn run(
     command: &[String],
     keys: Option<&mut Keys>,
 ) -> Result<i32, Stop> {
-    let tty = keys.is_some();
+    match &session.executor {
+        Executor::Server => {}
+        #[cfg(test)]
+        Executor::Test(run) => return run(command).map(|(code, _)| code),
+    }
+    let process = begin(session, pod, command, keys.is_some()).await?;
+    session.interrupt.during(attend(process, keys)).await?
+}
+
+/// Executes it without a terminal, and hears its standard output. Its standard error goes to `words`.
+pub(crate) async fn heard(
+    session: &Session,
+    pod: &str,
+    command: &[String],
+    words: Text,
+) -> Result<(i32, String), Stop> {
+    match &session.executor {
+        Executor::Server => {}
+        #[cfg(test)]
+        Executor::Test(run) => return run(command),
+    }
+    let process = begin(session, pod, command, false).await?;
+    session.interrupt.during(hear(process, words)).await?
+}
+
+async fn begin(session: &Session, pod: &str, command: &[String], tty: bool) -> Result<AttachedProcess, Stop> {
     let params = AttachParams {
         container: Some(names::CONTAINER.to_owned()),
         stdin: tty,
@@ -39,8 +64,26 @@ pub(crate) async fn run(
     let api: Api<Pod> = session.api();
     let what = || format!("execute a command in pod {pod}");
     let process = session.interrupt.during(api::bounded(what, api.exec(pod, command, &params))).await?;
-    let process = process.map_err(|error| Stop::asked(session.deed("create", "pods/exec"), &error))?;
-    session.interrupt.during(attend(process, keys)).await?
+    process.map_err(|error| Stop::asked(session.deed("create", "pods/exec"), &error))
+}
+
+async fn hear(mut process: AttachedProcess, words: Text) -> Result<(i32, String), Stop> {
+    let status = process.take_status();
+    let (output, error) = (process.stdout(), process.stderr());
+    let mut text = Vec::new();
+    let read = async {
+        if let Some(mut output) = output {
+            // What was cut off is no result, and is read as none.
+            let _ = output.read_to_end(&mut text).await;
+        }
+        Ok(())
+    };
+    // A reader that went away stops no restore: the application waits for its end.
+    let told = async { carry(error, words).await.or(Ok(())) };
+    let ended: Result<((), ()), Stop> = tokio::try_join!(read, told);
+    ended?;
+    let code = end(process, status).await?;
+    Ok((code, String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// Carries everything to and fro until the command ends.
@@ -61,6 +104,11 @@ async fn attend(mut process: AttachedProcess, keys: Option<&mut Keys>) -> Result
     };
     drop(raw);
     ended?;
+    end(process, status).await
+}
+
+/// How the command ended.
+async fn end(process: AttachedProcess, status: Option<impl Future<Output = Option<Status>>>) -> Result<i32, Stop> {
     let status = match status {
         Some(status) => status.await,
         None => None,

@@ -2,8 +2,8 @@
 //!
 //! A call is a [`session`]. [`look`] and [`target`] answer bad input at once; [`claim`] makes a new PVC; [`pod`] asks
 //! for the restore pod, waits for it and takes it away; [`exec`] runs a command in it, with the person's terminal
-//! ([`tty`]); [`scale`] stops what mounts the volume. Whatever happens, [`tidy`] takes back what [`undo`] lists at the
-//! end.
+//! ([`tty`]); [`scale`] stops what mounts the volume, and [`zero`] looks first at what that would do. Whatever happens,
+//! [`tidy`] takes back what [`undo`] lists at the end.
 
 pub(crate) mod args;
 mod central;
@@ -15,7 +15,9 @@ mod look;
 pub(crate) mod objects;
 pub(crate) mod pod;
 pub(crate) mod scale;
+mod scaled;
 pub(crate) mod session;
+mod sight;
 pub(crate) mod stage;
 pub(crate) mod stop;
 mod target;
@@ -24,6 +26,7 @@ pub(crate) mod tty;
 pub(crate) mod undo;
 pub(crate) mod verb;
 pub(crate) mod workload;
+mod zero;
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
@@ -36,6 +39,7 @@ use self::done::Done;
 use self::session::Session;
 use self::stop::Stop;
 use self::tidy::tidy;
+use crate::exit::ATTENTION;
 use crate::flags::Cluster;
 use crate::terminal::{self, say};
 
@@ -76,6 +80,19 @@ fn end(result: Result<Done, Stop>, output: Output) -> ExitCode {
     };
     match result {
         Ok(Done::Told(code)) => ExitCode::from(u8::try_from(code).ok().filter(|code| *code <= 3).unwrap_or(1)),
+        Ok(Done::Ran(code, result)) => {
+            if let Some(result) = result {
+                json(&result);
+            }
+            ExitCode::from(u8::try_from(code).ok().filter(|code| *code <= 3).unwrap_or(1))
+        }
+        Ok(Done::Half(point, result)) => {
+            if output == Output::Text {
+                let _ = terminal::write(&format!("{}\n", central::words(&point, &result)));
+            }
+            json(&result);
+            ExitCode::from(ATTENTION)
+        }
         Ok(Done::There(point, result)) => {
             if output == Output::Text {
                 let _ = terminal::write(&format!("{}\n", central::words(&point, &result)));

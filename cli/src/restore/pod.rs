@@ -1,6 +1,6 @@
 //! The restore pod: asked for, awaited by watches, taken away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
@@ -28,8 +28,6 @@ use crate::terminal::say;
 const TRIES: usize = 3;
 /// A controller that runs has answered by then.
 const SILENCE: Duration = Duration::from_secs(15);
-/// The longest that a pod that is told to end is waited for.
-const END: Duration = Duration::from_secs(60);
 
 /// What the two objects of a restore pod are called by RBAC.
 pub(crate) const SCRIPTS: &str = "configmaps";
@@ -85,9 +83,42 @@ enum News {
     Lost(&'static str, Box<watcher::Error>),
 }
 
+/// The application, beside which a restore pod is to start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Beside {
+    /// Its nodes.
+    pub(crate) nodes: BTreeSet<String>,
+    /// Whether several nodes can mount the volume.
+    pub(crate) shared: bool,
+}
+
+/// Whether a restore pod can start while the application runs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// It runs; its name.
+    Ready(String),
+    /// Not before the application stops, and why.
+    Blocked(String),
+}
+
 /// Waits until the pod is ready; gives its name. `request` is the text on the Deployment.
 pub(crate) async fn ready(session: &Session, name: &str, request: &str, deadline: Instant) -> Result<String, Stop> {
-    let mut sight = Sight { name, request, deployment: None, pods: BTreeMap::new(), seen: String::new() };
+    match start(session, name, request, None, deadline).await? {
+        Start::Ready(pod) => Ok(pod),
+        Start::Blocked(why) => Err(Stop::Failed(anyhow::anyhow!("{why}"))),
+    }
+}
+
+/// Waits until the pod is ready, or cannot be beside the application.
+pub(crate) async fn start(
+    session: &Session,
+    name: &str,
+    request: &str,
+    beside: Option<&Beside>,
+    deadline: Instant,
+) -> Result<Start, Stop> {
+    let mut sight =
+        Sight { name, request, beside, deployment: None, pods: BTreeMap::new(), seen: String::new(), nowhere: None };
     let wait = session.interrupt.during(tokio::time::timeout_at(deadline, sight.watch(session)));
     let Ok(end) = wait.await? else {
         let text = anyhow::anyhow!("the restore pod was not ready in time (--timeout). Last state: {}", sight.seen);
@@ -100,23 +131,38 @@ pub(crate) async fn ready(session: &Session, name: &str, request: &str, deadline
 struct Sight<'a> {
     name: &'a str,
     request: &'a str,
+    /// The application that runs meanwhile.
+    beside: Option<&'a Beside>,
     deployment: Option<Box<Deployment>>,
     pods: BTreeMap<String, Pod>,
     seen: String,
+    /// Since when no node takes it, and why.
+    nowhere: Option<(Instant, String)>,
 }
 
 impl Sight<'_> {
-    async fn watch(&mut self, session: &Session) -> Result<String, Stop> {
+    async fn watch(&mut self, session: &Session) -> Result<Start, Stop> {
         let mut news = select_all(streams(session, self.name));
         let silence = tokio::time::sleep(SILENCE);
         tokio::pin!(silence);
         loop {
+            let patience = self.nowhere.clone().filter(|_| self.beside.is_some());
+            let give_up = async {
+                match patience {
+                    Some((since, why)) => {
+                        tokio::time::sleep_until(since + session.patience).await;
+                        why
+                    }
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
+                why = give_up => return Ok(Start::Blocked(why)),
                 () = &mut silence, if !silence.is_elapsed() => self.hint(session),
                 item = news.next() => match item {
                     Some(item) => {
-                        if let Some(pod) = self.hear(session, item)? {
-                            return Ok(pod);
+                        if let Some(start) = self.hear(session, item)? {
+                            return Ok(start);
                         }
                     }
                     None => return Err(Stop::Failed(anyhow::anyhow!("the watches ended: run the command again"))),
@@ -135,7 +181,7 @@ impl Sight<'_> {
         }
     }
 
-    fn hear(&mut self, session: &Session, news: News) -> Result<Option<String>, Stop> {
+    fn hear(&mut self, session: &Session, news: News) -> Result<Option<Start>, Stop> {
         match news {
             News::Deployment(None) => {
                 return Err(Stop::Failed(anyhow::anyhow!(
@@ -171,9 +217,25 @@ impl Sight<'_> {
         self.tell(&stage.text());
         match stage {
             Stage::Refused(problem) => Err(Stop::Refused(problem)),
-            Stage::Ready { pod, .. } => Ok(Some(pod)),
-            Stage::Unanswered | Stage::Waiting(_) => Ok(None),
+            Stage::Ready { pod, .. } => Ok(Some(Start::Ready(pod))),
+            Stage::Unanswered | Stage::Waiting(_) => Ok(self.elsewhere().map(Start::Blocked)),
         }
+    }
+
+    /// Why the pod cannot be beside the application. On another node its mount would wait forever.
+    fn elsewhere(&mut self) -> Option<String> {
+        let beside = self.beside?;
+        let live = self.pods.values().find(|pod| pod.metadata.deletion_timestamp.is_none())?;
+        let conditions = live.status.iter().flat_map(|s| s.conditions.iter().flatten());
+        let unscheduled = conditions.clone().find(|c| c.type_ == "PodScheduled" && c.status == "False");
+        self.nowhere = unscheduled.map(|c| {
+            let why = c.message.clone().unwrap_or_else(|| "the scheduler gives no reason".to_owned());
+            let since = self.nowhere.as_ref().map_or_else(Instant::now, |(since, _)| *since);
+            (since, format!("no node can run the restore pod beside the application: {why}"))
+        });
+        let node = live.spec.as_ref()?.node_name.as_ref()?;
+        let apart = !beside.shared && !beside.nodes.is_empty() && !beside.nodes.contains(node);
+        apart.then(|| format!("the restore pod is on node {node}, where the volume cannot be mounted meanwhile"))
     }
 
     fn tell(&mut self, text: &str) {
@@ -241,10 +303,14 @@ pub(crate) async fn gone(session: &Session, name: &str) -> bool {
         let mut events = watcher(api.clone(), config).default_backoff().boxed();
         while events.next().await.is_some() {
             let list = api.list(&ListParams::default().labels(&selector(name))).await;
-            if list.is_ok_and(|list| list.items.is_empty()) {
-                return;
+            match list {
+                Ok(list) if !list.items.is_empty() => {}
+                // Who may not see pods cannot wait for them.
+                Err(kube::Error::Api(status)) if !status.is_forbidden() => {}
+                Ok(_) | Err(kube::Error::Api(_)) => return,
+                Err(_) => {}
             }
         }
     };
-    tokio::time::timeout(END, wait).await.is_ok()
+    tokio::time::timeout(session.patience, wait).await.is_ok()
 }

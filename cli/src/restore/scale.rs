@@ -1,14 +1,15 @@
 //! `--scale`: what mounts the volume goes to 0 replicas, and gets its number back at the end.
 //!
-//! The number stands as an annotation on it before it is scaled, so that one that was left at 0 by a command
-//! that was killed is found and gets its number back.
+//! The number stands as an annotation on it before it is scaled. So one that was left at 0 is found by the next
+//! command: by one that was killed, or by one whose restore broke off (L10).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Range;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ListParams, Patch, PatchParams};
@@ -24,14 +25,14 @@ use super::session::Session;
 use super::stop::Stop;
 use super::target::{holders, holds, in_use};
 use super::undo::Undo;
-use super::workload::{Kind, Workload, controller, restores};
+use super::workload::{Found, Kind, Seen, Workload, controller, restores};
 use crate::terminal::say;
 
-/// The replicas that each one has, or had before it was scaled.
-pub(crate) type Replicas = BTreeMap<Workload, i32>;
+/// How often pods that start are looked at.
+const AGAIN: Duration = Duration::from_secs(1);
 
-/// What is to be scaled so that nothing mounts the PVC, and what a command that was killed left at 0.
-pub(crate) async fn find(session: &Session, claim: &str) -> Result<Replicas, Stop> {
+/// What is to be stopped so that nothing mounts the PVC, and what an earlier command left at 0.
+pub(crate) async fn find(session: &Session, claim: &str) -> Result<Found, Stop> {
     let Some(pods) = holders(session, claim).await? else {
         let message = session.deed("list", "pods").missing("");
         return Err(Stop::refused(
@@ -39,14 +40,19 @@ pub(crate) async fn find(session: &Session, claim: &str) -> Result<Replicas, Sto
             format!("--scale must list the pods that mount the volume: {message}"),
         ));
     };
-    let mut found = left(session, claim).await?;
+    let all = workloads(session, claim).await?;
+    // U8: also one whose pods are not there yet: they would come while the volume is written.
+    let mut found: Found =
+        all.iter().filter(|(_, (mounts, _))| *mounts).map(|(w, (_, s))| (w.clone(), s.clone())).collect();
     // One that is about to end is waited for, whoever owns it.
     for pod in pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
         let workload = owner(session, claim, pod).await?;
         // One of several pods of it.
         if let Entry::Vacant(entry) = found.entry(workload) {
-            let replicas = replicas(session, entry.key()).await?;
-            entry.insert(replicas);
+            let seen = all.get(entry.key()).map(|(_, seen)| seen.clone());
+            let gone = || Stop::Failed(anyhow::anyhow!("{} was deleted meanwhile: run the command again", entry.key()));
+            let seen = seen.ok_or_else(gone)?;
+            entry.insert(seen);
         }
     }
     Ok(found)
@@ -74,55 +80,44 @@ async fn owner(session: &Session, claim: &str, pod: &Pod) -> Result<Workload, St
     }
 }
 
-/// The replicas that it had before, if that stands on it, else those that it has.
-fn remembered(meta: &ObjectMeta) -> Option<i32> {
-    meta.annotations.as_ref()?.get(names::REPLICAS_BEFORE)?.parse().ok()
-}
-
-async fn replicas(session: &Session, workload: &Workload) -> Result<i32, Stop> {
-    let name = &workload.name;
-    let resource = workload.kind.resource("");
-    let what = || format!("get {resource} {name}");
-    let got = match workload.kind {
-        Kind::Deployment => {
-            let api: Api<Deployment> = session.api();
-            let got = api::bounded(what, api.get(name)).await;
-            got.map(|d| remembered(&d.metadata).or(d.spec.and_then(|s| s.replicas)))
-        }
-        Kind::StatefulSet => {
-            let api: Api<StatefulSet> = session.api();
-            let got = api::bounded(what, api.get(name)).await;
-            got.map(|s| remembered(&s.metadata).or(s.spec.and_then(|s| s.replicas)))
-        }
-    };
-    got.map(|replicas| replicas.unwrap_or(1)).map_err(|error| Stop::asked(session.deed("get", resource), &error))
-}
-
 /// Those that an earlier command scaled for this PVC and did not scale back.
-pub(crate) async fn left(session: &Session, claim: &str) -> Result<Replicas, Stop> {
-    let mut left = Replicas::new();
+pub(crate) async fn left(session: &Session, claim: &str) -> Result<Found, Stop> {
+    let all = workloads(session, claim).await?.into_iter();
+    Ok(all.filter(|(_, (mounts, seen))| *mounts && seen.is_left()).map(|(w, (_, seen))| (w, seen)).collect())
+}
+
+/// All of the namespace, and whether they have replicas that mount the PVC, or had some before an earlier restore.
+async fn workloads(session: &Session, claim: &str) -> Result<BTreeMap<Workload, (bool, Seen)>, Stop> {
+    let mut all = BTreeMap::new();
     let (deployments, sets): (Api<Deployment>, Api<StatefulSet>) = (session.api(), session.api());
     let params = ListParams::default();
     let asked = |kind: Kind, error: &api::Error| Stop::asked(session.deed("list", kind.resource("")), error);
     let list = api::bounded(|| "list deployments.apps".to_owned(), deployments.list(&params)).await;
     for item in list.map_err(|error| asked(Kind::Deployment, &error))? {
+        let workload = Workload { kind: Kind::Deployment, name: item.name_any() };
+        let now = item.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
         let mounts = item.spec.as_ref().is_some_and(|s| mounts(&s.template, claim));
-        if let Some(replicas) = remembered(&item.metadata).filter(|_| mounts) {
-            left.insert(Workload { kind: Kind::Deployment, name: item.name_any() }, replicas);
-        }
+        // A restore pod is no application: whoever asked for it takes it away.
+        let restore = item.annotations().contains_key(names::RESTORE_FROM);
+        let seen = Seen { meta: item.metadata, now, deletes_claims: false };
+        all.insert(workload, (mounts && !restore && seen.replicas() > 0, seen));
     }
     let list = api::bounded(|| "list statefulsets.apps".to_owned(), sets.list(&params)).await;
     for item in list.map_err(|error| asked(Kind::StatefulSet, &error))? {
         let name = item.name_any();
-        let mounts = item.spec.as_ref().is_some_and(|s| {
-            let own = s.volume_claim_templates.iter().flatten().any(|t| is_own(claim, &t.name_any(), &name));
-            own || mounts(&s.template, claim)
-        });
-        if let Some(replicas) = remembered(&item.metadata).filter(|_| mounts) {
-            left.insert(Workload { kind: Kind::StatefulSet, name }, replicas);
-        }
+        let spec = item.spec.unwrap_or_default();
+        let now = spec.replicas.unwrap_or(1);
+        let policy = spec.persistent_volume_claim_retention_policy.as_ref().and_then(|p| p.when_scaled.as_deref());
+        let makes = spec.volume_claim_templates.iter().flatten();
+        let deletes_claims = policy == Some("Delete") && makes.clone().next().is_some();
+        let seen = Seen { meta: item.metadata, now, deletes_claims };
+        let start = spec.ordinals.as_ref().and_then(|o| o.start).unwrap_or(0);
+        let numbers = start..start.saturating_add(seen.replicas());
+        let own = makes.clone().any(|t| is_own(claim, &t.name_any(), &name, &numbers));
+        let mounts = (own || mounts(&spec.template, claim)) && seen.replicas() > 0;
+        all.insert(Workload { kind: Kind::StatefulSet, name }, (mounts, seen));
     }
-    Ok(left)
+    Ok(all)
 }
 
 fn mounts(template: &PodTemplateSpec, claim: &str) -> bool {
@@ -130,49 +125,51 @@ fn mounts(template: &PodTemplateSpec, claim: &str) -> bool {
     volumes.iter().any(|v| v.persistent_volume_claim.as_ref().is_some_and(|c| c.claim_name == claim))
 }
 
-/// Whether the PVC is one that a set makes: `<template>-<set>-<number>`.
-fn is_own(claim: &str, template: &str, set: &str) -> bool {
+/// Whether the PVC is one that a set makes for its replicas: `<template>-<set>-<number>`.
+fn is_own(claim: &str, template: &str, set: &str, numbers: &Range<i32>) -> bool {
     let number = claim.strip_prefix(&format!("{template}-{set}-"));
-    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    let digits = number.filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    digits.and_then(|n| n.parse().ok()).is_some_and(|n| numbers.contains(&n))
 }
 
-/// The autoscalers of these, for a sentence.
-pub(crate) async fn autoscalers(session: &Session, found: &Replicas) -> Vec<String> {
-    let api: Api<HorizontalPodAutoscaler> = session.api();
-    // Who may not see them is not told of them: they rest while there are 0 replicas.
-    let what = || "list horizontalpodautoscalers.autoscaling".to_owned();
-    let Ok(list) = api::bounded(what, api.list(&ListParams::default())).await else { return Vec::new() };
-    let of_one = |hpa: &HorizontalPodAutoscaler| {
-        let target = hpa.spec.as_ref().map(|s| &s.scale_target_ref);
-        target.is_some_and(|t| {
-            found.keys().any(|w| w.name == t.name && t.kind.eq_ignore_ascii_case(&format!("{:?}", w.kind)))
-        })
-    };
-    list.items.iter().filter(|hpa| of_one(hpa)).map(ResourceExt::name_any).collect()
-}
-
-/// Scales all of them to 0, and waits until nothing mounts the PVC.
-pub(crate) async fn down(session: &Session, found: Replicas, claim: &str, deadline: Instant) -> Result<(), Stop> {
-    for (workload, replicas) in found {
+/// Scales all of them to 0, and waits until nothing mounts the PVC but our own restore pod.
+pub(crate) async fn down(
+    session: &Session,
+    found: &Found,
+    claim: &str,
+    own: Option<&str>,
+    deadline: Instant,
+) -> Result<(), Stop> {
+    for (workload, seen) in found {
+        let replicas = seen.replicas();
         session.left.add(Undo::Scale { workload: workload.clone(), replicas });
-        remember(session, &workload, Some(replicas)).await?;
-        set(session, &workload, 0).await?;
+        if seen.now == 0 {
+            say(&format!("{workload} is stopped since an earlier restore"));
+            continue;
+        }
+        remember(session, workload, Some(replicas)).await?;
+        set(session, workload, 0).await?;
         say(&format!("scaled {workload} from {replicas} to 0"));
     }
-    ended(session, claim, deadline).await
+    ended(session, claim, own, deadline).await
 }
 
-/// Waits until no pod mounts the PVC.
-pub(crate) async fn ended(session: &Session, claim: &str, deadline: Instant) -> Result<(), Stop> {
+/// Waits until no pod mounts the PVC, but those of our own restore Deployment.
+pub(crate) async fn ended(session: &Session, claim: &str, own: Option<&str>, deadline: Instant) -> Result<(), Stop> {
     let mut seen = Vec::new();
-    let wait = session.interrupt.during(tokio::time::timeout_at(deadline, free(session, claim, &mut seen)));
+    let wait = session.interrupt.during(tokio::time::timeout_at(deadline, free(session, claim, own, &mut seen)));
     match wait.await? {
         Ok(end) => end,
         Err(_) => Err(in_use(claim, &seen, ", which did not end in time (--timeout)")),
     }
 }
 
-async fn free(session: &Session, claim: &str, seen: &mut Vec<Pod>) -> Result<(), Stop> {
+/// Whether the pod is one of the restore Deployment of that name.
+fn is_restorer(pod: &Pod, name: &str) -> bool {
+    restores(pod) && pod.labels().get("restore").is_some_and(|of| of == name)
+}
+
+async fn free(session: &Session, claim: &str, own: Option<&str>, seen: &mut Vec<Pod>) -> Result<(), Stop> {
     let mut pods: BTreeMap<String, Pod> = BTreeMap::new();
     let mut events = watcher(session.api::<Pod>(), watcher::Config::default()).default_backoff().boxed();
     let mut text = String::new();
@@ -201,7 +198,8 @@ async fn free(session: &Session, claim: &str, seen: &mut Vec<Pod>) -> Result<(),
             }
         };
         if whole {
-            *seen = pods.values().filter(|pod| holds(pod, claim)).cloned().collect();
+            let others = pods.values().filter(|pod| !own.is_some_and(|own| is_restorer(pod, own)) && holds(pod, claim));
+            *seen = others.cloned().collect();
             if seen.is_empty() {
                 return Ok(());
             }
@@ -216,6 +214,43 @@ pub(crate) async fn back(session: &Session, workload: &Workload, replicas: i32) 
     remember(session, workload, None).await?;
     say(&format!("scaled {workload} back to {replicas}"));
     Ok(())
+}
+
+/// U8: waits until its pods are there and ready. That they are not is told, and is no failure of the restore.
+pub(crate) async fn awaited(session: &Session, workload: &Workload, replicas: i32) {
+    let wait = async {
+        while ready(session, workload).await.is_some_and(|ready| ready < replicas) {
+            tokio::time::sleep(AGAIN).await;
+        }
+    };
+    if let Ok(Err(_)) = session.interrupt.during(tokio::time::timeout(session.patience, wait)).await {
+        say(&format!(
+            "the pods of {workload} are not ready yet: kubectl rollout status {workload} -n {}",
+            session.namespace
+        ));
+    }
+}
+
+/// How many of its pods are ready; `None`: nobody tells.
+async fn ready(session: &Session, workload: &Workload) -> Option<i32> {
+    let name = &workload.name;
+    let what = || format!("get {} {name}", workload.kind.resource(""));
+    // What it had before it was scaled is no answer: the status follows the number of its generation.
+    let current = |meta: &ObjectMeta, observed: Option<i64>| observed >= meta.generation;
+    Some(match workload.kind {
+        Kind::Deployment => {
+            let api: Api<Deployment> = session.api();
+            let got = api::bounded(what, api.get(name)).await.ok()?;
+            let status = got.status.unwrap_or_default();
+            if current(&got.metadata, status.observed_generation) { status.ready_replicas.unwrap_or(0) } else { 0 }
+        }
+        Kind::StatefulSet => {
+            let api: Api<StatefulSet> = session.api();
+            let got = api::bounded(what, api.get(name)).await.ok()?;
+            let status = got.status.unwrap_or_default();
+            if current(&got.metadata, status.observed_generation) { status.ready_replicas.unwrap_or(0) } else { 0 }
+        }
+    })
 }
 
 /// Writes down how many it had; `None`: that is over.

@@ -1,6 +1,7 @@
 //! One call of a verb: where it talks to, and what it has to take back.
 
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher;
@@ -24,7 +25,27 @@ pub(crate) struct Session {
     pub(crate) interrupt: Interrupt,
     pub(crate) left: Left,
     pub(crate) keys: Keys,
+    pub(crate) executor: Executor,
+    /// The longest that pods are waited for at the end, and that a restore pod may find no node beside the application.
+    pub(crate) patience: Duration,
 }
+
+/// Who runs a command in a pod.
+#[derive(Clone)]
+pub(crate) enum Executor {
+    /// The API server.
+    Server,
+    /// A test: from the command to its exit code and its standard output.
+    #[cfg(test)]
+    Test(Script),
+}
+
+/// A command's exit code and standard output, in a test.
+#[cfg(test)]
+pub(crate) type Script = std::sync::Arc<dyn Fn(&[String]) -> Result<(i32, String), Stop> + Send + Sync>;
+
+/// A pod that is told to end has ended by then, and most applications have started.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Session {
     pub(super) async fn open(cluster: &Cluster) -> anyhow::Result<Self> {
@@ -38,6 +59,8 @@ impl Session {
             interrupt: Interrupt::listen(left.clone())?,
             left,
             keys: Keys::default(),
+            executor: Executor::Server,
+            patience: PATIENCE,
         })
     }
 

@@ -16,6 +16,8 @@ pub(crate) enum Stop {
     Refused(Problem),
     /// Another try may help.
     Failed(anyhow::Error),
+    /// It broke off, and the application stays stopped: somebody has to decide (L10).
+    Half(anyhow::Error),
     /// A signal came; its number.
     Signal(u8),
 }
@@ -57,7 +59,7 @@ impl Stop {
         match self {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
-            Self::Refused(_) => 3,
+            Self::Refused(_) | Self::Half(_) => 3,
             Self::Signal(number) => 128 + number,
         }
     }
@@ -69,7 +71,7 @@ impl Stop {
             // The sentence about a right says already whom to ask.
             Self::Refused(Problem { reason: Reason::Forbidden, message }) => message.clone(),
             Self::Refused(problem) => format!("{problem}\nWhat to do: {}", problem.reason.help()),
-            Self::Failed(error) => format!("{error:#}"),
+            Self::Failed(error) | Self::Half(error) => format!("{error:#}"),
             Self::Signal(_) => "interrupted".to_owned(),
         }
     }
@@ -79,10 +81,19 @@ impl Stop {
         let (state, problem) = match self {
             Self::Refused(problem) => (RestoreState::Refused, problem.clone()),
             Self::Usage(text) => (RestoreState::Refused, Problem::new(Reason::InvalidRequest, text)),
-            Self::Failed(_) | Self::Signal(_) => {
+            Self::Failed(_) | Self::Half(_) | Self::Signal(_) => {
                 (RestoreState::Failed, Problem::new(Reason::RestoreFailed, self.text()))
             }
         };
-        RestoreResult { state, problem: Some(problem), finished: now, changed: 0, deleted: 0, bytes: 0, seconds: 0 }
+        RestoreResult {
+            state,
+            problem: Some(problem),
+            finished: now,
+            changed: 0,
+            deleted: 0,
+            bytes: 0,
+            seconds: 0,
+            wrote: None,
+        }
     }
 }

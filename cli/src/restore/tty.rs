@@ -65,6 +65,17 @@ impl Keys {
         Some(String::from_utf8_lossy(&line).trim().to_owned())
     }
 
+    /// Line by line, as a terminal gives them.
+    #[cfg(test)]
+    pub(crate) fn lines(text: &str) -> Self {
+        let (sender, receiver) = mpsc::channel(8);
+        for line in text.split_inclusive('\n') {
+            // The channel has room for it.
+            let _ = sender.try_send(line.as_bytes().to_vec());
+        }
+        Self(Some(receiver))
+    }
+
     #[cfg(test)]
     pub(crate) fn typed(text: &str) -> Self {
         let (sender, receiver) = mpsc::channel(1);

@@ -1,5 +1,6 @@
 //! What has to be taken back at the end, whatever happens.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::names;
@@ -37,7 +38,11 @@ impl Undo {
             Self::Delete { resource, name } => format!("kubectl delete {resource} {name} -n {namespace}"),
             Self::Ask { pvc } => format!("kubectl annotate pvc {pvc} {}- -n {namespace}", names::RESTORE_FROM),
             Self::Scale { workload, replicas } => {
-                format!("kubectl scale {workload} --replicas={replicas} -n {namespace}")
+                let key = names::REPLICAS_BEFORE;
+                format!(
+                    "kubectl scale {workload} --replicas={replicas} -n {namespace} && kubectl annotate {workload} {key}- \
+                     -n {namespace}"
+                )
             }
         }
     }
@@ -48,11 +53,22 @@ impl Undo {
 pub(crate) struct Left {
     namespace: String,
     list: Arc<Mutex<Vec<Undo>>>,
+    /// L10: whether the volume may hold a mixture of old data and the restore point.
+    mixture: Arc<AtomicBool>,
 }
 
 impl Left {
     pub(crate) fn new(namespace: &str) -> Self {
-        Self { namespace: namespace.to_owned(), list: Arc::default() }
+        Self { namespace: namespace.to_owned(), list: Arc::default(), mixture: Arc::default() }
+    }
+
+    /// Says whether the volume may hold a mixture: the application does not start on one by itself.
+    pub(crate) fn set_mixture(&self, mixture: bool) {
+        self.mixture.store(mixture, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_mixture(&self) -> bool {
+        self.mixture.load(Ordering::SeqCst)
     }
 
     /// To be called before the deed: one that was not done is taken back without harm.
@@ -65,17 +81,42 @@ impl Left {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).retain(|u| u != undo);
     }
 
-    /// The newest first.
+    /// The newest first; but what gets its replicas back must not meet the restore pod at its volume.
     pub(crate) fn all(&self) -> Vec<Undo> {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.iter().rev().cloned().collect()
+        let (scaled, others): (Vec<Undo>, Vec<Undo>) =
+            list.iter().rev().cloned().partition(|undo| matches!(undo, Undo::Scale { .. }));
+        others.into_iter().chain(scaled).collect()
+    }
+
+    /// L10: gives up scaling back, and tells the person how to do it: the volume may hold a mixture.
+    pub(crate) fn keep_stopped(&self) -> Vec<String> {
+        let (scaled, others): (Vec<Undo>, Vec<Undo>) =
+            self.all().into_iter().partition(|undo| matches!(undo, Undo::Scale { .. }));
+        *self.list.lock().unwrap_or_else(PoisonError::into_inner) = others.into_iter().rev().collect();
+        self.stopped(&scaled)
+    }
+
+    fn stopped(&self, scaled: &[Undo]) -> Vec<String> {
+        if scaled.is_empty() {
+            return Vec::new();
+        }
+        let head = [
+            "the volume may hold a MIXTURE of old data and the restore point, so the application stays stopped",
+            "to finish the restore, run the same command again: at its end it starts the application",
+            "to start the application on the volume as it is, run:",
+        ];
+        let head = head.iter().map(|line| (*line).to_owned());
+        head.chain(scaled.iter().map(|undo| format!("  {}", undo.command(&self.namespace)))).collect()
     }
 
     /// What is left, as lines for a person.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let all = self.all();
+        let all = self.all().into_iter();
+        let (kept, all): (Vec<Undo>, Vec<Undo>) =
+            all.partition(|undo| self.is_mixture() && matches!(undo, Undo::Scale { .. }));
         let commands = all.iter().map(|undo| format!("  {}", undo.command(&self.namespace)));
         let head = (!all.is_empty()).then(|| "the cleanup is not complete. To complete it, run:".to_owned());
-        head.into_iter().chain(commands).collect()
+        head.into_iter().chain(commands).chain(self.stopped(&kept)).collect()
     }
 }

@@ -5,62 +5,23 @@ use model::Timestamp;
 use model::facts::{Claim, VolumeMode};
 use model::reason::Reason;
 use model::record::{RestoreResult, RestoreState};
-use model::restore::{From, Place, Request, RestorePoint, misfit};
+use model::restore::{From, Place};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::args::{Browse, Point, Restore};
+use super::args::{Browse, Restore};
 use super::claim::{self, Made, New};
 use super::done::Done;
 use super::session::Session;
+use super::sight::{Sight, in_pod, sight, started};
 use super::stop::Stop;
 use super::target::{self, Target};
 use super::workload::owner_text;
-use super::{central, exec, look, pod, scale};
-use crate::observe::{self, Observed, Scope};
+use super::{exec, look, scale, scaled};
 use crate::terminal::say;
 
 /// Where the shell of `browse` begins.
 const SHELL: &str = "cd /restore-point && if [ -x /bin/bash ]; then exec /bin/bash; else exec /bin/sh; fi";
-
-/// The highest exit code with which a restore has said what became of it.
-const MOST_TOLD: i32 = 3;
-
-/// What was seen before anything is done.
-struct Sight {
-    observed: Observed,
-    request: Request,
-    point: Option<RestorePoint>,
-    /// What the PVC was that was backed up, if anything tells it.
-    mode: Option<VolumeMode>,
-}
-
-impl Sight {
-    /// Refuses what does not fit: a device into a filesystem, files into a device, or one file of a device.
-    fn fits(&self, args: &Restore, written: Option<VolumeMode>) -> Result<(), Stop> {
-        let misfit = misfit(&args.point.pvc, self.mode, args.target(), written, args.parts());
-        misfit.map_or(Ok(()), |problem| Err(Stop::Refused(problem)))
-    }
-}
-
-async fn sight(session: &Session, args: &Point, target: Option<&str>) -> Result<Sight, Stop> {
-    let scope = Scope {
-        namespace: Some(session.namespace.clone()),
-        names: vec![args.pvc.clone()],
-        selector: None,
-        backup_namespace: session.backup_namespace.clone(),
-        instance: session.instance.clone(),
-    };
-    let observed = session.interrupt.during(Box::pin(observe::observe(&session.client, &scope))).await??;
-    let request = args.request(target);
-    let point = look::point(&observed, &session.namespace, &request).map_err(Stop::Refused)?;
-    match &point {
-        Some(point) => say(&format!("restore point {point}")),
-        None => say("you lack permission to see all restore points: the controller selects the restore point"),
-    }
-    let mode = look::mode(&observed, &session.namespace, point.as_ref(), &request);
-    Ok(Sight { observed, request, point, mode })
-}
 
 /// Restores.
 pub(crate) async fn restore(session: &mut Session, args: &Restore, ask: bool) -> Result<Done, Stop> {
@@ -80,7 +41,11 @@ pub(crate) async fn restore(session: &mut Session, args: &Restore, ask: bool) ->
                 );
                 return Err(Stop::Usage(text));
             }
-            into_old(session, args, &sight, found.claim(), deadline, ask).await?;
+            check_old(session, args, &sight, found.claim())?;
+            if args.scale {
+                return Box::pin(scaled::restore(session, args, &sight, found.claim(), ask)).await;
+            }
+            unused(session, args, deadline).await?;
             in_pod(session, args, &sight, ask, deadline).await
         }
     }
@@ -149,29 +114,30 @@ async fn new_claim(session: &Session, args: &Restore, sight: &Sight, snapshot: O
     new.object()
 }
 
-/// Looks whether a PVC that is there can be written, and stops what mounts it if that is asked for.
-async fn into_old(
-    session: &mut Session,
+/// Looks whether a PVC that is there can be written.
+fn check_old(
+    session: &Session,
     args: &Restore,
     sight: &Sight,
     claim: Option<&PersistentVolumeClaim>,
-    deadline: Instant,
-    ask: bool,
 ) -> Result<(), Stop> {
+    let Some(claim) = claim else { return Ok(()) };
+    target::check(&sight.observed, claim)?;
+    sight.fits(args, Some(Claim::from(claim).mode))?;
+    let point = sight.point.as_ref().filter(|_| !args.parts());
+    let data = point.and_then(|p| look::data_size(&sight.observed, &session.namespace, &args.point.pvc, p));
+    target::check_room(claim, data.unwrap_or(0))
+}
+
+/// Waits until pods that end have ended, and refuses a PVC that others mount.
+async fn unused(session: &Session, args: &Restore, deadline: Instant) -> Result<(), Stop> {
     let name = args.target();
-    if let Some(claim) = claim {
-        target::check(&sight.observed, claim)?;
-        sight.fits(args, Some(Claim::from(claim).mode))?;
-        let point = sight.point.as_ref().filter(|_| !args.parts());
-        let data = point.and_then(|p| look::data_size(&sight.observed, &session.namespace, &args.point.pvc, p));
-        target::check_room(claim, data.unwrap_or(0))?;
-    }
-    if args.scale {
-        return scaled(session, args, deadline, ask).await;
-    }
     // Who may not list them is not helped by it.
-    for (workload, replicas) in scale::left(session, name).await.unwrap_or_default() {
-        say(&format!("a killed restore left {workload} scaled to 0: add --scale to scale it back to {replicas}"));
+    for (workload, seen) in scale::left(session, name).await.unwrap_or_default() {
+        let replicas = seen.replicas();
+        say(&format!(
+            "an earlier restore left {workload} stopped: with --scale, a restore that succeeds scales it back to {replicas}"
+        ));
     }
     let pods = target::holders(session, name).await?.unwrap_or_default();
     if pods.is_empty() {
@@ -180,7 +146,7 @@ async fn into_old(
     if pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some()) {
         let ending: Vec<String> = pods.iter().map(owner_text).collect();
         say(&format!("PVC {name} is still mounted by {}: waiting for the pod to end", ending.join(", ")));
-        return scale::ended(session, name, deadline).await;
+        return scale::ended(session, name, None, deadline).await;
     }
     let stop =
         target::in_use(name, &pods, ": add --scale to stop Deployments and StatefulSets, and to start them again");
@@ -189,72 +155,6 @@ async fn into_old(
     }
     say(&stop.text());
     Ok(())
-}
-
-/// `--scale`.
-async fn scaled(session: &mut Session, args: &Restore, deadline: Instant, ask: bool) -> Result<(), Stop> {
-    let name = args.target();
-    let found = scale::find(session, name).await?;
-    if found.is_empty() {
-        return if args.dry_run { Ok(()) } else { scale::ended(session, name, deadline).await };
-    }
-    let words: Vec<String> = found.iter().map(|(workload, n)| format!("{workload} (replicas: {n})")).collect();
-    let words = words.join(", ");
-    if args.dry_run {
-        say(&format!("--scale would scale to 0, and back after the restore: {words}"));
-        return Ok(());
-    }
-    for hpa in scale::autoscalers(session, &found).await {
-        say(&format!("HorizontalPodAutoscaler {hpa} is inactive while there are 0 replicas"));
-    }
-    if ask && !session.ask(&format!("Scale to 0, and back after the restore: {words}?")).await? {
-        return Err(Stop::refused(
-            Reason::TargetInUse,
-            format!("PVC {name} is mounted, and you declined to scale to 0: {words}"),
-        ));
-    }
-    scale::down(session, found, name, deadline).await
-}
-
-/// Restores by a restore pod.
-async fn in_pod(
-    session: &mut Session,
-    args: &Restore,
-    sight: &Sight,
-    ask: bool,
-    deadline: Instant,
-) -> Result<Done, Stop> {
-    let pod = match started(session, &sight.request, deadline).await {
-        Err(Stop::Refused(problem)) if problem.reason == Reason::AskByAnnotation => {
-            return central::restore(session, args, ask, deadline).await;
-        }
-        started => started?,
-    };
-    let command = args.command(ask);
-    let mut keys = std::mem::take(&mut session.keys);
-    let ended = exec::run(session, &pod, &command, ask.then_some(&mut keys)).await;
-    session.keys = keys;
-    match ended {
-        Err(Stop::Failed(error)) => Err(Stop::Failed(
-            error.context("the restore was interrupted; files written so far stay, and the same command continues"),
-        )),
-        Ok(code) => {
-            if code > MOST_TOLD {
-                say(&format!(
-                    "restore.sh ended with exit code {code}; files written so far stay, and the same command continues"
-                ));
-            }
-            Ok(Done::Told(code))
-        }
-        Err(stop) => Err(stop),
-    }
-}
-
-/// Asks for a restore pod, and waits for it; gives the pod's name.
-async fn started(session: &Session, request: &Request, deadline: Instant) -> Result<String, Stop> {
-    let name = pod::ask(session, request).await?;
-    say(&format!("created Deployment {name}; it is deleted at the end"));
-    pod::ready(session, &name, &request.to_string(), deadline).await
 }
 
 /// A shell beside the restore point.
@@ -304,5 +204,5 @@ pub(crate) async fn browse(session: &mut Session, args: &Browse) -> Result<Done,
 /// The result of a restore that the storage does.
 pub(crate) fn without_pod(waiting: bool, now: Timestamp) -> RestoreResult {
     let state = if waiting { RestoreState::Waiting } else { RestoreState::Complete };
-    RestoreResult { state, problem: None, finished: now, changed: 0, deleted: 0, bytes: 0, seconds: 0 }
+    RestoreResult { state, problem: None, finished: now, changed: 0, deleted: 0, bytes: 0, seconds: 0, wrote: None }
 }

@@ -63,7 +63,7 @@ fn refusal(known: Known) -> Result<Timestamp, Problem> {
         Known::Free(at) => Ok(at),
         Known::Held(pods) => {
             let text = format!(
-                "other pods use the volume: {}. Stop them first: kubectl scale deployment NAME --replicas=0",
+                "other pods use the volume: {}. Stop them first: scale their Deployment or StatefulSet to 0 (--replicas=0)",
                 clip(&pods.join(", "), 240)
             );
             Err(Problem::new(Reason::TargetInUse, text))

@@ -83,6 +83,7 @@ impl Session<'_> {
             deleted: done.deleted,
             bytes: done.bytes,
             seconds: 0,
+            wrote: Some(self.wrote),
         };
         match ended {
             Ok(Ended::Complete) => (Exit::Done, result(RestoreState::Complete, None)),

@@ -45,6 +45,33 @@ pub struct RestoreResult {
     /// Seconds that it took.
     #[serde(default)]
     pub seconds: u64,
+    /// Whether it began to write; `None`: nobody says, as before this field was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrote: Option<bool>,
+}
+
+/// What a restore leaves in the volume that it writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// What it held before: nothing was written.
+    AsBefore,
+    /// All that was asked for.
+    Whole,
+    /// Perhaps a mixture of both.
+    Mixture,
+}
+
+impl RestoreResult {
+    /// L10: what the volume holds now. Without a clear word it counts as a mixture.
+    #[must_use]
+    pub fn holds(&self) -> Holds {
+        match (self.state, self.wrote) {
+            (RestoreState::Complete, _) => Holds::Whole,
+            (RestoreState::Refused | RestoreState::Ready | RestoreState::Waiting, None | Some(false))
+            | (RestoreState::Failed, Some(false)) => Holds::AsBefore,
+            _ => Holds::Mixture,
+        }
+    }
 }
 
 /// What became of a `restore-from`: the annotation `restore-status`.
@@ -98,3 +125,38 @@ pub struct Holders {
 /// The age in seconds at which what the controller said of holders is not believed any more. It says it anew in a
 /// quarter of that time.
 pub const HOLDERS_STALE: u64 = 120;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(state: RestoreState, wrote: Option<bool>) -> RestoreResult {
+        let finished = Timestamp::UNIX_EPOCH;
+        RestoreResult { state, problem: None, finished, changed: 0, deleted: 0, bytes: 0, seconds: 0, wrote }
+    }
+
+    /// L10: a restore that failed half-way leaves a mixture, also if it counted nothing, or said nothing about it.
+    #[test]
+    fn only_a_clear_word_makes_a_volume_whole_or_untouched() {
+        for (state, wrote, holds) in [
+            (RestoreState::Complete, None, Holds::Whole),
+            (RestoreState::Complete, Some(false), Holds::Whole),
+            (RestoreState::Refused, None, Holds::AsBefore),
+            (RestoreState::Failed, Some(false), Holds::AsBefore),
+            (RestoreState::Failed, None, Holds::Mixture),
+            (RestoreState::Failed, Some(true), Holds::Mixture),
+            (RestoreState::Refused, Some(true), Holds::Mixture),
+            (RestoreState::Incomplete, Some(true), Holds::Mixture),
+            (RestoreState::Incomplete, None, Holds::Mixture),
+        ] {
+            assert_eq!(ended(state, wrote).holds(), holds, "{state:?} {wrote:?}");
+        }
+    }
+
+    #[test]
+    fn a_result_of_an_older_pod_can_be_read() {
+        let old = r#"{"state":"Failed","finished":"1970-01-01T00:00:00Z"}"#;
+        let read: RestoreResult = serde_json::from_str(old).unwrap();
+        assert_eq!(read, ended(RestoreState::Failed, None));
+    }
+}

@@ -198,6 +198,7 @@ impl Cluster {
                 changed: 1,
                 deleted: 0,
                 bytes: 1,
+                wrote: Some(true),
                 seconds: 1,
             };
             let message = serde_json::to_string(&result).unwrap();

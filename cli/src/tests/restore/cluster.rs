@@ -37,6 +37,8 @@ struct State {
     asked: Vec<String>,
     refused: Vec<(Method, String, u16, Value)>,
     reaction: Option<Reaction>,
+    /// Whether pods outlive their Deployment for a while.
+    linger: bool,
 }
 
 /// The server.
@@ -81,7 +83,7 @@ impl State {
     fn take(&mut self, collection: &str, name: &str) -> Option<Value> {
         let object = self.objects.remove(&(collection.to_owned(), name.to_owned()))?;
         self.log.push(Change { collection: collection.to_owned(), kind: "DELETED", object: object.clone() });
-        if collection == apps("deployments") {
+        if collection == apps("deployments") && !self.linger {
             self.take(&core("pods"), &format!("{name}-x"));
         }
         Some(object)
@@ -133,6 +135,19 @@ impl Cluster {
     pub(super) fn reacting(self, reaction: impl Fn(&str, &Value) -> Vec<(String, Value)> + Send + 'static) -> Self {
         self.state.lock().unwrap().reaction = Some(Box::new(reaction));
         self
+    }
+
+    /// Pods outlive their Deployment until somebody removes them.
+    pub(super) fn lingering(self) -> Self {
+        self.state.lock().unwrap().linger = true;
+        self
+    }
+
+    /// Somebody else removes an object.
+    pub(super) fn remove(&self, collection: &str, name: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.take(collection, name);
+        self.changed.send_replace(state.log.len());
     }
 
     /// Refuses what begins with this path.

@@ -8,6 +8,8 @@ mod repository;
 mod scaling;
 mod words;
 
+use std::time::Duration;
+
 use clap::Parser as _;
 use http::Method;
 use model::names;
@@ -21,7 +23,7 @@ use super::fixture::{Objects, cluster as fixture};
 use crate::args::{Cli, Verb};
 use crate::restore::done::Done;
 use crate::restore::interrupt::Interrupt;
-use crate::restore::session::Session;
+use crate::restore::session::{Executor, Session};
 use crate::restore::stop::Stop;
 use crate::restore::tidy::tidy;
 use crate::restore::tty::Keys;
@@ -50,6 +52,8 @@ fn session(cluster: &Cluster) -> (watch::Sender<Option<u8>>, Session) {
         interrupt,
         left: Left::new("shop"),
         keys: Keys::default(),
+        executor: Executor::Server,
+        patience: Duration::from_millis(300),
     };
     (signal, session)
 }

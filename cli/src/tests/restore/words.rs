@@ -123,9 +123,15 @@ fn what_is_left_is_told_with_the_commands_that_take_it_back() {
         left.lines()[1..],
         [
             "  kubectl delete deployments.apps restore-data-abcde -n shop",
-            "  kubectl scale statefulset/db --replicas=2 -n shop"
+            "  kubectl scale statefulset/db --replicas=2 -n shop && kubectl annotate statefulset/db \
+             backup-controller.io/replicas-before-restore- -n shop"
         ]
     );
+    // L10: what a second signal leaves is not scaled back without a thought.
+    left.set_mixture(true);
+    let lines = left.lines();
+    assert_eq!(lines[1], "  kubectl delete deployments.apps restore-data-abcde -n shop");
+    assert!(lines[2].contains("MIXTURE") && lines.last().unwrap().contains("statefulset/db"), "{lines:?}");
 }
 
 #[test]

@@ -296,6 +296,7 @@ fn done(state: RestoreState) -> RestoreResult {
         deleted: 0,
         bytes: 5,
         seconds: 1,
+        wrote: None,
     }
 }
 

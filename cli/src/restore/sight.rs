@@ -1,0 +1,94 @@
+//! What both verbs see before anything is done, and the restore pod that they ask for.
+
+use model::facts::VolumeMode;
+use model::reason::Reason;
+use model::restore::{Request, RestorePoint, misfit};
+use tokio::time::Instant;
+
+use super::args::{Point, Restore};
+use super::done::Done;
+use super::session::Session;
+use super::stop::Stop;
+use super::{central, exec, look, pod};
+use crate::observe::{self, Observed, Scope};
+use crate::terminal::say;
+
+/// The highest exit code with which a restore has said what became of it.
+const MOST_TOLD: i32 = 3;
+
+/// What was seen before anything is done.
+pub(super) struct Sight {
+    pub(super) observed: Observed,
+    pub(super) request: Request,
+    pub(super) point: Option<RestorePoint>,
+    /// What the PVC was that was backed up, if anything tells it.
+    pub(super) mode: Option<VolumeMode>,
+}
+
+impl Sight {
+    /// Refuses what does not fit: a device into a filesystem, files into a device, or one file of a device.
+    pub(super) fn fits(&self, args: &Restore, written: Option<VolumeMode>) -> Result<(), Stop> {
+        let misfit = misfit(&args.point.pvc, self.mode, args.target(), written, args.parts());
+        misfit.map_or(Ok(()), |problem| Err(Stop::Refused(problem)))
+    }
+}
+
+pub(super) async fn sight(session: &Session, args: &Point, target: Option<&str>) -> Result<Sight, Stop> {
+    let scope = Scope {
+        namespace: Some(session.namespace.clone()),
+        names: vec![args.pvc.clone()],
+        selector: None,
+        backup_namespace: session.backup_namespace.clone(),
+        instance: session.instance.clone(),
+    };
+    let observed = session.interrupt.during(Box::pin(observe::observe(&session.client, &scope))).await??;
+    let request = args.request(target);
+    let point = look::point(&observed, &session.namespace, &request).map_err(Stop::Refused)?;
+    match &point {
+        Some(point) => say(&format!("restore point {point}")),
+        None => say("you lack permission to see all restore points: the controller selects the restore point"),
+    }
+    let mode = look::mode(&observed, &session.namespace, point.as_ref(), &request);
+    Ok(Sight { observed, request, point, mode })
+}
+
+/// Restores by a restore pod.
+pub(super) async fn in_pod(
+    session: &mut Session,
+    args: &Restore,
+    sight: &Sight,
+    ask: bool,
+    deadline: Instant,
+) -> Result<Done, Stop> {
+    let pod = match started(session, &sight.request, deadline).await {
+        Err(Stop::Refused(problem)) if problem.reason == Reason::AskByAnnotation => {
+            return central::restore(session, args, ask, deadline).await;
+        }
+        started => started?,
+    };
+    let command = args.command(ask);
+    let mut keys = std::mem::take(&mut session.keys);
+    let ended = exec::run(session, &pod, &command, ask.then_some(&mut keys)).await;
+    session.keys = keys;
+    match ended {
+        Err(Stop::Failed(error)) => Err(Stop::Failed(
+            error.context("the restore was interrupted; files written so far stay, and the same command continues"),
+        )),
+        Ok(code) => {
+            if code > MOST_TOLD {
+                say(&format!(
+                    "restore.sh ended with exit code {code}; files written so far stay, and the same command continues"
+                ));
+            }
+            Ok(Done::Told(code))
+        }
+        Err(stop) => Err(stop),
+    }
+}
+
+/// Asks for a restore pod, and waits for it; gives the pod's name.
+pub(super) async fn started(session: &Session, request: &Request, deadline: Instant) -> Result<String, Stop> {
+    let name = pod::ask(session, request).await?;
+    say(&format!("created Deployment {name}; it is deleted at the end"));
+    pod::ready(session, &name, &request.to_string(), deadline).await
+}
