@@ -222,6 +222,8 @@ reasons! {
     VolumeModeDiffers => "restore a raw block volume into a PVC with volumeMode: Block, and files into a PVC with a filesystem",
     /// There is nothing in the restore point.
     RestorePointEmpty => "choose another restore point: kubectl backup list PVC",
+    /// Entries are missing in the restore point (L2).
+    RestorePointIncomplete => "choose a complete restore point: kubectl backup list PVC. Without --delete, what the incomplete one has is restored",
     /// There is no such file or folder in the restore point.
     PathNotFound => "choose a path that exists: kubectl backup browse PVC",
     /// The restore broke off.

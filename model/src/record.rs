@@ -296,6 +296,10 @@ pub struct Maintenance {
     /// The newest drill that found a difference, until one finds none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differs: Option<TaskStatus>,
+    /// The first complete copy since the newest finding that was made by comparing contents: trees from it on share
+    /// nothing with what was found wrong. The finding stays until a verify or a drill finds nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healed: Option<Run>,
     /// Runs whose copy failed, until a prune has marked what they left in the repository: their snapshots, and with
     /// them the copies' results, may be rotated before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -28,6 +28,10 @@ pub struct RestorePoint {
     pub run: Run,
     /// Where it is.
     pub place: Place,
+    /// Whether entries are missing in it, as its copy recorded.
+    pub incomplete: bool,
+    /// What a verify or a drill found wrong with the copies there, one sentence; a newer copy has not mended it.
+    pub finding: Option<String>,
 }
 
 /// Where a restore point is.
@@ -73,7 +77,21 @@ pub fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
 }
 
+/// What is missing in an incomplete restore point, as the end of a sentence about it.
+pub const LACKS: &str = "entries are missing in it that could not be read when it was made";
+
 impl RestorePoint {
+    /// L2: what is absent from an incomplete restore point may be intact in the volume, so nothing is deleted for it.
+    ///
+    /// # Errors
+    /// The refusal of a restore that deletes.
+    pub fn may_delete(&self) -> Result<(), Problem> {
+        if !self.incomplete {
+            return Ok(());
+        }
+        Err(not_deleting(&format!("restore point {self}")))
+    }
+
     /// Of one run, what is the fastest comes first.
     fn kind(&self) -> u8 {
         match self.place {
@@ -101,8 +119,20 @@ impl RestorePoint {
     }
 }
 
+/// The refusal to delete what an incomplete restore point lacks. `point`: what people call it.
+#[must_use]
+pub fn not_deleting(point: &str) -> Problem {
+    let message = format!(
+        "{point} is incomplete: {LACKS}. Deleting could remove these entries from the volume: restore without delete, or \
+         from a complete restore point"
+    );
+    Problem::new(Reason::RestorePointIncomplete, message)
+}
+
 /// The restore point that a request means, out of [`points`]. `live` is the UID of the PVC that has the name now:
 /// its restore points come before those of an earlier one.
+///
+/// L2: a complete restore point comes before the incomplete ones, unless the request selects the run of those.
 pub fn choose<'a>(
     points: &'a [RestorePoint],
     request: &Request,
@@ -118,7 +148,10 @@ pub fn choose<'a>(
     let runs: BTreeSet<(&Run, &str)> = found.iter().map(|p| (&p.run, p.uid.as_str())).collect();
     match (runs.len(), &request.when) {
         // Unchanged runs share a snapshot.
-        (1, _) | (2.., When::Latest | When::Snapshot(_)) => found.first().copied().ok_or_else(|| none(request, &there)),
+        (1, _) | (2.., When::Latest | When::Snapshot(_)) => {
+            let complete = found.iter().copied().find(|p| !p.incomplete);
+            complete.or_else(|| found.first().copied()).ok_or_else(|| none(request, &there))
+        }
         (0, _) => Err(none(request, &there)),
         _ => {
             // The day's first run has the day alone in its name.

@@ -5,7 +5,7 @@ use model::Timestamp;
 use model::facts::{Claim, VolumeMode};
 use model::reason::Reason;
 use model::record::{RestoreResult, RestoreState};
-use model::restore::{From, Place, Request, RestorePoint, misfit};
+use model::restore::{From, LACKS, Place, Request, RestorePoint, misfit};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -55,17 +55,32 @@ async fn sight(session: &Session, args: &Point, target: Option<&str>) -> Result<
     let request = args.request(target);
     let point = look::point(&observed, &session.namespace, &request).map_err(Stop::Refused)?;
     match &point {
-        Some(point) => say(&format!("restore point {point}")),
+        Some(point) => told(point),
         None => say("you lack permission to see all restore points: the controller selects the restore point"),
     }
     let mode = look::mode(&observed, &session.namespace, point.as_ref(), &request);
     Ok(Sight { observed, request, point, mode })
 }
 
+/// Says which restore point it is, and what is known to be wrong with it.
+fn told(point: &RestorePoint) {
+    say(&format!("restore point {point}"));
+    if point.incomplete {
+        say(&format!("WARNING: it is incomplete: {LACKS}"));
+    }
+    if let Some(finding) = &point.finding {
+        say(&format!("WARNING: a check found something wrong where it is stored: {finding}"));
+    }
+}
+
 /// Restores.
 pub(crate) async fn restore(session: &mut Session, args: &Restore, ask: bool) -> Result<Done, Stop> {
     let deadline = Instant::now() + args.point.timeout.as_duration();
     let sight = sight(session, &args.point, args.to.as_deref()).await?;
+    if let Some(point) = sight.point.as_ref().filter(|_| args.delete) {
+        // L2: before a PVC is created or a workload is stopped.
+        point.may_delete().map_err(Stop::Refused)?;
+    }
     let name = args.target();
     match (target::read(session, name).await?, &args.to) {
         (Target::Gone, None) => {
