@@ -326,6 +326,19 @@ impl Maintenance {
         damage.chain(self.differs.iter().map(|found| (Task::Drill, found)))
     }
 
+    /// U13: the newest drill that found every byte, unless something wrong was found and not refuted.
+    #[must_use]
+    pub fn proof(&self) -> Option<&TaskStatus> {
+        self.proven.as_ref().filter(|_| self.findings().next().is_none())
+    }
+
+    /// L13: the task that found something wrong which no copy has mended yet. Damage of the repository comes before a
+    /// difference, because more is done about it.
+    #[must_use]
+    pub fn unhealed(&self) -> Option<Task> {
+        self.findings().map(|(task, _)| task).next().filter(|_| self.healed.is_none())
+    }
+
     /// The same, to be written.
     pub fn newest_mut(&mut self, task: Task) -> &mut Option<TaskStatus> {
         match task {
