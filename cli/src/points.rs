@@ -1,10 +1,10 @@
 //! What a PVC can be restored from, as rows: `model`'s restore points with what is recorded about each. Pure.
 
 use model::Timestamp;
-use model::copies::shown_state;
 use model::facts::{Claim, Journal, Snapshot, VolumeMode};
 use model::hold::Hold;
 use model::names::{self, Component, Run, label_value};
+use model::next_copy::shown_state;
 use model::record::{CopyResult, CopyState};
 use model::restore::{self, From, Place, RestorePoint};
 use model::world::World;

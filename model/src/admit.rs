@@ -25,7 +25,7 @@ pub struct Slot {
     pub disk: String,
     /// The node it runs on, or the only one it can run on, if that is known.
     pub node: Option<String>,
-    /// The breaker that it goes by ([`crate::breaker::key`]).
+    /// The breaker that it goes by ([`crate::config::Destination::breaker`]).
     pub breaker: Option<String>,
     /// When it began, if it runs. What began before an outage is no try of it: a long healthy copy holds up nobody.
     pub begun: Option<Timestamp>,

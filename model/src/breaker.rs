@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::config::{Destination, RunIn};
 use crate::duration::Span;
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState};
@@ -23,17 +22,6 @@ const SHORTEST: u64 = 60;
 const LONGEST: u64 = 30 * 60;
 /// How far a node's clock may be ahead, in seconds. A result from later than that says nothing yet.
 const SKEW: u64 = 5 * 60;
-
-/// Who has a breaker together, as it is shown: `s3`, or `s3/shop` where each namespace has its own. Disks have none:
-/// their faults are told in other ways.
-#[must_use]
-pub fn key(destination: &Destination, namespace: &str) -> Option<String> {
-    let restic = destination.restic().filter(|_| destination.is_remote())?;
-    Some(match restic.run_in {
-        RunIn::Controller => destination.name.clone(),
-        RunIn::Tenant => format!("{}/{namespace}", destination.name),
-    })
-}
 
 /// A breaker that is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +45,7 @@ impl Open {
     }
 }
 
-/// The breakers that are open, by [`key`], at a moment.
+/// The breakers that are open at a moment, by [`crate::config::Destination::breaker`].
 pub type Breakers = BTreeMap<String, Open>;
 
 /// The results that say something about a destination, by when they ended; how many of each.

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::record::clip;
+use crate::text::clip;
 
 /// What the annotation [`crate::names::HOLD`] says.
 ///

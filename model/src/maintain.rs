@@ -7,40 +7,8 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::names::Run;
+pub use crate::names::Task;
 use crate::reason::Problem;
-
-/// One kind of work. Its name is a label's value and the beginning of its Jobs' names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// Forgets the expired snapshots of a repository and removes their data. A disk's copy prunes it itself.
-    Prune,
-    /// Reads a part of a repository and checks it; all parts in turn.
-    Verify,
-    /// Restores a copy, or a sample of it, and compares it with its snapshot.
-    Drill,
-}
-
-impl Task {
-    /// Every task.
-    pub const ALL: [Self; 3] = [Self::Prune, Self::Verify, Self::Drill];
-
-    /// The label's value.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Prune => "prune",
-            Self::Verify => "verify",
-            Self::Drill => "drill",
-        }
-    }
-
-    /// Reads a label's value.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|task| task.as_str() == text)
-    }
-}
 
 /// How a task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,13 +141,6 @@ mod tests {
         assert_eq!(part.next().next().to_string(), "1/30");
         for bad in ["", "0/30", "31/30", "1", "a/b", "1/0"] {
             assert!(bad.parse::<Part>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_tasks_word_is_read_as_it_is_written() {
-        for task in Task::ALL {
-            assert_eq!(Task::parse(task.as_str()), Some(task));
         }
     }
 }

@@ -5,6 +5,7 @@
 //! ends in a hash of the whole, so that two sources never share one.
 
 mod run;
+mod task;
 
 use std::fmt;
 
@@ -12,11 +13,10 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Destination, Disk, Restic};
-use crate::maintain::Task;
 use crate::schedule::Zone;
 
 pub use run::{Run, RunError};
+pub use task::Task;
 
 /// What all our labels and annotations begin with.
 pub const PREFIX: &str = "backup-controller.io/";
@@ -57,8 +57,7 @@ pub const RESTIC: &str = "restic";
 pub const RESTIC_ON_DISK: &str = "restic-on-disk";
 /// The value of [`DESTINATION_TYPE`] for disks.
 pub const DISK: &str = "disk";
-/// Label on Jobs that care for a destination, and on what they are made from: what they do, a
-/// [`crate::maintain::Task`].
+/// Label on Jobs that care for a destination, and on what they are made from: what they do, a [`Task`].
 pub const TASK: &str = "backup-controller.io/task";
 /// Label on a promoter that was made again for a drill: the minute for which that was due.
 pub const DUE: &str = "backup-controller.io/due";
@@ -94,7 +93,7 @@ pub const RETENTION: &str = "backup-controller.io/retention";
 pub const DESTINATION_SETTING: &str = "backup-controller.io/destinations";
 /// The old spelling of that annotation: an error.
 pub const OLD_DESTINATION_SETTING: &str = "backup-controller.io/destination";
-/// Annotation of users on a PVC or Namespace: a [`crate::options::Options`], of copies in restic repositories.
+/// Annotation of users on a PVC or Namespace: a [`crate::copy_options::Options`], of copies in restic repositories.
 pub const COPY_OPTIONS: &str = "backup-controller.io/copy-options";
 /// Annotation of users on a PVC: the class that its snapshots are made with.
 pub const SNAPSHOT_CLASS: &str = "backup-controller.io/snapshot-class";
@@ -410,21 +409,6 @@ pub fn disk_volume(instance: &str, destination: &str, namespace: &str) -> String
 #[must_use]
 pub fn host_disk_claim(destination: &str) -> String {
     format!("backup-disk-{destination}")
-}
-
-/// The PVC through which a tenant's namespace reaches a destination's disk; without one it is reached over the network.
-#[must_use]
-pub fn disk_claim(destination: &Destination) -> Option<String> {
-    Some(match destination.disk()? {
-        Disk::Claim(claim) => claim.name.clone(),
-        Disk::HostPath(_) => host_disk_claim(&destination.name),
-    })
-}
-
-/// The value of [`DESTINATION_TYPE`] on the pods of a restic repository.
-#[must_use]
-pub fn restic_type(restic: &Restic) -> &'static str {
-    if restic.disk.is_some() { RESTIC_ON_DISK } else { RESTIC }
 }
 
 /// An Event about an object: the moment tells it from others.

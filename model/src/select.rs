@@ -4,136 +4,25 @@
 //! to, and then the defaults. Annotations stay inside the administrator's bounds. A setting that cannot be read is reported, and never guessed at.
 
 mod classes;
+mod input;
 mod origin;
+mod protection;
 
 use std::collections::BTreeMap;
 
-use crate::config::{Config, Group, Mode, PromoterRetention};
+use crate::config::Mode;
+use crate::copy_options::Options;
 use crate::duration::Span;
-use crate::facts::{self, Claim, ClaimPhase, Namespace, SnapshotClass, StorageClass, Volume};
+use crate::facts::{self, ClaimPhase};
 use crate::names::{self, Component};
-use crate::options::Options;
-use crate::promoter::PromoterShape;
 use crate::reason::{Problem, Reason};
-use crate::record::clip;
 use crate::retention::Retention;
 use crate::schedule::{Due, Zone};
+pub use input::{Classes, Input, group_of};
+use input::{driver, group, invalid};
 use origin::{Found, of_defaults, of_group};
 pub use origin::{Origins, Place, Settings, Written};
-
-/// The cluster's classes.
-#[derive(Debug, Clone, Default)]
-pub struct Classes {
-    /// StorageClasses by name.
-    pub storage: BTreeMap<String, StorageClass>,
-    /// VolumeSnapshotClasses by name.
-    pub snapshot: BTreeMap<String, SnapshotClass>,
-    /// Whether the cluster has the VolumeSnapshot API at all (F04).
-    pub snapshot_api: bool,
-}
-
-/// What is known about one PVC.
-#[derive(Debug, Clone, Copy)]
-pub struct Input<'a> {
-    /// The PVC.
-    pub claim: &'a Claim,
-    /// Its Namespace.
-    pub namespace: &'a Namespace,
-    /// Its volume.
-    pub volume: Option<&'a Volume>,
-    /// Whether the snapshot that the PVC was made from is one of ours. With the name of that snapshot it
-    /// makes a promoter, whatever its labels say: a stripped label never makes a promoter a source.
-    pub from_our_snapshot: bool,
-    /// The cluster's classes.
-    pub classes: &'a Classes,
-    /// The configuration.
-    pub config: &'a Config,
-}
-
-/// How a source is protected.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Protection {
-    /// Five fields, `H` resolved; or `@after` and a length of time.
-    pub schedule: String,
-    /// How long after the end of the last run the next one starts, if that is what the schedule says.
-    pub after: Option<Span>,
-    /// The schedule's zone.
-    pub zone: Zone,
-    /// Half of the schedule's shortest interval, one hour at most: how late a run may still start.
-    pub starting_deadline: Span,
-    /// What rotation goes by.
-    pub retention: Retention,
-    /// Names of destinations, in the configuration's order.
-    pub destinations: Vec<String>,
-    /// By destination: the Secret with its credentials, where the source's group names another one than the
-    /// destination does.
-    pub secrets: BTreeMap<String, String>,
-    /// What it says of its copies in restic repositories.
-    pub options: Options,
-    /// The class of its snapshots, and the rule that chose it.
-    pub snapshot_class: (String, ClassChoice),
-    /// How promoters are made.
-    pub promoter: PromoterRules,
-    /// Whether an empty volume is as it should be.
-    pub accept_empty: bool,
-    /// Whether a setting could not be read, so that a default stands in for it. A protection that is in
-    /// force is then left as it is, and a new one rotates nothing (law 4).
-    pub unreadable: bool,
-}
-
-/// A day that never comes.
-const NEVER: &str = "0 0 30 2 *";
-
-impl Protection {
-    /// What the CronJob says: its schedule, and whether it is suspended. One whose runs count from the end of the
-    /// last is, and fires at no time besides: the controller alone starts its runs.
-    #[must_use]
-    pub fn cron(&self) -> (&str, bool) {
-        if self.after.is_some() { (NEVER, true) } else { (&self.schedule, false) }
-    }
-}
-
-/// How a source's promoters are made, and what is done with them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PromoterRules {
-    /// What they look like.
-    pub shape: PromoterShape,
-    /// Whether volumes of their class bind only when a pod needs them.
-    pub waits_for_consumer: bool,
-    /// Whether copy pods need the `SELinux` type `spc_t` to read them.
-    pub spc_no_relabeling: bool,
-    /// How long promoters stay.
-    pub retention: PromoterRetention,
-}
-
-/// The rule that chose a VolumeSnapshotClass; Velero's order, after our own settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClassChoice {
-    /// Our annotation on the PVC, or Velero's.
-    Annotation,
-    /// `classes.<class>.snapshotClass` of the configuration.
-    Configured,
-    /// The class that carries Velero's key.
-    Velero,
-    /// The driver's default.
-    Default,
-    /// The only class of the driver.
-    Only,
-}
-
-impl ClassChoice {
-    /// The rule in words, for the log.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Annotation => "named by the PVC's annotation",
-            Self::Configured => "named in classes.<class>.snapshotClass",
-            Self::Velero => "carries velero.io/csi-volumesnapshot-class",
-            Self::Default => "the driver's default",
-            Self::Only => "the driver's only class",
-        }
-    }
-}
+pub use protection::{ClassChoice, PromoterRules, Protection};
 
 /// A PVC judged.
 #[derive(Debug, Clone, PartialEq)]
@@ -193,7 +82,7 @@ fn not_a_source(input: &Input<'_>) -> Option<Problem> {
     if input.from_our_snapshot && claim.from_snapshot.as_deref() == Some(claim.id.name.as_str()) {
         return own("a promoter: it was made from the snapshot that has its name");
     }
-    if input.config.destinations.iter().any(|d| names::disk_claim(d).as_ref() == Some(&claim.id.name)) {
+    if input.config.destinations.iter().any(|d| d.disk_claim().as_ref() == Some(&claim.id.name)) {
         return own("named like a BackupDisk");
     }
     if input.namespace.terminating {
@@ -249,10 +138,6 @@ fn selection(input: &Input<'_>, warnings: &mut Vec<Problem>) -> (Place, Option<P
     }
 }
 
-fn group<'a>(input: &Input<'a>) -> Option<&'a Group> {
-    input.config.group_of(input.claim, input.namespace)
-}
-
 /// A text other than true or false is reported and counts as not set (F73).
 fn read_enabled(settings: &BTreeMap<String, String>, place: &str, warnings: &mut Vec<Problem>) -> Option<bool> {
     match settings.get(names::ENABLED).map(|t| t.trim()) {
@@ -264,19 +149,6 @@ fn read_enabled(settings: &BTreeMap<String, String>, place: &str, warnings: &mut
             None
         }
     }
-}
-
-fn invalid(key: &str, place: &str, value: &str, why: impl std::fmt::Display) -> Problem {
-    let value = clip(value, 80);
-    Problem::new(Reason::InvalidSetting, format!("{key}: \"{value}\" on {place}: {why}"))
-}
-
-fn driver<'a>(input: &Input<'a>) -> Option<&'a str> {
-    if let Some(volume) = input.volume {
-        return volume.driver.as_deref();
-    }
-    let class = input.classes.storage.get(input.claim.class.as_deref()?)?;
-    Some(&class.driver)
 }
 
 /// What the volume itself lacks.

@@ -17,30 +17,14 @@ use crate::facts::{
     Claim, Content, CronJob, Holder, Job, MountFailure, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot,
     SnapshotClass, StorageClass, Volume,
 };
-use crate::ledger::{Book, Ledger, RunRecord};
+use crate::ledger::{Book, Ledger};
 use crate::names::{Run, SourceId};
 use crate::reason::Problem;
-use crate::record::Status;
+use crate::record::{RunRecord, Status};
 use crate::select::Classes;
 
 pub use memory::Memory;
-pub use store::{Observed, Store};
-
-/// Namespace and name; the namespace is empty for objects of the cluster.
-pub type Key = (String, String);
-
-/// An observation of one kind of object.
-#[derive(Debug, Clone)]
-pub enum Seen<T> {
-    /// A full list begins: what it does not name is gone.
-    Begin,
-    /// An object is there.
-    Put(T),
-    /// An object is gone: the one with this UID, as another may have its name already.
-    Gone(Key, String),
-    /// The full list is complete.
-    End,
-}
+pub use store::{Key, Observed, Seen, Store};
 
 /// An observation.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 //! Every option is one argument, `--name=value`, so that a value may begin with a dash. What is returned
 //! is what the program gets; in a pod's spec it stands as [`crate::program::escape`] writes it.
 
-use model::config::{Bounds, Config, Destination, PromoterRetention};
+use model::config::{Bounds, Config, PromoterRetention, Trees};
 use model::facts::Journal;
 use model::maintain::{Part, Task};
 use model::names::{Run, SourceId};
@@ -78,20 +78,20 @@ pub fn sweep_args(install: &Install, config: &Config) -> Vec<String> {
     args.0
 }
 
-/// `backup-job copy`: one run to one destination.
+/// `backup-job copy`: one run to one destination, a disk.
 #[must_use]
-pub fn copy_args(config: &Config, destination: &Destination, copy: &Copy) -> Vec<String> {
+pub fn copy_args(config: &Config, trees: &Trees, copy: &Copy) -> Vec<String> {
     let bounds = &config.bounds;
     let mut args = Args::new("copy");
     args.option("run", &copy.run)
-        .option("name", &destination.name)
+        .option("name", &copy.destination)
         .option("source", SOURCE_DIR)
         .option("destination", DESTINATION_DIR)
         .option("time-zone", copy.zone.name())
         .option("min-keep", bounds.min_keep)
         .option("max-unconfirmed", bounds.max_unconfirmed)
         .option("max-deletes", bounds.max_deletes_per_run)
-        .option("checksum-every", destination.checksum_every);
+        .option("checksum-every", trees.checksum_every);
     if let Some(retention) = &copy.retention {
         args.option("retention", retention);
     }

@@ -1,6 +1,6 @@
 //! What a destination that is a disk needs in each namespace.
 
-use model::config::{Config, Destination, Disk, HostPath};
+use model::config::{Config, Destination, Disk, HostPath, Reach};
 use model::names::{self, Component};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub(crate) fn disk_claim(
     destination: &Destination,
     namespace: &str,
 ) -> Result<Value, RenderError> {
-    let Some(Disk::Claim(claim)) = destination.disk() else {
+    let Reach::Disk(Disk::Claim(claim)) = destination.reach() else {
         let why = format!("destination {} has no claim", destination.name);
         return Err(fail(Template::DiskClaim, Fault::Input(why)));
     };
@@ -55,19 +55,20 @@ pub(crate) fn disk_claim(
 
 /// The PVC of a destination that is a disk.
 pub(crate) fn disk_claim_name(template: Template, destination: &Destination) -> Result<String, RenderError> {
-    names::disk_claim(destination)
+    destination
+        .disk_claim()
         .ok_or_else(|| fail(template, Fault::Input(format!("destination {} is not a disk", destination.name))))
 }
 
 /// A destination on a host's disk, and how a node that has it is known.
 fn host_path(template: Template, destination: &Destination) -> Result<&HostPath, RenderError> {
-    match destination.disk() {
-        Some(Disk::HostPath(host)) if host.node_selector.is_empty() => {
+    match destination.reach() {
+        Reach::Disk(Disk::HostPath(host)) if host.node_selector.is_empty() => {
             let why = format!("destination {} needs a nodeSelector for the nodes that have the disk", destination.name);
             Err(fail(template, Fault::Input(why)))
         }
-        Some(Disk::HostPath(host)) => Ok(host),
-        Some(Disk::Claim(_)) | None => {
+        Reach::Disk(Disk::HostPath(host)) => Ok(host),
+        Reach::Disk(Disk::Claim(_)) | Reach::Network => {
             let why = format!("destination {} is not a host's disk", destination.name);
             Err(fail(template, Fault::Input(why)))
         }

@@ -28,5 +28,5 @@ pub(crate) fn not_ours(path: String, expected: String, found: Option<&Value>) ->
 
 /// A value for a message: short.
 pub(crate) fn shown(value: Option<&Value>) -> String {
-    value.map_or_else(|| "missing".to_owned(), |v| model::record::clip(&v.to_string(), 200))
+    value.map_or_else(|| "missing".to_owned(), |v| model::text::clip(&v.to_string(), 200))
 }

@@ -1,6 +1,6 @@
 //! The Jobs of tasks for copies: prune, verify, drill.
 
-use model::config::{Config, Destination, Disk, Scratch};
+use model::config::{Config, Destination, Reach, Scratch};
 use model::facts::VolumeMode;
 use model::maintain::Task;
 use model::names::{self, Component};
@@ -108,7 +108,10 @@ pub(crate) fn job(
         volumes = Volumes::of(repository, task.task() == Task::Drill);
     } else {
         let disk = disk_claim_name(Template::Maintain, destination)?;
-        let host_disk = destination.disk().is_some_and(Disk::is_host);
+        let host_disk = match destination.reach() {
+            Reach::Disk(disk) => disk.is_host(),
+            Reach::Network => false,
+        };
         let shelf = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
         volumes.read("destination", disk, DESTINATION_DIR, Some(shelf));
         volumes.all.push(json!({"name": "tmp", "emptyDir": {}}));

@@ -1,5 +1,6 @@
 //! What keeps the pods of copies and restores off the network, but those that reach a repository by it.
 
+use model::config::PodType;
 use model::names::{self, Component};
 use serde_json::{Value, json};
 
@@ -11,12 +12,13 @@ use crate::order::{Marks, Order, values};
 
 pub(crate) fn policy(templates: &Templates, install: &Install, namespace: &str) -> Result<Value, RenderError> {
     let offline = [Component::Copy, Component::Restore, Component::Maintain].map(Component::as_str);
+    let online: Vec<&str> = PodType::on_network().collect();
     let selector = json!({
         "matchLabels": {names::MANAGED_BY: names::MANAGER, names::INSTANCE: install.instance},
         "matchExpressions": [
             {"key": names::COMPONENT, "operator": "In", "values": offline},
             // What is reached over the network needs it.
-            {"key": names::DESTINATION_TYPE, "operator": "NotIn", "values": [names::RESTIC]},
+            {"key": names::DESTINATION_TYPE, "operator": "NotIn", "values": online},
         ],
     });
     let mut marks = Marks::new(&install.instance, Component::Policy);

@@ -52,8 +52,8 @@ impl Marks {
 
     pub(crate) fn destination(mut self, destination: &Destination) -> Self {
         self.label(names::DESTINATION, &names::label_value(&destination.name));
-        if let Some(restic) = destination.restic() {
-            self.label(names::DESTINATION_TYPE, names::restic_type(restic));
+        if let Some(label) = destination.pods().label() {
+            self.label(names::DESTINATION_TYPE, label);
         }
         self
     }

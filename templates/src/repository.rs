@@ -4,9 +4,9 @@
 //! describes a pod shows none of them. A Secret or authority that is not there does not keep the pod from starting;
 //! the program says what is missing.
 
-use model::config::{Destination, Restic, RunIn};
+use model::config::{Destination, Format, Restic, RunIn, Tool};
+use model::copy_options::Options;
 use model::names::{self, SourceId};
-use model::options::Options;
 use serde_json::{Map, Value, json};
 
 use crate::order::values;
@@ -50,15 +50,18 @@ impl<'a> Repository<'a> {
         options: &Options,
         secret: Option<&'a str>,
     ) -> Option<Self> {
-        let restic = destination.restic()?;
-        let folder = restic.disk.as_ref().zip(names::disk_claim(destination)).map(|(disk, claim)| Folder {
+        let restic = match destination.format() {
+            Format::Trees(_) => return None,
+            Format::Repository(Tool::Restic(restic)) => restic,
+        };
+        let folder = restic.disk.as_ref().zip(destination.disk_claim()).map(|(disk, claim)| Folder {
             claim,
             path: Some(names::shelf(disk.is_host(), &source.namespace, &source.name, &source.uid)),
         });
         Some(Self {
             destination: &destination.name,
             source,
-            namespace: match restic.run_in {
+            namespace: match destination.runs_in() {
                 RunIn::Tenant => &source.namespace,
                 RunIn::Controller => home,
             },

@@ -80,8 +80,10 @@ fn marks(install: &Install, pod: &RestorePod<'_>) -> Marks {
     if let Some(destination) = pod.destination {
         marks.label(names::DESTINATION, &names::label_value(destination));
     }
-    if let RestoreFrom::Repository { repository, .. } = pod.from {
-        marks.label(names::DESTINATION_TYPE, names::restic_type(&repository.restic));
+    if let RestoreFrom::Repository { repository, .. } = pod.from
+        && let Some(label) = repository.restic.pods().label()
+    {
+        marks.label(names::DESTINATION_TYPE, label);
     }
     if let Some(target) = pod.lent {
         lend::mark(&mut marks, target);

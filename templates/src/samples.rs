@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::CSIPersistentVolumeSource;
 use model::config::{
-    AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Restic, RunIn, Sample, Scratch, Store,
+    AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Reach, Restic, RunIn, Sample, Scratch,
+    Store, Trees,
 };
+use model::copy_options::Options;
 use model::duration::Span;
 use model::facts::{Identity, Journal, VolumeMode};
 use model::handle::Handle;
 use model::lend::Lent;
 use model::maintain::{self, PARTS};
 use model::names::{Run, SourceId};
-use model::options::Options;
 use model::plan::{Central, Copy, Drill, Expected, Maintain, Part, Prune, Work};
 use model::promoter::PromoterShape;
 use model::schedule::Zone;
@@ -57,7 +58,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     };
     let affinity = serde_json::Value::Null;
     let csi = serde_json::json!({"driver": "csi.example.com", "volumeHandle": "42"});
-    let Some(Disk::HostPath(host_path)) = host.disk() else { return Ok(Vec::new()) };
+    let Reach::Disk(Disk::HostPath(host_path)) = host.reach() else { return Ok(Vec::new()) };
     let grant = |medium| Grant {
         instance: &install.instance,
         namespace: "shop-test",
@@ -400,10 +401,14 @@ pub(crate) fn protection(config: &Config) -> Protection {
     }
 }
 
+fn trees(disk: Disk) -> Store {
+    Store::Disk(Trees { disk, checksum_every: 30 })
+}
+
 pub(crate) fn claim() -> Destination {
     Destination {
         name: "disk".to_owned(),
-        store: Store::Disk(Disk::Claim(Claim {
+        store: trees(Disk::Claim(Claim {
             storage_class: Some("bulk-retain".to_owned()),
             size: "100Gi".to_owned(),
             access_mode: AccessMode::ReadWriteMany,
@@ -411,7 +416,6 @@ pub(crate) fn claim() -> Destination {
             allow_delete: false,
         })),
         retention: None,
-        checksum_every: 30,
         drill: None,
     }
 }
@@ -419,13 +423,12 @@ pub(crate) fn claim() -> Destination {
 pub(crate) fn host() -> Destination {
     Destination {
         name: "attic".to_owned(),
-        store: Store::Disk(Disk::HostPath(HostPath {
+        store: trees(Disk::HostPath(HostPath {
             path: "/mnt/attic".to_owned(),
             node_selector: BTreeMap::from([("kubernetes.io/hostname".to_owned(), "node-2".to_owned())]),
             size: "2Ti".to_owned(),
         })),
         retention: None,
-        checksum_every: 30,
         drill: None,
     }
 }
@@ -443,7 +446,7 @@ pub(crate) fn restic() -> Destination {
         ..Restic::named("backup-s3")
     };
     let store = Store::Restic(Box::new(restic));
-    Destination { name: "s3".to_owned(), store, retention: None, checksum_every: 30, drill: None }
+    Destination { name: "s3".to_owned(), store, retention: None, drill: None }
 }
 
 /// Repositories on a disk.
@@ -457,8 +460,11 @@ pub(crate) fn crypt_host() -> Destination {
 }
 
 fn on_disk(name: &str, disk: Destination) -> Destination {
-    let restic =
-        Restic { disk: disk.disk().cloned(), repository: Restic::ON_DISK.to_owned(), ..Restic::named("backup-restic") };
+    let reached = match disk.reach() {
+        Reach::Disk(disk) => Some(disk.clone()),
+        Reach::Network => None,
+    };
+    let restic = Restic { disk: reached, repository: Restic::ON_DISK.to_owned(), ..Restic::named("backup-restic") };
     Destination { name: name.to_owned(), store: Store::Restic(Box::new(restic)), ..disk }
 }
 

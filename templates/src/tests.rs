@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use model::config::{Config, Disk, Store};
+use model::config::{Config, Disk, Store, Trees};
 use model::duration::Span;
 use model::facts::{Journal, VolumeMode};
 use model::names::{self, Run};
@@ -289,7 +289,7 @@ fn what_a_destination_is_not_made_of_is_refused() {
     assert_eq!(error.to_string(), "disk-claim.yaml.hbs: destination attic has no claim");
     let error = templates.keeper_job(&install, &config, &claim, "shop").unwrap_err();
     assert_eq!(error.to_string(), "keeper.yaml.hbs: destination disk is not a host's disk");
-    if let Store::Disk(Disk::HostPath(host)) = &mut host.store {
+    if let Store::Disk(Trees { disk: Disk::HostPath(host), .. }) = &mut host.store {
         host.node_selector.clear();
     }
     let error = templates.disk_volume(&install, &host, "shop").unwrap_err();

@@ -11,11 +11,11 @@ use model::facts::Snapshot;
 use model::hold::Hold;
 use model::names;
 use model::plan;
-use model::record::clip;
 use model::restore::{self, From, Place, Request, When};
 use model::schedule::Zone;
 use model::select::Verdict;
 use model::snapshot::VolumeSnapshot;
+use model::text::clip;
 use serde_json::json;
 
 use crate::flags::Cluster;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::config::{Config, Destination, Disk, PromoterRetention, Store};
+use model::config::{Config, Destination, Disk, Format, PromoterRetention, Reach, Tool};
 use model::quantity;
 use serde::Serialize;
 
@@ -82,14 +82,16 @@ fn promoters(how: &How) -> (&'static str, bool) {
 
 /// What copies take at a destination.
 fn copies(destination: &Destination, rows: &[Row]) -> String {
-    let first = match destination.store {
-        Store::Disk(_) => "the first ones take the size of the files, later ones what changed",
-        Store::Restic(_) => "the first ones take the size of the files, compressed; later ones what changed",
+    let first = match destination.format() {
+        Format::Trees(_) => "the first ones take the size of the files, later ones what changed",
+        Format::Repository(Tool::Restic(_)) => {
+            "the first ones take the size of the files, compressed; later ones what changed"
+        }
     };
-    match destination.disk() {
-        None => first.to_owned(),
-        Some(Disk::HostPath(host)) => format!("{first}; the disk has {}", host.size),
-        Some(Disk::Claim(claim)) => {
+    match destination.reach() {
+        Reach::Network => first.to_owned(),
+        Reach::Disk(Disk::HostPath(host)) => format!("{first}; the disk has {}", host.size),
+        Reach::Disk(Disk::Claim(claim)) => {
             let namespaces = by_namespace(destination, rows);
             let size = quantity::parse(&claim.size).unwrap_or(u64::MAX);
             let small: Vec<&str> = namespaces.iter().filter(|(_, sum)| **sum > size).map(|(n, _)| *n).collect();

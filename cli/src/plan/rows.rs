@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::Timestamp;
-use model::config::{Destination, Disk, PromoterRetention};
+use model::config::{Destination, Disk, PromoterRetention, Reach};
 use model::facts::{Claim, CronJob};
 use model::names::{self, Component};
 use model::plan::{self, NextRun};
@@ -155,8 +155,8 @@ fn is_confirmed_own(world: &World, claim: &Claim) -> bool {
         Component::Promoter => in_our_namespace || plan::from_our_snapshot(world, claim),
         // The volume of a BackupDisk from a StorageClass is the provisioner's, and has no labels.
         Component::Disk => {
-            let disk = |d: &&Destination| names::disk_claim(d).as_ref() == Some(&claim.id.name);
-            let by_class = |d: &Destination| matches!(d.disk(), Some(Disk::Claim(_)));
+            let disk = |d: &&Destination| d.disk_claim().as_ref() == Some(&claim.id.name);
+            let by_class = |d: &Destination| matches!(d.reach(), Reach::Disk(Disk::Claim(_)));
             world.config.destinations.iter().find(disk).is_some_and(|d| by_class(d) || has_our_volume())
         }
         Component::Central => in_our_namespace,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use model::config::Config;
+use model::config::{Config, RunIn};
 use model::reason::{Problem, Reason};
 use model::world::World;
 
@@ -25,10 +25,13 @@ pub(super) fn needed(world: &World, rows: &[Row]) -> Needed {
     for (row, how) in rows.iter().filter_map(|row| Some((row, row.how.as_ref()?))) {
         let configured = how.destinations.iter().filter_map(|name| world.config.destination(name));
         for destination in configured {
-            let Some(restic) = destination.restic() else { continue };
-            let secret = how.secrets.get(&destination.name).unwrap_or(&restic.secret);
-            let home = if destination.is_central() { &world.namespace } else { &row.namespace };
-            let there = needed.entry(secret.clone()).or_default().entry(home.clone()).or_default();
+            let Some(own) = destination.secret() else { continue };
+            let secret = how.secrets.get(&destination.name).map_or(own, String::as_str);
+            let home = match destination.runs_in() {
+                RunIn::Controller => &world.namespace,
+                RunIn::Tenant => &row.namespace,
+            };
+            let there = needed.entry(secret.to_owned()).or_default().entry(home.clone()).or_default();
             there.insert(destination.name.clone());
         }
     }

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::Timestamp;
-use model::config::{Deadlines, Disk};
-use model::copies::shown_state;
+use model::config::{Deadlines, Destination, Disk, Reach};
 use model::duration::Span;
 use model::facts::{Claim, ClaimPhase, CronJob, JobState, Snapshot};
 use model::names::{self, Component, label_value};
+use model::next_copy::shown_state;
 use model::plan;
 use model::reason::{Problem, Reason};
 use model::record::{CopyState, Status};
@@ -289,8 +289,9 @@ impl Question<'_> {
     fn outlives(&self, namespace: &str, destination: &str) -> Option<bool> {
         let Observed { world, knows, .. } = self.observed;
         let configured = world.config.destination(destination);
-        if configured.is_some_and(|d| d.disk().is_none_or(Disk::is_host)) {
-            return Some(true);
+        match configured.map(Destination::reach) {
+            Some(Reach::Network | Reach::Disk(Disk::HostPath(_))) => return Some(true),
+            Some(Reach::Disk(Disk::Claim(_))) | None => {}
         }
         let label = label_value(destination);
         let disk = world.claims.within(namespace).find(|c| {

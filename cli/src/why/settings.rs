@@ -1,12 +1,12 @@
 //! Which settings are in force, and where each comes from. Pure.
 
+use model::copy_options::Options;
 use model::facts::Claim;
 use model::names;
-use model::options::Options;
 use model::plan;
 use model::promoter::PromoterShape;
 use model::reason::Reason;
-use model::select::{Origins, Place, Protection, Settings, Verdict, Written};
+use model::select::{self, Origins, Place, Protection, Settings, Verdict, Written};
 use serde::Serialize;
 
 use crate::observe::Observed;
@@ -39,7 +39,7 @@ fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, written
     let config = &observed.world.config;
     let defaults = &config.defaults;
     let namespace = observed.world.namespaces.get("", &claim.namespace);
-    let group = namespace.and_then(|namespace| config.group_of(claim, namespace));
+    let group = namespace.and_then(|namespace| select::group_of(config, claim, namespace));
     // An annotation, what the group says, or the default.
     let from = |written: &Written, annotation: &str, key: &str, of_group: Option<String>, default: String| {
         annotated(observed, claim, annotation, written).unwrap_or_else(|| match (group, of_group) {

@@ -7,7 +7,7 @@ use model::Timestamp;
 use model::facts::Identity;
 use model::names;
 use model::plan::Note;
-use model::record::clip;
+use model::text::clip;
 use serde_json::json;
 
 /// What time it is. The process gives the clock of the machine.

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::{Api, Client};
-use model::config::Disk;
+use model::config::{Disk, Reach};
 use model::plan::{self, Lender, Restore};
 use model::reason::{Problem, Reason};
 use serde_json::json;
@@ -24,11 +24,11 @@ pub(crate) async fn disk(
     let destination = configured(settings, &lender.destination)?;
     let (source, name) = (restore.source(), restore.job());
     let (csi, affinity);
-    let (size, medium) = match destination.disk() {
-        Some(Disk::HostPath(host)) => {
+    let (size, medium) = match destination.reach() {
+        Reach::Disk(Disk::HostPath(host)) => {
             (host.size.as_str(), Medium::Host { path: &host.path, node_selector: &host.node_selector })
         }
-        Some(Disk::Claim(claim)) => {
+        Reach::Disk(Disk::Claim(claim)) => {
             let volumes: Api<PersistentVolume> = Api::all(client.clone());
             let what = || format!("get persistentvolumes {}", lender.volume);
             let spec = api::bounded(what, volumes.get(&lender.volume)).await?.spec.unwrap_or_default();
@@ -37,7 +37,7 @@ pub(crate) async fn disk(
             (claim.size.as_str(), Medium::Csi { source: &csi, node_affinity: &affinity })
         }
         // The plan lends disks alone.
-        None => return Ok(()),
+        Reach::Network => return Ok(()),
     };
     let instance = &settings.install.instance;
     let grant = Grant { instance, namespace: &restore.namespace, claim: &name, source: &source, size, medium };

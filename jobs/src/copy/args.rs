@@ -85,7 +85,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
     use clap::Parser;
-    use model::config::Config;
+    use model::config::{Config, Format};
     use model::maintain::Task;
     use model::names::SourceId;
     use model::plan::{Copy, Expected, Left};
@@ -123,10 +123,11 @@ mod tests {
             expected,
             after_finding: Some(Task::Drill),
             spc_no_relabeling: false,
-            options: model::options::Options::default(),
+            options: model::copy_options::Options::default(),
             secret: None,
         };
-        let rendered = copy_args(&config, destination, &copy);
+        let Format::Trees(trees) = destination.format() else { panic!("a disk") };
+        let rendered = copy_args(&config, trees, &copy);
         let words: Vec<&str> = rendered[1..].iter().map(String::as_str).collect();
         let args = parse(&words).unwrap();
         assert_eq!((&args.run, args.name.as_str(), args.time_zone.as_str()), (&copy.run, "disk", "Europe/Amsterdam"));
@@ -134,7 +135,7 @@ mod tests {
         assert_eq!(args.min_keep, config.bounds.min_keep as usize);
         assert_eq!(args.max_unconfirmed, config.bounds.max_unconfirmed as usize);
         assert_eq!(args.max_deletes, config.bounds.max_deletes_per_run as usize);
-        assert_eq!(args.checksum_every, destination.checksum_every);
+        assert_eq!(args.checksum_every, trees.checksum_every);
         assert!(args.after_finding);
         assert_eq!((args.filled.as_ref(), &args.expect_tree), (Some(&days[0]), &days));
         assert!(args.journal.is_skipped());

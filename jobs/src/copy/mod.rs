@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use model::names::Run;
 use model::reason::{Problem, Reason};
-use model::record::{CopyResult, CopyState, KEPT, clip, termination_message};
+use model::record::{CopyResult, CopyState, KEPT, termination_message};
+use model::text::clip;
 
 use crate::device::is_device;
 use crate::outcome::{Exit, Failure, Outcome, TerminationLog, now};

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use model::facts::VolumeMode;
 use model::reason::{Problem, Reason};
-use model::record::{CopyResult, CopyState, clip};
+use model::record::{CopyResult, CopyState};
+use model::text::clip;
 use rustix::process::geteuid;
 
 use super::args::Args;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use model::record::clip;
+use model::text::clip;
 use rustix::fs::{lgetxattr, llistxattr};
 use rustix::io::Errno;
 

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-use model::record::clip;
+use model::text::clip;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 

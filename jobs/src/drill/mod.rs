@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use model::maintain::{self, MaintainResult};
 use model::reason::{Problem, Reason};
-use model::record::clip;
+use model::text::clip;
 use rustix::process::geteuid;
 
 use self::compare::{Compare, Rules};

@@ -4,7 +4,7 @@
 //! no known cause is repeated as it is, and tried again.
 
 use model::reason::{Problem, Reason};
-use model::record::clip;
+use model::text::clip;
 
 use crate::outcome::Failure;
 

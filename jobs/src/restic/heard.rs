@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::record::clip;
+use model::text::clip;
 use serde::Deserialize;
 
 use super::cause::{Cause, shown};

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use model::maintain::{MaintainResult, TaskState};
 use model::reason::Problem;
-use model::record::{clip, termination_message};
+use model::record::termination_message;
+use model::text::clip;
 
 use crate::outcome::{Exit, Failure, Outcome, now};
 

@@ -7,11 +7,11 @@ use std::ffi::OsString;
 use std::time::Instant;
 
 use model::Timestamp;
-use model::forget::{self, Decision, Rules};
 use model::maintain::{MaintainResult, Task};
 use model::names::Run;
 use model::quantity;
 use model::reason::{Problem, Reason};
+use model::restic_retention::{self, Decision, Rules};
 use model::retention::Retention;
 use model::schedule::Zone;
 
@@ -100,7 +100,7 @@ fn prune(args: &Args, result: &mut MaintainResult) -> Result<(), Failure> {
         max_unconfirmed: args.max_unconfirmed,
         max_deletes: max_deletes(args, &ours),
     };
-    let plan = forget::plan(&ours, &rules);
+    let plan = restic_retention::plan(&ours, &rules);
     forget(&restic, &plan)?;
     result.pruned = plan.iter().filter(|d| d.verdict.deletes()).map(|d| d.run.clone()).collect();
     result.kept = kept(&ours, &result.pruned);
@@ -118,19 +118,19 @@ fn prune(args: &Args, result: &mut MaintainResult) -> Result<(), Failure> {
 }
 
 /// The brake: so many for every snapshot that was made since the last time.
-fn max_deletes(args: &Args, ours: &[forget::Snapshot]) -> usize {
+fn max_deletes(args: &Args, ours: &[restic_retention::Snapshot]) -> usize {
     let Some(since) = &args.since else { return args.max_deletes };
     let made = ours.iter().filter(|s| s.run > *since).count();
     args.max_deletes.saturating_mul(made.max(1))
 }
 
 /// The snapshots that we made for the source. The others are no business of ours.
-fn ours(args: &Args, all: &[Snapshot]) -> Vec<forget::Snapshot> {
+fn ours(args: &Args, all: &[Snapshot]) -> Vec<restic_retention::Snapshot> {
     let of_ours = |s: &Snapshot| {
         let run = s.ours(&args.common)?;
         let held = s.is_held() || args.hold.contains(&run) || args.hold_snapshot.iter().any(|id| s.is_called(id));
         let incomplete = s.is_incomplete() || args.says_incomplete(s, &run);
-        Some(forget::Snapshot { id: s.id.clone(), run, time: s.time, incomplete, held })
+        Some(restic_retention::Snapshot { id: s.id.clone(), run, time: s.time, incomplete, held })
     };
     let ours: Vec<_> = all.iter().filter_map(of_ours).collect();
     if ours.len() < all.len() {
@@ -159,7 +159,7 @@ fn mark(restic: &Restic, ids: &[&str]) -> Result<(), Failure> {
     if ended.code == Some(0) { Ok(()) } else { Err(restic.failure(&ended)) }
 }
 
-fn kept(ours: &[forget::Snapshot], gone: &[Run]) -> Vec<Run> {
+fn kept(ours: &[restic_retention::Snapshot], gone: &[Run]) -> Vec<Run> {
     snapshots::newest(ours.iter().map(|s| s.run.clone()).filter(|run| !gone.contains(run)))
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use model::quantity;
-use model::record::clip;
+use model::text::clip;
 use serde::Deserialize;
 
 use super::exec::Listener;

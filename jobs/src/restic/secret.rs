@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use model::reason::{Problem, Reason};
-use model::variables;
+use model::restic_environment;
 
 use super::address::Address;
 use super::args::is_variable;
@@ -193,20 +193,20 @@ impl Secret {
         let more = more.iter().map(|(key, value)| (key, value, false));
         let mut environment = BTreeMap::new();
         for (key, value, own) in self.keys.iter().map(|(key, value)| (key, value, true)).chain(more) {
-            if !(variables::is_known(key) || own && OWN.contains(&key.as_str())) {
+            if !(restic_environment::is_known(key) || own && OWN.contains(&key.as_str())) {
                 // In the Secret it may stand for a part of the address.
                 if !own || key != REPOSITORY {
                     tracing::info!("ignoring {key}: restic may not get this environment variable");
                 }
                 continue;
             }
-            if variables::is_file(key) && !is_inside(folder, value) {
+            if restic_environment::is_file(key) && !is_inside(folder, value) {
                 let (name, folder) = (&self.name, folder.display());
                 // Its value is not repeated: it may be what should stand in the file.
                 let text = format!("{key} must be the path of a key of the Secret {name}: {folder}/KEY");
                 return Err(Failure::last(Problem::new(Reason::SecretIncomplete, text)));
             }
-            if !ssh || variables::is_of_the_program(key) {
+            if !ssh || restic_environment::is_of_the_program(key) {
                 environment.insert(key.clone(), value.clone());
             }
         }

@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use model::reason::{Problem, Reason};
-use model::record::clip;
+use model::text::clip;
 
 use super::address::Address;
 use super::cause::Cause;

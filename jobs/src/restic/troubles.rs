@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use model::reason::Problem;
-use model::record::clip;
+use model::text::clip;
 
 use super::heard::Error;
 use crate::outcome::Failure;

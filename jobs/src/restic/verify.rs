@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use model::maintain::{MaintainResult, Part, Task};
 use model::reason::{Problem, Reason};
-use model::record::clip;
+use model::text::clip;
 
 use super::args::Common;
 use super::cause::Cause;

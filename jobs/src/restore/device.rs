@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use model::quantity::human;
 use model::reason::{Problem, Reason};
-use model::record::clip;
+use model::text::clip;
 use rustix::io::Errno;
 
 use super::args::Args;

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use model::Timestamp;
 use model::reason::{Problem, Reason};
-use model::record::{HOLDERS_STALE, Holders, clip};
+use model::record::{HOLDERS_STALE, Holders};
+use model::text::clip;
 
 use super::console::shown;
 

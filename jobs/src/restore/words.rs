@@ -4,8 +4,9 @@ use std::path::Path;
 
 use model::quantity::human;
 use model::reason::{Problem, Reason};
-use model::record::{RestoreResult, RestoreState, clip};
+use model::record::{RestoreResult, RestoreState};
 use model::restore::LACKS;
+use model::text::clip;
 
 use super::console::shown;
 use super::device::told;

@@ -3,7 +3,7 @@
 use std::io;
 
 use model::reason::{Problem, Reason};
-use model::record::clip;
+use model::text::clip;
 
 use crate::outcome::Failure;
 

@@ -13,14 +13,15 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Persis
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use model::Timestamp;
 use model::config::Deadlines;
-use model::copies::point_state;
 use model::facts::{Claim, ClaimPhase, Identity, Snapshot, Volume};
 use model::ledger::Ledger;
 use model::names::Component;
+use model::next_copy::point_state;
 use model::reason::{Problem, Reason};
-use model::record::{Rotated, clip};
+use model::record::Rotated;
 use model::rotate::{Decision, Loss, Point, PointState, PromoterPoint, Verdict};
 use model::snapshot::VolumeSnapshot;
+use model::text::clip;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 

@@ -2,7 +2,7 @@
 
 use api::Retry;
 use model::reason::{Problem, Reason};
-use model::record::clip;
+use model::text::clip;
 
 use super::server::is_unauthorized;
 use crate::outcome::Exit;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use kube::api::WatchEvent;
 use model::reason::{Problem, Reason};
-use model::record::clip;
 use model::snapshot::VolumeSnapshot;
+use model::text::clip;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::server::{self, Object, Server};

@@ -1,34 +1,27 @@
 //! What settings must be, and how they must fit each other.
 
-mod restic;
+pub(super) mod restic;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::parse::Path;
+use super::path::Path;
 use super::{
     Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Disk, Globs, Group, HostPath, Limits, PodResources,
-    Restic,
+    Reach, Store,
 };
 use crate::duration::{Span, shown};
 use crate::names;
 use crate::quantity;
 use crate::retention::Retention;
 use crate::schedule::Due;
+use words::{Faults, at_least_one, class_name, is_label, is_label_value, is_qualified, is_subdomain, size};
 
 /// Beyond this a retry is a loop.
 const MOST_RETRIES: u32 = 100;
 const MOST_NAME: usize = 40;
 /// What a tenant writes to have no destination.
 const RESERVED_NAME: &str = "none";
-
-type Faults = Vec<(Path, String)>;
-
-/// The first fault of a restic destination: its key, and what is wrong.
-pub(super) fn restic_fault(restic: &Restic) -> Option<(String, String)> {
-    let mut faults = Faults::new();
-    restic::check(&Path::default(), restic, &mut faults);
-    faults.into_iter().next().map(|(path, fault)| (path.to_string(), fault))
-}
 
 /// All faults of the settings.
 pub(super) fn check(config: &Config) -> Faults {
@@ -181,7 +174,7 @@ fn groups(path: &Path, config: &Config, faults: &mut Faults) {
 /// What is wrong with a group's Secret for a destination.
 fn secret_fault(config: &Config, group: &Group, destination: &str, secret: &str) -> Option<String> {
     let Some(its) = config.destination(destination) else { return Some(unknown_destination(config, destination)) };
-    if its.restic().is_none() {
+    if its.secret().is_none() {
         return Some(format!("destination {destination} is a disk and needs no Secret; remove the entry"));
     }
     if !is_subdomain(secret) {
@@ -238,12 +231,6 @@ fn bounds(path: &Path, config: &Config, faults: &mut Faults) {
     }
 }
 
-fn at_least_one(path: &Path, number: u32, faults: &mut Faults) {
-    if number == 0 {
-        faults.push((path.clone(), "must be at least 1".to_owned()));
-    }
-}
-
 fn some_time(path: &Path, span: Span, faults: &mut Faults) {
     if span.is_zero() {
         faults.push((path.clone(), "must be at least 1s".to_owned()));
@@ -273,12 +260,6 @@ fn class(path: &Path, name: &str, rule: &ClassRule, faults: &mut Faults) {
     }
 }
 
-fn class_name(path: &Path, name: Option<&str>, faults: &mut Faults) {
-    if let Some(name) = name.filter(|name| !is_subdomain(name)) {
-        faults.push((path.clone(), format!("{} is not a valid class name", shown(name))));
-    }
-}
-
 fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Faults) {
     let (mut seen, mut claims) = (BTreeSet::new(), BTreeMap::new());
     for (number, destination) in config.destinations.iter().enumerate() {
@@ -293,14 +274,14 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
         }
         if !seen.insert(name) {
             faults.push((path.key("name"), format!("two destinations have the name {name}; rename one")));
-        } else if let Some(claim) = names::disk_claim(destination)
+        } else if let Some(claim) = destination.disk_claim()
             && let Some(other) = claims.insert(claim.clone(), name)
         {
             let fault = format!("destination {other} has the same PVC {claim}; set another claim.name for one of them");
             faults.push((path.clone(), fault));
         }
-        match destination.disk() {
-            Some(Disk::Claim(claim)) => {
+        match destination.reach() {
+            Reach::Disk(Disk::Claim(claim)) => {
                 let path = path.key("claim");
                 size(&path.key("size"), &claim.size, faults);
                 class_name(&path.key("storageClass"), claim.storage_class.as_deref(), faults);
@@ -309,13 +290,14 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
                     faults.push((path.key("name"), fault));
                 }
             }
-            Some(Disk::HostPath(host)) => {
+            Reach::Disk(Disk::HostPath(host)) => {
                 host_path(&path.key("hostPath"), host, &config.destinations[..number], faults);
             }
-            None => {}
+            Reach::Network => {}
         }
-        if let Some(its) = destination.restic() {
-            restic::check(&path, its, faults);
+        match &destination.store {
+            Store::Disk(its) => at_least_one(&path.key("checksumEvery"), its.checksum_every, faults),
+            Store::Restic(its) => restic::check(&path, its, faults),
         }
         if let Some(drill) = &destination.drill {
             restic::drill(&path.key("drill"), drill, faults);
@@ -323,15 +305,6 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
         if let Some(retention) = &destination.retention {
             reach(&path.key("retention"), retention, interval, &config.bounds, faults);
         }
-        at_least_one(&path.key("checksumEvery"), destination.checksum_every, faults);
-    }
-}
-
-fn size(path: &Path, text: &str, faults: &mut Faults) {
-    match quantity::parse(text) {
-        Ok(0) => faults.push((path.clone(), "must be more than 0".to_owned())),
-        Ok(_) => {}
-        Err(fault) => faults.push((path.clone(), fault.to_string())),
     }
 }
 
@@ -357,7 +330,7 @@ fn host_path(path: &Path, host: &HostPath, before: &[Destination], faults: &mut 
         }
     }
     for other in before {
-        if let Some(Disk::HostPath(its)) = other.disk()
+        if let Reach::Disk(Disk::HostPath(its)) = other.reach()
             && its.node_selector == host.node_selector
             && (within(&its.path, &host.path) || within(&host.path, &its.path))
         {
@@ -428,30 +401,4 @@ fn resources(path: &Path, pod: &PodResources, faults: &mut Faults) {
             faults.push((path.key("requests").key(&name), fault));
         }
     }
-}
-
-/// A DNS label: at most 63 of a-z, 0-9 and `-`, with a letter or digit at both ends.
-fn is_label(text: &str) -> bool {
-    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=63).contains(&text.len()) && text.chars().all(inside) && !text.starts_with('-') && !text.ends_with('-')
-}
-
-/// DNS labels with dots between them, 253 characters at most.
-fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_label)
-}
-
-/// The key of a label or annotation, or the name of a resource: a DNS name and `/`, or nothing,
-/// and a name.
-fn is_qualified(text: &str) -> bool {
-    let (prefix, name) = text.rsplit_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
-    prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
-}
-
-/// The value of a label: empty, or at most 63 letters, digits, `-`, `_` and `.`, with a letter or
-/// digit at both ends.
-fn is_label_value(text: &str) -> bool {
-    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let end = |c: char| c.is_ascii_alphanumeric();
-    text.is_empty() || text.len() <= 63 && text.chars().all(inside) && text.starts_with(end) && text.ends_with(end)
 }

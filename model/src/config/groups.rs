@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, PromoterRetention, glob};
-use crate::facts::{Claim, Namespace};
+use super::defaults::PromoterRetention;
 use crate::retention::Retention;
 use crate::schedule::Zone;
 
@@ -48,21 +47,4 @@ pub struct Group {
     /// the destination's own. Default: none.
     #[serde(default)]
     pub secrets: BTreeMap<String, String>,
-}
-
-impl Group {
-    /// Whether a PVC belongs to it.
-    #[must_use]
-    pub fn fits(&self, claim: &Claim, namespace: &Namespace) -> bool {
-        let named = self.namespaces.is_empty() || self.namespaces.iter().any(|p| glob(p, &claim.namespace));
-        named && namespace.labels.have(&self.namespace_labels) && claim.labels.have(&self.pvc_labels)
-    }
-}
-
-impl Config {
-    /// The group that a PVC belongs to: the first one that fits.
-    #[must_use]
-    pub fn group_of(&self, claim: &Claim, namespace: &Namespace) -> Option<&Group> {
-        self.groups.iter().find(|group| group.fits(claim, namespace))
-    }
 }

@@ -2,7 +2,7 @@
 
 use serde_yaml::Value;
 
-use super::parse::Path;
+use super::path::Path;
 
 /// Section, old key, new key.
 const KEYS: [(&str, &str, &str); 3] = [

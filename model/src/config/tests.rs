@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_yaml::Value;
 
 use super::*;
+use crate::duration::Span;
 
 fn parse(text: &str) -> Config {
     Config::parse(text).unwrap_or_else(|e| panic!("{text}\n{e}"))
@@ -38,8 +39,6 @@ fn the_example_states_the_defaults_and_shows_every_key() {
     };
     assert!(example.restores.grants("shop", "data", "shop-test") && !example.restores.grants("shop", "data", "other"));
     assert_eq!(example, default);
-    assert_eq!(example.destinations[0].checksum_every, 30);
-    assert_eq!(example.destinations[1].checksum_every, 30);
     let claim = Claim {
         storage_class: Some("shared-retain".into()),
         size: "100Gi".into(),
@@ -47,7 +46,7 @@ fn the_example_states_the_defaults_and_shows_every_key() {
     };
     assert_eq!(
         example.destinations[0].store,
-        Store::Disk(Disk::Claim(claim)),
+        Store::Disk(Trees { disk: Disk::Claim(claim), checksum_every: 30 }),
         "what the example states as defaults of a claim"
     );
     let rule = ClassRule {
@@ -131,9 +130,9 @@ metrics: {perVolume: true}
     assert_eq!(config.defaults.promoter_retention, PromoterRetention::Release);
     assert!(config.bounds.allows_destination("own") && config.bounds.allows_destination("vault"));
     assert!(!config.bounds.allows_destination("vault2"));
-    assert_eq!(config.destination("own").unwrap().checksum_every, 1);
+    assert!(matches!(&config.destination("own").unwrap().store, Store::Disk(trees) if trees.checksum_every == 1));
     assert_eq!(config.destination("other"), None);
-    let Some(Disk::HostPath(host)) = config.destination("vault").unwrap().disk() else {
+    let Reach::Disk(Disk::HostPath(host)) = config.destination("vault").unwrap().reach() else {
         panic!("a folder of a node");
     };
     assert_eq!((host.path.as_str(), host.size.as_str()), ("/srv/a", "100"));
@@ -582,8 +581,9 @@ fn a_restic_destination_needs_a_secret_and_has_a_repository_for_each_source() {
     let config = parse(&restic("  secret: backup-s3\n  drill: {sample: all}\n"));
     let destination = config.destination("s3").unwrap();
     let source = crate::names::SourceId { namespace: "shop".into(), name: "data".into(), uid: "u-1".into() };
-    assert_eq!(destination.restic().unwrap().address(&source), "{RESTIC_REPOSITORY}/shop/data/u-1");
-    assert!(!destination.is_central() && destination.restic().unwrap().skip_unchanged);
+    let Store::Restic(restic) = &destination.store else { panic!("{destination:?}") };
+    assert_eq!(restic.address(&source), "{RESTIC_REPOSITORY}/shop/data/u-1");
+    assert!(!destination.is_central() && restic.skip_unchanged);
     assert_eq!(destination.drill.as_ref().unwrap().sample, Sample::All(All::All));
     let written = serde_yaml::to_string(&config).unwrap();
     assert_eq!(parse(&written), config, "{written}");

@@ -2,9 +2,10 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Identity, Ours, VolumeMode, created};
+use super::ours::{Identity, Ours, created};
 use crate::names;
 use crate::snapshot::VolumeSnapshotContent;
+use crate::volume::VolumeMode;
 
 /// A VolumeSnapshotContent of ours: the second one over a source's snapshot, for a central copy.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod as ApiPod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Identity, created, namespace};
+use super::ours::{Identity, created, namespace};
 use crate::names::{self, Component};
 use crate::record::{Holders, RestoreRecord};
 

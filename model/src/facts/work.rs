@@ -4,7 +4,7 @@ use k8s_openapi::api::batch::v1::{CronJob as ApiCronJob, Job as ApiJob};
 use k8s_openapi::api::core::v1::Pod as ApiPod;
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Identity, Ours, created, namespace};
+use super::ours::{Identity, Ours, created, namespace};
 use crate::duration::Span;
 use crate::names;
 

@@ -1,6 +1,6 @@
 //! Whether a pod that copies may run in a namespace, reaches the network there, and which Secret it reads.
 
-use crate::config::Destination;
+use crate::config::{Destination, Keeps};
 use crate::names;
 use crate::reason::{Problem, Reason};
 use crate::select::Protection;
@@ -8,7 +8,7 @@ use crate::world::World;
 
 /// Whether a pod that copies may run in a source's namespace.
 pub(super) fn allowed(world: &World, namespace: &str, destination: &Destination) -> Result<(), Problem> {
-    if destination.restic().is_some() && namespace == world.namespace {
+    if destination.secret().is_some() && namespace == world.namespace {
         let message = format!("a copy to {} would need a Secret of the controller's namespace", destination.name);
         return Err(Problem::new(Reason::SecretNotAllowed, message));
     }
@@ -21,9 +21,11 @@ pub(super) fn allowed(world: &World, namespace: &str, destination: &Destination)
 
 fn restricted(destination: &Destination) -> String {
     let refused = "the namespace enforces Pod Security restricted, but a copy pod must run as root to";
-    match destination.restic() {
-        None => format!("{refused} keep the owners of files"),
-        Some(_) => format!("{refused} read every file; a destination with runIn: controller needs no pod here"),
+    match destination.keeps() {
+        Keeps::InFiles => format!("{refused} keep the owners of files"),
+        Keeps::InRepository => {
+            format!("{refused} read every file; a destination with runIn: controller needs no pod here")
+        }
     }
 }
 
@@ -54,7 +56,7 @@ pub(super) fn secret(
     if let Some(claim) = world.claim_of(uid)
         && let Some(namespace) = world.namespaces.get("", &claim.namespace)
     {
-        let group = world.config.group_of(claim, namespace);
+        let group = crate::select::group_of(&world.config, claim, namespace);
         return Ok(group.and_then(|g| g.secrets.get(destination).cloned()));
     }
     if world.config.groups.iter().any(|g| g.secrets.contains_key(destination)) {

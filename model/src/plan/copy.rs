@@ -14,11 +14,11 @@ use super::subject::{RunView, Subject, is_derived, is_for, snapshots};
 use super::{central, disk, restore};
 use crate::admit::{Rank, Waiting};
 use crate::config::Destination;
-use crate::copies::{self, Next, RunFacts};
 use crate::duration::Span;
 use crate::facts::{Claim, Job, VolumeMode};
 use crate::ledger::{Entry, Finding};
 use crate::names::{self, Component, Run, SourceId};
+use crate::next_copy::{self, Next, RunFacts};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState, Maintenance};
 
@@ -44,10 +44,10 @@ pub(super) fn plan(subject: &Subject<'_>, plan: &mut Plan) -> Option<Problem> {
             })
             .collect();
         let next = if world.config.destination(destination).is_some_and(Destination::is_central) {
-            copies::next_central(&facts, destination, &world.config.deadlines, now)
+            next_copy::next_central(&facts, destination, &world.config.deadlines, now)
         } else {
             let waits_for_consumer = runs.iter().rev().find_map(|r| r.promoter).is_some_and(|p| binds_on_use(world, p));
-            copies::next(&facts, destination, waits_for_consumer, &world.config.deadlines, now)
+            next_copy::next(&facts, destination, waits_for_consumer, &world.config.deadlines, now)
         };
         for (view, next) in runs.iter().zip(next) {
             let obstacle = match next {
@@ -200,7 +200,8 @@ impl Request<'_> {
         let home = if destination.is_central() { &world.namespace } else { &self.source.namespace };
         Copy {
             // What is reached over the network needs it.
-            isolate: !destination.is_remote() && world.policies.get(&self.source.namespace, &policy).is_none(),
+            isolate: !destination.pods().needs_network()
+                && world.policies.get(&self.source.namespace, &policy).is_none(),
             source: self.source.clone(),
             run: self.view.run.clone(),
             destination: destination.name.clone(),
@@ -237,7 +238,7 @@ impl Request<'_> {
     /// The only node where the copy can run, if there is only one, once what is written to can be reached.
     fn place(&self, promoter: &Claim, destination: &Destination, plan: &mut Plan) -> Result<Option<String>, Refusal> {
         let (world, namespace) = (self.subject.world, &self.source.namespace);
-        if destination.is_remote() {
+        if destination.pods().needs_network() {
             online(world, namespace).map_err(Refusal::Waiting)?;
             return Ok(only_node(world, promoter));
         }

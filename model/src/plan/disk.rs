@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, DiskStep, Plan};
 use super::placement::binds_on_use;
-use crate::config::{Destination, Disk};
+use crate::config::{Destination, Disk, Reach};
 use crate::facts::{Claim, ClaimPhase, JobState};
 use crate::names::{self, Component};
 use crate::reason::{Problem, Reason};
@@ -49,7 +49,7 @@ pub(super) fn ready<'a>(
     namespace: &str,
     now: Timestamp,
 ) -> Result<&'a Claim, NotReady> {
-    let Some(name) = names::disk_claim(destination) else {
+    let Some(name) = destination.disk_claim() else {
         return not_ready(Reason::UnknownDestination, format!("destination {} is not a disk", destination.name));
     };
     let Some(claim) = world.claims.get(namespace, &name) else {
@@ -79,8 +79,8 @@ pub(super) fn ready<'a>(
 
 /// The part to make next.
 fn missing(world: &World, destination: &Destination, namespace: &str, now: Timestamp) -> Result<DiskStep, NotReady> {
-    match destination.disk() {
-        Some(Disk::Claim(claim)) => {
+    match destination.reach() {
+        Reach::Disk(Disk::Claim(claim)) => {
             let by_default = || world.classes.storage.values().find(|c| c.default);
             let class = match &claim.storage_class {
                 Some(name) => world.classes.storage.get(name).ok_or_else(|| {
@@ -101,7 +101,7 @@ fn missing(world: &World, destination: &Destination, namespace: &str, now: Times
             }
             Ok(DiskStep::Claim)
         }
-        Some(Disk::HostPath(_)) => {
+        Reach::Disk(Disk::HostPath(_)) => {
             let name = names::disk_volume(&world.instance, &destination.name, namespace);
             if let Some(volume) = world.volumes.get("", &name) {
                 let ours = volume.ours.as_ref();
@@ -117,7 +117,9 @@ fn missing(world: &World, destination: &Destination, namespace: &str, now: Times
             }
             keeper(world, destination, namespace, now)
         }
-        None => not_ready(Reason::UnknownDestination, format!("destination {} is not a disk", destination.name)),
+        Reach::Network => {
+            not_ready(Reason::UnknownDestination, format!("destination {} is not a disk", destination.name))
+        }
     }
 }
 

@@ -9,9 +9,9 @@ use super::action::{Action, Board, LedgerWrite, Note, Plan};
 use super::status::{self, News};
 use super::subject::{snapshots, verdict, views};
 use crate::facts::Claim;
-use crate::ledger::{Entry, Finding, Ledger, RunRecord};
+use crate::ledger::{Entry, Finding, Ledger};
 use crate::reason::{Problem, Reason};
-use crate::record::{Failure, Status};
+use crate::record::{Failure, RunRecord, Status};
 use crate::select::Verdict;
 use crate::world::World;
 
@@ -34,11 +34,11 @@ pub(super) fn of_source(
     next.volume = crate::ledger::Volume::of(claim);
     next.gone = None;
     if let (Verdict::Protected(protection, _), None) = (verdict, &next.settings) {
-        next.settle(protection);
+        next.settle(protection.in_force());
     }
     let mut notes = begin(world, uid, &mut next, before.is_none());
     if let Verdict::Protected(protection, _) = verdict {
-        next.settle(protection);
+        next.settle(protection.in_force());
     }
     let told = !plan.findings.is_empty();
     let results = enter(&mut next, plan);

@@ -11,7 +11,7 @@ use super::ended::{self, Ended};
 use super::placement::{only_node, slot};
 use super::prepared::prepared;
 use super::subject::{Subject, is_derived};
-use super::task_record::{drills_on, has_ended, next_part, schedules};
+use super::task_record::{drills_on, has_ended, next_part};
 use super::task_source::Source;
 use super::{disk, drill, restore};
 use crate::admit::{Rank, Waiting};
@@ -20,9 +20,10 @@ use crate::facts::{Claim, Job, JobState};
 use crate::maintain::{MaintainResult, Part, Task};
 use crate::names::{self, Component, Run};
 use crate::reason::{Problem, Reason};
-use crate::record::{TaskStatus, clip};
+use crate::record::TaskStatus;
 use crate::schedule::Schedule;
 use crate::select::Protection;
+use crate::text::clip;
 
 /// Plans the tasks of a source. Those that ended come back, for the record.
 pub(super) fn plan(subject: &Subject<'_>, claim: &Claim, plan: &mut Plan) -> Vec<TaskEnd> {
@@ -32,7 +33,7 @@ pub(super) fn plan(subject: &Subject<'_>, claim: &Claim, plan: &mut Plan) -> Vec
     let Some(protection) = subject.protection else { return ends };
     let destinations = protection.destinations.iter().filter_map(|name| subject.world.config.destination(name));
     for destination in destinations {
-        for (task, schedule) in schedules(destination) {
+        for (task, schedule) in destination.maintenance() {
             let is_this = |(t, j): &(Task, &Job)| *t == task && destination_of(j) == Some(&destination.name);
             if jobs.iter().any(is_this) {
                 continue;
@@ -189,7 +190,7 @@ impl Source<'_> {
         let read = restore::reads(world, &source.namespace, &destination.name, of).is_some();
         // The copies say so.
         let at = if destination.is_central() { &world.namespace } else { &source.namespace };
-        let cut_off = destination.is_remote() && online(world, at).is_err();
+        let cut_off = destination.pods().needs_network() && online(world, at).is_err();
         // What has begun in our own namespace has its slot, and holds up a copy for as long as it takes.
         let begun = self.begun(task, destination).is_some();
         let goes_on = begun && destination.is_central();
@@ -249,7 +250,7 @@ impl Source<'_> {
         let (world, source) = (self.subject.world, self.claim.source());
         let policy = names::network_policy(&world.instance);
         Maintain {
-            isolate: !destination.is_remote() && world.policies.get(&source.namespace, &policy).is_none(),
+            isolate: !destination.pods().needs_network() && world.policies.get(&source.namespace, &policy).is_none(),
             source,
             destination: destination.name.clone(),
             due: due.clone(),

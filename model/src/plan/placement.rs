@@ -1,8 +1,7 @@
 //! Where a pod can run that copies or compares, and what it occupies there.
 
 use crate::admit::Slot;
-use crate::breaker;
-use crate::config::{Destination, Disk};
+use crate::config::{Destination, Disk, Reach};
 use crate::facts::Claim;
 use crate::reason::{Problem, Reason};
 use crate::world::World;
@@ -14,17 +13,17 @@ pub(super) fn binds_on_use(world: &World, claim: &Claim) -> bool {
 
 pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
     // A host's disk is one, whatever the namespace; a PVC is one in each; a repository is one for each source.
-    let disk = match destination.disk() {
-        Some(Disk::HostPath(_)) => destination.name.clone(),
-        Some(Disk::Claim(_)) => format!("{}/{namespace}", destination.name),
-        None => format!("{}/{namespace}/{uid}", destination.name),
+    let disk = match destination.reach() {
+        Reach::Disk(Disk::HostPath(_)) => destination.name.clone(),
+        Reach::Disk(Disk::Claim(_)) => format!("{}/{namespace}", destination.name),
+        Reach::Network => format!("{}/{namespace}/{uid}", destination.name),
     };
     Slot {
         namespace: namespace.to_owned(),
         destination: destination.name.clone(),
         disk,
         node,
-        breaker: breaker::key(destination, namespace),
+        breaker: destination.breaker(namespace),
         begun: None,
     }
 }

@@ -6,10 +6,10 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::config::Destination;
 use crate::facts::{Claim, Job, Namespace, Ours, Snapshot};
-use crate::ledger::{Ledger, RunRecord};
+use crate::ledger::Ledger;
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::record::Status;
+use crate::record::{RunRecord, Status};
 use crate::select::{self, Input, Origins, Protection, Verdict};
 use crate::world::World;
 

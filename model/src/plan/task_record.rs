@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::action::TaskEnd;
 use super::subject::{RunView, Subject};
-use crate::config::{Destination, Times};
+use crate::config::Destination;
 use crate::maintain::{PARTS, Part, Task, TaskState};
 use crate::names::Run;
 use crate::reason::Reason;
@@ -37,18 +37,9 @@ pub(super) fn drilled(world: &World, uid: &str, destination: &str, due: &Run) ->
     (newest.due >= *due).then_some(newest.finished)
 }
 
-/// When the tasks of a destination are due.
-pub(super) fn schedules(destination: &Destination) -> impl Iterator<Item = (Task, &str)> {
-    let restic = destination.restic();
-    let prune = restic.map(|r| (Task::Prune, r.prune.schedule.as_str()));
-    let verify = restic.map(|r| (Task::Verify, r.verify.schedule.as_str()));
-    let all = [prune, verify, destination.drill.as_ref().map(|d| (Task::Drill, d.schedule.as_str()))];
-    all.into_iter().flatten().filter(|(_, schedule)| *schedule != Times::NEVER)
-}
-
 /// Whether the copies of a destination are drilled.
 pub(super) fn is_drilled(destination: &Destination) -> bool {
-    schedules(destination).any(|(task, _)| task == Task::Drill)
+    destination.maintenance().any(|(task, _)| task == Task::Drill)
 }
 
 /// The part that is verified next: after one that was read the one after it, whatever was found in it; one that could
@@ -96,7 +87,7 @@ fn refutes(drill: &TaskStatus, maintenance: &Maintenance) -> bool {
 
 /// Puts the ends of tasks into a record; and what follows from its copies.
 pub(super) fn record(world: &World, runs: &[RunView<'_>], status: &mut Status, ends: &[TaskEnd]) {
-    let cared_for = |name: &String| world.config.destination(name).is_some_and(|d| schedules(d).next().is_some());
+    let cared_for = |name: &String| world.config.destination(name).is_some_and(|d| d.maintenance().next().is_some());
     let copied = status.copies.iter().filter(|(name, c)| c.state == CopyState::Complete && cared_for(name));
     for (destination, copy) in copied {
         let maintenance = status.maintenance.entry(destination.clone()).or_default();
@@ -124,7 +115,7 @@ pub(super) fn record(world: &World, runs: &[RunView<'_>], status: &mut Status, e
         *maintenance.newest_mut(*task) = Some(end.clone());
     }
     for (destination, maintenance) in &mut status.maintenance {
-        let pruned = |d: &Destination| schedules(d).any(|(task, _)| task == Task::Prune);
+        let pruned = |d: &Destination| d.maintenance().any(|(task, _)| task == Task::Prune);
         if world.config.destination(destination).is_some_and(pruned) {
             let failed = |c: &CopyResult| c.state == CopyState::Failed;
             let failed = runs.iter().filter(|r| r.record.results.get(destination).is_some_and(failed));

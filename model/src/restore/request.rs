@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::Place;
+use super::point::Place;
 use crate::names::Run;
 
 /// What is asked for.

@@ -1,8 +1,13 @@
 use std::fmt::Write as _;
 
+use chrono::{Datelike as _, NaiveDate};
 use proptest::prelude::*;
 
+use k8s_openapi::jiff::Timestamp;
+
+use super::fields::values;
 use super::*;
+use crate::duration::Span;
 
 fn utc(text: &str) -> Timestamp {
     text.parse().expect(text)

@@ -1,12 +1,13 @@
 //! Of which classes a source's snapshots and promoters are.
 
-use super::{ClassChoice, Input, PromoterRules, group, invalid};
+use super::input::{Input, group, invalid};
+use super::protection::{ClassChoice, PromoterRules};
 use crate::config::ClassRule;
 use crate::facts::{Journal, SnapshotClass, VELERO_SNAPSHOT_CLASS};
 use crate::names;
 use crate::promoter::PromoterShape;
 use crate::reason::{Problem, Reason};
-use crate::record::clip;
+use crate::text::clip;
 
 /// The VolumeSnapshotClass: our settings, then Velero's rules in Velero's order.
 pub(super) fn snapshot_class(

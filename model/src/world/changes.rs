@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::store::{Observed, Replaced};
-use super::{Belongings, Change, Key, Seen, World};
-use crate::breaker::{self, Results};
+use super::store::{Key, Observed, Replaced, Seen};
+use super::{Belongings, Change, World};
+use crate::breaker::Results;
 use crate::config::Config;
 use crate::facts::{Claim, Content, CronJob, Job, Ours, Pod, Snapshot, Volume};
 use crate::ledger::Book;
@@ -18,7 +18,7 @@ fn results<'a>(config: &'a Config, book: &'a Book) -> impl Iterator<Item = (Stri
         ledger.into_iter().flat_map(|l| l.runs.iter().flat_map(move |r| r.results.iter().map(move |r| (l, r))));
     copies.filter_map(|(ledger, (name, result))| {
         let destination = config.destination(name)?;
-        let key = breaker::key(destination, &ledger.source.namespace)?;
+        let key = destination.breaker(&ledger.source.namespace)?;
         // What the key or the bucket of one group is refused for says nothing about those of others.
         let several = destination.is_central() && config.groups.iter().any(|g| g.secrets.contains_key(name));
         let counts = !several || result.reason.is_none_or(|r| !r.is_destinations_fault() || r.is_shared());

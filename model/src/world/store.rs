@@ -2,12 +2,27 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use super::{Key, Seen};
 use crate::facts::{
     Claim, Content, CronJob, Holder, Identity, Job, Namespace, Node, Pod, Policy, Restorer, Snapshot, SnapshotClass,
     StorageClass, Volume,
 };
 use crate::ledger::Book;
+
+/// Namespace and name; the namespace is empty for objects of the cluster.
+pub type Key = (String, String);
+
+/// An observation of one kind of object.
+#[derive(Debug, Clone)]
+pub enum Seen<T> {
+    /// A full list begins: what it does not name is gone.
+    Begin,
+    /// An object is there.
+    Put(T),
+    /// An object is gone: the one with this UID, as another may have its name already.
+    Gone(Key, String),
+    /// The full list is complete.
+    End,
+}
 
 /// An object that can be observed.
 pub trait Observed {

@@ -3,11 +3,10 @@
 use crate::fixtures::{claim, read, record};
 use model::Timestamp;
 use model::config::Deadlines;
-use model::copies::{Next, RunFacts, next, point_state};
 use model::facts::{Claim, ClaimPhase, Snapshot};
-use model::ledger::RunRecord;
+use model::next_copy::{Next, RunFacts, next, point_state};
 use model::reason::Reason;
-use model::record::CopyState;
+use model::record::{CopyState, RunRecord};
 use model::rotate::PointState;
 use model::snapshot::VolumeSnapshot;
 use proptest::prelude::*;

@@ -3,10 +3,10 @@
 use k8s_openapi::api::core::v1::{Namespace as ApiNamespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass as ApiStorageClass;
 use model::facts::{Claim, Identity, Namespace, Snapshot, SnapshotClass, StorageClass, Volume, list};
-use model::ledger::{Book, Ledger, RunRecord, Taken};
+use model::ledger::{Book, Ledger};
 use model::names::{self, Run, SourceId};
 use model::plan::{Action, LedgerWrite, Plan};
-use model::record::{CopyResult, Status};
+use model::record::{CopyResult, RunRecord, Status, Taken};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass};
 use model::world::{Change, Seen, World};
 use proptest::prelude::ProptestConfig;

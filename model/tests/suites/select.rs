@@ -7,7 +7,7 @@ use model::config::{Config, PromoterRetention};
 use model::duration::Span;
 use model::facts::{Claim, Journal, Labels, Namespace, Volume, VolumeMode};
 use model::reason::Reason;
-use model::select::{ClassChoice, Classes, Input, Place, Protection, Verdict, Written, explain, judge};
+use model::select::{ClassChoice, Classes, Input, Place, Protection, Verdict, Written, explain, group_of, judge};
 
 /// A PVC in its surroundings. What a case is about is changed in it.
 #[derive(Clone)]
@@ -370,7 +370,7 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
 
 #[test]
 fn the_first_group_that_fits_goes_before_the_defaults_and_after_annotations() {
-    let group = |c: &Case| c.config.group_of(&c.claim, &c.namespace).map(|g| g.name.clone());
+    let group = |c: &Case| group_of(&c.config, &c.claim, &c.namespace).map(|g| g.name.clone());
     let base = case().configured(GROUPS);
     assert_eq!(group(&base).as_deref(), Some("rest"));
     let rest = base.protected();

@@ -1,6 +1,6 @@
 //! Copies to a disk: dated trees.
 
-use model::config::{Config, Destination, Disk};
+use model::config::{Config, Destination, Trees};
 use model::names;
 use model::plan::Copy;
 use serde_json::Value;
@@ -21,19 +21,19 @@ pub(super) fn job(
     install: &Install,
     config: &Config,
     destination: &Destination,
+    trees: &Trees,
     copy: &Copy,
 ) -> Result<Value, RenderError> {
     let source = &copy.source;
     let disk = disk_claim_name(Template::Copy, destination)?;
     // A host's disk is reached through a volume that is the namespace's folder already.
-    let host_disk = destination.disk().is_some_and(Disk::is_host);
-    let sub_path = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
+    let sub_path = names::shelf(trees.disk.is_host(), &source.namespace, &source.name, &source.uid);
     let own = OwnOfCopy {
         template: Template::Copy,
         namespace: &source.namespace,
         capabilities: COPY_CAPABILITIES,
         values: values! { "disk": disk, "destinationDir": DESTINATION_DIR, "subPath": sub_path, },
-        args: args::copy_args(config, destination, copy),
+        args: args::copy_args(config, trees, copy),
     };
     let (mut order, mut rules) = copy_order(install, config, destination, copy, own);
     let sub_path = Some(sub_path);

@@ -4,7 +4,7 @@ mod disk;
 mod job;
 mod restic;
 
-use model::config::{Config, Destination};
+use model::config::{Config, Destination, Format, Tool};
 use model::plan::Copy;
 use serde_json::Value;
 
@@ -19,8 +19,8 @@ pub(crate) fn job(
     destination: &Destination,
     copy: &Copy,
 ) -> Result<Value, RenderError> {
-    if destination.restic().is_some() {
-        return restic::job(templates, install, config, destination, copy);
+    match destination.format() {
+        Format::Trees(trees) => disk::job(templates, install, config, destination, trees, copy),
+        Format::Repository(Tool::Restic(_)) => restic::job(templates, install, config, destination, copy),
     }
-    disk::job(templates, install, config, destination, copy)
 }

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use model::config::{Config, Disk};
+use model::config::{Config, PodType, Reach};
+use model::copy_options::Options;
 use model::names;
-use model::options::Options;
 use model::plan::Work;
 use serde_json::{Value, json};
 
@@ -87,7 +87,8 @@ fn a_pod_of_a_repository_on_a_disk_has_its_secret_and_no_network() {
         );
     }
     let guard = fs::read_to_string(install().join("guard/controller.yaml")).unwrap();
-    assert!(guard.contains(&format!("in ['{}', '{}']", names::RESTIC, names::RESTIC_ON_DISK)));
+    let allowed: Vec<String> = PodType::with_secret().map(|label| format!("'{label}'")).collect();
+    assert!(guard.contains(&format!("in [{}]", allowed.join(", "))), "{allowed:?}");
 }
 
 /// The volume that is lent of a host's disk is the one source's folder already.
@@ -102,5 +103,5 @@ fn a_lent_disk_has_the_repository_at_its_root_or_below() {
     let of = |f: Option<Folder>| f.map(|f| (f.claim, f.path));
     assert_eq!(of(lent(false)), folder(None));
     assert_eq!(of(lent(true)), folder(Some("shop/mypvc/0aa5e1d3-7c3a-4d4e-9d33-0f8f3c9b3a11")));
-    assert!(samples::crypt_host().disk().is_some_and(Disk::is_host));
+    assert!(matches!(samples::crypt_host().reach(), Reach::Disk(disk) if disk.is_host()));
 }

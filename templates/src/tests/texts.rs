@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use model::config::{Config, Destination, Disk, Sample, Scratch, Store};
+use model::config::{Config, Destination, Disk, Sample, Scratch, Store, Trees};
+use model::copy_options::Options;
 use model::facts::{Journal, VolumeMode};
 use model::maintain::Part;
 use model::names::{self, Run, SourceId};
-use model::options::Options;
 use model::plan::{Copy, Drill, Expected, Left, Maintain, Prune, Work};
 use model::promoter::PromoterShape;
 use model::schedule::Zone;
@@ -32,12 +32,12 @@ fn everything(
     for destination in [&mut claim, &mut host, &mut restic] {
         destination.name = word.to_owned();
     }
-    if let Store::Disk(Disk::Claim(claim)) = &mut claim.store {
+    if let Store::Disk(Trees { disk: Disk::Claim(claim), .. }) = &mut claim.store {
         claim.name = word.to_owned();
         claim.storage_class = Some(word.to_owned());
         claim.size = word.to_owned();
     }
-    if let Store::Disk(Disk::HostPath(host)) = &mut host.store {
+    if let Store::Disk(Trees { disk: Disk::HostPath(host), .. }) = &mut host.store {
         host.path = format!("/{word}");
         host.size = word.to_owned();
         host.node_selector = BTreeMap::from([(format!("k{word}"), word.to_owned())]);

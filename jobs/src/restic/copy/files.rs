@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use model::Timestamp;
 use model::names::Run;
 use model::reason::{Problem, Reason};
-use model::record::{CopyResult, CopyState, clip};
+use model::record::{CopyResult, CopyState};
+use model::text::clip;
 
 use super::args::Args;
 use super::backup::{Beside, CheckEmpty, Copied, belongs, beside, incomplete, kept, mark};

@@ -1,9 +1,11 @@
 //! What a restic destination and a drill must be.
 
-use super::{Faults, Path, at_least_one, class_name, is_subdomain, shown, size};
+use super::words::{Faults, at_least_one, class_name, is_subdomain, size};
+use crate::config::path::Path;
 use crate::config::{Drill, Restic, Sample, Times};
+use crate::duration::shown;
+use crate::restic_environment;
 use crate::schedule::Schedule;
-use crate::variables;
 
 /// restic's own bounds of `--pack-size`, in MiB.
 const PACK_SIZES: std::ops::RangeInclusive<u32> = 4..=128;
@@ -18,6 +20,13 @@ const RESERVED: [&str; 6] = [
     "RESTIC_PASSWORD_COMMAND",
     "RESTIC_CACHE_DIR",
 ];
+
+/// The first fault of a restic destination: its key, and what is wrong.
+pub(crate) fn restic_fault(restic: &Restic) -> Option<(String, String)> {
+    let mut faults = Faults::new();
+    check(&Path::default(), restic, &mut faults);
+    faults.into_iter().next().map(|(path, fault)| (path.to_string(), fault))
+}
 
 pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
     if restic.disk.is_none() {
@@ -44,7 +53,7 @@ pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
         }
     }
     for name in restic.environment.keys() {
-        let fault = if variables::is_known(name) {
+        let fault = if restic_environment::is_known(name) {
             continue;
         } else if RESERVED.contains(&name.as_str()) {
             format!("{name} cannot be set here; use `repository`, `secret` and `cache`")

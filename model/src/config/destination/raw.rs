@@ -1,10 +1,12 @@
-//! A destination as it is written in YAML.
+//! The keys of a destination, as they are written in YAML.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Compression, Destination, Disk, Drill, HostPath, Restic, RunIn, Store, Times};
+use super::disk::{Claim, Disk, HostPath};
+use super::restic::{Compression, RunIn};
+use super::tasks::{Drill, Times};
 use crate::config::input;
 use crate::retention::Retention;
 
@@ -12,60 +14,101 @@ use crate::retention::Retention;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
 pub(super) struct Raw {
-    name: String,
-    r#type: Type,
+    pub(super) name: String,
+    pub(super) r#type: Type,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    claim: Option<Claim>,
+    pub(super) claim: Option<Claim>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    host_path: Option<HostPath>,
+    pub(super) host_path: Option<HostPath>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    repository: Option<String>,
+    pub(super) repository: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    secret: Option<String>,
+    pub(super) secret: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    run_in: Option<RunIn>,
+    pub(super) run_in: Option<RunIn>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    ca: Option<String>,
+    pub(super) ca: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    compression: Option<Compression>,
+    pub(super) compression: Option<Compression>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pack_size: Option<u32>,
+    pub(super) pack_size: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    limit_upload: Option<u32>,
+    pub(super) limit_upload: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    limit_download: Option<u32>,
+    pub(super) limit_download: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    exclude: Option<Vec<String>>,
+    pub(super) exclude: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    environment: Option<BTreeMap<String, String>>,
+    pub(super) environment: Option<BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "input::maybe_quantity")]
-    cache: Option<String>,
+    pub(super) cache: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    skip_unchanged: Option<bool>,
+    pub(super) skip_unchanged: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    prune: Option<Times>,
+    pub(super) prune: Option<Times>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    verify: Option<Times>,
+    pub(super) verify: Option<Times>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    retention: Option<Retention>,
+    pub(super) retention: Option<Retention>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    checksum_every: Option<u32>,
+    pub(super) checksum_every: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    drill: Option<Drill>,
+    pub(super) drill: Option<Drill>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Type {
+pub(super) enum Type {
     Disk,
     Restic,
 }
 
-const CHECKSUM_EVERY: u32 = 30;
+impl Type {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Type::Disk => "disk",
+            Type::Restic => "restic",
+        }
+    }
+}
+
+pub(super) const CHECKSUM_EVERY: u32 = 30;
 
 impl Raw {
+    /// What has no keys yet but those of its disk.
+    pub(super) fn named(name: String, r#type: Type, disk: Option<Disk>) -> Raw {
+        let (claim, host_path) = match disk {
+            Some(Disk::Claim(claim)) => (Some(claim), None),
+            Some(Disk::HostPath(path)) => (None, Some(path)),
+            None => (None, None),
+        };
+        Raw {
+            name,
+            r#type,
+            claim,
+            host_path,
+            repository: None,
+            secret: None,
+            run_in: None,
+            ca: None,
+            compression: None,
+            pack_size: None,
+            limit_upload: None,
+            limit_download: None,
+            exclude: None,
+            environment: None,
+            cache: None,
+            skip_unchanged: None,
+            prune: None,
+            verify: None,
+            retention: None,
+            checksum_every: None,
+            drill: None,
+        }
+    }
+
     /// The keys that are given and belong to one type alone.
-    fn given(&self) -> impl Iterator<Item = (&'static str, bool)> {
+    pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, Type)> {
         let disk = [("checksumEvery", self.checksum_every.is_some())];
         let restic = [
             ("repository", self.repository.is_some()),
@@ -83,12 +126,12 @@ impl Raw {
             ("prune", self.prune.is_some()),
             ("verify", self.verify.is_some()),
         ];
-        let of = |restic: bool| move |(key, given): (&'static str, bool)| given.then_some((key, restic));
-        disk.into_iter().filter_map(of(false)).chain(restic.into_iter().filter_map(of(true)))
+        let of = |r#type| move |(key, given): (&'static str, bool)| given.then_some((key, r#type));
+        disk.into_iter().filter_map(of(Type::Disk)).chain(restic.into_iter().filter_map(of(Type::Restic)))
     }
 
     /// The disk, if it says one.
-    fn disk(&mut self) -> Result<Option<Disk>, String> {
+    pub(super) fn disk(&mut self) -> Result<Option<Disk>, String> {
         match (self.claim.take(), self.host_path.take()) {
             (Some(_), Some(_)) => Err(format!("{} has both `claim` and `hostPath`; remove one", self.name)),
             (Some(claim), None) => Ok(Some(Disk::Claim(claim))),
@@ -98,7 +141,7 @@ impl Raw {
     }
 
     /// A key that a repository on a disk does not have, and why.
-    fn no_key_of_a_disk(&self) -> Option<(&'static str, &'static str)> {
+    pub(super) fn no_key_of_a_disk(&self) -> Option<(&'static str, &'static str)> {
         [
             (self.repository.is_some(), "repository", "each PVC has a repository in a folder of its own there"),
             (self.ca.is_some(), "ca", "a disk is not reached over the network"),
@@ -110,151 +153,5 @@ impl Raw {
         ]
         .into_iter()
         .find_map(|(given, key, why)| given.then_some((key, why)))
-    }
-}
-
-impl TryFrom<Raw> for Destination {
-    type Error = String;
-
-    fn try_from(mut raw: Raw) -> Result<Destination, String> {
-        let restic = matches!(raw.r#type, Type::Restic);
-        if let Some((key, _)) = raw.given().find(|(_, of)| *of != restic) {
-            let (other, this) = if restic { ("disk", "restic") } else { ("restic", "disk") };
-            return Err(format!("{} has type {this}, but `{key}` is a key of type {other}; remove it", raw.name));
-        }
-        let disk = raw.disk()?;
-        if restic
-            && disk.is_some()
-            && let Some((key, why)) = raw.no_key_of_a_disk()
-        {
-            return Err(format!("{} is on a disk; remove `{key}`: {why}", raw.name));
-        }
-        let name = raw.name;
-        let store = if restic {
-            let secret = raw.secret.ok_or_else(|| {
-                format!("{name} has no `secret`; name a Secret with RESTIC_PASSWORD and the backend's credentials")
-            })?;
-            let by_default = if disk.is_some() { Restic::ON_DISK } else { Restic::REPOSITORY };
-            Store::Restic(Box::new(Restic {
-                disk,
-                repository: raw.repository.unwrap_or_else(|| by_default.to_owned()),
-                secret,
-                run_in: raw.run_in.unwrap_or_default(),
-                ca: raw.ca,
-                compression: raw.compression.unwrap_or_default(),
-                pack_size: raw.pack_size,
-                limit_upload: raw.limit_upload,
-                limit_download: raw.limit_download,
-                exclude: raw.exclude.unwrap_or_default(),
-                environment: raw.environment.unwrap_or_default(),
-                cache: raw.cache,
-                skip_unchanged: raw.skip_unchanged.unwrap_or(true),
-                prune: raw.prune.unwrap_or_else(Times::prune),
-                verify: raw.verify.unwrap_or_else(Times::verify),
-            }))
-        } else {
-            let none = || format!("{name} has neither `claim` nor `hostPath`; set one");
-            Store::Disk(disk.ok_or_else(none)?)
-        };
-        let checksum_every = raw.checksum_every.unwrap_or(CHECKSUM_EVERY);
-        Ok(Destination { name, store, retention: raw.retention, checksum_every, drill: raw.drill })
-    }
-}
-
-impl From<Destination> for Raw {
-    fn from(destination: Destination) -> Raw {
-        let restic = destination.restic().cloned();
-        let r#type = if restic.is_some() { Type::Restic } else { Type::Disk };
-        let (claim, host_path) = match destination.disk().cloned() {
-            Some(Disk::Claim(claim)) => (Some(claim), None),
-            Some(Disk::HostPath(path)) => (None, Some(path)),
-            None => (None, None),
-        };
-        let remote = restic.as_ref().filter(|_| destination.is_remote());
-        Raw {
-            name: destination.name,
-            r#type,
-            claim,
-            host_path,
-            repository: remote.map(|r| r.repository.clone()),
-            secret: restic.as_ref().map(|r| r.secret.clone()),
-            run_in: restic.as_ref().map(|r| r.run_in),
-            ca: restic.as_ref().and_then(|r| r.ca.clone()),
-            compression: restic.as_ref().map(|r| r.compression),
-            pack_size: restic.as_ref().and_then(|r| r.pack_size),
-            limit_upload: restic.as_ref().and_then(|r| r.limit_upload),
-            limit_download: restic.as_ref().and_then(|r| r.limit_download),
-            exclude: restic.as_ref().map(|r| r.exclude.clone()),
-            environment: restic.as_ref().map(|r| r.environment.clone()),
-            cache: restic.as_ref().and_then(|r| r.cache.clone()),
-            skip_unchanged: restic.as_ref().map(|r| r.skip_unchanged),
-            prune: restic.as_ref().map(|r| r.prune.clone()),
-            verify: restic.as_ref().map(|r| r.verify.clone()),
-            retention: destination.retention,
-            checksum_every: matches!(r#type, Type::Disk).then_some(destination.checksum_every),
-            drill: destination.drill,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Config;
-    use crate::names::{self, SourceId};
-
-    fn with(more: &str) -> String {
-        format!("destinations: [{{name: crypt, type: restic, {more}}}]")
-    }
-
-    fn refused(more: &str) -> String {
-        Config::parse(&with(more)).expect_err(more).to_string()
-    }
-
-    #[test]
-    fn a_repository_may_lie_on_each_kind_of_disk() {
-        let host = "hostPath: {path: /srv/b, size: 1Ti, nodeSelector: {a: b}}";
-        let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "u-1".into() };
-        for (disk, claim) in [("claim: {size: 1Gi}", "backup-disk"), (host, "backup-disk-crypt")] {
-            let config = Config::parse(&with(&format!("secret: s, runIn: tenant, {disk}"))).unwrap();
-            let destination = config.destination("crypt").unwrap();
-            assert_eq!(names::disk_claim(destination).as_deref(), Some(claim));
-            assert_eq!(destination.restic().unwrap().address(&source), Restic::ON_DISK);
-            assert!(!destination.is_remote() && !destination.is_central());
-            let written = serde_yaml::to_string(&config).unwrap();
-            assert_eq!(Config::parse(&written).unwrap(), config, "{written}");
-        }
-    }
-
-    #[test]
-    fn what_a_repository_on_a_disk_has_no_use_for_is_told() {
-        for (more, told) in [
-            ("claim: {size: 1Gi}", "crypt has no `secret`; name a Secret with RESTIC_PASSWORD"),
-            ("secret: s, claim: {size: 1Gi}, repository: \"s3:x/{uid}\"", "remove `repository`: each PVC"),
-            ("secret: s, claim: {size: 1Gi}, ca: x", "remove `ca`: a disk is not reached over the network"),
-            ("secret: s, claim: {size: 1Gi}, runIn: controller", "remove `runIn: controller`: the disk, and"),
-            ("secret: s, claim: {size: 1Gi}, checksumEvery: 2", "`checksumEvery` is a key of type disk"),
-            ("secret: s, claim: {size: 0}", "destinations[0].claim.size: must be more than 0"),
-            ("secret: s, hostPath: {path: x, size: 1, nodeSelector: {a: b}}", "is not a valid folder path"),
-            ("secret: s, claim: {size: 1}, hostPath: {path: /x, size: 1, nodeSelector: {a: b}}", "crypt has both"),
-        ] {
-            let found = refused(more);
-            assert!(found.contains(told), "{more}: {found}");
-        }
-    }
-
-    /// F43: two destinations on one disk would write at the same time.
-    #[test]
-    fn a_disk_is_one_destinations_alone_whatever_lies_on_it() {
-        let both = |one: &str, other: &str| {
-            let text = format!(
-                "destinations: [{{name: a, type: disk, {one}}}, {{name: b, type: restic, secret: s, {other}}}]"
-            );
-            Config::parse(&text).expect_err(&text).to_string()
-        };
-        let claim = "claim: {size: 1Gi}";
-        assert!(both(claim, claim).contains("destination a has the same PVC backup-disk"));
-        let host = |path: &str| format!("hostPath: {{path: {path}, size: 1Ti, nodeSelector: {{a: b}}}}");
-        assert!(both(&host("/srv"), &host("/srv/b")).contains("overlaps with the folder of destination a"));
     }
 }

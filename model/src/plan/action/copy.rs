@@ -1,9 +1,9 @@
 //! A copy, and the way to a disk.
 
+use crate::copy_options::Options;
 use crate::facts::{Journal, VolumeMode};
 use crate::maintain::Task;
 use crate::names::{Run, SourceId};
-use crate::options::Options;
 use crate::plan::expected::Expected;
 use crate::retention::Retention;
 use crate::schedule::Zone;

@@ -1,8 +1,8 @@
 //! A restore: who asks for it, what is written, and from what.
 
+use crate::copy_options::Options;
 use crate::facts::{Identity, VolumeMode};
 use crate::names::{self, Run, SourceId};
-use crate::options::Options;
 use crate::promoter::PromoterSpec;
 use crate::record::{Holders, RestoreRecord, RestoreState};
 use crate::restore::{Place, Request, RestorePoint};

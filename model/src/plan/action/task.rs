@@ -1,10 +1,10 @@
 //! A source's tasks at its destinations: prune, verify, drill; and how they ended.
 
 use crate::config::{Sample, Scratch};
+use crate::copy_options::Options;
 use crate::facts::VolumeMode;
 use crate::maintain::{Part, Task};
 use crate::names::{Run, SourceId};
-use crate::options::Options;
 use crate::record::TaskStatus;
 use crate::retention::Retention;
 use crate::schedule::Zone;

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::obstacle::{Obstacle, refused, waiting};
-use crate::config::{AccessMode, Destination, Disk, Store};
+use crate::config::{AccessMode, Destination, Disk, Format, Reach};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::lend;
 use crate::maintain::Task;
@@ -212,19 +212,17 @@ impl Ask<'_> {
     fn untold(&self, live: Option<&str>) -> Option<RestorePoint> {
         let When::Run(run) = &self.request.when else { return None };
         let fits = |destination: &&Destination| match &self.request.from {
-            From::Disk(name) => destination.restic().is_none() && name.as_ref().is_none_or(|n| *n == destination.name),
-            From::Restic(name) => {
-                destination.restic().is_some() && name.as_ref().is_none_or(|n| *n == destination.name)
-            }
+            From::Disk(name) => !is_repository(destination) && name.as_ref().is_none_or(|n| *n == destination.name),
+            From::Restic(name) => is_repository(destination) && name.as_ref().is_none_or(|n| *n == destination.name),
             From::Destination(name) => *name == destination.name,
             From::Any | From::Snapshot => false,
         };
         let mut meant = self.world.config.destinations.iter().filter(fits);
         let (Some(meant), None) = (meant.next(), meant.next()) else { return None };
         let destination = meant.name.clone();
-        let place = match meant.store {
-            Store::Restic(_) => Place::Repository { destination, snapshot: None },
-            Store::Disk(_) => Place::Tree { destination },
+        let place = match meant.format() {
+            Format::Repository(_) => Place::Repository { destination, snapshot: None },
+            Format::Trees(_) => Place::Tree { destination },
         };
         let uid = self.request.uid.as_deref().or(live)?.to_owned();
         // Nothing is known of it. In a repository its tag says whether it is incomplete.
@@ -323,7 +321,10 @@ impl Ask<'_> {
         configured: &Destination,
         target: &Claim,
     ) -> Result<Option<Lender>, Obstacle> {
-        let Some(disk) = configured.disk() else { return Ok(None) };
+        let disk = match configured.reach() {
+            Reach::Disk(disk) => disk,
+            Reach::Network => return Ok(None),
+        };
         let disk = self.disk(namespace, configured, disk, &point.uid)?;
         if namespace == self.namespace {
             return self.together(target, disk).map(|()| None);
@@ -344,7 +345,7 @@ impl Ask<'_> {
         let Some(configured) = self.world.config.destination(destination) else {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
-        if configured.restic().is_none() {
+        if !is_repository(configured) {
             let message = format!("destination {destination} is a disk, not a restic repository");
             return refused(Reason::NoRestorePoint, message);
         }
@@ -419,18 +420,18 @@ impl Ask<'_> {
         let Some(destination) = self.world.config.destination(destination) else {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
-        let Store::Disk(its) = &destination.store else {
+        let Format::Trees(trees) = destination.format() else {
             let message = format!("destination {} is a restic repository, not a disk", destination.name);
             return refused(Reason::NoRestorePoint, message);
         };
-        let disk = self.disk(namespace, destination, its, &point.uid)?;
-        let folder = restore::tree_path(its.is_host(), namespace, &self.request.pvc, &point.uid, &point.run);
+        let disk = self.disk(namespace, destination, &trees.disk, &point.uid)?;
+        let folder = restore::tree_path(trees.disk.is_host(), namespace, &self.request.pvc, &point.uid, &point.run);
         Ok((disk, folder))
     }
 
     /// The PVC of a destination's disk, once nobody writes to it.
     fn disk(&self, namespace: &str, destination: &Destination, disk: &Disk, uid: &str) -> Result<&Claim, Obstacle> {
-        let name = names::disk_claim(destination).unwrap_or_default();
+        let name = destination.disk_claim().unwrap_or_default();
         let claim = self.world.claims.get(namespace, &name);
         let claim = claim.filter(|c| c.ours.as_ref().is_some_and(|o| o.component == Component::Disk));
         let Some(claim) = claim.filter(|c| !c.terminating && c.phase != ClaimPhase::Lost) else {
@@ -454,7 +455,11 @@ impl Ask<'_> {
 
     /// What is lent of another namespace's disk: of a host's only what is the one PVC's, and else the whole volume.
     fn lender(&self, namespace: &str, destination: &str, disk: &Claim) -> Result<Lender, Obstacle> {
-        let whole = !self.world.config.destination(destination).and_then(Destination::disk).is_some_and(Disk::is_host);
+        let is_host = |d: &Destination| match d.reach() {
+            Reach::Disk(disk) => disk.is_host(),
+            Reach::Network => false,
+        };
+        let whole = !self.world.config.destination(destination).is_some_and(is_host);
         if whole && !self.world.config.restores.grants(namespace, "*", self.namespace) {
             let message = format!(
                 "the disk {destination} of namespace {namespace} contains the copies of all its PVCs; the grant must be \
@@ -487,5 +492,12 @@ impl Ask<'_> {
             })
             .map(|j| j.id.name.clone())
             .next()
+    }
+}
+
+fn is_repository(destination: &Destination) -> bool {
+    match destination.format() {
+        Format::Trees(_) => false,
+        Format::Repository(_) => true,
     }
 }

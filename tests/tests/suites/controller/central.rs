@@ -13,7 +13,7 @@ use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use serde_json::{Value, json};
 
 use crate::controller::block::reads_the_device;
-use crate::controller::fence;
+use crate::controller::{fence, requests_done};
 
 const RUN: &str = "20260101T0000Z";
 const CONFIG: &str = "destinations:\n  - {name: vault, type: restic, secret: backup-s3, runIn: controller}\n";
@@ -94,11 +94,10 @@ impl Copied {
 
 /// What our account made and deleted, in order: kinds, without Events and what the harness tries to see the guard.
 pub(crate) fn steps(scene: &Scene, controller: &Controller) -> Result<Vec<String>> {
-    let writes = scene.writes(controller.user())?;
-    let counts = |verb: &str| matches!(verb, "create" | "delete");
-    let done =
-        writes.iter().filter(|r| counts(&r.verb) && r.resource != "events" && r.name != "guard-probe" && r.code < 300);
-    Ok(done.map(|r| format!("{} {}", r.verb, r.resource)).collect())
+    let counts = |r: &dev_cluster::AuditedRequest| {
+        matches!(r.verb.as_str(), "create" | "delete") && r.resource != "events" && r.name != "guard-probe"
+    };
+    Ok(requests_done(scene.writes(controller.user())?, counts))
 }
 
 pub(crate) const ALL: [&str; 8] = [

@@ -31,6 +31,7 @@ mod templates;
 
 use anyhow::Result;
 use backup_controller_tests::{Controller, NewClaim, Scene};
+use dev_cluster::AuditedRequest;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use model::names;
@@ -71,6 +72,17 @@ async fn fence(scene: &Scene, name: &str) -> Result<PersistentVolumeClaim> {
     scene.status_that("protected", &claim, |s| s.protected_since.is_some()).await?;
     scene.event(&claim, "Protected").await?;
     Ok(claim)
+}
+
+/// What was done by these requests, in order, as `create jobs`. A request whose client was killed is logged as broken off,
+/// whether it was done or not: if it was not, it came again.
+fn requests_done(writes: Vec<AuditedRequest>, counts: impl Fn(&AuditedRequest) -> bool) -> Vec<String> {
+    let all: Vec<(String, u16)> =
+        writes.into_iter().filter(counts).map(|r| (format!("{} {}", r.verb, r.resource), r.code)).collect();
+    let is_done = |step: &str| all.iter().any(|(other, code)| other == step && *code < 300);
+    let broken_off = |code: u16| code == 0 || code >= 499;
+    let counts = |(step, code): &&(String, u16)| *code < 300 || broken_off(*code) && !is_done(step);
+    all.iter().filter(counts).map(|(step, _)| step.clone()).collect()
 }
 
 /// The arguments of a CronJob's program.

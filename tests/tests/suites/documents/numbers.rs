@@ -5,14 +5,16 @@ use std::fs;
 
 use super::{files, page, pages, project};
 
-/// The numbers of faults in a line of comment: `F77`, and `S`, `L`, `A`, `U` likewise. S3 is a kind of storage.
+/// The numbers of faults in a line of comment: `F77`, and `S`, `L`, `A`, `U` likewise. S3 is a kind of storage, unless it
+/// stands where a number does: `/// S3: …`.
 fn numbers(line: &str) -> impl Iterator<Item = &str> {
     let comment = line.find("//").map_or("", |at| &line[at..]);
+    let is_fault = ["/// S3: ", "//! S3: "].iter().any(|begin| comment.starts_with(begin));
     let words = comment.split(|c: char| !c.is_ascii_alphanumeric());
-    words.filter(|word| {
+    words.filter(move |word| {
         let digits = word.strip_prefix(['F', 'S', 'L', 'A', 'U']).unwrap_or_default();
         let digits = digits.strip_suffix(|c: char| c.is_ascii_lowercase()).unwrap_or(digits);
-        *word != "S3" && (1..=2).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit())
+        (*word != "S3" || is_fault) && (1..=2).contains(&digits.len()) && digits.chars().all(|c| c.is_ascii_digit())
     })
 }
 

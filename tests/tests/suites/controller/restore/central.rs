@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::controller::refused::set_quota;
+use crate::controller::requests_done;
 
 const ID: &str = "0123abcd0123abcd0123abcd0123abcd0123abcd0123abcd0123abcd0123abcd";
 const CONFIG: &str = "destinations:\n  - {name: vault, type: restic, secret: backup-s3, runIn: controller}\n";
@@ -64,19 +65,12 @@ async fn own(scene: &Scene, claim: &PersistentVolumeClaim) -> Result<PersistentV
 
 /// What our account made and deleted, in order.
 fn steps(scene: &Scene, controller: &Controller) -> Result<Vec<String>> {
-    let writes = scene.writes(controller.user())?;
-    let of_restore = |r: &&dev_cluster::AuditedRequest| {
+    let of_restore = |r: &dev_cluster::AuditedRequest| {
         matches!(r.verb.as_str(), "create" | "delete")
             && matches!(r.resource.as_str(), "persistentvolumes" | "persistentvolumeclaims" | "jobs")
             && r.name != "guard-probe"
     };
-    let all: Vec<_> =
-        writes.iter().filter(of_restore).map(|r| (format!("{} {}", r.verb, r.resource), r.code)).collect();
-    // A request whose client was killed is logged as broken off, whether it was done or not: if it was not, it came again.
-    let broken_off = |code: u16| code == 0 || code >= 499;
-    let done = |step: &str| all.iter().any(|(other, code)| other == step && *code < 300);
-    let counts = |(step, code): &&(String, u16)| *code < 300 || broken_off(*code) && !done(step);
-    Ok(all.iter().filter(counts).map(|(step, _)| step.clone()).collect())
+    Ok(requests_done(scene.writes(controller.user())?, of_restore))
 }
 
 const ALL: [&str; 6] = [

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use crate::config::{Compression, Restic, RunIn};
-use crate::variables;
+use crate::config::{Compression, Restic, RunIn, restic_fault};
+use crate::restic_environment;
 
 /// A source's own options.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Options {
     pub cache: Option<String>,
     /// `ca=NAME`: a `ConfigMap` of the source's namespace.
     pub ca: Option<String>,
-    /// `env.NAME=VALUE`, any number of times; the names that [`variables::is_for_sources`] knows.
+    /// `env.NAME=VALUE`, any number of times; the names that [`restic_environment::is_for_sources`] knows.
     pub environment: BTreeMap<String, String>,
 }
 
@@ -53,7 +53,7 @@ impl FromStr for Options {
             }
         }
         // What restic and Kubernetes take is said once, by the configuration's own check.
-        match options.over(&Restic::named("any")).fault() {
+        match restic_fault(&options.over(&Restic::named("any"))) {
             Some((key, fault)) => Err(OptionsError(format!("{key}: {fault}"))),
             None => Ok(options),
         }
@@ -73,11 +73,11 @@ impl Options {
             "cache" => self.cache = Some(value.to_owned()),
             "ca" => self.ca = Some(value.to_owned()),
             _ => match key.strip_prefix("env.") {
-                Some(name) if variables::is_for_sources(name) => {
+                Some(name) if restic_environment::is_for_sources(name) => {
                     self.environment.insert(name.to_owned(), value.to_owned());
                 }
                 Some(_) => {
-                    let may = variables::for_sources();
+                    let may = restic_environment::for_sources();
                     return Err(OptionsError(format!("{key} cannot be set by an annotation; allowed are {may}")));
                 }
                 None => return Err(OptionsError(format!("unknown key {key}; use {KEYS}"))),

@@ -7,10 +7,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::config::Deadlines;
 use crate::facts::{Claim, ClaimPhase, Snapshot};
-use crate::ledger::RunRecord;
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
-use crate::record::CopyState;
+use crate::record::{CopyState, RunRecord};
 use crate::rotate::PointState;
 
 /// One run of a source: its snapshot, and its promoter if there is one.
