@@ -64,7 +64,7 @@ pub(crate) fn points(observed: &Observed, namespace: &str, pvc: &str, from: &Fro
 
 fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp) -> Point {
     let world = &observed.world;
-    let RestorePoint { uid, run, place } = point;
+    let RestorePoint { uid, run, place, incomplete, .. } = point;
     let gone = world.claim_of(&uid).is_none();
     let mut row = Point {
         time: run.time(),
@@ -106,7 +106,7 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
             row.snapshot = Some(name);
         }
         Place::Tree { destination } => {
-            row.recorded(copy_of(world, &row, &destination));
+            row.recorded(copy_of(world, &row, &destination), incomplete);
             let label = label_value(&destination);
             let is_disk = |c: &&Claim| {
                 let ours = c.ours.as_ref().filter(|o| o.component == Component::Disk);
@@ -116,7 +116,7 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
             row.disk = Some(destination);
         }
         Place::Repository { destination, snapshot } => {
-            row.recorded(copy_of(world, &row, &destination));
+            row.recorded(copy_of(world, &row, &destination), incomplete);
             (row.repository, row.restic_snapshot) = (Some(destination), snapshot);
         }
     }
@@ -130,7 +130,9 @@ fn copy_of<'a>(world: &'a World, row: &Point, destination: &str) -> Option<&'a C
 }
 
 impl Point {
-    fn recorded(&mut self, copy: Option<&CopyResult>) {
+    fn recorded(&mut self, copy: Option<&CopyResult>, incomplete: bool) {
+        // A later copy may have told it of one whose own record is gone.
+        self.state = incomplete.then_some("Incomplete");
         let Some(copy) = copy else { return };
         self.state = match copy.state {
             CopyState::Complete => Some("Complete"),

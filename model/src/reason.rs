@@ -172,9 +172,9 @@ reasons! {
     /// Another restic holds a lock (restic 11).
     RepositoryLocked => "no action needed if it passes. Otherwise stop the process that the message names, or run restic unlock",
     /// The check found damage.
-    RepositoryDamaged => "follow restic's troubleshooting guide: restic check, restic repair. Later runs copy missing data again",
+    RepositoryDamaged => "read the section on a damaged repository in docs/troubleshooting.md. The next run repairs the index and stores data again that is gone; packs that cannot be read need restic repair packs",
     /// A drill found a difference between a copy and its snapshot.
-    RestoreMismatch => "do not rely on the copy. Check the paths that the message names, and make a new copy: kubectl backup run PVC",
+    RestoreMismatch => "do not rely on the copy. Check the paths that the message names, and make a new copy, which compares all contents: kubectl backup run PVC",
     /// The endpoint does not answer, or its name is unknown.
     DestinationUnreachable => "check that the endpoint runs, and that its name, port and proxy are correct",
     /// The endpoint refuses the key or the signature.
@@ -224,6 +224,8 @@ reasons! {
     VolumeModeDiffers => "restore a raw block volume into a PVC with volumeMode: Block, and files into a PVC with a filesystem",
     /// There is nothing in the restore point.
     RestorePointEmpty => "choose another restore point: kubectl backup list PVC",
+    /// Entries are missing in the restore point (L2).
+    RestorePointIncomplete => "choose a complete restore point: kubectl backup list PVC. Without --delete, what the incomplete one has is restored",
     /// There is no such file or folder in the restore point.
     PathNotFound => "choose a path that exists: kubectl backup browse PVC",
     /// The restore broke off.

@@ -16,12 +16,14 @@ mod points;
 mod request;
 
 pub use modes::{misfit, mode};
-pub use point::{Place, RestorePoint, short};
+pub use point::{LACKS, Place, RestorePoint, not_deleting, short};
 pub use points::points;
 pub use request::{From, Request, RequestError, When};
 
 /// The restore point that a request means, out of [`points`]. `live` is the UID of the PVC that has the name now:
 /// its restore points come before those of an earlier one.
+///
+/// L2: a complete restore point comes before the incomplete ones, unless the request selects the run of those.
 pub fn choose<'a>(
     points: &'a [RestorePoint],
     request: &Request,
@@ -37,7 +39,10 @@ pub fn choose<'a>(
     let runs: BTreeSet<(&Run, &str)> = found.iter().map(|p| (&p.run, p.uid.as_str())).collect();
     match (runs.len(), &request.when) {
         // Unchanged runs share a snapshot.
-        (1, _) | (2.., When::Latest | When::Snapshot(_)) => found.first().copied().ok_or_else(|| none(request, &there)),
+        (1, _) | (2.., When::Latest | When::Snapshot(_)) => {
+            let complete = found.iter().copied().find(|p| !p.incomplete);
+            complete.or_else(|| found.first().copied()).ok_or_else(|| none(request, &there))
+        }
         (0, _) => Err(none(request, &there)),
         _ => {
             // The day's first run has the day alone in its name.

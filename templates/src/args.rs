@@ -5,7 +5,7 @@
 
 use model::config::{Bounds, Config, PromoterRetention, Trees};
 use model::facts::Journal;
-use model::maintain::Part;
+use model::maintain::{Part, Task};
 use model::names::{Run, SourceId};
 use model::plan::{Copy, Drill, Expected, Left, Prune};
 use model::quantity;
@@ -96,6 +96,7 @@ pub fn copy_args(config: &Config, trees: &Trees, copy: &Copy) -> Vec<String> {
         args.option("retention", retention);
     }
     args.flag("accept-empty", copy.accept_empty).expected(&copy.expected).journal(copy.journal);
+    args.flag("after-finding", copy.after_finding.is_some());
     args.0
 }
 
@@ -118,6 +119,9 @@ pub fn restic_copy_args(copy: &Copy, repository: &Repository<'_>) -> Vec<String>
         .journal(copy.journal)
         .flag("accept-empty", copy.accept_empty)
         .expected(&copy.expected)
+        .flag("after-finding", copy.after_finding.is_some())
+        // restic's guide: the index is repaired first, and only of a repository that is damaged.
+        .flag("repair-index", copy.after_finding == Some(Task::Verify))
         .flag("skip-unchanged", restic.skip_unchanged)
         .option("compression", restic.compression.as_str())
         .maybe("pack-size", restic.pack_size);

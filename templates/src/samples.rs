@@ -307,6 +307,7 @@ pub(crate) fn copy(config: &Config, destination: &Destination) -> Copy {
         journal: protection.promoter.shape.journal,
         accept_empty: false,
         expected: Expected::default(),
+        after_finding: None,
         spc_no_relabeling: false,
         options: protection.options,
         secret: None,

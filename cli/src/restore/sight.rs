@@ -2,7 +2,7 @@
 
 use model::facts::VolumeMode;
 use model::reason::Reason;
-use model::restore::{Request, RestorePoint, misfit};
+use model::restore::{LACKS, Request, RestorePoint, misfit};
 use tokio::time::Instant;
 
 use super::args::{Point, Restore};
@@ -45,11 +45,22 @@ pub(super) async fn sight(session: &Session, args: &Point, target: Option<&str>)
     let request = args.request(target);
     let point = look::point(&observed, &session.namespace, &request).map_err(Stop::Refused)?;
     match &point {
-        Some(point) => say(&format!("restore point {point}")),
+        Some(point) => told(point),
         None => say("you lack permission to see all restore points: the controller selects the restore point"),
     }
     let mode = look::mode(&observed, &session.namespace, point.as_ref(), &request);
     Ok(Sight { observed, request, point, mode })
+}
+
+/// Says which restore point it is, and what is known to be wrong with it.
+fn told(point: &RestorePoint) {
+    say(&format!("restore point {point}"));
+    if point.incomplete {
+        say(&format!("WARNING: it is incomplete: {LACKS}"));
+    }
+    if let Some(finding) = &point.finding {
+        say(&format!("WARNING: a check found something wrong where it is stored: {finding}"));
+    }
 }
 
 /// Restores by a restore pod.

@@ -27,6 +27,10 @@ const SHELL: &str = "cd /restore-point && if [ -x /bin/bash ]; then exec /bin/ba
 pub(crate) async fn restore(session: &mut Session, args: &Restore, ask: bool) -> Result<Done, Stop> {
     let deadline = Instant::now() + args.point.timeout.as_duration();
     let sight = sight(session, &args.point, args.to.as_deref()).await?;
+    if let Some(point) = sight.point.as_ref().filter(|_| args.delete) {
+        // L2: before a PVC is created or a workload is stopped.
+        point.may_delete().map_err(Stop::Refused)?;
+    }
     let name = args.target();
     match (target::read(session, name).await?, &args.to) {
         (Target::Gone, None) => {

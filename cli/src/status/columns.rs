@@ -71,6 +71,8 @@ fn copy(view: &CopyView, now: Timestamp) -> String {
 fn proof(view: &CopyView, now: Timestamp) -> Option<String> {
     let maintenance = view.maintenance.as_ref()?;
     let failed = maintenance.drill.as_ref().is_some_and(|d| d.state == TaskState::Failed);
+    // U13: one that drew another sample proves nothing while the difference stands.
+    let failed = failed || maintenance.findings().next().is_some();
     let proven = maintenance.proven.as_ref().map(|p| format!("proven {}", age::between(p.finished, now)));
     if failed { Some("not proven".to_owned()) } else { proven }
 }

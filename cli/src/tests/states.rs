@@ -343,6 +343,13 @@ fn a_copy_that_differs_alarms_and_a_proof_is_shown_with_its_age() {
     let differs = shown(json!({"drill": failed, "proven": proof}));
     assert_eq!((differs.state, differs.alarm, reasons(&differs)), (State::Protected, true, vec!["RestoreMismatch"]));
     assert!(text(differs).contains("not proven"));
+    let of_run = |drill: &serde_json::Value| {
+        let mut drill = drill.clone();
+        drill["run"] = "20181205T0317Z".into();
+        drill
+    };
+    let sampled = shown(json!({"drill": of_run(&proof), "differs": of_run(&failed), "proven": of_run(&proof)}));
+    assert!(text(sampled).contains("not proven"), "U13: another sample does not end a finding");
     let mut earlier = failed.clone();
     earlier["problem"]["reason"] = "DrillDiffers".into();
     let earlier = shown(json!({"drill": earlier, "proven": proof}));

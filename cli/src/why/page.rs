@@ -135,7 +135,7 @@ impl Page {
             };
             let under_way = if copy.under_way { "; a copy is under way" } else { "" };
             line(&format!("copy to {destination}"), format!("{newest}{under_way}"));
-            if let Some(proof) = copy.maintenance.as_ref().and_then(|m| m.proven.as_ref()) {
+            if let Some(proof) = copy.maintenance.as_ref().and_then(|m| m.proof()) {
                 let run = proof.run.as_ref().map(|r| format!(", run {r}")).unwrap_or_default();
                 line(
                     "",

@@ -94,6 +94,29 @@ fn a_raw_block_volume_is_told_as_one_and_its_proof_as_of_a_device() {
     assert_eq!(page["volumeMode"], "Block");
 }
 
+/// U13: a copy in which a drill had found a difference was told as restorable, with the drill before.
+#[test]
+fn a_proof_ends_with_a_finding() {
+    let mut all = cluster();
+    let key = "backup-controller.io/status";
+    let drill = json!({"due": "20181204T0600Z", "state": "Done", "finished": "2018-12-04T06:10:00Z", "files": 9});
+    let found = json!({
+        "due": "20181205T0600Z", "state": "Failed", "finished": "2018-12-05T06:10:00Z",
+        "problem": {"reason": "RestoreMismatch", "message": "etc/app.conf differs"},
+    });
+    for (maintenance, is_proven) in [
+        (json!({"drill": drill, "proven": drill}), true),
+        (json!({"drill": found, "differs": found, "proven": drill}), false),
+    ] {
+        let data = all.claims.iter_mut().find(|c| c["metadata"]["name"] == "data").unwrap();
+        let mut status: Value = serde_json::from_str(data["metadata"]["annotations"][key].as_str().unwrap()).unwrap();
+        status["maintenance"] = json!({"disk": maintenance});
+        data["metadata"]["annotations"][key] = json!(status.to_string());
+        let text = text(&all, "data");
+        assert_eq!(text.contains("restorable, proven"), is_proven, "{text}");
+    }
+}
+
 #[test]
 fn a_setting_of_a_group_is_told_as_that_groups() {
     let mut all = cluster();

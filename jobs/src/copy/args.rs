@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// Run that has a copy here. If no such copy and no newer one is here, nothing is copied; may be repeated
     #[arg(long, value_name = "RUN")]
     pub(crate) expect_tree: Vec<Run>,
+    /// Compare all contents by checksum: a drill found that an earlier copy here is not what it should be
+    #[arg(long)]
+    pub(crate) after_finding: bool,
     /// Accept any directory as the source, not only a mount point
     #[arg(long, hide = true)]
     pub(crate) allow_unmounted: bool,
@@ -83,6 +86,7 @@ mod tests {
     use super::*;
     use clap::Parser;
     use model::config::{Config, Format};
+    use model::maintain::Task;
     use model::names::SourceId;
     use model::plan::{Copy, Expected, Left};
     use templates::args::copy_args;
@@ -117,6 +121,7 @@ mod tests {
             journal: Journal::Skipped,
             accept_empty: true,
             expected,
+            after_finding: Some(Task::Drill),
             spc_no_relabeling: false,
             options: model::copy_options::Options::default(),
             secret: None,
@@ -131,6 +136,7 @@ mod tests {
         assert_eq!(args.max_unconfirmed, config.bounds.max_unconfirmed as usize);
         assert_eq!(args.max_deletes, config.bounds.max_deletes_per_run as usize);
         assert_eq!(args.checksum_every, trees.checksum_every);
+        assert!(args.after_finding);
         assert_eq!((args.filled.as_ref(), &args.expect_tree), (Some(&days[0]), &days));
         assert!(args.journal.is_skipped());
         assert!(args.accept_empty && !args.allow_unmounted);

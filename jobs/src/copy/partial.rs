@@ -83,6 +83,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// L13: what rotted has its size and time still. After a finding nothing is linked without a look at its content.
+    pub(crate) fn after_finding(self, found: bool) -> Self {
+        Self { checksum: self.checksum || found, ..self }
+    }
+
     /// The plan without links: every byte is copied.
     pub(crate) fn unlinked(self) -> Self {
         Self { link: Vec::new(), linked: None, since_checksum: 0, may_merge: false, ..self }

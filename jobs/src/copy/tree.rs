@@ -57,7 +57,8 @@ impl Making<'_> {
 
     fn make(&self, left: Vec<Partial>) -> Result<Manifest, Failure> {
         let mut start = partial::begin(self.shelf, &self.args.run, &self.args.attempt, left)?;
-        let mut plan = partial::plan(self.args.checksum_every, &start, self.trees);
+        let mut plan =
+            partial::plan(self.args.checksum_every, &start, self.trees).after_finding(self.args.after_finding);
         let mut verdict = match self.transfer(&start, &plan)? {
             Moved::To(verdict) => verdict,
             Moved::TooManyLinks => {

@@ -155,6 +155,7 @@ pub(crate) fn overwrite(
     (size, to): (u64, &Path),
     pour: impl FnOnce(&mut Pouring, &mut Watch<'_>, Target) -> (Option<u64>, Result<(), Failure>),
 ) -> Result<Ended, Failure> {
+    session.warn(from)?;
     let has = Device::open(to).map_err(|error| not_ready(to, &error))?.size;
     if size > has {
         let text = format!(

@@ -61,6 +61,7 @@ impl Restore<'_, '_> {
             return Err(act::trouble(Trouble::Missing));
         }
         let sides = sides::look(self.args)?;
+        self.session.warn("this restore point")?;
         let scope = how.scope();
         let parents = self.check_paths(&sides, scope.as_deref())?;
         if !how.dry_run {

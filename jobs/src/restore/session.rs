@@ -1,12 +1,14 @@
 //! What every restore does, whatever its restore point is: it asks who has the volume, shows what it would do, asks
 //! whether it may, and tells how it ended.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use model::record::termination_message;
+use model::record::{RestoreRecord, termination_message};
+use model::restore::{LACKS, not_deleting};
 
 use super::act::Done;
 use super::args::How;
@@ -59,6 +61,10 @@ pub(crate) struct Session<'a> {
     pub(crate) wrote: bool,
     /// Whether it is a device that is to be written, and not files.
     pub(crate) device: bool,
+    /// What the controller wrote down about it.
+    pub(super) record: Option<RestoreRecord>,
+    /// Whether entries are missing in the restore point.
+    pub(crate) incomplete: bool,
     asking: &'a Arc<AtomicBool>,
 }
 
@@ -75,8 +81,19 @@ pub(crate) fn conduct(
     allow_deep_trees();
     let console = Console::new(how.output);
     let device = is_device(to);
-    let mut session =
-        Session { how, to, console, stop: &stop, done: Done::default(), wrote: false, device, asking: &asking };
+    let record = record(&how.status);
+    let mut session = Session {
+        how,
+        to,
+        console,
+        stop: &stop,
+        done: Done::default(),
+        wrote: false,
+        device,
+        incomplete: record.as_ref().is_some_and(|record| record.incomplete),
+        record,
+        asking: &asking,
+    };
     let ended = work(&mut session);
     let (exit, mut result) = session.result(ended);
     result.seconds = started.elapsed().as_secs();
@@ -86,7 +103,25 @@ pub(crate) fn conduct(
     Outcome { exit, message: if log.is_ours() { message } else { String::new() } }
 }
 
+/// The controller's description of the restore, if there is one.
+fn record(path: &Path) -> Option<RestoreRecord> {
+    fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok())
+}
+
 impl Session<'_> {
+    /// Says what is known to be wrong with the restore point, before anything else. L2: an entry that is missing in it
+    /// may be intact in the volume, so an incomplete one deletes nothing.
+    pub(crate) fn warn(&self, point: &str) -> Result<(), Failure> {
+        if let Some(finding) = self.record.as_ref().and_then(|record| record.finding.as_ref()) {
+            let text = "WARNING: a check found something wrong where this restore point is stored";
+            self.console.say(&format!("{text}: {finding}. Compare the restored data."));
+        }
+        if self.incomplete {
+            self.console.say(&format!("WARNING: {point} is incomplete: {LACKS}."));
+        }
+        if self.incomplete && self.how.delete { Err(Failure::last(not_deleting(point))) } else { Ok(()) }
+    }
+
     /// Asks whether nobody else has the volume.
     pub(crate) fn ask_holders(&self) -> Result<model::Timestamp, Failure> {
         holders::ask(&self.how.holders, self.how.holders_wait, self.stop).map_err(Failure::last)

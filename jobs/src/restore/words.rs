@@ -1,11 +1,11 @@
 //! What a restore says before and at its end.
 
-use std::fs;
 use std::path::Path;
 
 use model::quantity::human;
 use model::reason::{Problem, Reason};
-use model::record::{RestoreRecord, RestoreResult, RestoreState};
+use model::record::{RestoreResult, RestoreState};
+use model::restore::LACKS;
 use model::text::clip;
 
 use super::console::shown;
@@ -19,11 +19,10 @@ use crate::outcome::{Exit, Failure, now};
 impl Session<'_> {
     /// What is restored, from where to where.
     pub(crate) fn headline(&self, from: &str) -> String {
-        let status = fs::read_to_string(&self.how.status).unwrap_or_default();
-        let record = serde_json::from_str::<RestoreRecord>(&status).ok();
-        let (point, target) = record.map_or((None, None), |record| (record.point, record.target));
-        let name = |what: Option<String>, path: &str| match what {
-            Some(name) => format!("{} ({path})", shown(Path::new(&name))),
+        let record = self.record.as_ref();
+        let (point, target) = record.map_or((None, None), |record| (record.point.as_ref(), record.target.as_ref()));
+        let name = |what: Option<&String>, path: &str| match what {
+            Some(name) => format!("{} ({path})", shown(Path::new(name))),
             None => path.to_owned(),
         };
         format!("From {} to {}:", name(point, from), name(target, &shown(self.to)))
@@ -86,6 +85,12 @@ impl Session<'_> {
             wrote: Some(self.wrote),
         };
         match ended {
+            // L2: all that the restore point has is in the volume; that is not all that the volume had.
+            Ok(Ended::Complete) if self.incomplete => {
+                let problem =
+                    Problem::new(Reason::RestorePointIncomplete, format!("the restore point is incomplete: {LACKS}"));
+                (Exit::Final, result(RestoreState::Incomplete, Some(problem)))
+            }
             Ok(Ended::Complete) => (Exit::Done, result(RestoreState::Complete, None)),
             Ok(Ended::Incomplete(text)) => {
                 let problem = Problem::new(Reason::Unreadable, clip(&text, SENTENCE));

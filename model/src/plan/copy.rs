@@ -20,7 +20,7 @@ use crate::ledger::{Entry, Finding};
 use crate::names::{self, Component, Run, SourceId};
 use crate::next_copy::{self, Next, RunFacts};
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyResult, CopyState};
+use crate::record::{CopyResult, CopyState, Maintenance};
 
 /// Plans all copies of a source. What the newest one waits for comes back, for the record.
 pub(super) fn plan(subject: &Subject<'_>, plan: &mut Plan) -> Option<Problem> {
@@ -213,6 +213,11 @@ impl Request<'_> {
             zone: protection.map_or_else(|| world.config.defaults.time_zone.clone(), |p| p.zone.clone()),
             accept_empty: protection.is_some_and(|p| p.accept_empty),
             expected: self.expected(destination),
+            after_finding: self
+                .subject
+                .status
+                .and_then(|s| s.maintenance.get(&destination.name))
+                .and_then(Maintenance::unhealed),
             spc_no_relabeling: protection.is_some_and(|p| p.promoter.spc_no_relabeling),
             secret,
             options: protection.map(|p| p.options.clone()).unwrap_or_default(),

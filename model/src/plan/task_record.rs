@@ -8,7 +8,7 @@ use crate::config::Destination;
 use crate::maintain::{PARTS, Part, Task, TaskState};
 use crate::names::Run;
 use crate::reason::Reason;
-use crate::record::{CopyResult, CopyState, Status, TaskStatus};
+use crate::record::{CopyResult, CopyState, Maintenance, Status, TaskStatus};
 use crate::world::World;
 
 /// How many runs whose copy failed are remembered for the next prune: of an outage of days, the newest.
@@ -59,6 +59,32 @@ fn found_damage(status: &TaskStatus) -> bool {
     status.problem.as_ref().is_some_and(|p| p.reason == Reason::RepositoryDamaged)
 }
 
+/// Whether a drill found that a copy is not what its snapshot is.
+fn found_difference(status: &TaskStatus) -> bool {
+    status.problem.as_ref().is_some_and(|p| p.reason == Reason::RestoreMismatch)
+}
+
+/// L13: the first complete copy since the newest finding that has compared contents, and not only sizes and times.
+fn heal(maintenance: &mut Maintenance, destination: &str, runs: &[RunView<'_>]) {
+    let Some(since) = maintenance.findings().map(|(_, found)| found.finished).max() else { return };
+    let heals = |c: &CopyResult| c.state == CopyState::Complete && c.checksummed && c.finished > since;
+    if maintenance.healed.is_none() {
+        let healed = runs.iter().filter(|r| r.record.results.get(destination).is_some_and(heals));
+        maintenance.healed = healed.map(|r| r.run).min().cloned();
+    }
+}
+
+/// Whether a drill shows that the difference which was found before is gone. One of the same damaged copy, or of a copy
+/// that links its files, may only have drawn another sample.
+fn refutes(drill: &TaskStatus, maintenance: &Maintenance) -> bool {
+    if drill.state != TaskState::Done {
+        return false;
+    }
+    let before = maintenance.differs.as_ref().and_then(|differs| differs.run.as_ref());
+    let (Some(run), Some(before)) = (&drill.run, before) else { return true };
+    (drill.whole && run >= before) || maintenance.healed.as_ref().is_some_and(|healed| run >= healed)
+}
+
 /// Puts the ends of tasks into a record; and what follows from its copies.
 pub(super) fn record(world: &World, runs: &[RunView<'_>], status: &mut Status, ends: &[TaskEnd]) {
     let cared_for = |name: &String| world.config.destination(name).is_some_and(|d| d.maintenance().next().is_some());
@@ -99,12 +125,20 @@ pub(super) fn record(world: &World, runs: &[RunView<'_>], status: &mut Status, e
             let over = maintenance.failed.len().saturating_sub(FAILED);
             maintenance.failed.drain(..over);
         }
-        if let Some(drill) = &maintenance.drill {
-            // One that could not be made says nothing of what was found before.
-            let differs = drill.problem.as_ref().is_some_and(|p| p.reason == Reason::RestoreMismatch);
-            if differs || drill.state == TaskState::Done {
-                maintenance.differs = differs.then(|| drill.clone());
-            }
+        // One that could not be made says nothing of what was found before.
+        if let Some(drill) = maintenance.drill.as_ref().filter(|drill| found_difference(drill)) {
+            maintenance.differs = Some(drill.clone());
+        }
+        let found = |end: &&TaskEnd| found_difference(&end.status) || found_damage(&end.status);
+        if ends.iter().filter(|end| end.destination == *destination).any(|end| found(&end)) {
+            maintenance.healed = None;
+        }
+        heal(maintenance, destination, runs);
+        if maintenance.drill.as_ref().is_some_and(|drill| refutes(drill, maintenance)) {
+            maintenance.differs = None;
+        }
+        if maintenance.findings().next().is_none() {
+            maintenance.healed = None;
         }
         let pruned = maintenance.prune.as_ref().map(|p| p.finished);
         if status.copies.get(destination).is_some_and(|c| Some(c.finished) > pruned) {

@@ -88,6 +88,12 @@ pub struct RestoreRecord {
     /// What is restored: the snapshot's name, or `<destination>/<run>` of a disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub point: Option<String>,
+    /// Whether entries are missing in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
+    /// What a verify or a drill found wrong where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<String>,
     /// The PVC that is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,

@@ -105,6 +105,10 @@ pub struct Maintenance {
     /// The newest drill that found a difference, until one finds none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differs: Option<TaskStatus>,
+    /// The first complete copy since the newest finding that was made by comparing contents: trees from it on share
+    /// nothing with what was found wrong. The finding stays until a verify or a drill finds nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healed: Option<Run>,
     /// Runs whose copy failed, until a prune has marked what they left in the repository: their snapshots, and with
     /// them the copies' results, may be rotated before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -129,6 +133,19 @@ impl Maintenance {
     pub fn findings(&self) -> impl Iterator<Item = (Task, &TaskStatus)> {
         let damage = self.damage.iter().map(|found| (Task::Verify, found));
         damage.chain(self.differs.iter().map(|found| (Task::Drill, found)))
+    }
+
+    /// U13: the newest drill that found every byte, unless something wrong was found and not refuted.
+    #[must_use]
+    pub fn proof(&self) -> Option<&TaskStatus> {
+        self.proven.as_ref().filter(|_| self.findings().next().is_none())
+    }
+
+    /// L13: the task that found something wrong which no copy has mended yet. Damage of the repository comes before a
+    /// difference, because more is done about it.
+    #[must_use]
+    pub fn unhealed(&self) -> Option<Task> {
+        self.findings().map(|(task, _)| task).next().filter(|_| self.healed.is_none())
     }
 
     /// The same, to be written.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::names::Run;
+use crate::reason::{Problem, Reason};
 
 /// What a source can be restored from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub struct RestorePoint {
     pub run: Run,
     /// Where it is.
     pub place: Place,
+    /// Whether entries are missing in it, as its copy recorded.
+    pub incomplete: bool,
+    /// What a verify or a drill found wrong with the copies there, one sentence; a newer copy has not mended it.
+    pub finding: Option<String>,
 }
 
 /// Where a restore point is.
@@ -58,7 +63,28 @@ pub fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
 }
 
+/// What is missing in an incomplete restore point, as the end of a sentence about it.
+pub const LACKS: &str = "entries are missing in it that could not be read when it was made";
+
+/// The refusal to delete what an incomplete restore point lacks. `point`: what people call it.
+#[must_use]
+pub fn not_deleting(point: &str) -> Problem {
+    let message = format!(
+        "{point} is incomplete: {LACKS}. Deleting could remove these entries from the volume: restore without delete, or \
+         from a complete restore point"
+    );
+    Problem::new(Reason::RestorePointIncomplete, message)
+}
+
 impl RestorePoint {
+    /// L2: what is absent from an incomplete restore point may be intact in the volume, so nothing is deleted for it.
+    ///
+    /// # Errors
+    /// The refusal of a restore that deletes.
+    pub fn may_delete(&self) -> Result<(), Problem> {
+        if self.incomplete { Err(not_deleting(&format!("restore point {self}"))) } else { Ok(()) }
+    }
+
     /// Of one run, what is the fastest comes first.
     pub(super) fn kind(&self) -> u8 {
         match self.place {

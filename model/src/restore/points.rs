@@ -8,8 +8,12 @@ use super::point::{Place, RestorePoint};
 use crate::config::Format;
 use crate::facts::{Ours, Snapshot};
 use crate::names::Run;
-use crate::record::{CopyResult, KEPT};
+use crate::record::{CopyResult, CopyState, KEPT, Maintenance};
+use crate::text::clip;
 use crate::world::World;
+
+/// The longest text of a finding that is repeated.
+const FOUND: usize = 200;
 
 /// The restore points of the PVCs that have or had a name, newest first; a snapshot before the copies of its run, and
 /// of those the trees before the repositories.
@@ -26,6 +30,9 @@ pub fn points(world: &World, namespace: &str, pvc: &str) -> Vec<RestorePoint> {
             uid: ours.source_uid.clone(),
             run: run.clone(),
             place: mounted(world, namespace, snapshot),
+            // A snapshot is the volume as it was, whatever a copy could read of it.
+            incomplete: false,
+            finding: None,
         });
     }
     let ledgers = world.ledgers.iter().filter_map(|book| book.ledger.as_deref().ok());
@@ -42,14 +49,20 @@ pub fn points(world: &World, namespace: &str, pvc: &str) -> Vec<RestorePoint> {
             let shelf = shelves.entry((uid, destination.as_str())).or_default();
             shelf.pruned = Some((prune.finished, &done.kept));
         }
+        for (destination, done) in &ledger.status.maintenance {
+            if let Some(shelf) = shelves.get_mut(&(uid, destination.as_str())) {
+                shelf.maintenance = Some(done);
+            }
+        }
     }
     for ((uid, destination), shelf) in shelves {
         let repository = is_repository(world, destination, &shelf);
         points.extend(shelf.runs().into_iter().map(|(run, snapshot)| {
+            let (incomplete, finding) = (shelf.lacks(run), shelf.finding(run, repository));
             let destination = destination.to_owned();
             let place =
                 if repository { Place::Repository { destination, snapshot } } else { Place::Tree { destination } };
-            RestorePoint { uid: uid.to_owned(), run: run.clone(), place }
+            RestorePoint { uid: uid.to_owned(), run: run.clone(), place, incomplete, finding }
         }));
     }
     points.sort_by(|a, b| {
@@ -86,6 +99,8 @@ struct Shelf<'a> {
     results: Vec<(&'a Run, &'a CopyResult)>,
     /// When it was pruned, and what was there then.
     pruned: Option<(Timestamp, &'a Vec<Run>)>,
+    /// What was done for it, and found.
+    maintenance: Option<&'a Maintenance>,
 }
 
 impl<'a> Shelf<'a> {
@@ -98,6 +113,27 @@ impl<'a> Shelf<'a> {
             (Some(result), _) => &result.kept,
             (None, None) => &[],
         }
+    }
+
+    /// Whether entries are missing in a run's copy: its own record says so, or that of a later copy.
+    fn lacks(&self, run: &Run) -> bool {
+        let own = self.results.iter().find(|(its, _)| *its == run);
+        own.map_or_else(
+            || self.results.iter().any(|(_, result)| result.incomplete.contains(run)),
+            |(_, result)| result.state == CopyState::Incomplete,
+        )
+    }
+
+    /// L13: what was found wrong here that concerns a run. A tree that was made by comparing contents, and those after
+    /// it, share nothing with the trees of the finding; in a repository snapshots share their data for ever.
+    fn finding(&self, run: &Run, repository: bool) -> Option<String> {
+        let done = self.maintenance?;
+        if !repository && done.healed.as_ref().is_some_and(|healed| run >= healed) {
+            return None;
+        }
+        let (task, found) = done.findings().max_by_key(|(_, found)| found.finished)?;
+        let what = found.problem.as_ref().map(|p| clip(&p.message, FOUND)).unwrap_or_default();
+        Some(format!("the {} of {} found: {what}", task.as_str(), found.finished))
     }
 
     /// The runs that can be restored, each with the id of its restic snapshot, if a record tells it.

@@ -228,3 +228,104 @@ fn an_earlier_pvc_of_that_name_is_found_where_the_new_one_has_nothing() {
     assert_eq!(chosen(&world, "pvc=data date=20181202"), "1 20181202T0000Z (snapshot data-20181202)");
     assert_eq!(chosen(&world, "pvc=data uid=0 date=latest"), "0 20181202T0100Z (snapshot data-20181202-0100)");
 }
+
+/// A copy's result of a run at the disk: how it ended, and what is there.
+fn copied(world: &mut World, run: &str, state: &str, kept: &[&str], incomplete: &[&str]) {
+    let at = run.parse::<Run>().unwrap().time();
+    let result = json!({"state": state, "finished": at, "kept": kept, "incomplete": incomplete});
+    known(world, "1", run, &format!("s-{run}"), &[("disk", result)]);
+}
+
+const NIGHTS: [&str; 3] = ["20181201T0000Z", "20181202T0000Z", "20181203T0000Z"];
+
+/// Two nights were copied whole; in the third a folder could not be read.
+fn third_incomplete() -> World {
+    let mut world = world(&[]);
+    copied(&mut world, NIGHTS[0], "Complete", &NIGHTS[..1], &[]);
+    copied(&mut world, NIGHTS[1], "Complete", &NIGHTS[..2], &[]);
+    copied(&mut world, NIGHTS[2], "Incomplete", &NIGHTS, &NIGHTS[2..]);
+    world
+}
+
+/// L2: `latest` named the incomplete copy, and a restore with `--delete` deleted from the volume what it lacked.
+#[test]
+fn latest_is_the_newest_complete_restore_point_and_an_incomplete_one_has_to_be_asked_for() {
+    let world = third_incomplete();
+    for (text, found) in [
+        ("pvc=data date=latest from=disk", "1 20181202T0000Z (disk disk)"),
+        ("pvc=data date=latest", "1 20181202T0000Z (disk disk)"),
+        ("pvc=data date=20181203 from=disk", "1 20181203T0000Z (disk disk)"),
+        ("pvc=data date=20181203T0000Z", "1 20181203T0000Z (disk disk)"),
+    ] {
+        assert_eq!(chosen(&world, text), found, "{text}");
+    }
+    let states: Vec<bool> = points(&world, "shop", "data").iter().map(|p| p.incomplete).collect();
+    assert_eq!(states, [true, false, false]);
+    // Where there is no other one, it is better than none.
+    let mut world = super::tests::world(&[]);
+    copied(&mut world, NIGHTS[0], "Incomplete", &NIGHTS[..1], &NIGHTS[..1]);
+    assert_eq!(chosen(&world, "pvc=data date=latest"), "1 20181201T0000Z (disk disk)");
+}
+
+/// L2: a snapshot is whole, whatever became of its copies; and of one run's copies the whole one comes first.
+#[test]
+fn a_snapshot_and_another_destinations_copy_are_complete_beside_an_incomplete_one() {
+    let mut world = world(&[("s-20181203", "1", NIGHTS[2], true, &[])]);
+    copied(&mut world, NIGHTS[2], "Incomplete", &NIGHTS[2..], &NIGHTS[2..]);
+    assert_eq!(chosen(&world, "pvc=data date=latest"), "1 20181203T0000Z (snapshot s-20181203)");
+    let mut world = super::tests::world(&[]);
+    let at = NIGHTS[2].parse::<Run>().unwrap().time();
+    let result = |state: &str| json!({"state": state, "finished": at, "kept": &NIGHTS[2..]});
+    let results = [("a", result("Incomplete")), ("b", result("Complete"))];
+    known(&mut world, "1", NIGHTS[2], "s", &results);
+    for text in ["pvc=data date=latest", "pvc=data date=20181203"] {
+        assert_eq!(chosen(&world, text), "1 20181203T0000Z (disk b)", "{text}");
+    }
+}
+
+/// L2: only the record of a later copy is left of it.
+#[test]
+fn a_restore_point_without_a_record_of_its_own_is_incomplete_if_a_later_copy_says_so() {
+    let mut world = world(&[]);
+    copied(&mut world, NIGHTS[1], "Complete", &NIGHTS[..2], &NIGHTS[..1]);
+    let states: Vec<bool> = points(&world, "shop", "data").iter().map(|p| p.incomplete).collect();
+    assert_eq!(states, [false, true]);
+}
+
+/// L2.
+#[test]
+fn an_incomplete_restore_point_deletes_nothing() {
+    let world = third_incomplete();
+    let points = points(&world, "shop", "data");
+    let problem = points[0].may_delete().unwrap_err();
+    assert_eq!(problem.reason, Reason::RestorePointIncomplete);
+    assert!(problem.message.contains("20181203T0000Z (disk disk) is incomplete"), "{problem}");
+    assert!(points[1].may_delete().is_ok());
+}
+
+/// L13: a restore from a tree that a drill found to be damaged had no word of it.
+#[test]
+fn a_restore_point_with_a_finding_says_so_until_a_newer_copy_has_compared_contents() {
+    let mut world = third_incomplete();
+    let found =
+        |world: &World| -> Vec<bool> { points(world, "shop", "data").iter().map(|p| p.finding.is_some()).collect() };
+    assert_eq!(found(&world), [false; 3]);
+    let drill = json!({
+        "due": "20181202T0600Z", "state": "Failed", "finished": "2018-12-02T06:05:00Z",
+        "problem": {"reason": "RestoreMismatch", "message": "etc/app.conf differs"}, "run": NIGHTS[1],
+    });
+    let done = json!({"drill": drill, "differs": drill});
+    let mark = |world: &mut World, done: &serde_json::Value| {
+        in_ledger(world, "1", |ledger| {
+            ledger.status.maintenance = [("disk".to_owned(), serde_json::from_value(done.clone()).unwrap())].into();
+        });
+    };
+    mark(&mut world, &done);
+    assert_eq!(found(&world), [true; 3]);
+    let words = points(&world, "shop", "data")[1].finding.clone().unwrap();
+    assert_eq!(words, "the drill of 2018-12-02T06:05:00Z found: etc/app.conf differs");
+    let mut healed = done;
+    healed["healed"] = json!(NIGHTS[2]);
+    mark(&mut world, &healed);
+    assert_eq!(found(&world), [false, true, true]);
+}

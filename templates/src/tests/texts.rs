@@ -58,6 +58,7 @@ fn everything(
         retention: None,
         accept_empty: true,
         expected: expected.clone(),
+        after_finding: None,
         options: options.clone(),
         secret: Some(word.to_owned()),
         ..samples::copy(&config, destination)

@@ -100,6 +100,8 @@ fn controller(state: RestoreState, problem: Option<Problem>) -> impl Fn(&str, &V
             state,
             problem: problem.clone(),
             point: Some("data-20181205".to_owned()),
+            incomplete: false,
+            finding: None,
             target: None,
             since: None,
             result: None,

@@ -76,3 +76,27 @@ fn a_repository_cannot_be_browsed_and_that_is_said_before_anything_is_made() {
         assert_eq!(cluster.writes(), Vec::<String>::new());
     }
 }
+
+/// L2: it was refused by nobody, and deleted from the volume what the copy could not read.
+#[test]
+fn an_incomplete_restore_point_deletes_nothing_and_is_passed_over_by_latest() {
+    let cluster = || {
+        let mut objects = shop();
+        objects.config += "  - {name: s3, type: restic, secret: backup-s3}\n";
+        for (run, state) in [("20181203T0317Z", "Complete"), ("20181204T0317Z", "Incomplete")] {
+            let mut copy = copied(state, &format!("2018-12-0{}T04:00:00Z", &run[7..8]));
+            copy["kept"] = json!(["20181203T0317Z", "20181204T0317Z"]);
+            let point = objects.point_of("uid-shop-data", ("shop", "data"), run, &json!({"s3": copy}));
+            point["metadata"]["name"] = json!(format!("data-{run}-s3"));
+        }
+        Cluster::of(objects)
+    };
+    let incomplete = cluster();
+    let problem = refused(restore(&incomplete, &["data", "--date=20181204", "--from=s3", "--delete", "-y"]));
+    assert_eq!(problem.reason, Reason::RestorePointIncomplete);
+    assert_eq!(incomplete.writes(), Vec::<String>::new());
+    // The newest complete one gets as far as the controller, which does not answer here.
+    let complete = cluster();
+    let stop = restore(&complete, &["data", "--date=latest", "--from=s3", "--delete", "-y", "--timeout=1s"]);
+    assert!(!matches!(stop, Err(Stop::Refused(_))), "{stop:?}");
+}

@@ -31,6 +31,12 @@ pub(crate) struct Args {
     /// Create no repository: earlier copies are in the one whose ID begins like this, or in one of unknown ID (any)
     #[arg(long, value_name = "ID")]
     pub(super) expect_repository: Option<Expect>,
+    /// Read every file, and store what the repository lacks: something wrong was found in it
+    #[arg(long)]
+    pub(super) after_finding: bool,
+    /// Repair the index first, so that data which is gone counts as gone
+    #[arg(long)]
+    pub(super) repair_index: bool,
     /// Make no snapshot if nothing has changed
     #[arg(long)]
     pub(super) skip_unchanged: bool,

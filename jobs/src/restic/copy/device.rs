@@ -36,6 +36,7 @@ pub(super) fn copy(restic: &Restic, args: &Args) -> Result<CopyResult, Failure> 
         files: u64::from(!blank),
         bytes: device.size,
         written: copied.report.counts().map_or(0, |counts| counts.data_added),
+        checksummed: args.after_finding,
         owners_kept: true,
         kept: kept(args, &before, Some(&args.run)),
         incomplete: incomplete(args, &before),

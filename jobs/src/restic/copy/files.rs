@@ -48,7 +48,10 @@ fn depth(args: &Args) -> u64 {
 fn backup(args: &Args, source: Source, skip: bool) -> Vec<OsString> {
     // A scan would walk the whole volume once more only to know the end of its progress.
     let mut words: Vec<OsString> = vec!["backup".into(), "--no-scan".into()];
-    if skip {
+    if args.after_finding {
+        // L13: no file is taken over from the snapshot before.
+        words.push("--force".into());
+    } else if skip {
         words.push("--skip-if-unchanged".into());
     }
     words.extend(belongs(args));
@@ -159,6 +162,7 @@ impl Verdict<'_> {
             files,
             bytes: counts.total_bytes_processed,
             written: counts.data_added,
+            checksummed: self.args.after_finding,
             owners_kept: true,
             journal: self.args.journal,
             kept: self.kept(None),

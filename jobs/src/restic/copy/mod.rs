@@ -34,9 +34,29 @@ pub(crate) fn run(args: &Args) -> Outcome {
     ended(&args.run, copied, started)
 }
 
+/// L13: removes packs that are gone from the index, so that the copy stores their data again. Without this restic takes
+/// it for stored. Nothing but index files is written and deleted. `restic repair packs` deletes data that cannot be read: by
+/// restic's guide a person comes first, who copies the repository and looks for the fault of the hardware.
+///
+/// A copy without it is better than none.
+fn repair_index(restic: &Restic) {
+    let words = ["repair".into(), "index".into()];
+    match restic.run_locking(&words, &mut |_: &str| {}) {
+        Ok(ended) if ended.code == Some(0) => tracing::info!("repaired the repository's index"),
+        Ok(ended) => {
+            let problem = restic.failure(&ended).problem;
+            tracing::warn!("cannot repair the repository's index: {problem}");
+        }
+        Err(Failure { problem, .. }) => tracing::warn!("cannot repair the repository's index: {problem}"),
+    }
+}
+
 fn copy(args: &Args) -> Result<CopyResult, Failure> {
     let stop = stop_flag();
     let restic = Restic::open(&args.common, Reason::CopyFailed, stop)?;
     tracing::info!(run = %args.run, destination = args.common.name, "copying");
+    if args.repair_index {
+        repair_index(&restic);
+    }
     if is_device(&args.source) { device::copy(&restic, args) } else { files::copy(&restic, args) }
 }

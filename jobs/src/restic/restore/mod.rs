@@ -66,9 +66,11 @@ impl Restore<'_, '_> {
         let snapshots = snapshots::list(&restic, &|| restic.stopped())?;
         let point = point::choose(&snapshots, &self.args.which, &self.args.common).map_err(Failure::last)?;
         drop(snapshots);
+        self.session.incomplete |= point.incomplete;
         if (Modes { point: point.is_device(), target: to_device, paths: scope.is_some() }).check()? {
             return device::restore(self.session, &restic, &point, &target);
         }
+        self.session.warn(&point.name())?;
         let parents = paths::missing_parents(&target, scope.as_deref().unwrap_or_default())
             .map_err(|e| TASK.io("reading the volume", &e))?
             .map_err(Failure::last)?;
@@ -145,9 +147,6 @@ impl Restore<'_, '_> {
         if planner.entries == 0 {
             let text = format!("{} is empty: choose another restore point", point.name());
             return Err(Failure::last(Problem::new(Reason::RestorePointEmpty, text)));
-        }
-        if point.incomplete {
-            console.say("This snapshot is incomplete: some entries could not be read when it was made.");
         }
         if looks {
             planner.lines.iter().for_each(|line| console.say(line));

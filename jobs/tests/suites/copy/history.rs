@@ -326,3 +326,29 @@ fn pruning_follows_no_link_and_knows_no_depth() {
     place.holds(&RUNS[1..2]);
     assert!(precious.join("file").exists());
 }
+
+/// L13: a drill finds the byte, the next run by size and time links the same damaged file, and so does every one after it.
+#[test]
+fn the_copy_after_a_finding_links_nothing_that_rotted() {
+    let place = Place::new("after-finding");
+    place.write("rotten", "as it should be");
+    place.write("sound", "the same");
+    place.copy(RUNS[0]).run().complete();
+    let path = place.disk(RUNS[0]).join("rotten");
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_at(b"X", 3).unwrap();
+    file.set_modified(time).unwrap();
+    let content = |run: &str| fs::read_to_string(place.disk(run).join("rotten")).unwrap();
+    assert!(!place.copy(RUNS[1]).run().complete().checksummed);
+    assert_eq!(content(RUNS[1]), "as Xt should be", "size and time are the same");
+
+    let result = place.copy(RUNS[2]).args(&["--after-finding", "--checksum-every=0"]).run().complete();
+    assert!(result.checksummed);
+    same(&list(&place.source()), &place.tree(RUNS[2]));
+    assert_eq!(place.inode(RUNS[2], "sound"), place.inode(RUNS[1], "sound"), "what is the same is linked");
+    // The next one links what is sound now.
+    place.copy(RUNS[3]).run().complete();
+    assert_eq!(content(RUNS[3]), "as it should be");
+    assert_eq!(place.inode(RUNS[3], "rotten"), place.inode(RUNS[2], "rotten"));
+}

@@ -168,6 +168,56 @@ fn data_that_is_gone_is_damage_without_reading_it() {
     assert!(message.contains("does not exist"), "{message}");
 }
 
+/// A volume that has still what its copy had.
+fn whole(name: &str) -> Scene {
+    let scene = Scene::new(name);
+    scene.write_noise("noise", 1 << 18);
+    scene.copy(RUNS[0]).run().complete();
+    scene
+}
+
+/// L13: the index still named the data that was gone, so no later run stored it again.
+#[test]
+fn the_copy_after_a_verify_that_missed_data_stores_it_again() {
+    let scene = whole("healed");
+    fs::remove_file(largest(&scene.inside("data"))).unwrap();
+    failed(&scene.verify("1/1").run(), 3, "RepositoryDamaged");
+    scene.copy(RUNS[1]).run().complete();
+    failed(&scene.verify("1/1").run(), 3, "RepositoryDamaged");
+    let result = scene.copy(RUNS[2]).args(&["--after-finding", "--repair-index"]).run().complete();
+    assert!(result.checksummed && result.written > 1 << 18, "{result:?}");
+    done(&scene.verify("1/1").run());
+    assert!(!scene.copy(RUNS[3]).run().complete().checksummed);
+}
+
+/// L13: what cannot be read is a person's: restic's own guide wants a copy of the repository first. After `restic repair
+/// packs` any run stores again what was lost.
+#[test]
+fn a_flipped_byte_in_a_pack_is_mended_by_a_person_and_the_next_copy() {
+    let scene = whole("flipped");
+    let pack = largest(&scene.inside("data"));
+    flip(&pack);
+    failed(&scene.verify("1/1").run(), 3, "RepositoryDamaged");
+    scene.copy(RUNS[1]).args(&["--after-finding", "--repair-index"]).run().complete();
+    assert!(pack.exists(), "nothing is deleted that a person may still need");
+    failed(&scene.verify("1/1").run(), 3, "RepositoryDamaged");
+    let id = pack.file_name().unwrap().to_str().unwrap().to_owned();
+    let repaired = scene.restic(&["repair", "packs", &id]);
+    assert!(repaired.status.success(), "{repaired:?}");
+    scene.copy(RUNS[2]).run().complete();
+    done(&scene.verify("1/1").run());
+}
+
+/// L13: also if the repair is refused, because something else has the repository.
+#[test]
+fn an_index_that_cannot_be_repaired_stops_no_copy() {
+    let scene = whole("unrepaired");
+    scene.fake_restic(r#"case "$*" in *repair*) echo "Fatal: no" >&2; exit 1;; esac; exec "$RESTIC" "$@""#);
+    let result = scene.copy(RUNS[1]).args(&["--after-finding", "--repair-index"]).run().complete();
+    scene.real_restic();
+    assert!(result.checksummed, "{result:?}");
+}
+
 /// Only a copy makes a repository.
 #[test]
 fn maintenance_makes_no_repository() {

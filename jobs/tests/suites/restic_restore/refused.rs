@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use model::record::RestoreState;
+
 use crate::compare::same;
 use crate::place::{RUNS, root};
 use crate::restic_restore::vault::Vault;
@@ -100,4 +102,21 @@ fn a_volume_that_is_too_small_is_refused_and_one_that_fills_up_is_told() {
     assert_eq!(vault.list_volume().len(), 1);
     let message = vault.restore(&["--ignore-space"]).run().broke_off(3, "TargetTooSmall");
     assert!(message.starts_with("no space left on the volume") && message.contains("big"), "{message}");
+}
+
+/// L2: the tag of a snapshot counts, whatever the controller wrote down.
+#[test]
+fn an_incomplete_snapshot_deletes_nothing_and_ends_as_incomplete() {
+    let vault = Vault::copied("incomplete");
+    let id = vault.copy();
+    vault.repository.restic(&["tag", "--add", "incomplete", &id]);
+    put(&vault.volume("mine"), "mine", 1_600_000_000);
+    let before = vault.list_volume();
+    let message = vault.restore(&["--delete"]).run().refused("RestorePointIncomplete");
+    assert!(message.contains("of run 20181201T0000Z is incomplete"), "{message}");
+    same(&before, &vault.list_volume());
+    let ended = vault.restore(&[]).run();
+    assert_eq!((ended.code, ended.restored().state), (Some(3), RestoreState::Incomplete), "{ended:?}");
+    assert!(vault.volume("mine").exists() && vault.volume("etc/app/app.conf").exists());
+    assert!(ended.output.contains("is incomplete") && !ended.output.contains("All data is on"), "{ended:?}");
 }

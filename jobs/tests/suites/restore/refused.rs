@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use model::reason::Reason;
+use model::record::RestoreState;
+
 use crate::compare::same;
 use crate::place::{root, wait_until};
 use crate::restore::scene::{Restored as _, Scene, put};
@@ -167,4 +170,42 @@ fn what_is_there_stays_if_the_command_line_is_wrong() {
     }
     same(&before, &scene.list_volume());
     assert!(!Path::new("pwned").exists());
+}
+
+/// L2: a folder that could not be read that night was deleted from the volume, and "All data is on the disk" followed.
+#[test]
+fn an_incomplete_restore_point_deletes_nothing_and_ends_as_incomplete() {
+    let scene = scene("incomplete");
+    let status = r#"{"request":"x","state":"Ready","point":"disk/20181203T0000Z","incomplete":true}"#;
+    fs::write(scene.place.path.join("status"), status).unwrap();
+    let before = scene.list_volume();
+    for options in [&["--delete"][..], &["--delete", "--dry-run"]] {
+        let message = scene.restore(options).run().refused("RestorePointIncomplete");
+        assert!(message.contains("restore without delete"), "{message}");
+        same(&before, &scene.list_volume());
+    }
+    let ended = scene.restore(&[]).run();
+    let result = ended.restored();
+    assert_eq!((ended.code, result.state), (Some(3), RestoreState::Incomplete), "{ended:?}");
+    assert_eq!(result.problem.unwrap().reason, Reason::RestorePointIncomplete);
+    assert_eq!(fs::read_to_string(scene.volume("file")).unwrap(), "as it was");
+    assert_eq!(fs::read_to_string(scene.volume("mine")).unwrap(), "mine");
+    let warning = ended.output.find("WARNING: this restore point is incomplete").unwrap();
+    assert!(warning < ended.output.find("Incomplete: ").unwrap(), "{ended:?}");
+    assert!(!ended.output.contains("All data is on the disk"), "{ended:?}");
+    // Nothing is left to do, and it is still not all.
+    assert_eq!(scene.restore(&[]).run().code, Some(3));
+}
+
+/// L13: a restore from a damaged tree ended with "All data is on the disk", and no word of what the drill had found.
+#[test]
+fn what_a_drill_found_is_said_before_anything_is_written() {
+    let scene = scene("finding");
+    let status = r#"{"request":"x","state":"Ready","finding":"the drill of 2018-12-02T06:05:00Z found: file differs"}"#;
+    fs::write(scene.place.path.join("status"), status).unwrap();
+    let ended = scene.bare(&["--dry-run"]).run();
+    let words = "WARNING: a check found something wrong where this restore point is stored: the drill of";
+    let at = ended.stdout.find(words).unwrap_or_else(|| panic!("{ended:?}"));
+    assert!(at < ended.stdout.find("To write: ").unwrap(), "{ended:?}");
+    scene.restore(&[]).run().whole();
 }

@@ -2,6 +2,7 @@
 
 use crate::copy_options::Options;
 use crate::facts::{Journal, VolumeMode};
+use crate::maintain::Task;
 use crate::names::{Run, SourceId};
 use crate::plan::expected::Expected;
 use crate::retention::Retention;
@@ -45,6 +46,8 @@ pub struct Copy {
     pub accept_empty: bool,
     /// What the records say was there before.
     pub expected: Expected,
+    /// The task that found something wrong at the destination, as long as no copy since has compared all contents.
+    pub after_finding: Option<Task>,
     /// Whether the pod needs the `SELinux` type `spc_t`.
     pub spc_no_relabeling: bool,
     /// What the source says of its copies in restic repositories.

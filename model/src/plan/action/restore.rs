@@ -85,6 +85,8 @@ impl Restore {
             state: RestoreState::Ready,
             problem: None,
             point: Some(point_name(&self.point)),
+            incomplete: self.point.incomplete,
+            finding: self.point.finding.clone(),
             target: Some(self.target.name.clone()),
             since: None,
             result: None,

@@ -85,5 +85,15 @@ pub(super) fn answer(
 
 pub(super) fn record(text: &str, state: RestoreState, problem: Option<Problem>) -> RestoreRecord {
     let request = names::run_now_mark(text);
-    RestoreRecord { request, state, problem, point: None, target: None, since: None, result: None }
+    RestoreRecord {
+        request,
+        state,
+        problem,
+        point: None,
+        incomplete: false,
+        finding: None,
+        target: None,
+        since: None,
+        result: None,
+    }
 }

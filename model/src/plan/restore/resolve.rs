@@ -44,6 +44,9 @@ impl Ask<'_> {
         let target = self.target()?;
         let protection = self.protection(source_namespace);
         let point = self.point(source_namespace, protection.as_ref())?;
+        if self.request.delete {
+            point.may_delete().map_err(Obstacle::Refused)?;
+        }
         self.modes(target, restore::mode(self.world, source_namespace, &point.uid))?;
         if !self.is_lent(&point) {
             self.pods_in(self.namespace)?;
@@ -222,7 +225,8 @@ impl Ask<'_> {
             Format::Trees(_) => Place::Tree { destination },
         };
         let uid = self.request.uid.as_deref().or(live)?.to_owned();
-        Some(RestorePoint { uid, run: run.clone(), place })
+        // Nothing is known of it. In a repository its tag says whether it is incomplete.
+        Some(RestorePoint { uid, run: run.clone(), place, incomplete: false, finding: None })
     }
 
     /// The PVC of a snapshot.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use model::admit::{self, Admission, Rank, Slot, Waiting};
 use model::breaker::{Breakers, Open};
 use model::config::{Config, Limits};
-use model::maintain::{MaintainResult, Task, TaskState};
-use model::names;
+use model::maintain::{MaintainResult, PARTS, Part, Task, TaskState};
+use model::names::{self, Run};
 use model::plan::{self, Action, Plan, RestoreAction, Work};
-use model::reason::Reason;
+use model::reason::{Problem, Reason};
 use model::world::{Change, Seen};
+use serde_json::json;
 
 use crate::maintaining::cluster::{Cluster, DRILL, NO_DRILL, S3, UID, bad, notes, ok, started, tasks, time};
 
@@ -197,4 +198,60 @@ fn a_drill_that_found_every_byte_proves_the_copy_and_a_later_failure_does_not_hi
     let s3 = cluster.s3();
     assert_eq!(s3.drill.as_ref().map(|d| d.state), Some(TaskState::Failed));
     assert_eq!(s3.proven.as_ref().map(|p| p.due.as_str()), Some("20261122T0600Z"));
+}
+
+/// L13: every later run took over what the drill had found to be damaged.
+#[test]
+fn copies_after_a_finding_compare_contents_until_one_of_them_is_complete() {
+    for (task, due, reason) in [
+        (Task::Drill, "20261122T0600Z", Reason::RestoreMismatch),
+        (Task::Verify, "20261122T0500Z", Reason::RepositoryDamaged),
+    ] {
+        let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
+        let told = |cluster: &mut Cluster, day: u8, result: &str| {
+            let at = format!("2026-11-{day}T00:00:00Z");
+            let taken = |result: &str| json!({"backup-controller.io/copy.s3": result}).to_string();
+            cluster.snapshot(&at, "Complete", true, &taken("{}"));
+            cluster.promoter(&at, "Bound", None);
+            let plan = cluster.at(&at);
+            let mut copies = plan.ready.iter().filter_map(|(_, action)| match action {
+                Action::StartCopy(copy) => Some(copy.after_finding),
+                _ => None,
+            });
+            let told = copies.next().unwrap_or_else(|| panic!("{plan:?}"));
+            cluster.snapshot(&at, "Complete", true, &taken(result));
+            cluster.look();
+            told
+        };
+        let ended = |state: &str, day: u8, more: &str| {
+            format!(r#"{{"state": "{state}", "finished": "2026-11-{day}T01:00:00Z", "files": 1, "bytes": 1{more}}}"#)
+        };
+        let compared = r#", "checksummed": true"#;
+        assert_eq!(told(&mut cluster, 22, &ended("Complete", 22, compared)), None);
+        let found = |at: &str, run: &str, reason: Option<Reason>| {
+            let problem = reason.map(|reason| Problem::new(reason, "as it was found"));
+            let run = (task == Task::Drill).then(|| run.parse().unwrap());
+            let part = (task == Task::Verify).then_some(Part { number: 1, of: PARTS });
+            MaintainResult { run, part, ..MaintainResult::new(task, time(at), problem) }
+        };
+        cluster.at("2026-11-22T06:05:00Z");
+        cluster.done(task, due, &found("2026-11-22T06:05:00Z", "20261122T0000Z", Some(reason)));
+        assert_eq!(told(&mut cluster, 23, &ended("Failed", 23, "")), Some(task));
+        assert_eq!(told(&mut cluster, 24, &ended("Incomplete", 24, compared)), Some(task));
+        assert_eq!(told(&mut cluster, 25, &ended("Complete", 25, "")), Some(task), "it began before it was told");
+        assert_eq!(told(&mut cluster, 26, &ended("Complete", 26, compared)), Some(task));
+        assert_eq!(cluster.s3().healed.as_ref().map(Run::as_str), Some("20261126T0000Z"));
+        assert_eq!(told(&mut cluster, 27, &ended("Complete", 27, "")), None, "that is enough");
+        assert_eq!(cluster.s3().findings().count(), 1, "it is not proven yet");
+        let next = if task == Task::Drill { ["20261129T0600Z", "20261206T0600Z"] } else { ["20261128T0500Z"; 2] };
+        // Another sample of a copy that links the damaged file says nothing of it.
+        if task == Task::Drill {
+            cluster.at("2026-11-29T06:05:00Z");
+            cluster.done(task, next[0], &found("2026-11-29T06:05:00Z", "20261125T0000Z", None));
+            assert_eq!(cluster.s3().findings().count(), 1);
+        }
+        cluster.at("2026-12-06T06:05:00Z");
+        cluster.done(task, next[1], &found("2026-12-06T06:05:00Z", "20261126T0000Z", None));
+        assert_eq!((cluster.s3().findings().count(), &cluster.s3().healed), (0, &None));
+    }
 }
