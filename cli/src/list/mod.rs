@@ -48,7 +48,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     let Some(name) = &args.name else {
         bail!("no PVC is named: kubectl backup list PVC\n{}", candidates(&observed, &namespace));
     };
-    let now = Timestamp::from_second(Timestamp::now().as_second())?;
+    let now = Timestamp::from_second(api::now().as_second())?;
     let from = args.from.clone().unwrap_or(From::Any);
     let points = points::points(&observed, &namespace, name, &from, now);
     if points.is_empty() && observed.world.claims.get(&namespace, name).is_none() {
