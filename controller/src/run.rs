@@ -15,6 +15,7 @@ use crate::args::Args;
 use crate::engine::Engine;
 use crate::holders::Holders;
 use crate::metrics::Metrics;
+use crate::revision;
 use crate::settings::Source;
 use crate::watch;
 
@@ -35,13 +36,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     tokio::spawn(admin::serve(listener, shown.clone()));
     let world = World::new(&args.instance, &args.namespace, settings.config.clone());
     let mut engine = Engine::new(world, settings, Applier::new(client.clone(), api::now), shown);
-    let mut holders = Holders::new(client);
+    let mut holders = Holders::new(client.clone());
     tracing::info!(instance = args.instance, namespace = args.namespace, listen = %args.listen, "started");
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut look = tokio::time::interval(SETTINGS_PERIOD);
     let mut ahead = 0;
+    let mut restored = Box::pin(revision::went_back(client.clone(), args.namespace.clone()));
     loop {
         if api::ahead() != ahead {
             ahead = api::ahead();
@@ -52,6 +54,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             biased;
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            // L12: what is held is of a time that was taken back, and so is what this process remembers.
+            (before, now) = &mut restored => anyhow::bail!(
+                "the API server went back from revision {before} to {now}: its etcd was restored. The controller starts \
+                 again and plans from what is there"
+            ),
             ended = engine.step() => engine.ended(ended, api::now()),
             Some(change) = changes.next() => {
                 engine.observe(change);
