@@ -4,6 +4,9 @@
 //! Every request has a deadline. Nothing is retried here: who asks decides that.
 
 mod client;
+mod clock;
+
+pub use clock::{ahead, now};
 
 use std::fmt::Debug;
 use std::path::Path;

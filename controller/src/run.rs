@@ -15,6 +15,7 @@ use crate::args::Args;
 use crate::engine::Engine;
 use crate::holders::Holders;
 use crate::metrics::Metrics;
+use crate::revision;
 use crate::settings::Source;
 use crate::watch;
 
@@ -34,20 +35,31 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Shown { metrics: Arc::new(Mutex::new(Metrics::new())), pending: Arc::new(Mutex::new(vec!["anything"])) };
     tokio::spawn(admin::serve(listener, shown.clone()));
     let world = World::new(&args.instance, &args.namespace, settings.config.clone());
-    let mut engine = Engine::new(world, settings, Applier::new(client.clone(), Timestamp::now), shown);
-    let mut holders = Holders::new(client);
+    let mut engine = Engine::new(world, settings, Applier::new(client.clone(), api::now), shown);
+    let mut holders = Holders::new(client.clone());
     tracing::info!(instance = args.instance, namespace = args.namespace, listen = %args.listen, "started");
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut look = tokio::time::interval(SETTINGS_PERIOD);
+    let mut ahead = 0;
+    let mut restored = Box::pin(revision::went_back(client.clone(), args.namespace.clone()));
     loop {
+        if api::ahead() != ahead {
+            ahead = api::ahead();
+            tell_clock(ahead);
+        }
         let next_wake = engine.next_wake();
         tokio::select! {
             biased;
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            ended = engine.step() => engine.ended(ended, Timestamp::now()),
+            // L12: what is held is of a time that was taken back, and so is what this process remembers.
+            (before, now) = &mut restored => anyhow::bail!(
+                "the API server went back from revision {before} to {now}: its etcd was restored. The controller starts \
+                 again and plans from what is there"
+            ),
+            ended = engine.step() => engine.ended(ended, api::now()),
             Some(change) = changes.next() => {
                 engine.observe(change);
                 for _ in 0..BATCH {
@@ -55,14 +67,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
                     engine.observe(change);
                 }
             }
-            () = sleep_until(next_wake) => engine.wake(Timestamp::now()),
+            () = sleep_until(next_wake) => engine.wake(api::now()),
             _ = look.tick() => {
                 if let Some(read) = source.read_if_changed() {
                     engine.reload(read);
                 }
             }
         }
-        engine.turn(Timestamp::now());
+        engine.turn(api::now());
         holders.follow(&engine.holders, &mut engine.world, &mut changes);
     }
     // Steps under way are safe to break off: each is repeated, or found done, at the next start.
@@ -70,8 +82,20 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// L9: all decisions go by the API server's time, which is that of the objects' ages.
+fn tell_clock(ahead: i64) {
+    if ahead == 0 {
+        return tracing::info!("the clock of this node agrees with the API server's");
+    }
+    let way = if ahead > 0 { "behind" } else { "ahead of" };
+    tracing::warn!(
+        "the clock of this node is {} s {way} the API server's: all decisions use the API server's time",
+        ahead.unsigned_abs()
+    );
+}
+
 async fn sleep_until(at: Option<Timestamp>) {
     let Some(at) = at else { return std::future::pending().await };
-    let wait = at.duration_since(Timestamp::now());
+    let wait = at.duration_since(api::now());
     tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
 }

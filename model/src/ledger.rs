@@ -231,6 +231,14 @@ impl Ledger {
         self.runs.sort_by(|a, b| a.run.cmp(&b.run).then_with(|| a.snapshot().cmp(&b.snapshot())));
     }
 
+    /// The snapshot of a run that is known was ready once.
+    pub fn was_ready(&mut self, run: &Run, snapshot: &Identity) {
+        let is_it = |r: &&mut RunRecord| r.run == *run && r.snapshot() == Some((&snapshot.name, &snapshot.uid));
+        if let Some(known) = self.runs.iter_mut().find(is_it) {
+            known.ready = true;
+        }
+    }
+
     /// What the settings in force are from now on. `None`: one of them cannot be read, and those before stay.
     pub fn settle(&mut self, settings: Option<Settings>) {
         let Some(settings) = settings else { return };
@@ -306,7 +314,8 @@ impl Ledger {
     /// What a tenant is shown of it.
     #[must_use]
     pub fn shown(&self) -> Status {
-        let runs = self.runs.iter().cloned().map(RunRecord::packed).collect();
+        // Rotation alone needs to know it, and goes by the ledger.
+        let runs = self.runs.iter().cloned().map(|run| RunRecord { ready: false, ..run }.packed()).collect();
         let destinations = self.settings.as_ref().map(|s| s.destinations.clone()).unwrap_or_default();
         Status { uid: self.source.uid.clone(), destinations, runs, ..self.status.clone() }
     }

@@ -167,6 +167,12 @@ fn undecided(r: &RunFacts<'_>, waits_for_consumer: bool, deadlines: &Deadlines, 
     Next::Wait(Problem::new(Reason::WaitingForPromoter, message), Some(until))
 }
 
+/// Whether a PVC shows that the snapshot of that name was ready once: it was made from it, and has its volume.
+#[must_use]
+pub fn shows_ready(promoter: &Claim, snapshot: &str) -> bool {
+    promoter.phase == ClaimPhase::Bound && promoter.from_snapshot.as_deref() == Some(snapshot)
+}
+
 /// How far a run got, as people are shown it: one that is ready and in no record is not recorded yet.
 #[must_use]
 pub fn shown_state(
@@ -187,19 +193,27 @@ pub fn shown_state(
 /// is recorded is nothing, and its destinations are those of the settings in force.
 #[must_use]
 pub fn point_state(snapshot: &Snapshot, record: &RunRecord, deadlines: &Deadlines, now: Timestamp) -> PointState {
-    // A copy was made of it, so it was ready once: a status that was lost makes no dead snapshot of it.
+    // L7: a copy or a promoter was made of it, so it was ready once: a status or a content that was lost makes no dead
+    // snapshot of it.
     if !snapshot.ready && record.copied().next().is_none() {
         let until = deadlines.snapshot_ready.after(snapshot.created);
-        return if now >= until { PointState::Dead } else { PointState::Waiting };
+        return match (record.ready, now >= until) {
+            (true, _) => PointState::Lost,
+            (false, true) => PointState::Dead,
+            (false, false) => PointState::Waiting,
+        };
     }
     if record.destinations.is_empty() {
         return PointState::Good;
     }
     let result = |d: &String| record.results.get(d);
-    if record.destinations.iter().any(|d| result(d).is_some_and(|c| c.state == CopyState::Complete)) {
+    let ended = |state| record.destinations.iter().any(|d| result(d).is_some_and(|c| c.state == state));
+    if ended(CopyState::Complete) {
         PointState::Good
     } else if record.awaited() {
         PointState::Unrecorded
+    } else if ended(CopyState::Incomplete) {
+        PointState::Incomplete
     } else {
         PointState::Unconfirmed
     }

@@ -70,6 +70,8 @@ reasons! {
     UnsafeMountOptions => "remove noload and norecovery from the mountOptions of the StorageClass and its PersistentVolumes. For read-only promoters, name a separate StorageClass with these options in classes.<class>.storageClass",
     /// An annotation cannot be read (F73, F76).
     InvalidSetting => "correct the annotation. Until then the earlier setting stays in force",
+    /// An annotation shortens the retention of a central destination below what the administrator allows.
+    RetentionTooShort => "lengthen the annotation, or ask the administrator to set bounds.minRetention",
     /// A destination that is not configured, or that tenants may not choose.
     UnknownDestination => "name a configured destination that bounds.destinations allows",
 

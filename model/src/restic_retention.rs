@@ -101,7 +101,7 @@ fn point(run: &[&Snapshot]) -> Option<Point> {
     Some(Point {
         run: last.run.clone(),
         id: Identity { name: last.run.to_string(), ..Identity::default() },
-        state: if last.incomplete { PointState::Unconfirmed } else { PointState::Good },
+        state: if last.incomplete { PointState::Incomplete } else { PointState::Good },
         held: run.iter().any(|s| s.held),
         terminating: false,
         promoter: None,

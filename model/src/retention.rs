@@ -158,6 +158,21 @@ impl Retention {
             .unwrap_or(Span::ZERO)
     }
 
+    /// What keeps all that this or the other keeps: one rule is enough, so of each the larger.
+    #[must_use]
+    pub fn or(&self, other: &Retention) -> Retention {
+        let within = self.kept_age().max(other.kept_age());
+        if let (Kind::Age(_), Kind::Age(_), Some(age)) = (&self.0, &other.0, within) {
+            return Retention::age(age);
+        }
+        let mut counts = [0; UNITS.len()];
+        for (unit, count) in self.counts().chain(other.counts()) {
+            let most = &mut counts[unit as usize];
+            *most = count.max(*most);
+        }
+        Retention(Kind::Rules { counts, within })
+    }
+
     /// The age up to which all is kept; `None` if only rules count.
     #[must_use]
     pub fn kept_age(&self) -> Option<Span> {

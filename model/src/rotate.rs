@@ -5,10 +5,12 @@
 //!
 //! - the newest `min_keep` good points stay, whatever their age (F77);
 //! - only earlier, recorded runs are judged: nothing goes while its replacement is unconfirmed;
-//! - of points that are newer than the newest good one, `max_unconfirmed` stay, and only those: a copy that
-//!   keeps failing neither costs a good point nor fills the pool. Those whose copy has no result yet come
-//!   before those that failed, then the newest come first: a copy that takes longer than the time between
+//! - of points without data at any destination that are newer than the newest good one, `max_unconfirmed` stay, and
+//!   only those: a copy that keeps failing neither costs a good point nor fills the pool. Those whose copy has no result
+//!   yet come before those that failed, then the newest come first: a copy that takes longer than the time between
 //!   runs does not lose its snapshot to them;
+//! - incomplete points, and those whose snapshot was ready once, are kept by the retention beside the good ones, and cost
+//!   no good one its place (L7, L8). Of those newer than the newest good one, `max_unconfirmed` stay whatever their age;
 //! - at most `max_deletes` points go at once, the oldest first, and of at most as many others the promoter
 //!   alone: a slip of a setting or a clock cannot empty a source.
 
@@ -44,7 +46,11 @@ pub struct Point {
 pub enum PointState {
     /// It is good: ready, and copied completely somewhere if there are destinations.
     Good,
-    /// It is ready, and every copy has a result, none of them complete.
+    /// It is ready, every copy has a result, and the best of them lacks entries (L8).
+    Incomplete,
+    /// It was ready once and is not now, and no copy of it has data. Its promoter may be all that is left (L7).
+    Lost,
+    /// It is ready, every copy has a result, and none has data.
     Unconfirmed,
     /// It is ready, and a copy has no result yet.
     Unrecorded,
@@ -91,6 +97,13 @@ pub struct Rules<'a> {
     pub max_holds: usize,
     /// How long promoters stay.
     pub promoters: PromoterRetention,
+}
+
+impl Rules<'_> {
+    /// Whether a point is an earlier one that is not being deleted.
+    fn judges(&self, point: &Point) -> bool {
+        self.current.is_none_or(|current| point.run < *current) && !point.terminating
+    }
 }
 
 /// What happens to one object, and why.
@@ -217,7 +230,15 @@ pub fn plan(points: &[Point], rules: &Rules<'_>) -> Vec<Decision> {
 }
 
 fn restorable(state: PointState) -> bool {
-    matches!(state, PointState::Good | PointState::Unconfirmed | PointState::Unrecorded)
+    match state {
+        PointState::Good | PointState::Incomplete | PointState::Unconfirmed | PointState::Unrecorded => true,
+        PointState::Lost | PointState::Waiting | PointState::Dead => false,
+    }
+}
+
+/// Whether retention judges it as if it were good, though it counts for no floor.
+fn is_poor(state: PointState) -> bool {
+    matches!(state, PointState::Incomplete | PointState::Lost)
 }
 
 /// For each point: `None` if nobody holds it, else whether the hold counts. The oldest points' count, so that
@@ -236,7 +257,7 @@ fn honoured_holds(points: &[&Point], max: usize) -> Vec<Option<bool>> {
 }
 
 fn judge(points: &[&Point], rules: &Rules<'_>) -> Vec<Verdict> {
-    let judged = |p: &Point| rules.current.is_none_or(|current| p.run < *current) && !p.terminating;
+    let judged = |p: &Point| rules.judges(p);
     let of =
         |wanted: &dyn Fn(&Point) -> bool| -> Vec<usize> { (0..points.len()).filter(|i| wanted(points[*i])).collect() };
     // The current run may be good already (no destinations): it counts for the floor, but is not judged.
@@ -259,11 +280,13 @@ fn judge(points: &[&Point], rules: &Rules<'_>) -> Vec<Verdict> {
     let floor = good.iter().rev().take(rules.min_keep).copied().collect::<Vec<_>>();
     let older = of(&|p| judged(p) && p.state == PointState::Unconfirmed);
     let older: Vec<usize> = older.into_iter().filter(|i| !is_newer(*i)).collect();
+    let poor = of(&|p| is_poor(p.state) && !p.terminating);
+    judge_poor(points, rules, (&good, &poor), &is_newer, &mut verdicts);
     for (group, floor) in [(good, floor.as_slice()), (older, &[])] {
         let times: Vec<Timestamp> = group.iter().map(|i| points[*i].run.time()).collect();
         let kept = rules.retention.judge(&times, rules.now, rules.zone);
         for (index, why) in group.into_iter().zip(kept) {
-            if !judged(points[index]) {
+            if !rules.judges(points[index]) {
                 continue;
             }
             verdicts[index] = match why {
@@ -276,8 +299,8 @@ fn judge(points: &[&Point], rules: &Rules<'_>) -> Vec<Verdict> {
         }
     }
 
-    // Restorable points newer than the newest good one: a few, whatever retention says.
-    let newer = of(&|p| restorable(p.state) && p.state != PointState::Good && !p.terminating);
+    // Points newer than the newest good one that have no data at a destination: a few, whatever retention says.
+    let newer = of(&|p| matches!(p.state, PointState::Unconfirmed | PointState::Unrecorded) && !p.terminating);
     let mut newer: Vec<usize> = newer.into_iter().filter(|i| is_newer(*i)).collect();
     newer.sort_by_key(|i| (judged(points[*i]), points[*i].state == PointState::Unconfirmed, Reverse(*i)));
     for (rank, index) in newer.into_iter().enumerate() {
@@ -302,6 +325,31 @@ fn judge(points: &[&Point], rules: &Rules<'_>) -> Vec<Verdict> {
     verdicts
 }
 
+/// L8: one file that can never be read makes every copy incomplete. The history stays all the same: these points are
+/// judged in one series with the good ones, which are judged without them.
+fn judge_poor(
+    points: &[&Point],
+    rules: &Rules<'_>,
+    (good, poor): (&[usize], &[usize]),
+    is_newer: &dyn Fn(usize) -> bool,
+    verdicts: &mut [Verdict],
+) {
+    let series: Vec<usize> = good.iter().chain(poor).copied().collect();
+    let times: Vec<Timestamp> = series.iter().map(|i| points[*i].run.time()).collect();
+    let kept = rules.retention.judge(&times, rules.now, rules.zone);
+    let newest: Vec<usize> = poor.iter().rev().filter(|i| is_newer(**i)).take(rules.max_unconfirmed).copied().collect();
+    for (index, why) in series.into_iter().zip(kept).skip(good.len()) {
+        if !rules.judges(points[index]) {
+            continue;
+        }
+        verdicts[index] = match why {
+            Some(why) => Verdict::keep(why),
+            None if newest.contains(&index) => Verdict::keep("newer than the newest good restore point"),
+            None => Verdict::delete(format!("expired by retention '{}'", rules.retention)),
+        };
+    }
+}
+
 fn promoter_verdict(
     point: &Point,
     promoter: &PromoterPoint,
@@ -318,6 +366,10 @@ fn promoter_verdict(
     }
     if hold == Some(true) {
         return Verdict::keep("held by annotation");
+    }
+    // L7: it may be the last that has the data, and nothing can make it again.
+    if point.state == PointState::Lost {
+        return Verdict::keep("its snapshot is not ready any more");
     }
     let judged = rules.current.is_none_or(|current| point.run < *current);
     if !judged || promoter.awaited || matches!(point.state, PointState::Unrecorded | PointState::Waiting) {

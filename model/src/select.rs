@@ -18,6 +18,7 @@ use crate::names::{self, Component};
 use crate::reason::{Problem, Reason};
 use crate::retention::Retention;
 use crate::schedule::{Due, Zone};
+use crate::text::clip;
 pub use input::{Classes, Input, group_of};
 use input::{driver, group, invalid};
 use origin::{Found, of_defaults, of_group};
@@ -216,15 +217,19 @@ fn settings(
     let (zone, time_zone) = zone
         .or_else(|| group.and_then(|g| Some(of_group(g, g.time_zone.clone()?))))
         .unwrap_or_else(|| of_defaults(&defaults.time_zone));
-    let (retention, keeps) = retention
-        .or_else(|| group.and_then(|g| Some(of_group(g, g.retention.clone()?))))
-        .unwrap_or_else(|| of_defaults(&defaults.retention));
+    let configured =
+        group.and_then(|g| Some(of_group(g, g.retention.clone()?))).unwrap_or_else(|| of_defaults(&defaults.retention));
+    let least = bounds.min_retention.as_ref().unwrap_or(&configured.0);
+    let central_retention = retention.as_ref().map(|(annotated, _)| annotated.or(least));
+    let central_retention = central_retention.unwrap_or_else(|| configured.0.clone());
+    let (retention, keeps) = retention.unwrap_or(configured);
     let protection = Protection {
         starting_deadline: Span::from_secs(half.clamp(30, 3600)),
         schedule: due.text(),
         after: due.after(),
         zone,
         retention,
+        central_retention,
         // Of all destinations: a run may have been taken for one that is not chosen any more.
         secrets: group.map(|g| g.secrets.clone()).unwrap_or_default(),
         destinations,
@@ -234,7 +239,32 @@ fn settings(
         promoter,
         accept_empty,
     };
+    warnings.extend(too_short(input, &protection, &keeps));
     Ok((protection, Settings { schedule, time_zone, retention: keeps, destinations: chosen }))
+}
+
+/// What an annotation does not shorten, though it says so. Nothing is misread: the rest of it is in force.
+fn too_short(input: &Input<'_>, protection: &Protection, keeps: &Written) -> Option<Problem> {
+    if protection.central_retention == protection.retention {
+        return None;
+    }
+    let destinations = protection.destinations.iter().filter_map(|name| input.config.destination(name));
+    // One with a retention of its own goes by that alone.
+    let central: Vec<&str> =
+        destinations.filter(|d| d.is_central() && d.retention.is_none()).map(|d| d.name.as_str()).collect();
+    if central.is_empty() {
+        return None;
+    }
+    let place = if keeps.place == Place::Claim { "the PVC" } else { "the Namespace" };
+    let message = format!(
+        "{}: \"{}\" on {place}: the central destination {} keeps '{}', because annotations cannot shorten what the \
+         administrator says (bounds.minRetention)",
+        names::RETENTION,
+        clip(&keeps.text, 80),
+        central.join(", "),
+        protection.central_retention
+    );
+    Some(Problem::new(Reason::RetentionTooShort, message))
 }
 
 /// What the group says, or the defaults.

@@ -380,6 +380,7 @@ pub(crate) fn protection(config: &Config) -> Protection {
         zone: Zone::utc(),
         starting_deadline: Span::hours(1),
         retention: config.defaults.retention.clone(),
+        central_retention: config.defaults.retention.clone(),
         destinations: vec!["disk".to_owned(), "attic".to_owned()],
         secrets: BTreeMap::new(),
         options: Options { exclude: vec!["*.tmp".to_owned()], ..Options::default() },

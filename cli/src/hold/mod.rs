@@ -66,7 +66,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     };
     let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
     observed.need_snapshots(&namespace)?;
-    let now = Timestamp::now();
+    let now = api::now();
     let text = if args.release { None } else { Some(args.text(now)?) };
     let snapshot = find(&observed, &namespace, args)?;
     annotate(&connection.client, snapshot, text.as_deref()).await?;

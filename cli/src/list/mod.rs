@@ -48,7 +48,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     let Some(name) = &args.name else {
         bail!("no PVC is named: kubectl backup list PVC\n{}", candidates(&observed, &namespace));
     };
-    let now = Timestamp::from_second(Timestamp::now().as_second())?;
+    let now = Timestamp::from_second(api::now().as_second())?;
     let from = args.from.clone().unwrap_or(From::Any);
     let points = points::points(&observed, &namespace, name, &from, now);
     if points.is_empty() && observed.world.claims.get(&namespace, name).is_none() {
@@ -100,7 +100,8 @@ Columns:
               disk: a folder on the disk of a destination
               restic: a snapshot in a restic repository, with the id for restore --snapshot if it is recorded
   STATE       of a snapshot: Good (ready and, if it has destinations, copied completely to at least one),
-              Unconfirmed (every copy failed or is incomplete), or Unrecorded (a copy has not finished).
+              Incomplete (entries are missing in its best copy), Unconfirmed (every copy failed), or Unrecorded
+              (a copy has not finished).
               Of a copy: Complete or Incomplete; <unknown> once the snapshot with its record is gone.
               A restore is possible from each of them
   MOUNTABLE   yes: a PVC exists that you can mount to look into the restore point. -o wide names it: the promoter

@@ -77,7 +77,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     observed.knows.config = true;
     needs_verdicts(&observed)?;
 
-    let now = Timestamp::from_second(Timestamp::now().as_second())?;
+    let now = Timestamp::from_second(api::now().as_second())?;
     let rows = rows::rows(&observed, &scope.names, now);
     let mut lacks = rows::lacks(&observed.world, &rows, now);
     let needed = secrets::needed(&observed.world, &rows);

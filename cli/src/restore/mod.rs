@@ -71,7 +71,7 @@ pub(crate) async fn browse(cluster: &Cluster, args: &Browse) -> anyhow::Result<E
 
 /// Tells how it ended.
 fn end(result: Result<Done, Stop>, output: Output) -> ExitCode {
-    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let now = Timestamp::from_second(api::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH);
     let json = |result: &RestoreResult| {
         if output == Output::Json {
             let line = serde_json::to_string(result).unwrap_or_default();

@@ -151,10 +151,17 @@ impl Follow {
                 lines.push(format!("run {run} is good"));
                 self.end = Some(End::Good);
             }
-            PointState::Unconfirmed => {
+            PointState::Incomplete | PointState::Unconfirmed => {
                 lines.push(format!(
                     "run {run} is not good: no copy of it is complete. For the reasons, run: kubectl backup why {}",
                     claim.id.name
+                ));
+                self.end = Some(End::Failed);
+            }
+            PointState::Lost => {
+                lines.push(format!(
+                    "run {run} failed: snapshot {name} was ready and is not any more. For its events, run: kubectl \
+                     describe volumesnapshot {name}"
                 ));
                 self.end = Some(End::Failed);
             }

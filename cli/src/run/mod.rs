@@ -47,7 +47,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
         instance: cluster.instance.clone(),
     };
     let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
-    let now = Timestamp::now();
+    let now = api::now();
     let volumes = status::volumes(Question { observed: &observed, names: &args.names, missed: 2, now });
     check(&args.names, &volumes, &namespace)?;
     // Each call is a new value, and short enough to be remembered whole.

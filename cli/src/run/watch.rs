@@ -16,7 +16,7 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use model::duration::Span;
 use model::snapshot::VolumeSnapshot;
 use model::world::{Change, Seen, World};
-use model::{Timestamp, facts, names};
+use model::{facts, names};
 use serde::de::DeserializeOwned;
 
 use super::follow::{End, Follow};
@@ -73,7 +73,7 @@ impl Watching<'_> {
                     )
                 }
             }
-            let now = Timestamp::now();
+            let now = api::now();
             for line in follows.iter_mut().flat_map(|follow| follow.step(&world, now)) {
                 println!("{}", printable(&line));
             }

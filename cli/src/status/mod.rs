@@ -57,7 +57,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
         instance: cluster.instance.clone(),
     };
     let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
-    let now = Timestamp::from_second(Timestamp::now().as_second())?;
+    let now = Timestamp::from_second(api::now().as_second())?;
     let volumes = judge::volumes(Question { observed: &observed, names: &args.names, missed: args.missed, now });
 
     let look = Look {

@@ -209,6 +209,8 @@ pub(crate) struct PointView {
 pub(crate) fn word(state: PointState) -> &'static str {
     match state {
         PointState::Good => "Good",
+        PointState::Incomplete => "Incomplete",
+        PointState::Lost => "Lost",
         PointState::Unconfirmed => "Unconfirmed",
         PointState::Unrecorded => "Unrecorded",
         PointState::Waiting => "Waiting",

@@ -48,7 +48,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
         instance: cluster.instance.clone(),
     };
     let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
-    let now = Timestamp::from_second(Timestamp::now().as_second())?;
+    let now = Timestamp::from_second(api::now().as_second())?;
     let mut volumes = status::volumes(Question { observed: &observed, names: &scope.names, missed: 2, now });
     if volumes.is_empty() {
         let others = list::candidates(&observed, &namespace);

@@ -10,7 +10,7 @@ use model::plan::Note;
 use model::text::clip;
 use serde_json::json;
 
-/// What time it is. The process gives the clock of the machine.
+/// What time it is. The process gives the clock of the API server.
 pub(crate) type Clock = fn() -> Timestamp;
 
 /// Where Events are written.

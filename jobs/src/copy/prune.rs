@@ -64,7 +64,8 @@ fn point(tree: &Tree) -> Point {
         id: Identity { name: tree.run.to_string(), ..Identity::default() },
         state: match tree.manifest.result.state {
             CopyState::Complete => PointState::Good,
-            CopyState::Incomplete | CopyState::Failed | CopyState::Superseded => PointState::Unconfirmed,
+            CopyState::Incomplete => PointState::Incomplete,
+            CopyState::Failed | CopyState::Superseded => PointState::Unconfirmed,
         },
         held: false,
         terminating: false,

@@ -24,7 +24,7 @@ use model::record::SnapshotResult;
 use model::snapshot::VolumeSnapshot;
 use templates::Templates;
 
-use crate::outcome::{self, Exit, Outcome};
+use crate::outcome::{Exit, Outcome};
 use act::Maker;
 pub(crate) use args::{Args, Limits, Own};
 use observe::{Clock, Existing};
@@ -123,11 +123,10 @@ async fn take(
     Ok((snapshot, promoter))
 }
 
-/// What is left of a snapshot's time: one that was adopted has used some. The machine's clock may be
-/// wrong, so it only ever shortens the time.
+/// What is left of a snapshot's time: one that was adopted has used some. It only ever shortens the time.
 fn left(deadline: Duration, snapshot: &VolumeSnapshot) -> Duration {
     let created = snapshot.metadata.creation_timestamp.as_ref().map_or(Timestamp::MAX, |t| t.0);
-    let age = outcome::now().duration_since(created).try_into().unwrap_or(Duration::ZERO);
+    let age = api::now().duration_since(created).try_into().unwrap_or(Duration::ZERO);
     deadline.saturating_sub(age)
 }
 

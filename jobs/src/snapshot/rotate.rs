@@ -16,7 +16,7 @@ use model::config::Deadlines;
 use model::facts::{Claim, ClaimPhase, Identity, Snapshot, Volume};
 use model::ledger::Ledger;
 use model::names::Component;
-use model::next_copy::point_state;
+use model::next_copy::{point_state, shows_ready};
 use model::reason::{Problem, Reason};
 use model::record::Rotated;
 use model::rotate::{Decision, Loss, Point, PointState, PromoterPoint, Verdict};
@@ -91,7 +91,8 @@ pub(crate) fn points(
         let name = snapshot.id.name.as_str();
         match (snapshot_fault(snapshot, lineage), run_of(snapshot.ours.as_ref())) {
             (None, Some(run)) => {
-                let record = ledger.record(run, &snapshot.id);
+                let mut record = ledger.record(run, &snapshot.id);
+                record.ready |= promoters.get(name).is_some_and(|p| shows_ready(p, name));
                 points.push(Point {
                     run: run.clone(),
                     id: snapshot.id.clone(),
@@ -117,7 +118,7 @@ fn left_behind(promoter: &Claim, existing: &Existing, now: Timestamp) -> Option<
     if existing.snapshots.iter().any(|s| s.id.name == promoter.id.name) {
         return None;
     }
-    let state = if promoter.phase == ClaimPhase::Bound { PointState::Unconfirmed } else { PointState::Dead };
+    let state = if promoter.phase == ClaimPhase::Bound { PointState::Lost } else { PointState::Dead };
     Some(Point {
         run: run_of(promoter.ours.as_ref())?.clone(),
         id: Identity { name: promoter.id.name.clone(), ..Identity::default() },

@@ -214,6 +214,9 @@ fn bounds(path: &Path, config: &Config, faults: &mut Faults) {
     for (key, span) in [("maxRetention", bounds.max_retention), ("orphanRetention", bounds.orphan_retention)] {
         some_time(&path.key(key), span, faults);
     }
+    if let Some(least) = &bounds.min_retention {
+        reach(&path.key("minRetention"), least, bounds.min_interval, bounds, faults);
+    }
     for (key, number) in [
         ("minKeep", bounds.min_keep),
         ("maxUnconfirmed", bounds.max_unconfirmed),

@@ -11,6 +11,7 @@ use super::groups::Group;
 use super::resources::Resources;
 use super::selection::Selection;
 use crate::duration::Span;
+use crate::retention::Retention;
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -72,6 +73,10 @@ pub struct Bounds {
     /// The longest that a retention may reach back; a length of time. For keep rules it is
     /// reckoned: `monthly=6` reaches 186 days. Default: `400days`.
     pub max_retention: Span,
+    /// What stays at central destinations whatever a tenant's annotation says. Default: what the configuration says for
+    /// the source, by its group or in `defaults`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_retention: Option<Retention>,
     /// How many snapshots of a source may be held against rotation at once; 0 for none. Default: 5.
     pub max_holds: u32,
     /// The destinations that a tenant may choose, as patterns of their names. Default: `["*"]`.
@@ -93,6 +98,7 @@ impl Default for Bounds {
         Bounds {
             min_interval: Span::hours(1),
             max_retention: Span::days(400),
+            min_retention: None,
             max_holds: 5,
             destinations: vec!["*".to_owned()],
             min_keep: 1,

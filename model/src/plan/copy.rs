@@ -138,7 +138,7 @@ impl Request<'_> {
         let (world, view) = (self.subject.world, self.view);
         let Some(destination) = world.config.destination(self.destination) else {
             let message = format!("destination {} is no longer configured", self.destination);
-            return Err(Refusal::Final(Problem::new(Reason::UnknownDestination, message)));
+            return Err(self.misconfigured(Problem::new(Reason::UnknownDestination, message), plan));
         };
         let namespace = world.namespaces.get("", &self.source.namespace);
         if namespace.is_none_or(|n| n.terminating) {
@@ -146,7 +146,7 @@ impl Request<'_> {
             return Err(Refusal::Waiting(problem));
         }
         let secret = secret(world, self.subject.protection, self.subject.uid, &destination.name);
-        let secret = secret.map_err(Refusal::Final)?;
+        let secret = secret.map_err(|problem| self.misconfigured(problem, plan))?;
         if destination.is_central() {
             let refused = world.memory.refused_copies.get(self.subject.uid);
             return match refused.and_then(|of| of.get(&(view.run.clone(), destination.name.clone()))) {
@@ -159,6 +159,20 @@ impl Request<'_> {
         let node = self.place(promoter, destination, plan)?;
         let copy = self.copy(destination, secret, promoter.id.name.clone(), promoter.mode);
         Ok(Planned::Admit(self.waiting(destination, promoter.created, node), Action::StartCopy(Box::new(copy))))
+    }
+
+    /// L12: a configuration that was saved half-way, for five seconds, ends no copy: it waits out a deadline.
+    fn misconfigured(&self, problem: Problem, plan: &mut Plan) -> Refusal {
+        let Subject { world, now, .. } = *self.subject;
+        let limit = world.config.deadlines.copy_start;
+        let until = world.memory.configured.map(|since| limit.after(since));
+        if until.is_none_or(|until| until <= now) {
+            return Refusal::Final(problem);
+        }
+        plan.wake_at(until);
+        let message =
+            format!("{}; the copy waits for another configuration for {limit} (deadlines.copyStart)", problem.message);
+        Refusal::Waiting(Problem::new(problem.reason, message))
     }
 
     /// The next step of a copy that is read in the controller's namespace.

@@ -10,6 +10,7 @@ use super::status::{self, News};
 use super::subject::{snapshots, verdict, views};
 use crate::facts::Claim;
 use crate::ledger::{Entry, Finding, Ledger};
+use crate::next_copy::shows_ready;
 use crate::reason::{Problem, Reason};
 use crate::record::{Failure, RunRecord, Status};
 use crate::select::Verdict;
@@ -181,6 +182,10 @@ fn begin(world: &World, uid: &str, ledger: &mut Ledger, new: bool) -> Vec<Note> 
     for (run, snapshot) in snapshots(world, uid) {
         found += 1;
         ledger.begin(run, &snapshot.id, new);
+        let promoter = world.claims.get(&snapshot.namespace, &snapshot.id.name);
+        if snapshot.ready || promoter.is_some_and(|p| shows_ready(p, &snapshot.id.name)) {
+            ledger.was_ready(run, &snapshot.id);
+        }
     }
     if !new || found == 0 {
         return Vec::new();

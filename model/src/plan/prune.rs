@@ -24,7 +24,9 @@ impl<'a> Source<'a> {
             return Ok(None);
         }
         self.sound(&destination.name)?;
-        let retention = destination.retention.clone().unwrap_or_else(|| protection.retention.clone());
+        // L4: an empty central repository in days, by an annotation and a run each hour.
+        let of_source = if destination.is_central() { &protection.central_retention } else { &protection.retention };
+        let retention = destination.retention.as_ref().unwrap_or(of_source).clone();
         let runs = &self.subject.runs;
         let copied = |r: &&RunView<'a>| r.record.results.get(&destination.name);
         let held =

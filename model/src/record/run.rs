@@ -45,6 +45,9 @@ pub struct RunRecord {
     /// Whether its restore point was there before the ledger: what became of its copies is not known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rebuilt: bool,
+    /// Whether it is known that its snapshot was ready once, whatever that says now (L7).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ready: bool,
     /// The destinations that it is copied to. Not written where each of them has a result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub destinations: Vec<String>,
@@ -68,6 +71,7 @@ impl RunRecord {
             run,
             taken: Some(taken),
             rebuilt: false,
+            ready: false,
             destinations: settings.map(|s| s.destinations.clone()).unwrap_or_default(),
             retention: settings.map(|s| s.retention.clone()),
             results: BTreeMap::new(),

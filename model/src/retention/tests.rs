@@ -299,3 +299,17 @@ proptest! {
         prop_assert_eq!(rotated, keep(&all, Timestamp::from_second(now).unwrap()));
     }
 }
+
+#[test]
+fn of_two_retentions_each_keeps_what_it_keeps() {
+    let read = |text: &str| text.parse::<Retention>().unwrap();
+    for (a, b, both) in [
+        ("2d", "3d", "3d"),
+        ("last=1", "daily=7", "last=1 daily=7"),
+        ("daily=7 within=1d", "daily=3 weekly=2", "daily=7 weekly=2 within=1d"),
+        ("last=1", "2d", "last=1 within=2d"),
+    ] {
+        assert_eq!(read(a).or(&read(b)).to_string(), both);
+        assert_eq!(read(b).or(&read(a)), read(a).or(&read(b)));
+    }
+}

@@ -23,6 +23,8 @@ pub struct Protection {
     pub starting_deadline: Span,
     /// What rotation goes by.
     pub retention: Retention,
+    /// The same at central destinations: a tenant's annotation keeps no less there than the administrator says (L4).
+    pub central_retention: Retention,
     /// Names of destinations, in the configuration's order.
     pub destinations: Vec<String>,
     /// By destination: the Secret with its credentials, where the source's group names another one than the

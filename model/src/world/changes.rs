@@ -128,6 +128,7 @@ impl World {
             }
             Change::Config(config) => {
                 self.config = config;
+                self.memory.configured = None;
                 // Which destinations have a breaker, and who shares one, is the configuration's to say.
                 self.results = Results::default();
                 for book in self.ledgers.iter() {

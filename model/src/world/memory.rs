@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use k8s_openapi::jiff::Timestamp;
+
 use crate::facts::MountFailure;
 use crate::names::Run;
 use crate::reason::Problem;
@@ -26,6 +28,8 @@ pub struct Memory {
     pub(crate) refused_restores: HashMap<String, (String, Problem)>,
     /// By source: what admission lets its newest copy wait for.
     pub waits: HashMap<String, Problem>,
+    /// Since when plans go by the configuration in force, as far as this process knows.
+    pub configured: Option<Timestamp>,
 }
 
 impl Memory {

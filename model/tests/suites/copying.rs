@@ -171,16 +171,16 @@ fn state((snapshot, record): &(Snapshot, RunRecord), now: Timestamp) -> PointSta
 
 #[test]
 fn a_run_is_good_when_it_is_ready_and_complete_somewhere() {
-    use PointState::{Dead, Good, Unconfirmed, Unrecorded, Waiting};
+    use PointState::{Dead, Good, Incomplete, Unconfirmed, Unrecorded, Waiting};
     for (destinations, copies, expected) in [
         ("", &[][..], Good),
         ("disk", &[], Unrecorded),
         ("disk", &[("disk", "Complete")], Good),
         ("disk", &[("disk", "Failed")], Unconfirmed),
-        ("disk", &[("disk", "Incomplete")], Unconfirmed),
+        ("disk", &[("disk", "Incomplete")], Incomplete),
         ("disk", &[("disk", "Superseded")], Unconfirmed),
         ("disk, s3", &[("disk", "Failed")], Unrecorded),
-        ("disk, s3", &[("disk", "Failed"), ("s3", "Incomplete")], Unconfirmed),
+        ("disk, s3", &[("disk", "Failed"), ("s3", "Incomplete")], Incomplete),
         ("disk, s3", &[("disk", "Failed"), ("s3", "Complete")], Good),
         // A copy to where the run was not to go proves nothing.
         ("disk", &[("s3", "Complete")], Unrecorded),
@@ -202,6 +202,17 @@ fn a_snapshot_that_was_copied_is_never_dead() {
     assert_eq!(state(&lost, hour(5)), PointState::Good);
     let failed = taken("disk", &[("disk", "Failed")], false);
     assert_eq!(state(&failed, hour(5)), PointState::Dead);
+}
+
+/// L7: the content of a snapshot vanished. Its bound promoter, the last full clone of a source without destinations, went
+/// with it.
+#[test]
+fn a_snapshot_that_was_ready_once_is_never_dead() {
+    for destinations in ["", "disk"] {
+        let (snapshot, mut record) = taken(destinations, &[], false);
+        record.ready = true;
+        assert_eq!(state(&(snapshot, record), hour(5)), PointState::Lost, "{destinations}");
+    }
 }
 
 prop_compose! {

@@ -66,8 +66,21 @@ prop_compose! {
 }
 
 fn state() -> impl Strategy<Value = PointState> {
-    use PointState::{Dead, Good, Unconfirmed, Unrecorded, Waiting};
-    prop::sample::select(vec![Good, Good, Good, Unconfirmed, Unconfirmed, Unrecorded, Unrecorded, Waiting, Dead])
+    use PointState::{Dead, Good, Incomplete, Lost, Unconfirmed, Unrecorded, Waiting};
+    prop::sample::select(vec![
+        Good,
+        Good,
+        Good,
+        Incomplete,
+        Incomplete,
+        Lost,
+        Unconfirmed,
+        Unconfirmed,
+        Unrecorded,
+        Unrecorded,
+        Waiting,
+        Dead,
+    ])
 }
 
 prop_compose! {
@@ -186,8 +199,37 @@ proptest! {
     fn law_1_copies_that_keep_failing_do_not_fill_the_pool(points in points(), settings in settings()) {
         let settings = Settings { max_deletes: 3, max_holds: 0, ..settings };
         let left = in_the_end(&points, &settings);
-        let beside = newer_than_good(&left).filter(|p| is_restorable(p) && settings.judges(p)).count();
+        let failed = |p: &&Point| matches!(p.state, PointState::Unconfirmed | PointState::Unrecorded);
+        let beside = newer_than_good(&left).filter(|p| failed(p) && settings.judges(p)).count();
         prop_assert!(beside <= settings.max_unconfirmed, "{beside}");
+    }
+
+    /// L8, L7: what is incomplete, or was ready once, goes only where a good one would go too.
+    #[test]
+    fn law_1_incomplete_points_stay_as_long_as_good_ones_would(points in points(), settings in settings()) {
+        let settings = Settings { min_keep: 1, max_unconfirmed: settings.max_unconfirmed.max(1), max_holds: 0, ..settings };
+        let poor = |p: &Point| matches!(p.state, PointState::Incomplete | PointState::Lost);
+        let mut better = points.clone();
+        for point in better.iter_mut().filter(|p| poor(p)) {
+            point.state = PointState::Good;
+        }
+        for (poor, good) in plan(&points, &settings.rules()).iter().zip(plan(&better, &settings.rules())) {
+            if good.point.state == PointState::Good {
+                prop_assert!(poor.snapshot.stays() || !good.snapshot.stays(), "{}", good.point.run);
+            }
+        }
+    }
+
+    /// Law 3: beside them a good one stays as if they were not there.
+    #[test]
+    fn law_3_incomplete_points_cost_no_good_one_its_place(points in points(), settings in settings()) {
+        let settings = Settings { max_holds: 0, max_deletes: 100, ..settings };
+        let good: Vec<Point> = points.iter().filter(|p| p.state == PointState::Good).cloned().collect();
+        let alone = plan(&good, &settings.rules());
+        let beside = plan(&points, &settings.rules());
+        for (alone, beside) in alone.iter().zip(beside.iter().filter(|d| d.point.state == PointState::Good)) {
+            prop_assert_eq!(alone.snapshot.stays(), beside.snapshot.stays());
+        }
     }
 
     /// A copy that takes longer than the time between runs would else never end well.
@@ -217,7 +259,7 @@ proptest! {
     fn law_3_a_promoter_stays_until_its_copy_is_recorded(points in points(), settings in settings()) {
         for decision in plan(&points, &settings.rules()) {
             if decision.loss() == Some(Loss::Promoter) {
-                prop_assert!(matches!(decision.point.state, PointState::Good | PointState::Unconfirmed | PointState::Dead));
+                prop_assert!(matches!(decision.point.state, PointState::Good | PointState::Incomplete | PointState::Unconfirmed | PointState::Dead));
                 // Good by one copy, and another is not made yet: a destination that is down keeps its chance.
                 prop_assert!(decision.point.promoter.as_ref().is_some_and(|p| !p.awaited));
             }
@@ -324,5 +366,71 @@ proptest! {
         for point in in_the_end(&points, &settings) {
             prop_assert!(point.terminating || matches!(point.state, PointState::Waiting | PointState::Unrecorded), "{point:?}");
         }
+    }
+}
+
+/// L8: every copy is incomplete for one file that can never be read, and what was kept was one old good point and the last
+/// three.
+#[test]
+fn one_file_that_can_never_be_read_leaves_the_history_as_long_as_the_retention_says() {
+    let point = |day: u64| Point {
+        run: run_at(4 * day),
+        id: Identity::default(),
+        state: if day == 0 { PointState::Good } else { PointState::Incomplete },
+        held: false,
+        terminating: false,
+        promoter: None,
+    };
+    let points: Vec<Point> = (0..40).map(point).collect();
+    for retention in ["30days", "daily=30", "last=30"] {
+        let settings = Settings {
+            retention: retention.parse().unwrap(),
+            zone: Zone::utc(),
+            now: Span::hours(1).after(run_at(4 * 39).time()),
+            current: None,
+            min_keep: 1,
+            max_unconfirmed: 3,
+            max_deletes: 100,
+            max_holds: 0,
+            promoters: PromoterRetention::Auto,
+        };
+        let left = in_the_end(&points, &settings);
+        assert_eq!((left.len(), left[0].state), (31, PointState::Good), "{retention}");
+    }
+}
+
+/// L7: the snapshots of a source without destinations lose their contents. What was made of them stays.
+#[test]
+fn promoters_of_snapshots_that_were_ready_once_stay() {
+    let point = |day: u64| Point {
+        run: run_at(4 * day),
+        id: Identity::default(),
+        state: if day < 5 { PointState::Lost } else { PointState::Dead },
+        held: false,
+        terminating: false,
+        promoter: Some(PromoterPoint {
+            id: Identity::default(),
+            read_only: false,
+            awaited: false,
+            held: false,
+            terminating: false,
+        }),
+    };
+    let points: Vec<Point> = (0..8).map(point).collect();
+    for promoters in [PromoterRetention::Auto, PromoterRetention::Keep, PromoterRetention::Release] {
+        let settings = Settings {
+            retention: "10days".parse().unwrap(),
+            zone: Zone::utc(),
+            now: run_at(4 * 9).time(),
+            current: None,
+            min_keep: 1,
+            max_unconfirmed: 3,
+            max_deletes: 100,
+            max_holds: 0,
+            promoters,
+        };
+        let left = in_the_end(&points, &settings);
+        assert!(left.iter().all(|p| p.state == PointState::Lost && p.promoter.is_some()), "{promoters:?}");
+        assert_eq!(left.len(), 5, "{promoters:?}: those that never were ready go");
     }
 }

@@ -355,6 +355,41 @@ fn bounds_limit_what_tenants_choose_and_not_what_the_administrator_does() {
     assert_eq!(bounded.on_claim("schedule", "0 */6 * * *").protected().schedule, "0 */6 * * *");
 }
 
+const CENTRAL: &str = "destinations:
+- {name: far, type: restic, secret: backup-far, repository: '{RESTIC_REPOSITORY}/{namespace}/{pvc}/{uid}', runIn: controller}
+- {name: own, type: restic, secret: backup-own, repository: '{RESTIC_REPOSITORY}/{namespace}/{pvc}/{uid}', runIn: controller, retention: last=1}
+- {name: near, type: restic, secret: backup-near}
+";
+
+/// L4: a tenant sets `retention: last=1` and a new run each hour, and the prunes empty his central repository.
+#[test]
+fn an_annotation_does_not_shorten_what_a_central_destination_keeps() {
+    let central = |defaults: &str| {
+        let destinations = "destinations: [far, near]";
+        case().configured(&format!("{CENTRAL}defaults: {{{destinations}, retention: daily=7}}\n{defaults}"))
+    };
+    let words = |c: Case| {
+        let (p, warnings) = c.protection();
+        assert!(!p.unreadable, "a bound that applies is no setting that cannot be read");
+        (p.retention.to_string(), p.central_retention.to_string(), warnings.concat())
+    };
+    let (near, far, told) = words(central("").on_claim("retention", "last=1"));
+    assert_eq!((near.as_str(), far.as_str()), ("last=1", "last=1 daily=7"));
+    assert!(told.contains("far keeps 'last=1 daily=7'") && !told.contains("near"), "{told}");
+    let (_, far, told) = words(central("").on_namespace("retention", "2h"));
+    assert_eq!(far, "daily=7 within=2h");
+    assert!(told.contains("on the Namespace"), "{told}");
+    let (_, far, told) = words(central("bounds: {minRetention: 3d}").on_claim("retention", "last=1"));
+    assert_eq!(far, "last=1 within=3d", "{told}");
+    // What keeps as much is left as it is, and so is what the administrator says.
+    for case in [central("").on_claim("retention", "daily=8"), central("bounds: {minRetention: 90d}")] {
+        let (near, far, told) = words(case);
+        assert_eq!((near, told.as_str()), (far, ""));
+    }
+    let (_, _, told) = words(central("").on_claim("retention", "last=1").on_claim("destinations", "own, near"));
+    assert_eq!(told, "", "nothing of it is cut there");
+}
+
 const GROUPS: &str = "defaults: {schedule: 0 1 * * *, timeZone: Europe/Berlin, retention: 1d, destinations: [disk]}
 groups:
 - {name: other, namespaces: [other-*]}

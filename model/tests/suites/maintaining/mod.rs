@@ -1,6 +1,7 @@
 //! Tasks for copies: when they are due, what they wait for, what is recorded of them.
 
 mod cluster;
+mod configured;
 mod drill;
 mod prune;
 mod verify;
