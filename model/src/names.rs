@@ -369,6 +369,12 @@ pub fn restore_pod(pvc: &str, token: &str) -> String {
     format!("restore-{}-{token}", cut(&readable, 36))
 }
 
+/// A namespace's folder on a host's disk: all that is ever the path of a volume there (S1).
+#[must_use]
+pub fn host_folder(root: &str, namespace: &str) -> String {
+    format!("{}/{namespace}", root.trim_end_matches('/'))
+}
+
 /// The folder of a source's dated trees or of its repository, below a disk's root. On a host's disk the root is the namespace's folder
 /// already.
 #[must_use]

@@ -129,7 +129,7 @@ fn with_pod<T>(
             // The Secret is that of the pod's own namespace, also where the source is another's.
             let reached = Repository { namespace, ..reached };
             repository = match restore.origin.lender() {
-                Some(lender) => reached.lent(&job, lender.whole),
+                Some(_) => reached.lent(&job),
                 None => reached,
             };
             RestoreFrom::Repository { repository: &repository, snapshot: restic_snapshot(&restore.point) }

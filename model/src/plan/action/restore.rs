@@ -148,10 +148,8 @@ pub struct Lender {
     pub namespace: String,
     /// The destination.
     pub destination: String,
-    /// The volume of its disk.
+    /// The volume of its disk, which is lent whole.
     pub volume: String,
-    /// Whether that is lent whole, and not the one PVC's part of it alone.
-    pub whole: bool,
 }
 
 /// What a record calls a restore point.
