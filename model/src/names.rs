@@ -348,6 +348,12 @@ pub fn grant_volume(instance: &str, namespace: &str, claim: &str) -> String {
     format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{namespace}/{claim}"), 12))
 }
 
+/// The PVC in the controller's namespace through which the restore Job of that name reads a host's disk.
+#[must_use]
+pub fn lent_disk(job: &str) -> String {
+    format!("{job}-disk")
+}
+
 /// The PV that lends a target to the restore Job of that name in the controller's namespace; the PVC there has the
 /// Job's name. PVs have no namespace, so the instance is in it.
 #[must_use]

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{in_ledger, namespace, put_claim, storage_class, volume};
+use crate::fixtures::{in_ledger, namespace, put_claim, read, storage_class, volume};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
 use model::Timestamp;
 use model::config::Config;
+use model::duration::Span;
+use model::facts;
 use model::names::{self, SourceId};
-use model::plan::{self, Action, Origin, Restore, RestoreAction};
+use model::plan::{self, Action, Loan, Origin, Restore, RestoreAction};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, RestoreState};
 use model::record::{RunRecord, Taken};
@@ -27,6 +31,16 @@ fn labels(component: &str) -> String {
     )
 }
 
+const FROM_DISK: &str = "pvc=first/data date=latest from=disk";
+
+/// A destination on a disk, and the PVC of it in a namespace.
+type Disk = (&'static str, &'static str);
+const HOST: Disk =
+    ("type: disk, hostPath: {path: /srv/vault, size: 1Ti, nodeSelector: {disk: x}}", "backup-disk-vault");
+const CLAIM: Disk = ("type: disk, claim: {size: 1Gi}", "backup-disk");
+const CRYPT: Disk =
+    ("type: restic, secret: s, hostPath: {path: /srv/crypt, size: 1Ti, nodeSelector: {disk: x}}", "backup-disk-vault");
+
 /// A cluster in which `second` asks for what `first` has on a disk.
 struct Cluster {
     grants: &'static str,
@@ -35,7 +49,9 @@ struct Cluster {
     bound: bool,
     /// The volume of the target.
     target: &'static str,
-    host: bool,
+    disk: Disk,
+    /// How late it is.
+    minutes: u64,
 }
 
 impl Cluster {
@@ -45,18 +61,15 @@ impl Cluster {
             request: request.into(),
             bound: true,
             target: "csi: {driver: csi, volumeHandle: h1}",
-            host: true,
+            disk: HOST,
+            minutes: 0,
         }
     }
 
     fn world(&self, record: Option<&str>) -> World {
-        let disk = if self.host {
-            "hostPath: {path: /srv/vault, size: 1Ti, nodeSelector: {disk: x}}"
-        } else {
-            "claim: {size: 1Gi}"
-        };
+        let (disk, name) = self.disk;
         let config = format!(
-            "destinations:\n- {{name: vault, type: disk, {disk}}}\n\
+            "destinations:\n- {{name: vault, {disk}}}\n\
              - {{name: s3, type: restic, secret: backup-s3, runIn: controller}}\n\
              restores: {{grants: [{}]}}",
             self.grants
@@ -81,7 +94,6 @@ impl Cluster {
             }
             ledger.runs.push(run);
         });
-        let name = if self.host { "backup-disk-vault" } else { "backup-disk" };
         let uid = if self.bound { "d1" } else { "other" };
         world.apply(Change::Volume(Seen::Put(volume(&format!(
             "metadata: {{name: pv-disk, uid: v0, {}}}\nspec: {{claimRef: {{namespace: first, name: {name}, uid: {uid}}}, \
@@ -114,11 +126,15 @@ impl Cluster {
         world
     }
 
+    fn now(&self) -> Timestamp {
+        Span::minutes(self.minutes).after(now())
+    }
+
     /// The restore that is started, or why there is none.
     fn answer(&self) -> Result<Restore, (RestoreState, Problem)> {
         let mut record = None;
         for _ in 0..2 {
-            let actions = plan::restores(&self.world(record.as_deref()), now()).actions;
+            let actions = plan::restores(&self.world(record.as_deref()), self.now()).actions;
             for action in actions {
                 match action {
                     Action::Restore(RestoreAction::Start(restore)) => return Ok(*restore),
@@ -143,15 +159,90 @@ impl Cluster {
     }
 }
 
-/// S1: the volume is the namespace's folder. What a tenant can write stands in the pod's subPath, where the kubelet
-/// follows no link.
+/// S1: a tenant's pod would see through a volume of the namespace's folder what all of the namespace's PVCs have there. So
+/// ours reads it, and names as subPath what a tenant can write: the kubelet follows no link in that.
 #[test]
-fn of_a_hosts_disk_only_the_namespaces_folder_is_a_volume() {
-    let restore = Cluster::new("pvc=first/data date=latest from=disk").answer().unwrap();
-    let Origin::Lent { lender, folder } = restore.origin else { panic!("{:?}", restore.origin) };
-    assert_eq!((lender.namespace.as_str(), folder), ("first", format!("data/{UID}/{RUN}")));
-    let narrow =
-        Cluster { grants: "{from: first/data, to: second}", ..Cluster::new("pvc=first/data date=latest from=disk") };
+fn a_hosts_disk_of_another_namespace_is_read_in_the_controllers_namespace() {
+    for grants in ["{from: first/*, to: second}", "{from: first/data, to: second}"] {
+        let cluster = Cluster { grants, ..Cluster::new(FROM_DISK) };
+        let restore = cluster.answer().unwrap();
+        assert_eq!(restore.lent_disk(), format!("{}-disk", restore.job()));
+        let Origin::Home { lender, folder, volume } = restore.origin else { panic!("{:?}", restore.origin) };
+        assert_eq!((lender.namespace.as_str(), folder, volume), ("first", format!("data/{UID}/{RUN}"), "pv1".into()));
+    }
+    let local = Cluster { target: "local: {path: /x}", ..Cluster::new(FROM_DISK) };
+    local.refused(Reason::TargetNotReady, "has no CSI driver");
+    Cluster { grants: "", ..Cluster::new(FROM_DISK) }.refused(Reason::NotGranted, "no grant allows it");
+}
+
+/// Law 5: nothing can be said beforehand of what lies on the disk; the kubelet says it in the end.
+#[test]
+fn a_folder_that_is_not_there_ends_the_restore_and_is_told() {
+    let target = SourceId { namespace: "second".into(), name: "target".into(), uid: "t1".into() };
+    let name = names::restore_job(&target, FROM_DISK);
+    let mut cluster = Cluster::new(FROM_DISK);
+    cluster.minutes = 11;
+    let record = serde_json::to_string(&cluster.answer().unwrap().record()).unwrap();
+    let mut world = cluster.world(Some(&record));
+    let job: Job = read(&format!(
+        "metadata: {{name: {name}, namespace: keepers, uid: j1, creationTimestamp: '{}', {}}}",
+        now(),
+        labels("restore")
+    ));
+    world.apply(Change::Job(Seen::Put(facts::Job::from(&job))));
+    let pod: Pod = read(&format!(
+        "metadata: {{name: {name}-x, namespace: keepers, uid: p1, creationTimestamp: '{}', labels: {{\
+         batch.kubernetes.io/job-name: {name}, app.kubernetes.io/managed-by: backup-controller, \
+         backup-controller.io/instance: night, backup-controller.io/component: restore}}, \
+         ownerReferences: [{{apiVersion: batch/v1, kind: Job, name: {name}, uid: j1, controller: true}}]}}\n\
+         status: {{containerStatuses: [{{name: backup, image: i, imageID: '', ready: false, restartCount: 0, state: \
+         {{waiting: {{reason: CreateContainerConfigError, message: 'failed to create subPath directory for volumeMount \
+         \"destination\" of container \"backup\"'}}}}}}]}}",
+        now()
+    ));
+    world.apply(Change::Pod(Seen::Put(facts::Pod::from(&pod))));
+    let actions = plan::restores(&world, cluster.now()).actions;
+    let told = actions.into_iter().find_map(|action| match action {
+        Action::Restore(RestoreAction::Record { record, .. }) => Some(*record),
+        _ => None,
+    });
+    let told = told.unwrap();
+    let problem = told.problem.unwrap();
+    assert_eq!((told.state, problem.reason), (RestoreState::Failed, Reason::NoRestorePoint), "{problem}");
+    assert!(problem.message.starts_with("the disk has no folder of this restore point"), "{problem}");
+}
+
+/// The disk's volume goes with the restore, and not before.
+#[test]
+fn the_volume_over_a_hosts_disk_goes_when_nobody_needs_it() {
+    let target = SourceId { namespace: "second".into(), name: "target".into(), uid: "t1".into() };
+    let claim = names::lent_disk(&names::restore_job(&target, FROM_DISK));
+    let name = names::grant_volume("night", "keepers", &claim);
+    let taken_back = |request: &str| {
+        let mut world = Cluster::new(request).world(None);
+        let text = format!(
+            "metadata: {{name: {name}, uid: v9, {}}}\nspec: {{claimRef: {{namespace: keepers, name: {claim}}}, \
+             local: {{path: /srv/vault/first}}}}",
+            labels("grant")
+        );
+        world.apply(Change::Volume(Seen::Put(volume(&text))));
+        let back =
+            |a: &Action| matches!(a, Action::Restore(RestoreAction::TakeBack(Loan::Volume(id))) if id.uid == "v9");
+        plan::restores(&world, now()).actions.iter().any(back)
+    };
+    assert!(!taken_back(FROM_DISK));
+    assert!(taken_back("pvc=first/data date=latest from=disk id=2"));
+}
+
+/// The password of a repository is in the tenant's namespace, so its pod runs there, and may see the namespace's folder.
+#[test]
+fn a_repository_on_a_hosts_disk_is_lent_to_whom_the_whole_namespace_is_granted() {
+    let request = format!("pvc=first/data date={RUN} from=vault");
+    let cluster = Cluster { disk: CRYPT, ..Cluster::new(&request) };
+    let restore = cluster.answer().unwrap();
+    assert_eq!((restore.origin.target_volume(), restore.lent_disk()), (None, restore.job()));
+    assert_eq!(restore.origin.lender().map(|l| l.volume.as_str()), Some("pv-disk"));
+    let narrow = Cluster { grants: "{from: first/data, to: second}", ..cluster };
     narrow.refused(Reason::NotGranted, "the grant must be from first/*");
 }
 
@@ -174,8 +265,8 @@ fn a_restore_point_that_no_record_knows_is_not_restored_in_another_namespace() {
 /// is the claim's.
 #[test]
 fn a_volume_that_a_claim_only_names_is_not_lent() {
-    for host in [true, false] {
-        let cluster = Cluster { bound: false, host, ..Cluster::new("pvc=first/data date=latest from=disk") };
+    for disk in [HOST, CLAIM] {
+        let cluster = Cluster { bound: false, disk, ..Cluster::new(FROM_DISK) };
         let (state, problem) = cluster.answer().unwrap_err();
         assert_eq!((state, problem.reason), (RestoreState::Waiting, Reason::DiskNotReady), "{problem}");
         assert!(

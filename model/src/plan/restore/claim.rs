@@ -138,8 +138,17 @@ fn outcome(world: &World, job: &Job, now: Timestamp, plan: &mut Restores) -> Opt
         }
         Ended::Told(told) => Some((told.state, told.problem.clone(), Some(told))),
         Ended::Silent => failed(Problem::new(Reason::JobFailed, "the Job ended without a result")),
-        Ended::Failed(problem) => failed(problem),
+        Ended::Failed(problem) => failed(no_folder(problem)),
     }
+}
+
+/// What the kubelet says of a subPath: a restore mounts its volumes read-only, so that nothing is made where nothing is.
+fn no_folder(problem: Problem) -> Problem {
+    if problem.reason != Reason::PodNotStarted || !problem.message.contains("subPath") {
+        return problem;
+    }
+    let words = "the disk has no folder of this restore point, or a link is in its place";
+    Problem::new(Reason::NoRestorePoint, format!("{words}: {}", problem.message))
 }
 
 /// The last pod alone was heard, and may have written nothing where one before it did: then the device is not what it

@@ -46,7 +46,7 @@ impl Ask<'_> {
         let protection = self.protection(source_namespace);
         let point = self.point(source_namespace, protection.as_ref())?;
         self.modes(target, restore::mode(self.world, source_namespace, &point.uid))?;
-        if !self.is_lent(&point) {
+        if !self.is_lent(source_namespace, &point) {
             self.pods_in(self.namespace)?;
         }
         let (claim, folder) = match &point.place {
@@ -315,10 +315,16 @@ impl Ask<'_> {
     }
 
     /// Whether the restore runs in the controller's namespace, with the target lent to it.
-    fn is_lent(&self, point: &RestorePoint) -> bool {
-        let Place::Repository { destination, .. } = &point.place else { return false };
-        let central = self.world.config.destination(destination).is_some_and(Destination::is_central);
-        central && self.namespace != self.world.namespace
+    fn is_lent(&self, source: &str, point: &RestorePoint) -> bool {
+        let configured = point.destination().and_then(|name| self.world.config.destination(name));
+        let at_home = configured.is_some_and(|destination| match &point.place {
+            Place::Repository { .. } => destination.is_central(),
+            Place::Tree { .. } => {
+                source != self.namespace && matches!(destination.reach(), Reach::Disk(disk) if disk.is_host())
+            }
+            Place::Snapshot { .. } => false,
+        });
+        at_home && self.namespace != self.world.namespace
     }
 
     /// Whose disk the repository lies on, if that is another namespace's.
@@ -357,7 +363,7 @@ impl Ask<'_> {
             let message = format!("destination {destination} is a disk, not a restic repository");
             return refused(Reason::NoRestorePoint, message);
         }
-        let volume = if self.is_lent(point) { Some(self.lendable(target, destination)?) } else { None };
+        let volume = if self.is_lent(namespace, point) { Some(self.lendable(target, destination)?) } else { None };
         let secret = if configured.is_central() {
             // The administrator's groups say it, whoever restores.
             access::secret(self.world, protection.as_ref(), &point.uid, destination).map_err(Obstacle::Refused)?
@@ -455,8 +461,14 @@ impl Ask<'_> {
     /// The disk of another namespace, through a volume that is made for this restore alone.
     fn lent(&self, namespace: &str, target: &Claim, point: RestorePoint, destination: &str) -> Result<Found, Obstacle> {
         let (disk, folder) = self.tree(namespace, &point, destination)?;
-        let lender = self.lender(namespace, destination, disk)?;
-        let origin = Origin::Lent { lender, folder };
+        let origin = if self.is_lent(namespace, &point) {
+            let volume = self.lendable(target, destination)?;
+            self.together(target, disk)?;
+            let lender = Self::bound(self.world, destination, disk)?;
+            Origin::Home { lender, folder, volume }
+        } else {
+            Origin::Lent { lender: self.lender(namespace, destination, disk)?, folder }
+        };
         Ok(Found { target: target.source(), mode: target.mode, point, origin, spc_no_relabeling: false })
     }
 
@@ -472,16 +484,22 @@ impl Ask<'_> {
             );
             return refused(Reason::NotGranted, message);
         }
+        Self::bound(self.world, destination, disk)
+    }
+
+    /// A disk with the volume that the API server bound it to.
+    fn bound(world: &World, destination: &str, disk: &Claim) -> Result<Lender, Obstacle> {
+        let namespace = &disk.namespace;
         let Some(volume) = disk.volume.clone() else {
             return refused(Reason::DiskNotReady, format!("the disk of namespace {namespace} has no volume"));
         };
         // S1: a tenant may set the volume of a claim that has none yet. Only a binding is the API server's word.
-        let bound = self.world.volumes.get("", &volume).and_then(|v| v.claim_uid.as_deref());
+        let bound = world.volumes.get("", &volume).and_then(|v| v.claim_uid.as_deref());
         if disk.phase != ClaimPhase::Bound || bound != Some(disk.id.uid.as_str()) {
-            let message = format!("PersistentVolume {volume} is not bound to PVC {}/{}", disk.namespace, disk.id.name);
+            let message = format!("PersistentVolume {volume} is not bound to PVC {namespace}/{}", disk.id.name);
             return waiting(Reason::DiskNotReady, message);
         }
-        Ok(Lender { namespace: namespace.to_owned(), destination: destination.to_owned(), volume })
+        Ok(Lender { namespace: namespace.clone(), destination: destination.to_owned(), volume })
     }
 
     /// A copy or drill that has to end first: it may be on another node, and a copy prunes.
