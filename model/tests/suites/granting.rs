@@ -12,7 +12,7 @@ use model::facts;
 use model::names::{self, SourceId};
 use model::plan::{self, Action, Loan, Origin, Restore, RestoreAction};
 use model::reason::{Problem, Reason};
-use model::record::{CopyResult, CopyState, RestoreState};
+use model::record::{CopyResult, CopyState, RestoreRecord, RestoreState};
 use model::record::{RunRecord, Taken};
 use model::world::{Change, Seen, World};
 
@@ -274,4 +274,69 @@ fn a_volume_that_a_claim_only_names_is_not_lent() {
             "{problem}"
         );
     }
+}
+
+/// S8: each restore is a pod of ours, and an annotation is quickly written.
+#[test]
+fn restores_of_a_namespace_run_a_few_at_a_time() {
+    let mut world = Cluster::new(FROM_DISK).world(None);
+    let ask = |world: &mut World, number: usize, record: Option<&str>| {
+        let told = record.map_or_else(String::new, |r| format!(", {}: '{r}'", names::RESTORE_STATUS));
+        world.apply(Change::Volume(Seen::Put(volume(&format!(
+            "metadata: {{name: pv-{number}, uid: v-{number}}}\nspec: {{claimRef: {{namespace: second, name: many-{number}, \
+             uid: m{number}}}, csi: {{driver: csi, volumeHandle: m{number}}}}}"
+        )))));
+        put_claim(
+            world,
+            &format!(
+                "metadata: {{name: many-{number}, namespace: second, uid: m{number}, resourceVersion: '{}', annotations: \
+                 {{{}: '{FROM_DISK}'{told}}}}}\nspec: {{storageClassName: fast, volumeName: pv-{number}}}\n\
+                 status: {{phase: Bound}}",
+                if record.is_some() { 2 } else { 1 },
+                names::RESTORE_FROM
+            ),
+        );
+    };
+    for number in 0..40 {
+        ask(&mut world, number, None);
+    }
+    let (mut decided, mut waiting) = (Vec::new(), 0);
+    for action in plan::restores(&world, now()).actions {
+        let Action::Restore(RestoreAction::Record { record, asker, .. }) = action else { continue };
+        match record.state {
+            RestoreState::Ready => decided.push((asker.id().name.clone(), record)),
+            state => {
+                let problem = record.problem.unwrap();
+                assert_eq!(
+                    (state, problem.reason, record.point),
+                    (RestoreState::Waiting, Reason::WaitingForSlot, None)
+                );
+                assert!(problem.message.contains("restores.maxPerNamespace: 5"), "{problem}");
+                waiting += 1;
+            }
+        }
+    }
+    // The 40 and the PVC that asks already.
+    assert_eq!((decided.len(), waiting), (5, 36));
+    // Those that were decided start, also where a tenant wrote so many records himself that each would wait for others.
+    for number in 0..40 {
+        let record = RestoreRecord { target: Some(format!("many-{number}")), ..*decided[0].1.clone() };
+        ask(&mut world, number, Some(&serde_json::to_string(&record).unwrap()));
+    }
+    let started = |world: &World| {
+        let actions = plan::restores(world, now()).actions;
+        actions.into_iter().filter(|a| matches!(a, Action::Restore(RestoreAction::Start(_)))).count()
+    };
+    assert_eq!(started(&world), 5);
+    for number in 0..5 {
+        let target = SourceId { namespace: "second".into(), name: format!("many-{number}"), uid: format!("m{number}") };
+        let name = names::restore_job(&target, FROM_DISK);
+        let job: Job = read(&format!(
+            "metadata: {{name: {name}, namespace: keepers, uid: j-{number}, creationTimestamp: '{}', {}}}",
+            now(),
+            labels("restore")
+        ));
+        world.apply(Change::Job(Seen::Put(facts::Job::from(&job))));
+    }
+    assert_eq!(started(&world), 0);
 }
