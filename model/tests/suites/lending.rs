@@ -64,8 +64,8 @@ struct Cluster {
     fault: bool,
     /// How late it is.
     minutes: u64,
-    /// Whether there is a ledger of a PVC in another namespace.
-    elsewhere: bool,
+    /// Another namespace with a ledger of a PVC.
+    elsewhere: Option<&'static str>,
 }
 
 impl Cluster {
@@ -86,7 +86,7 @@ impl Cluster {
             refuses: false,
             fault: false,
             minutes: 0,
-            elsewhere: false,
+            elsewhere: None,
         }
     }
 
@@ -112,8 +112,8 @@ impl Cluster {
             self.target
         );
         world.apply(Change::Volume(Seen::Put(volume(&text))));
-        if self.elsewhere {
-            let source = SourceId { namespace: "other".into(), name: "data".into(), uid: "u9".into() };
+        if let Some(namespace) = self.elsewhere {
+            let source = SourceId { namespace: namespace.into(), name: "data".into(), uid: "u9".into() };
             in_ledger(&mut world, &source, |ledger| {
                 let taken = Taken::Snapshot { name: "data-20261120".into(), uid: "s9".into() };
                 let mut run = RunRecord::new(RUN.parse().unwrap(), taken, None);
@@ -671,7 +671,7 @@ fn a_granted_namespace_restores_what_another_one_has_there() {
     // S5: nobody's words say whose data it is.
     let (state, reason, _) = cluster.problem();
     assert_eq!((state, reason), (RestoreState::Refused, Reason::NoRestorePoint));
-    (cluster.record, cluster.elsewhere) = (None, true);
+    (cluster.record, cluster.elsewhere) = (None, Some("other"));
     assert_eq!(cluster.turn(2), ["Ready"]);
     let start = cluster.plan().into_iter().find_map(|a| match a {
         Action::Restore(RestoreAction::Start(restore)) => Some((restore.source(), restore.target.clone())),
