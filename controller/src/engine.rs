@@ -210,7 +210,7 @@ impl<T: Take> Engine<T> {
         if !std::mem::take(&mut self.restores.0) {
             return;
         }
-        let Restores { actions, wake, namespaces } = plan::restores(&self.world, now);
+        let Restores { actions, wake, namespaces, .. } = plan::restores(&self.world, now);
         self.holders = namespaces;
         self.wake_at(wake, Wake::Restores);
         for action in actions {

@@ -348,6 +348,12 @@ pub fn grant_volume(instance: &str, namespace: &str, claim: &str) -> String {
     format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{namespace}/{claim}"), 12))
 }
 
+/// The PVC in the controller's namespace through which the restore Job of that name reads a host's disk.
+#[must_use]
+pub fn lent_disk(job: &str) -> String {
+    format!("{job}-disk")
+}
+
 /// The PV that lends a target to the restore Job of that name in the controller's namespace; the PVC there has the
 /// Job's name. PVs have no namespace, so the instance is in it.
 #[must_use]
@@ -367,6 +373,12 @@ pub fn lent_job<'a>(instance: &str, volume: &'a str) -> Option<&'a str> {
 pub fn restore_pod(pvc: &str, token: &str) -> String {
     let readable = pvc.replace('.', "-");
     format!("restore-{}-{token}", cut(&readable, 36))
+}
+
+/// A namespace's folder on a host's disk: all that is ever the path of a volume there (S1).
+#[must_use]
+pub fn host_folder(root: &str, namespace: &str) -> String {
+    format!("{}/{namespace}", root.trim_end_matches('/'))
 }
 
 /// The folder of a source's dated trees or of its repository, below a disk's root. On a host's disk the root is the namespace's folder

@@ -124,7 +124,7 @@ pub(crate) fn disk_volume(
     namespace: &str,
 ) -> Result<Value, RenderError> {
     let host = host_path(Template::DiskVolume, destination)?;
-    let path = format!("{}/{namespace}", host.path.trim_end_matches('/'));
+    let path = names::host_folder(&host.path, namespace);
     let claim = names::host_disk_claim(&destination.name);
     let requirements: Vec<Value> = host
         .node_selector

@@ -30,7 +30,7 @@ pub struct Grant<'a> {
 /// What a disk is on.
 #[derive(Debug, Clone)]
 pub enum Medium<'a> {
-    /// A host's disk: of it only the trees of the one PVC.
+    /// A host's disk: of it the folder of the source's namespace.
     Host {
         /// The disk's folder on the host.
         path: &'a str,
@@ -67,8 +67,9 @@ pub(crate) fn volume(templates: &Templates, grant: &Grant<'_>) -> Result<Value, 
     ];
     let (csi, path, affinity) = match &grant.medium {
         Medium::Host { path, node_selector } => {
-            let SourceId { namespace, name, uid } = grant.source;
-            let path = format!("{}/{namespace}/{name}/{uid}", path.trim_end_matches('/'));
+            // S1: the namespace's folder and nothing below it. A tenant writes what is below, and the kubelet follows a
+            // link in a volume's path. The pod names the rest as its subPath, in which the kubelet follows none.
+            let path = names::host_folder(path, &grant.source.namespace);
             let requirements: Vec<Value> = node_selector
                 .iter()
                 .map(|(key, value)| json!({"key": key, "operator": "In", "values": [value]}))

@@ -71,12 +71,11 @@ impl<'a> Repository<'a> {
         })
     }
 
-    /// The same one, on a disk that another namespace lends by a PVC: all of its volume, or the source's part alone.
+    /// The same one, on a disk that another namespace lends by a PVC.
     #[must_use]
-    pub fn lent(self, claim: &str, whole: bool) -> Self {
-        let SourceId { namespace, name, uid } = self.source;
-        let path = whole.then(|| names::shelf(false, namespace, name, uid));
-        Self { folder: Some(Folder { claim: claim.to_owned(), path }), ..self }
+    pub fn lent(self, claim: &str) -> Self {
+        let folder = self.folder.map(|folder| Folder { claim: claim.to_owned(), ..folder });
+        Self { folder, ..self }
     }
 
     /// Its part of a disk in a pod. What only reads takes no lock, and gets nothing that it could write.

@@ -14,7 +14,7 @@ use model::facts::{Identity, Journal, VolumeMode};
 use model::handle::Handle;
 use model::lend::Lent;
 use model::maintain::{self, PARTS};
-use model::names::{Run, SourceId};
+use model::names::{self, Run, SourceId};
 use model::plan::{Central, Copy, Drill, Expected, Maintain, Part, Prune, Work};
 use model::promoter::PromoterShape;
 use model::schedule::Zone;
@@ -183,7 +183,7 @@ fn restores(
 fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], RenderError> {
     let (install, config, source, destination) = (install(), Config::default(), source(), central());
     let (run, protection) = (Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default()), protection(&config));
-    let name = model::names::central(&install.instance, &source, &run, &destination.name);
+    let name = names::central(&install.instance, &source, &run, &destination.name);
     let copy = Copy { promoter: name.clone(), retention: None, ..copy(&config, &destination) };
     let central = Central {
         part: Part::Content,
@@ -248,7 +248,18 @@ fn render_lent(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Rend
         path: None,
         spc_no_relabeling: false,
     };
+    let disk = names::lent_disk(name);
+    let granted = RestorePod {
+        request: "pvc=shop/mypvc date=20181202 from=attic",
+        destination: Some("attic"),
+        from: RestoreFrom::Claim {
+            name: &disk,
+            folder: Some("mypvc/0aa5e1d3-7c3a-4d4e-9d33-0f8f3c9b3a11/20181202T0000Z"),
+        },
+        ..restore
+    };
     Ok(vec![
+        ("restore-granted-job", templates.restore_job(&install, &config, &granted)?),
         ("lent-volume", templates.lent_volume(&loan)?),
         ("lent-claim", templates.lent_claim(&loan)?),
         ("restore-central-job", templates.restore_job(&install, &config, &restore)?),

@@ -23,6 +23,11 @@ pub(crate) async fn disk(
 ) -> Result<(), Refusal> {
     let destination = configured(settings, &lender.destination)?;
     let (source, name) = (restore.source(), restore.job());
+    let disk = restore.lent_disk();
+    let namespace = match restore.origin.target_volume() {
+        Some(_) => &settings.install.namespace,
+        None => &restore.namespace,
+    };
     let (csi, affinity);
     let (size, medium) = match destination.reach() {
         Reach::Disk(Disk::HostPath(host)) => {
@@ -40,7 +45,7 @@ pub(crate) async fn disk(
         Reach::Network => return Ok(()),
     };
     let instance = &settings.install.instance;
-    let grant = Grant { instance, namespace: &restore.namespace, claim: &name, source: &source, size, medium };
+    let grant = Grant { instance, namespace, claim: &disk, source: &source, size, medium };
     let volume = settings.templates.grant_volume(&grant)?;
     let mut claim = settings.templates.grant_claim(&grant)?;
     claim["metadata"]["ownerReferences"] = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job}]);

@@ -90,7 +90,7 @@ async fn prepare(
 
 /// Creates the Job that restores, and before it what lends it the target.
 async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
-    if let Origin::Central { volume, .. } = &restore.origin
+    if let Some(volume) = restore.origin.target_volume()
         && let Err(problem) = lend::lend(client, settings, restore, volume).await?
     {
         return Ok(Change::RestoreRefused(restore.asker.uid().to_owned(), restore.text.clone(), problem));
@@ -115,12 +115,15 @@ fn with_pod<T>(
 ) -> Result<T, Refusal> {
     let (source, job) = (restore.source(), restore.job());
     let repository;
-    let lent = matches!(restore.origin, Origin::Central { .. });
+    let lent = restore.origin.target_volume().is_some();
+    let disk = restore.lent_disk();
     let (namespace, target) =
         if lent { (&settings.install.namespace, &job) } else { (&restore.namespace, &restore.target.name) };
     let from = match &restore.origin {
         Origin::Claim { name, folder } => RestoreFrom::Claim { name, folder: folder.as_deref() },
-        Origin::Lent { folder, .. } => RestoreFrom::Claim { name: &job, folder: Some(folder) },
+        Origin::Lent { folder, .. } | Origin::Home { folder, .. } => {
+            RestoreFrom::Claim { name: &disk, folder: Some(folder) }
+        }
         Origin::Repository { options, secret, .. } | Origin::Central { options, secret, .. } => {
             let destination = configured(settings, restore.point.destination().unwrap_or_default())?;
             let reached =
@@ -129,7 +132,7 @@ fn with_pod<T>(
             // The Secret is that of the pod's own namespace, also where the source is another's.
             let reached = Repository { namespace, ..reached };
             repository = match restore.origin.lender() {
-                Some(lender) => reached.lent(&job, lender.whole),
+                Some(_) => reached.lent(&disk),
                 None => reached,
             };
             RestoreFrom::Repository { repository: &repository, snapshot: restic_snapshot(&restore.point) }

@@ -82,6 +82,7 @@ pub(crate) fn choose(snapshots: &[Snapshot], which: &Which, args: &Common) -> Re
             ));
         }
     };
+    of_source(snapshot, args)?;
     let [root] = snapshot.paths.as_slice() else {
         let text =
             format!("snapshot {} contains {} folders, but a volume is exactly one", snapshot.id, snapshot.paths.len());
@@ -138,6 +139,19 @@ fn by_run<'a>(snapshots: &'a [Snapshot], run: &Run, args: &Common) -> Result<&'a
     })
 }
 
+/// S5: the address may contain nothing but a UID, and who asks names the UID. So the snapshot itself says whose it is.
+fn of_source(snapshot: &Snapshot, args: &Common) -> Result<(), Problem> {
+    let source = format!("{}/{}", args.namespace, args.pvc);
+    let own = match tag(snapshot, "source=") {
+        Some(own) if own == source => return Ok(()),
+        Some(_) => "its tag names another PVC",
+        None => "it has no tag with a PVC",
+    };
+    let id = snapshot.id.get(..SHORTEST).unwrap_or(&snapshot.id);
+    let text = format!("snapshot {id} does not belong to the PVC {source} with the UID {}: {own}", args.uid);
+    Err(Problem::new(Reason::NotGranted, text))
+}
+
 fn tag<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a str> {
     snapshot.tags.iter().find_map(|tag| tag.strip_prefix(name))
 }
@@ -156,10 +170,32 @@ mod tests {
         which: Which,
     }
 
+    /// S5: the UID of somebody else's PVC, at an address that contains nothing else.
+    #[test]
+    fn a_snapshot_of_another_namespace_or_pvc_is_refused() {
+        let snapshot = |tags: &[&str]| -> Snapshot {
+            let time = "2018-12-01T00:00:00Z";
+            let id = "0123456789";
+            serde_json::from_value(serde_json::json!({"id": id, "time": time, "paths": ["/source"], "tags": tags}))
+                .unwrap()
+        };
+        let words = "x --name=s3 --repository=/r --secret-name=n/s --namespace=n --pvc=p --uid=u";
+        for which in ["--run=20181201T0000Z", "--snapshot=01234567"] {
+            let Cli { common, which } = Cli::parse_from(words.split(' ').chain([which]));
+            for source in ["source=victim/p", "source=n/other", "source=n", "other=n/p"] {
+                let all = [snapshot(&[source, "uid=u", "run=20181201T0000Z"])];
+                let problem = choose(&all, &which, &common).unwrap_err();
+                assert_eq!(problem.reason, Reason::NotGranted, "{problem}");
+                assert!(!problem.message.contains("victim"), "{problem}");
+            }
+            assert!(choose(&[snapshot(&["source=n/p", "uid=u", "run=20181201T0000Z"])], &which, &common).is_ok());
+        }
+    }
+
     #[test]
     fn the_last_try_of_a_run_is_the_one_that_is_meant() {
         let snapshot = |id: &str, minute: u32, more: &[&str]| -> Snapshot {
-            let tags: Vec<&str> = ["uid=u", "run=20181201T0000Z"].iter().chain(more).copied().collect();
+            let tags: Vec<&str> = ["source=n/p", "uid=u", "run=20181201T0000Z"].iter().chain(more).copied().collect();
             let time = format!("2018-12-01T00:{minute:02}:00Z");
             serde_json::from_value(serde_json::json!({"id": id, "time": time, "paths": ["/source"], "tags": tags}))
                 .unwrap()

@@ -43,6 +43,7 @@ pub(super) fn check(config: &Config) -> Faults {
     }
     destinations(&top("destinations"), config, interval, &mut faults);
     limits(&top("limits"), &config.limits, &mut faults);
+    at_least_one(&top("restores").key("maxPerNamespace"), config.restores.max_per_namespace, &mut faults);
     for (number, grant) in config.restores.grants.iter().enumerate() {
         let at = top("restores").key("grants").item(number);
         patterns(&at.key("from"), std::slice::from_ref(&grant.from), &mut faults);

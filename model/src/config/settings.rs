@@ -166,11 +166,13 @@ pub struct Restores {
     /// How long a restore pod may stay; then it is stopped, because copies wait for the disk that it reads. A
     /// length of time. Default: `24h`.
     pub max_age: Span,
+    /// How many restores that PVCs ask for run at once in a namespace; the others wait. At least 1. Default: 5.
+    pub max_per_namespace: u32,
 }
 
 impl Default for Restores {
     fn default() -> Restores {
-        Restores { grants: Vec::new(), max_age: Span::hours(24) }
+        Restores { grants: Vec::new(), max_age: Span::hours(24), max_per_namespace: 5 }
     }
 }
 

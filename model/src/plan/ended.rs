@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 use super::action::Action;
+use crate::duration::Span;
 use crate::facts::{Claim, Job, JobState, MountFailure, Pod};
 use crate::maintain::MaintainResult;
 use crate::reason::{Problem, Reason};
@@ -59,10 +60,17 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
         .filter_map(|p| p.ended.as_ref())
         .filter_map(|(_, text)| serde_json::from_str::<T>(text).ok())
         .max_by_key(T::finished);
+    let over = runs_until(world, job);
     match (job.state, told) {
+        (JobState::Active, Some(told)) if now >= over => Ended::Told(told),
+        (JobState::Active, None) if now >= over => {
+            let deadline = &world.config.deadlines.copy;
+            let message = format!("the Job has not ended {deadline} after its creation (deadlines.copy)");
+            Ended::Failed(Problem::new(Reason::DeadlineExceeded, message))
+        }
         (JobState::Active, _) => match starts_until(world, job, &pods) {
             Some(until) if now >= until => not_started(world, job, &pods),
-            until => Ended::NotYet(until),
+            until => Ended::NotYet(Some(until.map_or(over, |until| until.min(over)))),
         },
         (_, Some(told)) => Ended::Told(told),
         // Jobs and pods come through two watches: the pod's end may be seen after its Job's.
@@ -75,6 +83,15 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
             Ended::Failed(Problem::new(reason, message))
         }
     }
+}
+
+/// How long Kubernetes may take to end a Job by itself, in seconds.
+const ENDING: u64 = 120;
+
+/// Until when a Job may run. Kubernetes ends it before; but in his own namespace a tenant may lengthen the Job's own
+/// deadline, or suspend the Job, which begins that anew. It would hold its slots for ever (S8).
+fn runs_until(world: &World, job: &Job) -> Timestamp {
+    Span::from_secs(world.config.deadlines.copy.as_secs() + ENDING).after(job.created)
 }
 
 /// Until when the newest pod has to run; `None` if it does, or did. Each try has its own time to start.

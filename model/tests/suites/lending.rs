@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{cases, namespace, put_claim, put_snapshot, read, volume};
+use crate::fixtures::{cases, in_ledger, namespace, put_claim, put_snapshot, read, volume};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job as ApiJob;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
@@ -15,6 +15,7 @@ use model::names::{self, SourceId};
 use model::plan::{self, Action, Loan, Origin, RestoreAction};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, RestoreRecord, RestoreResult, RestoreState};
+use model::record::{RunRecord, Taken};
 use model::world::{Change, Seen, World};
 use proptest::prelude::*;
 
@@ -63,6 +64,8 @@ struct Cluster {
     fault: bool,
     /// How late it is.
     minutes: u64,
+    /// Another namespace with a ledger of a PVC.
+    elsewhere: Option<&'static str>,
 }
 
 impl Cluster {
@@ -83,6 +86,7 @@ impl Cluster {
             refuses: false,
             fault: false,
             minutes: 0,
+            elsewhere: None,
         }
     }
 
@@ -108,6 +112,18 @@ impl Cluster {
             self.target
         );
         world.apply(Change::Volume(Seen::Put(volume(&text))));
+        if let Some(namespace) = self.elsewhere {
+            let source = SourceId { namespace: namespace.into(), name: "data".into(), uid: "u9".into() };
+            in_ledger(&mut world, &source, |ledger| {
+                let taken = Taken::Snapshot { name: "data-20261120".into(), uid: "s9".into() };
+                let mut run = RunRecord::new(RUN.parse().unwrap(), taken, None);
+                let mut copied =
+                    CopyResult::without_data(CopyState::Complete, &Problem::new(Reason::CopyFailed, ""), now());
+                (copied.reason, copied.kept) = (None, vec![RUN.parse().unwrap()]);
+                run.results.insert("vault".into(), copied);
+                ledger.runs.push(run);
+            });
+        }
         self.tenant(&mut world);
         self.home(&mut world);
         if self.fault {
@@ -650,13 +666,17 @@ fn a_granted_namespace_restores_what_another_one_has_there() {
     let grant = "destinations: [{name: vault, type: restic, secret: s3, runIn: controller}]\n\
                  restores: {grants: [{from: other/data, to: shop}]}";
     let request = format!("pvc=other/data uid=u9 date={RUN} from=vault");
+    let source = SourceId { namespace: "other".into(), name: "data".into(), uid: "u9".into() };
     let mut cluster = Cluster { config: grant, request: Some(request), ..Cluster::new() };
+    // S5: nobody's words say whose data it is.
+    let (state, reason, _) = cluster.problem();
+    assert_eq!((state, reason), (RestoreState::Refused, Reason::NoRestorePoint));
+    (cluster.record, cluster.elsewhere) = (None, Some("other"));
     assert_eq!(cluster.turn(2), ["Ready"]);
     let start = cluster.plan().into_iter().find_map(|a| match a {
         Action::Restore(RestoreAction::Start(restore)) => Some((restore.source(), restore.target.clone())),
         _ => None,
     });
-    let source = SourceId { namespace: "other".into(), name: "data".into(), uid: "u9".into() };
     assert_eq!(start, Some((source, target())));
 }
 

@@ -8,6 +8,7 @@ mod copying;
 mod devices;
 mod facts;
 mod fixtures;
+mod granting;
 mod laws;
 mod ledger;
 mod lending;

@@ -84,6 +84,11 @@ fn world_of(access: &str, journal: &str) -> World {
 
 /// A pod of the copy that has its node and hangs there.
 fn put_pod(world: &mut World, uid: &str, created: i64) {
+    put_pod_that(world, uid, created, "waiting: {reason: ContainerCreating}");
+}
+
+/// A pod of the copy whose container has that state.
+fn put_pod_that(world: &mut World, uid: &str, created: i64, state: &str) {
     let (mut labels, name) = (labels("copy"), job_name());
     labels["batch.kubernetes.io/job-name"] = json!(name);
     let text = format!(
@@ -91,7 +96,7 @@ fn put_pod(world: &mut World, uid: &str, created: i64) {
          labels: {labels}, ownerReferences: [{{apiVersion: batch/v1, kind: Job, name: {name}, uid: j, \
          controller: true}}]}}\nspec: {{nodeName: node-1, containers: []}}\n\
          status: {{containerStatuses: [{{name: backup, image: x, imageID: x, ready: false, restartCount: 0, \
-         state: {{waiting: {{reason: ContainerCreating}}}}}}]}}",
+         state: {{{state}}}}}]}}",
         minute(created),
     );
     world.apply(Change::Pod(Seen::Put(Pod::from(&read::<k8s_openapi::api::core::v1::Pod>(&text)))));
@@ -139,6 +144,20 @@ fn why_a_pod_hangs_is_asked_once_and_only_when_its_time_is_over() {
     let result = recorded(&told).unwrap();
     assert_eq!((result.state, result.reason), (CopyState::Failed, Some(Reason::PodNotStarted)));
     assert!(result.message.contains("node node-1 has not started its container"), "{}", result.message);
+}
+
+/// S8: in his own namespace a tenant may patch the Job's `activeDeadlineSeconds`, or suspend it, and a copy that he slows
+/// down would hold its slots for ever.
+#[test]
+fn a_copy_ends_when_its_time_is_over_whatever_its_job_says() {
+    let mut world = world("ReadOnlyMany");
+    put_pod_that(&mut world, "pod-1", 1, "running: {startedAt: '2026-11-20T00:01:00Z'}");
+    let before = at(&world, 242);
+    assert_eq!(recorded(&before), None);
+    assert!(before.wake.is_some_and(|wake| wake <= minute(243)), "{:?}", before.wake);
+    let result = recorded(&at(&world, 243)).unwrap();
+    assert_eq!((result.state, result.reason), (CopyState::Failed, Some(Reason::DeadlineExceeded)));
+    assert!(result.message.contains("4h after its creation (deadlines.copy)"), "{}", result.message);
 }
 
 #[test]

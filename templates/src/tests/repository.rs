@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use model::config::{Config, PodType, Reach};
+use model::config::{Config, Destination, PodType};
 use model::copy_options::Options;
 use model::names;
 use model::plan::Work;
@@ -91,17 +91,16 @@ fn a_pod_of_a_repository_on_a_disk_has_its_secret_and_no_network() {
     assert!(guard.contains(&format!("in [{}]", allowed.join(", "))), "{allowed:?}");
 }
 
-/// The volume that is lent of a host's disk is the one source's folder already.
+/// S1: a lent disk is lent whole, and the pod selects the one source's folder of it. On a host's disk the volume is the
+/// folder of the namespace.
 #[test]
-fn a_lent_disk_has_the_repository_at_its_root_or_below() {
-    let (crypt, source) = (samples::crypt(), samples::source());
-    let lent = |whole| {
-        let repository = Repository::new("backup", &crypt, &source, &Options::default(), None).unwrap();
-        repository.lent("restore-a", whole).folder
+fn a_lent_disk_has_the_repository_where_it_was_written() {
+    let source = samples::source();
+    let lent = |destination: &Destination| {
+        let repository = Repository::new("backup", destination, &source, &Options::default(), None).unwrap();
+        repository.lent("restore-a").folder.map(|f: Folder| (f.claim, f.path))
     };
-    let folder = |path: Option<&str>| Some((String::from("restore-a"), path.map(str::to_owned)));
-    let of = |f: Option<Folder>| f.map(|f| (f.claim, f.path));
-    assert_eq!(of(lent(false)), folder(None));
-    assert_eq!(of(lent(true)), folder(Some("shop/mypvc/0aa5e1d3-7c3a-4d4e-9d33-0f8f3c9b3a11")));
-    assert!(matches!(samples::crypt_host().reach(), Reach::Disk(disk) if disk.is_host()));
+    let folder = |path: &str| Some((String::from("restore-a"), Some(path.to_owned())));
+    assert_eq!(lent(&samples::crypt()), folder("shop/mypvc/0aa5e1d3-7c3a-4d4e-9d33-0f8f3c9b3a11"));
+    assert_eq!(lent(&samples::crypt_host()), folder("mypvc/0aa5e1d3-7c3a-4d4e-9d33-0f8f3c9b3a11"));
 }

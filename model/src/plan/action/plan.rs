@@ -68,6 +68,8 @@ pub struct Restores {
     pub wake: Option<Timestamp>,
     /// The namespaces whose pods must be watched.
     pub namespaces: BTreeSet<String>,
+    /// The Jobs of restores that this plan decides or starts, with the namespace of their target.
+    pub(in crate::plan) started: BTreeSet<(String, String)>,
 }
 
 impl Restores {

@@ -77,6 +77,16 @@ impl Restore {
         names::restore_job(&self.target, &self.text)
     }
 
+    /// The PVC that is made for it over the disk of another namespace.
+    #[must_use]
+    pub fn lent_disk(&self) -> String {
+        match self.origin.target_volume() {
+            // The target's has the Job's name there.
+            Some(_) => names::lent_disk(&self.job()),
+            None => self.job(),
+        }
+    }
+
     /// What is written down when its pod is made.
     #[must_use]
     pub fn record(&self) -> RestoreRecord {
@@ -104,7 +114,7 @@ pub enum Origin {
         /// The folder in it; `None`: all of it.
         folder: Option<String>,
     },
-    /// A PVC that is made for this restore alone, and has its Job's name.
+    /// A PVC over the disk of another namespace, that is made for this restore alone, and has its Job's name.
     Lent {
         /// Whose disk that is.
         lender: Lender,
@@ -120,6 +130,18 @@ pub enum Origin {
         /// Whose disk it lies on, if that is another namespace's: of that a PVC is made for this restore alone, with its
         /// Job's name.
         lender: Option<Lender>,
+    },
+    /// A tree on the host's disk of another namespace: the pod is in the controller's namespace. The target is lent to it,
+    /// and a PVC over the disk is made for it.
+    ///
+    /// S1: a tenant's pod would see through such a PVC what the whole namespace has there.
+    Home {
+        /// Whose disk that is.
+        lender: Lender,
+        /// The folder in it.
+        folder: String,
+        /// The target's PersistentVolume.
+        volume: String,
     },
     /// The same of a central destination: the pod is in the controller's namespace, and the target is lent to it.
     Central {
@@ -137,8 +159,19 @@ impl Origin {
     #[must_use]
     pub fn lender(&self) -> Option<&Lender> {
         match self {
-            Self::Lent { lender, .. } | Self::Repository { lender: Some(lender), .. } => Some(lender),
+            Self::Lent { lender, .. } | Self::Home { lender, .. } | Self::Repository { lender: Some(lender), .. } => {
+                Some(lender)
+            }
             Self::Claim { .. } | Self::Central { .. } | Self::Repository { lender: None, .. } => None,
+        }
+    }
+
+    /// The target's PersistentVolume, if the pod is in the controller's namespace and the target is lent to it.
+    #[must_use]
+    pub fn target_volume(&self) -> Option<&str> {
+        match self {
+            Self::Central { volume, .. } | Self::Home { volume, .. } => Some(volume),
+            Self::Claim { .. } | Self::Lent { .. } | Self::Repository { .. } => None,
         }
     }
 }
@@ -150,10 +183,8 @@ pub struct Lender {
     pub namespace: String,
     /// The destination.
     pub destination: String,
-    /// The volume of its disk.
+    /// The volume of its disk, which is lent whole.
     pub volume: String,
-    /// Whether that is lent whole, and not the one PVC's part of it alone.
-    pub whole: bool,
 }
 
 /// What a record calls a restore point.

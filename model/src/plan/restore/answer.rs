@@ -8,7 +8,7 @@ use super::obstacle::Obstacle;
 use super::resolve::{Ask, Found};
 use crate::facts::{Holder, Identity};
 use crate::names;
-use crate::plan::action::{Asker, Origin, Restore, RestoreAction, Restores, point_name};
+use crate::plan::action::{Asker, Restore, RestoreAction, Restores, point_name};
 use crate::plan::hold::hold;
 use crate::reason::{Problem, Reason};
 use crate::record::{Holders, RestoreRecord, RestoreState};
@@ -39,11 +39,9 @@ pub(super) fn answer(
     // What the API server refused is tried again, and meanwhile told.
     let fault = world.memory.restore_faults.get(asker.uid());
     let ask = Ask { world, asker: &asker, namespace, request: &request, now };
-    let found = ask.resolve().and_then(|found| match found.origin {
-        Origin::Central { .. } => {
-            lend::free(world, &found.target, &names::restore_job(&found.target, text)).map(|()| found)
-        }
-        _ => Ok(found),
+    let found = ask.resolve().and_then(|found| match found.origin.target_volume() {
+        Some(_) => lend::free(world, &found.target, &names::restore_job(&found.target, text)).map(|()| found),
+        None => Ok(found),
     });
     match found {
         Ok(Found { target, mode, point, origin, spc_no_relabeling }) => {

@@ -1,7 +1,7 @@
 //! Who asks for a restore, and what does it.
 
-use crate::facts::{Claim, Job, Ours};
-use crate::names::Component;
+use crate::facts::{Claim, Job, JobState, Ours};
+use crate::names::{self, Component};
 use crate::world::World;
 
 /// The PVCs that ask for a restore.
@@ -25,6 +25,16 @@ pub(super) fn job<'a>(world: &'a World, namespace: &str, name: &str) -> Option<&
     let restores = |j: &&Job| is(j.ours.as_ref(), world, Component::Restore);
     let here = world.jobs.get(namespace, name).filter(restores);
     here.or_else(|| world.jobs.get(&world.namespace, name).filter(restores))
+}
+
+/// The Jobs that restore into a namespace and have not ended: beside their target, or in our own namespace.
+pub(super) fn running<'a>(world: &'a World, namespace: &'a str) -> impl Iterator<Item = &'a str> {
+    let here = world.jobs.within(namespace).filter(|j| is(j.ours.as_ref(), world, Component::Restore));
+    let lent = asking(world).filter(move |claim| claim.namespace == namespace).filter_map(|claim| {
+        let name = names::restore_job(&claim.source(), claim.settings.get(names::RESTORE_FROM)?);
+        job(world, &world.namespace, &name)
+    });
+    here.chain(lent).filter(|j| j.state == JobState::Active).map(|j| j.id.name.as_str())
 }
 
 /// Whether a Job of that name has a pod in our own namespace.

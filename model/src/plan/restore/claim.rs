@@ -1,5 +1,7 @@
 //! Restores that a PVC asks for by an annotation: a Job does them.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::answer::{NotYet, answer};
@@ -93,6 +95,11 @@ fn start(
     plan: &mut Restores,
 ) -> Option<RestoreRecord> {
     let (decided, before) = (restore.record(), status.filter(|s| s.is_begun()));
+    if let Some(problem) = full(world, &restore, before.is_some(), plan) {
+        let (state, problem) = (RestoreState::Waiting, Some(problem));
+        return Some(RestoreRecord { state, problem, point: None, target: None, ..decided });
+    }
+    plan.started.insert((restore.namespace.clone(), restore.job()));
     let since = before.and_then(|s| s.since).filter(|since| *since <= now);
     let told = before.filter(|s| s.point == decided.point && s.target == decided.target);
     let Some(told) = told else { return Some(RestoreRecord { since, ..decided }) };
@@ -119,6 +126,29 @@ fn start(
     Some(RestoreRecord { state: RestoreState::Waiting, problem: Some(fault), since: Some(since), ..decided })
 }
 
+/// Why a restore waits for others in its namespace: each is a pod of ours, and an annotation is quickly written (S8).
+///
+/// One that is not decided yet waits for those that are too. Of those that are, each waits for Jobs alone: so they never
+/// wait for each other.
+fn full(world: &World, restore: &Restore, is_decided: bool, plan: &Restores) -> Option<Problem> {
+    let (namespace, own) = (restore.namespace.as_str(), restore.job());
+    let mut others: BTreeSet<String> = asked::running(world, namespace).map(str::to_owned).collect();
+    others.extend(plan.started.iter().filter(|(of, _)| of == namespace).map(|(_, job)| job.clone()));
+    if !is_decided {
+        let begun = asked::asking(world).filter(|c| c.namespace == namespace).filter_map(|claim| {
+            let text = claim.settings.get(names::RESTORE_FROM)?;
+            let status = claim.restored.as_deref().filter(|s| s.request == names::run_now_mark(text) && s.is_begun());
+            status.map(|_| names::restore_job(&claim.source(), text))
+        });
+        others.extend(begun);
+    }
+    others.remove(&own);
+    let limit = world.config.restores.max_per_namespace;
+    let message =
+        || format!("{} restores run in namespace {namespace} (restores.maxPerNamespace: {limit})", others.len());
+    (others.len() >= limit as usize).then(|| Problem::new(Reason::WaitingForSlot, message()))
+}
+
 /// How a restore ended.
 type End = (RestoreState, Option<Problem>, Option<RestoreResult>);
 
@@ -138,8 +168,17 @@ fn outcome(world: &World, job: &Job, now: Timestamp, plan: &mut Restores) -> Opt
         }
         Ended::Told(told) => Some((told.state, told.problem.clone(), Some(told))),
         Ended::Silent => failed(Problem::new(Reason::JobFailed, "the Job ended without a result")),
-        Ended::Failed(problem) => failed(problem),
+        Ended::Failed(problem) => failed(no_folder(problem)),
     }
+}
+
+/// What the kubelet says of a subPath: a restore mounts its volumes read-only, so that nothing is made where nothing is.
+fn no_folder(problem: Problem) -> Problem {
+    if problem.reason != Reason::PodNotStarted || !problem.message.contains("subPath") {
+        return problem;
+    }
+    let words = "the disk has no folder of this restore point, or a link is in its place";
+    Problem::new(Reason::NoRestorePoint, format!("{words}: {}", problem.message))
 }
 
 /// The last pod alone was heard, and may have written nothing where one before it did: then the device is not what it

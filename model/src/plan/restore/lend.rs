@@ -82,6 +82,7 @@ fn needed(world: &World) -> BTreeSet<String> {
         if record.is_none_or(|r| r.is_begun()) {
             let job = names::restore_job(&claim.source(), text);
             needed.insert(names::grant_volume(&world.instance, &claim.namespace, &job));
+            needed.insert(names::grant_volume(&world.instance, &world.namespace, &names::lent_disk(&job)));
             needed.insert(names::lent_volume(&world.instance, &job));
         }
     }

@@ -5,6 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::obstacle::{Obstacle, refused, waiting};
 use crate::config::{AccessMode, Destination, Disk, Format, Reach};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
+use crate::ledger::Whose;
 use crate::lend;
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
@@ -48,7 +49,7 @@ impl Ask<'_> {
             point.may_delete().map_err(Obstacle::Refused)?;
         }
         self.modes(target, restore::mode(self.world, source_namespace, &point.uid))?;
-        if !self.is_lent(&point) {
+        if !self.is_lent(source_namespace, &point) {
             self.pods_in(self.namespace)?;
         }
         let (claim, folder) = match &point.place {
@@ -193,7 +194,7 @@ impl Ask<'_> {
         points.retain(|p| namespace == self.namespace || !matches!(p.place, Place::Snapshot { .. }));
         let point = match restore::choose(&points, request, live, zone) {
             Ok(point) => point.clone(),
-            Err(problem) => self.untold(live).ok_or(Obstacle::Refused(problem))?,
+            Err(problem) => self.untold(namespace, live).ok_or(Obstacle::Refused(problem))?,
         };
         let earlier = Some(point.uid.as_str()) != live && !matches!(point.place, Place::Snapshot { .. });
         let granted = world.config.restores.grants(namespace, &request.pvc, self.namespace);
@@ -209,8 +210,15 @@ impl Ask<'_> {
     }
 
     /// A copy that no record tells of any more, if the request says exactly which one it is.
-    fn untold(&self, live: Option<&str>) -> Option<RestorePoint> {
+    ///
+    /// S1, S5: only in the request's own namespace, and with a UID that no ledger knows of another PVC. Elsewhere the
+    /// request's words alone would say whose data it is. What a repository has under a UID that nobody knows, is
+    /// compared with the namespace and the PVC by the restore itself.
+    fn untold(&self, namespace: &str, live: Option<&str>) -> Option<RestorePoint> {
         let When::Run(run) = &self.request.when else { return None };
+        if namespace != self.namespace {
+            return None;
+        }
         let fits = |destination: &&Destination| match &self.request.from {
             From::Disk(name) => !is_repository(destination) && name.as_ref().is_none_or(|n| *n == destination.name),
             From::Restic(name) => is_repository(destination) && name.as_ref().is_none_or(|n| *n == destination.name),
@@ -225,6 +233,10 @@ impl Ask<'_> {
             Format::Trees(_) => Place::Tree { destination },
         };
         let uid = self.request.uid.as_deref().or(live)?.to_owned();
+        let its = |whose: &Whose| whose.namespace == namespace && whose.name == self.request.pvc;
+        if self.world.ledger(&uid).is_some_and(|ledger| !its(&ledger.source)) {
+            return None;
+        }
         // Nothing is known of it. In a repository its tag says whether it is incomplete.
         Some(RestorePoint { uid, run: run.clone(), place, incomplete: false, finding: None })
     }
@@ -307,10 +319,16 @@ impl Ask<'_> {
     }
 
     /// Whether the restore runs in the controller's namespace, with the target lent to it.
-    fn is_lent(&self, point: &RestorePoint) -> bool {
-        let Place::Repository { destination, .. } = &point.place else { return false };
-        let central = self.world.config.destination(destination).is_some_and(Destination::is_central);
-        central && self.namespace != self.world.namespace
+    fn is_lent(&self, source: &str, point: &RestorePoint) -> bool {
+        let configured = point.destination().and_then(|name| self.world.config.destination(name));
+        let at_home = configured.is_some_and(|destination| match &point.place {
+            Place::Repository { .. } => destination.is_central(),
+            Place::Tree { .. } => {
+                source != self.namespace && matches!(destination.reach(), Reach::Disk(disk) if disk.is_host())
+            }
+            Place::Snapshot { .. } => false,
+        });
+        at_home && self.namespace != self.world.namespace
     }
 
     /// Whose disk the repository lies on, if that is another namespace's.
@@ -349,7 +367,7 @@ impl Ask<'_> {
             let message = format!("destination {destination} is a disk, not a restic repository");
             return refused(Reason::NoRestorePoint, message);
         }
-        let volume = if self.is_lent(point) { Some(self.lendable(target, destination)?) } else { None };
+        let volume = if self.is_lent(namespace, point) { Some(self.lendable(target, destination)?) } else { None };
         let secret = if configured.is_central() {
             // The administrator's groups say it, whoever restores.
             access::secret(self.world, protection.as_ref(), &point.uid, destination).map_err(Obstacle::Refused)?
@@ -447,30 +465,45 @@ impl Ask<'_> {
     /// The disk of another namespace, through a volume that is made for this restore alone.
     fn lent(&self, namespace: &str, target: &Claim, point: RestorePoint, destination: &str) -> Result<Found, Obstacle> {
         let (disk, folder) = self.tree(namespace, &point, destination)?;
-        let lender = self.lender(namespace, destination, disk)?;
-        let folder = if lender.whole { folder } else { point.run.to_string() };
-        let origin = Origin::Lent { lender, folder };
+        let origin = if self.is_lent(namespace, &point) {
+            let volume = self.lendable(target, destination)?;
+            self.together(target, disk)?;
+            let lender = Self::bound(self.world, destination, disk)?;
+            Origin::Home { lender, folder, volume }
+        } else {
+            Origin::Lent { lender: self.lender(namespace, destination, disk)?, folder }
+        };
         Ok(Found { target: target.source(), mode: target.mode, point, origin, spc_no_relabeling: false })
     }
 
-    /// What is lent of another namespace's disk: of a host's only what is the one PVC's, and else the whole volume.
+    /// What is lent of another namespace's disk: the whole volume.
+    ///
+    /// S1: also of a host's disk, whose volume is the namespace's folder. A volume of one PVC's part would have a path
+    /// that the namespace can write: with a link in it, the volume is any folder of the node.
     fn lender(&self, namespace: &str, destination: &str, disk: &Claim) -> Result<Lender, Obstacle> {
-        let is_host = |d: &Destination| match d.reach() {
-            Reach::Disk(disk) => disk.is_host(),
-            Reach::Network => false,
-        };
-        let whole = !self.world.config.destination(destination).is_some_and(is_host);
-        if whole && !self.world.config.restores.grants(namespace, "*", self.namespace) {
+        if !self.world.config.restores.grants(namespace, "*", self.namespace) {
             let message = format!(
                 "the disk {destination} of namespace {namespace} contains the copies of all its PVCs; the grant must be \
                  from {namespace}/*"
             );
             return refused(Reason::NotGranted, message);
         }
+        Self::bound(self.world, destination, disk)
+    }
+
+    /// A disk with the volume that the API server bound it to.
+    fn bound(world: &World, destination: &str, disk: &Claim) -> Result<Lender, Obstacle> {
+        let namespace = &disk.namespace;
         let Some(volume) = disk.volume.clone() else {
             return refused(Reason::DiskNotReady, format!("the disk of namespace {namespace} has no volume"));
         };
-        Ok(Lender { namespace: namespace.to_owned(), destination: destination.to_owned(), volume, whole })
+        // S1: a tenant may set the volume of a claim that has none yet. Only a binding is the API server's word.
+        let bound = world.volumes.get("", &volume).and_then(|v| v.claim_uid.as_deref());
+        if disk.phase != ClaimPhase::Bound || bound != Some(disk.id.uid.as_str()) {
+            let message = format!("PersistentVolume {volume} is not bound to PVC {namespace}/{}", disk.id.name);
+            return waiting(Reason::DiskNotReady, message);
+        }
+        Ok(Lender { namespace: namespace.clone(), destination: destination.to_owned(), volume })
     }
 
     /// A copy or drill that has to end first: it may be on another node, and a copy prunes.

@@ -13,7 +13,7 @@ use crate::controller::source_with_run;
 
 const RUN: &str = "20260101T0000Z";
 
-fn destination(scene: &Scene) -> String {
+pub(super) fn destination(scene: &Scene) -> String {
     let node = format!("{}-host", scene.name);
     format!(
         "destinations:\n  - name: disk\n    type: disk\n    hostPath: {{path: /srv/{}, size: 1Ti, \
@@ -22,7 +22,7 @@ fn destination(scene: &Scene) -> String {
     )
 }
 
-async fn node(scene: &Scene) -> Result<()> {
+pub(super) async fn node(scene: &Scene) -> Result<()> {
     let node = format!("{}-host", scene.name);
     let object = serde_json::json!({
         "apiVersion": "v1", "kind": "Node", "metadata": {"name": node, "labels": {"kubernetes.io/hostname": node}},
@@ -30,7 +30,7 @@ async fn node(scene: &Scene) -> Result<()> {
     scene.apply(&object).await.map(drop)
 }
 
-async fn keeper(scene: &Scene, old: Option<&Job>) -> Result<Job> {
+pub(super) async fn keeper(scene: &Scene, old: Option<&Job>) -> Result<Job> {
     let name = names::keeper_job(&scene.name, "disk", &scene.tenant);
     let jobs = scene.api::<Job>(&scene.home);
     let new = |j: &Job| old.is_none_or(|o| o.uid() != j.uid());

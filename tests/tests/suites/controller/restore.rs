@@ -3,6 +3,7 @@
 
 mod block;
 mod central;
+mod host;
 mod repository;
 mod repository_on_disk;
 

@@ -100,6 +100,36 @@ async fn who_restores_from_a_repository_mounts_its_secret() -> Result<()> {
     Ok(())
 }
 
+/// S1: a tenant can write a link into each folder below his namespace's own, and the kubelet follows it.
+#[tokio::test]
+async fn a_volume_on_a_hosts_disk_is_a_namespaces_whole_folder() -> Result<()> {
+    let stage = Stage::new("folders").await?;
+    let me = Actor::AlmightyController;
+    let words = "only for the whole folder of a namespace";
+    for fixture in ["disk-volume", "grant-volume-host"] {
+        let mut volume = stage.fixture(fixture)?;
+        volume["metadata"]["name"] = json!(format!("folders-{fixture}"));
+        for (what, path) in [
+            ("a PVC's folder", "/mnt/attic/shop/evil/slash"),
+            ("the disk", "/mnt/attic"),
+            ("the node's root", "/"),
+            ("another namespace's folder", "/mnt/attic/shop-2"),
+            ("a step to itself", "/mnt/./attic/shop"),
+        ] {
+            let mut other = volume.clone();
+            other["spec"]["local"]["path"] = json!(path);
+            stage.refused(what, me, Verb::Create, &other, words).await?;
+        }
+        let mut nobodys = volume.clone();
+        nobodys["metadata"]["annotations"] = json!({});
+        if fixture == "grant-volume-host" {
+            stage.refused("nobody's folder", me, Verb::Create, &nobodys, words).await?;
+        }
+        stage.passes("the namespace's folder", Actor::Controller, Verb::Create, &volume).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn no_other_deployment_is_touched() -> Result<()> {
     let stage = Stage::new("others-deployments").await?;

@@ -135,6 +135,11 @@ impl Stage {
             claim["namespace"] = json!(self.namespace);
             object["metadata"]["name"] = json!(format!("backup-attic-{}", self.namespace));
         }
+        // A host's disk is mounted by the namespace whose folder it is.
+        let is_disk = object["metadata"]["labels"]["backup-controller.io/component"] == "disk";
+        if let Some(local) = object.pointer_mut("/spec/local").filter(|_| is_disk) {
+            local["path"] = json!(format!("/mnt/attic/{}", self.namespace));
+        }
         Ok(object)
     }
 
