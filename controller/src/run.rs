@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::stream::StreamExt;
+use futures::stream::{FuturesUnordered, StreamExt};
 use model::Timestamp;
 use model::world::World;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,7 +43,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut look = tokio::time::interval(SETTINGS_PERIOD);
     let mut ahead = 0;
-    let mut restored = Box::pin(revision::went_back(client.clone(), args.namespace.clone()));
+    // One question at a time.
+    let mut revision = FuturesUnordered::new();
     loop {
         if api::ahead() != ahead {
             ahead = api::ahead();
@@ -54,10 +55,15 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             biased;
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = watch::interrupted(), if revision.is_empty() => {
+                revision.extend(
+                    engine.world.newest().map(|held| revision::before(client.clone(), args.namespace.clone(), held)),
+                );
+            }
             // L12: what is held is of a time that was taken back, and so is what this process remembers.
-            (before, now) = &mut restored => anyhow::bail!(
-                "the API server went back from revision {before} to {now}: its etcd was restored. The controller starts \
-                 again and plans from what is there"
+            Some(Some(now)) = revision.next(), if !revision.is_empty() => anyhow::bail!(
+                "the API server went back to revision {now}: its etcd was restored. The controller starts again and \
+                 plans from what is there"
             ),
             ended = engine.step() => engine.ended(ended, api::now()),
             Some(change) = changes.next() => {

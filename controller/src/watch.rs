@@ -22,7 +22,7 @@ use model::names;
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use model::world::{Change, Key, Seen};
 use serde::de::DeserializeOwned;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::backoff::Backoff;
 
@@ -204,8 +204,17 @@ impl kube_runtime::utils::Backoff for Patience {
     fn reset(&mut self) {}
 }
 
+/// A watch was interrupted, or refused.
+static INTERRUPTED: Notify = Notify::const_new();
+
+/// Waits until a watch was interrupted since the last time.
+pub(crate) async fn interrupted() {
+    INTERRUPTED.notified().await;
+}
+
 fn told<K>(kind: &str, event: watcher::Result<Event<K>>) -> Result<Event<K>, bool> {
     event.map_err(|error| {
+        INTERRUPTED.notify_one();
         let absent = match &error {
             watcher::Error::InitialListFailed(kube::Error::Api(s))
             // A group that does not exist is answered in plain text: there is only the code to go by.

@@ -189,6 +189,17 @@ impl World {
         self.unsynced().is_empty()
     }
 
+    /// The newest version of an object that is held, as the API server counts them.
+    #[must_use]
+    pub fn newest(&self) -> Option<u64> {
+        let claims = self.claims.iter().map(|c| &c.id);
+        let snapshots = self.snapshots.iter().map(|s| &s.id);
+        let jobs = self.jobs.iter().map(|j| &j.id);
+        let ledgers = self.ledgers.iter().map(|b| &b.id);
+        let all = claims.chain(snapshots).chain(jobs).chain(ledgers);
+        all.filter_map(|id| id.resource_version.parse().ok()).max()
+    }
+
     /// The kinds that have not been listed in full yet.
     #[must_use]
     pub fn unsynced(&self) -> Vec<&'static str> {

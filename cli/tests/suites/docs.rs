@@ -127,7 +127,10 @@ fn every_key_of_the_configuration_is_explained_with_its_default() {
         let key = line.split('`').nth(1).unwrap();
         let of_ours = sections.iter().any(|s| key.starts_with(&format!("{s}.")) || key.starts_with(&format!("{s}[")));
         let above = known.iter().any(|k| k.starts_with(&format!("{key}.")));
-        assert!(!of_ours || above || known.contains(key), "docs/configure.md explains {key}, which does not exist");
+        // One without a default of its own stands in the example as a comment.
+        let is_comment = EXAMPLE.contains(&format!("# {}: ", key.rsplit('.').next().unwrap()));
+        let is_known = above || is_comment || known.contains(key);
+        assert!(!of_ours || is_known, "docs/configure.md explains {key}, which does not exist");
     }
 }
 

@@ -10,6 +10,7 @@ use crate::restic::init::Expect;
 
 /// What `backup-job restic copy` is called with.
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(super) common: Common,
