@@ -206,8 +206,9 @@ fn a_run_waits_for_the_snapshot_before_it_until_that_is_late() {
     assert_eq!(ended.reason(0), "PreviousNotReady");
     assert!(ended.with(0).problem.as_ref().unwrap().message.contains("20261119T0300Z"));
 
-    stage.set("snapshot-deadline", "1s");
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    // Long enough for a storage that answers at once, on a busy machine.
+    stage.set("snapshot-deadline", "5s");
+    std::thread::sleep(std::time::Duration::from_secs(6));
     stage.storage.ready = true;
     let ended = stage.run_at("2026-11-20T05:00:00Z");
     assert_eq!(ended.done().restore_point.as_deref(), Some("data-20261120"));
