@@ -21,9 +21,18 @@ const DAMAGE: &str = "cd /data; rm -rf owned acl sparse debian/usr/bin locked ma
 const INODES: &str = "find /data ! -name ticker -printf '%C@ %i %p\\0' | sha256sum";
 
 /// The names of what differs, but of these.
+/// What was found, but of these. Of a file that differs its lines follow.
 fn differing(found: &Comparison, but: &[&str]) -> Vec<String> {
-    let other = |line: &&str| !but.iter().any(|name| line.contains(name));
-    found.differences.lines().filter(other).map(str::to_owned).collect()
+    let (mut others, mut passed_over) = (Vec::new(), false);
+    for line in found.differences.lines() {
+        let of_file =
+            line.starts_with(['<', '>', '\\']) || line == "---" || line.starts_with(|c: char| c.is_ascii_digit());
+        passed_over = but.iter().any(|name| line.contains(name)) || passed_over && of_file;
+        if !passed_over {
+            others.push(line.to_owned());
+        }
+    }
+    others
 }
 
 #[track_caller]
