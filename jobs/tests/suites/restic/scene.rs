@@ -157,6 +157,8 @@ impl Scene {
     pub(crate) fn stock(&self, args: &[&str]) -> Command {
         let mut command = Command::new("restic");
         command.env("RESTIC_PASSWORD", PASSWORD).args(["--no-cache", "-r", &self.repository()]).args(args);
+        // `repair packs` leaves what it removes where it is called.
+        command.current_dir(&self.place.path);
         command
     }
 
