@@ -1,7 +1,8 @@
 //! What becomes of a source's runs: which one is copied next, which are superseded, which are lost.
 //!
 //! If several runs of a source wait for the same destination, the newest is copied. A run that is being
-//! copied already, or whose central copy has begun, is left alone. A result is final: no Job is made twice for a run and destination that has one.
+//! copied already, or whose central copy has begun, is left alone. A result is final: no Job is made twice for a run and
+//! destination that has one.
 
 use k8s_openapi::jiff::Timestamp;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 
 use super::point::{Place, RestorePoint};
-use crate::config::Format;
+use crate::config::Destination;
 use crate::facts::{Ours, Snapshot};
 use crate::names::Run;
 use crate::record::{CopyResult, CopyState, KEPT, Maintenance};
@@ -85,10 +85,7 @@ fn mounted(world: &World, namespace: &str, snapshot: &Snapshot) -> Place {
 fn is_repository(world: &World, destination: &str, shelf: &Shelf<'_>) -> bool {
     world.config.destination(destination).map_or_else(
         || shelf.pruned.is_some() || shelf.results.iter().any(|(_, result)| result.snapshot.is_some()),
-        |configured| match configured.format() {
-            Format::Trees(_) => false,
-            Format::Repository(_) => true,
-        },
+        Destination::is_repository,
     )
 }
 

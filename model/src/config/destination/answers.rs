@@ -165,6 +165,15 @@ impl Destination {
         }
     }
 
+    /// Whether copies lie in a repository, and not as trees.
+    #[must_use]
+    pub fn is_repository(&self) -> bool {
+        match self.format() {
+            Format::Trees(_) => false,
+            Format::Repository(_) => true,
+        }
+    }
+
     /// Where copies keep the owners of files.
     #[must_use]
     pub fn keeps(&self) -> Keeps {

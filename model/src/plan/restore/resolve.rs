@@ -220,8 +220,8 @@ impl Ask<'_> {
             return None;
         }
         let fits = |destination: &&Destination| match &self.request.from {
-            From::Disk(name) => !is_repository(destination) && name.as_ref().is_none_or(|n| *n == destination.name),
-            From::Restic(name) => is_repository(destination) && name.as_ref().is_none_or(|n| *n == destination.name),
+            From::Disk(name) => !destination.is_repository() && name.as_ref().is_none_or(|n| *n == destination.name),
+            From::Restic(name) => destination.is_repository() && name.as_ref().is_none_or(|n| *n == destination.name),
             From::Destination(name) => *name == destination.name,
             From::Any | From::Snapshot => false,
         };
@@ -363,7 +363,7 @@ impl Ask<'_> {
         let Some(configured) = self.world.config.destination(destination) else {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
-        if !is_repository(configured) {
+        if !configured.is_repository() {
             let message = format!("destination {destination} is a disk, not a restic repository");
             return refused(Reason::NoRestorePoint, message);
         }
@@ -525,12 +525,5 @@ impl Ask<'_> {
             })
             .map(|j| j.id.name.clone())
             .next()
-    }
-}
-
-fn is_repository(destination: &Destination) -> bool {
-    match destination.format() {
-        Format::Trees(_) => false,
-        Format::Repository(_) => true,
     }
 }
