@@ -127,18 +127,18 @@ down: ## End the cluster and leave nothing behind (with KUBECONFIG: remove the d
 image: ## Start the cluster, build both images for tests and the demo, and import them on the nodes
 	@$(ROOT) && $(PARTS) .images
 
-.PHONY: .go .s3 .bases .programs .up .image-files .images
+.PHONY: .go .s3 .base .programs .up .image-files .images
 .go:
 	@$(BIN)/dev-cluster build --nodes
 .s3:
 	@$(BIN)/dev-cluster build --s3
-.bases: ansible-tools
-	@$(BIN)/dev-cluster bases
+.base: ansible-tools
+	@$(BIN)/dev-cluster base
 .programs:
 	@$(BIN)/dev-cluster binaries
-.up: .go .s3 .bases
+.up: .go .s3 .base
 	@$(BIN)/dev-cluster up
-.image-files: .bases .programs
+.image-files: .base .programs
 	@$(BIN)/dev-cluster images
 .images: .up .image-files
 	@$(BIN)/dev-cluster load-images

@@ -137,7 +137,7 @@ impl Session<'_> {
             RestoreState::Complete if !self.wrote => {}
             RestoreState::Complete => say(&format!("Done: {counted}. All data is on the disk.")),
             RestoreState::Incomplete => say(&format!("Incomplete: {counted}. All other entries are in the volume.")),
-            RestoreState::Ready => say("Nothing was written: this was a dry run."),
+            RestoreState::Ready => say("Nothing was written so far: this is what a restore would change."),
             RestoreState::Waiting | RestoreState::Refused if self.device => say("Nothing was written by this attempt."),
             RestoreState::Waiting | RestoreState::Refused => say("Nothing was written."),
             RestoreState::Failed if self.wrote => {

@@ -62,7 +62,7 @@ enum Verb {
         s3: bool,
     },
     /// Install the Debian packages that the nodes and the images need, and make the images' base (root).
-    Bases,
+    Base,
     /// Build restic and an S3 server for tests that need no cluster, and print the folder they are in.
     Tools,
     /// Build the images from the Containerfile (root, but no cluster).
@@ -127,7 +127,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Verb::Build { nodes: true, .. } => full::build(full::Wanted::Nodes)?,
         Verb::Build { s3: true, .. } => full::build(full::Wanted::S3)?,
         Verb::Build { .. } => full::build(full::Wanted::Everything)?,
-        Verb::Bases => full::bases()?,
+        Verb::Base => full::base()?,
         Verb::Tools => println!("{}", dev_cluster::link_tools()?.display()),
         Verb::Images { binaries } => full::images(&binaries)?,
         Verb::LoadImages { binaries } => full::load_images(&settings, &binaries)?,

@@ -44,11 +44,22 @@ fn open_shop() -> Result<Shop> {
     vars["RETENTION"] = json!("last=30");
     vars["CONFIG"]["destinations"][1]["drill"].take();
     ansible::install_with_playbook(kubectl, &vars)?;
+    delete_leftovers(kubectl)?;
     let app = fresh_namespace(&cluster)?;
     let run = app.back_up(&["disk", "s3"])?;
     app.annotate("backup-controller.io/destinations-")?;
     let date = run.split('T').next().context("a run without a date")?.to_owned();
     Ok(Shop { kubectl: kubectl.clone(), app, date })
+}
+
+/// An end-to-end test that failed leaves its namespace to be looked at, and what a page shows would not be true with it.
+fn delete_leftovers(kubectl: &Kubectl) -> Result<()> {
+    let names = kubectl.run(&["get", "namespaces", "-o", "name"])?;
+    let left: Vec<&str> = names.lines().filter(|name| name.starts_with("namespace/e2e-")).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    kubectl.run(&[&["delete", "--timeout=180s"], left.as_slice()].concat()).map(drop)
 }
 
 fn fresh_namespace(cluster: &Cluster) -> Result<App> {

@@ -47,7 +47,7 @@ fn a_dry_run_tells_everything_and_writes_nothing() {
             "  change  older (content, time)",
             "New: 2. Changed: 2 (1 of them newer in the volume).",
             "Not in the restore point: 1. These entries are kept; --delete removes them.",
-            "Nothing was written: this was a dry run.",
+            "Nothing was written so far: this is what a restore would change.",
         ],
     );
     assert!(!ended.stdout.contains("same") && !ended.stdout.contains("  delete"), "{}", ended.stdout);

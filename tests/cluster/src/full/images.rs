@@ -64,50 +64,42 @@ pub(super) fn pause_archive(bins: &Bins) -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// A Debian made on this machine, as an image that others are built from.
-struct Base {
-    name: &'static str,
-    packages: &'static [&'static str],
-    left_out: &'static [&'static str],
-}
+/// The Debian that all images are built from: it takes a minute to make, so there is one. The mover needs the first line
+/// (the Containerfile installs these itself where a registry is at hand), applications of the demo and of tests the
+/// second, and what these back up are its own files, so nothing is left out.
+#[rustfmt::skip]
+const PACKAGES: [&str; 8] = [
+    "rsync", "ca-certificates", "openssh-client",
+    "acl", "attr", "libcap2-bin", "perl", "tzdata",
+];
 
-/// What nobody reads in a container: it is most of the files, and each is written and removed on each node.
-const LEFT_OUT: &[&str] = &["doc", "info", "locale", "man"];
-
-/// What the Containerfile would install itself where a registry is at hand.
-const MOVER: Base =
-    Base { name: "mover", packages: &["rsync", "ca-certificates", "openssh-client"], left_out: LEFT_OUT };
-/// For applications of the demo and of tests: its own files are what they back up, so nothing is left out.
-const TOOLS: Base = Base { name: "tools", packages: &["acl", "attr", "libcap2-bin", "perl", "tzdata"], left_out: &[] };
+/// The Debian below the images, made on this machine.
+struct Base;
 
 impl Base {
-    fn key(&self) -> String {
+    fn key() -> String {
         let mut hash = DefaultHasher::new();
-        (SUITE, self.packages, self.left_out).hash(&mut hash);
+        (SUITE, PACKAGES).hash(&mut hash);
         format!("{:016x}", hash.finish())
     }
 
-    fn image(&self) -> String {
-        format!("localhost/debian-{}:{}", self.name, self.key())
+    fn image() -> String {
+        format!("localhost/debian:{}", Self::key())
     }
 
     /// Makes the file tree with Debian's own tool, from the mirror that this machine uses.
-    fn archive(&self) -> Result<PathBuf> {
-        let archive = cache_dir()?.join("images").join(format!("debian-{}-{}.tar", self.name, self.key()));
+    fn archive() -> Result<PathBuf> {
+        let archive = cache_dir()?.join("images").join(format!("debian-{}.tar", Self::key()));
         if archive.exists() {
             return Ok(archive);
         }
         fs::create_dir_all(archive.parent().context("no folder")?)?;
-        let mut step = Step::begin(format!("making a Debian {SUITE} with {}", self.packages.join(" ")));
+        let mut step = Step::begin(format!("making a Debian {SUITE} with {}", PACKAGES.join(" ")));
         let partial = archive.with_extension("partial.tar").display().to_string();
-        let include = format!("--include={}", self.packages.join(","));
-        let without: Vec<String> =
-            self.left_out.iter().map(|folder| format!("--dpkgopt=path-exclude=/usr/share/{folder}/*")).collect();
+        let include = format!("--include={}", PACKAGES.join(","));
         let mirror = mirror()?;
         // A tree that is broken off is made anew: it need not reach the disk file by file.
-        let mut args = vec!["--variant=essential", "--dpkgopt=force-unsafe-io", &include];
-        args.extend(without.iter().map(String::as_str));
-        args.extend([SUITE, &partial, &mirror]);
+        let args = ["--variant=essential", "--dpkgopt=force-unsafe-io", &include, SUITE, &partial, &mirror];
         run_long(&mut step, "mmdebstrap", &args)?;
         fs::rename(partial, &archive)?;
         step.done();
@@ -159,25 +151,25 @@ impl Store {
         self.run(&["inspect", "--type=image", "--format={{.FromImageID}}", image]).is_ok()
     }
 
-    /// Makes an image of a base, once.
-    fn import(&self, base: &Base) -> Result<()> {
-        if self.has(&base.image()) {
+    /// Makes an image of the Debian, once.
+    fn import_base(&self) -> Result<()> {
+        if self.has(&Base::image()) {
             return Ok(());
         }
-        let archive = base.archive()?.display().to_string();
-        let step = Step::begin(format!("importing the Debian of the {}", base.name));
+        let archive = Base::archive()?.display().to_string();
+        let step = Step::begin("importing the Debian");
         let container = self.run(&["from", "scratch"])?;
         let container = container.trim();
         self.run(&["add", "--quiet", container, &archive, "/"])?;
         self.run(&["config", "--cmd", "[\"/bin/bash\"]", "--env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", container])?;
-        self.run(&["commit", "--quiet", "--rm", container, &base.image()])?;
+        self.run(&["commit", "--quiet", "--rm", container, &Base::image()])?;
         step.done();
         Ok(())
     }
 
     /// Builds one target of the Containerfile. Steps that did not change are not repeated.
     fn build(&self, target: &str, context: &Path) -> Result<()> {
-        let (base, tag) = (format!("--build-arg=DEBIAN={}", MOVER.image()), format!("--tag={}", project_image(target)));
+        let (base, tag) = (format!("--build-arg=DEBIAN={}", Base::image()), format!("--tag={}", project_image(target)));
         let context = context.display().to_string();
         let file = format!("--file={context}/Containerfile");
         let target = format!("--target={target}");
@@ -210,11 +202,9 @@ fn project_image(target: &str) -> String {
     format!("localhost/backup-{target}:dev")
 }
 
-/// Makes the Debians below the images, which takes longest of all that they need.
-pub(super) fn import_bases() -> Result<()> {
-    let store = Store::open()?;
-    store.import(&MOVER)?;
-    store.import(&TOOLS)
+/// Makes the Debian below the images, which takes longest of all that they need.
+pub(super) fn import_base() -> Result<()> {
+    Store::open()?.import_base()
 }
 
 /// Builds the project's images from its Containerfile with the static binaries in a folder, and imports
@@ -259,14 +249,13 @@ fn build_images(binaries: &Path) -> Result<Store> {
     host::install_image_programs()?;
     let step = Step::begin("building the images");
     let store = Store::open()?;
-    store.import(&MOVER)?;
-    store.import(&TOOLS)?;
+    store.import_base()?;
     let context = cache_dir()?.join(format!("image-context-{}", std::process::id()));
     write_context(&context, binaries)?;
     let built = store.build("controller", &context).and_then(|()| store.build("mover", &context));
     fs::remove_dir_all(&context)?;
     built?;
-    store.run(&["tag", &TOOLS.image(), "localhost/dev-tools:dev"])?;
+    store.run(&["tag", &Base::image(), "localhost/dev-tools:dev"])?;
     step.done();
     Ok(store)
 }

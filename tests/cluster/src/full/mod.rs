@@ -155,11 +155,11 @@ pub fn build(wanted: Wanted) -> Result<()> {
 }
 
 /// Installs the packages that nodes and images need, and makes the base of the images.
-pub fn bases() -> Result<()> {
+pub fn base() -> Result<()> {
     host::require_root()?;
     host::install_node_programs()?;
     host::install_image_programs()?;
-    images::import_bases()
+    images::import_base()
 }
 
 /// Starts the cluster, unless it runs. After a failure nothing is left of it.
