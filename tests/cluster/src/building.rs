@@ -109,7 +109,7 @@ fn build(part: Part, module: &Path, into: &Path) -> Result<()> {
         }
         step.tick(|| format!("{compiled} of at most {total} packages compiled, now {last}"));
     })?;
-    if part == Part::ControlPlane {
+    if part == Part::Kubernetes {
         // The package's last element, with which Go names the program, is "server".
         fs::rename(into.join("server"), into.join("etcd"))?;
     }

@@ -73,7 +73,7 @@ impl ControlPlane {
     /// Starts a control plane as `options` say. On return the API server is ready, the CRDs are served,
     /// and the namespace `default` has its service account.
     pub fn start_with(options: &Options) -> Result<Self> {
-        let bin = ensure_built(Part::ControlPlane)?;
+        let bin = ensure_built(Part::Kubernetes)?;
         let crds = if options.snapshot_crds { Some(ensure_built(Part::Crds)?) } else { None };
         let ports = Ports::take()?;
         let folder = Folder::create(new_folder())?;

@@ -51,7 +51,7 @@ enum Verb {
     Kubectl,
     /// Build the parts from source and start nothing (no root).
     Build {
-        /// Only the parts of a control plane without nodes, and helm.
+        /// Only what tests on a control plane without nodes need.
         #[arg(long, group = "only")]
         control_plane: bool,
         /// Only the parts of a cluster with nodes. `up` needs the S3 server too.

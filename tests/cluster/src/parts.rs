@@ -13,12 +13,11 @@ pub(crate) const KUBERNETES: &str = "1.34.4";
 /// Something that is built once and then found in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl, make-keys.
-    ControlPlane,
-    /// kubelet and kube-proxy.
-    Node,
-    /// The CSI sidecars, the snapshot controller, our CSI driver and the pause program.
-    Storage,
+    /// The control plane, kubectl, kubelet, kube-proxy, the CSI sidecars, the snapshot controller and make-keys. They are
+    /// built at once: they share most of their packages, and no processor waits while another links.
+    Kubernetes,
+    /// Our CSI driver and the pause program.
+    Driver,
     /// The `VolumeSnapshot` CRDs: not built, but taken from the module that ships them.
     Crds,
     /// helm, which no cluster needs: the chart's tests do.
@@ -36,9 +35,8 @@ impl Part {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::ControlPlane => "control-plane",
-            Self::Node => "node",
-            Self::Storage => "storage",
+            Self::Kubernetes => "kubernetes",
+            Self::Driver => "driver",
             Self::Crds => "snapshot-crds",
             Self::Helm => "helm",
             Self::Restic => "restic",
@@ -50,26 +48,24 @@ impl Part {
     /// The Go packages it is made of.
     pub(crate) fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::ControlPlane => &[
+            Self::Kubernetes => &[
                 "go.etcd.io/etcd/server/v3",
                 "k8s.io/kubernetes/cmd/kube-apiserver",
                 "k8s.io/kubernetes/cmd/kube-controller-manager",
                 "k8s.io/kubernetes/cmd/kube-scheduler",
                 "k8s.io/kubernetes/cmd/kubectl",
-                "./make-keys",
-            ],
-            Self::Node => &["k8s.io/kubernetes/cmd/kubelet", "k8s.io/kubernetes/cmd/kube-proxy"],
-            Self::Storage => &[
+                "k8s.io/kubernetes/cmd/kubelet",
+                "k8s.io/kubernetes/cmd/kube-proxy",
                 "github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher",
                 "github.com/kubernetes-csi/external-provisioner/v5/cmd/csi-provisioner",
                 "github.com/kubernetes-csi/external-snapshotter/v8/cmd/csi-snapshotter",
                 "github.com/kubernetes-csi/external-snapshotter/v8/cmd/snapshot-controller",
-                "./csi-driver",
-                "./pause",
+                "./make-keys",
             ],
+            Self::Driver => &["./csi-driver", "./pause"],
             Self::Helm => &["helm.sh/helm/v3/cmd/helm"],
             Self::Restic | Self::CheapRestic => &["github.com/restic/restic/cmd/restic"],
-            Self::S3 => &["github.com/versity/versitygw/cmd/versitygw"],
+            Self::S3 => &["./s3-server"],
             Self::Crds => &[],
         }
     }
@@ -78,7 +74,7 @@ impl Part {
     pub(crate) fn module(self) -> PathBuf {
         source_dir().join(match self {
             // One module, so that what Kubernetes and the CSI sidecars share is compiled once.
-            Self::ControlPlane | Self::Node | Self::Storage | Self::Crds => "go/kubernetes",
+            Self::Kubernetes | Self::Driver | Self::Crds => "go/kubernetes",
             Self::Helm => "go/helm",
             // What is shipped is pinned beside the program that runs it.
             Self::Restic | Self::CheapRestic => "../../jobs/restic",
@@ -89,9 +85,8 @@ impl Part {
     /// Roughly what a build from nothing needs on disk, in GiB (module cache, build cache and result).
     pub(crate) fn room(self) -> u64 {
         match self {
-            Self::ControlPlane => 6,
-            Self::Node | Self::Storage => 2,
-            Self::Crds | Self::Helm | Self::Restic | Self::CheapRestic | Self::S3 => 1,
+            Self::Kubernetes => 7,
+            Self::Driver | Self::Crds | Self::Helm | Self::Restic | Self::CheapRestic | Self::S3 => 1,
         }
     }
 
@@ -101,7 +96,7 @@ impl Part {
         let minor = rest.split('.').next().unwrap_or_default();
         let version = "k8s.io/component-base/version";
         let set = match self {
-            Self::ControlPlane | Self::Node => vec![
+            Self::Kubernetes => vec![
                 (version, "gitVersion", format!("v{KUBERNETES}")),
                 (version, "gitMajor", major.to_owned()),
                 (version, "gitMinor", minor.to_owned()),
@@ -113,7 +108,7 @@ impl Part {
                     [(package, "k8sVersionMajor", major.to_owned()), (package, "k8sVersionMinor", minor.to_owned())]
                 })
                 .collect(),
-            Self::Storage | Self::Crds | Self::Restic | Self::CheapRestic | Self::S3 => Vec::new(),
+            Self::Driver | Self::Crds | Self::Restic | Self::CheapRestic | Self::S3 => Vec::new(),
         };
         let mut flags = "-s -w".to_owned();
         for (package, name, value) in set {
@@ -128,9 +123,10 @@ impl Part {
         (self.name(), self.packages(), self.ldflags(), go_version()?).hash(&mut hash);
         let module = self.module();
         let local: &[&str] = match self {
-            Self::ControlPlane => &["make-keys"],
-            Self::Storage => &["csi-driver", "pause"],
-            Self::Node | Self::Crds | Self::Helm | Self::Restic | Self::CheapRestic | Self::S3 => &[],
+            Self::Kubernetes => &["make-keys"],
+            Self::Driver => &["csi-driver", "pause"],
+            Self::S3 => &["s3-server"],
+            Self::Crds | Self::Helm | Self::Restic | Self::CheapRestic => &[],
         };
         hash_file(&module.join("go.mod"), &mut hash)?;
         hash_file(&module.join("go.sum"), &mut hash)?;

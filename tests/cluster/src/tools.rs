@@ -15,7 +15,7 @@ pub fn link_tools() -> Result<PathBuf> {
     let tools = cache_dir()?.join("tools");
     let bin = tools.join("bin");
     link(Part::Restic, "restic", &bin)?;
-    link(Part::S3, "versitygw", &bin)?;
+    link(Part::S3, "s3-server", &bin)?;
     link(Part::CheapRestic, "restic", &tools.join("test-bin"))?;
     Ok(bin)
 }

@@ -76,7 +76,7 @@ fn default_config() -> Result<String> {
 
 /// What `kubectl kustomize` makes of a folder of this project.
 pub fn kustomize(folder: &str) -> Result<Vec<Value>> {
-    let kubectl = ensure_built(Part::ControlPlane)?.join("kubectl");
+    let kubectl = ensure_built(Part::Kubernetes)?.join("kubectl");
     documents(&output(Command::new(kubectl).arg("kustomize").arg(project().join(folder)))?)
 }
 

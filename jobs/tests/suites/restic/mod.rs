@@ -1,6 +1,6 @@
 //! `backup-job restic` from outside: the real program, the real restic, real repositories.
 //!
-//! Tests read as claims. Without `restic` and `versitygw` on the PATH they fail. Some need root; they say so where
+//! Tests read as claims. Without `restic` and `s3-server` on the PATH they fail. Some need root; they say so where
 //! it is missing, past the test harness's capture, and never pass in silence.
 
 mod copy;

@@ -11,7 +11,7 @@ use crate::place::{wait_until, which};
 pub(crate) const KEY: &str = "test-key";
 pub(crate) const SECRET: &str = "test-secret-of-some-length";
 
-/// versitygw over a folder. It ends with the test.
+/// An S3 server over a folder. It ends with the test.
 pub(crate) struct Server {
     child: Child,
     pub(crate) port: u16,
@@ -21,17 +21,17 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one with a bucket `backups`; with TLS, if there is a certificate with its key.
     pub(crate) fn start(name: &str, tls: Option<(&Path, &Path)>) -> Self {
-        assert!(which("versitygw").is_some(), "these tests need versitygw: make mover-tools");
+        assert!(which("s3-server").is_some(), "these tests need s3-server: make mover-tools");
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("s3-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("backups")).unwrap();
         let port = free_port();
-        let mut command = Command::new("versitygw");
-        command.arg("--port").arg(format!("127.0.0.1:{port}")).arg("--quiet");
+        let mut command = Command::new("s3-server");
+        command.arg("--port").arg(format!("127.0.0.1:{port}"));
         if let Some((certificate, key)) = tls {
             command.arg("--cert").arg(certificate).arg("--key").arg(key);
         }
-        command.arg("posix").arg(&folder).env("ROOT_ACCESS_KEY", KEY).env("ROOT_SECRET_KEY", SECRET);
+        command.arg(&folder).env("ROOT_ACCESS_KEY", KEY).env("ROOT_SECRET_KEY", SECRET);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         wait_until("the S3 server listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         Self { child, port, folder }

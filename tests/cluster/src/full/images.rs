@@ -31,7 +31,7 @@ const PLUGIN: &str = "kubectl-backup";
 
 /// The pause image as an archive. It is one file, so no tool for images is needed.
 pub(super) fn pause_archive(bins: &Bins) -> Result<PathBuf> {
-    let name = bins.storage.file_name().map(|name| name.display().to_string()).unwrap_or_default();
+    let name = bins.driver.file_name().map(|name| name.display().to_string()).unwrap_or_default();
     let archive = cache_dir()?.join("images").join(format!("pause-of-{name}.tar"));
     if archive.exists() {
         return Ok(archive);
@@ -44,7 +44,7 @@ pub(super) fn pause_archive(bins: &Bins) -> Result<PathBuf> {
             ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "-cf", output, "-C", from];
         run("tar", &[&options, members].concat())
     };
-    tar(&path("layer.tar"), &bins.storage.display().to_string(), &["pause"])?;
+    tar(&path("layer.tar"), &bins.driver.display().to_string(), &["pause"])?;
     let sum = run("sha256sum", &[&path("layer.tar")])?;
     let sum = sum.split(' ').next().unwrap_or_default();
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };

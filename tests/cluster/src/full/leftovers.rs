@@ -71,7 +71,7 @@ const OURS: [&str; 15] = [
     "kubelet",
     "snapshot-controller",
     "make-keys",
-    "versitygw",
+    "s3-server",
 ];
 
 /// Kills processes of this folder that nobody knows of any more: shims that did not end with their

@@ -92,9 +92,8 @@ impl Settings {
 /// The folders of the built parts.
 #[derive(Debug)]
 struct Bins {
-    plane: PathBuf,
-    node: PathBuf,
-    storage: PathBuf,
+    kubernetes: PathBuf,
+    driver: PathBuf,
     crds: PathBuf,
     s3: PathBuf,
 }
@@ -102,7 +101,7 @@ struct Bins {
 /// What [`build`] builds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// The parts of a control plane without nodes, and helm.
+    /// What tests on a control plane without nodes need.
     ControlPlane,
     /// The parts of a cluster with nodes. [`up`] needs [`Wanted::S3`] too.
     Nodes,
@@ -115,19 +114,12 @@ pub enum Wanted {
 impl Wanted {
     fn parts(self) -> &'static [Part] {
         match self {
-            Self::ControlPlane => &[Part::ControlPlane, Part::Crds, Part::Helm],
-            Self::Nodes => &[Part::ControlPlane, Part::Node, Part::Storage, Part::Crds],
+            Self::ControlPlane => &[Part::Kubernetes, Part::Crds, Part::Helm],
+            Self::Nodes => &[Part::Kubernetes, Part::Driver, Part::Crds],
             Self::S3 => &[Part::S3],
-            Self::Everything => &[
-                Part::ControlPlane,
-                Part::Node,
-                Part::Storage,
-                Part::Crds,
-                Part::S3,
-                Part::Helm,
-                Part::Restic,
-                Part::CheapRestic,
-            ],
+            Self::Everything => {
+                &[Part::Kubernetes, Part::Driver, Part::Crds, Part::S3, Part::Helm, Part::Restic, Part::CheapRestic]
+            }
         }
     }
 }
@@ -178,9 +170,8 @@ pub fn up(settings: &Settings) -> Result<()> {
     let step = Step::begin("starting the cluster");
     host::install_node_programs()?;
     let bins = Bins {
-        plane: ensure_built(Part::ControlPlane)?,
-        node: ensure_built(Part::Node)?,
-        storage: ensure_built(Part::Storage)?,
+        kubernetes: ensure_built(Part::Kubernetes)?,
+        driver: ensure_built(Part::Driver)?,
         crds: ensure_built(Part::Crds)?,
         s3: ensure_built(Part::S3)?,
     };
@@ -223,9 +214,9 @@ fn bring_up(settings: &Settings, bins: &Bins) -> Result<()> {
     for name in ["bin", "kubeconfigs"] {
         fs::create_dir_all(dir.join(name))?;
     }
-    std::os::unix::fs::symlink(bins.plane.join("kubectl"), settings.kubectl_path())?;
+    std::os::unix::fs::symlink(bins.kubernetes.join("kubectl"), settings.kubectl_path())?;
     let plane = Plane {
-        bin: bins.plane.clone(),
+        bin: bins.kubernetes.clone(),
         dir: dir.clone(),
         address: network::node_address(1),
         api_port: settings.port_base,
@@ -351,7 +342,7 @@ fn wait_for(
 fn kube_proxy(settings: &Settings, bins: &Bins) -> crate::plane::Launch {
     crate::plane::Launch::new(
         "kube-proxy",
-        bins.node.join("kube-proxy"),
+        bins.kubernetes.join("kube-proxy"),
         &[
             format!("--kubeconfig={}", settings.kubeconfig_of("kube-proxy").display()),
             "--hostname-override=node-1".into(),

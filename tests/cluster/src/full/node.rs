@@ -157,7 +157,7 @@ conf_dir = "{dir}/cni/net.d"
     pub(crate) fn kubelet(&self, bins: &Bins) -> Launch {
         Launch::new(
             "kubelet",
-            bins.node.join("kubelet"),
+            bins.kubernetes.join("kubelet"),
             &[
                 format!("--config={}", self.dir.join("kubelet.json").display()),
                 format!("--kubeconfig={}", self.kubeconfig().display()),
@@ -172,7 +172,7 @@ conf_dir = "{dir}/cni/net.d"
     pub(crate) fn csi_driver(&self, bins: &Bins, pool: &Path) -> Launch {
         Launch::new(
             "csi-driver",
-            bins.storage.join("csi-driver"),
+            bins.driver.join("csi-driver"),
             &[
                 format!("--name={DRIVER}"),
                 format!("--node={}", self.name()),

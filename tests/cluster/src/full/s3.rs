@@ -78,9 +78,8 @@ pub(super) fn servers(settings: &Settings, bins: &Bins, s3: &S3) -> [Launch; 2] 
     let path = |name: &str| dir(settings).join(name).display().to_string();
     let launch = |name: &'static str, port: u16, more: &[String]| {
         let address = format!("--port={}:{port}", network::node_address(1));
-        let data = ["posix".to_owned(), path("data")];
         let mut launch =
-            Launch::new(name, bins.s3.join("versitygw"), &[[address].as_slice(), more, data.as_slice()].concat());
+            Launch::new(name, bins.s3.join("s3-server"), &[[address].as_slice(), more, &[path("data")]].concat());
         // Not arguments: those are for everybody to read.
         launch.env = vec![
             ("ROOT_ACCESS_KEY".to_owned(), s3.access_key.clone()),

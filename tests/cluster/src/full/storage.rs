@@ -52,7 +52,7 @@ pub(crate) const SIDECARS: [&str; 4] = ["csi-provisioner", "csi-attacher", "csi-
 pub(crate) fn controller(settings: &Settings, bins: &Bins) -> Launch {
     Launch::new(
         "csi-controller",
-        bins.storage.join("csi-driver"),
+        bins.driver.join("csi-driver"),
         &[
             format!("--name={DRIVER}"),
             format!("--pool={}", pool(settings).display()),
@@ -77,7 +77,7 @@ pub(crate) fn sidecar(settings: &Settings, bins: &Bins, name: &'static str) -> L
     if name == "csi-provisioner" {
         args.extend(["--default-fstype=btrfs", "--strict-topology", "--extra-create-metadata"].map(str::to_owned));
     }
-    Launch::new(name, bins.storage.join(name), &args)
+    Launch::new(name, bins.kubernetes.join(name), &args)
 }
 
 fn socket(settings: &Settings) -> PathBuf {

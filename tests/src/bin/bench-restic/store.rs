@@ -41,9 +41,9 @@ impl Store {
         let folder = root.join("backups");
         fs::create_dir_all(&folder)?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let args = ["--quiet", "--port", &address.to_string(), "posix", &root.display().to_string()].map(str::to_owned);
+        let args = ["--port", &address.to_string(), &root.display().to_string()].map(str::to_owned);
         let env = [("ROOT_ACCESS_KEY", KEY), ("ROOT_SECRET_KEY", SECRET)];
-        let server = Process::start(&program("versitygw")?, &args, &env, &dir.join("s3.log"))?;
+        let server = Process::start(&program("s3-server")?, &args, &env, &dir.join("s3.log"))?;
         let end = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(address).is_err() {
             anyhow::ensure!(server.runs() && Instant::now() < end, "no S3 server listens: {}", server.output());

@@ -58,7 +58,7 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// The playbook writes what it would apply, and asks no cluster.
 fn playbook(variables: &Path) -> Result<Vec<Value>> {
-    let kubectl = ensure_built(Part::ControlPlane)?.join("kubectl");
+    let kubectl = ensure_built(Part::Kubernetes)?.join("kubectl");
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let folder = std::env::temp_dir().join(format!("playbook-{}-{number}", std::process::id()));
     std::fs::create_dir_all(&folder)?;

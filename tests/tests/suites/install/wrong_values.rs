@@ -43,7 +43,7 @@ impl Desk {
     fn new(name: &str) -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
-        Ok(Self { dir, kubectl: ensure_built(Part::ControlPlane)?.join("kubectl") })
+        Ok(Self { dir, kubectl: ensure_built(Part::Kubernetes)?.join("kubectl") })
     }
 
     fn manifest(&self, name: impl std::fmt::Display) -> PathBuf {
