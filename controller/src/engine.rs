@@ -11,13 +11,16 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use model::Timestamp;
 use model::admit::{self, Admission, Rank, Waiting};
 use model::breaker::Breakers;
+use model::names::SourceId;
 use model::plan::{self, Action, Plan, RestoreAction, Restores, Standing};
 use model::reason::Problem;
+use model::select::Protection;
 use model::world::{Change, Seen, World};
 
 use crate::admin::Shown;
 use crate::apply::{Refusal, Take};
 use crate::metrics::Metrics;
+use crate::rendered::Rendered;
 use crate::settings::Settings;
 use crate::steps::Steps;
 
@@ -49,6 +52,7 @@ pub(crate) type Ended = (String, Action, Result<Option<Change>, Refusal>);
 pub(crate) struct Engine<T> {
     pub(crate) world: World,
     settings: Arc<Settings>,
+    rendered: Rendered,
     applier: T,
     shown: Shown,
     steps: Steps,
@@ -79,6 +83,7 @@ impl<T: Take> Engine<T> {
         let engine = Self {
             world,
             settings: Arc::new(settings),
+            rendered: Rendered::default(),
             applier,
             shown,
             steps: Steps::default(),
@@ -168,6 +173,7 @@ impl<T: Take> Engine<T> {
                 self.observe(Change::Config(settings.config.clone()));
                 let per_volume = settings.config.metrics.per_volume;
                 self.settings = Arc::new(settings);
+                self.rendered = Rendered::default();
                 self.sweep_due = true;
                 self.metrics(|m| {
                     m.config(true);
@@ -246,7 +252,13 @@ impl<T: Take> Engine<T> {
         if self.steps.is_running(&plan::ledger_key(uid)) {
             return;
         }
-        let Plan { actions, ready, wake, standing, .. } = plan::plan(&self.world, uid, now, &self.settings.fingerprint);
+        let (settings, rendered) = (&self.settings, &mut self.rendered);
+        let mut is_rendered =
+            |source: &SourceId, protection: &Protection, mark: &str| rendered.is(settings, source, protection, mark);
+        let Plan { actions, ready, wake, standing, .. } = plan::plan(&self.world, uid, now, &mut is_rendered);
+        if self.world.claim_of(uid).is_none() {
+            self.rendered.forget(uid);
+        }
         let source = self.world.source_of(uid);
         let there = self.world.belongings(uid).is_some_and(|b| b.claim.is_some() || !b.snapshots.is_empty());
         let shown = there

@@ -7,6 +7,7 @@ mod backoff;
 mod engine;
 mod holders;
 mod metrics;
+mod rendered;
 mod revision;
 mod run;
 mod settings;

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use model::config::Config;
-use model::names;
-use templates::{Install, Templates};
+use model::names::SourceId;
+use model::select::Protection;
+use serde_json::Value;
+use templates::{Install, RenderError, Templates};
 
 use crate::args::Args;
 
@@ -22,8 +24,14 @@ pub(crate) struct Settings {
     pub(crate) install: Arc<Install>,
     /// The templates.
     pub(crate) templates: Arc<Templates>,
-    /// A hash of installation and templates: what CronJobs follow besides their own settings.
-    pub(crate) fingerprint: String,
+}
+
+impl Settings {
+    /// The CronJob of a source.
+    pub(crate) fn snapshot_cronjob(&self, source: &SourceId, protection: &Protection) -> Result<Value, RenderError> {
+        let Self { config, install, templates } = self;
+        templates.snapshot_cronjob(install, config, source, protection, !protection.unreadable)
+    }
 }
 
 /// Where the settings come from.
@@ -73,18 +81,7 @@ impl Source {
             );
         }
         let templates = Templates::load(self.templates.as_deref())?;
-        let mut whole = format!("{:?} {}", self.install, env!("CARGO_PKG_VERSION"));
-        for (path, ..) in &self.stamp {
-            if path != &self.config {
-                whole.push_str(&fs::read_to_string(path).unwrap_or_default());
-            }
-        }
-        Ok(Settings {
-            config: Arc::new(config),
-            install: self.install.clone(),
-            templates: Arc::new(templates),
-            fingerprint: names::hash(&whole, 16),
-        })
+        Ok(Settings { config: Arc::new(config), install: self.install.clone(), templates: Arc::new(templates) })
     }
 
     /// Reads everything if a file changed since the last time; looks at the files' times, not into them.

@@ -75,22 +75,47 @@ fn suspended(mut object: Value, suspended: bool) -> Value {
 }
 
 /// With a hash of itself, by which an unchanged CronJob is known.
-fn with_hash(mut object: Value) -> Value {
+fn with_mark(mut object: Value) -> Value {
     let hash = names::hash(&canonical(&object), 16);
     object["metadata"]["annotations"][names::APPLIED] = Value::String(hash);
     object
 }
 
+/// By what a rendered CronJob is known: a hash of all that it says.
+#[must_use]
+pub fn mark(rendered: &Value) -> Option<&str> {
+    rendered["metadata"]["annotations"][names::APPLIED].as_str()
+}
+
 /// The same text for the same value, in whatever order its maps are.
 fn canonical(value: &Value) -> String {
-    match value {
-        Value::Object(map) => {
-            let sorted: BTreeMap<&String, String> = map.iter().map(|(k, v)| (k, canonical(v))).collect();
-            format!("{sorted:?}")
+    fn write(value: &Value, text: &mut String) {
+        match value {
+            Value::Object(map) => {
+                let sorted: BTreeMap<&String, &Value> = map.iter().collect();
+                text.push('{');
+                for (key, value) in sorted {
+                    text.push_str(&Value::from(key.as_str()).to_string());
+                    text.push(':');
+                    write(value, text);
+                    text.push(',');
+                }
+                text.push('}');
+            }
+            Value::Array(items) => {
+                text.push('[');
+                for item in items {
+                    write(item, text);
+                    text.push(',');
+                }
+                text.push(']');
+            }
+            scalar => text.push_str(&scalar.to_string()),
         }
-        Value::Array(items) => format!("{:?}", items.iter().map(canonical).collect::<Vec<_>>()),
-        scalar => scalar.to_string(),
     }
+    let mut text = String::new();
+    write(value, &mut text);
+    text
 }
 
 pub(crate) fn snapshot_cronjob(
@@ -121,7 +146,7 @@ pub(crate) fn snapshot_cronjob(
         "templatesDir": TEMPLATES_DIR,
         "source": json!({"namespace": source.namespace, "name": source.name, "uid": source.uid}),
     });
-    order.render(templates).map(|object| suspended(object, suspend)).map(with_hash)
+    order.render(templates).map(|object| suspended(object, suspend)).map(with_mark)
 }
 
 pub(crate) fn run_job(cronjob: &Value, cronjob_uid: &str, job: &str) -> Result<Value, RenderError> {
@@ -166,5 +191,5 @@ pub(crate) fn sweep_cronjob(templates: &Templates, install: &Install, config: &C
         (schedule, config.defaults.time_zone.name(), 3600),
     )
     .render(templates)
-    .map(with_hash)
+    .map(with_mark)
 }

@@ -48,7 +48,7 @@ use model::plan::{self, Central, Maintain};
 use model::select::Protection;
 use serde_json::Value;
 
-pub use cronjobs::sweep_name;
+pub use cronjobs::{mark, sweep_name};
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
 pub use grant::{Grant, Medium};
@@ -87,7 +87,7 @@ impl Templates {
     }
 
     /// The CronJob of a source, in the controller's namespace, to be applied. It carries a hash of
-    /// itself in the annotation [`model::names::APPLIED`]. Without `rotate` its pods delete nothing: for
+    /// itself, its [`mark`]. Without `rotate` its pods delete nothing: for
     /// a source whose settings cannot be read.
     pub fn snapshot_cronjob(
         &self,

@@ -8,7 +8,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::{Api, Client};
 use model::config::Destination;
 use model::facts;
-use model::names::{self, SourceId};
+use model::names::SourceId;
 use model::plan::{Action, Copy, DiskStep, Maintain};
 use model::select::Protection;
 use model::world::{Change, Seen};
@@ -57,19 +57,17 @@ impl Take for Applier {
     async fn take(&self, action: &Action, settings: &Settings) -> Result<Option<Change>, Refusal> {
         let events = Events { client: &self.client, instance: &settings.install.instance, clock: self.clock };
         match action {
-            Action::ApplyCronJob { source, protection, fingerprint } => {
-                self.apply_cronjob(settings, source, protection, fingerprint).await.map(Some)
+            Action::ApplyCronJob { source, protection } => {
+                self.apply_cronjob(settings, source, protection).await.map(Some)
             }
             Action::DeleteCronJob(id) => {
                 api::delete::<CronJob>(&self.client, &settings.install.namespace, id, false).await?;
                 Ok(Some(Change::CronJob(Seen::Gone((String::new(), id.name.clone()), id.uid.clone()))))
             }
             Action::StartRun { source, protection, job, cronjob } => {
-                let Settings { install, config, templates, .. } = settings;
-                let rendered =
-                    templates.snapshot_cronjob(install, config, source, protection, !protection.unreadable)?;
+                let rendered = settings.snapshot_cronjob(source, protection)?;
                 tracing::info!(namespace = source.namespace, pvc = source.name, job, "run started");
-                let job = templates.run_job(&rendered, &cronjob.uid, job)?;
+                let job = settings.templates.run_job(&rendered, &cronjob.uid, job)?;
                 self.create_job(&job).await.map(Some)
             }
             Action::MakeDisk(step, destination, namespace) => {
@@ -103,7 +101,7 @@ impl Applier {
     /// Writes the CronJob that rotates what vanished sources left, unless `applied` says that it is in force.
     async fn apply_sweep(&self, settings: &Settings, applied: Option<&str>) -> Result<Option<Change>, Refusal> {
         let rendered = settings.templates.sweep_cronjob(&settings.install, &settings.config)?;
-        if applied.is_some() && rendered["metadata"]["annotations"][names::APPLIED].as_str() == applied {
+        if applied.is_some() && templates::mark(&rendered) == applied {
             return Ok(None);
         }
         self.apply_rendered_cronjob(settings, &rendered).await.map(Some)
@@ -114,11 +112,8 @@ impl Applier {
         settings: &Settings,
         source: &SourceId,
         protection: &Protection,
-        fingerprint: &str,
     ) -> Result<Change, Refusal> {
-        let Settings { install, config, templates, .. } = settings;
-        let mut rendered = templates.snapshot_cronjob(install, config, source, protection, !protection.unreadable)?;
-        rendered["metadata"]["annotations"][names::APPLIED] = Value::from(fingerprint);
+        let rendered = settings.snapshot_cronjob(source, protection)?;
         let change = self.apply_rendered_cronjob(settings, &rendered).await?;
         tracing::info!(
             namespace = source.namespace,

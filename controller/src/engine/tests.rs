@@ -26,7 +26,7 @@ const WRITTEN: u64 = 5000;
 static TEMPLATES: LazyLock<Arc<Templates>> = LazyLock::new(|| Arc::new(Templates::embedded()));
 
 type Answer = Result<Option<Change>, Refusal>;
-type Asked = (Action, oneshot::Sender<Answer>);
+type Asked = (Action, Settings, oneshot::Sender<Answer>);
 
 #[derive(Clone, Default)]
 struct Server {
@@ -37,10 +37,10 @@ struct Server {
 }
 
 impl Take for Server {
-    async fn take(&self, action: &Action, _: &Settings) -> Answer {
+    async fn take(&self, action: &Action, settings: &Settings) -> Answer {
         let (answer, answered) = oneshot::channel();
         self.log.borrow_mut().push(action.key());
-        self.asked.borrow_mut().push((action.clone(), answer));
+        self.asked.borrow_mut().push((action.clone(), settings.clone(), answer));
         answered.await.unwrap()
     }
 }
@@ -63,7 +63,6 @@ fn settings(config: &str) -> Settings {
         config: Arc::new(Config::parse(config).unwrap()),
         install: Arc::new(install),
         templates: TEMPLATES.clone(),
-        fingerprint: "print".into(),
     }
 }
 
@@ -127,7 +126,7 @@ impl Bench {
     }
 
     fn asked(&self) -> Vec<String> {
-        let mut asked: Vec<String> = self.server.asked.borrow().iter().map(|(action, _)| action.key()).collect();
+        let mut asked: Vec<String> = self.server.asked.borrow().iter().map(|(action, ..)| action.key()).collect();
         asked.sort();
         asked
     }
@@ -137,10 +136,11 @@ impl Bench {
     }
 
     /// The API server answers one of the steps.
-    fn answer(&mut self, key: &str, answer: impl FnOnce(&Action) -> Answer) {
-        let at = self.server.asked.borrow().iter().position(|(action, _)| action.key() == key);
-        let (action, to) = self.server.asked.borrow_mut().remove(at.unwrap_or_else(|| panic!("{key} was not asked")));
-        assert!(to.send(answer(&action)).is_ok());
+    fn answer(&mut self, key: &str, answer: impl FnOnce(&Action, &Settings) -> Answer) {
+        let at = self.server.asked.borrow().iter().position(|(action, ..)| action.key() == key);
+        let at = at.unwrap_or_else(|| panic!("{key} was not asked"));
+        let (action, settings, to) = self.server.asked.borrow_mut().remove(at);
+        assert!(to.send(answer(&action, &settings)).is_ok());
         let ended = self.engine.step().now_or_never().unwrap();
         self.engine.ended(ended, self.now);
     }
@@ -214,22 +214,20 @@ fn written(mut rendered: Value, version: u64) -> Change {
 
 /// What the API server answers when it does what it is asked.
 #[allow(clippy::unnecessary_wraps, reason = "as any answer")]
-fn done(action: &Action) -> Answer {
-    let Settings { config, install, templates, .. } = settings("{}");
+fn done(action: &Action, settings: &Settings) -> Answer {
+    let Settings { config, install, templates } = settings;
     Ok(match action {
         Action::WriteLedger(write) => {
-            let mut map = templates::ledger(&install, &write.ledger);
+            let mut map = templates::ledger(install, &write.ledger);
             let before = write.replaces.as_ref().map_or(0, |id| id.resource_version.parse().unwrap());
             map["metadata"]["uid"] = json!(format!("ledger-of-{}", write.ledger.source.uid));
             map["metadata"]["resourceVersion"] = json!((before + 1u64).to_string());
             Some(Change::Ledger(Seen::Put(Book::read(&read(map), INSTANCE).unwrap())))
         }
-        Action::ApplyCronJob { source, protection, fingerprint } => {
-            let mut rendered = templates.snapshot_cronjob(&install, &config, source, protection, true).unwrap();
-            rendered["metadata"]["annotations"][names::APPLIED] = json!(fingerprint);
-            Some(written(rendered, WRITTEN))
+        Action::ApplyCronJob { source, protection } => {
+            Some(written(settings.snapshot_cronjob(source, protection).unwrap(), WRITTEN))
         }
-        Action::ApplySweep { .. } => Some(written(templates.sweep_cronjob(&install, &config).unwrap(), WRITTEN)),
+        Action::ApplySweep { .. } => Some(written(templates.sweep_cronjob(install, config).unwrap(), WRITTEN)),
         Action::ShowStatus { source, status, .. } => {
             Some(claim(source.uid[1..].parse().unwrap(), WRITTEN, Some(status.to_text())))
         }
@@ -241,15 +239,19 @@ fn uid(number: usize) -> String {
     format!("u{number}")
 }
 
+fn source(number: usize) -> SourceId {
+    SourceId { namespace: "shop".into(), name: format!("data{number}"), uid: uid(number) }
+}
+
 fn cronjob(number: usize) -> String {
     format!("cronjob/{}", uid(number))
 }
 
-fn refused(_: &Action) -> Answer {
+fn refused(_: &Action, _: &Settings) -> Answer {
     Err(Refusal::NoDestination("attic".into()))
 }
 
-fn unanswered(_: &Action) -> Answer {
+fn unanswered(_: &Action, _: &Settings) -> Answer {
     Err(Refusal::Api(api::Error::Deadline { what: "apply".into() }))
 }
 
@@ -357,21 +359,47 @@ fn an_api_server_that_answers_late_is_asked_once() {
     assert_eq!(["ledger/u0", "cronjob/u0"].map(|key| bench.times(key)), [1, 1]);
 }
 
+/// The age of what a watch tells decides, and nothing else: the same in a newer version is put right.
 #[test]
 fn a_watch_that_is_behind_repeats_nothing() {
     let mut bench = Bench::with(1);
     bench.settle();
     let before = bench.server.log.borrow().clone();
     assert_eq!(before.len(), 4, "{before:?}");
-    // It tells of what was there before our own writes: the PVC without its status, and another CronJob.
-    bench.claim(0, 2);
-    let Settings { config, install, templates, .. } = settings("{}");
-    let sweep = templates.sweep_cronjob(&install, &config).unwrap();
-    bench.engine.observe(written(sweep, WRITTEN - 1));
-    bench.engine.sweep_due = true;
+    let mut tell = |bench: &mut Bench, version: u64| {
+        bench.claim(0, version);
+        let cronjobs = &bench.engine.world.cronjobs;
+        let mut other = cronjobs.get("", &names::cronjob(&source(0))).unwrap().clone();
+        (other.applied, other.id.resource_version) = (Some("another".into()), version.to_string());
+        bench.engine.observe(Change::CronJob(Seen::Put(other)));
+    };
+    // What was there before our own writes: the PVC without its status, and another CronJob.
+    tell(&mut bench, WRITTEN - 1);
     bench.settle();
-    let new = bench.server.log.borrow()[before.len()..].to_vec();
-    assert_eq!(new, ["sweep"], "which looks whether it is in force");
+    assert_eq!(*bench.server.log.borrow(), before);
+    tell(&mut bench, WRITTEN + 1);
+    assert_eq!(bench.turn(), ["cronjob/u0", "status/u0"]);
+}
+
+/// Each new field of a type, and each setting that is the controller's alone, rewrote all CronJobs of a cluster.
+#[test]
+fn a_cronjob_is_written_again_if_it_is_rendered_differently_and_not_otherwise() {
+    let mut bench = Bench::with(1);
+    bench.settle();
+    let disk = "destinations: [{name: disk, type: disk, claim: {size: 1Gi}}]";
+    for (config, times, why) in [
+        ("{}".to_owned(), 1, "the same"),
+        (format!("{disk}\ndefaults: {{destinations: [disk]}}"), 1, "copies are made by the controller"),
+        (format!("{disk}\ndeadlines: {{copy: 5h}}"), 1, "and they have deadlines"),
+        ("deadlines: {snapshotJob: 40m}".to_owned(), 2, "the deadline of its Jobs"),
+        ("deadlines: {snapshotReady: 5m}".to_owned(), 3, "an argument of its pods"),
+        ("resources: {snapshotJob: {limits: {memory: 300Mi}}}".to_owned(), 4, "what its pods may use"),
+        ("defaults: {retention: last=9}".to_owned(), 5, "the source's own setting"),
+    ] {
+        bench.engine.reload(Ok(settings(&config)));
+        bench.settle();
+        assert_eq!(bench.times(&cronjob(0)), times, "{why}");
+    }
 }
 
 /// What is deleted stays in a watch for a moment, or for ever if something holds it.
@@ -382,7 +410,7 @@ fn what_is_deleted_is_deleted_again_only_if_it_stays() {
     bench.select(false);
     bench.turn();
     let key = bench.asked().into_iter().find(|key| key.starts_with("cronjob-delete/")).unwrap();
-    bench.answer(&key, |_| Ok(None));
+    bench.answer(&key, |_, _| Ok(None));
     for second in 0..29 {
         bench.wait(1);
         bench.claim(0, WRITTEN + 1 + second);
@@ -390,7 +418,7 @@ fn what_is_deleted_is_deleted_again_only_if_it_stays() {
     }
     bench.wait(1);
     assert!(bench.settle_but(&key), "its wake has come");
-    bench.answer(&key, |action| match action {
+    bench.answer(&key, |action, _| match action {
         Action::DeleteCronJob(id) => {
             Ok(Some(Change::CronJob(Seen::Gone((String::new(), id.name.clone()), id.uid.clone()))))
         }

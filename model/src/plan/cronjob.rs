@@ -4,10 +4,18 @@ use super::action::{Action, Plan};
 use super::after::{self, Start};
 use super::subject::Subject;
 use crate::facts::{Claim, CronJob};
-use crate::names;
+use crate::names::{self, SourceId};
 use crate::select::{Protection, Verdict};
 
-pub(super) fn plan(subject: &Subject<'_>, judged: Option<(&Claim, &Verdict)>, install: &str, plan: &mut Plan) {
+/// Whether the CronJob of a source is known by that mark ([`names::APPLIED`]) as it is rendered now.
+pub type IsRendered<'a> = dyn FnMut(&SourceId, &Protection, &str) -> bool + 'a;
+
+pub(super) fn plan(
+    subject: &Subject<'_>,
+    judged: Option<(&Claim, &Verdict)>,
+    is_rendered: &mut IsRendered<'_>,
+    plan: &mut Plan,
+) {
     let &Subject { world, uid, .. } = subject;
     let wanted_name = judged.map(|(c, _)| names::cronjob(&c.source()));
     let mut existing = None;
@@ -25,7 +33,7 @@ pub(super) fn plan(subject: &Subject<'_>, judged: Option<(&Claim, &Verdict)>, in
     }
     match judged {
         Some((claim, Verdict::Protected(protection, _))) => {
-            plan.actions.extend(apply(subject, claim, protection, existing, install));
+            plan.actions.extend(apply(subject, claim, protection, existing, is_rendered));
             let asked = run_now(subject, claim, protection, existing);
             match (asked, after::start(subject, claim, protection, existing)) {
                 // One that is asked for is as good.
@@ -50,7 +58,7 @@ fn apply(
     claim: &Claim,
     protection: &Protection,
     existing: Option<&CronJob>,
-    install: &str,
+    is_rendered: &mut IsRendered<'_>,
 ) -> Option<Action> {
     if protection.unreadable && existing.is_some() {
         return None;
@@ -58,23 +66,13 @@ fn apply(
     let &Subject { world, uid, .. } = subject;
     // What a run is recorded in is there first.
     world.ledger(uid)?;
-    let config = &world.config;
-    let whole = format!(
-        "{protection:?} {:?} {:?} {:?} {:?} {install}",
-        config.bounds, config.deadlines, config.retries, config.resources.snapshot_job
-    );
-    let fingerprint = names::hash(&whole, 16);
-    let (schedule, suspended) = protection.cron();
+    let (source, (schedule, suspended)) = (claim.source(), protection.cron());
     let in_force = existing.is_some_and(|c| {
-        c.applied.as_ref() == Some(&fingerprint)
-            && c.spec == (schedule.to_owned(), Some(protection.zone.name().to_owned()), suspended)
+        c.spec == (schedule.to_owned(), Some(protection.zone.name().to_owned()), suspended)
             && c.after == protection.after
+            && c.applied.as_ref().is_some_and(|mark| is_rendered(&source, protection, mark))
     });
-    (!in_force).then(|| Action::ApplyCronJob {
-        source: claim.source(),
-        protection: Box::new(protection.clone()),
-        fingerprint,
-    })
+    (!in_force).then(|| Action::ApplyCronJob { source, protection: Box::new(protection.clone()) })
 }
 
 /// A new value of `run-now` starts one run, once the minimum interval has passed since the newest one.

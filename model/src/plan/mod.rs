@@ -50,6 +50,7 @@ pub use action::{
     Plan, Promote, Proof, Prune, Restore, RestoreAction, Restores, Standing, TaskEnd, Work, ledger_key,
 };
 pub use after::{NextRun, next_run};
+pub use cronjob::IsRendered;
 pub use expected::{Expected, Left};
 pub use ledger::standing;
 pub use occupied::running;

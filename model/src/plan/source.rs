@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Plan, Proof, Standing};
+use super::cronjob::IsRendered;
 use super::subject::{Subject, verdict};
 use super::{copy, cronjob, ledger, maintain, status};
 use crate::maintain::TaskState;
@@ -10,15 +11,14 @@ use crate::record::Status;
 use crate::select::{Protection, Verdict};
 use crate::world::World;
 
-/// What to do about the source with a UID, at the time `now`. `install` is the fingerprint of the
-/// installation: images, templates and the like, which CronJobs follow too.
+/// What to do about the source with a UID, at the time `now`. Whether its CronJob is in force is asked of who renders it.
 #[must_use]
-pub fn plan(world: &World, uid: &str, now: Timestamp, install: &str) -> Plan {
+pub fn plan(world: &World, uid: &str, now: Timestamp, is_rendered: &mut IsRendered<'_>) -> Plan {
     let mut plan = Plan::new();
     let claim = world.claim_of(uid);
     let verdict = claim.map(|c| verdict(world, c));
     let subject = Subject::of(world, uid, verdict.as_ref(), now);
-    cronjob::plan(&subject, claim.zip(verdict.as_ref()), install, &mut plan);
+    cronjob::plan(&subject, claim.zip(verdict.as_ref()), is_rendered, &mut plan);
     let waiting = copy::plan(&subject, &mut plan);
     let Some((claim, verdict)) = claim.zip(verdict.as_ref()) else {
         maintain::clear(&subject, &mut plan);

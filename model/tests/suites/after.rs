@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{namespace, put_claim, put_snapshot, read, snapshot_class, storage_class, volume};
+use crate::fixtures::{MARK, namespace, put_claim, put_snapshot, read, snapshot_class, storage_class, volume};
 use model::Timestamp;
 use model::config::Config;
 use model::duration::Span;
 use model::facts::{CronJob, Job, Journal};
 use model::names::{self, Run, SourceId};
-use model::plan::{Action, NextRun, Plan, next_run, plan};
+use model::plan::{Action, NextRun, Plan, next_run};
 use model::reason::{Problem, Reason};
 use model::record::{CopyState, CopyStatus, Failure, Status};
 use model::world::{Change, Seen, World};
@@ -122,7 +122,7 @@ impl Case {
     }
 
     fn plan(&self, now: Timestamp) -> Plan {
-        plan(&self.world, "u", now, "")
+        crate::fixtures::plan(&self.world, "u", now)
     }
 
     /// The Job that is started at that time, if one is.
@@ -296,14 +296,14 @@ fn while_the_schedule_cannot_be_read_the_cronjob_says_when() {
 fn the_cronjob_is_suspended_and_says_why() {
     let applied = |case: &Case| {
         case.plan(start()).actions.into_iter().find_map(|action| match action {
-            Action::ApplyCronJob { fingerprint, .. } => Some(fingerprint),
+            Action::ApplyCronJob { source, .. } => Some(source),
             _ => None,
         })
     };
     let mut case = Case::new(CONFIG);
-    let mark = applied(&case).unwrap();
+    assert!(applied(&case).is_some());
     let zone = |case: &mut Case, annotation: &str, suspend| {
-        let annotations = format!("backup-controller.io/applied: '{mark}'{annotation}");
+        let annotations = format!("backup-controller.io/applied: {MARK}{annotation}");
         case.cronjob(&annotations, suspend);
         let name = names::cronjob(&source());
         let mut cronjob = case.world.cronjobs.get("", &name).unwrap().clone();

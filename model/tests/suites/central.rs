@@ -212,7 +212,7 @@ fn a_copy_that_has_begun_is_not_superseded_and_the_newer_run_waits() {
     let planned = |cluster: &Cluster| {
         let mut world = cluster.world();
         newer(&mut world);
-        let plan = plan::plan(&world, "u1", minute(6), "");
+        let plan = crate::fixtures::plan(&world, "u1", minute(6));
         let superseded = !results(&plan).is_empty();
         let ready: Vec<_> = plan.ready.into_iter().map(|(waiting, _)| waiting).collect();
         assert_eq!(ready.iter().map(|w| w.run.as_str()).collect::<Vec<_>>(), ["20261120T0005Z"]);
@@ -248,7 +248,7 @@ fn what_a_central_copy_is_made_from_is_no_restore_point_no_source_and_no_run() {
     }
     let world = Cluster { snapshot: false, source_gone: true, ..cluster }.world();
     assert_eq!(world.source_of("u1"), None, "nor does it tell where a source was");
-    let plan = plan::plan(&world, "u1", minute(1), "");
+    let plan = crate::fixtures::plan(&world, "u1", minute(1));
     assert!(plan.ready.is_empty());
     assert!(matches!(plan.actions[..], [Action::TakeAway { part: Part::Promoter, .. }]), "{:?}", plan.actions);
 }
@@ -267,7 +267,7 @@ fn the_end_of_an_older_volume_does_not_hide_the_newer_one() {
     world.apply(Change::Volume(Seen::Put(volume("older"))));
     world.apply(Change::Volume(Seen::Put(volume("newer"))));
     world.apply(Change::Volume(Seen::Gone((String::new(), "older".to_owned()), "u-older".to_owned())));
-    let plan = plan::plan(&world, "u1", minute(6), "");
+    let plan = crate::fixtures::plan(&world, "u1", minute(6));
     assert!(!plan.actions.iter().any(|a| matches!(a, Action::TakeAway { .. })), "it needs the snapshot: {plan:?}");
 }
 
@@ -280,7 +280,7 @@ fn what_says_in_a_tenants_namespace_that_it_is_central_is_not() {
     put_snapshot(&mut world, &text);
     put_claim(&mut world, &text.replace("uid: x", "uid: y"));
     assert!(world.belongings("u1").unwrap().central.is_empty());
-    let plan = plan::plan(&world, "u1", minute(1), "");
+    let plan = crate::fixtures::plan(&world, "u1", minute(1));
     assert!(!plan.actions.iter().any(|a| matches!(a, Action::TakeAway { .. })));
     assert_eq!(plan.ready.len(), 1);
 }
@@ -293,7 +293,7 @@ fn a_volume_of_the_controllers_namespace_is_not_copied_with_its_secrets_otherwis
         Config::parse("destinations: [{name: vault, type: restic, secret: s3}]\ndefaults: {destinations: [vault]}");
     world.apply(Change::Config(Arc::new(config.unwrap())));
     let refused = |world: &World, uid: &str| {
-        results(&plan::plan(world, uid, minute(1), "")).into_iter().find_map(|(_, result)| result.reason)
+        results(&crate::fixtures::plan(world, uid, minute(1))).into_iter().find_map(|(_, result)| result.reason)
     };
     let labels = labels("snapshot").replace("u1", "u9");
     for text in [
@@ -405,13 +405,14 @@ fn a_drill_that_cannot_be_made_ends_and_says_why() {
 fn a_drill_whose_content_is_refused_ends_for_that_time() {
     let mut world = copied().world();
     let end = |world: &World| {
-        let plan = plan::plan(world, "u1", minute(31), "");
+        let plan = crate::fixtures::plan(world, "u1", minute(31));
         status(&plan).and_then(|s| s.maintenance.get("vault").and_then(|m| m.drill.clone()))
     };
-    let content = plan::plan(&world, "u1", minute(31), "").ready.into_iter().find_map(|(_, action)| match action {
-        Action::MakeCentral(made) => Some(made),
-        _ => None,
-    });
+    let content =
+        crate::fixtures::plan(&world, "u1", minute(31)).ready.into_iter().find_map(|(_, action)| match action {
+            Action::MakeCentral(made) => Some(made),
+            _ => None,
+        });
     let due = content.unwrap().run;
     let refused = |due: &Run| {
         let problem = Problem::new(Reason::SnapshotMismatch, "it is of another volume");
@@ -422,7 +423,7 @@ fn a_drill_whose_content_is_refused_ends_for_that_time() {
     assert_eq!(world.apply(refused(&due)), ["u1".to_owned()].into(), "it is looked at now");
     let end = end(&world).unwrap();
     assert_eq!((end.due, end.problem.map(|p| p.reason)), (due, Some(Reason::SnapshotMismatch)));
-    assert!(plan::plan(&world, "u1", minute(31), "").ready.is_empty(), "it is not tried again and again");
+    assert!(crate::fixtures::plan(&world, "u1", minute(31)).ready.is_empty(), "it is not tried again and again");
 }
 
 /// Where drills are switched off, or the source goes, what was made for one goes too; a Job that runs ends first.
@@ -440,7 +441,7 @@ fn a_drill_that_nobody_wants_any_more_leaves_nothing() {
         let mut config = (*world.config).clone();
         config.destinations = config.destinations.into_iter().map(|d| Destination { drill: None, ..d }).collect();
         world.apply(Change::Config(Arc::new(config)));
-        let actions = plan::plan(&world, "u1", minute(31), "").actions;
+        let actions = crate::fixtures::plan(&world, "u1", minute(31)).actions;
         let taken = actions.iter().any(|a| matches!(a, Action::TakeAway { part: Part::Promoter, .. }));
         assert_eq!(taken, job.is_none());
     }
@@ -483,7 +484,7 @@ fn a_drill_that_has_begun_goes_on_with_its_run() {
     );
     put_snapshot(&mut world, &text);
     // Also when it is due anew meanwhile.
-    let plan = plan::plan(&world, "u1", minute(31 + 24 * 60), "");
+    let plan = crate::fixtures::plan(&world, "u1", minute(31 + 24 * 60));
     let runs = plan.actions.iter().filter_map(|a| match a {
         Action::StartTask(task) => match &task.work {
             plan::Work::Drill(drill) => Some((task.due.as_str(), drill.run.as_str())),
@@ -548,7 +549,7 @@ fn a_central_copy_is_made_of_a_device_where_the_driver_says_so() {
             claim.mode = VolumeMode::read(Some(mode));
             world.apply(Change::Claim(Seen::Put(claim)));
         }
-        let plan = plan::plan(&world, "u1", minute(1), "");
+        let plan = crate::fixtures::plan(&world, "u1", minute(1));
         let mut copies = plan.actions.into_iter().filter_map(|a| match a {
             Action::MakeCentral(made) => Some((Some(made.part), made.promoter.shape.mode.as_str())),
             Action::StartCopy(copy) => Some((None, copy.mode.as_str())),

@@ -70,7 +70,7 @@ fn promoter(world: &mut World, mode: VolumeMode) {
 }
 
 fn plan(world: &World, now: &str) -> Plan {
-    plan::plan(world, UID, time(now), "")
+    crate::fixtures::plan(world, UID, time(now))
 }
 
 #[test]

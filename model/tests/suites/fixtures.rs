@@ -2,10 +2,11 @@
 
 use k8s_openapi::api::core::v1::{Namespace as ApiNamespace, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass as ApiStorageClass;
+use model::Timestamp;
 use model::facts::{Claim, Identity, Namespace, Snapshot, SnapshotClass, StorageClass, Volume, list};
 use model::ledger::{Book, Ledger};
 use model::names::{self, Run, SourceId};
-use model::plan::{Action, LedgerWrite, Plan};
+use model::plan::{self, Action, LedgerWrite, Plan};
 use model::record::{CopyResult, RunRecord, Status, Taken};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass};
 use model::world::{Change, Seen, World};
@@ -22,6 +23,14 @@ pub(crate) fn storage(world: &mut World) {
     world.apply(Change::SnapshotApi(true));
     let pv = "metadata: {name: pv}\nspec: {csi: {driver: csi, volumeHandle: h}}";
     world.apply(Change::Volume(Seen::Put(volume(pv))));
+}
+
+/// By what a CronJob is known that is as it is rendered.
+pub(crate) const MARK: &str = "as-rendered";
+
+/// The plan of a source.
+pub(crate) fn plan(world: &World, uid: &str, now: Timestamp) -> Plan {
+    plan::plan(world, uid, now, &mut |_, _, mark| mark == MARK)
 }
 
 /// How many cases a property is tried on; `PROPTEST_CASES` for more.

@@ -7,7 +7,7 @@ use model::Timestamp;
 use model::config::Config;
 use model::facts::{Job, MountFailure, Pod};
 use model::names::{self, Run, SourceId};
-use model::plan::{Action, Plan, plan};
+use model::plan::{Action, Plan};
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState};
 use model::world::{Change, Key, Seen, World};
@@ -128,7 +128,7 @@ fn recorded(plan: &Plan) -> Option<CopyResult> {
 }
 
 fn at(world: &World, n: i64) -> Plan {
-    plan(world, UID, minute(n), "")
+    crate::fixtures::plan(world, UID, minute(n))
 }
 
 /// F38, law 5: in between, nobody lists Events.

@@ -8,7 +8,7 @@ use model::admit::{Admission, Slot, admit};
 use model::config::Config;
 use model::facts::Job;
 use model::names::{self, SourceId};
-use model::plan::{self, Action, DiskStep, Plan};
+use model::plan::{Action, DiskStep, Plan};
 use model::reason::Reason;
 use model::world::{Change, Seen, World};
 
@@ -72,7 +72,7 @@ fn world(disk: &str) -> World {
 }
 
 fn plan_of(world: &World) -> Plan {
-    plan::plan(world, UID, at(1), "")
+    crate::fixtures::plan(world, UID, at(1))
 }
 
 fn step(plan: &Plan) -> Option<DiskStep> {

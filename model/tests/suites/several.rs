@@ -109,7 +109,7 @@ impl Scene {
     }
 
     fn plan(&self, minute: u64) -> Plan {
-        plan::plan(&self.world, UID, at(minute), "")
+        crate::fixtures::plan(&self.world, UID, at(minute))
     }
 
     /// What is admitted at that minute, as `destination state`.

@@ -25,8 +25,6 @@ pub enum Action {
         source: SourceId,
         /// What it says.
         protection: Box<Protection>,
-        /// What [`crate::names::APPLIED`] says afterwards.
-        fingerprint: String,
     },
     /// Delete a CronJob whose source is gone or not protected any more.
     DeleteCronJob(Identity),

@@ -10,7 +10,7 @@ use model::config::Config;
 use model::facts::{Content, Job};
 use model::maintain::{MaintainResult, Task};
 use model::names::{self, SourceId};
-use model::plan::{self, Action, Part, Plan, RestoreAction, Work};
+use model::plan::{Action, Part, Plan, RestoreAction, Work};
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState, Status};
 use model::snapshot::VolumeSnapshotContent;
@@ -304,7 +304,7 @@ impl Cluster {
     }
 
     pub(crate) fn plan(&self, now: Timestamp) -> Plan {
-        plan::plan(&self.world(), "u1", now, "")
+        crate::fixtures::plan(&self.world(), "u1", now)
     }
 
     /// Does what a plan says, once; what it said, in words.

@@ -8,7 +8,7 @@ use model::config::Config;
 use model::facts::{Job, Pod};
 use model::maintain::{MaintainResult, Task, TaskState};
 use model::names::{self, Run, SourceId};
-use model::plan::{self, Action, Maintain, Plan, Prune, Work};
+use model::plan::{Action, Maintain, Plan, Prune, Work};
 use model::reason::{Problem, Reason};
 use model::record::{Maintenance, Status};
 use model::world::{Change, Seen, World};
@@ -143,7 +143,7 @@ impl Cluster {
 
     /// What is planned now.
     pub(crate) fn plan(&self) -> Plan {
-        plan::plan(&self.world, UID, self.now, "")
+        crate::fixtures::plan(&self.world, UID, self.now)
     }
 
     /// Plans, and writes down what the plan says is to be recorded.
