@@ -23,4 +23,4 @@ pub use nodes::{Node, NodeRequirement, NodeTerm, node_terms};
 pub use ours::{Identity, Ours, VELERO_SNAPSHOT_CLASS, list};
 pub use restore::{Holder, RestorePod, Restorer};
 pub use volumes::{Claim, ClaimPhase, Snapshot, Volume};
-pub use work::{CronJob, Job, JobState, Pod};
+pub use work::{CronJob, Job, JobState, Pod, Stuck, Unschedulable};

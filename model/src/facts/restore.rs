@@ -28,8 +28,6 @@ pub struct Restorer {
     pub request: Option<String>,
     /// What was answered.
     pub status: Option<RestoreRecord>,
-    /// The hash of what was applied.
-    pub applied: Option<String>,
     /// Whether it is being deleted.
     pub terminating: bool,
 }
@@ -42,7 +40,6 @@ impl From<&Deployment> for Restorer {
             id: Identity::of(meta),
             request: annotation(meta, names::RESTORE_FROM).cloned(),
             status: annotation(meta, names::RESTORE_STATUS).and_then(|t| serde_json::from_str(t).ok()),
-            applied: annotation(meta, names::APPLIED).cloned(),
             terminating: meta.deletion_timestamp.is_some(),
         }
     }

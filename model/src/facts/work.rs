@@ -129,10 +129,30 @@ pub struct Pod {
     pub started: bool,
     /// Our container's termination message and exit code.
     pub ended: Option<(i32, String)>,
-    /// Why its container does not start: reason and message (F38).
-    pub stuck: Option<(String, String)>,
+    /// Why its container does not start (F38).
+    pub stuck: Option<Stuck>,
     /// Why the scheduler does not place it.
-    pub unschedulable: Option<String>,
+    pub unschedulable: Option<Unschedulable>,
+}
+
+/// Why the container of a pod does not start, as its kubelet says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// The reason.
+    pub reason: String,
+    /// The message.
+    pub message: String,
+    /// Whether a folder that it mounts cannot be used: it is not there, or a link is in its place. Only the message says so.
+    pub no_folder: bool,
+}
+
+/// Why a pod has no node, as the scheduler says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unschedulable {
+    /// The message.
+    pub message: String,
+    /// Whether its volumes are on different nodes. Only the message says so.
+    pub volumes_apart: bool,
 }
 
 impl From<&ApiPod> for Pod {
@@ -164,13 +184,22 @@ impl From<&ApiPod> for Pod {
             stuck: state
                 .and_then(|s| s.waiting.as_ref())
                 .map(|w| (w.reason.clone().unwrap_or_default(), w.message.clone().unwrap_or_default()))
-                .filter(|(reason, _)| !matches!(reason.as_str(), "" | "ContainerCreating" | "PodInitializing")),
+                .filter(|(reason, _)| !matches!(reason.as_str(), "" | "ContainerCreating" | "PodInitializing"))
+                .map(|(reason, message)| Stuck {
+                    no_folder: reason == "CreateContainerConfigError" && message.contains("subPath"),
+                    reason,
+                    message,
+                }),
             unschedulable: status
                 .and_then(|s| s.conditions.as_ref())
                 .into_iter()
                 .flatten()
                 .find(|c| c.type_ == "PodScheduled" && c.status == "False")
-                .map(|c| c.message.clone().unwrap_or_default()),
+                .map(|c| c.message.clone().unwrap_or_default())
+                .map(|message| Unschedulable {
+                    volumes_apart: message.contains("volume node affinity conflict"),
+                    message,
+                }),
         }
     }
 }

@@ -140,7 +140,7 @@ fn keeper(world: &World, destination: &Destination, namespace: &str, now: Timest
     match job.state {
         JobState::Complete => Ok(DiskStep::Volume),
         JobState::Active => {
-            let stuck = world.pods_of(job).find_map(|p| p.unschedulable.clone());
+            let stuck = world.pods_of(job).find_map(|p| p.unschedulable.as_ref()).map(|u| u.message.clone());
             let message = match stuck {
                 Some(why) => format!("the pod that checks the host's disk cannot be scheduled on its node: {why}"),
                 None => "a Job is checking the host's disk".to_owned(),

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::action::Action;
 use crate::duration::Span;
-use crate::facts::{Claim, Job, JobState, MountFailure, Pod};
+use crate::facts::{Claim, Job, JobState, MountFailure, Pod, Stuck, Unschedulable};
 use crate::maintain::MaintainResult;
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, RestoreResult};
@@ -106,13 +106,12 @@ fn starts_until(world: &World, job: &Job, pods: &[&Pod]) -> Option<Timestamp> {
 /// Why no pod of a Job runs (F38, F39, F40).
 fn not_started<T>(world: &World, job: &Job, pods: &[&Pod]) -> Ended<T> {
     for pod in pods.iter().filter(|p| !p.started) {
-        if let Some((why, message)) = &pod.stuck {
-            let message = format!("pod {}: {why}: {message}", pod.name);
+        if let Some(Stuck { reason, message, .. }) = &pod.stuck {
+            let message = format!("pod {}: {reason}: {message}", pod.name);
             return Ended::Failed(Problem::new(Reason::PodNotStarted, message));
         }
-        if let Some(message) = &pod.unschedulable {
-            let conflict = message.contains("volume node affinity conflict");
-            let reason = if conflict { Reason::NodeConflict } else { Reason::PodNotStarted };
+        if let Some(Unschedulable { message, volumes_apart }) = &pod.unschedulable {
+            let reason = if *volumes_apart { Reason::NodeConflict } else { Reason::PodNotStarted };
             return Ended::Failed(Problem::new(reason, format!("pod {}: {message}", pod.name)));
         }
         if let Some(node) = &pod.node {

@@ -62,6 +62,12 @@ pub enum Holds {
 }
 
 impl RestoreResult {
+    /// Whether it has changed its target. It may have begun to write, and found that nothing differs.
+    #[must_use]
+    pub fn has_written(&self) -> bool {
+        self.changed > 0
+    }
+
     /// L10: what the volume holds now. Without a clear word it counts as a mixture.
     #[must_use]
     pub fn holds(&self) -> Holds {
@@ -106,6 +112,12 @@ pub struct RestoreRecord {
 }
 
 impl RestoreRecord {
+    /// The destination of its restore point, unless that is a snapshot.
+    #[must_use]
+    pub fn destination(&self) -> Option<&str> {
+        self.point.as_deref()?.split_once('/').map(|(destination, _)| destination)
+    }
+
     /// Whether it is decided what is restored, and it has not ended: its pod is there, or is made as soon as the API
     /// server takes it.
     #[must_use]

@@ -147,7 +147,17 @@ mod short {
             return Form::Whole(Box::new(result.clone()));
         }
         let id = snapshot.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
-        Form::Short(format!("{state:?} {finished} {files} {bytes}{id}"))
+        Form::Short(format!("{} {finished} {files} {bytes}{id}", word(*state)))
+    }
+
+    /// As it is written, whatever the variant is called.
+    fn word(state: CopyState) -> &'static str {
+        match state {
+            CopyState::Complete => "Complete",
+            CopyState::Incomplete => "Incomplete",
+            CopyState::Failed => "Failed",
+            CopyState::Superseded => "Superseded",
+        }
     }
 
     fn read(text: &str) -> Option<CopyResult> {

@@ -166,8 +166,9 @@ fn a_device_that_an_earlier_try_may_have_written_is_never_untouched() {
             "problem": {"reason": "TargetInUse", "message": message},
         }))
     };
-    let refused = said("Refused", 5, 0, "pod app has it");
-    let wrote = said("Failed", 1, 1, "THE DEVICE NOW HOLDS A MIXTURE");
+    // What it was refused for may have any name: a field decides, and no word.
+    let refused = said("Refused", 5, 0, "pod MIXTURE has it");
+    let wrote = said("Failed", 1, 1, "the device is half written");
     let wrote_not = said("Failed", 1, 0, "no answer");
     for (failed, pods, state) in [
         (1, vec![refused.clone()], RestoreState::Refused),
@@ -183,12 +184,12 @@ fn a_device_that_an_earlier_try_may_have_written_is_never_untouched() {
         assert_eq!((record.state, result.state), (state, state), "{pods:?}");
         let problem = record.problem.unwrap();
         assert_eq!((problem.reason, result.problem.as_ref()), (Reason::TargetInUse, Some(&problem)));
-        let words = "pod app has it; the device may contain a mixture of old and new data; run the restore again";
+        let words = "pod MIXTURE has it; the device may contain a mixture of old and new data; run the restore again";
         assert_eq!(problem.message == words, state == RestoreState::Failed, "{problem}");
     }
     // Nobody said anything, or the last one said it already.
     let silent = recorded(VolumeMode::Block, 1, &[None]).problem.unwrap();
     assert!(silent.message.contains("may contain a mixture"), "{silent}");
     let told = recorded(VolumeMode::Block, 1, &[wrote]).problem.unwrap();
-    assert_eq!(told.message, "THE DEVICE NOW HOLDS A MIXTURE");
+    assert_eq!(told.message, "the device is half written");
 }

@@ -197,6 +197,12 @@ fn a_pod_is_stuck_when_our_container_says_why() {
     ] {
         assert_eq!(pod(&format!("{{waiting: {{reason: {reason}}}}}")).stuck.is_some(), stuck, "{reason}");
     }
+    let no_folder = |reason: &str, message: &str| {
+        pod(&format!("{{waiting: {{reason: {reason}, message: '{message}'}}}}")).stuck.unwrap().no_folder
+    };
+    assert!(no_folder("CreateContainerConfigError", "failed to prepare subPath for volumeMount"));
+    assert!(!no_folder("CreateContainerConfigError", "couldn''t find key a in ConfigMap"));
+    assert!(!no_folder("ErrImagePull", "failed to pull subPath/mover:1"));
     let ended = pod("{terminated: {exitCode: 3, message: '{}'}}");
     assert_eq!((ended.ended, ended.job.as_str()), (Some((3, "{}".to_owned())), "j"));
 }

@@ -168,13 +168,14 @@ fn outcome(world: &World, job: &Job, now: Timestamp, plan: &mut Restores) -> Opt
         }
         Ended::Told(told) => Some((told.state, told.problem.clone(), Some(told))),
         Ended::Silent => failed(Problem::new(Reason::JobFailed, "the Job ended without a result")),
-        Ended::Failed(problem) => failed(no_folder(problem)),
+        Ended::Failed(problem) => failed(no_folder(world, job, problem)),
     }
 }
 
 /// What the kubelet says of a subPath: a restore mounts its volumes read-only, so that nothing is made where nothing is.
-fn no_folder(problem: Problem) -> Problem {
-    if problem.reason != Reason::PodNotStarted || !problem.message.contains("subPath") {
+fn no_folder(world: &World, job: &Job, problem: Problem) -> Problem {
+    let lacks = |pod: &Pod| pod.stuck.as_ref().is_some_and(|stuck| stuck.no_folder);
+    if problem.reason != Reason::PodNotStarted || !world.pods_of(job).any(lacks) {
         return problem;
     }
     let words = "the disk has no folder of this restore point, or a link is in its place";
@@ -189,7 +190,8 @@ fn of_device(world: &World, job: &Job, (state, problem, result): End) -> End {
     }
     let state = RestoreState::Failed;
     let mut problem = problem.unwrap_or_else(|| Problem::new(Reason::RestoreFailed, "the restore did not finish"));
-    if !problem.message.contains("MIXTURE") {
+    // Who wrote himself says so.
+    if !result.as_ref().is_some_and(RestoreResult::has_written) {
         let words = "the device may contain a mixture of old and new data; run the restore again";
         problem.message = format!("{}; {words}", problem.message.trim_end_matches('.'));
     }
@@ -201,7 +203,7 @@ fn of_device(world: &World, job: &Job, (state, problem, result): End) -> End {
 fn may_have_written(world: &World, job: &Job) -> bool {
     let pods: Vec<&Pod> = world.pods_of(job).collect();
     let wrote = |pod: &&Pod| match &pod.ended {
-        Some((_, told)) => serde_json::from_str::<RestoreResult>(told).map_or(true, |told| told.changed > 0),
+        Some((_, told)) => serde_json::from_str::<RestoreResult>(told).map_or(true, |told| told.has_written()),
         None => pod.started,
     };
     pods.len() < job.failed || pods.iter().any(wrote)

@@ -10,9 +10,7 @@ use crate::world::World;
 /// What reads a disk in a namespace: copies to it wait, because they prune, and may be on another node. A repository is
 /// one PVC's own: `of` names it, and what reads another is in nobody's way.
 pub(in crate::plan) fn reads(world: &World, namespace: &str, destination: &str, of: Option<&str>) -> Option<String> {
-    let from = format!("{destination}/");
-    let reads =
-        |record: &RestoreRecord| record.is_begun() && record.point.as_ref().is_some_and(|p| p.starts_with(&from));
+    let reads = |record: &RestoreRecord| record.is_begun() && record.destination() == Some(destination);
     let its = |r: &Request| of.is_none_or(|of| r.pvc == of);
     let pod = world.restorers.within(namespace).find(|r| {
         let request = r.request.as_ref().and_then(|text| text.parse::<Request>().ok());
