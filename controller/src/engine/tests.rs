@@ -366,7 +366,7 @@ fn a_watch_that_is_behind_repeats_nothing() {
     bench.settle();
     let before = bench.server.log.borrow().clone();
     assert_eq!(before.len(), 4, "{before:?}");
-    let mut tell = |bench: &mut Bench, version: u64| {
+    let tell = |bench: &mut Bench, version: u64| {
         bench.claim(0, version);
         let cronjobs = &bench.engine.world.cronjobs;
         let mut other = cronjobs.get("", &names::cronjob(&source(0))).unwrap().clone();

@@ -7,7 +7,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Action, Plan};
+use super::action::{Action, Todo};
 use super::subject::{RunView, Subject, runs};
 use crate::config::Deadlines;
 use crate::duration::Span;
@@ -57,10 +57,10 @@ pub(super) enum Start {
 }
 
 impl Start {
-    pub(super) fn add_to(self, plan: &mut Plan) {
+    pub(super) fn todo(self) -> Todo {
         match self {
-            Self::Now(action) => plan.actions.push(action),
-            Self::Later(again) => plan.wake_at(again),
+            Self::Now(action) => Todo::step(action),
+            Self::Later(again) => Todo::again(again),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Action, Central, Part, Plan};
+use super::action::{Action, Central, Part, Todo};
 use super::central_parts::Parts;
 use super::subject::{RunView, Subject, is_for};
 use super::task_record::{drilled, drills_on};
@@ -171,10 +171,10 @@ impl Wanted<'_> {
 }
 
 /// Takes away what central copies and drills of a source left that ended, or that nobody wants any more. What it waits
-/// for too long comes back, with the time since which that is so.
-pub(super) fn take_away(subject: &Subject<'_>, copies: &[&Job], plan: &mut Plan) -> Option<(Timestamp, Problem)> {
+/// for too long comes first, with the time since which that is so.
+pub(super) fn take_away(subject: &Subject<'_>, copies: &[&Job]) -> (Option<(Timestamp, Problem)>, Todo) {
     let &Subject { world, uid, ref runs, now, .. } = subject;
-    let mut waiting = None;
+    let (mut waiting, mut todo) = (None, Todo::none());
     for name in world.belongings(uid).into_iter().flat_map(|b| &b.central) {
         let parts = Parts::of(world, name);
         let Some((ours, run, destination)) =
@@ -205,11 +205,11 @@ pub(super) fn take_away(subject: &Subject<'_>, copies: &[&Job], plan: &mut Plan)
             }
             result.map(|r| r.finished)
         };
-        plan.actions.extend(last(&parts).map(|(part, id)| Action::TakeAway { part, id, uid: uid.to_owned() }));
+        todo.actions.extend(last(&parts).map(|(part, id)| Action::TakeAway { part, id, uid: uid.to_owned() }));
         if let Some(ended) = ended {
             let until = world.config.deadlines.promoter_bound.after(ended);
             if now < until {
-                plan.wake_at(Some(until));
+                todo = todo.and(Todo::again(until));
             } else {
                 let what = if ours.task.is_some() { "the drill of run" } else { "the copy of run" };
                 let message = format!(
@@ -220,7 +220,7 @@ pub(super) fn take_away(subject: &Subject<'_>, copies: &[&Job], plan: &mut Plan)
             }
         }
     }
-    waiting
+    (waiting, todo)
 }
 
 /// Whether a Job of the source in our own namespace mounts a PVC.

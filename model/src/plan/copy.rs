@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::access::{allowed, online, secret};
-use super::action::{Action, Copy, Part, Plan};
+use super::action::{Action, Copy, Part, Todo};
 use super::central_parts::begun;
 use super::ended::{self, Ended};
 use super::expected::{Expected, Records, expected};
@@ -22,15 +22,47 @@ use crate::next_copy::{self, Next, RunFacts};
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState, Maintenance};
 
-/// Plans all copies of a source. What the newest one waits for comes back, for the record.
-pub(super) fn plan(subject: &Subject<'_>, plan: &mut Plan) -> Option<Problem> {
+/// What a plan finds out about the copies of a source.
+#[derive(Default)]
+pub(super) struct Copies {
+    /// What the newest one waits for.
+    pub(super) waiting: Option<Problem>,
+    /// Results, for the ledger.
+    pub(super) findings: Vec<Finding>,
+    /// What is to be done about the others.
+    pub(super) todo: Todo,
+}
+
+impl Copies {
+    fn add(&mut self, todo: Todo) {
+        self.todo = std::mem::take(&mut self.todo).and(todo);
+    }
+}
+
+/// How a copy gets on.
+enum Progress {
+    /// This is to be done about it.
+    Goes(Todo),
+    /// It waits for this, and that is to be done about it.
+    Waits(Problem, Todo),
+    /// This is known of it, for the ledger.
+    Known(Finding),
+}
+
+/// All copies of a source.
+pub(super) fn plan(subject: &Subject<'_>) -> Copies {
     let &Subject { world, uid, status, ref runs, whole, now, .. } = subject;
+    let mut copies = Copies::default();
     let jobs = jobs(subject);
     for job in &jobs {
-        end(subject, job, plan);
+        match end(subject, job) {
+            Progress::Goes(todo) | Progress::Waits(_, todo) => copies.add(todo),
+            Progress::Known(finding) => copies.findings.push(finding),
+        }
     }
     let destinations: BTreeSet<&String> = runs.iter().flat_map(|r| &r.record.destinations).collect();
-    let mut waiting = central::take_away(subject, &jobs, plan);
+    let (mut waiting, todo) = central::take_away(subject, &jobs);
+    copies.add(todo);
     for destination in destinations {
         let facts: Vec<RunFacts<'_>> = runs
             .iter()
@@ -50,35 +82,46 @@ pub(super) fn plan(subject: &Subject<'_>, plan: &mut Plan) -> Option<Problem> {
             next_copy::next(&facts, destination, waits_for_consumer, &world.config.deadlines, now)
         };
         for (view, next) in runs.iter().zip(next) {
-            let obstacle = match next {
-                Next::Done | Next::Copying => None,
-                Next::Wait(problem, until) => {
-                    plan.wake_at(until);
-                    Some(problem)
-                }
-                // A run whose copies are not known is neither copied again nor given up.
-                Next::Record(..) | Next::Copy if view.record.rebuilt && !whole => None,
+            // A run whose copies are not known is neither copied again nor given up.
+            let is_unknown = view.record.rebuilt && !whole;
+            let could_start = matches!(next, Next::Copy) && !is_unknown;
+            let progress = match next {
+                Next::Done | Next::Copying => Progress::Goes(Todo::none()),
+                Next::Wait(problem, until) => Progress::Waits(problem, Todo::again(until)),
+                Next::Record(..) | Next::Copy if is_unknown => Progress::Goes(Todo::none()),
                 Next::Record(state, problem) => {
-                    plan.findings.push(without_data(view.run, destination, state, &problem, now));
+                    Progress::Known(without_data(view.run, destination, state, &problem, now))
+                }
+                Next::Copy => Request { subject, source: view.source(uid), view, destination }.start(),
+            };
+            let obstacle = match progress {
+                Progress::Goes(todo) => {
+                    copies.add(todo);
                     None
                 }
-                Next::Copy => {
-                    let request = Request { subject, source: view.source(uid), view, destination };
-                    request.start(plan).or_else(|| world.memory.waits.get(uid).cloned())
+                Progress::Waits(problem, todo) => {
+                    copies.add(todo);
+                    Some(problem)
+                }
+                Progress::Known(finding) => {
+                    copies.findings.push(finding);
+                    None
                 }
             };
+            // What admission lets a copy that could start wait for.
+            let obstacle = obstacle.or_else(|| world.memory.waits.get(uid).filter(|_| could_start).cloned());
             waiting = obstacle.map(|o| (view.snapshot.created, o)).or(waiting);
         }
     }
-    let (since, problem) = waiting?;
+    let Some((since, problem)) = waiting else { return copies };
     // A wait that passes by itself at once is not worth a word; one that every run meets is told once.
     let grace = Span::from_secs(20).after(since);
     if now < grace && problem.reason != Reason::SourceSnapshotLost {
-        plan.wake_at(Some(grace));
+        copies.add(Todo::again(grace));
         let told = status.and_then(|s| s.waiting.clone());
-        return told.filter(|t| t.reason == problem.reason);
+        return Copies { waiting: told.filter(|t| t.reason == problem.reason), ..copies };
     }
-    Some(problem)
+    Copies { waiting: Some(problem), ..copies }
 }
 
 /// The copy Jobs of a source that bear the name that only they can have, where only they can be.
@@ -114,78 +157,79 @@ enum Planned {
 enum Refusal {
     /// There will be no copy: that is its result.
     Final(Problem),
-    /// Something is awaited.
-    Waiting(Problem),
+    /// Something is awaited, perhaps what this makes.
+    Waiting(Problem, Todo),
+}
+
+impl Refusal {
+    fn waiting(problem: Problem) -> Self {
+        Self::Waiting(problem, Todo::none())
+    }
 }
 
 impl Request<'_> {
-    /// Plans what is done next. What that waits for comes back.
-    fn start(&self, plan: &mut Plan) -> Option<Problem> {
-        match self.next(plan) {
-            Ok(Planned::Admit(waiting, action)) => plan.ready.push((*waiting, action)),
-            Ok(Planned::Take(action)) => plan.actions.push(action),
-            Ok(Planned::Nothing) => {}
+    /// What is done next.
+    fn start(&self) -> Progress {
+        match self.next() {
+            Ok(Planned::Admit(waiting, action)) => Progress::Goes(Todo::ready(*waiting, action)),
+            Ok(Planned::Take(action)) => Progress::Goes(Todo::step(action)),
+            Ok(Planned::Nothing) => Progress::Goes(Todo::none()),
             Err(Refusal::Final(problem)) => {
                 let (run, now) = (self.view.run, self.subject.now);
-                plan.findings.push(without_data(run, self.destination, CopyState::Failed, &problem, now));
+                Progress::Known(without_data(run, self.destination, CopyState::Failed, &problem, now))
             }
-            Err(Refusal::Waiting(problem)) => return Some(problem),
+            Err(Refusal::Waiting(problem, todo)) => Progress::Waits(problem, todo),
         }
-        None
     }
 
-    fn next(&self, plan: &mut Plan) -> Result<Planned, Refusal> {
+    fn next(&self) -> Result<Planned, Refusal> {
         let (world, view) = (self.subject.world, self.view);
         let Some(destination) = world.config.destination(self.destination) else {
             let message = format!("destination {} is no longer configured", self.destination);
-            return Err(self.misconfigured(Problem::new(Reason::UnknownDestination, message), plan));
+            return Err(self.misconfigured(Problem::new(Reason::UnknownDestination, message)));
         };
         let namespace = world.namespaces.get("", &self.source.namespace);
         if namespace.is_none_or(|n| n.terminating) {
             let problem = Problem::new(Reason::NamespaceTerminating, "the namespace is being deleted");
-            return Err(Refusal::Waiting(problem));
+            return Err(Refusal::waiting(problem));
         }
         let secret = secret(world, self.subject.protection, self.subject.uid, &destination.name);
-        let secret = secret.map_err(|problem| self.misconfigured(problem, plan))?;
+        let secret = secret.map_err(|problem| self.misconfigured(problem))?;
         if destination.is_central() {
             let refused = world.memory.refused_copies.get(self.subject.uid);
             return match refused.and_then(|of| of.get(&(view.run.clone(), destination.name.clone()))) {
                 Some(problem) => Err(Refusal::Final(problem.clone())),
-                None => self.central(destination, secret, plan),
+                None => self.central(destination, secret),
             };
         }
         let Some(promoter) = view.promoter else { return Ok(Planned::Nothing) };
         allowed(world, &self.source.namespace, destination).map_err(Refusal::Final)?;
-        let node = self.place(promoter, destination, plan)?;
+        let node = self.place(promoter, destination)?;
         let copy = self.copy(destination, secret, promoter.id.name.clone(), promoter.mode);
         Ok(Planned::Admit(self.waiting(destination, promoter.created, node), Action::StartCopy(Box::new(copy))))
     }
 
     /// L12: a configuration that was saved half-way, for five seconds, ends no copy: it waits out a deadline.
-    fn misconfigured(&self, problem: Problem, plan: &mut Plan) -> Refusal {
+    fn misconfigured(&self, problem: Problem) -> Refusal {
         let Subject { world, now, .. } = *self.subject;
         let limit = world.config.deadlines.copy_start;
         let until = world.memory.configured.map(|since| limit.after(since));
         if until.is_none_or(|until| until <= now) {
             return Refusal::Final(problem);
         }
-        plan.wake_at(until);
         let message =
             format!("{}; the copy waits for another configuration for {limit} (deadlines.copyStart)", problem.message);
-        Refusal::Waiting(Problem::new(problem.reason, message))
+        Refusal::Waiting(Problem::new(problem.reason, message), Todo::again(until))
     }
 
     /// The next step of a copy that is read in the controller's namespace.
-    fn central(&self, destination: &Destination, secret: Option<String>, plan: &mut Plan) -> Result<Planned, Refusal> {
+    fn central(&self, destination: &Destination, secret: Option<String>) -> Result<Planned, Refusal> {
         let &Self { subject, ref source, view, .. } = self;
         let wanted = central::Wanted { subject, source, view, destination, drill: None };
         let step = wanted.next().map_err(Refusal::Final)?;
-        online(subject.world, &subject.world.namespace).map_err(Refusal::Waiting)?;
+        online(subject.world, &subject.world.namespace).map_err(Refusal::waiting)?;
         match step {
-            central::Step::Wait(problem, until) => {
-                plan.wake_at(Some(until));
-                Err(Refusal::Waiting(problem))
-            }
+            central::Step::Wait(problem, until) => Err(Refusal::Waiting(problem, Todo::again(until))),
             // The first part takes the slot; the others follow in it.
             central::Step::Make(made) if made.part == Part::Content => {
                 let waiting = self.waiting(destination, view.snapshot.created, None);
@@ -250,51 +294,52 @@ impl Request<'_> {
     }
 
     /// The only node where the copy can run, if there is only one, once what is written to can be reached.
-    fn place(&self, promoter: &Claim, destination: &Destination, plan: &mut Plan) -> Result<Option<String>, Refusal> {
+    fn place(&self, promoter: &Claim, destination: &Destination) -> Result<Option<String>, Refusal> {
         let (world, namespace) = (self.subject.world, &self.source.namespace);
         if destination.pods().needs_network() {
-            online(world, namespace).map_err(Refusal::Waiting)?;
+            online(world, namespace).map_err(Refusal::waiting)?;
             return Ok(only_node(world, promoter));
         }
         let disk = disk::ready(world, destination, namespace, self.subject.now);
-        let disk = disk.map_err(|not| Refusal::Waiting(not.planned(plan)))?;
+        let disk = disk.map_err(|not| Refusal::Waiting(not.problem, not.todo))?;
         if let Some(reader) = restore::reads(world, namespace, &destination.name, None) {
             let message = format!("{reader} is reading the disk; restores have priority");
-            return Err(Refusal::Waiting(Problem::new(Reason::DiskBusy, message)));
+            return Err(Refusal::waiting(Problem::new(Reason::DiskBusy, message)));
         }
         common_nodes(world, promoter, disk).map_err(Refusal::Final)
     }
 }
 
 /// A copy Job that ended, or that never gets started: its result, and then its end.
-fn end(subject: &Subject<'_>, job: &Job, plan: &mut Plan) {
+fn end(subject: &Subject<'_>, job: &Job) -> Progress {
+    let nothing = || Progress::Goes(Todo::none());
     let &Subject { world, uid, ref runs, now, .. } = subject;
     let Some((run, destination)) = job.ours.as_ref().and_then(|o| Some((o.run.as_ref()?, o.destination.as_ref()?)))
     else {
-        return;
+        return nothing();
     };
     if world.unreadable(uid).is_some() {
-        return;
+        return nothing();
     }
     let known = runs.iter().find(|r| r.run == run).map(|r| r.record);
     // A run that is not in the ledger yet comes into it first.
     if known.is_none() && snapshots(world, uid).any(|(its, _)| its == run) {
-        return;
+        return nothing();
     }
     let Some(known) = known.filter(|r| !r.results.contains_key(destination)) else {
-        return plan.actions.extend(Action::delete(job));
+        return Progress::Goes(Todo::step(Action::delete(job)));
     };
     let found = |entry| Finding { run: run.clone(), destination: destination.clone(), entry };
     let failed = |problem: &Problem| CopyResult::without_data(CopyState::Failed, problem, now);
     let result = match ended::ended::<CopyResult>(world, job, now) {
-        Ended::NotYet(again) => return plan.wake_at(again),
-        Ended::Ask(action) => return plan.actions.push(action),
+        Ended::NotYet(again) => return Progress::Goes(Todo::again(again)),
+        Ended::Ask(action) => return Progress::Goes(Todo::step(action)),
         Ended::Told(told) => told,
         Ended::Failed(problem) => failed(&problem),
         // The tree is there and the message is lost: another Job finds it, and tells again. But only one.
         Ended::Silent => match known.lost.get(destination) {
-            None => return plan.findings.push(found(Entry::Lost(job.id.uid.clone()))),
-            Some(lost) if *lost == job.id.uid => return plan.actions.extend(Action::delete(job)),
+            None => return Progress::Known(found(Entry::Lost(job.id.uid.clone()))),
+            Some(lost) if *lost == job.id.uid => return Progress::Goes(Todo::step(Action::delete(job))),
             Some(_) => {
                 let message =
                     "two Jobs succeeded but left no result; check that the template keeps terminationMessagePath";
@@ -302,5 +347,5 @@ fn end(subject: &Subject<'_>, job: &Job, plan: &mut Plan) {
             }
         },
     };
-    plan.findings.push(found(Entry::Result(Box::new(result))));
+    Progress::Known(found(Entry::Result(Box::new(result))))
 }

@@ -1,6 +1,6 @@
 //! A source's CronJob, and the runs that are asked for by annotation.
 
-use super::action::{Action, Plan};
+use super::action::{Action, Todo};
 use super::after::{self, Start};
 use super::subject::Subject;
 use crate::facts::{Claim, CronJob};
@@ -14,8 +14,8 @@ pub(super) fn plan(
     subject: &Subject<'_>,
     judged: Option<(&Claim, &Verdict)>,
     is_rendered: &mut IsRendered<'_>,
-    plan: &mut Plan,
-) {
+) -> Todo {
+    let mut todo = Todo::none();
     let &Subject { world, uid, .. } = subject;
     let wanted_name = judged.map(|(c, _)| names::cronjob(&c.source()));
     let mut existing = None;
@@ -28,28 +28,25 @@ pub(super) fn plan(
         if wanted_name.as_ref() == Some(name) {
             existing = Some(cronjob);
         } else {
-            plan.actions.push(Action::DeleteCronJob(cronjob.id.clone()));
+            todo.actions.push(Action::DeleteCronJob(cronjob.id.clone()));
         }
     }
     match judged {
         Some((claim, Verdict::Protected(protection, _))) => {
-            plan.actions.extend(apply(subject, claim, protection, existing, is_rendered));
+            todo.actions.extend(apply(subject, claim, protection, existing, is_rendered));
             let asked = run_now(subject, claim, protection, existing);
             match (asked, after::start(subject, claim, protection, existing)) {
                 // One that is asked for is as good.
-                (Start::Now(action), Start::Now(_)) => plan.actions.push(action),
-                (asked, due) => {
-                    asked.add_to(plan);
-                    due.add_to(plan);
-                }
+                (Start::Now(action), Start::Now(_)) => todo.and(Todo::step(action)),
+                (asked, due) => todo.and(asked.todo()).and(due.todo()),
             }
         }
         // What somebody chose ends the schedule. What is merely broken leaves it: the reason may pass,
         // and a run that cannot be made says so itself.
         Some((_, Verdict::Unprotected(problem, _))) if problem.reason.is_choice() => {
-            plan.actions.extend(existing.map(|c| Action::DeleteCronJob(c.id.clone())));
+            todo.and(Todo::step(existing.map(|c| Action::DeleteCronJob(c.id.clone()))))
         }
-        _ => {}
+        _ => todo,
     }
 }
 

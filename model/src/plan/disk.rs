@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Action, DiskStep, Plan};
+use super::action::{Action, DiskStep, Todo};
 use super::placement::binds_on_use;
 use crate::config::{Destination, Disk, Reach};
 use crate::facts::{Claim, ClaimPhase, JobState};
@@ -18,23 +18,12 @@ const KEEPER_PAUSE: u64 = 300;
 pub(super) struct NotReady {
     pub(super) problem: Problem,
     /// What makes the next part of the way to it, or clears that away.
-    pub(super) step: Option<Box<Action>>,
-    /// When to look again, if nothing happens before.
-    again: Option<Timestamp>,
-}
-
-impl NotReady {
-    /// Plans what is done about it. What it waits for comes back.
-    pub(super) fn planned(self, plan: &mut Plan) -> Problem {
-        plan.actions.extend(self.step.map(|step| *step));
-        plan.wake_at(self.again);
-        self.problem
-    }
+    pub(super) todo: Todo,
 }
 
 impl From<Problem> for NotReady {
     fn from(problem: Problem) -> Self {
-        Self { problem, step: None, again: None }
+        Self { problem, todo: Todo::none() }
     }
 }
 
@@ -56,8 +45,7 @@ pub(super) fn ready<'a>(
         let step = missing(world, destination, namespace, now)?;
         return Err(NotReady {
             problem: Problem::new(Reason::DiskNotReady, format!("PVC {name} is being created")),
-            step: Some(Box::new(Action::MakeDisk(step, destination.name.clone(), namespace.to_owned()))),
-            again: None,
+            todo: Todo::step(Action::MakeDisk(step, destination.name.clone(), namespace.to_owned())),
         });
     };
     let ours = claim.ours.as_ref().is_some_and(|o| o.instance == world.instance && o.component == Component::Disk);
@@ -149,7 +137,6 @@ fn keeper(world: &World, destination: &Destination, namespace: &str, now: Timest
         }
         JobState::Failed => {
             let again = crate::duration::Span::from_secs(KEEPER_PAUSE).after(job.created);
-            let is_due = now >= again;
             let delete = Action::DeleteJob { namespace: job.namespace.clone(), id: job.id.clone() };
             let told = world
                 .pods_of(job)
@@ -159,7 +146,7 @@ fn keeper(world: &World, destination: &Destination, namespace: &str, now: Timest
                 let why = job.failure.clone().map(|(_, m)| m).unwrap_or_default();
                 Problem::new(Reason::DiskNotReady, format!("Job {name}, which checks the host's disk, failed: {why}"))
             });
-            Err(NotReady { problem, step: is_due.then(|| Box::new(delete)), again: (!is_due).then_some(again) })
+            Err(NotReady { problem, todo: if now >= again { Todo::step(delete) } else { Todo::again(again) } })
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a drill needs: a copy, the snapshot that it was made from, and that snapshot's promoter.
 
-use super::action::{Action, Drill, Part, Plan, Promote, RestoreAction};
+use super::action::{Action, Drill, Part, Promote, RestoreAction, Todo};
 use super::central_parts::drills;
 use super::placement::common_nodes;
 use super::prepared::prepared;
@@ -34,46 +34,57 @@ pub(super) enum Step {
     Start(Drill, Option<String>),
 }
 
+/// The next step, and what is to be done besides. An error is final for this time.
+type Next = Result<(Step, Todo), Problem>;
+
+fn waits(todo: Todo) -> (Step, Todo) {
+    (Step::Wait, todo)
+}
+
 /// The promoter that a copy is compared with.
 enum Promoter<'a> {
     /// It is there.
     Ready(&'a Claim),
     /// This comes before it.
-    After(Step),
+    After(Box<(Step, Todo)>),
+}
+
+impl Promoter<'_> {
+    fn after(next: (Step, Todo)) -> Self {
+        Self::After(Box::new(next))
+    }
 }
 
 impl Ask<'_> {
-    /// The next step. An error is final for this time.
-    pub(super) fn resolve(&self, plan: &mut Plan) -> Result<Step, Problem> {
-        let Some(rules) = &self.destination.drill else { return Ok(Step::Wait) };
+    /// The next step.
+    pub(super) fn resolve(&self) -> Next {
+        let Some(rules) = &self.destination.drill else { return Ok(waits(Todo::none())) };
         let &Subject { world, uid, ref runs, now, .. } = self.subject;
         if self.destination.is_central() {
-            return self.central(rules, plan);
+            return self.central(rules);
         }
         // The one that a promoter was made for, or else the newest. Without one the drill is done when there is one.
         let made = prepared(world, uid, &self.destination.name).map(|(promoter, _)| promoter);
         let is_made = |v: &&RunView<'_>| v.promoter.map(|p| &p.id) == made.map(|p| &p.id);
         let mut fit = runs.iter().rev().filter(|v| self.fits(v));
         let view = if made.is_some() { fit.find(is_made) } else { fit.next() };
-        let Some(view) = view else { return if made.is_some() { Err(lost()) } else { Ok(Step::Wait) } };
+        let Some(view) = view else { return if made.is_some() { Err(lost()) } else { Ok(waits(Todo::none())) } };
         // Before a promoter is made that would wait for it.
         let disk = if self.destination.is_remote() {
             None
         } else {
             match disk::ready(world, self.destination, &self.claim.namespace, now) {
                 Ok(disk) => Some(disk),
-                Err(not) => {
-                    not.planned(plan);
-                    return Ok(Step::Wait);
-                }
+                Err(not) => return Ok(waits(not.todo)),
             }
         };
-        let promoter = match self.promoter(view, plan)? {
+        let promoter = match self.promoter(view)? {
             Promoter::Ready(promoter) => promoter,
-            Promoter::After(step) => return Ok(step),
+            Promoter::After(next) => return Ok(*next),
         };
         let node = disk.map_or(Ok(None), |disk| common_nodes(world, promoter, disk))?;
-        Ok(Step::Start(self.drill(rules, view, promoter.id.name.clone(), promoter.mode), node))
+        let drill = self.drill(rules, view, promoter.id.name.clone(), promoter.mode);
+        Ok((Step::Start(drill, node), Todo::none()))
     }
 
     /// The drill of a run, compared with a promoter.
@@ -92,7 +103,7 @@ impl Ask<'_> {
     }
 
     /// The next step of a drill in the controller's namespace, with a promoter that is made there for it alone.
-    fn central(&self, rules: &config::Drill, plan: &mut Plan) -> Result<Step, Problem> {
+    fn central(&self, rules: &config::Drill) -> Next {
         let &Subject { world, uid, ref runs, .. } = self.subject;
         let refused = world.memory.refused_drills.get(uid).and_then(|of| of.get(&self.destination.name));
         if let Some((_, problem)) = refused.filter(|(due, _)| due == self.due) {
@@ -114,25 +125,25 @@ impl Ask<'_> {
                 view.ok_or_else(lost)?
             }
             // What was made for an earlier drill goes first.
-            Some(_) => return Ok(Step::Wait),
+            Some(_) => return Ok(waits(Todo::none())),
             None => match runs.iter().rev().find(|v| self.fits(v)) {
                 Some(view) => view,
-                None => return Ok(Step::Wait),
+                None => return Ok(waits(Todo::none())),
             },
         };
         let wanted = wanted(view);
         let step = wanted.next()?;
-        if !matches!(&step, central::Step::Make(made) if made.part == Part::Content) {
-            hold::hold(world, &view.snapshot.namespace, Some(&view.snapshot.id.name), self.subject.now).add_to(plan);
-        }
+        let hold = || {
+            let snapshot = &view.snapshot;
+            hold::hold(world, &snapshot.namespace, Some(&snapshot.id.name), self.subject.now)
+        };
         Ok(match step {
-            central::Step::Make(made) if made.part == Part::Content => Step::First(Action::MakeCentral(made)),
-            central::Step::Make(made) => Step::Then(Action::MakeCentral(made)),
-            central::Step::Wait(_, until) => {
-                plan.wake_at(Some(until));
-                Step::Wait
+            central::Step::Make(made) if made.part == Part::Content => {
+                (Step::First(Action::MakeCentral(made)), Todo::none())
             }
-            central::Step::Job(mode) => Step::Start(self.drill(rules, view, wanted.name(), mode), None),
+            central::Step::Make(made) => (Step::Then(Action::MakeCentral(made)), hold()),
+            central::Step::Wait(_, until) => (Step::Wait, hold().and(Todo::again(until))),
+            central::Step::Job(mode) => (Step::Start(self.drill(rules, view, wanted.name(), mode), None), hold()),
         })
     }
 
@@ -143,16 +154,16 @@ impl Ask<'_> {
     }
 
     /// The run's promoter; made again if it is gone.
-    fn promoter<'a>(&self, view: &RunView<'a>, plan: &mut Plan) -> Result<Promoter<'a>, Problem> {
+    fn promoter<'a>(&self, view: &RunView<'a>) -> Result<Promoter<'a>, Problem> {
         let (snapshot, promoters) = (view.snapshot, &self.protection.promoter);
         let Some(promoter) = view.promoter.filter(|p| !p.terminating) else {
             // One that is going has the name still.
             if self.subject.world.claims.get(&snapshot.namespace, &snapshot.id.name).is_some() {
-                return Ok(Promoter::After(Step::Wait));
+                return Ok(Promoter::after(waits(Todo::none())));
             }
             let hold = hold::hold(self.subject.world, &snapshot.namespace, Some(&snapshot.id.name), self.subject.now);
-            if let Some(step) = hold.step {
-                return Ok(Promoter::After(Step::First(step)));
+            if let Some(step) = hold.actions.into_iter().next() {
+                return Ok(Promoter::after((Step::First(step), Todo::none())));
             }
             let promote = RestoreAction::Promote(Box::new(Promote {
                 asker: None,
@@ -162,7 +173,7 @@ impl Ask<'_> {
                 snapshot: snapshot.id.name.clone(),
                 spec: promoters.shape.clone().sized(snapshot.restore_size.max(self.claim.capacity)),
             }));
-            return Ok(Promoter::After(Step::First(Action::Restore(promote))));
+            return Ok(Promoter::after((Step::First(Action::Restore(promote)), Todo::none())));
         };
         match promoter.phase {
             ClaimPhase::Bound => Ok(Promoter::Ready(promoter)),
@@ -171,8 +182,7 @@ impl Ask<'_> {
                 let wait = self.subject.world.config.deadlines.promoter_bound;
                 let until = wait.after(promoter.created.max(self.due.time()));
                 if self.subject.now < until {
-                    plan.wake_at(Some(until));
-                    return Ok(Promoter::After(Step::Wait));
+                    return Ok(Promoter::after(waits(Todo::again(until))));
                 }
                 let message = format!("PVC {} was not bound within {wait} (deadlines.promoterBound)", promoter.id.name);
                 Err(Problem::new(Reason::PromoterNotBound, message))
@@ -191,14 +201,13 @@ fn lost() -> Problem {
 }
 
 /// A drill that has its slot and cannot start yet: it waits, but not for ever, for others wait for it (law 5).
-pub(super) fn wait(subject: &Subject<'_>, destination: &Destination, plan: &mut Plan) -> Result<(), Problem> {
+pub(super) fn wait(subject: &Subject<'_>, destination: &Destination) -> Result<Todo, Problem> {
     let &Subject { world, uid, now, .. } = subject;
-    let Some((promoter, due)) = prepared(world, uid, &destination.name) else { return Ok(()) };
+    let Some((promoter, due)) = prepared(world, uid, &destination.name) else { return Ok(Todo::none()) };
     let bound = world.config.deadlines.copy;
     let until = bound.after(promoter.created.max(due.time()));
     if now < until {
-        plan.wake_at(Some(until));
-        return Ok(());
+        return Ok(Todo::again(until));
     }
     let message = format!(
         "the drill could not start within {bound} (deadlines.copy): a restore had priority, or its network, disk or \
@@ -208,10 +217,10 @@ pub(super) fn wait(subject: &Subject<'_>, destination: &Destination, plan: &mut 
 }
 
 /// Sees that what a drill compares with is not rotated away between two tries of its Job.
-pub(super) fn hold(subject: &Subject<'_>, source: &SourceId, job: &Job, plan: &mut Plan) {
+pub(super) fn hold(subject: &Subject<'_>, source: &SourceId, job: &Job) -> Todo {
     let &Subject { world, ref runs, now, .. } = subject;
     let mounted = |name: &String| world.claims.get(&job.namespace, name).filter(|c| c.from_snapshot.is_some());
-    let Some(promoter) = job.mounts.iter().find_map(mounted) else { return };
+    let Some(promoter) = job.mounts.iter().find_map(mounted) else { return Todo::none() };
     // A central promoter is made from a snapshot of its own, which nobody rotates: the source's is behind it.
     let central = promoter.ours.as_ref().filter(|o| o.component == Component::Central);
     let snapshot = match central.and_then(|o| Some((o.run.as_ref()?, o.destination.as_ref()?))) {
@@ -221,5 +230,5 @@ pub(super) fn hold(subject: &Subject<'_>, source: &SourceId, job: &Job, plan: &m
             runs.iter().find(|v| name(v) == promoter.id.name).map(|v| v.snapshot.id.name.clone())
         }
     };
-    hold::hold(world, &source.namespace, snapshot.as_deref(), now).add_to(plan);
+    hold::hold(world, &source.namespace, snapshot.as_deref(), now)
 }

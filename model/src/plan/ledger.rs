@@ -5,7 +5,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Action, Board, LedgerWrite, Note, Plan};
+use super::action::{Action, Board, LedgerWrite, Note, Todo};
 use super::status::{self, News};
 use super::subject::{snapshots, verdict, views};
 use crate::facts::Claim;
@@ -16,18 +16,17 @@ use crate::record::{Failure, RunRecord, Status};
 use crate::select::Verdict;
 use crate::world::World;
 
-/// Plans the ledger of a source that is there. Gives where its backups stand.
+/// Where the backups of a source that is there stand, and what is to be done about its ledger.
 pub(super) fn of_source(
     world: &World,
     claim: &Claim,
     verdict: &Verdict,
-    news: News,
+    (news, findings): (News, Vec<Finding>),
     now: Timestamp,
-    plan: &mut Plan,
-) -> Status {
+) -> (Status, Todo) {
     let uid = &claim.id.uid;
     if let Some(problem) = unreadable(world, claim) {
-        return unknown(world, claim, problem, now, plan);
+        return unknown(world, claim, problem, now);
     }
     let before = world.ledger(uid);
     let namespace = world.namespaces.get("", &claim.namespace).map_or("", |n| n.uid.as_str());
@@ -41,11 +40,12 @@ pub(super) fn of_source(
     if let Verdict::Protected(protection, _) = verdict {
         next.settle(protection.in_force());
     }
-    let told = !plan.findings.is_empty();
-    let results = enter(&mut next, plan);
+    let told = !findings.is_empty();
+    let results = enter(&mut next, findings);
     let old = before.map(|ledger| ledger.status.clone()).unwrap_or_default();
     let runs = views(world, uid, &next);
-    let status = status::next(world, claim, verdict, &news, (&old, &runs), now, plan);
+    let (status, again) = status::next(world, claim, verdict, &news, (&old, &runs), now);
+    let again = Todo::again(again);
     notes.extend(status::notes(&old, &status, &runs, (&news.tasks, claim.mode)));
     let worth_telling = status::worth_telling(claim, verdict, &old);
     // Of two installations that see the volume, the one tells of it that protects it, and the first one if both do.
@@ -55,21 +55,20 @@ pub(super) fn of_source(
     next.status = status.clone();
     trim(world, uid, &mut next);
     if !worth_telling && before.is_none() {
-        return status;
+        return (status, again);
     }
-    match before {
+    let step = match before {
         Some(before) if *before == next || !(told || is_news(before, &next)) => {
-            if status::worth_showing(world, claim, verdict, &old) {
-                show(claim, before.shown(), plan);
-            }
+            let shown = status::worth_showing(world, claim, verdict, &old);
+            shown.then(|| show(claim, before.shown())).flatten()
         }
         _ => {
             let replaces = world.ledgers.get("", uid).map(|book| book.id.clone());
             let write = LedgerWrite { ledger: next, replaces, notes, results, tasks: news.tasks };
-            plan.actions.push(Action::WriteLedger(Box::new(write)));
+            Some(Action::WriteLedger(Box::new(write)))
         }
-    }
-    status
+    };
+    (status, again.and(Todo::step(step)))
 }
 
 /// Whether a ledger says more than that snapshots went. That is seen, and written down with the next news.
@@ -87,29 +86,31 @@ fn is_news(before: &Ledger, next: &Ledger) -> bool {
 #[must_use]
 pub fn standing(world: &World, claim: &Claim, now: Timestamp) -> Status {
     let news = News { waiting: None, tasks: Vec::new() };
-    of_source(world, claim, &verdict(world, claim), news, now, &mut Plan::new())
+    of_source(world, claim, &verdict(world, claim), (news, Vec::new()), now).0
 }
 
-/// Plans the ledger of a source that is gone: it keeps what the restore points need, and ends after them.
-pub(super) fn of_vanished(world: &World, uid: &str, now: Timestamp, plan: &mut Plan) {
-    let (Some(before), Some(book)) = (world.ledger(uid), world.ledgers.get("", uid)) else { return };
+/// What is to be done about the ledger of a source that is gone: it keeps what the restore points need, and ends after
+/// them.
+pub(super) fn of_vanished(world: &World, uid: &str, findings: Vec<Finding>, now: Timestamp) -> Todo {
+    let (Some(before), Some(book)) = (world.ledger(uid), world.ledgers.get("", uid)) else { return Todo::none() };
     let mut next = before.clone();
     let gone = *next.gone.get_or_insert(crate::names::Run::at(now).time());
     let notes = begin(world, uid, &mut next, false);
-    let results = enter(&mut next, plan);
+    let results = enter(&mut next, findings);
     trim(world, uid, &mut next);
     let belongings = world.belongings(uid);
     let there = belongings.is_some_and(|b| !b.snapshots.is_empty() || !b.promoters.is_empty() || !b.jobs.is_empty());
     let over = world.config.bounds.orphan_retention.after(gone);
+    let mut again = Todo::none();
     if next.is_over(there) {
         if now >= over {
-            return plan.actions.push(Action::DeleteLedger { id: book.id.clone(), uid: uid.to_owned() });
+            return Todo::step(Action::DeleteLedger { id: book.id.clone(), uid: uid.to_owned() });
         }
-        plan.wake_at(Some(over));
+        again = Todo::again(over);
     }
     if *before != next {
         let write = LedgerWrite { ledger: next, replaces: Some(book.id.clone()), notes, results, tasks: Vec::new() };
-        return plan.actions.push(Action::WriteLedger(Box::new(write)));
+        return again.and(Todo::step(Action::WriteLedger(Box::new(write))));
     }
     let newest = snapshots(world, uid).filter(|(_, s)| !s.terminating).max_by_key(|(run, _)| *run);
     let namespace = |n: &str| world.namespaces.get("", n).is_some_and(|n| !n.terminating);
@@ -117,9 +118,11 @@ pub(super) fn of_vanished(world: &World, uid: &str, now: Timestamp, plan: &mut P
         let shown = next.shown();
         if snapshot.shown.as_ref() != Some(&shown) {
             let on = Board::Snapshot(snapshot.id.clone());
-            plan.actions.push(Action::ShowStatus { source: next.id(), on, status: Box::new(shown) });
+            let show = Action::ShowStatus { source: next.id(), on, status: Box::new(shown) };
+            return again.and(Todo::step(show));
         }
     }
+    again
 }
 
 /// Why the ledger of a source that is there cannot be believed.
@@ -142,7 +145,7 @@ fn unreadable(world: &World, claim: &Claim) -> Option<Problem> {
 }
 
 /// What people are shown of a source whose ledger cannot be read. Nothing of it is deleted or written over.
-fn unknown(world: &World, claim: &Claim, problem: Problem, now: Timestamp, plan: &mut Plan) -> Status {
+fn unknown(world: &World, claim: &Claim, problem: Problem, now: Timestamp) -> (Status, Todo) {
     let shown = claim.told().filter(|s| s.instance == world.instance);
     let before = shown.and_then(|s| s.failure.clone()).filter(|f| f.problem == problem);
     let failure = before.unwrap_or(Failure { run: None, problem, at: now });
@@ -152,17 +155,14 @@ fn unknown(world: &World, claim: &Claim, problem: Problem, now: Timestamp, plan:
         failure: Some(failure),
         ..shown.cloned().unwrap_or_default()
     };
-    if !claim.terminating {
-        show(claim, status.clone(), plan);
-    }
-    status
+    let step = (!claim.terminating).then(|| show(claim, status.clone())).flatten();
+    (status, Todo::step(step))
 }
 
-fn show(claim: &Claim, status: Status, plan: &mut Plan) {
-    if claim.shown.as_ref().is_none_or(|shown| differ(shown, &status)) {
-        let (source, on) = (claim.source(), Board::Source);
-        plan.actions.push(Action::ShowStatus { source, on, status: Box::new(status) });
-    }
+/// The step that shows it on the source, unless it is shown there.
+fn show(claim: &Claim, status: Status) -> Option<Action> {
+    let is_new = claim.shown.as_ref().is_none_or(|shown| differ(shown, &status));
+    is_new.then(|| Action::ShowStatus { source: claim.source(), on: Board::Source, status: Box::new(status) })
 }
 
 /// Whether it is worth a write that people are shown something else. A run of which there is nothing to tell but that it
@@ -198,8 +198,7 @@ fn begin(world: &World, uid: &str, ledger: &mut Ledger, new: bool) -> Vec<Note> 
 }
 
 /// Writes down what the plan found out. Gives the results that are new.
-fn enter(ledger: &mut Ledger, plan: &mut Plan) -> Vec<(String, crate::record::CopyResult)> {
-    let findings = std::mem::take(&mut plan.findings);
+fn enter(ledger: &mut Ledger, findings: Vec<Finding>) -> Vec<(String, crate::record::CopyResult)> {
     for finding in &findings {
         ledger.enter(finding);
     }

@@ -5,7 +5,7 @@
 //! it bears the minute in its name, and goes once its end is in the source's record.
 
 use super::access::online;
-use super::action::{Action, Maintain, Plan, TaskEnd, Work};
+use super::action::{Action, Maintain, TaskEnd, Todo, Work};
 use super::central_parts::drills;
 use super::ended::{self, Ended};
 use super::placement::{only_node, slot};
@@ -14,6 +14,8 @@ use super::subject::{Subject, is_derived};
 use super::task_record::{drills_on, has_ended, next_part};
 use super::task_source::Source;
 use super::{disk, drill, restore};
+use k8s_openapi::jiff::Timestamp;
+
 use crate::admit::{Rank, Waiting};
 use crate::config::Destination;
 use crate::facts::{Claim, Job, JobState};
@@ -25,34 +27,43 @@ use crate::schedule::Schedule;
 use crate::select::Protection;
 use crate::text::clip;
 
-/// Plans the tasks of a source. Those that ended come back, for the record.
-pub(super) fn plan(subject: &Subject<'_>, claim: &Claim, plan: &mut Plan) -> Vec<TaskEnd> {
+/// The tasks of a source: those that ended, for the record, and what is to be done about the others.
+pub(super) fn plan(subject: &Subject<'_>, claim: &Claim) -> (Vec<TaskEnd>, Todo) {
     let source = Source { subject, claim };
+    let (mut ends, mut todo) = (Vec::new(), Todo::none());
+    let mut take = |progress| match progress {
+        Progress::Goes(on) => todo = std::mem::take(&mut todo).and(on),
+        Progress::Ended(end) => ends.push(end),
+    };
     let jobs = jobs(subject);
-    let mut ends: Vec<TaskEnd> = jobs.iter().filter_map(|(task, job)| source.end(*task, job, plan)).collect();
-    let Some(protection) = subject.protection else { return ends };
-    let destinations = protection.destinations.iter().filter_map(|name| subject.world.config.destination(name));
-    for destination in destinations {
+    for (task, job) in &jobs {
+        take(source.progress(*task, job));
+    }
+    let protected = subject.protection.into_iter();
+    for (protection, name) in protected.flat_map(|p| p.destinations.iter().map(move |name| (p, name))) {
+        let Some(destination) = subject.world.config.destination(name) else { continue };
         for (task, schedule) in destination.maintenance() {
             let is_this = |(t, j): &(Task, &Job)| *t == task && destination_of(j) == Some(&destination.name);
-            if jobs.iter().any(is_this) {
-                continue;
+            if !jobs.iter().any(is_this) {
+                take(source.next(task, destination, schedule, protection));
             }
-            // What has begun goes on, whatever is due since.
-            let begun = source.begun(task, destination);
-            let due = begun.or_else(|| source.due(task, destination, schedule, protection, plan));
-            let Some(due) = due else { continue };
-            let end = |problem: Problem| source.failed(task, &destination.name, &due, &problem);
-            ends.extend(source.start(task, destination, &due, protection, plan).err().map(end));
         }
     }
-    ends
+    (ends, todo)
 }
 
 /// A source that is gone has no record: the Jobs of its tasks go when they have ended.
-pub(super) fn clear(subject: &Subject<'_>, plan: &mut Plan) {
+pub(super) fn clear(subject: &Subject<'_>) -> Todo {
     let ended = jobs(subject).into_iter().filter(|(_, job)| job.state != JobState::Active);
-    plan.actions.extend(ended.filter_map(|(_, job)| Action::delete(job)));
+    Todo { actions: ended.filter_map(|(_, job)| Action::delete(job)).collect(), ..Todo::none() }
+}
+
+/// How a task gets on.
+enum Progress {
+    /// This is to be done about it.
+    Goes(Todo),
+    /// It has ended.
+    Ended(TaskEnd),
 }
 
 /// The Jobs of a source's tasks that bear the name that only they can have, where only they can be.
@@ -71,37 +82,48 @@ fn destination_of(job: &Job) -> Option<&String> {
 }
 
 impl Source<'_> {
-    /// A Job that ended: its end for the record; once that stands there, the Job goes.
-    fn end(&self, task: Task, job: &Job, plan: &mut Plan) -> Option<TaskEnd> {
-        let ours = job.ours.as_ref()?;
-        let (due, destination) = (ours.run.as_ref()?, ours.destination.as_ref()?);
+    /// A task that has a Job: its end for the record; once that stands there, the Job goes.
+    fn progress(&self, task: Task, job: &Job) -> Progress {
+        let ours = job.ours.as_ref().and_then(|ours| Some((ours.run.as_ref()?, ours.destination.as_ref()?)));
+        let Some((due, destination)) = ours else { return Progress::Goes(Todo::none()) };
         let newest = self.maintenance(destination).and_then(|m| m.newest(task));
         let recorded = newest.is_some_and(|n| has_ended(n, due, self.subject.now));
         // Of a source that is not protected any more there is no record; what runs comes to its end.
-        let useless = self.subject.protection.is_none() && job.state != JobState::Active;
-        if recorded || useless {
-            plan.actions.extend(Action::delete(job));
-            return None;
+        let protected = self.subject.protection.is_some();
+        if recorded || (!protected && job.state != JobState::Active) {
+            return Progress::Goes(Todo::step(Action::delete(job)));
         }
-        self.subject.protection?;
-        let failed = |problem: &Problem| Some(self.failed(task, destination, due, problem));
+        if !protected {
+            return Progress::Goes(Todo::none());
+        }
+        let failed = |problem: &Problem| Progress::Ended(self.failed(task, destination, due, problem));
         match ended::ended::<MaintainResult>(self.subject.world, job, self.subject.now) {
             Ended::NotYet(again) => {
-                plan.wake_at(again);
-                drill::hold(self.subject, &self.claim.source(), job, plan);
-                None
+                let hold = drill::hold(self.subject, &self.claim.source(), job);
+                Progress::Goes(hold.and(Todo::again(again)))
             }
-            Ended::Ask(action) => {
-                plan.actions.push(action);
-                None
-            }
-            Ended::Told(told) => Some(self.told(destination, due, told, task)),
+            Ended::Ask(action) => Progress::Goes(Todo::step(action)),
+            Ended::Told(told) => Progress::Ended(self.told(destination, due, told, task)),
             Ended::Silent => {
                 let message =
                     "the Job succeeded but left no result; check that the template keeps terminationMessagePath";
                 failed(&Problem::new(Reason::JobFailed, message))
             }
             Ended::Failed(problem) => failed(&problem),
+        }
+    }
+
+    /// A task that has no Job.
+    fn next(&self, task: Task, destination: &Destination, schedule: &str, protection: &Protection) -> Progress {
+        // What has begun goes on, whatever is due since.
+        let begun = self.begun(task, destination).map(Ok);
+        let due = match begun.unwrap_or_else(|| self.due(task, destination, schedule, protection)) {
+            Ok(due) => due,
+            Err(again) => return Progress::Goes(Todo::again(again)),
+        };
+        match self.start(task, destination, &due, protection) {
+            Ok(todo) => Progress::Goes(todo),
+            Err(problem) => Progress::Ended(self.failed(task, &destination.name, &due, &problem)),
         }
     }
 
@@ -147,42 +169,39 @@ impl Source<'_> {
         drills.find_map(|(_, due)| goes_on(due).then(|| due.clone()))
     }
 
-    /// The minute for which a task is due; if it is not, the source is looked at again when it is.
+    /// The minute for which a task is due; if it is not, when it is.
     fn due(
         &self,
         task: Task,
         destination: &Destination,
         schedule: &str,
         protection: &Protection,
-        plan: &mut Plan,
-    ) -> Option<Run> {
-        let maintenance = self.maintenance(&destination.name)?;
+    ) -> Result<Run, Option<Timestamp>> {
+        let maintenance = self.maintenance(&destination.name).ok_or(None)?;
         // Nothing is due before there is a copy.
-        let since = maintenance.since?;
+        let since = maintenance.since.ok_or(None)?;
         // By a clock that was ahead nothing was done: it is made good now.
         let done = [Some(since), maintenance.newest(task).map(|newest| newest.due.time())];
         let done = done.into_iter().flatten().filter(|t| *t <= self.subject.now).max();
         // Each task and destination has its own time. The configuration was checked when it was read.
         let seed = format!("{}/{}/{}", self.claim.source().seed(), task.as_str(), destination.name);
-        let schedule = Schedule::parse(schedule, &seed).ok()?;
+        let schedule = Schedule::parse(schedule, &seed).map_err(|_| None)?;
         let next = done.and_then(|done| schedule.next_after(done, &protection.zone));
         if next.is_some_and(|next| next > self.subject.now) {
-            plan.wake_at(next);
-            return None;
+            return Err(next);
         }
         // Of all that was missed, the newest.
-        schedule.previous_at_or_before(self.subject.now, &protection.zone).map(Run::at)
+        schedule.previous_at_or_before(self.subject.now, &protection.zone).map(Run::at).ok_or(None)
     }
 
-    /// Puts a task that is due among the ready ones, unless it has to wait. An error is its end.
+    /// What starts a task that is due, unless it has to wait. An error is its end.
     fn start(
         &self,
         task: Task,
         destination: &Destination,
         due: &Run,
         protection: &Protection,
-        plan: &mut Plan,
-    ) -> Result<(), Problem> {
+    ) -> Result<Todo, Problem> {
         let (world, source) = (self.subject.world, self.claim.source());
         let namespace = world.namespaces.get("", &source.namespace);
         // Restores come first: what they read is left alone.
@@ -195,7 +214,7 @@ impl Source<'_> {
         let begun = self.begun(task, destination).is_some();
         let goes_on = begun && destination.is_central();
         if namespace.is_none_or(|n| n.terminating) || ((read || cut_off) && !goes_on) {
-            return self.wait(task, destination, plan);
+            return self.wait(task, destination);
         }
         // A restic pod reads its Secret as root, a drill's keeps owners.
         let strict = namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted");
@@ -203,47 +222,44 @@ impl Source<'_> {
             let message = "the namespace enforces Pod Security restricted, but this pod must run as root";
             return Err(Problem::new(Reason::PodSecurity, message));
         }
-        let Ok(place) = self.place(destination, plan) else { return self.wait(task, destination, plan) };
+        let place = match self.place(destination) {
+            Ok(place) => place,
+            Err(todo) => return Ok(todo.and(self.wait(task, destination)?)),
+        };
+        let mut besides = Todo::none();
         let (work, node) = match task {
             Task::Prune => match self.prune(destination, due, protection)? {
                 Some(work) => (work, place),
-                None => return Ok(()),
+                None => return Ok(Todo::none()),
             },
             Task::Verify => match self.part(task, &destination.name) {
                 Some(part) => (Work::Verify(part), place),
-                None => return Ok(()),
+                None => return Ok(Todo::none()),
             },
             Task::Drill => {
                 let ask = drill::Ask { subject: self.subject, claim: self.claim, destination, protection, due };
-                match ask.resolve(plan)? {
-                    drill::Step::Wait => return self.wait(task, destination, plan),
+                let (step, todo) = ask.resolve()?;
+                besides = todo;
+                match step {
+                    drill::Step::Wait => return Ok(besides.and(self.wait(task, destination)?)),
                     drill::Step::First(action) if !begun => {
-                        plan.ready.push((self.waiting(destination, due, None), action));
-                        return Ok(());
+                        return Ok(besides.and(Todo::ready(self.waiting(destination, due, None), action)));
                     }
                     drill::Step::First(action) | drill::Step::Then(action) => {
-                        plan.actions.push(action);
-                        return Ok(());
+                        return Ok(besides.and(Todo::step(action)));
                     }
                     drill::Step::Start(drill, node) => (Work::Drill(drill), node),
                 }
             }
         };
         let start = Action::StartTask(Box::new(self.task(destination, due, work, protection)));
-        if begun {
-            plan.actions.push(start);
-        } else {
-            plan.ready.push((self.waiting(destination, due, node), start));
-        }
-        Ok(())
+        let start = if begun { Todo::step(start) } else { Todo::ready(self.waiting(destination, due, node), start) };
+        Ok(besides.and(start))
     }
 
     /// A task has its slot when it starts, and may wait for it; only a drill may have one before.
-    fn wait(&self, task: Task, destination: &Destination, plan: &mut Plan) -> Result<(), Problem> {
-        if task != Task::Drill {
-            return Ok(());
-        }
-        drill::wait(self.subject, destination, plan)
+    fn wait(&self, task: Task, destination: &Destination) -> Result<Todo, Problem> {
+        if task == Task::Drill { drill::wait(self.subject, destination) } else { Ok(Todo::none()) }
     }
 
     fn task(&self, destination: &Destination, due: &Run, work: Work, protection: &Protection) -> Maintain {
@@ -260,14 +276,14 @@ impl Source<'_> {
         }
     }
 
-    /// The only node that can have the destination's disk, if there is only one. A copy makes the disk ready, and says
-    /// what that waits for.
-    fn place(&self, destination: &Destination, plan: &mut Plan) -> Result<Option<String>, Problem> {
+    /// The only node that can have the destination's disk, if there is only one; or what is done to have the disk. A copy
+    /// says what that waits for.
+    fn place(&self, destination: &Destination) -> Result<Option<String>, Todo> {
         if destination.is_remote() {
             return Ok(None);
         }
         let disk = disk::ready(self.subject.world, destination, &self.claim.namespace, self.subject.now);
-        let disk = disk.map_err(|not| not.planned(plan))?;
+        let disk = disk.map_err(|not| not.todo)?;
         Ok(only_node(self.subject.world, disk))
     }
 

@@ -29,5 +29,5 @@ pub fn prospect(
         return None;
     }
     let not_ready = disk::ready(world, destination, namespace, now).err()?;
-    not_ready.step.is_none().then_some(not_ready.problem)
+    not_ready.todo.actions.is_empty().then_some(not_ready.problem)
 }

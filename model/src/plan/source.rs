@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Plan, Proof, Standing};
+use super::copy::Copies;
 use super::cronjob::IsRendered;
 use super::subject::{Subject, verdict};
 use super::{copy, cronjob, ledger, maintain, status};
@@ -14,28 +15,28 @@ use crate::world::World;
 /// What to do about the source with a UID, at the time `now`. Whether its CronJob is in force is asked of who renders it.
 #[must_use]
 pub fn plan(world: &World, uid: &str, now: Timestamp, is_rendered: &mut IsRendered<'_>) -> Plan {
-    let mut plan = Plan::new();
     let claim = world.claim_of(uid);
     let verdict = claim.map(|c| verdict(world, c));
     let subject = Subject::of(world, uid, verdict.as_ref(), now);
-    cronjob::plan(&subject, claim.zip(verdict.as_ref()), is_rendered, &mut plan);
-    let waiting = copy::plan(&subject, &mut plan);
+    let todo = cronjob::plan(&subject, claim.zip(verdict.as_ref()), is_rendered);
+    let Copies { waiting, findings, todo: copies } = copy::plan(&subject);
+    let todo = todo.and(copies);
     let Some((claim, verdict)) = claim.zip(verdict.as_ref()) else {
-        maintain::clear(&subject, &mut plan);
-        ledger::of_vanished(world, uid, now, &mut plan);
-        return plan;
+        let tasks = maintain::clear(&subject);
+        let ledger = ledger::of_vanished(world, uid, findings, now);
+        return Plan::new(Standing::Vanished, todo.and(tasks).and(ledger));
     };
-    let tasks = maintain::plan(&subject, claim, &mut plan);
+    let (tasks, maintained) = maintain::plan(&subject, claim);
     let news = status::News { waiting, tasks };
-    let record = ledger::of_source(world, claim, verdict, news, now, &mut plan);
-    plan.standing = match verdict {
+    let (record, ledger) = ledger::of_source(world, claim, verdict, (news, findings), now);
+    let standing = match verdict {
         Verdict::Protected(protection, _) => {
             let failure = record.failure.as_ref().map(|f| f.problem.reason);
             Standing::Protected(record.good.clone(), failure, proofs(world, protection, &record))
         }
         Verdict::Unprotected(problem, _) => Standing::Unprotected(problem.reason),
     };
-    plan
+    Plan::new(standing, todo.and(maintained).and(ledger))
 }
 
 /// What the drills of a protected source say, at each destination that has them.

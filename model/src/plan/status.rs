@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Note, Plan, TaskEnd};
+use super::action::{Note, TaskEnd};
 use super::subject::RunView;
 use super::task_record;
 use crate::facts::{Claim, JobState, VolumeMode};
@@ -23,7 +23,8 @@ pub(super) struct News {
     pub(super) tasks: Vec<TaskEnd>,
 }
 
-/// Where the backups of a source stand, by what its ledger says next: where they stood, and its runs.
+/// Where the backups of a source stand, by what its ledger says next: where they stood, and its runs. When more of it is
+/// known, if something is awaited.
 pub(super) fn next(
     world: &World,
     claim: &Claim,
@@ -31,8 +32,7 @@ pub(super) fn next(
     News { waiting, tasks }: &News,
     (before, runs): (&Status, &[RunView<'_>]),
     now: Timestamp,
-    plan: &mut Plan,
-) -> Status {
+) -> (Status, Option<Timestamp>) {
     let mut status = Status { instance: world.instance.clone(), ..before.clone() };
     match verdict {
         Verdict::Protected(_, warnings) => {
@@ -48,7 +48,8 @@ pub(super) fn next(
     }
     progress(world, runs, now, &mut status);
     task_record::record(world, runs, &mut status, tasks);
-    status.failure = failure(world, claim, runs, now, (before, &status), plan);
+    let (failed_runs, again) = failed_runs(world, claim, before, now);
+    status.failure = failure(world, claim, (runs, failed_runs), now, (before, &status));
     // A wait is told once; what is ahead of it may change without a word.
     status.waiting = match (before.waiting.clone(), waiting.clone()) {
         (Some(told), Some(new)) if told.reason == new.reason => Some(told),
@@ -57,7 +58,7 @@ pub(super) fn next(
     if let Some(value) = started(world, claim) {
         status.run_now = Some(value);
     }
-    status
+    (status, again)
 }
 
 /// Whether there is something to write down about a source.
@@ -135,10 +136,9 @@ fn progress(world: &World, runs: &[RunView<'_>], now: Timestamp, status: &mut St
 fn failure(
     world: &World,
     claim: &Claim,
-    runs: &[RunView<'_>],
+    (runs, failed_runs): (&[RunView<'_>], Vec<Failure>),
     now: Timestamp,
     (before, status): (&Status, &Status),
-    plan: &mut Plan,
 ) -> Option<Failure> {
     let mut newest = before.failure.clone().filter(|f| f.run.is_some());
     let mut consider = |candidate: Failure| {
@@ -147,14 +147,7 @@ fn failure(
             newest = Some(candidate);
         }
     };
-    for view in runs {
-        if let Some(failed) = failed_copy(view) {
-            consider(failed);
-        }
-    }
-    for failed in failed_runs(world, claim, before, now, plan) {
-        consider(failed);
-    }
+    runs.iter().filter_map(failed_copy).chain(failed_runs).for_each(&mut consider);
     let made_up = |f: &Failure| f.run.is_none() || f.run > status.good;
     newest = newest.filter(made_up);
     // A step that is refused now comes before what failed in the past.
@@ -175,10 +168,12 @@ fn failed_copy(view: &RunView<'_>) -> Option<Failure> {
     Some(Failure { run: Some(view.run.clone()), problem, at: result.finished })
 }
 
-/// Snapshot Jobs that failed: what their pods said, or what Kubernetes says.
-fn failed_runs(world: &World, claim: &Claim, before: &Status, now: Timestamp, plan: &mut Plan) -> Vec<Failure> {
+/// Snapshot Jobs that failed: what their pods said, or what Kubernetes says. What a pod says may come a little later.
+fn failed_runs(world: &World, claim: &Claim, before: &Status, now: Timestamp) -> (Vec<Failure>, Option<Timestamp>) {
+    let mut again: Option<Timestamp> = None;
     let keys = world.belongings(&claim.id.uid).into_iter().flat_map(|b| &b.jobs);
-    keys.filter_map(|(namespace, name)| world.jobs.get(namespace, name))
+    let failures = keys
+        .filter_map(|(namespace, name)| world.jobs.get(namespace, name))
         .filter(|j| j.namespace == world.namespace && j.state == JobState::Failed)
         .filter(|j| j.ours.as_ref().is_some_and(|o| o.component == Component::Snapshot))
         .filter_map(|job| {
@@ -187,7 +182,7 @@ fn failed_runs(world: &World, claim: &Claim, before: &Status, now: Timestamp, pl
                 .filter_map(|p| p.ended.as_ref())
                 .find_map(|(_, text)| serde_json::from_str::<SnapshotResult>(text).ok());
             if told.is_none() && now < job.told_until() {
-                plan.wake_at(Some(job.told_until()));
+                again = [again, Some(job.told_until())].into_iter().flatten().min();
                 return None;
             }
             let run = told.as_ref().and_then(|t| t.run.clone()).unwrap_or_else(|| Run::at(job.created));
@@ -200,7 +195,8 @@ fn failed_runs(world: &World, claim: &Claim, before: &Status, now: Timestamp, pl
             let known = before.failure.as_ref().filter(|f| f.run.as_ref() == Some(&run));
             Some(Failure { run: Some(run), problem, at: known.map_or(now, |f| f.at) })
         })
-        .collect()
+        .collect();
+    (failures, again)
 }
 
 /// The value of `run-now`, once its Job is there.

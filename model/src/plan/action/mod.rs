@@ -15,6 +15,7 @@ pub use alias::Loan;
 pub use central::{Central, Part};
 pub use copy::{Copy, DiskStep};
 pub use ledger::{Board, LedgerWrite, Note};
+pub(super) use plan::Todo;
 pub use plan::{Plan, Proof, Restores, Standing};
 pub(super) use restore::point_name;
 pub use restore::{Asker, Lender, Origin, Promote, Restore};

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::admit::Waiting;
-use crate::ledger::Finding;
 use crate::names::Run;
 use crate::reason::Reason;
 
@@ -44,18 +43,53 @@ pub struct Plan {
     pub wake: Option<Timestamp>,
     /// Where the source stands.
     pub standing: Standing,
-    /// What was found out about its runs, for the ledger.
-    pub(in crate::plan) findings: Vec<Finding>,
 }
 
 impl Plan {
-    pub(in crate::plan) fn new() -> Self {
-        let standing = Standing::Vanished;
-        Self { actions: Vec::new(), ready: Vec::new(), wake: None, standing, findings: Vec::new() }
+    pub(in crate::plan) fn new(standing: Standing, Todo { actions, ready, again }: Todo) -> Self {
+        Self { actions, ready, wake: again, standing }
+    }
+}
+
+/// What a planner found to be done.
+#[derive(Debug, Default)]
+#[must_use]
+pub(in crate::plan) struct Todo {
+    /// Steps that can be taken at once.
+    pub(in crate::plan) actions: Vec<Action>,
+    /// What may start as soon as it is admitted.
+    pub(in crate::plan) ready: Vec<(Waiting, Action)>,
+    /// When to look again, if nothing happens before.
+    pub(in crate::plan) again: Option<Timestamp>,
+}
+
+impl Todo {
+    /// Nothing.
+    pub(in crate::plan) fn none() -> Self {
+        Self::default()
     }
 
-    pub(in crate::plan) fn wake_at(&mut self, at: Option<Timestamp>) {
-        self.wake = [self.wake, at].into_iter().flatten().min();
+    /// A step, if there is one.
+    pub(in crate::plan) fn step(action: impl Into<Option<Action>>) -> Self {
+        Self { actions: action.into().into_iter().collect(), ..Self::none() }
+    }
+
+    /// To look again at a time, if there is one.
+    pub(in crate::plan) fn again(at: impl Into<Option<Timestamp>>) -> Self {
+        Self { again: at.into(), ..Self::none() }
+    }
+
+    /// What starts as soon as it is admitted.
+    pub(in crate::plan) fn ready(waiting: Waiting, action: Action) -> Self {
+        Self { ready: vec![(waiting, action)], ..Self::none() }
+    }
+
+    /// Both.
+    pub(in crate::plan) fn and(mut self, other: Self) -> Self {
+        self.actions.extend(other.actions);
+        self.ready.extend(other.ready);
+        self.again = [self.again, other.again].into_iter().flatten().min();
+        self
     }
 }
 
@@ -79,5 +113,10 @@ impl Restores {
 
     pub(in crate::plan) fn wake_at(&mut self, at: Timestamp) {
         self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
+    }
+
+    pub(in crate::plan) fn add(&mut self, todo: Todo) {
+        self.actions.extend(todo.actions);
+        todo.again.into_iter().for_each(|at| self.wake_at(at));
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn answer(
     match found {
         Ok(Found { target, mode, point, origin, spc_no_relabeling }) => {
             plan.namespaces.insert(namespace.to_owned());
-            plan.hold(hold(world, namespace, Some(&point_name(&point)), now));
+            plan.add(hold(world, namespace, Some(&point_name(&point)), now));
             // Until all pods of the namespace are known, nobody knows who holds the target.
             let known = world.holders.get(namespace).filter(|s| s.synced()).ok_or(NotYet::HoldersUnknown)?;
             let of_target = |p: &&Holder| !p.ended && p.claims.contains(&target.name);
@@ -72,7 +72,7 @@ pub(super) fn answer(
         Err(Obstacle::Refused(problem)) => Err(told(RestoreState::Refused, problem)),
         Err(Obstacle::Waiting(problem)) => Err(told(RestoreState::Waiting, problem)),
         Err(Obstacle::Promote(promote)) => {
-            plan.hold(hold(world, namespace, Some(&promote.snapshot), now));
+            plan.add(hold(world, namespace, Some(&promote.snapshot), now));
             let message = format!("the promoter of {} is being created again", promote.snapshot);
             plan.step(RestoreAction::Promote(promote));
             let problem = fault.cloned().unwrap_or_else(|| Problem::new(Reason::WaitingForPromoter, message));

@@ -35,7 +35,7 @@ pub(super) fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut
     plan.namespaces.insert(claim.namespace.clone());
     if let (Some(job), Some(status)) = (job, status.filter(|s| s.is_begun())) {
         plan.namespaces.insert(job.namespace.clone());
-        plan.hold(hold(world, &claim.namespace, status.point.as_deref(), now));
+        plan.add(hold(world, &claim.namespace, status.point.as_deref(), now));
         // The Job that was refused is there now.
         let runs = RestoreRecord { state: RestoreState::Ready, problem: None, since: None, ..status.clone() };
         let ended = outcome(world, job, now, plan);

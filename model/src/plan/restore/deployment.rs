@@ -44,7 +44,7 @@ pub(super) fn deployment(world: &World, restorer: &Restorer, now: Timestamp, pla
 
 /// A restore pod that is there: its restore point stays, and it does not stay for ever.
 fn keep(world: &World, restorer: &Restorer, status: &RestoreRecord, now: Timestamp, plan: &mut Restores) {
-    plan.hold(hold(world, &restorer.namespace, status.point.as_deref(), now));
+    plan.add(hold(world, &restorer.namespace, status.point.as_deref(), now));
     let max_age = &world.config.restores.max_age;
     let pods = world.holders.get(&restorer.namespace).into_iter().flat_map(Store::iter);
     let of_this = pods.filter(|p| !p.ended && is_of(&p.id.name, &restorer.id.name));
