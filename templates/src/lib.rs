@@ -44,7 +44,7 @@ use model::config::{Config, Destination};
 use model::handle::Handle;
 use model::ledger::Ledger;
 use model::names::{Run, SourceId};
-use model::plan::{self, Central, Maintain};
+use model::plan::{self, Central, Maintain, Restore};
 use model::select::Protection;
 use serde_json::Value;
 
@@ -56,7 +56,6 @@ pub use install::Install;
 pub use lend::Loan;
 pub use points::{Point, Promoter};
 pub use repository::{Folder, Repository};
-pub use restore::{RestoreFrom, RestorePod};
 
 /// The ConfigMap that is a source's ledger, in the controller's namespace, to be created or replaced.
 #[must_use]
@@ -178,24 +177,28 @@ impl Templates {
         disks::host_disk_claim(self, install, destination, namespace)
     }
 
-    /// What a Deployment that asks for a restore pod becomes, to be applied over it.
+    /// What a Deployment that asks for a restore pod becomes, to be applied over it. `destination` is where the restore
+    /// point is, if that is a repository.
     pub fn restore_deployment(
         &self,
         install: &Install,
         config: &Config,
-        restore: &RestorePod<'_>,
+        destination: Option<&Destination>,
+        restore: &Restore,
     ) -> Result<Value, RenderError> {
-        restore::deployment(self, install, config, restore)
+        restore::deployment(self, install, config, destination, restore)
     }
 
     /// The Job that restores, in the target's namespace or the one that it is lent to, to be created.
+    /// `destination` is as for [`Templates::restore_deployment`].
     pub fn restore_job(
         &self,
         install: &Install,
         config: &Config,
-        restore: &RestorePod<'_>,
+        destination: Option<&Destination>,
+        restore: &Restore,
     ) -> Result<Value, RenderError> {
-        restore::job(self, install, config, restore)
+        restore::job(self, install, config, destination, restore)
     }
 
     /// The volume through which another namespace reads a disk for a restore, to be created.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::CSIPersistentVolumeSource;
+use model::Timestamp;
 use model::config::{
     AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Reach, Restic, RunIn, Sample, Scratch,
     Store, Trees,
@@ -15,15 +16,17 @@ use model::handle::Handle;
 use model::lend::Lent;
 use model::maintain::{self, PARTS};
 use model::names::{self, Run, SourceId};
-use model::plan::{Central, Copy, Drill, Expected, Maintain, Part, Prune, Work};
+use model::plan::{Asker, Central, Copy, Drill, Expected, Lender, Maintain, Origin, Part, Prune, Restore, Work};
 use model::promoter::PromoterShape;
+use model::record::Holders;
+use model::restore::{From, Place, Request, RestorePoint, When};
 use model::schedule::Zone;
 use model::select::{ClassChoice, PromoterRules, Protection};
 use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{Grant, Install, Loan, Medium, Point, Promoter, Repository, RestoreFrom, RestorePod};
+use crate::{Grant, Install, Loan, Medium, Point, Promoter};
 
 /// Renders every template with samples.
 pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
@@ -109,74 +112,77 @@ fn restores(
     install: &Install,
     config: &Config,
 ) -> Result<Vec<(&'static str, Value)>, RenderError> {
-    let (source, protection, restic) = (source(), protection(config), restic());
-    let run = Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default());
-    let restore = RestorePod {
-        namespace: &source.namespace,
-        name: "restore-mypvc",
-        request: "pvc=mypvc date=20181202",
-        status: "{}",
-        holders: "{}",
-        source: &source,
-        run: &run,
-        destination: None,
-        target: "mypvc",
-        lent: None,
-        mode: VolumeMode::Filesystem,
-        from: RestoreFrom::Claim { name: "mypvc-20181202", folder: None },
-        node: None,
+    let (restic, crypt) = (restic(), crypt());
+    let source = source();
+    let options = protection(config).options;
+    let name = "mypvc-20181202".to_owned();
+    let place = Place::Snapshot { name: name.clone(), promoter: Some(name.clone()) };
+    let snapshot = restore("pvc=mypvc date=20181202", place, Origin::Claim { name, folder: None });
+    let folder = model::restore::tree_path(false, &source.namespace, &source.name, &source.uid, &run());
+    let tree = Restore {
+        node: Some("node-2".to_owned()),
+        ..restore(
+            "pvc=mypvc date=20181202 from=disk delete=true path=etc",
+            Place::Tree { destination: "disk".to_owned() },
+            Origin::Claim { name: "backup-disk".to_owned(), folder: Some(folder) },
+        )
+    };
+    let repository = |text: &str, destination: &Destination, snapshot: Option<&str>| {
+        let place = Place::Repository { destination: destination.name.clone(), snapshot: snapshot.map(str::to_owned) };
+        restore(text, place, Origin::Repository { options: Box::new(options.clone()), secret: None, lender: None })
+    };
+    let in_restic = repository("pvc=mypvc date=20181202 from=s3", &restic, None);
+    let file = repository("pvc=mypvc snapshot=0123abcd from=s3 path=etc", &restic, Some("0123abcd"));
+    let on_disk = repository("pvc=mypvc date=20181202 from=crypt", &crypt, None);
+    let deployment = |at, restore: &Restore| templates.restore_deployment(install, config, at, restore);
+    let job = |at, restore: &Restore| templates.restore_job(install, config, at, restore);
+    // All of a device is restored.
+    let block = |restore: &Restore| {
+        let request = Request { path: None, ..restore.request.clone() };
+        Restore { mode: VolumeMode::Block, request, ..restore.clone() }
+    };
+    Ok(vec![
+        ("restore", deployment(None, &snapshot)?),
+        ("restore-block", deployment(None, &block(&snapshot))?),
+        ("restore-block-job", job(None, &block(&tree))?),
+        ("restore-block-restic-job", job(Some(&restic), &block(&file))?),
+        ("restore-job", job(None, &tree)?),
+        ("restore-restic", deployment(Some(&restic), &in_restic)?),
+        ("restore-restic-job", job(Some(&restic), &file)?),
+        ("restore-restic-disk", job(Some(&crypt), &on_disk)?),
+    ])
+}
+
+fn run() -> Run {
+    Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default())
+}
+
+/// A restore that somebody asked for with this text.
+fn restore(text: &str, place: Place, origin: Origin) -> Restore {
+    let source = source();
+    let all = Request {
+        namespace: None,
+        pvc: source.name.clone(),
+        uid: None,
+        when: When::Latest,
+        from: From::Any,
+        target: None,
         delete: false,
         path: None,
+    };
+    Restore {
+        asker: Asker::Deployment(Identity { name: "restore-mypvc".to_owned(), ..Identity::default() }),
+        namespace: source.namespace.clone(),
+        request: text.parse().unwrap_or(all),
+        text: text.to_owned(),
+        mode: VolumeMode::Filesystem,
+        point: RestorePoint { uid: source.uid.clone(), run: run(), place, incomplete: false, finding: None },
+        origin,
+        holders: Holders { at: Timestamp::UNIX_EPOCH, pods: Vec::new() },
+        node: None,
         spc_no_relabeling: false,
-    };
-    let folder = model::restore::tree_path(false, &source.namespace, &source.name, &source.uid, &run);
-    let from_disk = RestorePod {
-        name: "restore-mypvc-0123456789abcdef",
-        request: "pvc=mypvc date=20181202 from=disk delete=true path=etc",
-        destination: Some("disk"),
-        from: RestoreFrom::Claim { name: "backup-disk", folder: Some(&folder) },
-        node: Some("node-2"),
-        delete: true,
-        path: Some("etc"),
-        ..restore
-    };
-    let repository = Repository::new(&install.namespace, &restic, &source, &protection.options, None);
-    let Some(repository) = &repository else { return Ok(Vec::new()) };
-    let restic_pod = RestorePod {
-        request: "pvc=mypvc date=20181202 from=s3",
-        destination: Some("s3"),
-        from: RestoreFrom::Repository { repository, snapshot: None },
-        ..restore
-    };
-    let restic_job = RestorePod {
-        name: "restore-mypvc-0123456789abcdef",
-        request: "pvc=mypvc snapshot=0123abcd from=s3 path=etc",
-        destination: Some("s3"),
-        from: RestoreFrom::Repository { repository, snapshot: Some("0123abcd") },
-        path: Some("etc"),
-        ..restore
-    };
-    let crypt = crypt();
-    let on_disk = Repository::new(&install.namespace, &crypt, &source, &protection.options, None);
-    let Some(on_disk) = &on_disk else { return Ok(Vec::new()) };
-    let disk_job = RestorePod {
-        request: "pvc=mypvc date=20181202 from=crypt",
-        destination: Some("crypt"),
-        from: RestoreFrom::Repository { repository: on_disk, snapshot: None },
-        path: None,
-        ..restic_job
-    };
-    let block = |restore| RestorePod { mode: VolumeMode::Block, path: None, ..restore };
-    Ok(vec![
-        ("restore", templates.restore_deployment(install, config, &restore)?),
-        ("restore-block", templates.restore_deployment(install, config, &block(restore))?),
-        ("restore-block-job", templates.restore_job(install, config, &block(from_disk))?),
-        ("restore-block-restic-job", templates.restore_job(install, config, &block(restic_job))?),
-        ("restore-job", templates.restore_job(install, config, &from_disk)?),
-        ("restore-restic", templates.restore_deployment(install, config, &restic_pod)?),
-        ("restore-restic-job", templates.restore_job(install, config, &restic_job)?),
-        ("restore-restic-disk", templates.restore_job(install, config, &disk_job)?),
-    ])
+        target: source,
+    }
 }
 
 /// A central copy, and what it is made from.
@@ -214,8 +220,6 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
 /// A restore from a central destination, and what lends it its target.
 fn render_lent(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
     let (install, config, source, destination) = (install(), Config::default(), source(), central());
-    let repository = Repository::new(&install.namespace, &destination, &source, &Options::default(), None);
-    let Some(repository) = &repository else { return Ok(Vec::new()) };
     let name = "restore-mypvc-0123456789abcdef";
     let lent = Lent {
         csi: CSIPersistentVolumeSource {
@@ -230,39 +234,23 @@ fn render_lent(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Rend
         node_affinity: None,
     };
     let loan = Loan { install: &install, target: &source, job: name, lent: &lent };
-    let restore = RestorePod {
-        namespace: &install.namespace,
-        name,
-        request: "pvc=mypvc date=20181202 from=vault",
-        status: "{}",
-        holders: "{}",
-        source: &source,
-        run: &Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default()),
-        destination: Some("vault"),
-        target: name,
-        lent: Some(&source),
-        mode: VolumeMode::Filesystem,
-        from: RestoreFrom::Repository { repository, snapshot: None },
-        node: None,
-        delete: false,
-        path: None,
-        spc_no_relabeling: false,
+    let volume = "pvc-42".to_owned();
+    let place = Place::Repository { destination: destination.name.clone(), snapshot: None };
+    let origin = Origin::Central { options: Box::default(), secret: None, volume: volume.clone() };
+    let central = restore("pvc=mypvc date=20181202 from=vault", place, origin);
+    let lender = Lender {
+        namespace: "shop".to_owned(),
+        destination: "attic".to_owned(),
+        volume: "backup-attic-shop".to_owned(),
     };
-    let disk = names::lent_disk(name);
-    let granted = RestorePod {
-        request: "pvc=shop/mypvc date=20181202 from=attic",
-        destination: Some("attic"),
-        from: RestoreFrom::Claim {
-            name: &disk,
-            folder: Some("mypvc/0aa5e1d3-7c3a-4d4e-9d33-0f8f3c9b3a11/20181202T0000Z"),
-        },
-        ..restore
-    };
+    let folder = "mypvc/0aa5e1d3-7c3a-4d4e-9d33-0f8f3c9b3a11/20181202T0000Z".to_owned();
+    let place = Place::Tree { destination: "attic".to_owned() };
+    let granted = restore("pvc=shop/mypvc date=20181202 from=attic", place, Origin::Home { lender, folder, volume });
     Ok(vec![
-        ("restore-granted-job", templates.restore_job(&install, &config, &granted)?),
+        ("restore-granted-job", templates.restore_job(&install, &config, None, &granted)?),
         ("lent-volume", templates.lent_volume(&loan)?),
         ("lent-claim", templates.lent_claim(&loan)?),
-        ("restore-central-job", templates.restore_job(&install, &config, &restore)?),
+        ("restore-central-job", templates.restore_job(&install, &config, Some(&destination), &central)?),
     ])
 }
 

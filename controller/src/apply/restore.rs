@@ -5,16 +5,17 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::{Api, Client};
 use model::Timestamp;
+use model::config::Destination;
 use model::facts::{self, Identity};
 use model::hold::Hold;
 use model::names;
-use model::plan::{Asker, Note, Origin, Promote, Restore, RestoreAction};
+use model::plan::{Asker, Note, Promote, Restore, RestoreAction};
 use model::record::{Holders, RestoreRecord, RestoreState};
-use model::restore::{Place, RestorePoint};
+use model::restore::Place;
 use model::snapshot::VolumeSnapshot;
 use model::world::{Change, Seen};
 use serde_json::json;
-use templates::{Promoter, Repository, RestoreFrom, RestorePod};
+use templates::Promoter;
 
 use super::event::Events;
 use super::lend;
@@ -77,9 +78,8 @@ async fn prepare(
     restore: &Restore,
 ) -> Result<Change, Refusal> {
     let record = restore.record();
-    let mut object = with_pod(settings, restore, &record, &restore.asker.id().name, |pod| {
-        settings.templates.restore_deployment(&settings.install, &settings.config, pod)
-    })?;
+    let Settings { install, config, templates } = settings;
+    let mut object = templates.restore_deployment(install, config, repository(settings, restore)?, restore)?;
     // It must be there, and be this one: applying never creates.
     object["metadata"]["uid"] = json!(restore.asker.uid());
     let api: Api<Deployment> = Api::namespaced(client.clone(), &restore.namespace);
@@ -95,9 +95,8 @@ async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Resul
     {
         return Ok(Change::RestoreRefused(restore.asker.uid().to_owned(), restore.text.clone(), problem));
     }
-    let job = with_pod(settings, restore, &restore.record(), &restore.job(), |pod| {
-        settings.templates.restore_job(&settings.install, &settings.config, pod)
-    })?;
+    let Settings { install, config, templates } = settings;
+    let job = templates.restore_job(install, config, repository(settings, restore)?, restore)?;
     let made: Job = api::ensure(client, &job).await?;
     if let Some(lender) = restore.origin.lender() {
         lend::disk(client, settings, restore, lender, made.metadata.uid.as_deref().unwrap_or_default()).await?;
@@ -106,63 +105,11 @@ async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Resul
     Ok(Change::Job(Seen::Put(facts::Job::from(&made))))
 }
 
-fn with_pod<T>(
-    settings: &Settings,
-    restore: &Restore,
-    record: &RestoreRecord,
-    name: &str,
-    render: impl FnOnce(&RestorePod<'_>) -> Result<T, templates::RenderError>,
-) -> Result<T, Refusal> {
-    let (source, job) = (restore.source(), restore.job());
-    let repository;
-    let lent = restore.origin.target_volume().is_some();
-    let disk = restore.lent_disk();
-    let (namespace, target) =
-        if lent { (&settings.install.namespace, &job) } else { (&restore.namespace, &restore.target.name) };
-    let from = match &restore.origin {
-        Origin::Claim { name, folder } => RestoreFrom::Claim { name, folder: folder.as_deref() },
-        Origin::Lent { folder, .. } | Origin::Home { folder, .. } => {
-            RestoreFrom::Claim { name: &disk, folder: Some(folder) }
-        }
-        Origin::Repository { options, secret, .. } | Origin::Central { options, secret, .. } => {
-            let destination = configured(settings, restore.point.destination().unwrap_or_default())?;
-            let reached =
-                Repository::new(&settings.install.namespace, destination, &source, options, secret.as_deref());
-            let reached = reached.ok_or_else(|| Refusal::NoDestination(destination.name.clone()))?;
-            // The Secret is that of the pod's own namespace, also where the source is another's.
-            let reached = Repository { namespace, ..reached };
-            repository = match restore.origin.lender() {
-                Some(_) => reached.lent(&disk),
-                None => reached,
-            };
-            RestoreFrom::Repository { repository: &repository, snapshot: restic_snapshot(&restore.point) }
-        }
-    };
-    Ok(render(&RestorePod {
-        namespace,
-        name,
-        request: &restore.text,
-        status: &text(record),
-        holders: &text(&restore.holders),
-        source: &source,
-        run: &restore.point.run,
-        destination: restore.point.destination(),
-        target,
-        lent: lent.then_some(&restore.target),
-        mode: restore.mode,
-        from,
-        node: restore.node.as_deref(),
-        delete: restore.request.delete,
-        path: restore.request.path.as_deref(),
-        spc_no_relabeling: restore.spc_no_relabeling,
-    })?)
-}
-
-/// The id of a snapshot in a restic repository, if a record told it.
-fn restic_snapshot(point: &RestorePoint) -> Option<&str> {
-    match &point.place {
-        Place::Repository { snapshot, .. } => snapshot.as_deref(),
-        Place::Snapshot { .. } | Place::Tree { .. } => None,
+/// The destination of a restore point that is in a repository.
+fn repository<'a>(settings: &'a Settings, restore: &Restore) -> Result<Option<&'a Destination>, Refusal> {
+    match &restore.point.place {
+        Place::Repository { destination, .. } => configured(settings, destination).map(Some),
+        Place::Snapshot { .. } | Place::Tree { .. } => Ok(None),
     }
 }
 
