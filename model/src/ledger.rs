@@ -207,8 +207,8 @@ impl Ledger {
                 continue;
             };
             let message = message.to_owned();
-            let nothing = CopyResult::without_data(state, &Problem::new(Reason::Superseded, ""), told.finished);
-            record.results.insert(destination.clone(), CopyResult { reason, message, ..nothing });
+            let result = CopyResult { reason, message, ..CopyResult::new(state, told.finished) };
+            record.results.insert(destination.clone(), result);
         }
     }
 

@@ -13,6 +13,15 @@ pub fn clip(text: &str, max: usize) -> String {
     format!("{}…", &text[..end])
 }
 
+/// The most bytes of a sentence in a result: it is repeated in ledgers, annotations and Events.
+const SENTENCE: usize = 512;
+
+/// A sentence as results have it.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    clip(text, SENTENCE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,6 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::api::{ListParams, Patch, PatchParams, PostParams, Request};
 use kube::{Api, ResourceExt};
-use model::facts::Journal;
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState};
 use serde_json::{Value, json};
@@ -17,23 +16,13 @@ use crate::scene::Scene;
 #[must_use]
 pub fn copied(state: CopyState, reason: Option<Reason>) -> CopyResult {
     CopyResult {
-        state,
         reason,
         message: reason.map(|r| r.help().to_owned()).unwrap_or_default(),
-        finished: model::Timestamp::now(),
         files: 42,
         bytes: 4096,
         written: 1024,
         seconds: 1,
-        checksummed: false,
-        owners_kept: true,
-        pruned: Vec::new(),
-        kept: Vec::new(),
-        incomplete: Vec::new(),
-        snapshot: None,
-        repository: None,
-        unchanged: false,
-        journal: Journal::Replayed,
+        ..CopyResult::new(state, model::Timestamp::now())
     }
 }
 

@@ -196,7 +196,6 @@ impl Imaging<'_> {
     }
 
     fn written_down(&self, device: &Device, blank: bool, made: Made) -> Manifest {
-        let nothing = Problem::new(Reason::CopyFailed, String::new());
         Manifest {
             run: self.args.run.clone(),
             destination: self.args.name.clone(),
@@ -205,14 +204,13 @@ impl Imaging<'_> {
             linked: made.linked,
             hard_links: Some(0),
             result: CopyResult {
-                reason: None,
                 // A device without anything on it has no entry, as an empty volume has none.
                 files: u64::from(!blank),
                 bytes: device.size,
                 written: made.written,
                 seconds: self.started.elapsed().as_secs(),
                 checksummed: true,
-                ..CopyResult::without_data(CopyState::Complete, &nothing, now())
+                ..CopyResult::new(CopyState::Complete, now())
             },
         }
     }

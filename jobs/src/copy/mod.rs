@@ -10,7 +10,7 @@ use std::time::Instant;
 use model::names::Run;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, KEPT, termination_message};
-use model::text::clip;
+use model::text::sentence;
 
 use crate::device::is_device;
 use crate::outcome::{Exit, Failure, Outcome, TerminationLog, now};
@@ -19,7 +19,7 @@ use crate::process::{allow_deep_trees, stop_flag};
 use self::image::Imaging;
 use self::layout::{Inventory, Shelf, Tree};
 use self::prune::Policy;
-use self::task::{SENTENCE, TASK};
+use self::task::TASK;
 use self::tree::Making;
 
 mod args;
@@ -112,7 +112,7 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
         Err(fault) => {
             tracing::warn!("nothing is pruned: {fault}");
             let before = if result.message.is_empty() { String::new() } else { format!("{}; ", result.message) };
-            result.message = clip(&format!("{before}nothing is pruned: {fault}"), SENTENCE);
+            result.message = sentence(&format!("{before}nothing is pruned: {fault}"));
         }
     }
     Ok(result)

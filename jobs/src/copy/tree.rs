@@ -8,7 +8,7 @@ use std::time::Instant;
 use model::facts::VolumeMode;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
-use model::text::clip;
+use model::text::sentence;
 use rustix::process::geteuid;
 
 use super::args::Args;
@@ -16,7 +16,7 @@ use super::layout::{Partial, Shelf, Tree};
 use super::manifest::Manifest;
 use super::partial::{Plan, Start};
 use super::source::Source;
-use super::task::{SENTENCE, TASK};
+use super::task::TASK;
 use super::transfer::Transfer;
 use super::{commit, partial, transfer};
 use crate::links;
@@ -152,23 +152,16 @@ impl Making<'_> {
             linked: plan.linked,
             hard_links: self.source_path().ok().map(|source| links::count(&source)),
             result: CopyResult {
-                state,
                 reason: (!complete).then_some(Reason::Unreadable),
-                message: clip(&message, SENTENCE),
-                finished: now(),
+                message: sentence(&message),
                 files,
                 bytes,
                 written,
                 seconds: self.started.elapsed().as_secs(),
                 checksummed: plan.checksum,
                 owners_kept: geteuid().is_root(),
-                pruned: Vec::new(),
-                kept: Vec::new(),
-                incomplete: Vec::new(),
-                snapshot: None,
-                repository: None,
-                unchanged: false,
                 journal: self.args.journal,
+                ..CopyResult::new(state, now())
             },
         }
     }

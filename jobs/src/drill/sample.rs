@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 use super::walk::{at, walk};
 use crate::restore::room::{Need, Room};
 
-/// The most files that are drawn: their names are in memory, and one after the other in restic's patterns.
-const MOST: usize = 100_000;
+/// The most files that are drawn.
+const MOST: u32 = model::config::Sample::MOST;
 
 /// How much is restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +32,8 @@ impl FromStr for Sample {
         if text == "all" {
             return Ok(Self::All);
         }
-        match text.parse() {
-            Ok(count @ 1..=MOST) => Ok(Self::Files(count)),
+        match text.parse::<u32>() {
+            Ok(count @ 1..=MOST) => Ok(Self::Files(usize::try_from(count).unwrap_or(usize::MAX))),
             _ => Err(format!("must be 'all' or a number of files from 1 to {MOST}")),
         }
     }

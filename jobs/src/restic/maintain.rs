@@ -5,12 +5,9 @@ use std::time::Instant;
 use model::maintain::{MaintainResult, TaskState};
 use model::reason::Problem;
 use model::record::termination_message;
-use model::text::clip;
+use model::text::sentence;
 
 use crate::outcome::{Exit, Failure, Outcome, now};
-
-/// The longest sentence in a result; it is repeated in annotations and Events.
-const SENTENCE: usize = 512;
 
 /// Completes a result and logs it.
 pub(crate) fn ended(mut result: MaintainResult, done: Result<(), Failure>, started: Instant) -> Outcome {
@@ -18,7 +15,7 @@ pub(crate) fn ended(mut result: MaintainResult, done: Result<(), Failure>, start
         Ok(()) => Exit::Done,
         Err(Failure { problem, exit }) => {
             result.state = TaskState::Failed;
-            result.problem = Some(Problem::new(problem.reason, clip(&problem.message, SENTENCE)));
+            result.problem = Some(Problem::new(problem.reason, sentence(&problem.message)));
             exit
         }
     };

@@ -4,9 +4,6 @@ use model::reason::Reason;
 
 use crate::rsync::Task;
 
-/// The longest sentence in a result; it is repeated in annotations and Events.
-pub(super) const SENTENCE: usize = 512;
-
 /// What restores are called in the words about rsync, and which reasons their failures have.
 pub(crate) const TASK: Task = Task {
     left_out: "not restored",

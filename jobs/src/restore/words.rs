@@ -6,14 +6,13 @@ use model::quantity::human;
 use model::reason::{Problem, Reason};
 use model::record::{RestoreResult, RestoreState};
 use model::restore::LACKS;
-use model::text::clip;
+use model::text::sentence;
 
 use super::console::shown;
 use super::device::told;
 use super::plan::{NAMED, Plan};
 use super::room::Room;
 use super::session::{Ended, Session};
-use super::task::SENTENCE;
 use crate::outcome::{Exit, Failure, now};
 
 impl Session<'_> {
@@ -93,7 +92,7 @@ impl Session<'_> {
             }
             Ok(Ended::Complete) => (Exit::Done, result(RestoreState::Complete, None)),
             Ok(Ended::Incomplete(text)) => {
-                let problem = Problem::new(Reason::Unreadable, clip(&text, SENTENCE));
+                let problem = Problem::new(Reason::Unreadable, sentence(&text));
                 (Exit::Final, result(RestoreState::Incomplete, Some(problem)))
             }
             Ok(Ended::Shown(plan)) => {
@@ -114,7 +113,7 @@ impl Session<'_> {
                     _ => RestoreState::Failed,
                 };
                 let told = if self.device && !self.how.dry_run { told(problem, done.changed > 0) } else { problem };
-                let problem = Problem::new(told.reason, clip(&told.message, SENTENCE));
+                let problem = Problem::new(told.reason, sentence(&told.message));
                 (exit, result(state, Some(problem)))
             }
         }

@@ -43,6 +43,7 @@ pub(super) fn check(config: &Config) -> Faults {
     }
     destinations(&top("destinations"), config, interval, &mut faults);
     limits(&top("limits"), &config.limits, &mut faults);
+    some_time(&top("restores").key("maxAge"), config.restores.max_age, &mut faults);
     at_least_one(&top("restores").key("maxPerNamespace"), config.restores.max_per_namespace, &mut faults);
     for (number, grant) in config.restores.grants.iter().enumerate() {
         let at = top("restores").key("grants").item(number);
@@ -335,14 +336,23 @@ fn host_path(path: &Path, host: &HostPath, before: &[Destination], faults: &mut 
     }
     for other in before {
         if let Reach::Disk(Disk::HostPath(its)) = other.reach()
-            && its.node_selector == host.node_selector
+            && !exclude(&its.node_selector, &host.node_selector)
             && (within(&its.path, &host.path) || within(&host.path, &its.path))
         {
-            let fault =
-                format!("overlaps with the folder of destination {} on the same node; use another folder", other.name);
+            let fault = format!(
+                "overlaps with the folder of destination {}, and a node may have the labels of both; use another folder, \
+                 or one label with different values",
+                other.name
+            );
             faults.push((path.key("path"), fault));
         }
     }
+}
+
+/// Whether no node can have the labels of both: one label has two values. Two destinations that share a folder would prune
+/// each other's trees, and one copy would count as two (L14).
+fn exclude(one: &BTreeMap<String, String>, other: &BTreeMap<String, String>) -> bool {
+    one.iter().any(|(key, value)| other.get(key).is_some_and(|its| its != value))
 }
 
 fn within(outer: &str, inner: &str) -> bool {

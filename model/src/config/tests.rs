@@ -452,7 +452,19 @@ fn host_paths_that_make_no_sense_are_told_with_their_place() {
         (
             &(host("    path: /srv\n    size: 1\n    nodeSelector: {a: b}\n")
                 + "- {name: b, type: disk, hostPath: {path: /srv/b, size: 1, nodeSelector: {a: b}}}\n"),
-            "line 8 column 42: destinations[1].hostPath.path: overlaps with the folder of destination disk",
+            "line 8 column 42: destinations[1].hostPath.path: overlaps with the folder of destination disk, and a node may \
+             have the labels of both",
+        ),
+        // L14: other labels, and perhaps the same node.
+        (
+            &(host("    path: /srv\n    size: 1\n    nodeSelector: {a: b}\n")
+                + "- {name: b, type: disk, hostPath: {path: /srv, size: 1, nodeSelector: {c: d}}}\n"),
+            "destinations[1].hostPath.path: overlaps with the folder of destination disk",
+        ),
+        (
+            &(host("    path: /srv\n    size: 1\n    nodeSelector: {a: b}\n")
+                + "- {name: b, type: disk, hostPath: {path: /srv, size: 1, nodeSelector: {a: b, c: d}}}\n"),
+            "destinations[1].hostPath.path: overlaps with the folder of destination disk",
         ),
     ]);
 }
@@ -464,6 +476,7 @@ fn limits_and_resources_that_make_no_sense_are_told_with_their_place() {
         ("limits: {namespace: 0}", "limits.namespace: must be at least 1"),
         ("limits: {node: 0}", "limits.node: must be at least 1"),
         ("limits: {destination: 0}", "limits.destination: must be at least 1"),
+        ("restores: {maxAge: 0s}", "restores.maxAge: must be at least 1s"),
         ("deadlines: {snapshotReady: 0s}", "deadlines.snapshotReady: must be at least 1s"),
         ("deadlines: {promoterBound: 0s}", "deadlines.promoterBound: must be at least 1s"),
         ("deadlines: {copyStart: 0s}", "deadlines.copyStart: must be at least 1s"),
@@ -616,7 +629,18 @@ fn a_restic_destination_that_makes_no_sense_is_told() {
         ),
         (&restic("  secret: a\n  cache: ten\n"), "\"ten\" is not a quantity"),
         (&restic("  secret: a\n  prune: {schedule: sometimes}\n"), "destinations[0].prune.schedule"),
-        (&restic("  secret: a\n  drill: {sample: 0}\n"), "must be at least 1, or `all`"),
+        (
+            &restic("  secret: a\n  prune: {schedule: '@after 24h'}\n"),
+            "prune.schedule: \"@after 24h\" counts from the end of a run, and only runs do; write five fields, or `never`",
+        ),
+        (
+            &restic("  secret: a\n  drill: {sample: 0}\n"),
+            "drill.sample: 0 is not allowed; use 1 to 100000 files, or `all`",
+        ),
+        (
+            &restic("  secret: a\n  drill: {sample: 100001}\n"),
+            "drill.sample: 100001 is not allowed; use 1 to 100000 files, or `all`",
+        ),
         (
             &restic("  secret: a\n  runIn: source-ns\n"),
             "unknown variant `source-ns`, expected `tenant` or `controller`",

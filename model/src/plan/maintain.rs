@@ -25,7 +25,7 @@ use crate::reason::{Problem, Reason};
 use crate::record::TaskStatus;
 use crate::schedule::Schedule;
 use crate::select::Protection;
-use crate::text::clip;
+use crate::text::sentence;
 
 /// The tasks of a source: those that ended, for the record, and what is to be done about the others.
 pub(super) fn plan(subject: &Subject<'_>, claim: &Claim) -> (Vec<TaskEnd>, Todo) {
@@ -128,7 +128,7 @@ impl Source<'_> {
     }
 
     fn told(&self, destination: &str, due: &Run, told: MaintainResult, task: Task) -> TaskEnd {
-        let problem = told.problem.map(|p| Problem::new(p.reason, clip(&p.message, 512)));
+        let problem = told.problem.map(|p| Problem::new(p.reason, sentence(&p.message)));
         let status = TaskStatus {
             due: due.clone(),
             state: told.state,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
-use crate::text::clip;
+use crate::text::sentence;
 use crate::volume::Journal;
 
 /// How a copy ended.
@@ -102,10 +102,16 @@ impl CopyResult {
     /// A result without data: failed or superseded.
     #[must_use]
     pub fn without_data(state: CopyState, problem: &Problem, finished: Timestamp) -> Self {
+        Self { reason: Some(problem.reason), message: sentence(&problem.message), ..Self::new(state, finished) }
+    }
+
+    /// A result that says nothing but how the copy ended: the beginning of every other one.
+    #[must_use]
+    pub fn new(state: CopyState, finished: Timestamp) -> Self {
         Self {
             state,
-            reason: Some(problem.reason),
-            message: clip(&problem.message, 512),
+            reason: None,
+            message: String::new(),
             finished,
             files: 0,
             bytes: 0,

@@ -124,7 +124,6 @@ mod short {
     use k8s_openapi::jiff::Timestamp;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    use crate::reason::{Problem, Reason};
     use crate::record::{CopyResult, CopyState};
 
     #[derive(Serialize, Deserialize)]
@@ -136,8 +135,7 @@ mod short {
 
     /// The result that these words stand for.
     fn bare(state: CopyState, finished: Timestamp, files: u64, bytes: u64, snapshot: Option<&str>) -> CopyResult {
-        let nothing = CopyResult::without_data(state, &Problem::new(Reason::CopyFailed, ""), finished);
-        CopyResult { reason: None, files, bytes, snapshot: snapshot.map(str::to_owned), ..nothing }
+        CopyResult { files, bytes, snapshot: snapshot.map(str::to_owned), ..CopyResult::new(state, finished) }
     }
 
     fn form(result: &CopyResult) -> Form {

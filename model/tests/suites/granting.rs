@@ -87,9 +87,8 @@ impl Cluster {
             let taken = Taken::Snapshot { name: "data-20261120".into(), uid: "s".into() };
             let mut run = RunRecord::new(RUN.parse().unwrap(), taken, None);
             for destination in ["vault", "s3"] {
-                let problem = Problem::new(Reason::CopyFailed, "");
-                let mut copied = CopyResult::without_data(CopyState::Complete, &problem, now());
-                (copied.reason, copied.kept) = (None, vec![RUN.parse().unwrap()]);
+                let copied =
+                    CopyResult { kept: vec![RUN.parse().unwrap()], ..CopyResult::new(CopyState::Complete, now()) };
                 run.results.insert(destination.into(), copied);
             }
             ledger.runs.push(run);

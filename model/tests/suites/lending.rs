@@ -117,9 +117,8 @@ impl Cluster {
             in_ledger(&mut world, &source, |ledger| {
                 let taken = Taken::Snapshot { name: "data-20261120".into(), uid: "s9".into() };
                 let mut run = RunRecord::new(RUN.parse().unwrap(), taken, None);
-                let mut copied =
-                    CopyResult::without_data(CopyState::Complete, &Problem::new(Reason::CopyFailed, ""), now());
-                (copied.reason, copied.kept) = (None, vec![RUN.parse().unwrap()]);
+                let copied =
+                    CopyResult { kept: vec![RUN.parse().unwrap()], ..CopyResult::new(CopyState::Complete, now()) };
                 run.results.insert("vault".into(), copied);
                 ledger.runs.push(run);
             });
@@ -147,9 +146,8 @@ impl Cluster {
             self.target_phase
         );
         put_claim(world, &text);
-        let mut copied =
-            CopyResult::without_data(CopyState::Complete, &model::reason::Problem::new(Reason::CopyFailed, ""), now());
-        (copied.reason, copied.snapshot) = (None, Some("0123abcd".to_owned()));
+        let copied =
+            CopyResult { snapshot: Some("0123abcd".to_owned()), ..CopyResult::new(CopyState::Complete, now()) };
         let text = format!(
             "metadata: {{name: data-20261120, namespace: shop, uid: s1, resourceVersion: '1', labels: {{{}, \
              backup-controller.io/source-uid: u1, backup-controller.io/run: {RUN}}}, annotations: {{{}, \

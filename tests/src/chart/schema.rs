@@ -69,6 +69,8 @@ fn kind(key: &str, value: &Value) -> Value {
         }
         Value::Array(list) => json!({"type": "array", "items": items(list)}),
         Value::Bool(_) => json!({"type": "boolean"}),
+        // A number of files, or the word for all.
+        Value::Number(_) if key == "sample" => json!({"anyOf": [{"type": "integer", "minimum": 1}, {"enum": ["all"]}]}),
         Value::Number(_) => json!({"type": "integer"}),
         // A quantity may be a plain number.
         Value::String(_) if key == "size" => json!({"type": ["string", "number"]}),

@@ -32,17 +32,15 @@ pub(super) fn copy(restic: &Restic, args: &Args) -> Result<CopyResult, Failure> 
     let Beside { copied, before, repository } = beside(restic, args, &make, check)?;
     let id = whole(restic, &device, &copied)?;
     Ok(CopyResult {
-        reason: None,
         files: u64::from(!blank),
         bytes: device.size,
         written: copied.report.counts().map_or(0, |counts| counts.data_added),
         checksummed: args.after_finding,
-        owners_kept: true,
         kept: kept(args, &before, Some(&args.run)),
         incomplete: incomplete(args, &before),
         snapshot: Some(id),
         repository: Some(repository),
-        ..CopyResult::without_data(CopyState::Complete, &Problem::new(Reason::CopyFailed, ""), now())
+        ..CopyResult::new(CopyState::Complete, now())
     })
 }
 

@@ -6,7 +6,7 @@ use model::Timestamp;
 use model::names::Run;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
-use model::text::clip;
+use model::text::{clip, sentence};
 
 use super::args::Args;
 use super::backup::{Beside, CheckEmpty, Copied, belongs, beside, incomplete, kept, mark};
@@ -156,18 +156,17 @@ impl Verdict<'_> {
             return Err(Failure::last(Problem::new(Reason::Unreadable, text)));
         }
         let state = if complete { CopyState::Complete } else { CopyState::Incomplete };
-        let problem = Problem::new(Reason::Unreadable, if complete { String::new() } else { text });
         Ok(CopyResult {
+            message: if complete { String::new() } else { sentence(&text) },
             reason: (!complete).then_some(Reason::Unreadable),
             files,
             bytes: counts.total_bytes_processed,
             written: counts.data_added,
             checksummed: self.args.after_finding,
-            owners_kept: true,
             journal: self.args.journal,
             kept: self.kept(None),
             incomplete: incomplete(self.args, self.before),
-            ..CopyResult::without_data(state, &problem, now())
+            ..CopyResult::new(state, now())
         })
     }
 

@@ -5,7 +5,7 @@ use crate::config::path::Path;
 use crate::config::{Drill, Restic, Sample, Times};
 use crate::duration::shown;
 use crate::restic_environment;
-use crate::schedule::Schedule;
+use crate::schedule::{Due, Schedule};
 
 /// restic's own bounds of `--pack-size`, in MiB.
 const PACK_SIZES: std::ops::RangeInclusive<u32> = 4..=128;
@@ -73,17 +73,25 @@ pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
 
 pub(super) fn drill(path: &Path, drill: &Drill, faults: &mut Faults) {
     schedule(&path.key("schedule"), &drill.schedule, faults);
-    if drill.sample == Sample::Files(0) {
-        faults.push((path.key("sample"), "must be at least 1, or `all`".to_owned()));
+    if let Sample::Files(number) = drill.sample
+        && !(1..=Sample::MOST).contains(&number)
+    {
+        faults
+            .push((path.key("sample"), format!("{number} is not allowed; use 1 to {} files, or `all`", Sample::MOST)));
     }
     size(&path.key("scratch").key("size"), &drill.scratch.size, faults);
     class_name(&path.key("scratch").key("storageClass"), drill.scratch.storage_class.as_deref(), faults);
 }
 
 fn schedule(path: &Path, text: &str, faults: &mut Faults) {
-    if text != Times::NEVER
-        && let Err(fault) = Schedule::parse(text, "")
-    {
+    if text == Times::NEVER {
+        return;
+    }
+    if let Ok(Due::After(_)) = Due::parse(text, "") {
+        let fault =
+            format!("{} counts from the end of a run, and only runs do; write five fields, or `never`", shown(text));
+        faults.push((path.clone(), fault));
+    } else if let Err(fault) = Schedule::parse(text, "") {
         faults.push((path.clone(), fault.to_string()));
     }
 }

@@ -47,7 +47,7 @@ impl Default for Drill {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Sample {
-    /// A number of files, drawn by lot; at least 1.
+    /// A number of files, drawn by lot; 1 to [`Sample::MOST`].
     Files(u32),
     /// `all`.
     All(All),
@@ -59,6 +59,11 @@ pub enum Sample {
 pub enum All {
     /// `all`.
     All,
+}
+
+impl Sample {
+    /// The most files that a drill draws: it has their names in memory, and one after the other in patterns of restic's.
+    pub const MOST: u32 = 100_000;
 }
 
 impl std::fmt::Display for Sample {
