@@ -72,6 +72,8 @@ reasons! {
     InvalidSetting => "correct the annotation. Until then the earlier setting stays in force",
     /// An annotation shortens the retention of a central destination below what the administrator allows.
     RetentionTooShort => "lengthen the annotation, or ask the administrator to set bounds.minRetention",
+    /// An annotation or a label shortened the retention less than a day ago.
+    RetentionShortened => "no action needed if you meant it: it holds a day after the change. Otherwise set the longer retention again",
     /// A destination that is not configured, or that tenants may not choose.
     UnknownDestination => "name a configured destination that bounds.destinations allows",
 

@@ -15,8 +15,8 @@ use crate::reason::Problem;
 
 pub use copy::{CopyResult, CopyState, KEPT};
 pub use restore::{HOLDERS_STALE, Holders, Holds, RestoreRecord, RestoreResult, RestoreState};
-pub use run::{RunRecord, Settings, Taken};
-pub use status::{CopyStatus, Failure, Maintenance, Status, TaskStatus};
+pub use run::{Choice, RunRecord, Settings, Taken};
+pub use status::{CopyStatus, Failure, Maintenance, Shortened, Status, TaskStatus};
 
 /// The most bytes that the kubelet keeps of a termination message.
 pub const TERMINATION_LIMIT: usize = 4096;

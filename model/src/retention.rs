@@ -173,6 +173,14 @@ impl Retention {
         Retention(Kind::Rules { counts, within })
     }
 
+    /// Whether each rule keeps at least what the same rule of the other keeps. What `30days` keeps may be all that
+    /// `daily=7` keeps; that is not looked at.
+    #[must_use]
+    pub fn covers(&self, other: &Retention) -> bool {
+        let mine = |unit: Unit| self.counts().find(|(its, _)| *its == unit).map_or(0, |(_, count)| count);
+        self.kept_age() >= other.kept_age() && other.counts().all(|(unit, count)| count <= mine(unit))
+    }
+
     /// The age up to which all is kept; `None` if only rules count.
     #[must_use]
     pub fn kept_age(&self) -> Option<Span> {

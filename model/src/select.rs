@@ -16,14 +16,15 @@ use crate::duration::Span;
 use crate::facts::{self, ClaimPhase};
 use crate::names::{self, Component};
 use crate::reason::{Problem, Reason};
+use crate::record::Choice;
 use crate::retention::Retention;
 use crate::schedule::{Due, Zone};
 use crate::text::clip;
 pub use input::{Classes, Input, group_of};
-use input::{driver, group, invalid};
+use input::{driver, group, invalid, unlabelled_group};
 use origin::{Found, of_defaults, of_group};
 pub use origin::{Origins, Place, Settings, Written};
-pub use protection::{ClassChoice, PromoterRules, Protection};
+pub use protection::{ClassChoice, PromoterRules, Protection, Wanted};
 
 /// A PVC judged.
 #[derive(Debug, Clone, PartialEq)]
@@ -223,6 +224,7 @@ fn settings(
     let central_retention = retention.as_ref().map(|(annotated, _)| annotated.or(least));
     let central_retention = central_retention.unwrap_or_else(|| configured.0.clone());
     let (retention, keeps) = retention.unwrap_or(configured);
+    let wanted = wanted(input, &retention, &keeps);
     let protection = Protection {
         starting_deadline: Span::from_secs(half.clamp(30, 3600)),
         schedule: due.text(),
@@ -230,6 +232,7 @@ fn settings(
         zone,
         retention,
         central_retention,
+        wanted,
         // Of all destinations: a run may have been taken for one that is not chosen any more.
         secrets: group.map(|g| g.secrets.clone()).unwrap_or_default(),
         destinations,
@@ -241,6 +244,20 @@ fn settings(
     };
     warnings.extend(too_short(input, &protection, &keeps));
     Ok((protection, Settings { schedule, time_zone, retention: keeps, destinations: chosen }))
+}
+
+/// Whose choice a retention is.
+fn wanted(input: &Input<'_>, retention: &Retention, keeps: &Written) -> Wanted {
+    let by_labels = group(input).filter(|g| !g.pvc_labels.is_empty());
+    let choice = match (&keeps.place, by_labels) {
+        (Place::Claim | Place::Namespace, _) => Choice::Annotation(retention.clone()),
+        // Labels of a PVC are the tenant's, as its annotations are.
+        (_, Some(group)) => Choice::Group(group.name.clone()),
+        (_, None) => Choice::Nothing,
+    };
+    let unchosen = unlabelled_group(input).and_then(|g| g.retention.clone());
+    let unchosen = unchosen.unwrap_or_else(|| input.config.defaults.retention.clone());
+    Wanted { retention: retention.clone(), choice, unchosen }
 }
 
 /// What an annotation does not shorten, though it says so. Nothing is misread: the rest of it is in force.

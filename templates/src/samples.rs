@@ -18,10 +18,10 @@ use model::maintain::{self, PARTS};
 use model::names::{self, Run, SourceId};
 use model::plan::{Asker, Central, Copy, Drill, Expected, Lender, Maintain, Origin, Part, Prune, Restore, Work};
 use model::promoter::PromoterShape;
-use model::record::Holders;
+use model::record::{Choice, Holders};
 use model::restore::{From, Place, Request, RestorePoint, When};
 use model::schedule::Zone;
-use model::select::{ClassChoice, PromoterRules, Protection};
+use model::select::{ClassChoice, PromoterRules, Protection, Wanted};
 use serde_json::Value;
 
 use crate::engine::Templates;
@@ -380,6 +380,11 @@ pub(crate) fn protection(config: &Config) -> Protection {
         starting_deadline: Span::hours(1),
         retention: config.defaults.retention.clone(),
         central_retention: config.defaults.retention.clone(),
+        wanted: Wanted {
+            retention: config.defaults.retention.clone(),
+            choice: Choice::Nothing,
+            unchosen: config.defaults.retention.clone(),
+        },
         destinations: vec!["disk".to_owned(), "attic".to_owned()],
         secrets: BTreeMap::new(),
         options: Options { exclude: vec!["*.tmp".to_owned()], ..Options::default() },

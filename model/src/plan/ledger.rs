@@ -6,6 +6,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Board, LedgerWrite, Note, Todo};
+use super::shortened;
 use super::status::{self, News};
 use super::subject::{snapshots, verdict, views};
 use crate::facts::Claim;
@@ -44,8 +45,13 @@ pub(super) fn of_source(
     let results = enter(&mut next, findings);
     let old = before.map(|ledger| ledger.status.clone()).unwrap_or_default();
     let runs = views(world, uid, &next);
-    let (status, again) = status::next(world, claim, verdict, &news, (&old, &runs), now);
-    let again = Todo::again(again);
+    let (mut status, again) = status::next(world, claim, verdict, &news, (&old, &runs), now);
+    let protection = match verdict {
+        Verdict::Protected(protection, _) => Some(&**protection),
+        Verdict::Unprotected(..) => None,
+    };
+    status.shortened = shortened::next(&world.config, before, protection, now);
+    let again = Todo::again(again).and(Todo::again(status.shortened.as_ref().map(shortened::until)));
     notes.extend(status::notes(&old, &status, &runs, (&news.tasks, claim.mode)));
     let worth_telling = status::worth_telling(claim, verdict, &old);
     // Of two installations that see the volume, the one tells of it that protects it, and the first one if both do.

@@ -14,6 +14,7 @@ mod expected;
 mod access;
 mod ended;
 mod placement;
+mod shortened;
 mod subject;
 
 // What is there already, and what it stops.

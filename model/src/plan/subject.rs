@@ -4,6 +4,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::shortened;
 use crate::config::Destination;
 use crate::facts::{Claim, Job, Namespace, Ours, Snapshot};
 use crate::ledger::Ledger;
@@ -30,14 +31,18 @@ pub fn explain(world: &World, claim: &Claim) -> (Verdict, Origins) {
 }
 
 fn judge(world: &World, claim: &Claim, namespace: &Namespace) -> (Verdict, Origins) {
-    select::explain(&Input {
+    let (mut verdict, origins) = select::explain(&Input {
         claim,
         namespace,
         volume: claim.volume.as_ref().and_then(|v| world.volumes.get("", v)),
         from_our_snapshot: from_our_snapshot(world, claim),
         classes: &world.classes,
         config: &world.config,
-    })
+    });
+    if let (Verdict::Protected(protection, warnings), Some(ledger)) = (&mut verdict, world.ledger(&claim.id.uid)) {
+        warnings.extend(shortened::widen(&world.config, ledger, protection));
+    }
+    (verdict, origins)
 }
 
 /// Whether the PVC was made from a snapshot of ours: its lineage, whatever its labels say.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::copy::CopyResult;
 use crate::names::Run;
+use crate::retention::Retention;
 
 /// What a source's runs go by.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,9 +16,24 @@ pub struct Settings {
     pub retention: String,
     /// The zone whose days that counts.
     pub time_zone: String,
+    /// Which of the tenant's choices the retention goes by; `None`: nobody knows, as before this field was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Choice>,
     /// The destinations of its copies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub destinations: Vec<String>,
+}
+
+/// Which of a tenant's choices decides a retention.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Choice {
+    /// None: the configuration alone does.
+    Nothing,
+    /// An annotation on the PVC or its Namespace says this.
+    Annotation(Retention),
+    /// The PVC's labels select this group.
+    Group(String),
 }
 
 /// What a run was taken from.

@@ -10,6 +10,7 @@ use super::run::RunRecord;
 use crate::maintain::{Part, Task, TaskState};
 use crate::names::Run;
 use crate::reason::Problem;
+use crate::retention::Retention;
 use crate::volume::Journal;
 
 /// Where a source's backups stand: a part of its ledger, and what people are shown of that, in the annotation `status`.
@@ -51,6 +52,9 @@ pub struct Status {
     /// Settings that cannot be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Problem>,
+    /// What is kept beside the retention in force, because a tenant shortened it lately (L4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortened: Option<Shortened>,
     /// The last value of `run-now` that started a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_now: Option<String>,
@@ -60,6 +64,15 @@ pub struct Status {
     /// Where it is shown: the runs, with what became of their copies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<RunRecord>,
+}
+
+/// A retention that a tenant shortened, in a [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortened {
+    /// The longer one.
+    pub kept: Retention,
+    /// When it was first seen that it is not wanted any more.
+    pub since: Timestamp,
 }
 
 /// One destination's newest copy, in a [`Status`].

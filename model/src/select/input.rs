@@ -39,11 +39,18 @@ pub struct Input<'a> {
 /// The group that a PVC belongs to: the first one that fits.
 #[must_use]
 pub fn group_of<'a>(config: &'a Config, claim: &Claim, namespace: &Namespace) -> Option<&'a Group> {
-    let fits = |group: &&Group| {
-        let named = group.namespaces.is_empty() || group.namespaces.iter().any(|p| glob(p, &claim.namespace));
-        named && namespace.labels.have(&group.namespace_labels) && claim.labels.have(&group.pvc_labels)
-    };
-    config.groups.iter().find(fits)
+    config.groups.iter().find(|group| fits(group, claim, namespace))
+}
+
+fn fits(group: &Group, claim: &Claim, namespace: &Namespace) -> bool {
+    let named = group.namespaces.is_empty() || group.namespaces.iter().any(|p| glob(p, &claim.namespace));
+    named && namespace.labels.have(&group.namespace_labels) && claim.labels.have(&group.pvc_labels)
+}
+
+/// The group that it would belong to without its labels.
+pub(super) fn unlabelled_group<'a>(input: &Input<'a>) -> Option<&'a Group> {
+    let mut unlabelled = input.config.groups.iter().filter(|group| group.pvc_labels.is_empty());
+    unlabelled.find(|group| fits(group, input.claim, input.namespace))
 }
 
 pub(super) fn group<'a>(input: &Input<'a>) -> Option<&'a Group> {

@@ -6,7 +6,7 @@ use crate::config::PromoterRetention;
 use crate::copy_options::Options;
 use crate::duration::Span;
 use crate::promoter::PromoterShape;
-use crate::record;
+use crate::record::{self, Choice};
 use crate::retention::Retention;
 use crate::schedule::Zone;
 
@@ -25,6 +25,8 @@ pub struct Protection {
     pub retention: Retention,
     /// The same at central destinations: a tenant's annotation keeps no less there than the administrator says (L4).
     pub central_retention: Retention,
+    /// The retention that the settings say. Both others keep more for a day after a tenant shortened it.
+    pub wanted: Wanted,
     /// Names of destinations, in the configuration's order.
     pub destinations: Vec<String>,
     /// By destination: the Secret with its credentials, where the source's group names another one than the
@@ -43,6 +45,17 @@ pub struct Protection {
     pub unreadable: bool,
 }
 
+/// The retention that the settings of a source say, and who decides it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// How long its restore points are kept.
+    pub retention: Retention,
+    /// Which of the tenant's choices says so.
+    pub choice: Choice,
+    /// What the configuration says if the tenant chooses nothing.
+    pub unchosen: Retention,
+}
+
 /// A day that never comes.
 const NEVER: &str = "0 0 30 2 *";
 
@@ -53,6 +66,7 @@ impl Protection {
         (!self.unreadable).then(|| record::Settings {
             retention: self.retention.to_string(),
             time_zone: self.zone.name().to_owned(),
+            choice: Some(self.wanted.choice.clone()),
             destinations: self.destinations.clone(),
         })
     }

@@ -45,6 +45,7 @@ fn empty() -> Ledger {
     ledger.settings = Some(Settings {
         retention: "last=2".into(),
         time_zone: "Etc/UTC".into(),
+        choice: None,
         destinations: DESTINATIONS.map(str::to_owned).into(),
     });
     ledger

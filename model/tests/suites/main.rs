@@ -17,3 +17,4 @@ mod mounting;
 mod repository_disk;
 mod select;
 mod several;
+mod shortened;

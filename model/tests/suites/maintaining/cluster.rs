@@ -27,6 +27,8 @@ pub(crate) struct Cluster {
     pub(crate) status: Status,
     /// What a person has written down.
     pub(crate) accepted: &'static str,
+    /// The retention that its annotation says.
+    pub(crate) retention: Option<&'static str>,
 }
 
 pub(crate) fn time(text: &str) -> Timestamp {
@@ -65,7 +67,8 @@ impl Cluster {
         world.apply(Change::SnapshotApi(true));
         let pv = "metadata: {name: pv}\nspec: {csi: {driver: csi.example, volumeHandle: h}}";
         world.apply(Change::Volume(Seen::Put(volume(pv))));
-        let mut cluster = Self { world, now: time("2026-11-20T12:00:00Z"), status: Status::default(), accepted: "" };
+        let mut cluster =
+            Self { world, now: time("2026-11-20T12:00:00Z"), status: Status::default(), accepted: "", retention: None };
         cluster.record();
         cluster.look();
         cluster
@@ -73,7 +76,10 @@ impl Cluster {
 
     /// Writes the record on the source, as the controller does.
     pub(crate) fn record(&mut self) {
-        let annotations = json!({names::STATUS: self.status.to_text(), names::ACCEPT_FINDING: self.accepted});
+        let mut annotations = json!({names::STATUS: self.status.to_text(), names::ACCEPT_FINDING: self.accepted});
+        if let Some(retention) = self.retention {
+            annotations[names::RETENTION] = json!(retention);
+        }
         let text = format!(
             "metadata: {{name: data, namespace: shop, uid: '{UID}', annotations: {annotations}}}\n\
              spec: {{storageClassName: fast, volumeName: pv, accessModes: [ReadWriteOnce]}}\n\

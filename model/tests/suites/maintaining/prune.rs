@@ -20,6 +20,22 @@ fn a_prune_goes_by_the_destinations_retention_and_leaves_what_is_held() {
     assert_eq!((prune.since, prune.hold_snapshots.len()), (None, 0));
 }
 
+/// L4: what is kept there whatever the annotation says has to reach the prune; and for a day all that was kept before.
+#[test]
+fn a_prune_of_a_central_destination_keeps_what_the_administrator_says() {
+    for (destination, kept) in
+        [(format!("{S3}, runIn: controller}}"), "last=1 within=7d"), (format!("{S3}}}"), "last=1")]
+    {
+        let mut cluster = Cluster::new(&destination);
+        cluster.retention = Some("last=1");
+        cluster.record();
+        assert_eq!(pruned(&cluster.at("2026-11-21T02:30:00Z")).retention.to_string(), "last=1 within=7d");
+        cluster.at("2026-11-22T02:30:00Z");
+        cluster.look();
+        assert_eq!(pruned(&cluster.plan()).retention.to_string(), kept, "{destination}");
+    }
+}
+
 /// What a prune may forget is counted in the repository, in what is newer than the last prune: a clock that is days
 /// ahead lets no more go than one that is right.
 #[test]

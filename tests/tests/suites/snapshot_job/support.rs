@@ -328,6 +328,7 @@ impl Stage {
             settings: Some(Settings {
                 retention: self.options["retention"].clone(),
                 time_zone: self.options["time-zone"].clone(),
+                choice: None,
                 destinations: self.destinations.clone(),
             }),
             rebuilding: rebuilding.into_iter().collect(),
