@@ -137,6 +137,8 @@ pub struct World {
     pub(crate) drill_promoters: BTreeSet<Key>,
     /// Volumes that are lent for restores: of disks that are read, of targets that are written.
     pub(crate) grants: BTreeSet<String>,
+    /// Jobs of ours that restore.
+    pub(crate) restores: BTreeSet<Key>,
     /// By name of a central promoter in our namespace: its volume.
     pub(crate) central_volumes: HashMap<String, String>,
     /// By Job: its pods. Our own namespace has those of thousands of Jobs.
@@ -176,6 +178,7 @@ impl World {
             asking: BTreeSet::new(),
             drill_promoters: BTreeSet::new(),
             grants: BTreeSet::new(),
+            restores: BTreeSet::new(),
             central_volumes: HashMap::new(),
             job_pods: HashMap::new(),
             results: breaker::Results::default(),

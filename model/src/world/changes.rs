@@ -281,6 +281,15 @@ impl World {
 
     fn apply_jobs(&mut self, seen: Seen<Job>) -> HashSet<String> {
         let replaced = self.jobs.apply(seen);
+        for (old, new) in &replaced {
+            if let Some(old) = old {
+                self.restores.remove(&(old.namespace.clone(), old.id.name.clone()));
+            }
+            let ours = new.as_ref().and_then(|key| self.ours(self.jobs.items.get(key)?.ours.as_ref()));
+            if let Some(key) = new.as_ref().filter(|_| ours.is_some_and(|o| o.component == Component::Restore)) {
+                self.restores.insert(key.clone());
+            }
+        }
         let disks: HashSet<String> = replaced
             .iter()
             .filter_map(|(old, new)| old.as_ref().or_else(|| self.jobs.items.get(new.as_ref()?)))

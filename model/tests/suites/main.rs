@@ -15,6 +15,7 @@ mod lending;
 mod maintaining;
 mod mounting;
 mod repository_disk;
+mod restoring;
 mod select;
 mod several;
 mod shortened;

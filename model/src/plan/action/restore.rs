@@ -98,7 +98,8 @@ impl Restore {
             incomplete: self.point.incomplete,
             finding: self.point.finding.clone(),
             target: Some(self.target.name.clone()),
-            since: None,
+            // When its pod may be made; a Job has a time of its own.
+            since: matches!(self.asker, Asker::Deployment(_)).then_some(self.holders.at),
             result: None,
         }
     }

@@ -3,9 +3,9 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::holders::holding;
-use super::lend;
 use super::obstacle::Obstacle;
 use super::resolve::{Ask, Found};
+use super::{lend, withdrawn};
 use crate::facts::{Holder, Identity};
 use crate::names;
 use crate::plan::action::{Asker, Restore, RestoreAction, Restores, point_name};
@@ -49,6 +49,11 @@ pub(super) fn answer(
             plan.add(hold(world, namespace, Some(&point_name(&point)), now));
             // Until all pods of the namespace are known, nobody knows who holds the target.
             let known = world.holders.get(namespace).filter(|s| s.synced()).ok_or(NotYet::HoldersUnknown)?;
+            let own = names::restore_job(&target, text);
+            if matches!(asker, Asker::Claim(_)) && withdrawn::is_before(world, &target, known, &own) {
+                let message = format!("an earlier restore into PVC {} is being ended", target.name);
+                return Err(told(RestoreState::Waiting, Problem::new(Reason::TargetInUse, message)));
+            }
             let of_target = |p: &&Holder| !p.ended && p.claims.contains(&target.name);
             let node = known.iter().filter(of_target).find_map(|p| p.node.clone());
             let held = holding(world, namespace, known, &target.name, &Identity::default());

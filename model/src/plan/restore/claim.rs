@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::answer::{NotYet, answer};
 use super::asked::{self, has_pod, is_for_us};
+use super::patience::bounded;
 use crate::facts::{Claim, Job, Pod};
 use crate::names;
 use crate::plan::action::{Action, Asker, Restore, RestoreAction, Restores};
@@ -51,38 +52,14 @@ pub(super) fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut
     match answer(world, asker.clone(), &claim.namespace, text, now, plan) {
         Ok(restore) => {
             if let Some(record) = start(world, restore, status, now, plan) {
-                write(record, plan);
+                write(bounded(world, record, (status, RestoreState::Refused), now, plan), plan);
             }
         }
-        Err(NotYet::Told(answer)) => write(bounded(world, *answer, status, now, plan), plan),
+        Err(NotYet::Told(answer)) => {
+            write(bounded(world, *answer, (status, RestoreState::Refused), now, plan), plan);
+        }
         Err(NotYet::HoldersUnknown) => {}
     }
-}
-
-/// Waits for a target to become ready only for as long as for a promoter: perhaps nobody ever mounts it.
-fn bounded(
-    world: &World,
-    answer: RestoreRecord,
-    status: Option<&RestoreRecord>,
-    now: Timestamp,
-    plan: &mut Restores,
-) -> RestoreRecord {
-    let unready = |record: &RestoreRecord| {
-        let problem = record.problem.as_ref().filter(|_| record.state == RestoreState::Waiting);
-        problem.filter(|p| p.reason == Reason::TargetNotReady).cloned()
-    };
-    let Some(problem) = unready(&answer) else { return answer };
-    let since = status.filter(|s| unready(s).is_some()).and_then(|s| s.since).filter(|since| *since <= now);
-    let since = since.unwrap_or(now);
-    let limit = &world.config.deadlines.promoter_bound;
-    let until = limit.after(since);
-    if now < until {
-        plan.wake_at(until);
-        return RestoreRecord { since: Some(since), ..answer };
-    }
-    let message = format!("{}; the restore waited {limit} (deadlines.promoterBound)", problem.message);
-    let problem = Some(Problem::new(problem.reason, message));
-    RestoreRecord { state: RestoreState::Refused, problem, ..answer }
 }
 
 /// Starts what it is decided to start, and gives what is to be written down: first that it is decided, so that copies

@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::answer::{NotYet, answer, record};
+use super::patience::bounded;
 use crate::facts::Restorer;
 use crate::names;
 use crate::plan::action::{Asker, RestoreAction, Restores};
@@ -27,28 +28,38 @@ pub(super) fn deployment(world: &World, restorer: &Restorer, now: Timestamp, pla
     let answer = answer(world, asker.clone(), &restorer.namespace, &text, now, plan);
     match answer {
         Ok(restore) => {
-            let told = world.memory.restore_faults.get(restorer.id.uid.as_str()).map(|fault| waits(&text, fault));
+            let fault = world.memory.restore_faults.get(restorer.id.uid.as_str());
+            let told = fault.map(|f| bounded(world, waits(&text, f), (status, RestoreState::Failed), now, plan));
+            let is_over = told.as_ref().is_some_and(|told| told.state == RestoreState::Failed);
             if let Some(told) = told.filter(|told| status != Some(told)) {
                 let (asker, namespace) = (restore.asker.clone(), restore.namespace.clone());
                 plan.step(RestoreAction::Record { asker, namespace, record: Box::new(told), stop: false });
             }
-            plan.step(RestoreAction::Prepare(Box::new(restore)));
+            if !is_over {
+                plan.step(RestoreAction::Prepare(Box::new(restore)));
+            }
         }
-        Err(NotYet::Told(answer)) if status != Some(&*answer) => {
-            let namespace = restorer.namespace.clone();
-            plan.step(RestoreAction::Record { asker, namespace, record: answer, stop: false });
+        Err(NotYet::Told(answer)) => {
+            // What is refused is answered anew when something changes; only a failure ends the asking.
+            let answer = bounded(world, *answer, (status, RestoreState::Failed), now, plan);
+            if status != Some(&answer) {
+                let namespace = restorer.namespace.clone();
+                plan.step(RestoreAction::Record { asker, namespace, record: Box::new(answer), stop: false });
+            }
         }
-        Err(NotYet::Told(_) | NotYet::HoldersUnknown) => {}
+        Err(NotYet::HoldersUnknown) => {}
     }
 }
 
-/// A restore pod that is there: its restore point stays, and it does not stay for ever.
+/// A restore pod that is there, or may come: its restore point stays, and it does not stay for ever. One that is never
+/// made, because a quota is used up or nobody starts it, has its time too: copies wait for it (A5).
 fn keep(world: &World, restorer: &Restorer, status: &RestoreRecord, now: Timestamp, plan: &mut Restores) {
     plan.add(hold(world, &restorer.namespace, status.point.as_deref(), now));
     let max_age = &world.config.restores.max_age;
     let pods = world.holders.get(&restorer.namespace).into_iter().flat_map(Store::iter);
     let of_this = pods.filter(|p| !p.ended && is_of(&p.id.name, &restorer.id.name));
-    let Some(since) = of_this.filter_map(|p| p.restore.as_ref()).map(|r| r.created).min() else { return };
+    let made = of_this.filter_map(|p| p.restore.as_ref()).map(|r| r.created).min();
+    let Some(since) = made.or(status.since) else { return };
     let until = max_age.after(since);
     if now < until {
         return plan.wake_at(until);

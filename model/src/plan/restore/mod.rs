@@ -11,9 +11,11 @@ mod deployment;
 mod holders;
 mod lend;
 mod obstacle;
+mod patience;
 mod reading;
 mod resolve;
 mod restores;
+mod withdrawn;
 
 pub(super) use reading::reads;
 pub use restores::{any, restores};

@@ -6,8 +6,8 @@ use super::asked::asking;
 use super::claim::annotated;
 use super::deployment::deployment;
 use super::holders::tell;
-use super::lend;
-use crate::plan::action::Restores;
+use super::{lend, withdrawn};
+use crate::plan::action::{Action, Restores};
 use crate::world::World;
 
 /// What to do about all restores that are asked for, at the time `now`.
@@ -24,6 +24,12 @@ pub fn restores(world: &World, now: Timestamp) -> Restores {
         tell(world, &namespace, now, &mut plan);
     }
     lend::take_back(world, &mut plan.actions);
+    for end in withdrawn::jobs(world).filter_map(Action::delete) {
+        // What was lent for it may have ended it already.
+        if !plan.actions.contains(&end) {
+            plan.actions.push(end);
+        }
+    }
     plan
 }
 
@@ -34,4 +40,5 @@ pub fn any(world: &World) -> bool {
         || !world.grants.is_empty()
         || world.restorers.iter().next().is_some()
         || lend::orphans(world).next().is_some()
+        || withdrawn::jobs(world).next().is_some()
 }

@@ -477,3 +477,43 @@ async fn a_granted_namespace_restores_from_anothers_disk_and_gives_it_back() -> 
     assert_eq!(refused, Vec::<dev_cluster::AuditedRequest>::new());
     Ok(())
 }
+
+/// A5, A5b: the request is taken away while its pod hangs and nobody looks. The next controller leaves nothing of it:
+/// neither the Job nor what any pod of the namespace could mount. Under the guard, by an account with the installed role.
+#[tokio::test]
+async fn a_restore_that_is_taken_away_leaves_nothing_also_after_a_restart() -> Result<()> {
+    let scene = Scene::new().await?;
+    let other = scene.namespace("test").await?;
+    let grant = format!("restores:\n  grants: [{{from: {}/*, to: {other}}}]\n", scene.tenant);
+    let setup = scene.setup(&format!("{}{grant}", disk(&scene))).await?;
+    scene.guard(&setup.identity, "controller.yaml").await?;
+    let mut controller = scene.start(setup).await?;
+    let (claim, ..) = source_with_run(&scene, "data", RUN).await?;
+    bind_disk(&scene).await?;
+    let job = scene.copy_of(&claim, RUN, "disk").await?;
+    scene.finish(&job, &kubelet::copied(CopyState::Complete, None)).await?;
+    scene.gone(&job).await?;
+
+    let target = scene.bound(&other, NewClaim::new("copy")).await?;
+    let request = format!("pvc={}/data date=latest from=disk", scene.tenant);
+    let ask = async |value: Option<&str>| {
+        scene.annotate::<PersistentVolumeClaim>(&other, "copy", &[(names::RESTORE_FROM, value)]).await
+    };
+    ask(Some(&request)).await?;
+    let job = restore_job_in(&scene, &other, &target, &request).await?;
+    let claims = scene.api::<PersistentVolumeClaim>(&other);
+    let lent = scene.wait("the claim to the disk", async || Ok(claims.get_opt(&job.name_any()).await?)).await?;
+    let pod = scene.pod_of(&job).await?;
+    scene.hold_pod(&pod, "CreateContainerConfigError", "no such Secret").await?;
+    controller.kill();
+    ask(None).await?;
+    controller.start()?;
+    scene.gone(&job).await?;
+    scene.gone(&lent).await?;
+    let volumes: kube::Api<PersistentVolume> = kube::Api::all(scene.client.clone());
+    let name = names::grant_volume(&scene.name, &other, &job.name_any());
+    scene.wait("the volume is gone", async || Ok(volumes.get_opt(&name).await?.is_none().then_some(()))).await?;
+    let refused: Vec<_> = scene.writes(controller.user())?.into_iter().filter(|r| r.code == 403).collect();
+    assert_eq!(refused, Vec::<dev_cluster::AuditedRequest>::new());
+    Ok(())
+}
