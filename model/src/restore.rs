@@ -24,7 +24,27 @@ pub use request::{From, Request, RequestError, When};
 /// its restore points come before those of an earlier one.
 ///
 /// L2: a complete restore point comes before the incomplete ones, unless the request selects the run of those.
-pub fn choose<'a>(
+pub fn choose(
+    points: &[RestorePoint],
+    request: &Request,
+    live: Option<&str>,
+    zone: &Zone,
+) -> Result<RestorePoint, Problem> {
+    let chosen = chosen(points, request, live, zone)?;
+    Ok(RestorePoint { passed_over: passed_over(points, request, chosen), ..chosen.clone() })
+}
+
+/// L2: who asks for the latest has to know that there are later ones, and how to get them.
+fn passed_over(points: &[RestorePoint], request: &Request, chosen: &RestorePoint) -> Option<String> {
+    let later = |p: &&RestorePoint| p.incomplete && p.run > chosen.run && p.uid == chosen.uid;
+    let over: Vec<&RestorePoint> = points.iter().filter(later).filter(|p| request.from.fits(&p.place)).collect();
+    let first = over.first().filter(|_| request.when == When::Latest && !chosen.incomplete)?;
+    let (list, run) = (list(&over), &first.run);
+    let from = first.destination().map(|name| format!(" from {name}")).unwrap_or_default();
+    Some(format!("later copies are incomplete and were passed over: {list}. To restore one, ask for date {run}{from}"))
+}
+
+fn chosen<'a>(
     points: &'a [RestorePoint],
     request: &Request,
     live: Option<&str>,

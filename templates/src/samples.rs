@@ -171,12 +171,19 @@ fn restore(text: &str, place: Place, origin: Origin) -> Restore {
         path: None,
     };
     Restore {
-        asker: Asker::Deployment(Identity { name: "restore-mypvc".to_owned(), ..Identity::default() }),
+        asker: Asker::Claim(Identity { name: "restore-mypvc".to_owned(), ..Identity::default() }),
         namespace: source.namespace.clone(),
         request: text.parse().unwrap_or(all),
         text: text.to_owned(),
         mode: VolumeMode::Filesystem,
-        point: RestorePoint { uid: source.uid.clone(), run: run(), place, incomplete: false, finding: None },
+        point: RestorePoint {
+            uid: source.uid.clone(),
+            run: run(),
+            place,
+            incomplete: false,
+            finding: None,
+            passed_over: None,
+        },
         origin,
         holders: Holders { at: Timestamp::UNIX_EPOCH, pods: Vec::new() },
         node: None,

@@ -25,7 +25,7 @@ pub(crate) fn point(observed: &Observed, namespace: &str, request: &Request) -> 
     let (zone, sure) = zone(observed, live);
     let uid = live.map(|c| c.id.uid.as_str());
     match restore::choose(&points, request, uid, &zone) {
-        Ok(point) => Ok(Some(point.clone())),
+        Ok(point) => Ok(Some(point)),
         // A date means another day in another zone; and a copy may be there that no record tells of any more.
         Err(_) if !sure && points.iter().any(|p| may_be_of(p, &request.when)) => Ok(None),
         Err(_) if matches!(request.when, When::Run(_)) && !matches!(request.from, From::Any | From::Snapshot) => {

@@ -55,6 +55,9 @@ pub(super) async fn sight(session: &Session, args: &Point, target: Option<&str>)
 /// Says which restore point it is, and what is known to be wrong with it.
 fn told(point: &RestorePoint) {
     say(&format!("restore point {point}"));
+    if let Some(over) = &point.passed_over {
+        say(over);
+    }
     if point.incomplete {
         say(&format!("WARNING: it is incomplete: {LACKS}"));
     }

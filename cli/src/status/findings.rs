@@ -5,20 +5,25 @@ use model::reason::Problem;
 use model::record::TaskStatus;
 
 use super::timing::MOST_MISSED;
-use super::view::{Finding, Volume, Word};
+use super::view::{CopyView, Finding, Volume, Word};
 
 /// Tasks for its copies that failed.
 pub(super) fn tasks(volume: &Volume) -> Vec<Finding> {
-    let finding = |destination: &str, task: Task, end: &TaskStatus| {
+    let finding = |destination: &str, copy: &CopyView, task: Task, end: &TaskStatus| {
         let problem = end.problem.as_ref()?;
         let part = end.part.map(|p| format!(", part {p}")).unwrap_or_default();
-        let message = format!("{} of {destination}{part}: {}", task.as_str(), problem.message);
+        let found = copy.maintenance.as_ref().filter(|m| m.findings().any(|(_, found)| found == end));
+        let healed = found.and_then(|m| m.healed.as_ref());
+        let mended = healed.map(|run| format!("; the copies from run {run} on were made by comparing all contents"));
+        let message =
+            format!("{} of {destination}{part}: {}{}", task.as_str(), problem.message, mended.unwrap_or_default());
         let problem = Problem::new(problem.reason, message);
-        Some(Finding { run: end.run.clone(), at: Some(end.finished), ..Finding::of(&problem) })
+        let (run, at, healed) = (end.run.clone(), Some(end.finished), healed.is_some());
+        Some(Finding { run, at, healed, ..Finding::of(&problem) })
     };
     let failures =
-        volume.copies.iter().flat_map(|(name, copy)| copy.failures().into_iter().map(move |(t, e)| (name, t, e)));
-    failures.filter_map(|(name, task, end)| finding(name, task, end)).collect()
+        volume.copies.iter().flat_map(|(name, copy)| copy.failures().into_iter().map(move |(t, e)| (name, copy, t, e)));
+    failures.filter_map(|(name, copy, task, end)| finding(name, copy, task, end)).collect()
 }
 
 /// Runs that did not become good in time.

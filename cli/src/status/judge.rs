@@ -157,6 +157,10 @@ impl Question<'_> {
         self.state(judged, &status, cronjob.is_some(), gone, &mut volume);
         if is_protected {
             let failed = tasks(&volume);
+            // U13: a finding is a state, until a copy has mended it.
+            if matches!(volume.state, State::Protected | State::Pending) && failed.iter().any(is_spoilt) {
+                volume.state = State::Degraded;
+            }
             volume.findings.extend(failed);
         }
         volume.findings.extend(warnings.iter().map(Finding::of));
@@ -467,17 +471,22 @@ fn has_anything(volume: &Volume) -> bool {
     volume.snapshot.is_some() || copies_with_data(volume).next().is_some()
 }
 
+/// Whether a copy is not what it must be, which is worse than one that is missing, and none has mended that. What another
+/// version found may be that.
+fn is_spoilt(finding: &Finding) -> bool {
+    let spoilt = [Reason::RepositoryDamaged, Reason::RestoreMismatch, Reason::UnknownReason].map(Word::Reason);
+    spoilt.contains(&finding.reason) && !finding.healed
+}
+
 /// Whether a person has to look.
 fn alarms(volume: &Volume, claim: &Claim, now: Timestamp) -> bool {
-    // A copy that is not what it must be is worse than one that is missing. What another version found may be that.
-    // Nor is anything copied or deleted of what has no ledger that can be read.
-    let spoilt = [Reason::RepositoryDamaged, Reason::RestoreMismatch, Reason::UnknownReason, Reason::LedgerUnreadable];
-    let spoilt = spoilt.map(Word::Reason);
-    if volume.findings.iter().any(|f| spoilt.contains(&f.reason)) {
+    // Nothing is copied or deleted of what has no ledger that can be read.
+    let unreadable = |f: &Finding| f.reason == Word::Reason(Reason::LedgerUnreadable);
+    if volume.findings.iter().any(|f| unreadable(f) || is_spoilt(f)) {
         return true;
     }
     match volume.state {
-        State::Failing | State::Overdue => true,
+        State::Failing | State::Degraded | State::Overdue => true,
         State::Unscheduled => CRONJOB_DUE.after(claim.created) < now,
         // Without a volume there is no data.
         State::Unprotected => volume.findings.first().is_none_or(|f| f.reason != Word::Reason(Reason::NotBound)),

@@ -22,6 +22,8 @@ pub(crate) enum State {
     Pending,
     /// The newest run or step failed.
     Failing,
+    /// What was found wrong with its copies at a destination is not mended yet.
+    Degraded,
     /// Runs were missed.
     Overdue,
     /// There is no CronJob.
@@ -52,6 +54,9 @@ pub(crate) struct Finding {
     /// Since when, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) at: Option<Timestamp>,
+    /// Whether it is about copies, and a later copy shares nothing with what was found wrong.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) healed: bool,
 }
 
 impl Finding {
@@ -60,7 +65,7 @@ impl Finding {
     }
 
     pub(super) fn new(reason: Word, message: String) -> Self {
-        Self { reason, message, help: reason.help(), run: None, at: None }
+        Self { reason, message, help: reason.help(), run: None, at: None, healed: false }
     }
 }
 

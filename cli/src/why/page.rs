@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use model::facts::VolumeMode;
 use model::plan;
+use model::record::CopyState;
+use model::restore::LACKS;
 use model::{Timestamp, quantity};
 use serde::Serialize;
 
@@ -83,6 +85,7 @@ impl Page {
             State::Protected => format!("{pvc} is protected: {newest}."),
             State::Pending => format!("{pvc} will be protected by its next run: {newest}."),
             State::Failing => format!("{pvc} should be protected, but its newest run or step failed: {newest}."),
+            State::Degraded => format!("{pvc} is backed up, but copies of it are damaged or differ: {newest}."),
             State::Overdue => format!("{pvc} should be protected, but runs were missed: {newest}."),
             State::Unscheduled => format!("{pvc} should be protected, but no run is scheduled: {newest}."),
             State::Unprotected => format!("{pvc} is NOT protected: it cannot be backed up in its present state."),
@@ -135,6 +138,9 @@ impl Page {
             };
             let under_way = if copy.under_way { "; a copy is under way" } else { "" };
             line(&format!("copy to {destination}"), format!("{newest}{under_way}"));
+            if copy.state == Some(CopyState::Incomplete) {
+                line("", format!("incomplete: {LACKS}; drills restore complete copies only"));
+            }
             if let Some(proof) = copy.maintenance.as_ref().and_then(|m| m.proof()) {
                 let run = proof.run.as_ref().map(|r| format!(", run {r}")).unwrap_or_default();
                 line(

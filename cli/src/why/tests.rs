@@ -114,7 +114,26 @@ fn a_proof_ends_with_a_finding() {
         data["metadata"]["annotations"][key] = json!(status.to_string());
         let text = text(&all, "data");
         assert_eq!(text.contains("restorable, proven"), is_proven, "{text}");
+        assert_eq!(text.contains("is backed up, but copies of it are damaged or differ"), !is_proven, "{text}");
     }
+}
+
+/// L13: the proof is of an earlier copy, and nobody said so.
+#[test]
+fn an_incomplete_copy_is_told_beside_the_proof_of_an_earlier_one() {
+    let mut all = cluster();
+    let key = "backup-controller.io/status";
+    let drill = json!({"due": "20181204T0600Z", "state": "Done", "finished": "2018-12-04T06:10:00Z", "files": 9});
+    let data = all.claims.iter_mut().find(|c| c["metadata"]["name"] == "data").unwrap();
+    let mut status: Value = serde_json::from_str(data["metadata"]["annotations"][key].as_str().unwrap()).unwrap();
+    status["maintenance"] = json!({"disk": {"drill": drill, "proven": drill}});
+    status["copies"]["disk"]["state"] = json!("Incomplete");
+    for run in status["runs"].as_array_mut().unwrap() {
+        run["results"]["disk"] = json!({"state": "Incomplete", "finished": "2018-12-05T03:29:00Z"});
+    }
+    data["metadata"]["annotations"][key] = json!(status.to_string());
+    let text = text(&all, "data");
+    assert!(text.contains("incomplete: entries are missing in it that could not be read"), "{text}");
 }
 
 #[test]

@@ -48,7 +48,17 @@ fn every_reason_is_explained_with_its_help() {
     }
     let known: BTreeSet<&str> = Reason::ALL.iter().map(|r| r.as_str()).collect();
     let ours = ["Overdue", "NoCronJob", "Suspended", "NothingLeft", "NotRecorded"];
-    let states = ["Protected", "Pending", "Failing", "Unscheduled", "Unprotected", "Excluded", "Vanished", "Unknown"];
+    let states = [
+        "Protected",
+        "Pending",
+        "Failing",
+        "Degraded",
+        "Unscheduled",
+        "Unprotected",
+        "Excluded",
+        "Vanished",
+        "Unknown",
+    ];
     for line in page.lines().filter(|l| l.starts_with("| `")) {
         let word = line.split('`').nth(1).unwrap();
         let there = known.contains(word) || ours.contains(&word) || states.contains(&word);

@@ -150,7 +150,10 @@ async fn tell(events: &Events<'_>, asker: &Asker, namespace: &str, record: &Rest
     let from = record.point.as_deref().unwrap_or_default();
     let (reason, said) = match record.state {
         RestoreState::Waiting => ("RestoreWaiting", "the restore waits".to_owned()),
-        RestoreState::Ready => ("RestoreReady", format!("ready to restore from {from}")),
+        RestoreState::Ready => {
+            let over = record.passed_over.as_ref().map(|over| format!("; {over}")).unwrap_or_default();
+            ("RestoreReady", format!("ready to restore from {from}{over}"))
+        }
         RestoreState::Complete => ("RestoreComplete", format!("restored from {from}")),
         RestoreState::Incomplete => ("RestoreIncomplete", format!("restored from {from}, but not completely")),
         RestoreState::Refused => ("RestoreRefused", "nothing was restored".to_owned()),

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use model::maintain::{self, MaintainResult};
 use model::reason::{Problem, Reason};
-use model::text::clip;
+use model::restore::LACKS;
+use model::text::sentence;
 use rustix::process::geteuid;
 
 use self::compare::{Compare, Rules};
@@ -41,8 +42,6 @@ mod walk;
 pub(crate) use args::Args;
 use args::From;
 
-/// The longest sentence in a result.
-const SENTENCE: usize = 512;
 /// The folder of ours on the scratch volume.
 const FOLDER: &str = "drill";
 /// How often the log says how far it is.
@@ -75,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
         Err(Failure { problem, exit }) => (exit, Compared::default(), Some(problem)),
     };
-    let problem = problem.map(|Problem { reason, message }| Problem::new(reason, clip(&message, SENTENCE)));
+    let problem = problem.map(|Problem { reason, message }| Problem::new(reason, sentence(&message)));
     let (files, bytes) = (compared.files, compared.bytes);
     if let Some(problem) = &problem {
         tracing::error!("{problem}");
@@ -151,7 +150,8 @@ impl Drill<'_> {
                 let counts = |_: &Path, meta: &fs::Metadata| counts(meta);
                 let choice = self.choose(original, into, &counts)?;
                 let left_out = tree::fetch(&tree, into, choice.as_ref(), nanoseconds, self.stop)?;
-                self.judge(Compare::new(original, into, rules), choice.as_ref(), &counts, left_out)
+                let compare = Compare::new(original, into, rules);
+                self.judge(compare, choice.as_ref(), &counts, (left_out, tree::is_incomplete(&tree, &self.args.run)))
             }
             From::Restic => {
                 let source = Source::open(self.args, self.stop)?;
@@ -168,7 +168,8 @@ impl Drill<'_> {
                 let choice = self.choose(original, into, &counts)?;
                 let left_out = source.fetch(into, choice.as_ref(), &into.with_file_name("patterns"))?;
                 let root = source.root(into);
-                self.judge(Compare::new(original, &root, rules), choice.as_ref(), &counts, left_out)
+                let compare = Compare::new(original, &root, rules);
+                self.judge(compare, choice.as_ref(), &counts, (left_out, source.point.incomplete))
             }
         }
     }
@@ -179,13 +180,16 @@ impl Drill<'_> {
         mut compare: Compare<'_>,
         choice: Option<&Choice>,
         counts: &Counts<'_>,
-        left_out: Option<String>,
+        (left_out, incomplete): (Option<String>, bool),
     ) -> Result<Compared, Failure> {
+        if incomplete {
+            tracing::warn!("the copy of run {} is incomplete: {LACKS}", self.args.run);
+        }
         let files = self.compare(&mut compare, choice, counts).map_err(|error| unreadable(&error))?;
         if self.stop.load(Ordering::Relaxed) {
             return Err(Failure::again(Problem::new(TASK.failed, TASK.stopped)));
         }
-        Ok(Compared { files, bytes: compare.bytes, differs: self.verdict(&compare, files, left_out) })
+        Ok(Compared { files, bytes: compare.bytes, differs: self.verdict(&compare, files, left_out, incomplete) })
     }
 
     fn rules(&self) -> Rules {
@@ -271,8 +275,10 @@ impl Drill<'_> {
     }
 
     /// What is wrong, in words; `None`: nothing.
-    fn verdict(&self, compare: &Compare<'_>, files: u64, left_out: Option<String>) -> Option<String> {
-        let run = &self.args.run;
+    fn verdict(&self, compare: &Compare<'_>, files: u64, left_out: Option<String>, incomplete: bool) -> Option<String> {
+        // L13: what is missing in it is no damage, and whoever reads of a difference has to know.
+        let lacks = if incomplete { format!(", whose copy is incomplete ({LACKS})") } else { String::new() };
+        let run = format!("{}{lacks}", self.args.run);
         match (compare.told(), left_out) {
             (None, None) => None,
             (Some(what), more) => {

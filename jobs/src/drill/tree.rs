@@ -3,14 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use model::names::Run;
 use model::reason::{Problem, Reason};
 use rustix::process::geteuid;
 
 use super::sample::Choice;
 use super::task::TASK;
+use crate::copy::layout::manifest_of;
+use crate::copy::manifest::Manifest;
 use crate::outcome::Failure;
 use crate::restore::transfer::{Delete, Transfer};
 use crate::rsync::{self, Ear, Report, Trouble, Verdict};
+
+/// Whether the manifest beside a tree tells that entries are missing in it. Of a tree that is mounted alone nobody knows.
+pub(crate) fn is_incomplete(tree: &Path, run: &Run) -> bool {
+    let manifest = tree.with_file_name(manifest_of(run.as_str()));
+    Manifest::read(&manifest, run).ok().flatten().is_some_and(|manifest| !manifest.is_good())
+}
 
 /// Restores what was chosen, or everything. The text says what was left out.
 pub(crate) fn fetch(

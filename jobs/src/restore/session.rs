@@ -65,6 +65,8 @@ pub(crate) struct Session<'a> {
     pub(super) record: Option<RestoreRecord>,
     /// Whether entries are missing in the restore point.
     pub(crate) incomplete: bool,
+    /// After a finding: with what the contents were compared, a sentence.
+    pub(crate) compared: &'static str,
     asking: &'a Arc<AtomicBool>,
 }
 
@@ -91,6 +93,7 @@ pub(crate) fn conduct(
         wrote: false,
         device,
         incomplete: record.as_ref().is_some_and(|record| record.incomplete),
+        compared: "A tree has no checksums of its files to compare it with",
         record,
         asking: &asking,
     };
@@ -112,7 +115,7 @@ impl Session<'_> {
     /// Says what is known to be wrong with the restore point, before anything else. L2: an entry that is missing in it
     /// may be intact in the volume, so an incomplete one deletes nothing.
     pub(crate) fn warn(&self, point: &str) -> Result<(), Failure> {
-        if let Some(finding) = self.record.as_ref().and_then(|record| record.finding.as_ref()) {
+        if let Some(finding) = self.finding() {
             let text = "WARNING: a check found something wrong where this restore point is stored";
             self.console.say(&format!("{text}: {finding}. Compare the restored data."));
         }
@@ -120,6 +123,11 @@ impl Session<'_> {
             self.console.say(&format!("WARNING: {point} is incomplete: {LACKS}."));
         }
         if self.incomplete && self.how.delete { Err(Failure::last(not_deleting(point))) } else { Ok(()) }
+    }
+
+    /// What a verify or a drill found wrong where the restore point is.
+    pub(crate) fn finding(&self) -> Option<&str> {
+        self.record.as_ref()?.finding.as_deref()
     }
 
     /// Asks whether nobody else has the volume.

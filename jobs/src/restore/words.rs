@@ -90,6 +90,17 @@ impl Session<'_> {
                     Problem::new(Reason::RestorePointIncomplete, format!("the restore point is incomplete: {LACKS}"));
                 (Exit::Final, result(RestoreState::Incomplete, Some(problem)))
             }
+            // L13: what it has is in the volume, and nobody knows whether that is what the volume had.
+            Ok(Ended::Complete) if self.finding().is_some() => {
+                let finding = self.finding().unwrap_or_default();
+                let compared = self.compared;
+                let text =
+                    format!("what was restored may be damaged: {finding}. {compared}. Compare the restored data");
+                (
+                    Exit::Final,
+                    result(RestoreState::Incomplete, Some(Problem::new(Reason::RestoreMismatch, sentence(&text)))),
+                )
+            }
             Ok(Ended::Complete) => (Exit::Done, result(RestoreState::Complete, None)),
             Ok(Ended::Incomplete(text)) => {
                 let problem = Problem::new(Reason::Unreadable, sentence(&text));
@@ -135,6 +146,7 @@ impl Session<'_> {
             // That there was nothing to do has been said.
             RestoreState::Complete if !self.wrote => {}
             RestoreState::Complete => say(&format!("Done: {counted}. All data is on the disk.")),
+            RestoreState::Incomplete if self.finding().is_some() => say(&format!("Written, and in doubt: {counted}.")),
             RestoreState::Incomplete => say(&format!("Incomplete: {counted}. All other entries are in the volume.")),
             RestoreState::Ready => say("Nothing was written so far: this is what a restore would change."),
             RestoreState::Waiting | RestoreState::Refused if self.device => say("Nothing was written by this attempt."),

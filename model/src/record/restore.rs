@@ -100,6 +100,9 @@ pub struct RestoreRecord {
     /// What a verify or a drill found wrong where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding: Option<String>,
+    /// Which later ones were passed over, because entries are missing in them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed_over: Option<String>,
     /// The PVC that is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,

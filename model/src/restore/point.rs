@@ -18,6 +18,8 @@ pub struct RestorePoint {
     pub incomplete: bool,
     /// What a verify or a drill found wrong with the copies there, one sentence; a newer copy has not mended it.
     pub finding: Option<String>,
+    /// Of one that was chosen as the latest: the later ones that are incomplete, a sentence.
+    pub passed_over: Option<String>,
 }
 
 /// Where a restore point is.

@@ -33,6 +33,7 @@ pub fn points(world: &World, namespace: &str, pvc: &str) -> Vec<RestorePoint> {
             // A snapshot is the volume as it was, whatever a copy could read of it.
             incomplete: false,
             finding: None,
+            passed_over: None,
         });
     }
     let ledgers = world.ledgers.iter().filter_map(|book| book.ledger.as_deref().ok());
@@ -62,7 +63,7 @@ pub fn points(world: &World, namespace: &str, pvc: &str) -> Vec<RestorePoint> {
             let destination = destination.to_owned();
             let place =
                 if repository { Place::Repository { destination, snapshot } } else { Place::Tree { destination } };
-            RestorePoint { uid: uid.to_owned(), run: run.clone(), place, incomplete, finding }
+            RestorePoint { uid: uid.to_owned(), run: run.clone(), place, incomplete, finding, passed_over: None }
         }));
     }
     points.sort_by(|a, b| {

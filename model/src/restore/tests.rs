@@ -261,6 +261,16 @@ fn latest_is_the_newest_complete_restore_point_and_an_incomplete_one_has_to_be_a
     }
     let states: Vec<bool> = points(&world, "shop", "data").iter().map(|p| p.incomplete).collect();
     assert_eq!(states, [true, false, false]);
+    let all = points(&world, "shop", "data");
+    let over = |text: &str| choose(&all, &read(text), Some("1"), &Zone::utc()).unwrap().passed_over;
+    assert_eq!(
+        over("pvc=data date=latest").as_deref(),
+        Some(
+            "later copies are incomplete and were passed over: 20181203T0000Z (disk disk). To restore one, ask for date \
+             20181203T0000Z from disk"
+        )
+    );
+    assert_eq!([over("pvc=data date=20181203"), over("pvc=data date=20181202")], [None, None], "it was asked for");
     // Where there is no other one, it is better than none.
     let mut world = super::tests::world(&[]);
     copied(&mut world, NIGHTS[0], "Incomplete", &NIGHTS[..1], &NIGHTS[..1]);

@@ -102,6 +102,7 @@ fn controller(state: RestoreState, problem: Option<Problem>) -> impl Fn(&str, &V
             point: Some("data-20181205".to_owned()),
             incomplete: false,
             finding: None,
+            passed_over: None,
             target: None,
             since: None,
             result: None,

@@ -29,6 +29,7 @@ use crate::restore::temp::{self, Temp};
 use crate::volume::LOST_AND_FOUND;
 
 /// What is written.
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of restic's")]
 pub(crate) struct Writing<'a> {
     pub(crate) restic: &'a Restic,
     pub(crate) point: &'a Point,
@@ -46,6 +47,8 @@ pub(crate) struct Writing<'a> {
     pub(crate) delete: bool,
     /// Whether contents are compared.
     pub(crate) checksum: bool,
+    /// Whether what was written is read again, and compared with the repository's checksums.
+    pub(crate) verify: bool,
     /// Whether progress is told.
     pub(crate) progress: bool,
     /// Entries that are changed, entries that are deleted, and bytes that are written, as planned.
@@ -166,6 +169,7 @@ impl Writing<'_> {
         args.extend(self.restic.no_lock());
         args.push(if self.checksum { "--overwrite=always" } else { "--overwrite=if-changed" }.into());
         args.extend(self.delete.then(|| "--delete".into()));
+        args.extend(self.verify.then(|| "--verify".into()));
         args.extend(LEFT_OUT.iter().map(|attribute| format!("--exclude-xattr={attribute}").into()));
         args.extend(options);
         args.push(self.point.folder(folder));

@@ -93,6 +93,9 @@ impl Restore<'_, '_> {
             Next::Write { delete_first: false } => {}
         }
         let progress = self.session.progress();
+        let verify = self.session.finding().is_some();
+        self.session.compared =
+            "It was compared with the checksums of the repository: what was damaged after it was stored would be named";
         let (_lock, watch) = self.session.begin(&target)?;
         let mut writing = Writing {
             restic: &restic,
@@ -103,7 +106,9 @@ impl Restore<'_, '_> {
             parted: &found.parted,
             blocked: &found.blocked,
             delete: how.delete,
-            checksum: how.checksum,
+            // Files of the volume that only look the same are compared too: the repository has their checksums.
+            checksum: how.checksum || verify,
+            verify,
             progress,
             planned,
         };

@@ -54,6 +54,19 @@ fn a_flipped_byte_in_a_tree_is_found() {
     }
 }
 
+/// L13: a difference in an incomplete copy was told as damage, and nobody said that it never was whole.
+#[test]
+fn a_drill_of_an_incomplete_copy_says_that_it_is_incomplete() {
+    let scene = Scene::copied("incomplete");
+    let manifest = scene.tree("").with_extension("json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replacen("Complete", "Incomplete", 1)).unwrap();
+    fs::remove_file(scene.tree("folder-1/file-5")).unwrap();
+    let message = scene.drill().run().differs();
+    let words = "whose copy is incomplete (entries are missing in it that could not be read when it was made): 2 of 4";
+    assert!(message.contains(words) && message.contains("folder-1/file-5"), "{message}");
+}
+
 #[test]
 fn a_flipped_byte_beside_holes_is_found() {
     let scene = Scene::new("holes");

@@ -1,11 +1,12 @@
 //! What writes nothing, and what is told then.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use model::record::RestoreState;
 
 use crate::compare::same;
-use crate::place::{RUNS, root};
+use crate::place::{RUNS, root, which};
 use crate::restic_restore::vault::Vault;
 use crate::restore::scene::{Restored as _, put};
 
@@ -119,4 +120,34 @@ fn an_incomplete_snapshot_deletes_nothing_and_ends_as_incomplete() {
     assert_eq!((ended.code, ended.restored().state), (Some(3), RestoreState::Incomplete), "{ended:?}");
     assert!(vault.volume("mine").exists() && vault.volume("etc/app/app.conf").exists());
     assert!(ended.output.contains("is incomplete") && !ended.output.contains("All data is on"), "{ended:?}");
+}
+
+/// L13: after a finding all contents are compared with the repository's checksums: of files that are in the volume already,
+/// though their size and time are right, and of what was written.
+#[test]
+fn after_a_finding_all_contents_are_compared_with_the_repositorys_checksums() {
+    let vault = Vault::copied("finding");
+    let status = r#"{"request":"x","state":"Ready","finding":"the drill of 2018-12-02T06:05:00Z found: file differs"}"#;
+    vault.restore(&[]).run().whole();
+    let path = vault.volume("etc/app/app.conf");
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    fs::write(&path, "[bad]").unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+
+    fs::write(vault.scene.place.path.join("status"), status).unwrap();
+    let (bin, real) = (vault.scene.place.path.join("bin/restic"), which("restic").unwrap());
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in *' restore '*' --verify '*) ;; *' restore '*) exit 1;; esac\nexec {} \"$@\"\n",
+        real.display()
+    );
+    fs::write(&bin, script).unwrap();
+    fs::set_permissions(&bin, fs::Permissions::from_mode(0o755)).unwrap();
+    let ended = vault.restore(&[]).run();
+    fs::remove_file(bin).unwrap();
+    assert_eq!((ended.code, ended.restored().state), (Some(3), RestoreState::Incomplete), "{ended:?}");
+    let words =
+        "RestoreMismatch: what was restored may be damaged: the drill of 2018-12-02T06:05:00Z found: file differs";
+    assert!(ended.output.contains(words) && ended.output.contains("with the checksums of the repository"), "{ended:?}");
+    assert!(!ended.output.contains("All data is on"), "{ended:?}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "[app]");
 }

@@ -207,5 +207,11 @@ fn what_a_drill_found_is_said_before_anything_is_written() {
     let words = "WARNING: a check found something wrong where this restore point is stored: the drill of";
     let at = ended.stdout.find(words).unwrap_or_else(|| panic!("{ended:?}"));
     assert!(at < ended.stdout.find("To write: ").unwrap(), "{ended:?}");
-    scene.restore(&[]).run().whole();
+    // And after it: what was written is what the tree has.
+    let ended = scene.bare(&["--yes"]).run();
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(!ended.stdout.contains("All data is on the disk"), "{ended:?}");
+    let words =
+        "RestoreMismatch: what was restored may be damaged: the drill of 2018-12-02T06:05:00Z found: file differs";
+    assert!(ended.stdout.contains(words) && ended.stdout.contains("no checksums"), "{ended:?}");
 }

@@ -97,6 +97,7 @@ impl Restore {
             point: Some(point_name(&self.point)),
             incomplete: self.point.incomplete,
             finding: self.point.finding.clone(),
+            passed_over: self.point.passed_over.clone(),
             target: Some(self.target.name.clone()),
             // When its pod may be made; a Job has a time of its own.
             since: matches!(self.asker, Asker::Deployment(_)).then_some(self.holders.at),

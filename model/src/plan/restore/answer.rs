@@ -95,6 +95,7 @@ pub(super) fn record(text: &str, state: RestoreState, problem: Option<Problem>) 
         point: None,
         incomplete: false,
         finding: None,
+        passed_over: None,
         target: None,
         since: None,
         result: None,

@@ -193,7 +193,7 @@ impl Ask<'_> {
         // A snapshot is mounted in its own namespace alone.
         points.retain(|p| namespace == self.namespace || !matches!(p.place, Place::Snapshot { .. }));
         let point = match restore::choose(&points, request, live, zone) {
-            Ok(point) => point.clone(),
+            Ok(point) => point,
             Err(problem) => self.untold(namespace, live).ok_or(Obstacle::Refused(problem))?,
         };
         let earlier = Some(point.uid.as_str()) != live && !matches!(point.place, Place::Snapshot { .. });
@@ -238,7 +238,7 @@ impl Ask<'_> {
             return None;
         }
         // Nothing is known of it. In a repository its tag says whether it is incomplete.
-        Some(RestorePoint { uid, run: run.clone(), place, incomplete: false, finding: None })
+        Some(RestorePoint { uid, run: run.clone(), place, incomplete: false, finding: None, passed_over: None })
     }
 
     /// The PVC of a snapshot.
