@@ -25,7 +25,7 @@ use crate::device::is_device;
 use crate::outcome::{Exit, Failure, Outcome, now};
 use crate::process::{allow_deep_trees, stop_flag};
 use crate::restore::console::shown;
-use crate::restore::{room, sides};
+use crate::restore::{room, preflight};
 use crate::volume::is_mount;
 
 mod args;
@@ -121,7 +121,7 @@ impl Drill<'_> {
 
     /// A folder in which a volume is mounted.
     fn folder(&self, path: &Path, what: &str, reason: Reason) -> Result<PathBuf, Failure> {
-        sides::folder(path, self.args.allow_unmounted).map_err(|why| {
+        preflight::folder(path, self.args.allow_unmounted).map_err(|why| {
             Failure::again(Problem::new(reason, format!("{what} is not available at {}: {why}", shown(path))))
         })
     }
@@ -134,7 +134,7 @@ impl Drill<'_> {
             let text = format!("no disk is mounted at {} or at a folder above it", shown(tree));
             return Err(Failure::again(Problem::new(Reason::RestorePointEmpty, text)));
         }
-        let there = sides::folder(tree, true);
+        let there = preflight::folder(tree, true);
         there.map_err(|why| {
             let text = format!("the run's copy is not available at {}: {why}", shown(tree));
             Failure::last(Problem::new(Reason::RestorePointEmpty, text))
@@ -142,7 +142,7 @@ impl Drill<'_> {
     }
 
     fn prove(&self, original: &Path, into: &Path) -> Result<Compared, Failure> {
-        let nanoseconds = sides::keeps_nanoseconds(into).unwrap_or(true);
+        let nanoseconds = preflight::keeps_nanoseconds(into).unwrap_or(true);
         let rules = Rules { owners: geteuid().is_root(), nanoseconds, ..self.rules() };
         let counts = |meta: &fs::Metadata| rules.sockets || !meta.file_type().is_socket();
         match self.args.from {

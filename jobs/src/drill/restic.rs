@@ -16,12 +16,12 @@ use super::sample::Choice;
 use super::task::TASK;
 use crate::outcome::{Exit, Failure};
 use crate::restic::exec::{Listener, Restic};
-use crate::restic::heard::Error;
+use crate::restic::stderr::Error;
 use crate::restic::pattern;
 use crate::restic::point::{self, Point, Which};
 use crate::restic::restore::{LEFT_OUT, listing};
 use crate::restic::snapshots;
-use crate::restic::troubles::Troubles;
+use crate::restic::restore_errors::Troubles;
 
 /// The snapshot in its repository.
 pub(crate) struct Source {

@@ -7,7 +7,7 @@ use model::text::clip;
 use serde::Deserialize;
 
 use super::exec::Listener;
-use super::heard::Error;
+use super::stderr::Error;
 use super::snapshots::Counts;
 
 /// Entries that are named; the others are counted.

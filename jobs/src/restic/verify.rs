@@ -7,9 +7,9 @@ use model::reason::{Problem, Reason};
 use model::text::clip;
 
 use super::args::Common;
-use super::cause::Cause;
+use super::classify::Cause;
 use super::exec::{Ended, Listener, Restic};
-use super::heard::Error;
+use super::stderr::Error;
 use super::maintain::ended;
 use crate::outcome::{Failure, Outcome, now};
 use crate::process::stop_flag;

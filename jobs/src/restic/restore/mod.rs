@@ -18,9 +18,9 @@ use super::snapshots;
 use crate::device::is_device;
 use crate::outcome::{Failure, Outcome, TerminationLog};
 use crate::restore::device::Modes;
-use crate::restore::parting::Name;
+use crate::restore::break_links::Name;
 use crate::restore::session::{self, Ended, Next, Session};
-use crate::restore::{TASK, paths, room, sides};
+use crate::restore::{TASK, paths, room, preflight};
 
 mod act;
 mod args;
@@ -60,7 +60,7 @@ impl Restore<'_, '_> {
         let target = if to_device {
             Ok(self.args.target.clone())
         } else {
-            sides::target(&self.args.target, how.allow_unmounted)
+            preflight::target(&self.args.target, how.allow_unmounted)
         }?;
         let restic = Restic::open(&self.args.common, TASK.failed, self.session.stop.clone())?;
         let snapshots = snapshots::list(&restic, &|| restic.stopped())?;
@@ -122,7 +122,7 @@ impl Restore<'_, '_> {
             target,
             names,
             delete: how.delete,
-            nanoseconds: sides::keeps_nanoseconds(target).unwrap_or(true),
+            nanoseconds: preflight::keeps_nanoseconds(target).unwrap_or(true),
             owners: geteuid().is_root(),
             all: (looks && how.itemize).then_some(console),
         });

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use model::text::clip;
 use serde::Deserialize;
 
-use super::cause::{Cause, shown};
-use crate::struck::Struck;
+use super::classify::{Cause, shown};
+use crate::redact::Struck;
 
 /// Tries that are refused for the same cause before we believe it.
 const TRIES: u32 = 3;
