@@ -12,6 +12,7 @@
 //!
 //! [`Templates`] renders. [`args`] says what the pods are called with, and [`program`] what they find where.
 
+mod alias;
 pub mod args;
 mod central;
 mod check;
@@ -24,7 +25,6 @@ mod field;
 mod grant;
 mod install;
 mod ledger;
-mod lend;
 mod maintain;
 mod network;
 mod order;
@@ -53,7 +53,7 @@ pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
 pub use grant::{Grant, Medium};
 pub use install::Install;
-pub use lend::Loan;
+pub use alias::Loan;
 pub use points::{Point, Promoter};
 pub use repository::{Folder, Repository};
 

@@ -13,7 +13,7 @@ use model::copy_options::Options;
 use model::duration::Span;
 use model::facts::{Identity, Journal, VolumeMode};
 use model::handle::Handle;
-use model::lend::Lent;
+use model::alias::Lent;
 use model::maintain::{self, PARTS};
 use model::names::{self, Run, SourceId};
 use model::plan::{Asker, Central, Copy, Drill, Expected, Lender, Maintain, Origin, Part, Prune, Restore, Work};

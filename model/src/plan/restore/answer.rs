@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::holders::holding;
-use super::lend;
+use super::alias;
 use super::obstacle::Obstacle;
 use super::resolve::{Ask, Found};
 use crate::facts::{Holder, Identity};
@@ -40,7 +40,7 @@ pub(super) fn answer(
     let fault = world.memory.restore_faults.get(asker.uid());
     let ask = Ask { world, asker: &asker, namespace, request: &request, now };
     let found = ask.resolve().and_then(|found| match found.origin.target_volume() {
-        Some(_) => lend::free(world, &found.target, &names::restore_job(&found.target, text)).map(|()| found),
+        Some(_) => alias::free(world, &found.target, &names::restore_job(&found.target, text)).map(|()| found),
         None => Ok(found),
     });
     match found {

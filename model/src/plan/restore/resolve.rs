@@ -6,7 +6,7 @@ use super::obstacle::{Obstacle, refused, waiting};
 use crate::config::{AccessMode, Destination, Disk, Format, Reach};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::ledger::Whose;
-use crate::lend;
+use crate::alias;
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
 use crate::plan::access;
@@ -412,7 +412,7 @@ impl Ask<'_> {
         };
         if fact.driver.is_none() {
             let message =
-                format!("PVC {name} cannot have an alias volume: its PersistentVolume {volume} {}", lend::NOT_CSI);
+                format!("PVC {name} cannot have an alias volume: its PersistentVolume {volume} {}", alias::NOT_CSI);
             return refused(Reason::TargetNotReady, message);
         }
         Ok(volume.clone())

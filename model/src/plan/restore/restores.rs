@@ -6,7 +6,7 @@ use super::asked::asking;
 use super::claim::annotated;
 use super::deployment::deployment;
 use super::holders::tell;
-use super::lend;
+use super::alias;
 use crate::plan::action::Restores;
 use crate::world::World;
 
@@ -23,7 +23,7 @@ pub fn restores(world: &World, now: Timestamp) -> Restores {
     for namespace in plan.namespaces.clone() {
         tell(world, &namespace, now, &mut plan);
     }
-    lend::take_back(world, &mut plan.actions);
+    alias::take_back(world, &mut plan.actions);
     plan
 }
 
@@ -33,5 +33,5 @@ pub fn any(world: &World) -> bool {
     !world.asking.is_empty()
         || !world.grants.is_empty()
         || world.restorers.iter().next().is_some()
-        || lend::orphans(world).next().is_some()
+        || alias::orphans(world).next().is_some()
 }
