@@ -35,7 +35,7 @@ impl Settings {
 }
 
 /// Where the settings come from.
-pub(crate) struct Source {
+pub(crate) struct SettingsFiles {
     config: PathBuf,
     templates: Option<PathBuf>,
     install: Arc<Install>,
@@ -46,7 +46,7 @@ pub(crate) struct Source {
 
 type Stamp = Vec<(PathBuf, Option<SystemTime>, u64)>;
 
-impl Source {
+impl SettingsFiles {
     /// As the command line says.
     pub(crate) fn new(args: &Args) -> Self {
         Self {

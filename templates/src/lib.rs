@@ -54,7 +54,7 @@ pub use error::{Fault, RenderError, TemplateError};
 pub use grant::{Grant, Medium};
 pub use install::Install;
 pub use alias::Loan;
-pub use points::{Point, Promoter};
+pub use points::{RunSnapshot, Promoter};
 pub use repository::{Folder, Repository};
 
 /// The ConfigMap that is a source's ledger, in the controller's namespace, to be created or replaced.
@@ -258,7 +258,7 @@ impl Templates {
     }
 
     /// The snapshot of a run, to be created.
-    pub fn volume_snapshot(&self, point: &Point<'_>) -> Result<Value, RenderError> {
+    pub fn volume_snapshot(&self, point: &RunSnapshot<'_>) -> Result<Value, RenderError> {
         points::volume_snapshot(self, point)
     }
 

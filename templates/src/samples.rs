@@ -16,7 +16,7 @@ use model::handle::Handle;
 use model::alias::Lent;
 use model::maintain::{self, PARTS};
 use model::names::{self, Run, SourceId};
-use model::plan::{Asker, Central, Copy, Drill, Expected, Lender, Maintain, Origin, Part, Prune, Restore, Work};
+use model::plan::{Asker, Central, Copy, Drill, Expected, Lender, Maintain, Origin, CentralPart, Prune, Restore, Work};
 use model::promoter::PromoterShape;
 use model::record::Holders;
 use model::restore::{From, Place, Request, RestorePoint, When};
@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{Grant, Install, Loan, Medium, Point, Promoter};
+use crate::{Grant, Install, Loan, Medium, RunSnapshot, Promoter};
 
 /// Renders every template with samples.
 pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
@@ -51,7 +51,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     };
     let name = "mypvc-20181202";
     let promoter = Promoter { instance: &install.instance, source: &source, run: &run, snapshot: name, spec: &spec };
-    let point = Point {
+    let point = RunSnapshot {
         instance: &install.instance,
         source: &source,
         run: &run,
@@ -98,7 +98,7 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
         templates.copy_job(&install, &config, destination, &copy)
     };
     all.extend([
-        ("snapshot-block", templates.volume_snapshot(&Point { mode, ..point })?),
+        ("snapshot-block", templates.volume_snapshot(&RunSnapshot { mode, ..point })?),
         ("promoter-block", templates.promoter(&Promoter { spec: &device, ..promoter })?),
         ("copy-block", copied(&claim)?),
         ("copy-restic-block", copied(&restic)?),
@@ -192,7 +192,7 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
     let name = names::central(&install.instance, &source, &run, &destination.name);
     let copy = Copy { promoter: name.clone(), retention: None, ..copy(&config, &destination) };
     let central = Central {
-        part: Part::Content,
+        part: CentralPart::Content,
         name,
         source,
         run,

@@ -17,8 +17,8 @@ use model::world::{Change, Seen};
 use serde_json::json;
 use templates::Promoter;
 
-use super::event::Events;
 use super::alias;
+use super::event::Events;
 use super::managers::Manager;
 use super::refusal::Refusal;
 use super::support::{annotation, configured, text};

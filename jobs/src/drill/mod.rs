@@ -18,14 +18,14 @@ use model::text::clip;
 use rustix::process::geteuid;
 
 use self::compare::{Compare, Rules};
-use self::restic::{Seen, Source};
+use self::restic::{RepositoryCopy, Seen};
 use self::sample::{Choice, Sample};
 use self::task::TASK;
 use crate::device::is_device;
 use crate::outcome::{Exit, Failure, Outcome, now};
 use crate::process::{allow_deep_trees, stop_flag};
 use crate::restore::console::shown;
-use crate::restore::{room, preflight};
+use crate::restore::{preflight, room};
 use crate::volume::is_mount;
 
 mod args;
@@ -154,7 +154,7 @@ impl Drill<'_> {
                 self.judge(Compare::new(original, into, rules), choice.as_ref(), &counts, left_out)
             }
             From::Restic => {
-                let source = Source::open(self.args, self.stop)?;
+                let source = RepositoryCopy::open(self.args, self.stop)?;
                 if source.point.is_device() {
                     let text =
                         format!("{} contains a device image, but the volume has a file system", source.point.name());

@@ -15,7 +15,6 @@ mod classify;
 mod copy;
 pub(crate) mod dump;
 pub(crate) mod exec;
-pub(crate) mod stderr;
 mod init;
 mod maintain;
 pub(crate) mod pattern;
@@ -23,10 +22,11 @@ pub(crate) mod point;
 mod prune;
 mod report;
 pub(crate) mod restore;
+pub(crate) mod restore_errors;
 mod secret;
 pub(crate) mod snapshots;
 mod ssh;
-pub(crate) mod restore_errors;
+pub(crate) mod stderr;
 mod verify;
 
 /// What `backup-job restic` is called with.

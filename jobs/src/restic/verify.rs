@@ -9,8 +9,8 @@ use model::text::clip;
 use super::args::Common;
 use super::classify::Cause;
 use super::exec::{Ended, Listener, Restic};
-use super::stderr::Error;
 use super::maintain::ended;
+use super::stderr::Error;
 use crate::outcome::{Failure, Outcome, now};
 use crate::process::stop_flag;
 

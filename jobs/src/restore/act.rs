@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use model::quantity::human;
 use model::reason::{Problem, Reason};
 
+use super::break_links::{self, Name};
 use super::console::{Console, shown};
 use super::entry::{counted, is_a_folders_time};
 use super::holders::Watch;
-use super::break_links::{self, Name};
 use super::task::TASK;
 use super::temp::{self, Temp};
 use super::transfer::{Delete, Transfer};

@@ -16,8 +16,8 @@ use rustix::fs::AtFlags;
 
 use super::console::shown;
 use super::temp;
-use crate::no_follow::{self, GoOn, Root};
 use crate::hard_links::walk;
+use crate::no_follow::{self, GoOn, Root};
 use crate::volume::LOST_AND_FOUND;
 
 /// The file that takes a name's place, while it is written.

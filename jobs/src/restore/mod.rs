@@ -13,11 +13,11 @@ use model::reason::{Problem, Reason};
 use rustix::process::geteuid;
 
 use self::act::{Done, Writing};
-use self::console::shown;
 use self::break_links::Scope;
+use self::console::shown;
 use self::plan::{Plan, Planner};
-use self::session::{Ended, Next, Session};
 use self::preflight::Sides;
+use self::session::{Ended, Next, Session};
 use self::transfer::{Delete, Transfer};
 use crate::outcome::{Failure, Outcome, TerminationLog};
 use crate::rsync::{self, Report, Trouble};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::access::{allowed, online, secret};
-use super::action::{Action, Copy, Part, Todo};
+use super::action::{Action, Copy, CentralPart, Todo};
 use super::central_parts::begun;
 use super::ended::{self, Ended};
 use super::expected::{Expected, Records, expected};
@@ -231,7 +231,7 @@ impl Request<'_> {
         match step {
             central::Step::Wait(problem, until) => Err(Refusal::Waiting(problem, Todo::again(until))),
             // The first part takes the slot; the others follow in it.
-            central::Step::Make(made) if made.part == Part::Content => {
+            central::Step::Make(made) if made.part == CentralPart::Content => {
                 let waiting = self.waiting(destination, view.snapshot.created, None);
                 Ok(Planned::Admit(waiting, Action::MakeCentral(made)))
             }

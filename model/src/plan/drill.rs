@@ -1,6 +1,6 @@
 //! What a drill needs: a copy, the snapshot that it was made from, and that snapshot's promoter.
 
-use super::action::{Action, Drill, Part, Promote, RestoreAction, Todo};
+use super::action::{Action, Drill, CentralPart, Promote, RestoreAction, Todo};
 use super::central_parts::drills;
 use super::placement::common_nodes;
 use super::prepared::prepared;
@@ -138,7 +138,7 @@ impl Ask<'_> {
             hold::hold(world, &snapshot.namespace, Some(&snapshot.id.name), self.subject.now)
         };
         Ok(match step {
-            central::Step::Make(made) if made.part == Part::Content => {
+            central::Step::Make(made) if made.part == CentralPart::Content => {
                 (Step::First(Action::MakeCentral(made)), Todo::none())
             }
             central::Step::Make(made) => (Step::Then(Action::MakeCentral(made)), hold()),

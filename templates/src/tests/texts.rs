@@ -13,7 +13,7 @@ use model::schedule::Zone;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{Install, Point, Promoter, Templates, args, samples, sweep_name};
+use crate::{Install, RunSnapshot, Promoter, Templates, args, samples, sweep_name};
 
 /// All objects of one source, by what they are.
 fn everything(
@@ -65,7 +65,7 @@ fn everything(
     };
     let copy_job = |destination| templates.copy_job(install, &config, destination, &copy(destination)).unwrap();
     let point =
-        Point { instance: &install.instance, source, run: &run, name: word, class: word, mode: VolumeMode::Block };
+        RunSnapshot { instance: &install.instance, source, run: &run, name: word, class: word, mode: VolumeMode::Block };
     let shape = PromoterShape {
         read_only: false,
         journal: Journal::Replayed,

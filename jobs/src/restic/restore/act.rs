@@ -16,22 +16,22 @@ use super::node::{LEFT_OUT, Node, Tree};
 use crate::no_follow::Root;
 use crate::outcome::Failure;
 use crate::restic::exec::{Listener, Restic};
-use crate::restic::stderr::Error;
 use crate::restic::pattern;
-use crate::restic::point::Point;
+use crate::restic::point::RepositoryPoint;
 use crate::restic::restore_errors::Troubles;
+use crate::restic::stderr::Error;
 use crate::restore::TASK;
 use crate::restore::act::{Done, ended, go_on};
+use crate::restore::break_links::{self, Name};
 use crate::restore::console::{Console, shown};
 use crate::restore::holders::Watch;
-use crate::restore::break_links::{self, Name};
 use crate::restore::temp::{self, Temp};
 use crate::volume::LOST_AND_FOUND;
 
 /// What is written.
 pub(crate) struct Writing<'a> {
     pub(crate) restic: &'a Restic,
-    pub(crate) point: &'a Point,
+    pub(crate) point: &'a RepositoryPoint,
     /// The volume.
     pub(crate) target: &'a Path,
     /// The entries that are restored; `None`: all.

@@ -15,7 +15,7 @@ use crate::device::stream::{self, Broken, Target};
 use crate::outcome::Failure;
 use crate::restic::dump::Dump;
 use crate::restic::exec::Restic;
-use crate::restic::point::Point;
+use crate::restic::point::RepositoryPoint;
 use crate::restore::TASK;
 use crate::restore::device::{Pouring, overwrite};
 use crate::restore::holders::Watch;
@@ -25,7 +25,7 @@ use crate::restore::session::{Ended, Session};
 pub(super) fn restore(
     session: &mut Session<'_>,
     restic: &Restic,
-    point: &Point,
+    point: &RepositoryPoint,
     target: &Path,
 ) -> Result<Ended, Failure> {
     if point.incomplete {

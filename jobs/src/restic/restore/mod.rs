@@ -13,14 +13,14 @@ use self::act::Writing;
 use self::listing::Entry;
 use self::plan::{Planner, Scope};
 use super::exec::Restic;
-use super::point::{self, Point};
+use super::point::{self, RepositoryPoint};
 use super::snapshots;
 use crate::device::is_device;
 use crate::outcome::{Failure, Outcome, TerminationLog};
-use crate::restore::device::Modes;
 use crate::restore::break_links::Name;
+use crate::restore::device::Modes;
 use crate::restore::session::{self, Ended, Next, Session};
-use crate::restore::{TASK, paths, room, preflight};
+use crate::restore::{TASK, paths, preflight, room};
 
 mod act;
 mod args;
@@ -113,7 +113,13 @@ impl Restore<'_, '_> {
     }
 
     /// Finds out what would be done, and shows it.
-    fn plan(&self, restic: &Restic, point: &Point, target: &Path, names: Option<&[PathBuf]>) -> Result<Found, Failure> {
+    fn plan(
+        &self,
+        restic: &Restic,
+        point: &RepositoryPoint,
+        target: &Path,
+        names: Option<&[PathBuf]>,
+    ) -> Result<Found, Failure> {
         let (how, console, looks) = (&self.args.how, self.session.console, self.session.looks());
         if looks {
             console.say(&self.session.headline(&point.name()));

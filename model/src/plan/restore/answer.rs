@@ -2,8 +2,8 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::holders::holding;
 use super::alias;
+use super::holders::holding;
 use super::obstacle::Obstacle;
 use super::resolve::{Ask, Found};
 use crate::facts::{Holder, Identity};

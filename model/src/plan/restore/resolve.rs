@@ -3,10 +3,10 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::obstacle::{Obstacle, refused, waiting};
+use crate::alias;
 use crate::config::{AccessMode, Destination, Disk, Format, Reach};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::ledger::Whose;
-use crate::alias;
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
 use crate::plan::access;

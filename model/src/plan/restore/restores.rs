@@ -2,11 +2,11 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::alias;
 use super::asked::asking;
 use super::claim::annotated;
 use super::deployment::deployment;
 use super::holders::tell;
-use super::alias;
 use crate::plan::action::Restores;
 use crate::world::World;
 
