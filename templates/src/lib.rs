@@ -48,13 +48,13 @@ use model::plan::{self, Central, Maintain, Restore};
 use model::select::Protection;
 use serde_json::Value;
 
+pub use alias::Loan;
 pub use cronjobs::{mark, sweep_name};
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
 pub use grant::{Grant, Medium};
 pub use install::Install;
-pub use alias::Loan;
-pub use points::{RunSnapshot, Promoter};
+pub use points::{Promoter, RunSnapshot};
 pub use repository::{Folder, Repository};
 
 /// The ConfigMap that is a source's ledger, in the controller's namespace, to be created or replaced.

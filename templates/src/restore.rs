@@ -9,12 +9,12 @@ use model::plan::{Origin, Restore};
 use model::restore::Place;
 use serde_json::{Map, Value, json};
 
+use crate::alias;
 use crate::args;
 use crate::check::{Kind, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
 use crate::install::Install;
-use crate::alias;
 use crate::order::{Marks, Order, container, fail, values};
 use crate::pods::{COPY_CAPABILITIES, Mount, PodRules};
 use crate::program::{self, DESTINATION_DIR, RESTORE_COMMAND, RESTORE_POINT_DIR, SOURCE_DIR, VOLUME_DIR};
