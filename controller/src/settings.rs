@@ -18,11 +18,8 @@ use crate::args::Args;
 /// The settings in force.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// The configuration.
     pub(crate) config: Arc<Config>,
-    /// The installation.
     pub(crate) install: Arc<Install>,
-    /// The templates.
     pub(crate) templates: Arc<Templates>,
 }
 
@@ -66,7 +63,6 @@ impl SettingsFiles {
         }
     }
 
-    /// Reads everything.
     pub(crate) fn read(&mut self) -> anyhow::Result<Settings> {
         self.stamp = self.look();
         let text = fs::read_to_string(&self.config)

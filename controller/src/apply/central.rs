@@ -13,7 +13,6 @@ use super::refusal::Refusal;
 use super::support::configured;
 use crate::settings::Settings;
 
-/// Makes one part.
 pub(crate) async fn make(client: &Client, settings: &Settings, part: &Central) -> Result<Change, Refusal> {
     let Settings { install, templates, .. } = settings;
     let Central { source, run, task, name, .. } = part;

@@ -36,7 +36,6 @@ mod tree;
 
 pub(crate) use args::Args;
 
-/// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     let started = Instant::now();
     let stop = stop_flag();

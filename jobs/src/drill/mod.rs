@@ -53,14 +53,12 @@ const TOLD: Duration = Duration::from_secs(60);
 struct Compared {
     files: u64,
     bytes: u64,
-    /// What differs.
     differs: Option<String>,
 }
 
 /// Whether an entry of the snapshot comes back from a kind of copy at all.
 type Counts<'a> = dyn Fn(&Path, &fs::Metadata) -> bool + 'a;
 
-/// Runs the step.
 pub(crate) fn run(args: &Args) -> Outcome {
     let started = Instant::now();
     let stop = stop_flag();
@@ -96,7 +94,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Outcome::new(exit, &result)
 }
 
-/// One drill.
 struct Drill<'a> {
     args: &'a Args,
     stop: &'a Arc<AtomicBool>,

@@ -25,9 +25,7 @@ use crate::restic::stderr::Error;
 
 /// The snapshot in its repository.
 pub(crate) struct RepositoryCopy {
-    /// What reads it.
     pub(crate) restic: Restic,
-    /// The snapshot.
     pub(crate) point: RepositoryPoint,
 }
 

@@ -115,12 +115,10 @@ impl Restic {
         })
     }
 
-    /// The address.
     pub(crate) fn repository(&self) -> &Address {
         &self.repository
     }
 
-    /// The Secret.
     pub(crate) fn secret(&self) -> &Secret {
         &self.secret
     }

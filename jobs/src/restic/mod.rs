@@ -54,7 +54,6 @@ impl Args {
     }
 }
 
-/// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     match &args.verb {
         Verb::Copy(args) => copy::run(args),

@@ -37,9 +37,7 @@ pub(crate) fn id(text: &str) -> Result<String, String> {
 /// A restore point in a repository.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RepositoryPoint {
-    /// The snapshot's id.
     pub(crate) id: String,
-    /// Its run.
     pub(crate) run: Option<Run>,
     /// The folder in it that was the volume.
     pub(crate) root: PathBuf,

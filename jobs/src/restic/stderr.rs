@@ -25,7 +25,6 @@ const LINE: usize = 600;
 pub(crate) struct Error {
     /// The entry's path.
     pub(crate) item: Option<String>,
-    /// What is wrong.
     pub(crate) message: String,
 }
 

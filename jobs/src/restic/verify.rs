@@ -54,7 +54,6 @@ pub(crate) struct Args {
     subset: Part,
 }
 
-/// Runs the step.
 pub(crate) fn run(args: &Args) -> Outcome {
     let started = Instant::now();
     let mut result = MaintainResult::new(Task::Verify, now(), None);

@@ -42,7 +42,6 @@ pub(crate) mod transfer;
 pub(crate) use args::{Args, How};
 pub(crate) use task::TASK;
 
-/// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     session::conduct(&args.how, &args.volume, log, |session| {
         if device::modes(args).check()? { device::restore(args, session) } else { Restore { args, session }.run() }

@@ -52,7 +52,6 @@ impl Maker<'_> {
         Ok(found)
     }
 
-    /// Makes the snapshot.
     pub(super) async fn snapshot(&self, source: &Claim) -> Result<VolumeSnapshot, Stop> {
         for name in restore_points(&self.source.name, self.run, &self.args.limits.time_zone) {
             if self.has(&name) {

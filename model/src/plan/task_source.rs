@@ -7,7 +7,6 @@ use crate::record::Maintenance;
 /// What a source's tasks are planned from.
 pub(super) struct TaskSource<'a> {
     pub(super) subject: &'a Subject<'a>,
-    /// Its PVC.
     pub(super) claim: &'a Claim,
 }
 

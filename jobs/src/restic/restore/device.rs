@@ -21,7 +21,6 @@ use crate::restore::device::{Pouring, overwrite};
 use crate::restore::holders::Watch;
 use crate::restore::session::{Ended, Session};
 
-/// Restores the device.
 pub(super) fn restore(
     session: &mut Session<'_>,
     restic: &Restic,

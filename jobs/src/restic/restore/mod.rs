@@ -33,7 +33,6 @@ mod plan;
 pub(crate) use args::Args;
 pub(crate) use node::LEFT_OUT;
 
-/// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     session::conduct(&args.how, &args.target, log, |session| Restore { args, session }.run())
 }

@@ -38,7 +38,6 @@ pub(crate) struct Pair {
     pub(crate) bare: Cost,
 }
 
-/// Measures pairs.
 pub(crate) struct Pairs<'a> {
     pub(crate) store: &'a Store,
     pub(crate) dir: &'a Path,

@@ -110,7 +110,6 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Installs the controller.
 fn install(kubectl: &Kubectl, place: &Place) -> Result<()> {
     step("the controller is installed: ansible-playbook install-backup-controller.yaml", || {
         let mut vars = ansible::demo_settings(place);
