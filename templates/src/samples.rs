@@ -16,7 +16,7 @@ use model::facts::{Identity, Journal, VolumeMode};
 use model::handle::Handle;
 use model::maintain::{self, PARTS};
 use model::names::{self, Run, SourceId};
-use model::plan::{Asker, Central, Copy, Drill, Expected, Lender, Maintain, Origin, CentralPart, Prune, Restore, Work};
+use model::plan::{Asker, Central, CentralPart, Copy, Drill, Expected, Lender, Maintain, Origin, Prune, Restore, Work};
 use model::promoter::PromoterShape;
 use model::record::Holders;
 use model::restore::{From, Place, Request, RestorePoint, When};
@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{Grant, Install, Loan, Medium, RunSnapshot, Promoter};
+use crate::{Grant, Install, Loan, Medium, Promoter, RunSnapshot};
 
 /// Renders every template with samples. An administrator's templates are tried with them, so no two names are alike: one
 /// in another's place is an error.

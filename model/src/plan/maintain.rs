@@ -17,7 +17,7 @@ use super::{disk, drill, restore};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::admit::{Rank, Waiting};
-use crate::config::Destination;
+use crate::config::{Destination, Reach};
 use crate::facts::{Claim, Job, JobState};
 use crate::maintain::{MaintainResult, Part, Task};
 use crate::names::{self, Component, Run};
@@ -279,8 +279,9 @@ impl TaskSource<'_> {
     /// The only node that can have the destination's disk, if there is only one; or what is done to have the disk. A copy
     /// says what that waits for.
     fn place(&self, destination: &Destination) -> Result<Option<String>, Todo> {
-        if destination.is_remote() {
-            return Ok(None);
+        match destination.reach() {
+            Reach::Network => return Ok(None),
+            Reach::Disk(_) => {}
         }
         let disk = disk::ready(self.subject.world, destination, &self.claim.namespace, self.subject.now);
         let disk = disk.map_err(|not| not.todo)?;
