@@ -51,7 +51,6 @@ const KUBECTL: &str = "\
 exec kubectl-backup __complete -- \"$@\"
 ";
 
-/// The verb.
 pub(crate) fn run(command: Command, args: &Args) -> anyhow::Result<ExitCode> {
     let shell = match args.shell {
         For::Bash => Shell::Bash,

@@ -70,17 +70,13 @@ pub(crate) struct Gap {
 pub(crate) struct Knows {
     /// The configuration in force.
     pub(crate) config: bool,
-    /// Namespaces.
     pub(crate) namespaces: bool,
-    /// PersistentVolumes.
     pub(crate) volumes: bool,
     /// StorageClasses and VolumeSnapshotClasses.
     pub(crate) classes: bool,
-    /// VolumeSnapshots.
     pub(crate) snapshots: bool,
     /// Copies under way.
     pub(crate) copies: bool,
-    /// CronJobs.
     pub(crate) cronjobs: bool,
 }
 
@@ -94,7 +90,6 @@ impl Knows {
 /// The cluster, as far as it could be seen.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    /// What is there.
     pub(crate) world: World,
     /// What could be read.
     pub(crate) knows: Knows,

@@ -16,7 +16,6 @@ use crate::metrics::Metrics;
 /// What the pages show.
 #[derive(Clone)]
 pub(crate) struct Shown {
-    /// The metrics.
     pub(crate) metrics: Arc<Mutex<Metrics>>,
     /// What has not been listed in full yet; empty when ready.
     pub(crate) pending: Arc<Mutex<Vec<&'static str>>>,

@@ -123,7 +123,6 @@ impl<T: Take> Engine<T> {
         tell(&mut self.shown.metrics.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Takes a change in.
     pub(crate) fn observe(&mut self, change: Change) {
         if let Change::CronJob(Seen::Gone((_, name), _)) = &change {
             self.sweep_due |= *name == templates::sweep_name(&self.world.instance);

@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::holders::Holders;
 use crate::metrics::Metrics;
 use crate::revision;
-use crate::settings::Source;
+use crate::settings::SettingsFiles;
 use crate::watch;
 
 /// Changes taken in before planning: a full list is one batch, not ten thousand.
@@ -26,7 +26,7 @@ const SETTINGS_PERIOD: Duration = Duration::from_secs(5);
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let mut source = Source::new(&args);
+    let mut source = SettingsFiles::new(&args);
     let settings = source.read()?;
     let client = api::connect(args.kubeconfig.as_deref()).await?;
     let listener = admin::bind(args.listen).await?;

@@ -18,11 +18,8 @@ use crate::args::Args;
 /// The settings in force.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// The configuration.
     pub(crate) config: Arc<Config>,
-    /// The installation.
     pub(crate) install: Arc<Install>,
-    /// The templates.
     pub(crate) templates: Arc<Templates>,
 }
 
@@ -35,7 +32,7 @@ impl Settings {
 }
 
 /// Where the settings come from.
-pub(crate) struct Source {
+pub(crate) struct SettingsFiles {
     config: PathBuf,
     templates: Option<PathBuf>,
     install: Arc<Install>,
@@ -46,7 +43,7 @@ pub(crate) struct Source {
 
 type Stamp = Vec<(PathBuf, Option<SystemTime>, u64)>;
 
-impl Source {
+impl SettingsFiles {
     /// As the command line says.
     pub(crate) fn new(args: &Args) -> Self {
         Self {
@@ -66,7 +63,6 @@ impl Source {
         }
     }
 
-    /// Reads everything.
     pub(crate) fn read(&mut self) -> anyhow::Result<Settings> {
         self.stamp = self.look();
         let text = fs::read_to_string(&self.config)

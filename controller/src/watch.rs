@@ -174,7 +174,6 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(800), Duration::from
 /// kube's own pauses begin anew with each event, and each try begins with one: they would never grow.
 #[derive(Debug)]
 struct Patience {
-    /// What is watched.
     kind: String,
     tries: u32,
     last: Option<Instant>,

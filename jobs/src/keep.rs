@@ -25,7 +25,6 @@ pub(crate) struct Args {
     marker: String,
 }
 
-/// Runs the step.
 pub(crate) fn run(args: &Args) -> Outcome {
     match keep(args) {
         Ok(()) => {

@@ -11,23 +11,23 @@ use clap::{Parser, Subcommand};
 use crate::logging::Format;
 use crate::outcome::{Exit, Outcome, TerminationLog};
 
-mod beneath;
 mod child;
 mod copy;
 mod device;
 mod drill;
+mod hard_links;
 mod idle;
 mod keep;
-mod links;
 mod logging;
+mod no_follow;
 mod outcome;
 mod process;
+mod redact;
 mod restic;
 mod restore;
+mod restore_alias;
 mod rsync;
 mod snapshot;
-mod stand_in;
-mod struck;
 mod sweep;
 mod volume;
 
@@ -70,7 +70,7 @@ enum Step {
 
 fn main() -> ExitCode {
     let command = std::env::var(templates::program::RESTORE_COMMAND).ok();
-    let cli = Cli::parse_from(stand_in::words(std::env::args_os(), command.as_deref()));
+    let cli = Cli::parse_from(restore_alias::words(std::env::args_os(), command.as_deref()));
     let restores = match &cli.step {
         Step::Restore(_) => true,
         Step::Restic(args) => args.is_restore(),

@@ -15,7 +15,7 @@ use model::reason::Problem;
 use model::record::termination_message;
 use serde::Serialize;
 
-use crate::struck::struck;
+use crate::redact::struck;
 
 /// Where the kubelet looks for the message, unless the pod says otherwise.
 const DEFAULT_LOG: &str = "/dev/termination-log";

@@ -40,7 +40,6 @@ pub(crate) struct Args {
     own: Own,
 }
 
-/// Runs the step.
 pub(crate) async fn run(args: Args) -> Outcome {
     let job = args.own.job();
     let mut report = Report::default();

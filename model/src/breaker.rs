@@ -18,7 +18,6 @@ use crate::record::{CopyResult, CopyState};
 
 /// The shortest pause before another try, in seconds.
 const SHORTEST: u64 = 60;
-/// The longest.
 const LONGEST: u64 = 30 * 60;
 /// How far a node's clock may be ahead, in seconds. A result from later than that says nothing yet.
 const SKEW: u64 = 5 * 60;

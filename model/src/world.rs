@@ -345,13 +345,13 @@ mod tests {
     fn cronjob(uid: &str, version: &str) -> CronJob {
         let labels = [
             (crate::names::MANAGED_BY, crate::names::MANAGER),
-            (crate::names::INSTANCE, "backup"),
+            (crate::names::INSTANCE, "night"),
             (crate::names::COMPONENT, "snapshot"),
             (crate::names::SOURCE_UID, "1"),
         ];
         let meta = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
             name: Some("c".into()),
-            namespace: Some("backup".into()),
+            namespace: Some("keepers".into()),
             uid: Some(uid.into()),
             resource_version: Some(version.into()),
             labels: Some(labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
@@ -362,8 +362,8 @@ mod tests {
 
     fn job(name: &str) -> Job {
         let text = serde_json::json!({"metadata": {
-            "name": name, "namespace": "backup", "uid": format!("uid-{name}"), "labels": {
-                crate::names::MANAGED_BY: crate::names::MANAGER, crate::names::INSTANCE: "backup",
+            "name": name, "namespace": "keepers", "uid": format!("uid-{name}"), "labels": {
+                crate::names::MANAGED_BY: crate::names::MANAGER, crate::names::INSTANCE: "night",
                 crate::names::COMPONENT: "copy", crate::names::SOURCE_UID: "1", crate::names::RUN: "20181202T0000Z",
             },
         }});
@@ -373,10 +373,10 @@ mod tests {
     /// A pod as the Job controller makes it, with other labels or another owner.
     fn changed_pod(name: &str, job: &str, labels: &serde_json::Value, owner: &serde_json::Value) -> Pod {
         let mut pod = serde_json::json!({"metadata": {
-            "name": name, "namespace": "backup", "uid": name,
+            "name": name, "namespace": "keepers", "uid": name,
             "labels": {
                 "batch.kubernetes.io/job-name": job, "batch.kubernetes.io/controller-uid": format!("uid-{job}"),
-                crate::names::MANAGED_BY: crate::names::MANAGER, crate::names::INSTANCE: "backup",
+                crate::names::MANAGED_BY: crate::names::MANAGER, crate::names::INSTANCE: "night",
                 crate::names::COMPONENT: "copy", crate::names::SOURCE_UID: "1", crate::names::RUN: "20181202T0000Z",
             },
             "ownerReferences": [{
@@ -433,7 +433,7 @@ mod tests {
             world.apply(Change::Pod(Seen::Put(pod(name, job))));
         }
         assert_eq!((of(&world, "a"), of(&world, "b"), of(&world, "c")), ("x y".into(), "z".into(), String::new()));
-        world.apply(Change::Pod(Seen::Gone(("backup".into(), "x".into()), "x".into())));
+        world.apply(Change::Pod(Seen::Gone(("keepers".into(), "x".into()), "x".into())));
         assert_eq!(of(&world, "a"), "y");
         // Another pod of that name may be another Job's; and a full list is believed.
         world.apply(Change::Pod(Seen::Put(pod("y", "b"))));
@@ -442,12 +442,12 @@ mod tests {
         world.apply(Change::Pod(Seen::Put(pod("z", "b"))));
         world.apply(Change::Pod(Seen::End));
         assert_eq!(of(&world, "b"), "z");
-        world.apply(Change::Pod(Seen::Gone(("backup".into(), "z".into()), "z".into())));
+        world.apply(Change::Pod(Seen::Gone(("keepers".into(), "z".into()), "z".into())));
         assert!(world.job_pods.is_empty(), "what has ended is forgotten");
     }
 
     fn world() -> World {
-        World::new("backup", "backup", Arc::new(Config::default()))
+        World::new("night", "keepers", Arc::new(Config::default()))
     }
 
     fn dirty(of: &std::collections::HashSet<String>) -> Vec<&str> {
@@ -458,7 +458,7 @@ mod tests {
     fn a_cronjob_that_a_watch_says_is_gone_is_gone() {
         let mut world = world();
         assert_eq!(dirty(&world.apply(Change::CronJob(Seen::Put(cronjob("a", "1"))))), ["1"]);
-        let gone = world.apply(Change::CronJob(Seen::Gone(("backup".into(), "c".into()), "a".into())));
+        let gone = world.apply(Change::CronJob(Seen::Gone(("keepers".into(), "c".into()), "a".into())));
         assert_eq!(dirty(&gone), ["1"]);
         assert!(world.cronjobs.get("", "c").is_none() && world.belongings("1").is_none());
     }
@@ -490,13 +490,13 @@ mod tests {
     fn an_answer_that_comes_late_brings_nothing_back() {
         let mut world = world();
         world.apply(Change::CronJob(Seen::Put(cronjob("a", "1"))));
-        world.apply(Change::CronJob(Seen::Gone(("backup".into(), "c".into()), "a".into())));
+        world.apply(Change::CronJob(Seen::Gone(("keepers".into(), "c".into()), "a".into())));
         assert!(world.apply(Change::CronJob(Seen::Put(cronjob("a", "2")))).is_empty());
         assert!(world.cronjobs.get("", "c").is_none());
         // Another one of that name is another one, and a full list is believed.
         world.apply(Change::CronJob(Seen::Put(cronjob("b", "3"))));
         assert!(world.cronjobs.get("", "c").is_some());
-        world.apply(Change::CronJob(Seen::Gone(("backup".into(), "c".into()), "b".into())));
+        world.apply(Change::CronJob(Seen::Gone(("keepers".into(), "c".into()), "b".into())));
         world.apply(Change::CronJob(Seen::Begin));
         world.apply(Change::CronJob(Seen::Put(cronjob("b", "3"))));
         world.apply(Change::CronJob(Seen::End));
@@ -510,7 +510,7 @@ mod tests {
         let mut world = world();
         world.apply(Change::CronJob(Seen::Put(cronjob("a", "1"))));
         world.apply(Change::CronJob(Seen::Put(cronjob("b", "3"))));
-        let gone = Seen::Gone(("backup".into(), "c".into()), "a".into());
+        let gone = Seen::Gone(("keepers".into(), "c".into()), "a".into());
         assert!(world.apply(Change::CronJob(gone)).is_empty());
         world.apply(Change::CronJob(Seen::Put(cronjob("b", "4"))));
         assert_eq!(world.cronjobs.get("", "c").map(|c| c.id.resource_version.as_str()), Some("4"));
@@ -531,7 +531,7 @@ mod tests {
         let volume = |claim: Option<&str>| {
             let text = serde_json::json!({
                 "metadata": {"name": "disk", "labels": {
-                    crate::names::MANAGED_BY: crate::names::MANAGER, crate::names::INSTANCE: "backup",
+                    crate::names::MANAGED_BY: crate::names::MANAGER, crate::names::INSTANCE: "night",
                     crate::names::COMPONENT: "disk", crate::names::DESTINATION: "attic",
                 }},
                 "spec": {"claimRef": {"namespace": "shop", "name": "backup-disk-attic", "uid": claim}},

@@ -12,6 +12,7 @@
 //!
 //! [`Templates`] renders. [`args`] says what the pods are called with, and [`program`] what they find where.
 
+mod alias;
 pub mod args;
 mod central;
 mod check;
@@ -24,7 +25,6 @@ mod field;
 mod grant;
 mod install;
 mod ledger;
-mod lend;
 mod maintain;
 mod network;
 mod order;
@@ -48,13 +48,13 @@ use model::plan::{self, Central, Maintain, Restore};
 use model::select::Protection;
 use serde_json::Value;
 
+pub use alias::Loan;
 pub use cronjobs::{mark, sweep_name};
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
 pub use grant::{Grant, Medium};
 pub use install::Install;
-pub use lend::Loan;
-pub use points::{Point, Promoter};
+pub use points::{Promoter, RunSnapshot};
 pub use repository::{Folder, Repository};
 
 /// The ConfigMap that is a source's ledger, in the controller's namespace, to be created or replaced.
@@ -258,7 +258,7 @@ impl Templates {
     }
 
     /// The snapshot of a run, to be created.
-    pub fn volume_snapshot(&self, point: &Point<'_>) -> Result<Value, RenderError> {
+    pub fn volume_snapshot(&self, point: &RunSnapshot<'_>) -> Result<Value, RenderError> {
         points::volume_snapshot(self, point)
     }
 

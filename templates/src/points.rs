@@ -15,7 +15,7 @@ use crate::order::{Marks, Order, values};
 
 /// The snapshot of a run.
 #[derive(Debug, Clone, Copy)]
-pub struct Point<'a> {
+pub struct RunSnapshot<'a> {
     /// The installation.
     pub instance: &'a str,
     /// The source.
@@ -45,7 +45,7 @@ pub struct Promoter<'a> {
     pub spec: &'a PromoterSpec,
 }
 
-pub(crate) fn volume_snapshot(templates: &Templates, point: &Point<'_>) -> Result<Value, RenderError> {
+pub(crate) fn volume_snapshot(templates: &Templates, point: &RunSnapshot<'_>) -> Result<Value, RenderError> {
     let source = point.source;
     let mut marks = Marks::new(point.instance, Component::Snapshot).source(source).run(point.run);
     if point.mode.is_block() {

@@ -9,12 +9,12 @@ use model::plan::{Origin, Restore};
 use model::restore::Place;
 use serde_json::{Map, Value, json};
 
+use crate::alias;
 use crate::args;
 use crate::check::{Kind, Pin};
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
 use crate::install::Install;
-use crate::lend;
 use crate::order::{Marks, Order, container, fail, values};
 use crate::pods::{COPY_CAPABILITIES, Mount, PodRules};
 use crate::program::{self, DESTINATION_DIR, RESTORE_COMMAND, RESTORE_POINT_DIR, SOURCE_DIR, VOLUME_DIR};
@@ -90,7 +90,7 @@ fn marks(install: &Install, pod: &Pod<'_>) -> Marks {
         marks.label(names::DESTINATION_TYPE, label);
     }
     if restore.origin.target_volume().is_some() {
-        lend::mark(&mut marks, &restore.target);
+        alias::mark(&mut marks, &restore.target);
     }
     marks.annotate(names::RESTORE_FROM, &restore.text);
     marks.annotate(names::RESTORE_STATUS, &text(&restore.record()));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::CSIPersistentVolumeSource;
 use model::Timestamp;
+use model::alias::Lent;
 use model::config::{
     AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Reach, Restic, RunIn, Sample, Scratch,
     Store, Trees,
@@ -13,10 +14,9 @@ use model::copy_options::Options;
 use model::duration::Span;
 use model::facts::{Identity, Journal, VolumeMode};
 use model::handle::Handle;
-use model::lend::Lent;
 use model::maintain::{self, PARTS};
 use model::names::{self, Run, SourceId};
-use model::plan::{Asker, Central, Copy, Drill, Expected, Lender, Maintain, Origin, Part, Prune, Restore, Work};
+use model::plan::{Asker, Central, CentralPart, Copy, Drill, Expected, Lender, Maintain, Origin, Prune, Restore, Work};
 use model::promoter::PromoterShape;
 use model::record::{Choice, Holders};
 use model::restore::{From, Place, Request, RestorePoint, When};
@@ -26,18 +26,23 @@ use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{Grant, Install, Loan, Medium, Point, Promoter};
+use crate::{Grant, Install, Loan, Medium, Promoter, RunSnapshot};
 
-/// Renders every template with samples.
+/// Renders every template with samples. An administrator's templates are tried with them, so no two names are alike: one
+/// in another's place is an error.
 pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
-    let mut all = render_usual(templates)?;
-    all.extend(render_central(templates)?);
-    all.extend(render_lent(templates)?);
+    render_for(templates, &install())
+}
+
+/// The same for another installation.
+pub(crate) fn render_for(templates: &Templates, install: &Install) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let mut all = render_usual(templates, install)?;
+    all.extend(render_central(templates, install)?);
+    all.extend(render_lent(templates, install)?);
     Ok(all)
 }
 
-fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
-    let install = install();
+fn render_usual(templates: &Templates, install: &Install) -> Result<Vec<(&'static str, Value)>, RenderError> {
     let config = Config::default();
     let source = source();
     let protection = protection(&config);
@@ -47,11 +52,11 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     let spec = protection.promoter.shape.clone().sized(10 << 30);
     let copy = |destination: &Destination, spc_no_relabeling| Copy { spc_no_relabeling, ..copy(&config, destination) };
     let copied = |destination, spc_no_relabeling| {
-        templates.copy_job(&install, &config, destination, &copy(destination, spc_no_relabeling))
+        templates.copy_job(install, &config, destination, &copy(destination, spc_no_relabeling))
     };
     let name = "mypvc-20181202";
     let promoter = Promoter { instance: &install.instance, source: &source, run: &run, snapshot: name, spec: &spec };
-    let point = Point {
+    let point = RunSnapshot {
         instance: &install.instance,
         source: &source,
         run: &run,
@@ -72,16 +77,16 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     };
     let on_host = grant(Medium::Host { path: &host_path.path, node_selector: &host_path.node_selector });
     let on_csi = grant(Medium::Csi { source: &csi, node_affinity: &affinity });
-    let mut all = restores(templates, &install, &config)?;
-    all.extend(disks(templates, &install, &config)?);
-    all.extend(tasks(templates, &install, &config)?);
+    let mut all = restores(templates, install, &config)?;
+    all.extend(disks(templates, install, &config)?);
+    all.extend(tasks(templates, install, &config)?);
     all.extend([
-        ("network-policy", templates.network_policy(&install, &source.namespace)?),
+        ("network-policy", templates.network_policy(install, &source.namespace)?),
         ("grant-volume-host", templates.grant_volume(&on_host)?),
         ("grant-volume", templates.grant_volume(&on_csi)?),
         ("grant-claim", templates.grant_claim(&on_csi)?),
-        ("cronjob", templates.snapshot_cronjob(&install, &config, &source, &protection, true)?),
-        ("sweep", templates.sweep_cronjob(&install, &config)?),
+        ("cronjob", templates.snapshot_cronjob(install, &config, &source, &protection, true)?),
+        ("sweep", templates.sweep_cronjob(install, &config)?),
         ("snapshot", templates.volume_snapshot(&point)?),
         ("promoter", templates.promoter(&promoter)?),
         ("copy", copied(&claim, false)?),
@@ -95,10 +100,10 @@ fn render_usual(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Ren
     let device = PromoterShape { mode, ..spec.shape.clone() }.sized(spec.bytes);
     let copied = |destination| {
         let copy = Copy { mode, journal: Journal::Replayed, ..copy(destination, false) };
-        templates.copy_job(&install, &config, destination, &copy)
+        templates.copy_job(install, &config, destination, &copy)
     };
     all.extend([
-        ("snapshot-block", templates.volume_snapshot(&Point { mode, ..point })?),
+        ("snapshot-block", templates.volume_snapshot(&RunSnapshot { mode, ..point })?),
         ("promoter-block", templates.promoter(&Promoter { spec: &device, ..promoter })?),
         ("copy-block", copied(&claim)?),
         ("copy-restic-block", copied(&restic)?),
@@ -193,13 +198,13 @@ fn restore(text: &str, place: Place, origin: Origin) -> Restore {
 }
 
 /// A central copy, and what it is made from.
-fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], RenderError> {
-    let (install, config, source, destination) = (install(), Config::default(), source(), central());
+fn render_central(templates: &Templates, install: &Install) -> Result<[(&'static str, Value); 4], RenderError> {
+    let (config, source, destination) = (Config::default(), source(), central());
     let (run, protection) = (Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default()), protection(&config));
     let name = names::central(&install.instance, &source, &run, &destination.name);
     let copy = Copy { promoter: name.clone(), retention: None, ..copy(&config, &destination) };
     let central = Central {
-        part: Part::Content,
+        part: CentralPart::Content,
         name,
         source,
         run,
@@ -217,16 +222,16 @@ fn render_central(templates: &Templates) -> Result<[(&'static str, Value); 4], R
         mode: Some("Filesystem".to_owned()),
     };
     Ok([
-        ("copy-central", templates.copy_job(&install, &config, &destination, &copy)?),
-        ("central-content", templates.central_content(&install, &destination, &central, &handle)?),
-        ("central-snapshot", templates.central_snapshot(&install, &destination, &central)?),
-        ("central-promoter", templates.central_promoter(&install, &destination, &central)?),
+        ("copy-central", templates.copy_job(install, &config, &destination, &copy)?),
+        ("central-content", templates.central_content(install, &destination, &central, &handle)?),
+        ("central-snapshot", templates.central_snapshot(install, &destination, &central)?),
+        ("central-promoter", templates.central_promoter(install, &destination, &central)?),
     ])
 }
 
 /// A restore from a central destination, and what lends it its target.
-fn render_lent(templates: &Templates) -> Result<Vec<(&'static str, Value)>, RenderError> {
-    let (install, config, source, destination) = (install(), Config::default(), source(), central());
+fn render_lent(templates: &Templates, install: &Install) -> Result<Vec<(&'static str, Value)>, RenderError> {
+    let (config, source, destination) = (Config::default(), source(), central());
     let name = "restore-mypvc-0123456789abcdef";
     let lent = Lent {
         csi: CSIPersistentVolumeSource {
@@ -240,7 +245,7 @@ fn render_lent(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Rend
         mount_options: vec!["noatime".to_owned()],
         node_affinity: None,
     };
-    let loan = Loan { install: &install, target: &source, job: name, lent: &lent };
+    let loan = Loan { install, target: &source, job: name, lent: &lent };
     let volume = "pvc-42".to_owned();
     let place = Place::Repository { destination: destination.name.clone(), snapshot: None };
     let origin = Origin::Central { options: Box::default(), secret: None, volume: volume.clone() };
@@ -254,10 +259,10 @@ fn render_lent(templates: &Templates) -> Result<Vec<(&'static str, Value)>, Rend
     let place = Place::Tree { destination: "attic".to_owned() };
     let granted = restore("pvc=shop/mypvc date=20181202 from=attic", place, Origin::Home { lender, folder, volume });
     Ok(vec![
-        ("restore-granted-job", templates.restore_job(&install, &config, None, &granted)?),
+        ("restore-granted-job", templates.restore_job(install, &config, None, &granted)?),
         ("lent-volume", templates.lent_volume(&loan)?),
         ("lent-claim", templates.lent_claim(&loan)?),
-        ("restore-central-job", templates.restore_job(&install, &config, Some(&destination), &central)?),
+        ("restore-central-job", templates.restore_job(install, &config, Some(&destination), &central)?),
     ])
 }
 
@@ -361,8 +366,8 @@ pub(crate) fn drill() -> Drill {
 
 pub(crate) fn install() -> Install {
     Install {
-        instance: "backup".to_owned(),
-        namespace: "backup".to_owned(),
+        instance: "night".to_owned(),
+        namespace: "keepers".to_owned(),
         job_service_account: "backup-job".to_owned(),
         controller_image: "registry.example/backup-controller:1".to_owned(),
         mover_image: "registry.example/backup-mover:1".to_owned(),

@@ -3,6 +3,7 @@
 mod expected;
 mod install;
 mod maintain;
+mod places;
 mod pods;
 mod repository;
 mod restore;
@@ -22,12 +23,17 @@ use model::select::Protection;
 use serde_json::{Value, json};
 
 use crate::engine::Template;
-use crate::{Promoter, TemplateError, Templates, samples};
+use crate::{Install, Promoter, TemplateError, Templates, samples};
+
+/// As `templates/install` installs us: the guard's suite tries the fixtures on it.
+fn installed() -> Install {
+    Install { instance: "backup".to_owned(), namespace: "backup".to_owned(), ..samples::install() }
+}
 
 /// Each fixture is what the samples render to, as `kubectl get -o yaml` would show it.
 #[test]
 fn every_template_renders_its_fixture() {
-    for (name, object) in samples::render_all(&Templates::embedded()).unwrap() {
+    for (name, object) in samples::render_for(&Templates::embedded(), &installed()).unwrap() {
         let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/{name}.yaml"));
         let shown = serde_yaml::to_string(&object).unwrap();
         let fixture = fs::read_to_string(&file).unwrap_or_default();
@@ -217,7 +223,7 @@ fn fields_on_which_safety_rests_stay_as_they_are() {
         (DiskVolume, "Retain", "Delete", "spec.persistentVolumeReclaimPolicy must be \"Retain\", but is \"Delete\""),
         (DiskVolume, "{{json claimNamespace}}", "other", "spec.claimRef.namespace must be \"shop\""),
         (DiskVolume, "{{json path}}", "/mnt", "spec.local.path must be \"/mnt/attic/shop\", but is \"/mnt\""),
-        (HostDiskClaim, "{{json volume}}", "other", "spec.volumeName must be \"backup-attic-shop-4e56e8d46add\""),
+        (HostDiskClaim, "{{json volume}}", "other", "spec.volumeName must be \"night-attic-shop-e07681360f63\""),
         (Keeper, "{{json nodeSelector}}", "{}", "spec.template.spec.nodeSelector must be "),
     ] {
         let error = refused(template, from, to);

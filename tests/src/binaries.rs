@@ -6,6 +6,10 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail};
 
+/// The names of our images, which no node of a control plane alone pulls.
+pub(crate) const CONTROLLER_IMAGE: &str = "registry.example/backup-controller:test";
+pub(crate) const MOVER_IMAGE: &str = "registry.example/backup-mover:test";
+
 /// The folder of this project.
 #[must_use]
 pub fn project() -> &'static Path {

@@ -7,15 +7,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
 
-use crate::binaries;
+use crate::binaries::{self, CONTROLLER_IMAGE, MOVER_IMAGE};
 use crate::http;
 use crate::identity::Identity;
 use crate::process::Process;
 use crate::scene::Scene;
 use crate::wait::{DEADLINE, wait_for};
-
-pub(crate) const CONTROLLER_IMAGE: &str = "registry.example/backup-controller:test";
-pub(crate) const MOVER_IMAGE: &str = "registry.example/backup-mover:test";
 
 /// How a controller is started.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::binaries::project;
+use crate::binaries::{self, project};
 use crate::scene::Scene;
 
 /// Who a program is to the API server.
@@ -70,8 +70,8 @@ impl Scene {
                     }
                     Some("instance") => self.name.clone(),
                     Some("home") => self.home.clone(),
-                    Some("controllerImage") => crate::controller::CONTROLLER_IMAGE.to_owned(),
-                    Some("moverImage") => crate::controller::MOVER_IMAGE.to_owned(),
+                    Some("controllerImage") => binaries::CONTROLLER_IMAGE.to_owned(),
+                    Some("moverImage") => binaries::MOVER_IMAGE.to_owned(),
                     _ => continue,
                 };
                 variable["expression"] = json!(format!("'{value}'"));

@@ -11,7 +11,7 @@ use model::facts::{self, Journal};
 use model::promoter::PromoterShape;
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use serde_json::{Value, json};
-use templates::{Point, Promoter, Templates};
+use templates::{Promoter, RunSnapshot, Templates};
 
 use crate::scene::{Scene, source};
 
@@ -202,7 +202,7 @@ impl Scene {
         }
         let run = run.parse()?;
         let name = point_name(claim, &run);
-        let object = Templates::embedded().volume_snapshot(&Point {
+        let object = Templates::embedded().volume_snapshot(&RunSnapshot {
             instance: &self.name,
             source: &source(claim),
             run: &run,

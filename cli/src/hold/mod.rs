@@ -53,7 +53,6 @@ pub(crate) struct Args {
     release: bool,
 }
 
-/// The verb.
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
     let connection = connect::connect(cluster).await?;
     let namespace = connection.namespace;

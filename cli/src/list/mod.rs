@@ -32,7 +32,6 @@ pub(crate) struct Args {
     no_headers: bool,
 }
 
-/// The verb.
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
     let connection = connect::connect(cluster).await?;
     let namespace = connection.namespace;

@@ -55,7 +55,6 @@ pub(crate) struct Args {
     no_headers: bool,
 }
 
-/// The verb.
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
     let given = args.filename.as_deref().map(config::read).transpose()?;
     let connection = connect::connect(cluster).await?;

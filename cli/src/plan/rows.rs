@@ -41,7 +41,6 @@ impl Protected {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Setting {
-    /// What it comes to.
     pub(super) value: String,
     /// As somebody wrote it.
     pub(super) written: String,

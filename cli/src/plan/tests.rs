@@ -22,7 +22,7 @@ use crate::observe::{Gap, Observed, Scope};
 use crate::rights::Missing;
 use crate::status::Word;
 use crate::table::Look;
-use crate::tests::fixture::{ALL, CONFIG, Objects, TENANT, labels, now};
+use crate::tests::fixture::{ALL, CONFIG, HOME, INSTANCE, Objects, TENANT, labels, now};
 use crate::tests::tables::golden;
 
 const LOOK: Look = Look { namespaces: true, wide: false, headers: true, width: None };
@@ -194,7 +194,7 @@ fn the_secrets_are_those_that_the_copies_would_mount() {
     let central = central.replace(", secrets: {s3: gold-s3}", "");
     all = planned(&cluster(), &central);
     let needed = secrets::needed(&all.observed.world, &all.rows);
-    assert_eq!(needed["backup-s3"].keys().collect::<Vec<_>>(), ["backup"]);
+    assert_eq!(needed["backup-s3"].keys().collect::<Vec<_>>(), [HOME]);
 }
 
 #[test]
@@ -398,8 +398,8 @@ fn a_right_that_is_missing_is_named_with_what_can_be_done_without_it() {
         namespace: namespace.map(str::to_owned),
         names: vec![],
         selector: None,
-        backup_namespace: "backup".to_owned(),
-        instance: "backup".to_owned(),
+        backup_namespace: HOME.to_owned(),
+        instance: INSTANCE.to_owned(),
     };
     let missing = || Missing("you (jane) may not list persistentvolumeclaims in the cluster".to_owned()).into();
     let all = narrower(missing(), &scope(None)).to_string();
@@ -409,7 +409,7 @@ fn a_right_that_is_missing_is_named_with_what_can_be_done_without_it() {
     // What decides may not be read: a plan would be a guess.
     let mut observed = cluster().observed(TENANT);
     observed.knows.config = true;
-    let cronjobs = Asked::of::<CronJob>().within(Some("backup"));
+    let cronjobs = Asked::of::<CronJob>().within(Some(HOME));
     observed.gaps = vec![gap("list", Asked::of::<PersistentVolume>()), gap("list", cronjobs)];
     let refused = needs_verdicts(&observed).unwrap_err().to_string();
     assert!(refused.starts_with("you lack permission to list persistentvolumes, and these decide"), "{refused}");

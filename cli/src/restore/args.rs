@@ -17,7 +17,7 @@ pub(crate) enum Output {
 
 /// Which restore point.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Point {
+pub(crate) struct PointArgs {
     /// PVC that was backed up; it may be gone
     #[arg(value_name = "PVC", value_parser = object_name)]
     pub(crate) pvc: String,
@@ -38,7 +38,7 @@ pub(crate) struct Point {
     pub(crate) timeout: Span,
 }
 
-impl Point {
+impl PointArgs {
     /// The request that is written on the Deployment.
     pub(crate) fn request(&self, target: Option<&str>) -> Request {
         Request {
@@ -59,7 +59,7 @@ impl Point {
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Restore {
     #[command(flatten)]
-    pub(crate) point: Point,
+    pub(crate) point: PointArgs,
     /// Restore only these files and folders, named from the root of the volume [default: all]
     #[arg(value_name = "PATH", value_parser = below_root)]
     pub(crate) paths: Vec<String>,
@@ -193,7 +193,7 @@ const HOLDERS: &str = "/etc/restore/holders";
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Browse {
     #[command(flatten)]
-    pub(crate) point: Point,
+    pub(crate) point: PointArgs,
     /// PVC that the pod mounts beside the restore point [default: the PVC that was backed up]
     #[arg(long, value_name = "PVC", value_parser = object_name)]
     pub(crate) to: Option<String>,

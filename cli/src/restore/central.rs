@@ -153,7 +153,6 @@ pub(super) fn words(point: &str, result: &RestoreResult) -> String {
     format!("{done} from {point}: {changed} changed, {deleted} deleted, {}B, {seconds} s{why}", quantity::human(*bytes))
 }
 
-/// The exit code.
 pub(super) fn code(result: &RestoreResult) -> u8 {
     match result.state {
         RestoreState::Complete => 0,

@@ -43,7 +43,6 @@ use crate::exit::ATTENTION;
 use crate::flags::Cluster;
 use crate::terminal::{self, say};
 
-/// The verb `restore`.
 pub(crate) async fn restore(cluster: &Cluster, args: &Restore) -> anyhow::Result<ExitCode> {
     let terminal = io::stdin().is_terminal();
     if let Some(text) = args.contradiction(terminal) {
@@ -56,7 +55,6 @@ pub(crate) async fn restore(cluster: &Cluster, args: &Restore) -> anyhow::Result
     Ok(end(result, args.output))
 }
 
-/// The verb `browse`.
 pub(crate) async fn browse(cluster: &Cluster, args: &Browse) -> anyhow::Result<ExitCode> {
     if !io::stdin().is_terminal() {
         let text = "browse opens a shell and needs a terminal. In a script, use kubectl backup restore --dry-run; or \

@@ -86,7 +86,6 @@ enum News {
 /// The application, beside which a restore pod is to start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Beside {
-    /// Its nodes.
     pub(crate) nodes: BTreeSet<String>,
     /// Whether several nodes can mount the volume.
     pub(crate) shared: bool,

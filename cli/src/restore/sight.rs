@@ -5,7 +5,7 @@ use model::reason::Reason;
 use model::restore::{LACKS, Request, RestorePoint, misfit};
 use tokio::time::Instant;
 
-use super::args::{Point, Restore};
+use super::args::{PointArgs, Restore};
 use super::done::Done;
 use super::session::Session;
 use super::stop::Stop;
@@ -33,7 +33,7 @@ impl Sight {
     }
 }
 
-pub(super) async fn sight(session: &Session, args: &Point, target: Option<&str>) -> Result<Sight, Stop> {
+pub(super) async fn sight(session: &Session, args: &PointArgs, target: Option<&str>) -> Result<Sight, Stop> {
     let scope = Scope {
         namespace: Some(session.namespace.clone()),
         names: vec![args.pvc.clone()],

@@ -17,7 +17,6 @@ pub(crate) enum Stage {
     Refused(Problem),
     /// The pod runs.
     Ready {
-        /// Its name.
         pod: String,
         /// The restore point that it has, in the controller's words.
         point: String,

@@ -14,17 +14,12 @@ pub(crate) enum Undo {
     Delete {
         /// As RBAC names it.
         resource: &'static str,
-        /// Its name.
         name: String,
     },
     /// What the controller is asked for by an annotation on a PVC, to be withdrawn.
-    Ask {
-        /// The PVC.
-        pvc: String,
-    },
+    Ask { pvc: String },
     /// The replicas that something had.
     Scale {
-        /// What.
         workload: Workload,
         /// How many it had.
         replicas: i32,

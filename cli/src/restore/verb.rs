@@ -23,7 +23,6 @@ use crate::terminal::say;
 /// Where the shell of `browse` begins.
 const SHELL: &str = "cd /restore-point && if [ -x /bin/bash ]; then exec /bin/bash; else exec /bin/sh; fi";
 
-/// Restores.
 pub(crate) async fn restore(session: &mut Session, args: &Restore, ask: bool) -> Result<Done, Stop> {
     let deadline = Instant::now() + args.point.timeout.as_duration();
     let sight = sight(session, &args.point, args.to.as_deref()).await?;

@@ -35,7 +35,6 @@ pub(crate) struct Args {
     timeout: Span,
 }
 
-/// The verb.
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
     let connection = connect::connect(cluster).await?;
     let namespace = connection.namespace;

@@ -45,7 +45,6 @@ pub(crate) struct Args {
     pub(crate) missed: u32,
 }
 
-/// The verb.
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
     let connection = connect::connect(cluster).await?;
     let namespace = connection.namespace;

@@ -42,11 +42,9 @@ pub(crate) enum State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Finding {
-    /// What it is about.
     pub(crate) reason: Word,
     /// One sentence.
     pub(crate) message: String,
-    /// What to do.
     pub(crate) help: &'static str,
     /// The run that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]

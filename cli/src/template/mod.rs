@@ -46,7 +46,6 @@ pub(crate) struct Processed {
 }
 
 impl Processed {
-    /// The objects.
     pub(crate) fn objects(&self) -> &[Value] {
         self.list["items"].as_array().map(Vec::as_slice).unwrap_or_default()
     }

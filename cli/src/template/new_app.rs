@@ -26,7 +26,6 @@ pub(crate) struct Args {
     output: Option<Format>,
 }
 
-/// The verb.
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
     let made = load(&args.template, &cluster.instance)?.process(&args.given.values()?)?;
     if let Some(format) = args.output {

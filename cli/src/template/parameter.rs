@@ -6,9 +6,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Parameter {
-    /// Its name.
     pub(crate) name: String,
-    /// What it is for.
     pub(crate) description: String,
     /// Its value, unless another is given.
     pub(crate) value: String,

@@ -55,7 +55,6 @@ impl Format {
     }
 }
 
-/// The verb.
 pub(crate) fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
     let template = load(&args.file, &cluster.instance)?;
     let text = if args.parameters {

@@ -20,6 +20,9 @@ use crate::status::{self, Question, Volume};
 /// The time at which every test looks.
 pub(crate) const NOW: &str = "2018-12-05T12:00:00Z";
 pub(crate) const DRIVER: &str = "csi.example.com";
+/// The installation's name, and its namespace: no two names in a fixture are alike.
+pub(crate) const INSTANCE: &str = "night";
+pub(crate) const HOME: &str = "keepers";
 
 pub(crate) const CONFIG: &str = "
 defaults: {destinations: [disk]}
@@ -124,7 +127,7 @@ impl Objects {
         let id = source_id(namespace, name);
         self.cronjobs.push(json!({
             "metadata": {
-                "namespace": "backup", "name": names::cronjob(&id), "uid": format!("cronjob-{name}"), "resourceVersion": "1",
+                "namespace": HOME, "name": names::cronjob(&id), "uid": format!("cronjob-{name}"), "resourceVersion": "1",
                 "labels": labels("snapshot", &[("source-uid", &id.uid)])
             },
             "spec": {"schedule": "17 3 * * *", "timeZone": "Etc/UTC", "jobTemplate": {}}
@@ -208,7 +211,7 @@ impl Objects {
 
     pub(crate) fn observed(&self, knows: Knows) -> Observed {
         let config = if knows.config { Config::parse(&self.config).unwrap() } else { Config::default() };
-        let mut world = World::new("backup", "backup", Arc::new(config));
+        let mut world = World::new(INSTANCE, HOME, Arc::new(config));
         world.apply(Change::SnapshotApi(true));
         tell(&mut world, Change::Claim, read::<PersistentVolumeClaim, _>(&self.claims, |o| facts::Claim::from(o)));
         tell(
@@ -254,7 +257,7 @@ impl Objects {
 /// Where the backups of a source stand, as the controller shows it.
 pub(crate) fn shown(uid: &str, status: &Value) -> Value {
     let mut status = status.clone();
-    status["instance"] = "backup".into();
+    status["instance"] = INSTANCE.into();
     status["uid"] = uid.into();
     status
 }
@@ -280,7 +283,7 @@ pub(crate) fn claim(namespace: &str, name: &str) -> Value {
 pub(crate) fn labels(component: &str, more: &[(&str, &str)]) -> Value {
     let mut labels = json!({
         "app.kubernetes.io/managed-by": "backup-controller",
-        "backup-controller.io/instance": "backup",
+        "backup-controller.io/instance": INSTANCE,
         "backup-controller.io/component": component
     });
     for (key, value) in more {

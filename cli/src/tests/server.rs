@@ -8,7 +8,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use super::fixture::{CONFIG, Objects, cluster};
+use super::fixture::{CONFIG, HOME, INSTANCE, Objects, cluster};
 use crate::observe::{Knows, Observed, Scope, observe};
 
 /// Answers by path, or by method and path (`POST /api/…`); a list is cut into pages of `page` objects.
@@ -27,8 +27,8 @@ pub(crate) struct Server {
 pub(crate) const PVCS: &str = "/api/v1/namespaces/shop/persistentvolumeclaims";
 pub(crate) const SNAPSHOTS: &str = "/apis/snapshot.storage.k8s.io/v1/namespaces/shop/volumesnapshots";
 const SNAPSHOT_CLASSES: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses";
-const CRONJOBS: &str = "/apis/batch/v1/namespaces/backup/cronjobs";
-const CONFIG_MAP: &str = "/api/v1/namespaces/backup/configmaps/backup-controller";
+const CRONJOBS: &str = "/apis/batch/v1/namespaces/keepers/cronjobs";
+const CONFIG_MAP: &str = "/api/v1/namespaces/keepers/configmaps/backup-controller";
 const VOLUMES: &str = "/api/v1/persistentvolumes";
 
 fn scope() -> Scope {
@@ -36,8 +36,8 @@ fn scope() -> Scope {
         namespace: Some("shop".to_owned()),
         names: vec![],
         selector: None,
-        backup_namespace: "backup".to_owned(),
-        instance: "backup".to_owned(),
+        backup_namespace: HOME.to_owned(),
+        instance: INSTANCE.to_owned(),
     }
 }
 
@@ -155,7 +155,7 @@ fn everything_is_asked_once() {
     assert!(knows.verdicts() && knows.snapshots && knows.cronjobs && knows.copies && gaps.is_empty());
     assert_eq!(server.asked.lock().unwrap().len(), 9, "{:?}", server.asked.lock().unwrap());
     assert_eq!(world.claims.iter().count(), shop().claims.len());
-    let ours = "managed-by%3Dbackup-controller%2Cbackup-controller.io%2Finstance%3Dbackup";
+    let ours = "managed-by%3Dbackup-controller%2Cbackup-controller.io%2Finstance%3Dnight";
     assert!(server.asked(SNAPSHOTS)[0].contains(ours), "{:?}", server.asked(SNAPSHOTS));
     assert!(server.asked(CRONJOBS)[0].contains("source-uid+in+%28uid-shop-data%2C"), "{:?}", server.asked(CRONJOBS));
     assert!(world.config.destination("vault").is_some());
@@ -203,9 +203,9 @@ fn what_may_not_be_read_is_told_and_done_without() {
     assert_eq!(
         told,
         [
-            "get configmaps/backup-controller in namespace backup: User \"me\" cannot get configmaps",
+            "get configmaps/backup-controller in namespace keepers: User \"me\" cannot get configmaps",
             "list persistentvolumes: User \"me\" cannot list persistentvolumes",
-            "list cronjobs.batch in namespace backup: User \"me\" cannot list cronjobs",
+            "list cronjobs.batch in namespace keepers: User \"me\" cannot list cronjobs",
         ]
     );
 }

@@ -6,7 +6,7 @@ use model::record::Status;
 use model::world::{Change, Seen};
 use serde_json::{Value, json};
 
-use super::fixture::{ALL, Objects, TENANT, cluster, copied, copy_status, now, shown, source_id};
+use super::fixture::{ALL, INSTANCE, Objects, TENANT, cluster, copied, copy_status, now, shown, source_id};
 use crate::observe::{Knows, Observed};
 use crate::status::{self, Question, State, Volume, Word};
 
@@ -176,7 +176,7 @@ fn a_suspended_cronjob_is_told() {
 #[test]
 fn a_run_after_the_end_of_the_last_one_is_told_with_its_time() {
     let mut all = Objects::new();
-    let status = json!({"instance": "backup", "protectedSince": "2018-12-01T00:00:00Z", "good": "20181205T0317Z"});
+    let status = json!({"instance": INSTANCE, "protectedSince": "2018-12-01T00:00:00Z", "good": "20181205T0317Z"});
     all.source("shop", "data", &status);
     all.cronjobs[0]["metadata"]["annotations"] = json!({"backup-controller.io/after": "1d"});
     all.cronjobs[0]["spec"]["suspend"] = json!(true);

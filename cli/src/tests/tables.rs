@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume};
 use k8s_openapi::api::storage::v1::StorageClass;
 
-use super::fixture::{ALL, TENANT, cluster, now};
+use super::fixture::{ALL, HOME, TENANT, cluster, now};
 use crate::asked::Asked;
 use crate::flags::Output;
 use crate::observe::Gap;
@@ -56,7 +56,7 @@ fn the_table_of_a_tenant() {
     let gaps = [
         gap(
             "get",
-            Asked::of::<ConfigMap>().named("backup-controller").within(Some("backup")),
+            Asked::of::<ConfigMap>().named("backup-controller").within(Some(HOME)),
             "it has no key config.yaml",
             false,
         ),

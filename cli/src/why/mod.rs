@@ -36,7 +36,6 @@ enum Format {
     Yaml,
 }
 
-/// The verb.
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
     let connection = connect::connect(cluster).await?;
     let namespace = connection.namespace;

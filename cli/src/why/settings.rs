@@ -14,9 +14,7 @@ use crate::observe::Observed;
 /// A setting that is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Setting {
-    /// What it is about.
     pub(super) name: &'static str,
-    /// Its value.
     pub(super) value: String,
     /// Where that comes from.
     pub(super) from: String,

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::{Api, Client};
 use model::facts::{self, Identity};
 use model::handle::{self, Handle, Lineage};
-use model::plan::{Central, Part};
+use model::plan::{Central, CentralPart};
 use model::reason::{Problem, Reason};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use model::world::{Change, Seen};
@@ -13,13 +13,12 @@ use super::refusal::Refusal;
 use super::support::configured;
 use crate::settings::Settings;
 
-/// Makes one part.
 pub(crate) async fn make(client: &Client, settings: &Settings, part: &Central) -> Result<Change, Refusal> {
     let Settings { install, templates, .. } = settings;
     let Central { source, run, task, name, .. } = part;
     let destination = configured(settings, &part.destination)?;
     let change = match part.part {
-        Part::Content => match handle(client, part).await? {
+        CentralPart::Content => match handle(client, part).await? {
             Ok(handle) => {
                 let object = templates.central_content(install, destination, part, &handle)?;
                 let made: VolumeSnapshotContent = api::ensure(client, &object).await?;
@@ -32,12 +31,12 @@ pub(crate) async fn make(client: &Client, settings: &Settings, part: &Central) -
             // It is final, and only who looked at the content knows it.
             Err(problem) => Change::CopyRefused(source.uid.clone(), part.destination.clone(), run.clone(), problem),
         },
-        Part::Snapshot => {
+        CentralPart::Snapshot => {
             let object = templates.central_snapshot(install, destination, part)?;
             let made: VolumeSnapshot = api::ensure(client, &object).await?;
             Change::Snapshot(Seen::Put(facts::Snapshot::from(&made)))
         }
-        Part::Promoter => {
+        CentralPart::Promoter => {
             let object = templates.central_promoter(install, destination, part)?;
             let made: PersistentVolumeClaim = api::ensure(client, &object).await?;
             Change::Claim(Seen::Put(facts::Claim::from(&made)))
@@ -84,11 +83,11 @@ async fn handle(client: &Client, part: &Central) -> Result<Result<Handle, Proble
 }
 
 /// Deletes one part. The content is retained, so the snapshot stays as it is.
-pub(crate) async fn take_away(client: &Client, home: &str, part: Part, id: &Identity) -> Result<(), Refusal> {
+pub(crate) async fn take_away(client: &Client, home: &str, part: CentralPart, id: &Identity) -> Result<(), Refusal> {
     match part {
-        Part::Content => api::delete::<VolumeSnapshotContent>(client, "", id, false).await?,
-        Part::Snapshot => api::delete::<VolumeSnapshot>(client, home, id, false).await?,
-        Part::Promoter => api::delete::<PersistentVolumeClaim>(client, home, id, false).await?,
+        CentralPart::Content => api::delete::<VolumeSnapshotContent>(client, "", id, false).await?,
+        CentralPart::Snapshot => api::delete::<VolumeSnapshot>(client, home, id, false).await?,
+        CentralPart::Promoter => api::delete::<PersistentVolumeClaim>(client, home, id, false).await?,
     };
     Ok(())
 }

@@ -20,10 +20,10 @@ use self::event::Events;
 use self::managers::Manager;
 use self::support::configured;
 
+mod alias;
 mod central;
 mod event;
 mod ledger;
-mod lend;
 mod managers;
 mod mounts;
 mod refusal;

@@ -17,8 +17,8 @@ use model::world::{Change, Seen};
 use serde_json::json;
 use templates::Promoter;
 
+use super::alias;
 use super::event::Events;
-use super::lend;
 use super::managers::Manager;
 use super::refusal::Refusal;
 use super::support::{annotation, configured, text};
@@ -42,7 +42,7 @@ pub(crate) async fn take(
             self::holders(client, namespace, pod, holders).await.map(Some)
         }
         RestoreAction::TakeBack(loan) => {
-            lend::take_back(client, &settings.install.namespace, loan).await?;
+            alias::take_back(client, &settings.install.namespace, loan).await?;
             Ok(None)
         }
         RestoreAction::Hold { namespace, snapshot, until } => hold(client, namespace, snapshot, *until).await.map(Some),
@@ -91,7 +91,7 @@ async fn prepare(
 /// Creates the Job that restores, and before it what lends it the target.
 async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Result<Change, Refusal> {
     if let Some(volume) = restore.origin.target_volume()
-        && let Err(problem) = lend::lend(client, settings, restore, volume).await?
+        && let Err(problem) = alias::lend(client, settings, restore, volume).await?
     {
         return Ok(Change::RestoreRefused(restore.asker.uid().to_owned(), restore.text.clone(), problem));
     }
@@ -99,7 +99,7 @@ async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Resul
     let job = templates.restore_job(install, config, repository(settings, restore)?, restore)?;
     let made: Job = api::ensure(client, &job).await?;
     if let Some(lender) = restore.origin.lender() {
-        lend::disk(client, settings, restore, lender, made.metadata.uid.as_deref().unwrap_or_default()).await?;
+        alias::disk(client, settings, restore, lender, made.metadata.uid.as_deref().unwrap_or_default()).await?;
     }
     tracing::info!(namespace = restore.namespace, pvc = restore.target.name, request = restore.text, "restore started");
     Ok(Change::Job(Seen::Put(facts::Job::from(&made))))

@@ -40,7 +40,6 @@ pub(crate) struct Shelf {
 /// A tree that counts: it has its final name and a manifest.
 #[derive(Debug, Clone)]
 pub(crate) struct Tree {
-    /// Its run.
     pub(crate) run: Run,
     /// What is written down about it.
     pub(crate) manifest: Manifest,
@@ -58,7 +57,6 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    /// Its folder's name.
     pub(crate) fn name(&self) -> String {
         format!("{PARTIAL}{}-{}-{}", self.run, self.boot, self.attempt)
     }
@@ -96,7 +94,6 @@ pub(crate) struct Inventory {
 }
 
 impl Shelf {
-    /// Opens the folder.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let handle = File::open(&path)?;

@@ -19,9 +19,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Manifest {
-    /// The tree's run.
     pub(crate) run: Run,
-    /// The destination's name.
     pub(crate) destination: String,
     /// What the volume is: of a raw block volume, the tree is the image of the device.
     #[serde(default, skip_serializing_if = "is_filesystem")]

@@ -1,7 +1,7 @@
 //! `backup-job copy`: copies a promoter's files into a dated tree.
 //!
 //! This file is the order of the steps. [`source`] looks at what is copied, [`layout`] at where it goes;
-//! [`tree`] makes the tree: [`partial`] begins it, [`transfer`] moves the bytes, [`crate::links`] mends what rsync
+//! [`tree`] makes the tree: [`partial`] begins it, [`transfer`] moves the bytes, [`crate::hard_links`] mends what rsync
 //! cannot do, and [`commit`] ends it. Of a raw block volume, [`image`] makes the tree. [`prune`] removes expired trees.
 
 use std::sync::atomic::AtomicBool;
@@ -36,7 +36,6 @@ mod tree;
 
 pub(crate) use args::Args;
 
-/// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     let started = Instant::now();
     let stop = stop_flag();

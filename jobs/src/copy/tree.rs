@@ -19,7 +19,7 @@ use super::source::Source;
 use super::task::TASK;
 use super::transfer::Transfer;
 use super::{commit, partial, transfer};
-use crate::links;
+use crate::hard_links;
 use crate::outcome::{Failure, now};
 use crate::rsync::{Stats, Trouble, Verdict};
 
@@ -123,7 +123,7 @@ impl Making<'_> {
     /// Parts names that were linked to one file of an older tree and are several files in the source.
     fn part(&self, start: &Start, plan: &Plan, verdict: Verdict) -> Result<Verdict, Failure> {
         let tree = self.shelf.at(&start.partial.name());
-        let merged = links::merged(&self.source_path()?, &tree);
+        let merged = hard_links::merged(&self.source_path()?, &tree);
         if merged.is_empty() {
             return Ok(verdict);
         }
@@ -150,7 +150,7 @@ impl Making<'_> {
             // Files that could not be read were not compared either.
             since_checksum: if plan.checksum && complete { 0 } else { plan.since_checksum },
             linked: plan.linked,
-            hard_links: self.source_path().ok().map(|source| links::count(&source)),
+            hard_links: self.source_path().ok().map(|source| hard_links::count(&source)),
             result: CopyResult {
                 reason: (!complete).then_some(Reason::Unreadable),
                 message: sentence(&message),

@@ -13,7 +13,7 @@ use model::quantity::human;
 use model::reason::{Problem, Reason};
 
 use super::args::From;
-use super::restic::Source;
+use super::restic::RepositoryCopy;
 use super::task::TASK;
 use super::{Compared, Drill, TOLD, unreadable};
 use crate::device::stream::{self, Broken, Differences};
@@ -66,7 +66,7 @@ impl Drill<'_> {
     }
 
     fn with_snapshot(&self, device: &Device) -> Result<Option<String>, Failure> {
-        let Source { restic, point } = Source::open(self.args, self.stop)?;
+        let RepositoryCopy { restic, point } = RepositoryCopy::open(self.args, self.stop)?;
         if !point.is_device() {
             let text = format!("{} contains files, but the volume is a raw block device", point.name());
             return Err(Failure::last(Problem::new(Reason::VolumeModeDiffers, text)));

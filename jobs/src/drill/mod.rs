@@ -19,14 +19,14 @@ use model::text::sentence;
 use rustix::process::geteuid;
 
 use self::compare::{Compare, Rules};
-use self::restic::{Seen, Source};
+use self::restic::{RepositoryCopy, Seen};
 use self::sample::{Choice, Sample};
 use self::task::TASK;
 use crate::device::is_device;
 use crate::outcome::{Exit, Failure, Outcome, now};
 use crate::process::{allow_deep_trees, stop_flag};
 use crate::restore::console::shown;
-use crate::restore::{room, sides};
+use crate::restore::{preflight, room};
 use crate::volume::is_mount;
 
 mod args;
@@ -52,14 +52,12 @@ const TOLD: Duration = Duration::from_secs(60);
 struct Compared {
     files: u64,
     bytes: u64,
-    /// What differs.
     differs: Option<String>,
 }
 
 /// Whether an entry of the snapshot comes back from a kind of copy at all.
 type Counts<'a> = dyn Fn(&Path, &fs::Metadata) -> bool + 'a;
 
-/// Runs the step.
 pub(crate) fn run(args: &Args) -> Outcome {
     let started = Instant::now();
     let stop = stop_flag();
@@ -95,7 +93,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Outcome::new(exit, &result)
 }
 
-/// One drill.
 struct Drill<'a> {
     args: &'a Args,
     stop: &'a Arc<AtomicBool>,
@@ -120,7 +117,7 @@ impl Drill<'_> {
 
     /// A folder in which a volume is mounted.
     fn folder(&self, path: &Path, what: &str, reason: Reason) -> Result<PathBuf, Failure> {
-        sides::folder(path, self.args.allow_unmounted).map_err(|why| {
+        preflight::folder(path, self.args.allow_unmounted).map_err(|why| {
             Failure::again(Problem::new(reason, format!("{what} is not available at {}: {why}", shown(path))))
         })
     }
@@ -133,7 +130,7 @@ impl Drill<'_> {
             let text = format!("no disk is mounted at {} or at a folder above it", shown(tree));
             return Err(Failure::again(Problem::new(Reason::RestorePointEmpty, text)));
         }
-        let there = sides::folder(tree, true);
+        let there = preflight::folder(tree, true);
         there.map_err(|why| {
             let text = format!("the run's copy is not available at {}: {why}", shown(tree));
             Failure::last(Problem::new(Reason::RestorePointEmpty, text))
@@ -141,7 +138,7 @@ impl Drill<'_> {
     }
 
     fn prove(&self, original: &Path, into: &Path) -> Result<Compared, Failure> {
-        let nanoseconds = sides::keeps_nanoseconds(into).unwrap_or(true);
+        let nanoseconds = preflight::keeps_nanoseconds(into).unwrap_or(true);
         let rules = Rules { owners: geteuid().is_root(), nanoseconds, ..self.rules() };
         let counts = |meta: &fs::Metadata| rules.sockets || !meta.file_type().is_socket();
         match self.args.from {
@@ -154,7 +151,7 @@ impl Drill<'_> {
                 self.judge(compare, choice.as_ref(), &counts, (left_out, tree::is_incomplete(&tree, &self.args.run)))
             }
             From::Restic => {
-                let source = Source::open(self.args, self.stop)?;
+                let source = RepositoryCopy::open(self.args, self.stop)?;
                 if source.point.is_device() {
                     let text =
                         format!("{} contains a device image, but the volume has a file system", source.point.name());

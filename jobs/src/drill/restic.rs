@@ -16,19 +16,17 @@ use super::sample::Choice;
 use super::task::TASK;
 use crate::outcome::{Exit, Failure};
 use crate::restic::exec::{Listener, Restic};
-use crate::restic::heard::Error;
 use crate::restic::pattern;
-use crate::restic::point::{self, Point, Which};
+use crate::restic::point::{self, RepositoryPoint, Which};
 use crate::restic::restore::{LEFT_OUT, listing};
+use crate::restic::restore_errors::Troubles;
 use crate::restic::snapshots;
-use crate::restic::troubles::Troubles;
+use crate::restic::stderr::Error;
 
 /// The snapshot in its repository.
-pub(crate) struct Source {
-    /// What reads it.
+pub(crate) struct RepositoryCopy {
     pub(crate) restic: Restic,
-    /// The snapshot.
-    pub(crate) point: Point,
+    pub(crate) point: RepositoryPoint,
 }
 
 /// The entries of a snapshot, by eight bytes each.
@@ -45,7 +43,7 @@ fn short(path: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(path.trim_start_matches('/'))
 }
 
-impl Source {
+impl RepositoryCopy {
     /// Finds the snapshot.
     pub(crate) fn open(args: &Args, stop: &Arc<AtomicBool>) -> Result<Self, Failure> {
         let Some(common) = &args.repository.0 else {

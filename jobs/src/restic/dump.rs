@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use model::reason::{Problem, Reason};
 
 use super::exec::{Ended, Restic};
-use super::point::Point;
+use super::point::RepositoryPoint;
 use super::restore::listing::Entry;
 use crate::outcome::Failure;
 
@@ -18,14 +18,14 @@ const PIPE: usize = 1 << 20;
 /// The image that a snapshot has.
 pub(crate) struct Dump<'a> {
     restic: &'a Restic,
-    point: &'a Point,
+    point: &'a RepositoryPoint,
     /// Its size in bytes: so many have to come.
     pub(crate) size: u64,
 }
 
 impl<'a> Dump<'a> {
     /// Asks how large the image is.
-    pub(crate) fn open(restic: &'a Restic, point: &'a Point) -> Result<Self, Failure> {
+    pub(crate) fn open(restic: &'a Restic, point: &'a RepositoryPoint) -> Result<Self, Failure> {
         let mut size = None;
         let args = ["ls".into(), "--no-lock".into(), point.id.clone().into()];
         let ended = restic.run(&args, &mut |line: &str| {

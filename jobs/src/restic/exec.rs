@@ -16,13 +16,13 @@ use rustix::fs::StatVfsMountFlags;
 
 use super::address::Address;
 use super::args::Common;
-use super::cause::At;
-use super::heard::{Error, Heard};
+use super::classify::At;
 use super::secret::Secret;
 use super::ssh::{SCHEME as SFTP, Ssh};
+use super::stderr::{Error, Heard};
 use crate::child::{self, Ear};
 use crate::outcome::Failure;
-use crate::struck::Struck;
+use crate::redact::Struck;
 
 /// How long restic has to remove its lock after it was asked to end; a pod has 30 seconds in all.
 const GRACE: Duration = Duration::from_secs(20);
@@ -115,12 +115,10 @@ impl Restic {
         })
     }
 
-    /// The address.
     pub(crate) fn repository(&self) -> &Address {
         &self.repository
     }
 
-    /// The Secret.
     pub(crate) fn secret(&self) -> &Secret {
         &self.secret
     }

@@ -1,9 +1,9 @@
 //! `backup-job restic`: works on the restic repository of a source, by the pinned `restic` of the image.
 //!
-//! [`args`] is what every verb is called with, [`address`] is what restic works on, [`secret`] reads the mounted Secret,
-//! [`exec`] runs restic, [`heard`] listens to it and [`cause`] knows what its words mean. [`snapshots`] is what a repository holds. The verbs stand
-//! on these: [`copy`] (with [`init`] and [`report`]), [`prune`], [`verify`], and [`restore`] with [`point`], which finds
-//! the snapshot that is meant.
+//! [`args`] are the arguments of every verb, [`address`] is what restic works on, [`secret`] reads the mounted Secret,
+//! [`exec`] runs restic, [`stderr`] reads its messages and [`classify`] finds their cause. [`snapshots`] is what a
+//! repository holds. The verbs stand on these: [`copy`] (with [`init`] and [`report`]), [`prune`], [`verify`], and
+//! [`restore`] with [`point`], which finds the snapshot that is meant, and [`restore_errors`].
 
 use clap::Subcommand;
 
@@ -11,11 +11,10 @@ use crate::outcome::{Outcome, TerminationLog};
 
 mod address;
 pub(crate) mod args;
-mod cause;
+mod classify;
 mod copy;
 pub(crate) mod dump;
 pub(crate) mod exec;
-pub(crate) mod heard;
 mod init;
 mod maintain;
 pub(crate) mod pattern;
@@ -23,10 +22,11 @@ pub(crate) mod point;
 mod prune;
 mod report;
 pub(crate) mod restore;
+pub(crate) mod restore_errors;
 mod secret;
 pub(crate) mod snapshots;
 mod ssh;
-pub(crate) mod troubles;
+pub(crate) mod stderr;
 mod verify;
 
 /// What `backup-job restic` is called with.
@@ -54,7 +54,6 @@ impl Args {
     }
 }
 
-/// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     match &args.verb {
         Verb::Copy(args) => copy::run(args),

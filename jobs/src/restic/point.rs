@@ -36,10 +36,8 @@ pub(crate) fn id(text: &str) -> Result<String, String> {
 
 /// A restore point in a repository.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Point {
-    /// The snapshot's id.
+pub(crate) struct RepositoryPoint {
     pub(crate) id: String,
-    /// Its run.
     pub(crate) run: Option<Run>,
     /// The folder in it that was the volume.
     pub(crate) root: PathBuf,
@@ -47,7 +45,7 @@ pub(crate) struct Point {
     pub(crate) incomplete: bool,
 }
 
-impl Point {
+impl RepositoryPoint {
     /// restic's way to name a folder of it, relative to the volume's root.
     pub(crate) fn folder(&self, below: &std::path::Path) -> std::ffi::OsString {
         let mut text = std::ffi::OsString::from(format!("{}:", self.id));
@@ -71,7 +69,7 @@ impl Point {
 }
 
 /// Finds it. Another source's is refused, whatever the repository holds.
-pub(crate) fn choose(snapshots: &[Snapshot], which: &Which, args: &Common) -> Result<Point, Problem> {
+pub(crate) fn choose(snapshots: &[Snapshot], which: &Which, args: &Common) -> Result<RepositoryPoint, Problem> {
     let snapshot = match (&which.snapshot, &which.run) {
         (Some(id), _) => by_id(snapshots, id, &args.uid)?,
         (None, Some(run)) => by_run(snapshots, run, args)?,
@@ -88,7 +86,7 @@ pub(crate) fn choose(snapshots: &[Snapshot], which: &Which, args: &Common) -> Re
             format!("snapshot {} contains {} folders, but a volume is exactly one", snapshot.id, snapshot.paths.len());
         return Err(Problem::new(Reason::NoRestorePoint, text));
     };
-    Ok(Point {
+    Ok(RepositoryPoint {
         id: snapshot.id.clone(),
         run: tag(snapshot, "run=").and_then(|run| run.parse().ok()),
         root: PathBuf::from(root),

@@ -71,7 +71,6 @@ impl Args {
     }
 }
 
-/// Runs the step.
 pub(crate) fn run(args: &Args) -> Outcome {
     let started = Instant::now();
     let mut result = MaintainResult::new(Task::Prune, now(), None);

@@ -7,8 +7,8 @@ use model::text::clip;
 use serde::Deserialize;
 
 use super::exec::Listener;
-use super::heard::Error;
 use super::snapshots::Counts;
+use super::stderr::Error;
 
 /// Entries that are named; the others are counted.
 const NAMED: usize = 4;

@@ -11,7 +11,7 @@ use model::restic_environment;
 use super::address::Address;
 use super::args::is_variable;
 use crate::outcome::Failure;
-use crate::struck::Struck;
+use crate::redact::Struck;
 
 /// The key of the repository's password.
 const PASSWORD: &str = "RESTIC_PASSWORD";

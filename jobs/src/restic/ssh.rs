@@ -11,7 +11,7 @@ use model::reason::{Problem, Reason};
 use model::text::clip;
 
 use super::address::Address;
-use super::cause::Cause;
+use super::classify::Cause;
 use super::secret::{HOSTS, KEY, Secret};
 use crate::outcome::Failure;
 

@@ -7,10 +7,10 @@ use model::reason::{Problem, Reason};
 use model::text::clip;
 
 use super::args::Common;
-use super::cause::Cause;
+use super::classify::Cause;
 use super::exec::{Ended, Listener, Restic};
-use super::heard::Error;
 use super::maintain::ended;
+use super::stderr::Error;
 use crate::outcome::{Failure, Outcome, now};
 use crate::process::stop_flag;
 
@@ -54,7 +54,6 @@ pub(crate) struct Args {
     subset: Part,
 }
 
-/// Runs the step.
 pub(crate) fn run(args: &Args) -> Outcome {
     let started = Instant::now();
     let mut result = MaintainResult::new(Task::Verify, now(), None);

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use model::quantity::human;
 use model::reason::{Problem, Reason};
 
+use super::break_links::{self, Name};
 use super::console::{Console, shown};
 use super::entry::{counted, is_a_folders_time};
 use super::holders::Watch;
-use super::parting::{self, Name};
 use super::task::TASK;
 use super::temp::{self, Temp};
 use super::transfer::{Delete, Transfer};
-use crate::beneath::Root;
+use crate::no_follow::Root;
 use crate::outcome::Failure;
 use crate::rsync::{self, Ear, Report, Trouble, Verdict};
 
@@ -88,7 +88,7 @@ impl Writing<'_> {
     fn write(&self, mut watch: Watch<'_>, done: &mut Done) -> Result<Option<String>, Failure> {
         let transfer = &self.transfer;
         let stopped = || self.stop.load(Ordering::Relaxed);
-        let parted = parting::part(transfer.into, self.parted, &mut go_on(&mut watch, &stopped));
+        let parted = break_links::part(transfer.into, self.parted, &mut go_on(&mut watch, &stopped));
         parted.map_err(|e| ended(&watch, stopped(), "separating hard links", &e))?;
         if !self.parents.is_empty() {
             let alone = Transfer { names: Some(self.parents), deep: false, delete: Delete::No, ..transfer.clone() };

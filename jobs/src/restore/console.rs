@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::Output;
-use crate::struck::struck;
+use crate::redact::struck;
 
 /// Where text goes. A reader that went away stops no restore.
 #[derive(Debug, Clone, Copy)]

@@ -20,8 +20,8 @@ use super::args::Args;
 use super::console::{Console, shown};
 use super::holders::Watch;
 use super::plan::Plan;
+use super::preflight;
 use super::session::{Ended, Next, Session};
-use super::sides;
 use super::task::TASK;
 use crate::device::stream::{self, Broken, Target};
 use crate::device::{Device, Reader, image, is_device};
@@ -108,7 +108,7 @@ fn open_image(tree: &Path, allow_unmounted: bool) -> Result<File, Failure> {
         let text = format!("the restore point is not available at {}: {why}", shown(tree));
         Failure::last(Problem::new(Reason::RestorePointEmpty, text))
     };
-    let tree = sides::folder(tree, allow_unmounted).map_err(none)?;
+    let tree = preflight::folder(tree, allow_unmounted).map_err(none)?;
     let image = image::open(&tree).map_err(|error| none(error.to_string()))?;
     image.ok_or_else(|| none("it contains no device image".to_owned()))
 }

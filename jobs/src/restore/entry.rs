@@ -45,7 +45,6 @@ impl Item {
         self.letters.starts_with('h')
     }
 
-    /// Whether it is a folder.
     pub(crate) fn is_folder(&self) -> bool {
         !self.is_deletion() && self.letters[1..].starts_with('d')
     }

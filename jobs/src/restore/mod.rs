@@ -1,9 +1,10 @@
 //! `backup-job restore`: writes what a restore point has back into a volume.
 //!
-//! This file is the order of the steps from files; what every restore does is [`session`]. [`sides`] looks at both volumes, [`holders`] at who else has the one that is
-//! written, [`paths`] at what is asked for; [`plan`] finds out what would be done and [`room`] whether it fits;
-//! [`act`] does it by rsync, which [`transfer`] calls: [`temp`] tells that it is under way, [`parting`] mends what rsync
-//! does to names that share a file. A raw block volume is restored by [`device`].
+//! This file is the order of the steps from files; [`session`] has what every restore does. [`preflight`] checks both
+//! volumes, [`holders`] finds other pods that have the written one mounted, [`paths`] finds the entries that are asked
+//! for. [`plan`] finds out what would be done and [`room`] whether it fits. [`act`] does it by rsync, which [`transfer`]
+//! calls; [`temp`] marks that it is under way, and [`break_links`] gives names that share a file one of their own.
+//! [`messages`] has the texts for [`console`]. [`device`] restores a raw block volume.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -12,36 +13,35 @@ use model::reason::{Problem, Reason};
 use rustix::process::geteuid;
 
 use self::act::{Done, Writing};
+use self::break_links::Scope;
 use self::console::shown;
-use self::parting::Scope;
 use self::plan::{Plan, Planner};
+use self::preflight::Sides;
 use self::session::{Ended, Next, Session};
-use self::sides::Sides;
 use self::transfer::{Delete, Transfer};
 use crate::outcome::{Failure, Outcome, TerminationLog};
 use crate::rsync::{self, Report, Trouble};
 
 pub(crate) mod act;
 mod args;
+pub(crate) mod break_links;
 pub(crate) mod console;
 pub(crate) mod device;
 mod entry;
 pub(crate) mod holders;
-pub(crate) mod parting;
+mod messages;
 pub(crate) mod paths;
 pub(crate) mod plan;
+pub(crate) mod preflight;
 pub(crate) mod room;
 pub(crate) mod session;
-pub(crate) mod sides;
 mod task;
 pub(crate) mod temp;
 pub(crate) mod transfer;
-mod words;
 
 pub(crate) use args::{Args, How};
 pub(crate) use task::TASK;
 
-/// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     session::conduct(&args.how, &args.volume, log, |session| {
         if device::modes(args).check()? { device::restore(args, session) } else { Restore { args, session }.run() }
@@ -60,14 +60,14 @@ impl Restore<'_, '_> {
         if !rsync::is_there() {
             return Err(act::trouble(Trouble::Missing));
         }
-        let sides = sides::look(self.args)?;
+        let sides = preflight::look(self.args)?;
         self.session.warn("this restore point")?;
         let scope = how.scope();
         let parents = self.check_paths(&sides, scope.as_deref())?;
         if !how.dry_run {
             self.session.ask_holders()?;
         }
-        let looked = sides::keeps_nanoseconds(&sides.target);
+        let looked = preflight::keeps_nanoseconds(&sides.target);
         let transfer = Transfer {
             from: &sides.point,
             into: &sides.target,
@@ -79,7 +79,7 @@ impl Restore<'_, '_> {
             root: geteuid().is_root(),
             dry: false,
         };
-        let parted = parting::find(&Scope {
+        let parted = break_links::find(&Scope {
             point: &sides.point,
             target: &sides.target,
             names: scope.as_deref(),

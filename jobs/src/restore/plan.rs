@@ -30,7 +30,6 @@ pub(crate) struct Plan {
     pub(crate) parted: u64,
     /// The sum of the sizes of the files that are written.
     pub(crate) bytes: u64,
-    /// What room that needs.
     pub(crate) need: Need,
     /// Folders with something in them where the restore point has no folder: the first few, and how many.
     pub(crate) blocked: (Vec<PathBuf>, u64),

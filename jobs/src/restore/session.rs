@@ -16,7 +16,7 @@ use super::console::Console;
 use super::plan::Plan;
 use super::room::Room;
 use super::task::TASK;
-use super::{holders, sides, temp};
+use super::{holders, preflight, temp};
 use crate::device::is_device;
 use crate::outcome::{Failure, Outcome, TerminationLog};
 use crate::process::{allow_deep_trees, stop_flag_unless};
@@ -180,7 +180,7 @@ impl Session<'_> {
     /// Begins to write: nobody else may restore to the volume, and nobody may have it. Time has passed since the
     /// first question. The lock holds as long as what is given back lives.
     pub(crate) fn begin(&mut self, target: &Path) -> Result<(std::fs::File, Watch<'_>), Failure> {
-        let Some(lock) = sides::lock(target).map_err(|e| TASK.io("locking the volume", &e))? else {
+        let Some(lock) = preflight::lock(target).map_err(|e| TASK.io("locking the volume", &e))? else {
             let text = "another restore is writing to this volume: wait until it ends, or stop it";
             return Err(Failure::again(Problem::new(Reason::TargetInUse, text)));
         };

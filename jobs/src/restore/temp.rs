@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Timespec, Timestamps, UTIME_OMIT};
 
-use crate::beneath::Root;
-use crate::links::walk;
+use crate::hard_links::walk;
+use crate::no_follow::Root;
 use crate::volume::{LOST_AND_FOUND, this_boot};
 
 /// The folder in the volume's root.

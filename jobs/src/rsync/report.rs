@@ -21,7 +21,6 @@ pub(crate) struct Task {
     pub(crate) stopped: &'static str,
     /// That there is no room.
     pub(crate) full: &'static str,
-    /// The reason of a failure.
     pub(crate) failed: Reason,
     /// The reason where there is no room.
     pub(crate) no_room: Reason,

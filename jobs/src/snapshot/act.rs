@@ -11,7 +11,7 @@ use model::names::{Component, Run, SourceId, restore_points};
 use model::quantity;
 use model::reason::{Problem, Reason};
 use model::snapshot::VolumeSnapshot;
-use templates::{Point, Promoter, Templates};
+use templates::{Promoter, RunSnapshot, Templates};
 
 use super::args::Args;
 use super::observe::{Existing, run_of};
@@ -52,7 +52,6 @@ impl Maker<'_> {
         Ok(found)
     }
 
-    /// Makes the snapshot.
     pub(super) async fn snapshot(&self, source: &Claim) -> Result<VolumeSnapshot, Stop> {
         for name in restore_points(&self.source.name, self.run, &self.args.limits.time_zone) {
             if self.has(&name) {
@@ -60,7 +59,7 @@ impl Maker<'_> {
             }
             let object = self
                 .templates
-                .volume_snapshot(&Point {
+                .volume_snapshot(&RunSnapshot {
                     instance: &self.args.instance,
                     source: self.source,
                     run: self.run,

@@ -32,7 +32,6 @@ use rotate::{Lineage, Report, Rotation};
 use server::Server;
 pub(crate) use stop::Stop;
 
-/// Runs the step.
 pub(crate) async fn run(args: Args) -> Outcome {
     let (namespace, name) = args.own.job();
     let mut result = SnapshotResult::default();

@@ -37,7 +37,6 @@ const VOLUME_SEEN: Duration = Duration::from_secs(5);
 /// What rotation did.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    /// What went.
     pub(crate) rotated: Vec<Rotated>,
     /// What it could not do, or passed over.
     pub(crate) warnings: Vec<Problem>,
@@ -61,9 +60,7 @@ impl Report {
 /// Whose restore points are rotated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lineage<'a> {
-    /// The installation.
     pub(crate) instance: &'a str,
-    /// The source's UID.
     pub(crate) uid: &'a str,
     /// The source's name: what its snapshots were made from.
     pub(crate) claim: &'a str,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Action, Central, Part, Todo};
+use super::action::{Action, Central, CentralPart, Todo};
 use super::central_parts::Parts;
 use super::subject::{RunView, Subject, is_for};
 use super::task_record::{drilled, drills_on};
@@ -39,15 +39,15 @@ fn next(
     waits_for_consumer: bool,
     deadlines: &Deadlines,
     now: Timestamp,
-) -> Result<Step<Part>, Problem> {
+) -> Result<Step<CentralPart>, Problem> {
     let lost = |what: &str| Err(Problem::new(Reason::PromoterLost, what.to_owned()));
     if parts.terminating() {
         return lost("the volume or snapshot made for it in the controller's namespace is being deleted");
     }
     if parts.content.is_none() {
-        return Ok(Step::Make(Part::Content));
+        return Ok(Step::Make(CentralPart::Content));
     }
-    let Some(snapshot) = parts.snapshot else { return Ok(Step::Make(Part::Snapshot)) };
+    let Some(snapshot) = parts.snapshot else { return Ok(Step::Make(CentralPart::Snapshot)) };
     if !snapshot.ready && parts.promoter.is_none() {
         let until = deadlines.snapshot_ready.after(snapshot.created);
         let name = &snapshot.id.name;
@@ -63,7 +63,7 @@ fn next(
         );
         return Err(Problem::new(Reason::SnapshotNotReady, message));
     }
-    let Some(promoter) = parts.promoter else { return Ok(Step::Make(Part::Promoter)) };
+    let Some(promoter) = parts.promoter else { return Ok(Step::Make(CentralPart::Promoter)) };
     match promoter.phase {
         ClaimPhase::Lost => lost("the promoter in the controller's namespace lost its volume before it was read"),
         ClaimPhase::Bound => Ok(Step::Job(promoter.mode)),
@@ -229,12 +229,12 @@ fn is_mounted(subject: &Subject<'_>, claim: &String) -> bool {
 }
 
 /// The part that is deleted next. Each waits until the one before is gone: a volume may need its snapshot.
-fn last(parts: &Parts<'_>) -> Option<(Part, Identity)> {
+fn last(parts: &Parts<'_>) -> Option<(CentralPart, Identity)> {
     let (part, id, going) = match parts {
-        Parts { promoter: Some(claim), .. } => (Part::Promoter, &claim.id, claim.terminating),
+        Parts { promoter: Some(claim), .. } => (CentralPart::Promoter, &claim.id, claim.terminating),
         Parts { volume: Some(_), .. } => return None,
-        Parts { snapshot: Some(snapshot), .. } => (Part::Snapshot, &snapshot.id, snapshot.terminating),
-        Parts { content, .. } => content.map(|c| (Part::Content, &c.id, c.terminating))?,
+        Parts { snapshot: Some(snapshot), .. } => (CentralPart::Snapshot, &snapshot.id, snapshot.terminating),
+        Parts { content, .. } => content.map(|c| (CentralPart::Content, &c.id, c.terminating))?,
     };
     (!going).then(|| (part, id.clone()))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 
 use super::access::{allowed, online, secret};
-use super::action::{Action, Copy, Part, Todo};
+use super::action::{Action, CentralPart, Copy, Todo};
 use super::central_parts::begun;
 use super::ended::{self, Ended};
 use super::expected::{Expected, Records, expected};
@@ -13,7 +13,7 @@ use super::placement::{binds_on_use, common_nodes, only_node, slot};
 use super::subject::{RunView, Subject, is_derived, is_for, snapshots};
 use super::{central, disk, restore};
 use crate::admit::{Rank, Waiting};
-use crate::config::Destination;
+use crate::config::{Destination, Reach};
 use crate::duration::Span;
 use crate::facts::{Claim, Job, VolumeMode};
 use crate::ledger::{Entry, Finding};
@@ -231,7 +231,7 @@ impl Request<'_> {
         match step {
             central::Step::Wait(problem, until) => Err(Refusal::Waiting(problem, Todo::again(until))),
             // The first part takes the slot; the others follow in it.
-            central::Step::Make(made) if made.part == Part::Content => {
+            central::Step::Make(made) if made.part == CentralPart::Content => {
                 let waiting = self.waiting(destination, view.snapshot.created, None);
                 Ok(Planned::Admit(waiting, Action::MakeCentral(made)))
             }
@@ -296,9 +296,12 @@ impl Request<'_> {
     /// The only node where the copy can run, if there is only one, once what is written to can be reached.
     fn place(&self, promoter: &Claim, destination: &Destination) -> Result<Option<String>, Refusal> {
         let (world, namespace) = (self.subject.world, &self.source.namespace);
-        if destination.pods().needs_network() {
-            online(world, namespace).map_err(Refusal::waiting)?;
-            return Ok(only_node(world, promoter));
+        match destination.reach() {
+            Reach::Network => {
+                online(world, namespace).map_err(Refusal::waiting)?;
+                return Ok(only_node(world, promoter));
+            }
+            Reach::Disk(_) => {}
         }
         let disk = disk::ready(world, destination, namespace, self.subject.now);
         let disk = disk.map_err(|not| Refusal::Waiting(not.problem, not.todo))?;

@@ -1,12 +1,12 @@
 //! What a drill needs: a copy, the snapshot that it was made from, and that snapshot's promoter.
 
-use super::action::{Action, Drill, Part, Promote, RestoreAction, Todo};
+use super::action::{Action, CentralPart, Drill, Promote, RestoreAction, Todo};
 use super::central_parts::drills;
 use super::placement::common_nodes;
 use super::prepared::prepared;
 use super::subject::{RunView, Subject};
 use super::{central, disk, hold};
-use crate::config::{self, Destination};
+use crate::config::{self, Destination, Reach};
 use crate::facts::{Claim, ClaimPhase, Job, VolumeMode};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
@@ -70,13 +70,12 @@ impl Ask<'_> {
         let view = if made.is_some() { fit.find(is_made) } else { fit.next() };
         let Some(view) = view else { return if made.is_some() { Err(lost()) } else { Ok(waits(Todo::none())) } };
         // Before a promoter is made that would wait for it.
-        let disk = if self.destination.is_remote() {
-            None
-        } else {
-            match disk::ready(world, self.destination, &self.claim.namespace, now) {
+        let disk = match self.destination.reach() {
+            Reach::Network => None,
+            Reach::Disk(_) => match disk::ready(world, self.destination, &self.claim.namespace, now) {
                 Ok(disk) => Some(disk),
                 Err(not) => return Ok(waits(not.todo)),
-            }
+            },
         };
         let promoter = match self.promoter(view)? {
             Promoter::Ready(promoter) => promoter,
@@ -138,7 +137,7 @@ impl Ask<'_> {
             hold::hold(world, &snapshot.namespace, Some(&snapshot.id.name), self.subject.now)
         };
         Ok(match step {
-            central::Step::Make(made) if made.part == Part::Content => {
+            central::Step::Make(made) if made.part == CentralPart::Content => {
                 (Step::First(Action::MakeCentral(made)), Todo::none())
             }
             central::Step::Make(made) => (Step::Then(Action::MakeCentral(made)), hold()),

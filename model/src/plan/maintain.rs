@@ -12,12 +12,12 @@ use super::placement::{only_node, slot};
 use super::prepared::prepared;
 use super::subject::{Subject, is_derived};
 use super::task_record::{drills_on, has_ended, next_part};
-use super::task_source::Source;
+use super::task_source::TaskSource;
 use super::{disk, drill, restore};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::admit::{Rank, Waiting};
-use crate::config::Destination;
+use crate::config::{Destination, Reach};
 use crate::facts::{Claim, Job, JobState};
 use crate::maintain::{MaintainResult, Part, Task};
 use crate::names::{self, Component, Run};
@@ -29,7 +29,7 @@ use crate::text::sentence;
 
 /// The tasks of a source: those that ended, for the record, and what is to be done about the others.
 pub(super) fn plan(subject: &Subject<'_>, claim: &Claim) -> (Vec<TaskEnd>, Todo) {
-    let source = Source { subject, claim };
+    let source = TaskSource { subject, claim };
     let (mut ends, mut todo) = (Vec::new(), Todo::none());
     let mut take = |progress| match progress {
         Progress::Goes(on) => todo = std::mem::take(&mut todo).and(on),
@@ -81,7 +81,7 @@ fn destination_of(job: &Job) -> Option<&String> {
     job.ours.as_ref()?.destination.as_ref()
 }
 
-impl Source<'_> {
+impl TaskSource<'_> {
     /// A task that has a Job: its end for the record; once that stands there, the Job goes.
     fn progress(&self, task: Task, job: &Job) -> Progress {
         let ours = job.ours.as_ref().and_then(|ours| Some((ours.run.as_ref()?, ours.destination.as_ref()?)));
@@ -279,8 +279,9 @@ impl Source<'_> {
     /// The only node that can have the destination's disk, if there is only one; or what is done to have the disk. A copy
     /// says what that waits for.
     fn place(&self, destination: &Destination) -> Result<Option<String>, Todo> {
-        if destination.is_remote() {
-            return Ok(None);
+        match destination.reach() {
+            Reach::Network => return Ok(None),
+            Reach::Disk(_) => {}
         }
         let disk = disk::ready(self.subject.world, destination, &self.claim.namespace, self.subject.now);
         let disk = disk.map_err(|not| not.todo)?;

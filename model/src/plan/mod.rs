@@ -47,8 +47,8 @@ mod prospect;
 mod source;
 
 pub use action::{
-    Action, Asker, Board, Central, Copy, DiskStep, Drill, LedgerWrite, Lender, Loan, Maintain, Note, Origin, Part,
-    Plan, Promote, Proof, Prune, Restore, RestoreAction, Restores, Standing, TaskEnd, Work, ledger_key,
+    Action, Asker, Board, Central, CentralPart, Copy, DiskStep, Drill, LedgerWrite, Lender, Loan, Maintain, Note,
+    Origin, Plan, Promote, Proof, Prune, Restore, RestoreAction, Restores, Standing, TaskEnd, Work, ledger_key,
 };
 pub use after::{NextRun, next_run};
 pub use cronjob::IsRendered;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::action::{Prune, Work};
 use super::subject::RunView;
-use super::task_source::Source;
+use super::task_source::TaskSource;
 use crate::config::Destination;
 use crate::maintain::Task;
 use crate::names::{self, Run};
@@ -12,7 +12,7 @@ use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState, Maintenance};
 use crate::select::Protection;
 
-impl<'a> Source<'a> {
+impl<'a> TaskSource<'a> {
     /// A prune goes by what the source says now; what cannot be read deletes nothing (law 4).
     pub(super) fn prune(
         &self,

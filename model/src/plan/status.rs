@@ -19,7 +19,6 @@ use crate::world::World;
 pub(super) struct News {
     /// What the newest copy waits for.
     pub(super) waiting: Option<Problem>,
-    /// The tasks that ended.
     pub(super) tasks: Vec<TaskEnd>,
 }
 

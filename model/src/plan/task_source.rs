@@ -5,13 +5,12 @@ use crate::facts::Claim;
 use crate::record::Maintenance;
 
 /// What a source's tasks are planned from.
-pub(super) struct Source<'a> {
+pub(super) struct TaskSource<'a> {
     pub(super) subject: &'a Subject<'a>,
-    /// Its PVC.
     pub(super) claim: &'a Claim,
 }
 
-impl<'a> Source<'a> {
+impl<'a> TaskSource<'a> {
     pub(super) fn maintenance(&self, destination: &str) -> Option<&'a Maintenance> {
         self.subject.status?.maintenance.get(destination)
     }

@@ -93,7 +93,6 @@ fn is_repository(world: &World, destination: &str, shelf: &Shelf<'_>) -> bool {
 /// What the records tell of one source's copies at one destination.
 #[derive(Default)]
 struct Shelf<'a> {
-    /// The results of copies.
     results: Vec<(&'a Run, &'a CopyResult)>,
     /// When it was pruned, and what was there then.
     pruned: Option<(Timestamp, &'a Vec<Run>)>,

@@ -98,7 +98,7 @@ fn known(world: &mut World, uid: &str, run: &str, snapshot: &str, results: &[(&s
 
 /// A namespace with snapshots: name, UID of the source, run, ready, and a copy's `kept`.
 fn world(snapshots: &[(&str, &str, &str, bool, &[&str])]) -> World {
-    let mut world = World::new("backup", "backup", Arc::new(Config::default()));
+    let mut world = World::new("night", "keepers", Arc::new(Config::default()));
     for (name, uid, run, ready, kept) in snapshots {
         if !kept.is_empty() {
             let at = run.parse::<Run>().unwrap().time();
@@ -108,7 +108,7 @@ fn world(snapshots: &[(&str, &str, &str, bool, &[&str])]) -> World {
         let object = json!({
             "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
             "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {
-                names::MANAGED_BY: names::MANAGER, names::INSTANCE: "backup", names::COMPONENT: "snapshot",
+                names::MANAGED_BY: names::MANAGER, names::INSTANCE: "night", names::COMPONENT: "snapshot",
                 names::SOURCE_UID: uid, names::RUN: run,
             }},
             "spec": {"source": {"persistentVolumeClaimName": "data"}},

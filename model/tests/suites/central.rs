@@ -10,7 +10,7 @@ use model::config::Destination;
 use model::config::{Config, Limits};
 use model::facts::VolumeMode;
 use model::names::Run;
-use model::plan::{self, Action, Part};
+use model::plan::{self, Action, CentralPart};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
 use model::world::{Change, Seen, World};
@@ -250,7 +250,7 @@ fn what_a_central_copy_is_made_from_is_no_restore_point_no_source_and_no_run() {
     assert_eq!(world.source_of("u1"), None, "nor does it tell where a source was");
     let plan = crate::fixtures::plan(&world, "u1", minute(1));
     assert!(plan.ready.is_empty());
-    assert!(matches!(plan.actions[..], [Action::TakeAway { part: Part::Promoter, .. }]), "{:?}", plan.actions);
+    assert!(matches!(plan.actions[..], [Action::TakeAway { part: CentralPart::Promoter, .. }]), "{:?}", plan.actions);
 }
 
 /// A volume whose claim of the same name was made anew goes later than the new one comes.
@@ -434,7 +434,7 @@ fn a_drill_that_nobody_wants_any_more_leaves_nothing() {
             Cluster { drill: Some(Drill { parts: Parts::all(), job, ..copied().drill.unwrap() }), ..copied() };
         let gone = Cluster { source_gone: true, ..drilled };
         let taken = gone.plan(minute(31)).actions;
-        let taken = taken.iter().any(|a| matches!(a, Action::TakeAway { part: Part::Promoter, .. }));
+        let taken = taken.iter().any(|a| matches!(a, Action::TakeAway { part: CentralPart::Promoter, .. }));
         assert_eq!(taken, job.is_none(), "it reads the promoter");
         let Cluster { drill: Some(drill), .. } = &gone else { panic!() };
         let mut world = Cluster { source_gone: false, drill: Some(drill.clone()), ..gone.clone() }.world();
@@ -442,7 +442,7 @@ fn a_drill_that_nobody_wants_any_more_leaves_nothing() {
         config.destinations = config.destinations.into_iter().map(|d| Destination { drill: None, ..d }).collect();
         world.apply(Change::Config(Arc::new(config)));
         let actions = crate::fixtures::plan(&world, "u1", minute(31)).actions;
-        let taken = actions.iter().any(|a| matches!(a, Action::TakeAway { part: Part::Promoter, .. }));
+        let taken = actions.iter().any(|a| matches!(a, Action::TakeAway { part: CentralPart::Promoter, .. }));
         assert_eq!(taken, job.is_none());
     }
 }
@@ -557,7 +557,7 @@ fn a_central_copy_is_made_of_a_device_where_the_driver_says_so() {
         });
         copies.next().unwrap()
     };
-    let made = |mode| (Some(Part::Promoter), mode);
+    let made = |mode| (Some(CentralPart::Promoter), mode);
     assert_eq!(planned(Some("Block"), Some("Block"), None), made("Block"));
     assert_eq!(planned(Some("Block"), None, None), made("Block"), "the mark was taken off");
     assert_eq!(planned(Some("Filesystem"), Some("Block"), None), made("Filesystem"), "the mark is forged");

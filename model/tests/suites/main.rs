@@ -3,6 +3,7 @@
 
 mod admitting;
 mod after;
+mod aliases;
 mod central;
 mod copying;
 mod devices;
@@ -11,7 +12,6 @@ mod fixtures;
 mod granting;
 mod laws;
 mod ledger;
-mod lending;
 mod maintaining;
 mod mounting;
 mod repository_disk;

@@ -12,9 +12,9 @@ use model::config::{self, Config};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::installed;
 use crate::check::strictly;
 use crate::program::TEMPLATES_DIR;
-use crate::samples;
 
 pub(super) fn install() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("install")
@@ -218,7 +218,7 @@ fn the_deployment_gives_what_the_code_expects() {
         let list = container["env"].as_array().unwrap();
         list.iter().find(|e| e["name"] == name).unwrap_or_else(|| panic!("no {name}"))["value"].clone()
     };
-    let sample = samples::install();
+    let sample = installed();
     assert_eq!(env("BACKUP_INSTANCE"), sample.instance);
     assert_eq!(env("BACKUP_JOB_SERVICE_ACCOUNT"), sample.job_service_account);
     assert_eq!(env("BACKUP_CONTROLLER_IMAGE"), container["image"]);

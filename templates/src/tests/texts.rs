@@ -13,7 +13,7 @@ use model::schedule::Zone;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{Install, Point, Promoter, Templates, args, samples, sweep_name};
+use crate::{Install, Promoter, RunSnapshot, Templates, args, samples, sweep_name};
 
 /// All objects of one source, by what they are.
 fn everything(
@@ -64,8 +64,14 @@ fn everything(
         ..samples::copy(&config, destination)
     };
     let copy_job = |destination| templates.copy_job(install, &config, destination, &copy(destination)).unwrap();
-    let point =
-        Point { instance: &install.instance, source, run: &run, name: word, class: word, mode: VolumeMode::Block };
+    let point = RunSnapshot {
+        instance: &install.instance,
+        source,
+        run: &run,
+        name: word,
+        class: word,
+        mode: VolumeMode::Block,
+    };
     let shape = PromoterShape {
         read_only: false,
         journal: Journal::Replayed,

@@ -28,7 +28,6 @@ pub(crate) struct Program {
 /// What was compiled.
 #[derive(Debug, Default)]
 pub(crate) struct Built {
-    /// The test programs.
     pub(crate) tests: Vec<Program>,
     /// The folder of the programs themselves.
     pub(crate) programs: PathBuf,

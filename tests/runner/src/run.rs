@@ -18,7 +18,6 @@ const DEADLINE: Duration = Duration::from_mins(45);
 
 /// What a suite needs to run.
 pub(crate) struct Bench<'a> {
-    /// The project's folder.
     pub(crate) project: &'a Path,
     /// What was compiled; nothing before `build` has run.
     pub(crate) built: &'a Built,

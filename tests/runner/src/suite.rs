@@ -28,7 +28,6 @@ pub(crate) enum Work {
     Units(&'static [&'static str]),
     /// Some tests of a package's `suites`.
     Suite {
-        /// The package.
         package: &'static str,
         /// Arguments: the beginning of the tests' names, and how many run side by side.
         args: &'static [&'static str],

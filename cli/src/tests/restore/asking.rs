@@ -191,7 +191,7 @@ fn who_may_see_no_pvcs_is_refused() {
 #[test]
 fn a_date_that_is_wrong_in_every_zone_needs_no_controller() {
     let cluster = || {
-        working().refusing(Method::GET, "/api/v1/namespaces/backup", 403, "Forbidden", "User \"jane\" cannot get it")
+        working().refusing(Method::GET, "/api/v1/namespaces/keepers", 403, "Forbidden", "User \"jane\" cannot get it")
     };
     let problem = refused(restore(&cluster(), &["data", "--date=20181202", "-y"]));
     assert_eq!(problem.reason, Reason::NoRestorePoint);
@@ -205,7 +205,7 @@ fn who_may_see_little_gets_as_far_as_the_controller() {
     let snapshots = "/apis/snapshot.storage.k8s.io/v1/namespaces/shop/volumesnapshots";
     let cluster = working()
         .refusing(Method::GET, snapshots, 403, "Forbidden", "User \"jane\" cannot list resource")
-        .refusing(Method::GET, "/api/v1/namespaces/backup", 403, "Forbidden", "User \"jane\" cannot get resource");
+        .refusing(Method::GET, "/api/v1/namespaces/keepers", 403, "Forbidden", "User \"jane\" cannot get resource");
     let stop = restore(&cluster, &["data", "--date=20001231", "-y"]).unwrap_err();
     assert!(stop.text().contains("no exec here"), "{}", stop.text());
 }
@@ -227,5 +227,5 @@ fn what_is_asked_for_stands_on_the_deployment() {
     assert_eq!(annotations[names::RESTORE_FROM], "pvc=data uid=uid-shop-data date=20181204 from=disk target=new");
     assert_eq!(asked[0]["spec"]["replicas"], 0);
     assert_eq!(asked[0]["spec"]["selector"]["matchLabels"]["restore"], asked[0]["metadata"]["name"]);
-    assert_eq!(asked[0]["metadata"]["labels"][names::INSTANCE], "backup");
+    assert_eq!(asked[0]["metadata"]["labels"][names::INSTANCE], INSTANCE);
 }

@@ -98,7 +98,7 @@ impl Cluster {
             (core("persistentvolumeclaims"), objects.claims),
             ("/apis/snapshot.storage.k8s.io/v1/namespaces/shop/volumesnapshots".to_owned(), objects.snapshots),
             ("/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses".to_owned(), objects.snapshot_classes),
-            ("/apis/batch/v1/namespaces/backup/cronjobs".to_owned(), objects.cronjobs),
+            ("/apis/batch/v1/namespaces/keepers/cronjobs".to_owned(), objects.cronjobs),
             ("/api/v1/persistentvolumes".to_owned(), objects.volumes),
             ("/apis/storage.k8s.io/v1/storageclasses".to_owned(), objects.storage_classes),
             ("/apis/batch/v1/namespaces/shop/jobs".to_owned(), objects.jobs),
@@ -109,7 +109,7 @@ impl Cluster {
             }
         }
         let config = json!({"metadata": {"name": "backup-controller"}, "data": {"config.yaml": CONFIG}});
-        cluster.put("/api/v1/namespaces/backup/configmaps", config);
+        cluster.put("/api/v1/namespaces/keepers/configmaps", config);
         let namespace = json!({
             "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "shop"}
         });

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use self::cluster::{Cluster, apps, core};
-use super::fixture::{Objects, cluster as fixture};
+use super::fixture::{HOME, INSTANCE, Objects, cluster as fixture};
 use crate::args::{Cli, Verb};
 use crate::restore::done::Done;
 use crate::restore::interrupt::Interrupt;
@@ -47,8 +47,8 @@ fn session(cluster: &Cluster) -> (watch::Sender<Option<u8>>, Session) {
     let session = Session {
         client: cluster.client(),
         namespace: "shop".to_owned(),
-        backup_namespace: "backup".to_owned(),
-        instance: "backup".to_owned(),
+        backup_namespace: HOME.to_owned(),
+        instance: INSTANCE.to_owned(),
         interrupt,
         left: Left::new("shop"),
         keys: Keys::default(),

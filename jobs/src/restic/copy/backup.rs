@@ -31,7 +31,6 @@ pub(super) struct Beside {
     pub(super) copied: Copied,
     /// What was there before, oldest first.
     pub(super) before: Vec<Snapshot>,
-    /// The repository's id.
     pub(super) repository: String,
 }
 

@@ -27,7 +27,6 @@ mod files;
 
 pub(crate) use args::Args;
 
-/// Runs the step.
 pub(crate) fn run(args: &Args) -> Outcome {
     let started = Instant::now();
     let copied = copy(args).map(|result| CopyResult { seconds: started.elapsed().as_secs(), ..result });

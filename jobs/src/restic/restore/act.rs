@@ -13,18 +13,18 @@ use model::reason::{Problem, Reason};
 use serde::Deserialize;
 
 use super::node::{LEFT_OUT, Node, Tree};
-use crate::beneath::Root;
+use crate::no_follow::Root;
 use crate::outcome::Failure;
 use crate::restic::exec::{Listener, Restic};
-use crate::restic::heard::Error;
 use crate::restic::pattern;
-use crate::restic::point::Point;
-use crate::restic::troubles::Troubles;
+use crate::restic::point::RepositoryPoint;
+use crate::restic::restore_errors::Troubles;
+use crate::restic::stderr::Error;
 use crate::restore::TASK;
 use crate::restore::act::{Done, ended, go_on};
+use crate::restore::break_links::{self, Name};
 use crate::restore::console::{Console, shown};
 use crate::restore::holders::Watch;
-use crate::restore::parting::{self, Name};
 use crate::restore::temp::{self, Temp};
 use crate::volume::LOST_AND_FOUND;
 
@@ -32,7 +32,7 @@ use crate::volume::LOST_AND_FOUND;
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of restic's")]
 pub(crate) struct Writing<'a> {
     pub(crate) restic: &'a Restic,
-    pub(crate) point: &'a Point,
+    pub(crate) point: &'a RepositoryPoint,
     /// The volume.
     pub(crate) target: &'a Path,
     /// The entries that are restored; `None`: all.
@@ -104,7 +104,7 @@ impl Writing<'_> {
         let stopped = || self.restic.stopped();
         let why = |watch: &Watch<'_>, what: &str, error: &io::Error| ended(watch, stopped(), what, error);
         let volume = Root::open(self.target).map_err(|e| TASK.io("opening the volume", &e))?;
-        let parted = parting::part(self.target, self.parted, &mut go_on(watch, &stopped));
+        let parted = break_links::part(self.target, self.parted, &mut go_on(watch, &stopped));
         parted.map_err(|e| why(watch, "separating hard links", &e))?;
         for folder in self.blocked {
             let removed = volume.remove_folder(folder, &mut go_on(watch, &stopped));

@@ -15,17 +15,16 @@ use crate::device::stream::{self, Broken, Target};
 use crate::outcome::Failure;
 use crate::restic::dump::Dump;
 use crate::restic::exec::Restic;
-use crate::restic::point::Point;
+use crate::restic::point::RepositoryPoint;
 use crate::restore::TASK;
 use crate::restore::device::{Pouring, overwrite};
 use crate::restore::holders::Watch;
 use crate::restore::session::{Ended, Session};
 
-/// Restores the device.
 pub(super) fn restore(
     session: &mut Session<'_>,
     restic: &Restic,
-    point: &Point,
+    point: &RepositoryPoint,
     target: &Path,
 ) -> Result<Ended, Failure> {
     if point.incomplete {

@@ -50,12 +50,10 @@ impl Entry {
         self.mtime.map(node::split)
     }
 
-    /// Whether it is a folder.
     pub(crate) fn is_dir(&self) -> bool {
         self.kind == "dir"
     }
 
-    /// Whether it is a file.
     pub(crate) fn is_file(&self) -> bool {
         self.kind == "file"
     }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use super::listing::Entry;
 use crate::outcome::Failure;
 use crate::restic::exec::Restic;
-use crate::restic::point::Point;
+use crate::restic::point::RepositoryPoint;
 use crate::restore::console::shown;
 use crate::restore::paths;
 
 /// Looks at the folders above the PATH.
-pub(crate) fn why(restic: &Restic, point: &Point, path: &Path) -> Result<Failure, Failure> {
+pub(crate) fn why(restic: &Restic, point: &RepositoryPoint, path: &Path) -> Result<Failure, Failure> {
     let mut folders = vec![Path::new("")];
     folders.extend(paths::above(path));
     let mut args = vec!["ls".into(), "--no-lock".into(), point.folder(Path::new("")), "--".into()];

@@ -13,14 +13,14 @@ use self::act::Writing;
 use self::listing::Entry;
 use self::plan::{Planner, Scope};
 use super::exec::Restic;
-use super::point::{self, Point};
+use super::point::{self, RepositoryPoint};
 use super::snapshots;
 use crate::device::is_device;
 use crate::outcome::{Failure, Outcome, TerminationLog};
+use crate::restore::break_links::Name;
 use crate::restore::device::Modes;
-use crate::restore::parting::Name;
 use crate::restore::session::{self, Ended, Next, Session};
-use crate::restore::{TASK, paths, room, sides};
+use crate::restore::{TASK, paths, preflight, room};
 
 mod act;
 mod args;
@@ -33,7 +33,6 @@ mod plan;
 pub(crate) use args::Args;
 pub(crate) use node::LEFT_OUT;
 
-/// Runs the step.
 pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     session::conduct(&args.how, &args.target, log, |session| Restore { args, session }.run())
 }
@@ -60,7 +59,7 @@ impl Restore<'_, '_> {
         let target = if to_device {
             Ok(self.args.target.clone())
         } else {
-            sides::target(&self.args.target, how.allow_unmounted)
+            preflight::target(&self.args.target, how.allow_unmounted)
         }?;
         let restic = Restic::open(&self.args.common, TASK.failed, self.session.stop.clone())?;
         let snapshots = snapshots::list(&restic, &|| restic.stopped())?;
@@ -118,7 +117,13 @@ impl Restore<'_, '_> {
     }
 
     /// Finds out what would be done, and shows it.
-    fn plan(&self, restic: &Restic, point: &Point, target: &Path, names: Option<&[PathBuf]>) -> Result<Found, Failure> {
+    fn plan(
+        &self,
+        restic: &Restic,
+        point: &RepositoryPoint,
+        target: &Path,
+        names: Option<&[PathBuf]>,
+    ) -> Result<Found, Failure> {
         let (how, console, looks) = (&self.args.how, self.session.console, self.session.looks());
         if looks {
             console.say(&self.session.headline(&point.name()));
@@ -127,7 +132,7 @@ impl Restore<'_, '_> {
             target,
             names,
             delete: how.delete,
-            nanoseconds: sides::keeps_nanoseconds(target).unwrap_or(true),
+            nanoseconds: preflight::keeps_nanoseconds(target).unwrap_or(true),
             owners: geteuid().is_root(),
             all: (looks && how.itemize).then_some(console),
         });

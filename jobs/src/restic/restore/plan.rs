@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::listing::{Entry, Names, listed};
+use crate::restore::break_links::Name;
 use crate::restore::console::{Console, shown};
-use crate::restore::parting::Name;
 use crate::restore::plan::{NAMED, Plan};
 use crate::restore::temp;
 use crate::volume::LOST_AND_FOUND;

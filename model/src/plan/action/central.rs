@@ -7,7 +7,7 @@ use crate::promoter::PromoterSpec;
 
 /// What a central copy or drill is made from, in the order in which it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum CentralPart {
     /// The second VolumeSnapshotContent.
     Content,
     /// The VolumeSnapshot that names it.
@@ -20,7 +20,7 @@ pub enum Part {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Central {
     /// Which one.
-    pub part: Part,
+    pub part: CentralPart,
     /// The name that all parts have.
     pub name: String,
     /// The source.

@@ -12,7 +12,7 @@ mod steps;
 mod task;
 
 pub use alias::Loan;
-pub use central::{Central, Part};
+pub use central::{Central, CentralPart};
 pub use copy::{Copy, DiskStep};
 pub use ledger::{Board, LedgerWrite, Note};
 pub(super) use plan::Todo;

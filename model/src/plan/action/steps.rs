@@ -10,7 +10,7 @@ use crate::record::{HOLDERS_STALE, Holders, RestoreRecord, Status};
 use crate::select::Protection;
 
 use super::alias::Loan;
-use super::central::{Central, Part};
+use super::central::{Central, CentralPart};
 use super::copy::{Copy, DiskStep};
 use super::ledger::{Board, LedgerWrite};
 use super::restore::{Asker, Promote, Restore};
@@ -48,7 +48,7 @@ pub enum Action {
     /// Delete what a central copy or drill was made from.
     TakeAway {
         /// Which part.
-        part: Part,
+        part: CentralPart,
         /// The object.
         id: Identity,
         /// The source's UID.

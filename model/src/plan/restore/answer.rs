@@ -2,10 +2,11 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::alias;
 use super::holders::holding;
 use super::obstacle::Obstacle;
 use super::resolve::{Ask, Found};
-use super::{lend, withdrawn};
+use super::withdrawn;
 use crate::facts::{Holder, Identity};
 use crate::names;
 use crate::plan::action::{Asker, Restore, RestoreAction, Restores, point_name};
@@ -40,7 +41,7 @@ pub(super) fn answer(
     let fault = world.memory.restore_faults.get(asker.uid());
     let ask = Ask { world, asker: &asker, namespace, request: &request, now };
     let found = ask.resolve().and_then(|found| match found.origin.target_volume() {
-        Some(_) => lend::free(world, &found.target, &names::restore_job(&found.target, text)).map(|()| found),
+        Some(_) => alias::free(world, &found.target, &names::restore_job(&found.target, text)).map(|()| found),
         None => Ok(found),
     });
     match found {

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::lend;
+use super::alias;
 use crate::duration::Span;
 use crate::facts::{Holder, Identity};
 use crate::plan::action::{RestoreAction, Restores};
@@ -18,7 +18,7 @@ pub(super) fn holding(
     but: &Identity,
 ) -> Vec<String> {
     let here = pods.iter().filter(|p| !p.ended && p.id.uid != but.uid && p.claims.iter().any(|c| c == claim));
-    let lent = lend::writers(world, namespace, claim, &but.name);
+    let lent = alias::writers(world, namespace, claim, &but.name);
     here.map(|p| p.id.name.clone()).chain(lent).collect()
 }
 

@@ -4,12 +4,12 @@
 //! They are few and urgent. So each is looked at whenever one may have changed, none waits for a limit, and copies
 //! wait for the disk that a restore reads.
 
+mod alias;
 mod answer;
 mod asked;
 mod claim;
 mod deployment;
 mod holders;
-mod lend;
 mod obstacle;
 mod patience;
 mod reading;

@@ -3,10 +3,10 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::obstacle::{Obstacle, refused, waiting};
-use crate::config::{AccessMode, Destination, Disk, Format, Reach};
+use crate::alias;
+use crate::config::{AccessMode, Destination, Disk, Format, Reach, Tool};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::ledger::Whose;
-use crate::lend;
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
 use crate::plan::access;
@@ -220,8 +220,14 @@ impl Ask<'_> {
             return None;
         }
         let fits = |destination: &&Destination| match &self.request.from {
-            From::Disk(name) => !destination.is_repository() && name.as_ref().is_none_or(|n| *n == destination.name),
-            From::Restic(name) => destination.is_repository() && name.as_ref().is_none_or(|n| *n == destination.name),
+            From::Disk(name) => match destination.format() {
+                Format::Trees(_) => name.as_ref().is_none_or(|n| *n == destination.name),
+                Format::Repository(_) => false,
+            },
+            From::Restic(name) => match destination.format() {
+                Format::Repository(Tool::Restic(_)) => name.as_ref().is_none_or(|n| *n == destination.name),
+                Format::Trees(_) => false,
+            },
             From::Destination(name) => *name == destination.name,
             From::Any | From::Snapshot => false,
         };
@@ -412,7 +418,7 @@ impl Ask<'_> {
         };
         if fact.driver.is_none() {
             let message =
-                format!("PVC {name} cannot have an alias volume: its PersistentVolume {volume} {}", lend::NOT_CSI);
+                format!("PVC {name} cannot have an alias volume: its PersistentVolume {volume} {}", alias::NOT_CSI);
             return refused(Reason::TargetNotReady, message);
         }
         Ok(volume.clone())
@@ -438,9 +444,12 @@ impl Ask<'_> {
         let Some(destination) = self.world.config.destination(destination) else {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
-        let Format::Trees(trees) = destination.format() else {
-            let message = format!("destination {} is a restic repository, not a disk", destination.name);
-            return refused(Reason::NoRestorePoint, message);
+        let trees = match destination.format() {
+            Format::Trees(trees) => trees,
+            Format::Repository(_) => {
+                let message = format!("destination {} is a restic repository, not a disk", destination.name);
+                return refused(Reason::NoRestorePoint, message);
+            }
         };
         let disk = self.disk(namespace, destination, &trees.disk, &point.uid)?;
         let folder = restore::tree_path(trees.disk.is_host(), namespace, &self.request.pvc, &point.uid, &point.run);

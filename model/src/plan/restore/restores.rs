@@ -6,7 +6,7 @@ use super::asked::asking;
 use super::claim::annotated;
 use super::deployment::deployment;
 use super::holders::tell;
-use super::{lend, withdrawn};
+use super::{alias, withdrawn};
 use crate::plan::action::{Action, Restores};
 use crate::world::World;
 
@@ -23,7 +23,7 @@ pub fn restores(world: &World, now: Timestamp) -> Restores {
     for namespace in plan.namespaces.clone() {
         tell(world, &namespace, now, &mut plan);
     }
-    lend::take_back(world, &mut plan.actions);
+    alias::take_back(world, &mut plan.actions);
     for end in withdrawn::jobs(world).filter_map(Action::delete) {
         // What was lent for it may have ended it already.
         if !plan.actions.contains(&end) {
@@ -39,6 +39,6 @@ pub fn any(world: &World) -> bool {
     !world.asking.is_empty()
         || !world.grants.is_empty()
         || world.restorers.iter().next().is_some()
-        || lend::orphans(world).next().is_some()
+        || alias::orphans(world).next().is_some()
         || withdrawn::jobs(world).next().is_some()
 }

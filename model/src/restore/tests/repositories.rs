@@ -29,7 +29,7 @@ fn with_copies(world: &mut World, uid: &str, run: &str, copies: &[(&str, serde_j
     let object = json!({
         "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
         "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {
-            names::MANAGED_BY: names::MANAGER, names::INSTANCE: "backup", names::COMPONENT: "snapshot",
+            names::MANAGED_BY: names::MANAGER, names::INSTANCE: "night", names::COMPONENT: "snapshot",
             names::SOURCE_UID: uid, names::RUN: run,
         }},
         "spec": {"source": {"persistentVolumeClaimName": "data"}},
@@ -40,7 +40,7 @@ fn with_copies(world: &mut World, uid: &str, run: &str, copies: &[(&str, serde_j
 }
 
 fn empty() -> World {
-    World::new("backup", "backup", Arc::new(Config::parse(CONFIG).unwrap()))
+    World::new("night", "keepers", Arc::new(Config::parse(CONFIG).unwrap()))
 }
 
 /// Three runs at S3, the last of which changed nothing.
@@ -83,7 +83,7 @@ fn all_destinations_stand_in_one_list_and_an_unchanged_run_has_the_snapshot_that
 
 #[test]
 fn a_tenant_who_may_not_read_the_configuration_sees_the_same() {
-    let mut blind = World::new("backup", "backup", Arc::new(Config::default()));
+    let mut blind = World::new("night", "keepers", Arc::new(Config::default()));
     let world_of_all = world();
     for snapshot in world_of_all.snapshots.within("shop") {
         blind.apply(Change::Snapshot(Seen::Put(snapshot.clone())));

@@ -10,7 +10,7 @@ use model::config::Config;
 use model::facts::{Content, Job};
 use model::maintain::{MaintainResult, Task};
 use model::names::{self, SourceId};
-use model::plan::{Action, Part, Plan, RestoreAction, Work};
+use model::plan::{Action, CentralPart, Plan, RestoreAction, Work};
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState, Status};
 use model::snapshot::VolumeSnapshotContent;
@@ -98,24 +98,24 @@ impl Parts {
         Self { content: true, snapshot: Some(true), promoter: Some("Bound"), volume: true }
     }
 
-    fn make(&mut self, part: Part) {
+    fn make(&mut self, part: CentralPart) {
         match part {
-            Part::Content => self.content = true,
-            Part::Snapshot => self.snapshot = Some(false),
-            Part::Promoter => (self.promoter, self.volume) = (Some("Pending"), false),
+            CentralPart::Content => self.content = true,
+            CentralPart::Snapshot => self.snapshot = Some(false),
+            CentralPart::Promoter => (self.promoter, self.volume) = (Some("Pending"), false),
         }
     }
 
     /// Nothing goes before what needs it.
-    fn take_away(&mut self, part: Part, job: Option<&str>) {
+    fn take_away(&mut self, part: CentralPart, job: Option<&str>) {
         assert_eq!(job, None, "it reads the promoter");
         match part {
-            Part::Promoter => self.promoter = None,
-            Part::Snapshot => {
+            CentralPart::Promoter => self.promoter = None,
+            CentralPart::Snapshot => {
                 assert!(self.promoter.is_none() && !self.volume, "{self:?}");
                 self.snapshot = None;
             }
-            Part::Content => {
+            CentralPart::Content => {
                 assert!(self.promoter.is_none() && !self.volume && self.snapshot.is_none(), "{self:?}");
                 self.content = false;
             }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -186,4 +186,17 @@ pub(crate) fn set(name: &str, value: &str) -> Result<()> {
         fs::write(&path, value).with_context(|| format!("cannot set {name}"))?;
     }
     Ok(())
+}
+
+/// The roots of all mounted control group hierarchies (many with version 1, one with version 2).
+pub(crate) fn cgroup_hierarchies() -> Result<Vec<PathBuf>> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    Ok(mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let (path, kind) = (fields.next()?, fields.next()?);
+            kind.starts_with("cgroup").then(|| PathBuf::from(path))
+        })
+        .collect())
 }

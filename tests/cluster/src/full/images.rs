@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result, bail};
 use super::daemon::Daemons;
 use super::host::{self, run, run_long};
 use super::leftovers::unmount_below;
-use super::node::PAUSE_IMAGE;
-use super::{Bins, Settings};
+use super::node::{Node, PAUSE_IMAGE};
+use super::settings::{Bins, Settings};
 use crate::building::{ensure_built, lines_of};
 use crate::parts::{Part, cache_dir, source_dir};
 use crate::progress::{Step, say};
@@ -301,8 +301,7 @@ fn export(settings: &Settings, store: &Store, image: &str) -> Result<Option<Expo
 fn import_on_nodes(settings: &Settings, image: &str, new: &Exported) -> Result<()> {
     std::thread::scope(|scope| {
         let archive = new.archive.display().to_string();
-        let imports: Vec<_> = settings
-            .nodes()
+        let imports: Vec<_> = Node::all(settings)
             .map(|node| {
                 let archive = archive.clone();
                 scope.spawn(move || {

@@ -7,21 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::daemon::kill_if;
-use super::host::output;
+use super::host::{cgroup_hierarchies, output};
 use super::node::Node;
-
-/// The roots of all mounted control group hierarchies (many with version 1, one with version 2).
-pub(crate) fn cgroup_hierarchies() -> Result<Vec<PathBuf>> {
-    let mounts = fs::read_to_string("/proc/self/mounts")?;
-    Ok(mounts
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(' ').skip(1);
-            let (path, kind) = (fields.next()?, fields.next()?);
-            kind.starts_with("cgroup").then(|| PathBuf::from(path))
-        })
-        .collect())
-}
 
 /// Kills what runs in the nodes' control groups and removes the groups.
 pub(crate) fn remove_cgroups(nodes: u8) -> Result<()> {

@@ -7,11 +7,12 @@ mod leftovers;
 mod network;
 mod node;
 mod s3;
+mod settings;
 mod storage;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,84 +20,16 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
 
 use self::daemon::Daemons;
-use self::node::Node;
+use self::node::{NODES, Node};
+use self::settings::{Bins, MARK};
 use crate::building::{ensure_built, free_gib};
 use crate::guard::tail;
-use crate::kubectl::Kubectl;
 use crate::parts::{Part, cache_dir};
-use crate::plane::{Identity, Plane};
+use crate::plane::{Identity, Launch, Plane};
 use crate::progress::{Step, say};
-use crate::s3::S3;
 
 pub use self::images::{binaries, images, load_images};
-
-const NODES: u8 = 2;
-/// Marks a folder as ours: `down` removes no other.
-const MARK: &str = "dev-cluster.json";
-
-/// Where a full cluster keeps its things, and on which ports it listens.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The folder of everything; `down` removes it.
-    pub dir: PathBuf,
-    /// The first port. The API server has this one, etcd the next two, the S3 server the two after those,
-    /// node n has ten from `10 * n` on.
-    pub port_base: u16,
-    /// The size of the storage's (sparse) file, in GiB.
-    pub pool_gib: u64,
-    /// Let the API server record every request in `audit.log` of the folder.
-    pub audit: bool,
-    /// Leave everything as it is when a start fails, to look at it.
-    pub keep_failed: bool,
-}
-
-impl Settings {
-    /// The administrator's kubeconfig.
-    #[must_use]
-    pub fn kubeconfig(&self) -> PathBuf {
-        self.dir.join("kubeconfig")
-    }
-
-    /// kubectl, of the same version as the cluster.
-    #[must_use]
-    pub fn kubectl_path(&self) -> PathBuf {
-        self.dir.join("bin/kubectl")
-    }
-
-    /// The cluster's S3 server. An error if there is none.
-    pub fn s3(&self) -> Result<S3> {
-        S3::read(&self.dir)
-    }
-
-    fn kubectl(&self) -> Kubectl {
-        Kubectl::new(self.kubectl_path(), self.kubeconfig())
-    }
-
-    fn kubeconfig_of(&self, name: &str) -> PathBuf {
-        self.dir.join("kubeconfigs").join(name)
-    }
-
-    fn node_port(&self, node: u8, number: u16) -> u16 {
-        self.port_base + 10 * u16::from(node) + number
-    }
-
-    fn nodes(&self) -> impl Iterator<Item = Node> {
-        (1..=NODES).map(|number| Node::new(self, number))
-    }
-
-    fn is_ours(&self) -> bool {
-        self.dir.join(MARK).is_file()
-    }
-}
-
-/// The folders of the built parts.
-#[derive(Debug)]
-struct Bins {
-    kubernetes: PathBuf,
-    driver: PathBuf,
-    crds: PathBuf,
-    s3: PathBuf,
-}
+pub use self::settings::Settings;
 
 /// What [`build`] builds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,7 +178,7 @@ fn identities(settings: &Settings, plane: &Plane) -> Result<()> {
     for name in storage::SIDECARS {
         all.push((settings.kubeconfig_of(name), Identity::administrator(name)?));
     }
-    for node in settings.nodes() {
+    for node in Node::all(settings) {
         node.prepare(settings)?;
         all.push((node.kubeconfig(), node.identity()?));
     }
@@ -258,7 +191,7 @@ fn start(settings: &Settings, bins: &Bins, plane: &Plane, daemons: &Daemons) -> 
     let alive = || daemons.check();
     daemons.start("etcd", &plane.etcd())?;
     daemons.start("kube-apiserver", &plane.apiserver())?;
-    for node in settings.nodes() {
+    for node in Node::all(settings) {
         daemons.start(&node.process("containerd"), &node.containerd())?;
     }
     wait_for(limit, "the API server's certificate", || Ok(plane.ca().exists()), alive)?;
@@ -278,7 +211,7 @@ fn start(settings: &Settings, bins: &Bins, plane: &Plane, daemons: &Daemons) -> 
     kubectl.run(&["wait", "--for=condition=Established", "--timeout=30s", "-f", &bins.crds.display().to_string()])?;
     kubectl.run_with_input(&["create", "-f", "-"], storage::MANIFESTS)?;
     let pause = images::pause_archive(bins)?;
-    for node in settings.nodes() {
+    for node in Node::all(settings) {
         node.await_containerd(alive)?;
         node.ctr(&["images", "import", &pause.display().to_string()])?;
         daemons.start(&node.process("kubelet"), &node.kubelet(bins))?;
@@ -289,7 +222,7 @@ fn start(settings: &Settings, bins: &Bins, plane: &Plane, daemons: &Daemons) -> 
     for name in storage::SIDECARS {
         daemons.start(name, &storage::sidecar(settings, bins, name))?;
     }
-    let names: Vec<String> = settings.nodes().map(|node| node.name()).collect();
+    let names: Vec<String> = Node::all(settings).map(|node| node.name()).collect();
     for name in &names {
         let driver = format!("--for=jsonpath={{.spec.drivers[0].name}}={}", node::DRIVER);
         for (condition, object) in [
@@ -339,8 +272,8 @@ fn wait_for(
 }
 
 /// One for the whole machine: both nodes share its packet filter.
-fn kube_proxy(settings: &Settings, bins: &Bins) -> crate::plane::Launch {
-    crate::plane::Launch::new(
+fn kube_proxy(settings: &Settings, bins: &Bins) -> Launch {
+    Launch::new(
         "kube-proxy",
         bins.kubernetes.join("kube-proxy"),
         &[
@@ -373,7 +306,7 @@ pub fn down(settings: &Settings) -> Result<()> {
     let is_runtime = |name: &str| name.starts_with("containerd-");
     // Their data goes too: nothing needs to be written in order.
     daemons.stop(Signal::KILL, |name| !is_runtime(name))?;
-    for node in settings.nodes() {
+    for node in Node::all(settings) {
         node.remove_containers();
     }
     daemons.stop(Signal::TERM, is_runtime)?;

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use super::host::{cgroup_hierarchies, run};
 use super::network::{self, node_address};
-use super::{Bins, Settings};
+use super::settings::{Bins, Settings};
 use crate::plane::{Identity, Launch};
 
+/// How many nodes a cluster has.
+pub(crate) const NODES: u8 = 2;
 /// The driver's name.
 pub(crate) const DRIVER: &str = "dev.csi.backup-controller.io";
 /// The image that holds a pod's namespaces.
@@ -23,8 +26,12 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(settings: &Settings, number: u8) -> Self {
-        Self { number, dir: super::storage::nodes_dir(settings).join(format!("node-{number}")) }
+    pub(crate) fn all(settings: &Settings) -> impl Iterator<Item = Self> {
+        (1..=NODES).map(|number| Self::new(settings, number))
+    }
+
+    fn new(settings: &Settings, number: u8) -> Self {
+        Self { number, dir: settings.nodes_dir().join(format!("node-{number}")) }
     }
 
     pub(crate) fn name(&self) -> String {
@@ -66,7 +73,7 @@ impl Node {
         network::write_cni(&self.dir.join("cni"), self.number)?;
         fs::write(self.dir.join("containerd.toml"), self.containerd_config())?;
         fs::write(self.dir.join("kubelet.json"), format!("{:#}\n", self.kubelet_config(settings)))?;
-        for hierarchy in super::leftovers::cgroup_hierarchies()? {
+        for hierarchy in cgroup_hierarchies()? {
             fs::create_dir_all(hierarchy.join(Self::cgroup(self.number)))?;
         }
         Ok(())
@@ -185,7 +192,7 @@ conf_dir = "{dir}/cni/net.d"
     /// Runs ctr in the namespace of Kubernetes' images and containers.
     pub(crate) fn ctr(&self, args: &[&str]) -> Result<String> {
         let socket = self.containerd_socket().display().to_string();
-        super::host::run("ctr", &[&["--address", &socket, "--namespace", "k8s.io"], args].concat())
+        run("ctr", &[&["--address", &socket, "--namespace", "k8s.io"], args].concat())
     }
 
     /// Waits until containerd answers.

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use super::host::run;
-use super::{Bins, Settings, network, storage};
+use super::network;
+use super::settings::{Bins, Settings};
 use crate::plane::{Launch, random_hex};
 use crate::s3::S3;
 
@@ -20,7 +21,7 @@ impl Settings {
 }
 
 fn dir(settings: &Settings) -> PathBuf {
-    storage::nodes_dir(settings).join("s3")
+    settings.nodes_dir().join("s3")
 }
 
 /// Makes the bucket, the keys and the certificate, and writes down where the server will be.

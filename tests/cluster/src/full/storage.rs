@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::host::run;
 use super::node::DRIVER;
-use super::{Bins, Settings};
+use super::settings::{Bins, Settings};
 use crate::building::free_gib;
 use crate::plane::Launch;
 
@@ -19,17 +19,12 @@ pub(crate) fn pool(settings: &Settings) -> PathBuf {
     settings.dir.join("pool")
 }
 
-/// Where the nodes keep everything.
-pub(crate) fn nodes_dir(settings: &Settings) -> PathBuf {
-    settings.dir.join("nodes")
-}
-
 /// Makes the volumes' file system, and one for the nodes: tens of thousands of files of images then go
 /// with one file, and a test that fills the storage does not fill the nodes.
 pub(crate) fn create_file_systems(settings: &Settings) -> Result<()> {
     let room = free_gib(&settings.dir)?.saturating_sub(2).max(1);
     create_file_system(&pool(settings), settings.pool_gib.min(room), &["mkfs.btrfs", "-q"])?;
-    create_file_system(&nodes_dir(settings), room.min(40), &["mkfs.ext4", "-q", "-O", "^has_journal"])
+    create_file_system(&settings.nodes_dir(), room.min(40), &["mkfs.ext4", "-q", "-O", "^has_journal"])
 }
 
 /// Makes a sparse file, which takes room as it is filled, and mounts it.

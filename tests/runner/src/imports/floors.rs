@@ -15,9 +15,18 @@ struct Row {
     uses: Option<BTreeSet<String>>,
 }
 
+/// The folders of the workspace's crates.
+pub(super) fn crates(project: &Path) -> Result<Vec<String>> {
+    Ok(members(&read(project, "Cargo.toml")?))
+}
+
+fn read(project: &Path, path: &str) -> Result<String> {
+    fs::read_to_string(project.join(path)).with_context(|| format!("cannot read {path}"))
+}
+
 /// What is wrong, one line each.
 pub(super) fn wrong(project: &Path) -> Result<Vec<String>> {
-    let read = |path: &str| fs::read_to_string(project.join(path)).with_context(|| format!("cannot read {path}"));
+    let read = |path: &str| read(project, path);
     let root = read("Cargo.toml")?;
     let mut crates = BTreeMap::new();
     for folder in members(&root) {
@@ -76,7 +85,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The folders of the workspace's crates.
+/// Those that the root's Cargo.toml lists.
 fn members(root: &str) -> Vec<String> {
     let list = root.lines().find_map(|line| line.strip_prefix("members = ["));
     list.into_iter().flat_map(|list| list.split('"').skip(1).step_by(2)).map(str::to_owned).collect()

@@ -13,31 +13,44 @@ mod tokens;
 mod tree;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use self::tree::{Files, Tree};
-
-/// The folders of the crates that have no circle.
-const CHECKED: &[&str] = &["api", "cli", "controller", "jobs", "model", "templates", "tests/runner"];
 
 /// Everything that is wrong, one line each; nothing if all is well.
 pub(crate) fn check(project: &Path) -> Result<Vec<String>> {
     let mut wrong = floors::wrong(project)?;
-    for folder in CHECKED {
-        let files = files(&project.join(folder).join("src"))?;
-        let found = circles(&files).with_context(|| format!("in {folder}/src"))?;
-        wrong.extend(found.into_iter().map(|circle| format!("{folder}/src: a circle of imports:{circle}")));
+    for folder in floors::crates(project)? {
+        for root in roots(&project.join(&folder))? {
+            let (Some(below), Some(name)) = (root.parent(), root.file_name()) else { continue };
+            let shown = root.strip_prefix(project).unwrap_or(&root).display();
+            let found = circles(&files(below)?, &name.to_string_lossy()).with_context(|| format!("in {shown}"))?;
+            wrong.extend(found.into_iter().map(|circle| format!("{shown}: a circle of imports:{circle}")));
+        }
     }
     Ok(wrong)
 }
 
-/// The circles of a crate. Each names its files and where they import each other.
-fn circles(files: &Files) -> Result<Vec<String>> {
-    let Some(root) = ["lib.rs", "main.rs"].into_iter().find(|root| files.contains_key(*root)) else {
-        bail!("there is neither lib.rs nor main.rs");
-    };
+/// The files in which the library, the programs and the suites of a crate begin.
+fn roots(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut roots: Vec<PathBuf> =
+        ["src/lib.rs", "src/main.rs", "tests/suites/main.rs"].iter().map(|root| folder.join(root)).collect();
+    let programs = folder.join("src/bin");
+    if programs.is_dir() {
+        for entry in fs::read_dir(&programs).with_context(|| format!("cannot list {}", programs.display()))? {
+            let path = entry?.path();
+            roots.push(if path.is_dir() { path.join("main.rs") } else { path });
+        }
+    }
+    roots.retain(|root| root.is_file());
+    roots.sort();
+    Ok(roots)
+}
+
+/// The circles below the file in which a crate begins. Each names its files and where they import each other.
+fn circles(files: &Files, root: &str) -> Result<Vec<String>> {
     Ok(graph::circles(&Tree::read(files, root)?.imports()))
 }
 
@@ -64,8 +77,9 @@ mod tests {
     use super::*;
 
     fn found(files: &[(&str, &str)]) -> Vec<String> {
-        let files = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        circles(&files).unwrap()
+        let files = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect::<Files>();
+        let root = if files.contains_key("lib.rs") { "lib.rs" } else { "main.rs" };
+        circles(&files, root).unwrap()
     }
 
     /// The files of the only circle.
@@ -194,7 +208,24 @@ mod tests {
     #[test]
     fn a_module_without_a_file_is_an_error() {
         let files = Files::from([("lib.rs".to_owned(), "mod gone;".to_owned())]);
-        assert!(circles(&files).unwrap_err().to_string().contains("gone"));
+        assert!(circles(&files, "lib.rs").unwrap_err().to_string().contains("gone"));
+    }
+
+    #[test]
+    fn programs_and_suites_are_looked_at_too() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        let named = |folder: &str| {
+            let roots = roots(&project.join(folder)).unwrap();
+            let name = |root: &PathBuf| root.strip_prefix(project).unwrap().display().to_string();
+            roots.iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(named("model"), ["model/src/lib.rs", "model/tests/suites/main.rs"]);
+        let tests = named("tests");
+        for root in
+            ["tests/src/lib.rs", "tests/src/bin/chart.rs", "tests/src/bin/demo/main.rs", "tests/tests/suites/main.rs"]
+        {
+            assert!(tests.iter().any(|found| found == root), "{root}: {tests:?}");
+        }
     }
 
     /// What `make check` runs.

@@ -36,7 +36,6 @@ pub(super) struct Module {
     pub(super) names: Vec<(String, usize)>,
 }
 
-/// Reads a file.
 pub(super) fn read(text: &str) -> Module {
     let mut reader = Reader { tokens: tokens(text), at: 0 };
     let mut module = Module::default();

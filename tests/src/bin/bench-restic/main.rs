@@ -5,45 +5,25 @@
 //! The two are run in pairs, in an order that is shuffled. Each has repositories of its own, made before and not
 //! measured, so that both find the same in them; both are copies of one. All lies in one folder, which is removed at the end.
 
+mod args;
 mod files;
 mod pair;
 mod report;
 mod room;
+mod side;
 mod store;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::Parser as _;
 
+use args::Args;
 use files::Files;
 use pair::Pairs;
 use report::Report;
 use store::Store;
-
-/// Measures `backup-job restic copy` beside bare `restic backup`.
-#[derive(Debug, Parser)]
-pub(crate) struct Args {
-    /// How many small files there are, of 1 to 16 KiB
-    #[arg(long, default_value_t = 100_000)]
-    files: u32,
-    /// The sum of the large files, in MiB; 0: without them
-    #[arg(long, default_value_t = 4096)]
-    large_mib: u32,
-    /// Pairs of each measurement
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    /// Pairs of the large files
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    large_rounds: u32,
-    /// Where all of it lies: a folder that is not there yet [default: target/bench-restic]
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Set for the second start, in a mount namespace of its own
-    #[arg(long, hide = true)]
-    mounted: bool,
-}
 
 fn main() -> ExitCode {
     let args = Args::parse();

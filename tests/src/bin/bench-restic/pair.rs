@@ -15,32 +15,12 @@ use model::record::{CopyResult, CopyState};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::room::SEEN;
+use crate::side::Side;
 use crate::store::{self, Store};
 
 /// How often a process's memory is looked at. The kernel keeps the maximum: only what comes after the last look is
 /// missed.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// Who copies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// `backup-job restic copy`.
-    Ours,
-    /// `restic backup`.
-    Bare,
-}
-
-impl Side {
-    pub(crate) const BOTH: [Self; 2] = [Self::Ours, Self::Bare];
-
-    /// The name of its repositories.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ours => "ours",
-            Self::Bare => "bare",
-        }
-    }
-}
 
 /// What one process took.
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,7 +38,6 @@ pub(crate) struct Pair {
     pub(crate) bare: Cost,
 }
 
-/// Measures pairs.
 pub(crate) struct Pairs<'a> {
     pub(crate) store: &'a Store,
     pub(crate) dir: &'a Path,

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use backup_controller_tests::binaries;
 
-use crate::Args;
+use crate::args::Args;
 
 /// Where both sides find the files.
 pub(crate) const SEEN: &str = "/mnt";

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use backup_controller_tests::Process;
 
-use crate::pair::Side;
+use crate::side::Side;
 
 const PASSWORD: &str = "hf83-kd92-ab17";
 const KEY: &str = "bench-key";

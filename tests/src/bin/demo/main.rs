@@ -5,6 +5,7 @@
 //! It expects the dev cluster with its images (`make demo` sees to that), or the cluster that `KUBECONFIG` names, which
 //! has no S3 server of ours: there, the copy on the disk is all there is, and it is drilled. It leaves both running.
 
+mod names;
 mod ready;
 
 use std::path::Path;
@@ -19,11 +20,8 @@ use clap::Parser;
 use dev_cluster::{Cluster, Kubectl};
 use serde_json::Value;
 
-const NAMESPACE: &str = "demo";
-/// Where the playbook installs.
-const INSTALLATION: &str = "backup";
-/// On the namespaces that the demo made: it changes and removes no others.
-const MADE_BY_DEMO: &str = "backup-controller-demo";
+use names::{INSTALLATION, MADE_BY_DEMO, NAMESPACE};
+
 const FOLDER: &str = "debian/etc";
 
 /// Backs up a real volume, compares every restore point with it, loses a folder, and restores it.
@@ -112,7 +110,6 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Installs the controller.
 fn install(kubectl: &Kubectl, place: &Place) -> Result<()> {
     step("the controller is installed: ansible-playbook install-backup-controller.yaml", || {
         let mut vars = ansible::demo_settings(place);

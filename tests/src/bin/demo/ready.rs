@@ -8,7 +8,7 @@ use backup_controller_tests::nodes::{CONTROLLER_IMAGE, MOVER_IMAGE, Place};
 use dev_cluster::Kubectl;
 use serde_json::Value;
 
-use crate::{INSTALLATION, MADE_BY_DEMO, NAMESPACE};
+use crate::names::{INSTALLATION, MADE_BY_DEMO, NAMESPACE};
 
 const SNAPSHOT_CRD: &str = "crd/volumesnapshots.snapshot.storage.k8s.io";
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";

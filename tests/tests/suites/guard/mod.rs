@@ -5,12 +5,12 @@
 //! The objects are those that the templates make (`templates/fixtures`).
 
 mod administrators;
+mod alias;
 mod central;
 mod controller;
 mod job;
 mod labels;
 mod ledger;
-mod lend;
 mod pods;
 mod restore;
 mod stage;

@@ -169,7 +169,7 @@ impl Stage {
         };
         stage.make_source();
         for (name, value) in [
-            ("instance", namespace),
+            ("instance", format!("of-{namespace}").as_str()),
             ("namespace", namespace),
             ("pvc", "data"),
             ("uid", &stage.uid.clone()),

@@ -95,7 +95,7 @@ fn a_vanished_source_without_its_ledger_is_kept_and_told() {
     stage.has(&OLD.map(before));
     vanish(&stage);
     let mut other = Stage::new("sweep-kept");
-    other.set("instance", "sweep-unkept");
+    other.set("instance", "of-sweep-unkept");
     other.has(&OLD.map(before));
     vanish(&other);
     let ended = sweep(&stage, "a", "3years");
@@ -123,7 +123,7 @@ fn a_retention_that_cannot_be_read_deletes_nothing_and_is_told() {
     stage.set("retention", "soon");
     vanish(&stage);
     let mut other = Stage::new("sweep-other");
-    other.set("instance", "sweep-unread");
+    other.set("instance", "of-sweep-unread");
     other.has(&OLD.map(before));
     vanish(&other);
     let ended = sweep(&stage, "a", "3years");
@@ -172,7 +172,7 @@ fn what_the_api_server_refuses_for_one_source_is_told_at_the_end() {
     let stage = Stage::new("sweep-refused");
     let other = {
         let mut other = Stage::new("sweep-refused-b");
-        other.set("instance", "sweep-refused");
+        other.set("instance", "of-sweep-refused");
         other
     };
     for s in [&stage, &other] {

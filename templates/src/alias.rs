@@ -1,7 +1,7 @@
 //! A target that is lent to the controller's namespace: its volume once more, and the claim of the restore that
 //! writes it.
 
-use model::lend::Lent;
+use model::alias::Lent;
 use model::names::{self, Component, SourceId};
 use serde_json::{Value, json};
 

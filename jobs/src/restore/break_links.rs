@@ -16,8 +16,8 @@ use rustix::fs::AtFlags;
 
 use super::console::shown;
 use super::temp;
-use crate::beneath::{self, GoOn, Root};
-use crate::links::walk;
+use crate::hard_links::walk;
+use crate::no_follow::{self, GoOn, Root};
 use crate::volume::LOST_AND_FOUND;
 
 /// The file that takes a name's place, while it is written.
@@ -143,13 +143,13 @@ impl Name {
 
     fn part(&self, root: &Root, drafts: &OwnedFd, go_on: &mut GoOn<'_>) -> io::Result<()> {
         let (above, name) = root.above(&self.path).map_err(|error| self.other(&error.to_string()))?;
-        let mut file = beneath::open_file(&above, name).map_err(|error| self.other(&error.to_string()))?;
+        let mut file = no_follow::open_file(&above, name).map_err(|error| self.other(&error.to_string()))?;
         let meta = file.metadata()?;
         if !meta.is_file() || (meta.dev(), meta.ino()) != self.file {
             return Err(self.other("another file has its name"));
         }
         let draft = OsStr::new(DRAFT);
-        let mut copy = beneath::make_file(drafts, draft)?;
+        let mut copy = no_follow::make_file(drafts, draft)?;
         while io::copy(&mut Read::by_ref(&mut file).take(CHUNK), &mut copy)? > 0 {
             go_on()?;
         }
@@ -163,7 +163,7 @@ impl Name {
         if (now.st_dev, now.st_ino) != self.file {
             return Err(self.other("another file has its name"));
         }
-        beneath::rename((drafts, draft), (&above, name))
+        no_follow::rename((drafts, draft), (&above, name))
     }
 
     fn other(&self, why: &str) -> io::Error {
@@ -217,7 +217,7 @@ mod tests {
         let temp = Temp::make(None, &volume).unwrap();
         part(&volume, &names, &mut || Ok(())).unwrap();
         temp.end(None).unwrap();
-        assert_eq!(crate::links::count(&volume), 0);
+        assert_eq!(crate::hard_links::count(&volume), 0);
         assert_eq!(contents(&volume), ["x", "x", "x"]);
         end(&volume);
     }
@@ -261,7 +261,7 @@ mod tests {
         });
         assert!(ended.is_err());
         temp.end(None).unwrap();
-        assert_eq!(crate::links::count(&volume), 2, "the first one is parted, the second one is not");
+        assert_eq!(crate::hard_links::count(&volume), 2, "the first one is parted, the second one is not");
         end(&volume);
     }
 }

@@ -66,7 +66,7 @@ pub(crate) async fn lend(
     let Some(found) = api::bounded(|| format!("get persistentvolumes {volume}"), volumes.get_opt(volume)).await? else {
         return Ok(Err(Problem::new(Reason::TargetNotReady, format!("PersistentVolume {volume} is gone"))));
     };
-    let lent = match model::lend::take(&found, &restore.target) {
+    let lent = match model::alias::take(&found, &restore.target) {
         Ok(lent) => lent,
         Err(problem) => return Ok(Err(problem)),
     };

@@ -251,7 +251,6 @@ impl Cause {
 /// What a sentence names.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct At<'a> {
-    /// The repository's address.
     pub(crate) repository: &'a str,
     /// The Secret's namespace and name.
     pub(crate) secret: &'a str,

@@ -5,7 +5,7 @@ use std::path::Path;
 use model::reason::Problem;
 use model::text::clip;
 
-use super::heard::Error;
+use super::stderr::Error;
 use crate::outcome::Failure;
 use crate::restore::console::shown;
 use crate::rsync::Task;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use model::text::clip;
 use serde::Deserialize;
 
-use super::cause::{Cause, shown};
-use crate::struck::Struck;
+use super::classify::{Cause, shown};
+use crate::redact::Struck;
 
 /// Tries that are refused for the same cause before we believe it.
 const TRIES: u32 = 3;
@@ -25,7 +25,6 @@ const LINE: usize = 600;
 pub(crate) struct Error {
     /// The entry's path.
     pub(crate) item: Option<String>,
-    /// What is wrong.
     pub(crate) message: String,
 }
 
