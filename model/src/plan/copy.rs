@@ -36,7 +36,7 @@ pub(super) fn plan(subject: &Subject<'_>, plan: &mut Plan) -> Option<Problem> {
             .iter()
             .map(|r| RunFacts {
                 run: r.run,
-                record: r.record,
+                record: &r.record,
                 snapshot: r.snapshot,
                 promoter: r.promoter,
                 copying: jobs.iter().any(|j| is_for(j, r.run, destination)),
@@ -49,15 +49,17 @@ pub(super) fn plan(subject: &Subject<'_>, plan: &mut Plan) -> Option<Problem> {
             let waits_for_consumer = runs.iter().rev().find_map(|r| r.promoter).is_some_and(|p| binds_on_use(world, p));
             next_copy::next(&facts, destination, waits_for_consumer, &world.config.deadlines, now)
         };
-        for (view, next) in runs.iter().zip(next) {
+        let tells = !whole || subject.protection.is_some_and(|p| p.destinations.contains(destination));
+        for ((view, facts), next) in runs.iter().zip(&facts).zip(next) {
             let obstacle = match next {
                 Next::Done | Next::Copying => None,
                 Next::Wait(problem, until) => {
                     plan.wake_at(until);
                     Some(problem)
                 }
-                // A run whose copies are not known is neither copied again nor given up.
-                Next::Record(..) | Next::Copy if view.record.rebuilt && !whole => None,
+                // A run whose copies are not known is neither copied again nor given up, before the destination tells with
+                // its next copy what it has. What has begun goes on: it has its slot, and that copy may need it.
+                Next::Record(..) | Next::Copy if view.record.rebuilt && tells && !facts.begun => None,
                 Next::Record(state, problem) => {
                     plan.findings.push(without_data(view.run, destination, state, &problem, now));
                     None
@@ -276,7 +278,7 @@ fn end(subject: &Subject<'_>, job: &Job, plan: &mut Plan) {
     if world.unreadable(uid).is_some() {
         return;
     }
-    let known = runs.iter().find(|r| r.run == run).map(|r| r.record);
+    let known = runs.iter().find(|r| r.run == run).map(|r| &*r.record);
     // A run that is not in the ledger yet comes into it first.
     if known.is_none() && snapshots(world, uid).any(|(its, _)| its == run) {
         return;
