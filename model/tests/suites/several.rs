@@ -260,6 +260,46 @@ fn runs_that_nobody_saw_are_superseded_only_by_the_word_of_the_destination() {
     assert_eq!(given_up.iter().map(|(to, ..)| to.as_str()).collect::<Vec<_>>(), ["s3", "s3"]);
 }
 
+/// Names are used again, and UIDs are not: nothing is copied or written by the ledger of another namespace or PVC.
+#[test]
+fn a_ledger_of_another_namespace_or_pvc_is_not_believed() {
+    let mut scene = Scene::new();
+    scene.world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: shop, uid: n-1}"))));
+    scene.write(0);
+    scene.unseen("data-1", 10);
+    assert_eq!(scene.admitted(11), ["disk starts", "s3 starts"]);
+    let id = scene.world.claims.get("shop", "data").unwrap().source();
+    let ours = scene.world.ledger(UID).unwrap().source.clone();
+    let others = [
+        model::ledger::Whose { namespace_uid: "n-0".to_owned(), ..ours.clone() },
+        model::ledger::Whose { namespace: "bank".to_owned(), ..ours.clone() },
+        model::ledger::Whose { name: "other".to_owned(), ..ours },
+    ];
+    for other in others {
+        in_ledger(&mut scene.world, &id, |ledger| ledger.source = other.clone());
+        let plan = scene.plan(11);
+        assert!(written(&plan).is_none() && plan.ready.is_empty(), "{other:?}: {plan:?}");
+    }
+}
+
+/// Until every destination has told what it has, the copies delete nothing.
+#[test]
+fn a_copy_by_a_ledger_that_is_not_whole_is_told_no_retention() {
+    let mut scene = Scene::new();
+    scene.write(0);
+    scene.unseen("data-1", 10);
+    let id = scene.world.claims.get("shop", "data").unwrap().source();
+    let told = |scene: &Scene| -> Vec<bool> {
+        let ready = scene.plan(11).ready.into_iter();
+        ready
+            .filter_map(|(_, a)| if let Action::StartCopy(c) = a { Some(c.retention.is_some()) } else { None })
+            .collect()
+    };
+    assert_eq!(told(&scene), [true, true]);
+    in_ledger(&mut scene.world, &id, |ledger| ledger.rebuilding = ["s3".to_owned()].into());
+    assert_eq!(told(&scene), [false, false]);
+}
+
 fn records(plan: &Plan) -> Vec<(String, CopyState, Option<Reason>)> {
     results(plan).into_iter().map(|(destination, result)| (destination, result.state, result.reason)).collect()
 }
