@@ -275,8 +275,12 @@ fn the_largest_usual_ledger_is_small() {
 fn see(ledger: &mut Ledger, there: &[u64], new: bool) {
     let there: Vec<(Run, Identity)> = there.iter().map(|day| (run(*day), taken(*day))).collect();
     let until = ledger.doubtful(there.iter().map(|(run, taken)| (run, taken))).filter(|_| !new).cloned();
-    there.iter().for_each(|(run, taken)| ledger.begin(run, taken, new));
-    until.iter().for_each(|until| ledger.doubt(until));
+    for (run, taken) in &there {
+        ledger.begin(run, taken, new);
+    }
+    if let Some(until) = until {
+        ledger.doubt(&until);
+    }
 }
 
 /// Of the runs that wait for a destination the newest is copied, and the older never will be; those in doubt have to be
