@@ -152,13 +152,35 @@ impl Ledger {
     }
 
     /// The record of a snapshot's run. Of one that it does not know yet, which was taken while the controller was away,
-    /// nothing is recorded but the settings in force.
+    /// nothing is recorded but the settings in force. It is written down with the first word of it: until then the
+    /// settings in force are those that it was taken with, as none of them changes without a write.
     #[must_use]
     pub fn record(&self, run: &Run, snapshot: &Identity) -> RunRecord {
-        self.run(run, snapshot).cloned().unwrap_or_else(|| {
-            let taken = Taken::Snapshot { name: snapshot.name.clone(), uid: snapshot.uid.clone() };
-            RunRecord::new(run.clone(), taken, self.settings.as_ref())
-        })
+        let taken = Taken::Snapshot { name: snapshot.name.clone(), uid: snapshot.uid.clone() };
+        // One that was gone may be there again, with a cluster that was restored.
+        let known = self.run(run, snapshot).or_else(|| self.runs.iter().find(|r| r.run == *run && r.taken.is_none()));
+        match known {
+            Some(known) => RunRecord { taken: Some(taken), ..known.clone() },
+            None => RunRecord::new(run.clone(), taken, self.settings.as_ref()),
+        }
+    }
+
+    /// L20: up to which run the words are in doubt of those that have none: the newest one that is there and that the ledger
+    /// does not know, though a newer one is there too. Nobody was watching when that was taken. Either the controller was
+    /// away, or the ledger is an older one than was written, and the copies are made.
+    #[must_use]
+    pub fn doubtful<'a>(&self, there: impl Iterator<Item = (&'a Run, &'a Identity)>) -> Option<&'a Run> {
+        let there: Vec<_> = there.collect();
+        let newest = there.iter().map(|(run, _)| *run).max()?;
+        let unknown = there.into_iter().filter(|(run, snapshot)| *run < newest && self.run(run, snapshot).is_none());
+        unknown.map(|(run, _)| run).max()
+    }
+
+    /// L20: of runs up to this one that have no word yet, the destinations have to tell what became of their copies.
+    pub fn doubt(&mut self, until: &Run) {
+        for record in self.runs.iter_mut().filter(|r| r.run <= *until && r.taken.is_some() && r.awaited()) {
+            record.rebuilt = true;
+        }
     }
 
     /// Whether everything is known that deletions depend on.
@@ -172,7 +194,7 @@ impl Ledger {
         let Finding { run, destination, entry } = finding;
         let Some(record) = self.runs.iter_mut().find(|r| r.run == *run) else { return };
         match entry {
-            // A result is final.
+            // A result is final, unless it only says that there was no copy.
             Entry::Result(result) => {
                 record.results.entry(destination.clone()).or_insert_with(|| {
                     // So many digits of an id name one snapshot of a repository.
@@ -181,27 +203,30 @@ impl Ledger {
                 });
                 record.lost.remove(destination);
                 // A list that did not fit its message tells nothing.
-                if result.state.has_data() && !result.kept.is_empty() {
-                    self.answered(destination, result);
+                let rebuilding = self.rebuilding.contains(destination);
+                if result.state.has_data() && !(rebuilding && result.kept.is_empty()) {
+                    self.answered(run, destination, result);
                 }
             }
             Entry::Lost(job) => drop(record.lost.insert(destination.clone(), job.clone())),
         }
     }
 
-    /// A destination has told what it has: runs whose records were lost, or are older than what they tell of, get theirs
-    /// back. Of a run that it does not have, only a ledger that is being rebuilt knows that no other word will come.
-    fn answered(&mut self, destination: &String, told: &CopyResult) {
-        let rebuilding = self.rebuilding.remove(destination);
+    /// A destination has told, with its copy of a run, what it has: runs whose records were lost, or are older than what
+    /// they tell of, get theirs back. That a run was not copied is our word, and that of the destination counts more. Of
+    /// an older run in doubt that it does not have, no other word will come.
+    fn answered(&mut self, with: &Run, destination: &String, told: &CopyResult) {
+        self.rebuilding.remove(destination);
         let records = self.runs.iter_mut().filter(|r| r.destinations.contains(destination));
-        for record in records.filter(|r| !r.results.contains_key(destination)) {
+        let has_copy = |r: &CopyResult| r.state != CopyState::Superseded;
+        for record in records.filter(|r| !r.results.get(destination).is_some_and(has_copy)) {
             let (state, reason, message) = if told.incomplete.contains(&record.run) {
                 let message = "entries are missing in it; which ones, its own record told, and that was lost";
                 (CopyState::Incomplete, Some(Reason::Unreadable), message)
             } else if told.kept.contains(&record.run) {
                 (CopyState::Complete, None, "")
-            } else if rebuilding && record.rebuilt {
-                let message = "the destination has no copy of this run, and the record of it was lost";
+            } else if record.rebuilt && record.run < *with && !record.results.contains_key(destination) {
+                let message = "the destination has no copy of this run, and there is no record of one";
                 (CopyState::Superseded, Some(Reason::Superseded), message)
             } else {
                 continue;

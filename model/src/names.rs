@@ -255,6 +255,15 @@ pub fn label_value(name: &str) -> String {
     fit(name, 63)
 }
 
+/// The run of a Job that a CronJob made, by its name: Kubernetes ends that with the minute for which it was scheduled.
+/// Nothing if somebody else named it.
+#[must_use]
+pub fn scheduled_run(cronjob: &str, job: &str) -> Option<Run> {
+    let minute = job.strip_prefix(cronjob)?.strip_prefix('-')?;
+    let minute: i64 = Some(minute).filter(|m| m.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
+    Timestamp::from_second(minute.checked_mul(60)?).ok().map(Run::at)
+}
+
 /// The CronJob of a source, in the controller's namespace: at most 52 characters.
 #[must_use]
 pub fn cronjob(source: &SourceId) -> String {

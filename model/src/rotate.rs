@@ -5,16 +5,15 @@
 //!
 //! - the newest `min_keep` good points stay, whatever their age (F77);
 //! - only earlier, recorded runs are judged: nothing goes while its replacement is unconfirmed;
-//! - of points without data at any destination that are newer than the newest good one, `max_unconfirmed` stay, and
-//!   only those: a copy that keeps failing neither costs a good point nor fills the pool. Those whose copy has no result
-//!   yet come before those that failed, then the newest come first: a copy that takes longer than the time between
-//!   runs does not lose its snapshot to them;
+//! - of points without data at any destination that are newer than the newest good one, the newest `max_unconfirmed`
+//!   stay: a copy that keeps failing neither costs a good point nor fills the pool;
+//! - a point whose copy has no result yet stays whatever its age and number (L20): the controller may be away, and the
+//!   ledger may be an older one that has lost the result. Of more than `max_unconfirmed` the older ones lose their
+//!   promoters, as points with a result do;
 //! - incomplete points, and those whose snapshot was ready once, are kept by the retention beside the good ones, and cost
 //!   no good one its place (L7, L8). Of those newer than the newest good one, `max_unconfirmed` stay whatever their age;
 //! - at most `max_deletes` points go at once, the oldest first, and of at most as many others the promoter
 //!   alone: a slip of a setting or a clock cannot empty a source.
-
-use std::cmp::Reverse;
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -195,7 +194,7 @@ pub fn plan(points: &[Point], rules: &Rules<'_>) -> Vec<Decision> {
     points.sort_by(|a, b| a.run.cmp(&b.run).then_with(|| a.id.name.cmp(&b.id.name)));
 
     let holds = honoured_holds(&points, rules.max_holds);
-    let mut verdicts = judge(&points, rules);
+    let (mut verdicts, crowded) = judge(&points, rules);
     for (index, point) in points.iter().enumerate() {
         if let Some(honoured) = holds[index]
             && verdicts[index].deletes()
@@ -219,7 +218,8 @@ pub fn plan(points: &[Point], rules: &Rules<'_>) -> Vec<Decision> {
         .enumerate()
         .map(|(index, (point, snapshot))| Decision {
             promoter: point.promoter.as_ref().map(|promoter| {
-                promoter_verdict(point, promoter, &snapshot, newest_ready == Some(index), holds[index], rules)
+                let rank = Rank { newest: newest_ready == Some(index), crowded: crowded.contains(&index) };
+                promoter_verdict(point, promoter, &snapshot, rank, holds[index], rules)
             }),
             point: (*point).clone(),
             snapshot,
@@ -256,7 +256,8 @@ fn honoured_holds(points: &[&Point], max: usize) -> Vec<Option<bool>> {
         .collect()
 }
 
-fn judge(points: &[&Point], rules: &Rules<'_>) -> Vec<Verdict> {
+/// The verdicts, and those points that have no result yet while `max_unconfirmed` others like them are newer.
+fn judge(points: &[&Point], rules: &Rules<'_>) -> (Vec<Verdict>, Vec<usize>) {
     let judged = |p: &Point| rules.judges(p);
     let of =
         |wanted: &dyn Fn(&Point) -> bool| -> Vec<usize> { (0..points.len()).filter(|i| wanted(points[*i])).collect() };
@@ -299,30 +300,25 @@ fn judge(points: &[&Point], rules: &Rules<'_>) -> Vec<Verdict> {
         }
     }
 
-    // Points newer than the newest good one that have no data at a destination: a few, whatever retention says.
-    let newer = of(&|p| matches!(p.state, PointState::Unconfirmed | PointState::Unrecorded) && !p.terminating);
-    let mut newer: Vec<usize> = newer.into_iter().filter(|i| is_newer(*i)).collect();
-    newer.sort_by_key(|i| (judged(points[*i]), points[*i].state == PointState::Unconfirmed, Reverse(*i)));
-    for (rank, index) in newer.into_iter().enumerate() {
-        if !judged(points[index]) {
-            continue;
-        }
-        if rank < rules.max_unconfirmed {
-            if points[index].state == PointState::Unconfirmed {
-                verdicts[index] = Verdict::keep("newer than the newest good restore point");
-            }
+    // Points newer than the newest good one that have no data at a destination: a few, whatever retention says. L20:
+    // without the ledger's word nobody knows of one that it has none.
+    let newer = |state| of(&|p| p.state == state && !p.terminating).into_iter().filter(|i| is_newer(*i)).rev();
+    let newest = newer(PointState::Unconfirmed).take(rules.max_unconfirmed).collect::<Vec<_>>();
+    for index in newer(PointState::Unconfirmed).filter(|i| judged(points[*i])) {
+        verdicts[index] = if newest.contains(&index) {
+            Verdict::keep("newer than the newest good restore point")
         } else {
-            verdicts[index] = Verdict::delete(format!(
-                "unconfirmed, and {} others like it are kept (bounds.maxUnconfirmed)",
-                rules.max_unconfirmed
-            ));
-        }
+            let max = rules.max_unconfirmed;
+            Verdict::delete(format!("unconfirmed, and {max} others like it are kept (bounds.maxUnconfirmed)"))
+        };
     }
+    let unrecorded = newer(PointState::Unrecorded);
+    let crowded = unrecorded.skip(rules.max_unconfirmed).filter(|i| judged(points[*i])).collect();
 
     for index in of(&|p| judged(p) && p.state == PointState::Dead) {
         verdicts[index] = Verdict::delete("never became ready");
     }
-    verdicts
+    (verdicts, crowded)
 }
 
 /// L8: one file that can never be read makes every copy incomplete. The history stays all the same: these points are
@@ -350,11 +346,20 @@ fn judge_poor(
     }
 }
 
+/// What a promoter is among those of its source.
+#[derive(Debug, Clone, Copy)]
+struct Rank {
+    /// That of the newest restore point that has one.
+    newest: bool,
+    /// Enough newer ones wait for their copies.
+    crowded: bool,
+}
+
 fn promoter_verdict(
     point: &Point,
     promoter: &PromoterPoint,
     snapshot: &Verdict,
-    newest: bool,
+    rank: Rank,
     hold: Option<bool>,
     rules: &Rules<'_>,
 ) -> Verdict {
@@ -372,14 +377,16 @@ fn promoter_verdict(
         return Verdict::keep("its snapshot is not ready any more");
     }
     let judged = rules.current.is_none_or(|current| point.run < *current);
-    if !judged || promoter.awaited || matches!(point.state, PointState::Unrecorded | PointState::Waiting) {
+    let awaited = promoter.awaited || matches!(point.state, PointState::Unrecorded | PointState::Waiting);
+    if !judged || awaited && !rank.crowded {
         return Verdict::keep("its copy is not recorded yet");
     }
     match rules.promoters {
         PromoterRetention::Keep => Verdict::keep("kept as long as its snapshot"),
         PromoterRetention::Auto if promoter.read_only => Verdict::keep("read-only: kept as long as its snapshot"),
-        PromoterRetention::Auto if newest => Verdict::keep("the newest restore point"),
+        PromoterRetention::Auto if rank.newest => Verdict::keep("the newest restore point"),
         PromoterRetention::Auto => Verdict::delete("a full clone, and a newer promoter exists"),
+        PromoterRetention::Release if rank.crowded => Verdict::delete("newer restore points wait for their copies"),
         PromoterRetention::Release => Verdict::delete("its copy is recorded"),
     }
 }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::ResourceExt;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
+use model::facts::Identity;
 use model::ledger::{Book, Entry, Finding, Ledger};
 use model::names;
 use model::record::CopyResult;
+use model::snapshot::VolumeSnapshot;
 use serde_json::Value;
 
 use crate::scene::{Scene, source};
@@ -79,8 +81,8 @@ impl Scene {
         self.ledger_that(&format!("its destinations are {chosen}"), claim, fits).await.map(drop)
     }
 
-    /// Results that were recorded some day, as a fixture. The controller is the writer of the ledger: this waits until
-    /// it has the run.
+    /// Results that were recorded some day, as a fixture: the run's snapshot is there, and the controller has begun the
+    /// ledger, whose writer it is.
     pub async fn record(
         &self,
         claim: &PersistentVolumeClaim,
@@ -88,9 +90,13 @@ impl Scene {
         results: &[(&str, &CopyResult)],
     ) -> Result<()> {
         let run: names::Run = run.parse()?;
-        let has = |ledger: &Ledger| ledger.runs.iter().any(|r| r.run == run);
-        self.ledger_that(&format!("it has run {run}"), claim, has).await?;
+        self.ledger_that("it is there", claim, |ledger| ledger.settings.is_some()).await?;
+        let snapshots = self.api::<VolumeSnapshot>(&claim.namespace().unwrap_or_default());
+        let labels = format!("{}={},{}={run}", names::SOURCE_UID, source(claim).uid, names::RUN);
+        let found = snapshots.list(&ListParams::default().labels(&labels)).await?;
+        let taken = Identity::of(&found.items.first().with_context(|| format!("no snapshot of run {run}"))?.metadata);
         self.edit_ledger(claim, |ledger| {
+            ledger.begin(&run, &taken, false);
             for (destination, result) in results {
                 let entry = Entry::Result(Box::new((*result).clone()));
                 ledger.enter(&Finding { run: run.clone(), destination: (*destination).to_owned(), entry });

@@ -1,6 +1,6 @@
 //! `backup-job snapshot`: one run of one source.
 //!
-//! It observes (its Job, the source, the restore points that are there), makes the snapshot and waits until
+//! It observes (its Job if the name does not tell which run it is, the source, the restore points that are there), makes the snapshot and waits until
 //! it is ready, makes the promoter, and rotates. Doing it twice is the same as doing it once: what a try
 //! before this one made is adopted.
 
@@ -66,11 +66,18 @@ async fn take_and_rotate(
     result: &mut SnapshotResult,
 ) -> Result<(), Stop> {
     let id = args.source();
-    let clock = observe::clock(server, job_namespace, job_name).await?;
-    result.run = Some(clock.run.clone());
-    tracing::info!("run {} of PVC {id}", clock.run);
+    let (run, made) = if let Some(run) = observe::scheduled(&id, job_name) {
+        (run, None)
+    } else {
+        let Clock { run, now } = observe::clock(server, job_namespace, job_name).await?;
+        (run, Some(now))
+    };
+    result.run = Some(run.clone());
+    tracing::info!("run {run} of PVC {id}");
     let claim = observe::source(server, &id).await?;
     let mut existing = observe::existing(server, &args.instance, &id).await?;
+    // It has answered by now, so this is its time and not that of the node.
+    let clock = Clock { run, now: made.unwrap_or_else(api::now) };
     let templates = match &args.templates {
         None => Templates::embedded(),
         dir => Templates::load(dir.as_deref())

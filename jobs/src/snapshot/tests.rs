@@ -12,6 +12,8 @@ use hyper::body::{Bytes, Frame};
 use hyper::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
+use model::Timestamp;
+use model::names::{self, Run};
 use model::record::SnapshotResult;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -102,6 +104,14 @@ fn whole(text: &str) -> BoxStream<'static, Result<Frame<Bytes>, std::io::Error>>
 async fn run(
     answer: impl Fn(&str, usize) -> Option<Answer> + Send + Sync + 'static,
 ) -> (Exit, SnapshotResult, Vec<String>) {
+    run_of("j", answer).await
+}
+
+/// The same in a Job of that name.
+async fn run_of(
+    job: &str,
+    answer: impl Fn(&str, usize) -> Option<Answer> + Send + Sync + 'static,
+) -> (Exit, SnapshotResult, Vec<String>) {
     let asked = Arc::new(Mutex::new(Vec::<String>::new()));
     let (answer, log) = (Arc::new(answer), Arc::clone(&asked));
     let service = tower::service_fn(move |request: Request<Body>| {
@@ -127,7 +137,7 @@ async fn run(
     let server = Server::new(Client::new(service, "default"));
     let mut result = SnapshotResult::default();
     let args = args();
-    let step = take_and_rotate(&server, &args, ("ours", "j"), &mut result);
+    let step = take_and_rotate(&server, &args, ("ours", job), &mut result);
     let ended = tokio::time::timeout(Duration::from_hours(1), step).await.expect("a run ends by itself");
     let outcome = finish(ended, result);
     let asked = asked.lock().unwrap().clone();
@@ -159,10 +169,29 @@ const WHOLE: [&str; 8] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_run_asks_eight_times_and_validates_strictly() {
+async fn a_run_that_was_started_by_hand_asks_eight_times_and_validates_strictly() {
     let (exit, result, asked) = run(|_, _| None).await;
     assert_eq!((exit, reason(&result)), (Exit::Done, "none"));
     assert_eq!(asked, WHOLE);
+}
+
+/// The Job of a CronJob has its minute in its name. A name of years ago, or of another CronJob, tells nothing.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_its_cronjob_started_is_known_by_the_name_of_its_job() {
+    let cronjob = names::cronjob(&args().source());
+    let minute = Timestamp::now().as_second() / 60;
+    let (exit, result, asked) = run_of(&format!("{cronjob}-{minute}"), |_, _| None).await;
+    assert_eq!((exit, reason(&result)), (Exit::Done, "none"));
+    assert_eq!(asked, WHOLE[1..]);
+    assert_eq!(result.run, Some(Run::at(Timestamp::from_second(minute * 60).unwrap())));
+
+    let by_hand = [format!("{cronjob}-1"), format!("{cronjob}-now"), format!("another-{minute}"), cronjob];
+    for name in by_hand {
+        let path = format!("GET jobs/{name}");
+        let (_, _, asked) = run_of(&name, |what, _| what.starts_with("GET jobs/").then(|| Json(200, job()))).await;
+        assert_eq!(asked[0], path);
+        assert_eq!(asked[1..], WHOLE[1..]);
+    }
 }
 
 /// F65: an API server that hangs is given up on, in less time than the Job has.

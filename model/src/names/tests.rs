@@ -17,6 +17,17 @@ fn a_run_is_its_minute_in_utc_and_sorts_by_time() {
     }
 }
 
+#[test]
+fn the_job_of_a_cronjob_tells_its_run_by_its_name() {
+    let run = |job: &str| scheduled_run("backup-data-1a2b", job).map(|run| run.to_string());
+    assert_eq!(run("backup-data-1a2b-29087997"), Some("20250421T2357Z".to_owned()));
+    for other in ["backup-data-1a2b", "backup-data-1a2b-", "backup-data-1a2b-+5", "backup-data-1a2b-5x", "x-29087997"] {
+        assert_eq!(run(other), None, "{other}");
+    }
+    assert_eq!(run("backup-data-1a2b-99999999999999999999"), None);
+    assert_eq!(run("backup-data-1a2b-9999999999999999"), None);
+}
+
 /// F58, F59: limits of the API, and two names that differ only after the cut.
 #[test]
 fn long_names_fit_and_never_meet() {

@@ -149,7 +149,7 @@ fn last(world: &World, claim: &Claim, runs: &[RunView<'_>], now: Timestamp) -> L
 fn ended(view: &RunView<'_>, deadlines: &Deadlines, now: Timestamp) -> Result<Timestamp, Option<Timestamp>> {
     let snapshot = view.snapshot;
     let late = deadlines.snapshot_ready.after(snapshot.created);
-    match point_state(snapshot, view.record, deadlines, now) {
+    match point_state(snapshot, &view.record, deadlines, now) {
         PointState::Waiting => Err(Some(late)),
         PointState::Dead => Ok(late),
         _ => {

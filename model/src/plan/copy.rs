@@ -68,7 +68,7 @@ pub(super) fn plan(subject: &Subject<'_>) -> Copies {
             .iter()
             .map(|r| RunFacts {
                 run: r.run,
-                record: r.record,
+                record: &r.record,
                 snapshot: r.snapshot,
                 promoter: r.promoter,
                 copying: jobs.iter().any(|j| is_for(j, r.run, destination)),
@@ -81,9 +81,11 @@ pub(super) fn plan(subject: &Subject<'_>) -> Copies {
             let waits_for_consumer = runs.iter().rev().find_map(|r| r.promoter).is_some_and(|p| binds_on_use(world, p));
             next_copy::next(&facts, destination, waits_for_consumer, &world.config.deadlines, now)
         };
-        for (view, next) in runs.iter().zip(next) {
-            // A run whose copies are not known is neither copied again nor given up.
-            let is_unknown = view.record.rebuilt && !whole;
+        let tells = !whole || subject.protection.is_some_and(|p| p.destinations.contains(destination));
+        for ((view, facts), next) in runs.iter().zip(&facts).zip(next) {
+            // A run whose copies are not known is neither copied again nor given up, before the destination tells with its
+            // next copy what it has. What has begun goes on: it has its slot, and that copy may need it.
+            let is_unknown = view.record.rebuilt && tells && !facts.begun;
             let could_start = matches!(next, Next::Copy) && !is_unknown;
             let progress = match next {
                 Next::Done | Next::Copying => Progress::Goes(Todo::none()),
@@ -324,7 +326,7 @@ fn end(subject: &Subject<'_>, job: &Job) -> Progress {
     if world.unreadable(uid).is_some() {
         return nothing();
     }
-    let known = runs.iter().find(|r| r.run == run).map(|r| r.record);
+    let known = runs.iter().find(|r| r.run == run).map(|r| &*r.record);
     // A run that is not in the ledger yet comes into it first.
     if known.is_none() && snapshots(world, uid).any(|(its, _)| its == run) {
         return nothing();

@@ -3,17 +3,19 @@
 //! All that a plan finds out about a source comes into its ledger in one write, with the version that the plan was made
 //! from as its precondition. What follows from the entries is planned when they stand there.
 
+use std::borrow::Cow;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Board, LedgerWrite, Note, Todo};
 use super::shortened;
 use super::status::{self, News};
-use super::subject::{snapshots, verdict, views};
+use super::subject::{doubtful, snapshots, unreadable, verdict, views};
 use crate::facts::Claim;
 use crate::ledger::{Entry, Finding, Ledger};
 use crate::next_copy::shows_ready;
 use crate::reason::{Problem, Reason};
-use crate::record::{Failure, RunRecord, Status};
+use crate::record::{Failure, RunRecord, Settings, Status};
 use crate::select::Verdict;
 use crate::world::World;
 
@@ -31,16 +33,22 @@ pub(super) fn of_source(
     }
     let before = world.ledger(uid);
     let namespace = world.namespaces.get("", &claim.namespace).map_or("", |n| n.uid.as_str());
-    let mut next = before.cloned().unwrap_or_else(|| Ledger::new(claim, namespace));
-    next.volume = crate::ledger::Volume::of(claim);
-    next.gone = None;
-    if let (Verdict::Protected(protection, _), None) = (verdict, &next.settings) {
-        next.settle(protection.in_force());
+    // Plans are made often and seldom have news: what is not changed is not copied.
+    let mut next = before.map_or_else(|| Cow::Owned(Ledger::new(claim, namespace)), Cow::Borrowed);
+    let volume = crate::ledger::Volume::of(claim);
+    if next.volume != volume || next.gone.is_some() {
+        let next = next.to_mut();
+        (next.volume, next.gone) = (volume, None);
+    }
+    let in_force = match verdict {
+        Verdict::Protected(protection, _) => protection.in_force(),
+        Verdict::Unprotected(..) => None,
+    };
+    if next.settings.is_none() {
+        settle(&mut next, in_force.as_ref());
     }
     let mut notes = begin(world, uid, &mut next, before.is_none());
-    if let Verdict::Protected(protection, _) = verdict {
-        next.settle(protection.in_force());
-    }
+    settle(&mut next, in_force.as_ref());
     let told = !findings.is_empty();
     let results = enter(&mut next, findings);
     let old = before.map(|ledger| ledger.status.clone()).unwrap_or_default();
@@ -58,29 +66,51 @@ pub(super) fn of_source(
     if !worth_telling || status::is_anothers(world, claim) {
         notes.clear();
     }
-    next.status = status.clone();
-    trim(world, uid, &mut next);
+    if next.status != status {
+        next.to_mut().status = status.clone();
+    }
     if !worth_telling && before.is_none() {
         return (status, again);
     }
-    let step = match before {
-        Some(before) if *before == next || !(told || is_news(before, &next)) => {
+    let mut changed = match next {
+        Cow::Owned(next) => Some(next),
+        Cow::Borrowed(_) => None,
+    };
+    if let Some(next) = &mut changed {
+        trim(world, uid, next);
+    }
+    let is_known = |next: &Ledger| before.is_some_and(|before| before == next || !(told || is_news(before, next)));
+    let step = match (changed.filter(|next| !is_known(next)), before) {
+        (Some(ledger), _) => {
+            let replaces = world.ledgers.get("", uid).map(|book| book.id.clone());
+            let write = LedgerWrite { ledger, replaces, notes, results, tasks: news.tasks };
+            Some(Action::WriteLedger(Box::new(write)))
+        }
+        (None, Some(before)) => {
             let shown = status::worth_showing(world, claim, verdict, &old);
             shown.then(|| show(claim, before.shown())).flatten()
         }
-        _ => {
-            let replaces = world.ledgers.get("", uid).map(|book| book.id.clone());
-            let write = LedgerWrite { ledger: next, replaces, notes, results, tasks: news.tasks };
-            Some(Action::WriteLedger(Box::new(write)))
-        }
+        (None, None) => None,
     };
     (status, again.and(Todo::step(step)))
 }
 
-/// Whether a ledger says more than that snapshots went. That is seen, and written down with the next news.
+/// What the settings in force are from now on, as far as they can be read.
+fn settle(ledger: &mut Cow<'_, Ledger>, settings: Option<&Settings>) {
+    if settings.is_some() && ledger.settings.as_ref() != settings {
+        ledger.to_mut().settle(settings.cloned());
+    }
+}
+
+/// Whether a ledger says more than that snapshots came or went. That is seen, and written down with the next news: what a
+/// run is copied to, the settings in the ledger say. That it is in doubt, only the ledger says (L20).
 fn is_news(before: &Ledger, next: &Ledger) -> bool {
     let Ledger { schema, source, volume, gone, settings, rebuilding, runs, status } = next;
-    let is_new = |r: &RunRecord| r.taken.is_some() && !before.runs.iter().any(|b| b.run == r.run && b.taken == r.taken);
+    let known = |r: &RunRecord| before.runs.iter().find(|b| b.run == r.run && b.taken == r.taken);
+    let is_new = |r: &RunRecord| match known(r) {
+        Some(known) => known.rebuilt != r.rebuilt,
+        None => r.taken.is_some() && (r.rebuilt || !r.results.is_empty()),
+    };
     if runs.iter().any(is_new) {
         return true;
     }
@@ -99,10 +129,11 @@ pub fn standing(world: &World, claim: &Claim, now: Timestamp) -> Status {
 /// them.
 pub(super) fn of_vanished(world: &World, uid: &str, findings: Vec<Finding>, now: Timestamp) -> Todo {
     let (Some(before), Some(book)) = (world.ledger(uid), world.ledgers.get("", uid)) else { return Todo::none() };
-    let mut next = before.clone();
-    let gone = *next.gone.get_or_insert(crate::names::Run::at(now).time());
+    let mut next = Cow::Borrowed(before);
     let notes = begin(world, uid, &mut next, false);
     let results = enter(&mut next, findings);
+    let mut next = next.into_owned();
+    let gone = *next.gone.get_or_insert(crate::names::Run::at(now).time());
     trim(world, uid, &mut next);
     let belongings = world.belongings(uid);
     let there = belongings.is_some_and(|b| !b.snapshots.is_empty() || !b.promoters.is_empty() || !b.jobs.is_empty());
@@ -129,25 +160,6 @@ pub(super) fn of_vanished(world: &World, uid: &str, findings: Vec<Finding>, now:
         }
     }
     again
-}
-
-/// Why the ledger of a source that is there cannot be believed.
-fn unreadable(world: &World, claim: &Claim) -> Option<Problem> {
-    let uid = &claim.id.uid;
-    if let Some(problem) = world.unreadable(uid) {
-        return Some(problem.clone());
-    }
-    let of = &world.ledger(uid)?.source;
-    let here = world.namespaces.get("", &claim.namespace)?;
-    let name = crate::names::ledger(uid);
-    let what = if (of.namespace.as_str(), of.name.as_str()) != (claim.namespace.as_str(), claim.id.name.as_str()) {
-        format!("source: is {}/{}, and the PVC with that UID is {}", of.namespace, of.name, claim.source())
-    } else if !of.namespace_uid.is_empty() && !here.uid.is_empty() && of.namespace_uid != here.uid {
-        format!("source.namespaceUid: is {}, and namespace {} has the UID {}", of.namespace_uid, here.name, here.uid)
-    } else {
-        return None;
-    };
-    Some(Problem::new(Reason::LedgerUnreadable, format!("ConfigMap {name}: {what}")))
 }
 
 /// What people are shown of a source whose ledger cannot be read. Nothing of it is deleted or written over.
@@ -183,15 +195,23 @@ fn differ(shown: &Status, next: &Status) -> bool {
 
 /// Writes down the runs whose snapshots are there. Those of a ledger that is new were there before it: what became of
 /// their copies, each destination has to tell.
-fn begin(world: &World, uid: &str, ledger: &mut Ledger, new: bool) -> Vec<Note> {
+fn begin(world: &World, uid: &str, ledger: &mut Cow<'_, Ledger>, new: bool) -> Vec<Note> {
     let mut found = 0;
+    let doubtful = if new { None } else { doubtful(world, uid, ledger) };
     for (run, snapshot) in snapshots(world, uid) {
         found += 1;
-        ledger.begin(run, &snapshot.id, new);
         let promoter = world.claims.get(&snapshot.namespace, &snapshot.id.name);
-        if snapshot.ready || promoter.is_some_and(|p| shows_ready(p, &snapshot.id.name)) {
-            ledger.was_ready(run, &snapshot.id);
+        let ready = snapshot.ready || promoter.is_some_and(|p| shows_ready(p, &snapshot.id.name));
+        let known = ledger.run(run, &snapshot.id).map(|record| record.ready);
+        if known.is_none() {
+            ledger.to_mut().begin(run, &snapshot.id, new);
         }
+        if ready && known != Some(true) {
+            ledger.to_mut().was_ready(run, &snapshot.id);
+        }
+    }
+    if let Some(until) = doubtful {
+        ledger.to_mut().doubt(until);
     }
     if !new || found == 0 {
         return Vec::new();
@@ -204,9 +224,9 @@ fn begin(world: &World, uid: &str, ledger: &mut Ledger, new: bool) -> Vec<Note> 
 }
 
 /// Writes down what the plan found out. Gives the results that are new.
-fn enter(ledger: &mut Ledger, findings: Vec<Finding>) -> Vec<(String, crate::record::CopyResult)> {
+fn enter(ledger: &mut Cow<'_, Ledger>, findings: Vec<Finding>) -> Vec<(String, crate::record::CopyResult)> {
     for finding in &findings {
-        ledger.enter(finding);
+        ledger.to_mut().enter(finding);
     }
     let result = |Finding { destination, entry, .. }: Finding| match entry {
         Entry::Result(result) => Some((destination, *result)),

@@ -12,7 +12,7 @@ use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState, Maintenance};
 use crate::select::Protection;
 
-impl<'a> TaskSource<'a> {
+impl TaskSource<'_> {
     /// A prune goes by what the source says now; what cannot be read deletes nothing (law 4).
     pub(super) fn prune(
         &self,
@@ -28,20 +28,20 @@ impl<'a> TaskSource<'a> {
         let of_source = if destination.is_central() { &protection.central_retention } else { &protection.retention };
         let retention = destination.retention.as_ref().unwrap_or(of_source).clone();
         let runs = &self.subject.runs;
-        let copied = |r: &&RunView<'a>| r.record.results.get(&destination.name);
         let held =
             |r: &RunView<'_>| r.snapshot.held(self.subject.now) || r.promoter.is_some_and(|p| p.held(self.subject.now));
         let (held, mut holds): (Vec<&RunView<'_>>, Vec<Run>) =
             runs.iter().filter(|r| held(r)).map(|r| (r, r.run.clone())).unzip();
         holds.dedup();
-        let unchanged = held.iter().filter_map(&copied).filter(|c| c.unchanged);
+        let unchanged = held.iter().filter_map(|r| r.result(&destination.name)).filter(|c| c.unchanged);
         let poor = |c: &CopyResult| matches!(c.state, CopyState::Incomplete | CopyState::Failed);
-        let incomplete = runs.iter().filter(|r| copied(r).is_some_and(poor)).map(|r| r.run.clone());
+        let incomplete = runs.iter().filter(|r| r.result(&destination.name).is_some_and(poor)).map(|r| r.run.clone());
         let maintenance = self.maintenance(&destination.name);
         let last = maintenance.and_then(|m| m.prune.as_ref());
         let failed = maintenance.into_iter().flat_map(|m| m.failed.iter().cloned());
         let incomplete: BTreeSet<Run> = incomplete.chain(failed).collect();
-        let complete = runs.iter().filter_map(|r| copied(&r)).filter(|c| c.state == CopyState::Complete);
+        let complete =
+            runs.iter().filter_map(|r| r.result(&destination.name)).filter(|c| c.state == CopyState::Complete);
         let complete: BTreeSet<String> = complete.filter_map(|c| c.snapshot.clone()).collect();
         Ok(Some(Work::Prune(Prune {
             retention,

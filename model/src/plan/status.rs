@@ -105,7 +105,7 @@ pub(super) fn worth_showing(world: &World, claim: &Claim, verdict: &Verdict, bef
 fn progress(world: &World, runs: &[RunView<'_>], now: Timestamp, status: &mut Status) {
     let deadlines = &world.config.deadlines;
     for view in runs {
-        let state = point_state(view.snapshot, view.record, deadlines, now);
+        let state = point_state(view.snapshot, &view.record, deadlines, now);
         let told = matches!(state, PointState::Good | PointState::Incomplete | PointState::Unconfirmed);
         // A run whose copy is under way is told when the copy has ended: one record a run.
         if told && status.snapshot.as_ref().is_none_or(|s| s < view.run) {

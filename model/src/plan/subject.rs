@@ -2,6 +2,8 @@
 //!
 //! By lineage, UIDs and names that follow from it: labels alone decide nothing.
 
+use std::borrow::Cow;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::shortened;
@@ -10,7 +12,7 @@ use crate::facts::{Claim, Job, Namespace, Ours, Snapshot};
 use crate::ledger::Ledger;
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::record::{RunRecord, Status};
+use crate::record::{CopyResult, RunRecord, Status};
 use crate::select::{self, Input, Origins, Protection, Verdict};
 use crate::world::World;
 
@@ -89,15 +91,21 @@ impl<'a> Subject<'a> {
 
 /// A run of a source, by lineage and not by labels alone: the snapshot is of the source's own PVC in its
 /// own namespace, and the promoter was made from that snapshot.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct RunView<'a> {
     pub(super) run: &'a Run,
-    pub(super) record: &'a RunRecord,
+    /// What the ledger has of it, or will have.
+    pub(super) record: Cow<'a, RunRecord>,
     pub(super) snapshot: &'a Snapshot,
     pub(super) promoter: Option<&'a Claim>,
 }
 
 impl RunView<'_> {
+    /// What became of its copy at a destination.
+    pub(super) fn result(&self, destination: &str) -> Option<&CopyResult> {
+        self.record.results.get(destination)
+    }
+
     /// The PVC that was backed up, of that UID.
     pub(super) fn source(&self, uid: &str) -> SourceId {
         let name = self.snapshot.claim.clone().unwrap_or_default();
@@ -116,17 +124,49 @@ pub(super) fn snapshots<'a>(world: &'a World, uid: &str) -> impl Iterator<Item =
         .filter_map(|snapshot| Some((snapshot.ours.as_ref()?.run.as_ref()?, snapshot)))
 }
 
-/// The runs of a source that its ledger knows and whose snapshots are there, oldest first.
+/// The runs of a source whose snapshots are there, oldest first, by its ledger. One that does not stand in it yet is
+/// written down with the first word of it, which saves a write.
 pub(super) fn runs<'a>(world: &'a World, uid: &str) -> Vec<RunView<'a>> {
-    world.ledger(uid).map(|ledger| views(world, uid, ledger)).unwrap_or_default()
+    let Some(ledger) = world.ledger(uid) else { return Vec::new() };
+    let believed = world.claim_of(uid).is_none_or(|claim| unreadable(world, claim).is_none());
+    if believed { views(world, uid, ledger) } else { Vec::new() }
+}
+
+/// Why the ledger of a source that is there cannot be believed.
+pub(super) fn unreadable(world: &World, claim: &Claim) -> Option<Problem> {
+    let uid = &claim.id.uid;
+    if let Some(problem) = world.unreadable(uid) {
+        return Some(problem.clone());
+    }
+    let of = &world.ledger(uid)?.source;
+    let here = world.namespaces.get("", &claim.namespace)?;
+    let name = names::ledger(uid);
+    let what = if (of.namespace.as_str(), of.name.as_str()) != (claim.namespace.as_str(), claim.id.name.as_str()) {
+        format!("source: is {}/{}, and the PVC with that UID is {}", of.namespace, of.name, claim.source())
+    } else if !of.namespace_uid.is_empty() && !here.uid.is_empty() && of.namespace_uid != here.uid {
+        format!("source.namespaceUid: is {}, and namespace {} has the UID {}", of.namespace_uid, here.name, here.uid)
+    } else {
+        return None;
+    };
+    Some(Problem::new(Reason::LedgerUnreadable, format!("ConfigMap {name}: {what}")))
+}
+
+/// Up to which run the words of a ledger are in doubt (L20).
+pub(super) fn doubtful<'a>(world: &'a World, uid: &str, ledger: &Ledger) -> Option<&'a Run> {
+    ledger.doubtful(snapshots(world, uid).map(|(run, snapshot)| (run, &snapshot.id)))
 }
 
 /// The same of a ledger that is still to be written.
 pub(super) fn views<'a>(world: &'a World, uid: &str, ledger: &'a Ledger) -> Vec<RunView<'a>> {
     let Some(belongings) = world.belongings(uid) else { return Vec::new() };
+    let doubtful = doubtful(world, uid, ledger);
     let mut runs: Vec<RunView<'a>> = snapshots(world, uid)
-        .filter_map(|(run, snapshot)| {
-            let record = ledger.run(run, &snapshot.id)?;
+        .map(|(run, snapshot)| {
+            let known = ledger.run(run, &snapshot.id).map(Cow::Borrowed);
+            let mut record = known.unwrap_or_else(|| Cow::Owned(ledger.record(run, &snapshot.id)));
+            if doubtful.is_some_and(|until| run <= until) && !record.rebuilt && record.awaited() {
+                record.to_mut().rebuilt = true;
+            }
             let promoter = belongings
                 .promoters
                 .iter()
@@ -135,7 +175,7 @@ pub(super) fn views<'a>(world: &'a World, uid: &str, ledger: &'a Ledger) -> Vec<
                 // A promoter whose labels were stripped still has its name and its lineage.
                 .chain(world.claims.get(&snapshot.namespace, &snapshot.id.name))
                 .find(|p| p.from_snapshot.as_ref() == Some(&snapshot.id.name));
-            Some(RunView { run, record, snapshot, promoter })
+            RunView { run, record, snapshot, promoter }
         })
         .collect();
     runs.sort_by(|a, b| a.run.cmp(b.run).then_with(|| a.snapshot.id.name.cmp(&b.snapshot.id.name)));

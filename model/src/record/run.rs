@@ -58,7 +58,8 @@ pub struct RunRecord {
     /// What it was taken from, as long as that is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<Taken>,
-    /// Whether its restore point was there before the ledger: what became of its copies is not known.
+    /// Whether its restore point was there before the ledger, or before somebody wrote into that: what became of its
+    /// copies is not known before the destinations tell.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rebuilt: bool,
     /// Whether it is known that its snapshot was ready once, whatever that says now (L7).

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::fixtures::{
-    claim, in_ledger, namespace, put_snapshot, results, snapshot_class, status, storage_class, volume,
+    claim, in_ledger, namespace, put_snapshot, results, snapshot, snapshot_class, status, storage_class, volume,
+    write_ledger, written,
 };
 use model::Timestamp;
 use model::admit::{Admission, Waiting, admit};
@@ -82,6 +83,17 @@ impl Scene {
 
     /// A run of that minute, with these results.
     fn run(&mut self, name: &str, minute: u64, destinations: &str, copies: &[(&str, CopyResult)]) {
+        let taken = self.take(name, minute, destinations, copies);
+        put_snapshot(&mut self.world, &taken);
+    }
+
+    /// A run of that minute that does not stand in the ledger.
+    fn unseen(&mut self, name: &str, minute: u64) {
+        let taken = self.take(name, minute, "", &[]);
+        self.world.apply(Change::Snapshot(Seen::Put(snapshot(&taken))));
+    }
+
+    fn take(&mut self, name: &str, minute: u64, destinations: &str, copies: &[(&str, CopyResult)]) -> String {
         let run = model::names::Run::at(at(minute));
         let copy = |(d, r): &(&str, CopyResult)| {
             format!(", backup-controller.io/copy.{d}: '{}'", serde_json::to_string(r).unwrap())
@@ -104,8 +116,14 @@ impl Scene {
              status: {{phase: Bound}}",
             object("promoter")
         ));
-        put_snapshot(&mut self.world, &taken);
         self.world.apply(Change::Claim(Seen::Put(promoter)));
+        taken
+    }
+
+    /// Does what the plan of that minute says of the ledger.
+    fn write(&mut self, minute: u64) {
+        let plan = self.plan(minute);
+        write_ledger(&mut self.world, &plan);
     }
 
     fn plan(&self, minute: u64) -> Plan {
@@ -189,6 +207,97 @@ fn a_copy_is_told_what_the_ledger_remembers_of_runs_that_it_forgot() {
     in_ledger(&mut scene.world, &id, |ledger| ledger.status.copies = serde_json::from_str(&copies).unwrap());
     let told = [("s3".to_owned(), Expected { filled: Some(run), left: Left::Repository(None) })];
     assert_eq!(expected(&scene, 11), told);
+}
+
+/// A run costs one write of its ledger for each copy, and none before.
+#[test]
+fn a_run_is_copied_before_it_stands_in_the_ledger_and_is_written_down_with_the_first_word_of_it() {
+    let mut scene = Scene::new();
+    scene.write(0);
+    scene.unseen("data-1", 10);
+    let plan = scene.plan(11);
+    assert!(written(&plan).is_none(), "{plan:?}");
+    assert_eq!(scene.admitted(11), ["disk starts", "s3 starts"]);
+    // Settings that change are words of it: it was taken with those before.
+    scene.world.apply(Change::Claim(Seen::Put(source("{backup-controller.io/destinations: disk}"))));
+    scene.write(12);
+    let ledger = scene.world.ledger(UID).unwrap();
+    assert_eq!(ledger.runs[0].destinations, ["disk", "s3"]);
+    assert_eq!(ledger.settings.as_ref().unwrap().destinations, ["disk"]);
+}
+
+/// L20: the ledger is an older one, or the controller was away. Nobody gives up runs that may have been copied.
+#[test]
+fn runs_that_nobody_saw_are_superseded_only_by_the_word_of_the_destination() {
+    let mut scene = Scene::new();
+    scene.write(0);
+    (1..=3).for_each(|number| scene.unseen(&format!("data-{number}"), 10 * number));
+    for minute in [41, 42] {
+        let plan = scene.plan(minute);
+        assert_eq!(records(&plan), [], "minute {minute}");
+        assert_eq!(scene.admitted(minute), ["disk starts", "s3 starts"], "of the newest one");
+        write_ledger(&mut scene.world, &plan);
+    }
+    let told = |to: &str, kept: &[u64]| {
+        let kept = kept.iter().map(|minute| model::names::Run::at(at(*minute))).collect();
+        let entry = model::ledger::Entry::Result(Box::new(CopyResult { kept, ..complete(43) }));
+        model::ledger::Finding { run: model::names::Run::at(at(30)), destination: to.to_owned(), entry }
+    };
+    let mut ledger = scene.world.ledger(UID).unwrap().clone();
+    assert_eq!(ledger.runs.iter().map(|r| r.rebuilt).collect::<Vec<_>>(), [true, true, false]);
+    let states = |ledger: &model::ledger::Ledger, to: &str| -> Vec<Option<CopyState>> {
+        ledger.runs.iter().map(|r| r.results.get(to).map(|r| r.state)).collect()
+    };
+    ledger.enter(&told("disk", &[30, 10]));
+    assert_eq!(states(&ledger, "disk"), [CopyState::Complete, CopyState::Superseded, CopyState::Complete].map(Some));
+    assert_eq!(states(&ledger, "s3"), [None; 3]);
+    // A list that did not fit its message ends the wait, too.
+    ledger.enter(&told("s3", &[]));
+    assert_eq!(states(&ledger, "s3"), [CopyState::Superseded, CopyState::Superseded, CopyState::Complete].map(Some));
+    // Nobody is left who would tell: what cannot be copied is given up.
+    scene.world.apply(Change::Claim(Seen::Put(source("{backup-controller.io/destinations: disk}"))));
+    let given_up = records(&scene.plan(44));
+    assert_eq!(given_up.iter().map(|(to, ..)| to.as_str()).collect::<Vec<_>>(), ["s3", "s3"]);
+}
+
+/// Names are used again, and UIDs are not: nothing is copied or written by the ledger of another namespace or PVC.
+#[test]
+fn a_ledger_of_another_namespace_or_pvc_is_not_believed() {
+    let mut scene = Scene::new();
+    scene.world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: shop, uid: n-1}"))));
+    scene.write(0);
+    scene.unseen("data-1", 10);
+    assert_eq!(scene.admitted(11), ["disk starts", "s3 starts"]);
+    let id = scene.world.claims.get("shop", "data").unwrap().source();
+    let ours = scene.world.ledger(UID).unwrap().source.clone();
+    let others = [
+        model::ledger::Whose { namespace_uid: "n-0".to_owned(), ..ours.clone() },
+        model::ledger::Whose { namespace: "bank".to_owned(), ..ours.clone() },
+        model::ledger::Whose { name: "other".to_owned(), ..ours },
+    ];
+    for other in others {
+        in_ledger(&mut scene.world, &id, |ledger| ledger.source = other.clone());
+        let plan = scene.plan(11);
+        assert!(written(&plan).is_none() && plan.ready.is_empty(), "{other:?}: {plan:?}");
+    }
+}
+
+/// Until every destination has told what it has, the copies delete nothing.
+#[test]
+fn a_copy_by_a_ledger_that_is_not_whole_is_told_no_retention() {
+    let mut scene = Scene::new();
+    scene.write(0);
+    scene.unseen("data-1", 10);
+    let id = scene.world.claims.get("shop", "data").unwrap().source();
+    let told = |scene: &Scene| -> Vec<bool> {
+        let ready = scene.plan(11).ready.into_iter();
+        ready
+            .filter_map(|(_, a)| if let Action::StartCopy(c) = a { Some(c.retention.is_some()) } else { None })
+            .collect()
+    };
+    assert_eq!(told(&scene), [true, true]);
+    in_ledger(&mut scene.world, &id, |ledger| ledger.rebuilding = ["s3".to_owned()].into());
+    assert_eq!(told(&scene), [false, false]);
 }
 
 fn records(plan: &Plan) -> Vec<(String, CopyState, Option<Reason>)> {

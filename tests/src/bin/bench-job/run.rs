@@ -79,7 +79,7 @@ pub(crate) async fn measure(table: &mut Table, scene: &Scene, controller: &Contr
     let before = scene.requests(controller.user())?.iter().filter(|r| counts(r)).count();
 
     let run = Run::at(now);
-    let made = source.start_job(scene, "counted", &run, false).await?;
+    let made = source.start_job(scene, &run, false).await?;
     let pod = scene.pod_of(&made).await?;
     let mut running = source.exec(scene, &made, &[])?;
     let peak = peak(&mut running.child)?;
@@ -165,11 +165,12 @@ impl Drop for Running {
 
 impl Source {
     /// The Job that the source's CronJob makes for a run.
-    pub(crate) async fn start_job(&self, scene: &Scene, name: &str, run: &Run, suspend: bool) -> Result<Job> {
+    pub(crate) async fn start_job(&self, scene: &Scene, run: &Run, suspend: bool) -> Result<Job> {
         let mut job = serde_json::to_value(self.cronjob.spec.as_ref().map(|s| &s.job_template))?;
         job["apiVersion"] = json!("batch/v1");
         job["kind"] = json!("Job");
-        job["metadata"]["name"] = json!(name);
+        // As Kubernetes names it.
+        job["metadata"]["name"] = json!(format!("{}-{}", self.cronjob.name_any(), run.time().as_second() / 60));
         job["metadata"]["annotations"][names::SCHEDULED_TIMESTAMP] = json!(run.time().to_string());
         job["metadata"]["ownerReferences"] = json!([{
             "apiVersion": "batch/v1", "kind": "CronJob", "name": self.cronjob.name_any(),

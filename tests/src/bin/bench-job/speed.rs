@@ -20,7 +20,7 @@ pub(crate) async fn measure(table: &mut Table, scene: &Scene, source: &Source) -
     for number in 0..RUNS {
         // A suspended Job has no pod; an hour apart, no run is too early; nothing but the snapshot counts.
         let run = Run::at(first + Duration::from_secs(number * 3600));
-        let job = source.start_job(scene, &format!("timed-{number}"), &run, true).await?;
+        let job = source.start_job(scene, &run, true).await?;
         let before = scene.requests(&source.job.user)?.len();
         let begun: Timestamp = SystemTime::now().try_into()?;
         let mut running = source.exec(scene, &job, &["--no-rotate".to_owned()])?;
