@@ -13,12 +13,11 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Claim, Identity, Ours};
+use crate::facts::{Claim, Identity, Ours, VELERO_SNAPSHOT_CLASS};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyResult, CopyState, RunRecord, Settings, Status, Taken};
+use crate::record::{CopyResult, CopyState, RunRecord, Settings, Status, Taken, Volume};
 use crate::text::clip;
-use crate::volume::VolumeMode;
 
 /// The form of a ledger that this version writes. It reads no newer one.
 pub const SCHEMA: u32 = 1;
@@ -34,7 +33,7 @@ const REMEMBERED: usize = 20;
 const ID: usize = 16;
 /// How long the words of a result are that is not the newest of its destination.
 const OLD_WORDS: usize = 160;
-/// How many of a tenant's annotations are kept, and how long each may be.
+/// How many of a tenant's annotations and of his labels are kept, and how long each may be.
 const SETTINGS: (usize, usize) = (16, 256);
 
 /// What we know of a source.
@@ -77,24 +76,6 @@ pub struct Whose {
     pub name: String,
     /// The PVC's UID.
     pub uid: String,
-}
-
-/// What a source was: enough to make it again.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Volume {
-    /// Its StorageClass.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub storage_class: Option<String>,
-    /// What pods get of it.
-    #[serde(default)]
-    pub mode: VolumeMode,
-    /// Its size in bytes.
-    #[serde(default)]
-    pub bytes: u64,
-    /// Its annotations of ours that users set, clipped.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
 }
 
 /// What a plan found out about a run.
@@ -311,20 +292,23 @@ impl Ledger {
         !there && self.runs.iter().all(|r| r.copied().next().is_none())
     }
 
-    /// What a tenant is shown of it.
+    /// What a tenant is shown of it. U4: of a source that is gone that includes what it was, because he may not read the
+    /// ledger, and makes the PVC again.
     #[must_use]
     pub fn shown(&self) -> Status {
         // Rotation alone needs to know it, and goes by the ledger.
         let runs = self.runs.iter().cloned().map(|run| RunRecord { ready: false, ..run }.packed()).collect();
         let destinations = self.settings.as_ref().map(|s| s.destinations.clone()).unwrap_or_default();
-        Status { uid: self.source.uid.clone(), destinations, runs, ..self.status.clone() }
+        let volume = self.gone.map(|_| Box::new(self.volume.clone()));
+        Status { uid: self.source.uid.clone(), destinations, runs, volume, ..self.status.clone() }
     }
 
     /// As what a tenant was shown tells: for the plugin, which may not read ledgers.
     #[must_use]
     pub fn of_shown(source: &SourceId, shown: &Status) -> Self {
         let SourceId { namespace, name, uid } = source;
-        let status = Status { uid: String::new(), destinations: Vec::new(), runs: Vec::new(), ..shown.clone() };
+        let own =
+            Status { uid: String::new(), destinations: Vec::new(), runs: Vec::new(), volume: None, ..shown.clone() };
         let settings = Settings { destinations: shown.destinations.clone(), ..Settings::default() };
         Self {
             schema: SCHEMA,
@@ -334,12 +318,12 @@ impl Ledger {
                 name: name.clone(),
                 uid: uid.clone(),
             },
-            volume: Volume::default(),
+            volume: shown.volume.as_deref().cloned().unwrap_or_default(),
             gone: None,
             settings: Some(settings),
             rebuilding: BTreeSet::new(),
             runs: shown.runs.iter().cloned().map(RunRecord::unpacked).collect(),
-            status,
+            status: own,
         }
     }
 
@@ -385,6 +369,15 @@ struct Version {
 }
 
 impl Volume {
+    /// The annotations that say how it was backed up, for a PVC that is made again. What somebody asked for once, or
+    /// accepted of what was found, was for the one that is gone.
+    pub fn settings(&self) -> impl Iterator<Item = (&String, &String)> {
+        let settings = self.annotations.iter();
+        settings.filter(|(key, _)| {
+            names::SETTINGS.contains(&key.as_str()) || key.eq_ignore_ascii_case(VELERO_SNAPSHOT_CLASS)
+        })
+    }
+
     /// Of a source that is there.
     #[must_use]
     pub fn of(claim: &Claim) -> Self {
@@ -392,10 +385,16 @@ impl Volume {
         let records = [names::RUN_NOW, names::RESTORE_FROM];
         let settings = claim.settings.iter().filter(|(key, _)| !records.contains(&key.as_str()));
         let fits = settings.filter(|(key, value)| key.len() <= longest && value.len() <= longest);
+        let ours = |(key, value): &(&str, &str)| {
+            names::LABELS.contains(key) || (*key == names::MANAGED_BY && *value == names::MANAGER)
+        };
+        let labels = claim.labels.iter().filter(|label| !ours(label) && label.0.len() + label.1.len() <= longest);
         Self {
             storage_class: claim.class.clone(),
             mode: claim.mode,
             bytes: claim.capacity,
+            access_modes: claim.access,
+            labels: labels.take(most).map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             annotations: fits.take(most).map(|(key, value)| (key.clone(), value.clone())).collect(),
         }
     }

@@ -97,6 +97,9 @@ pub const OLD_DESTINATION_SETTING: &str = "backup-controller.io/destination";
 pub const COPY_OPTIONS: &str = "backup-controller.io/copy-options";
 /// Annotation of users on a PVC: the class that its snapshots are made with.
 pub const SNAPSHOT_CLASS: &str = "backup-controller.io/snapshot-class";
+/// All annotations above that say how a PVC is backed up, and stay right for a PVC that is made again.
+pub const SETTINGS: [&str; 7] =
+    [ENABLED, SCHEDULE, TIME_ZONE, RETENTION, DESTINATION_SETTING, COPY_OPTIONS, SNAPSHOT_CLASS];
 /// Annotation of users on a PVC: a new value starts one run.
 pub const RUN_NOW: &str = "backup-controller.io/run-now";
 /// Annotation of users on a PVC: an empty volume is as it should be.

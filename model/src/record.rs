@@ -7,6 +7,7 @@ mod copy;
 mod restore;
 mod run;
 mod status;
+mod volume;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,7 @@ pub use copy::{CopyResult, CopyState, KEPT};
 pub use restore::{HOLDERS_STALE, Holders, Holds, RestoreRecord, RestoreResult, RestoreState};
 pub use run::{RunRecord, Settings, Taken};
 pub use status::{CopyStatus, Failure, Maintenance, Status, TaskStatus};
+pub use volume::Volume;
 
 /// The most bytes that the kubelet keeps of a termination message.
 pub const TERMINATION_LIMIT: usize = 4096;

@@ -31,7 +31,7 @@ pub(super) fn of_source(
     let before = world.ledger(uid);
     let namespace = world.namespaces.get("", &claim.namespace).map_or("", |n| n.uid.as_str());
     let mut next = before.cloned().unwrap_or_else(|| Ledger::new(claim, namespace));
-    next.volume = crate::ledger::Volume::of(claim);
+    next.volume = crate::record::Volume::of(claim);
     next.gone = None;
     if let (Verdict::Protected(protection, _), None) = (verdict, &next.settings) {
         next.settle(protection.in_force());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::copy::CopyState;
 use super::run::RunRecord;
+use super::volume::Volume;
 use crate::maintain::{Part, Task, TaskState};
 use crate::names::Run;
 use crate::reason::Problem;
@@ -60,6 +61,9 @@ pub struct Status {
     /// Where it is shown: the runs, with what became of their copies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<RunRecord>,
+    /// Where it is shown of a source that is gone: what that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<Box<Volume>>,
 }
 
 /// One destination's newest copy, in a [`Status`].
