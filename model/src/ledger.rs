@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::{Claim, Identity, Ours, VELERO_SNAPSHOT_CLASS};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyResult, CopyState, RunRecord, Settings, Status, Taken, Volume};
+use crate::record::{CopyResult, CopyState, Removal, RunRecord, Settings, Status, Taken, Volume};
 use crate::text::clip;
 
 /// The form of a ledger that this version writes. It reads no newer one.
@@ -33,6 +33,8 @@ const REMEMBERED: usize = 20;
 const ID: usize = 16;
 /// How long the words of a result are that is not the newest of its destination.
 const OLD_WORDS: usize = 160;
+/// The longest word of an administrator that is read.
+const WORD: usize = 256;
 /// How many of a tenant's annotations and of his labels are kept, and how long each may be.
 const SETTINGS: (usize, usize) = (16, 256);
 
@@ -55,6 +57,9 @@ pub struct Ledger {
     /// Destinations that have not told yet what they have, since the ledger was begun beside restore points.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub rebuilding: BTreeSet<String>,
+    /// By destination: the removal of its copies there, since it is gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removals: BTreeMap<String, Removal>,
     /// Its runs, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<RunRecord>,
@@ -114,6 +119,7 @@ impl Ledger {
             gone: None,
             settings: None,
             rebuilding: BTreeSet::new(),
+            removals: BTreeMap::new(),
             runs: Vec::new(),
             status: Status::default(),
         }
@@ -286,10 +292,45 @@ impl Ledger {
         }
     }
 
+    /// By destination: the runs that have a copy there, as the records tell it.
+    #[must_use]
+    pub fn copied(&self) -> BTreeMap<String, BTreeSet<Run>> {
+        let mut copied: BTreeMap<String, BTreeSet<Run>> = BTreeMap::new();
+        for record in &self.runs {
+            for (destination, result) in record.copied() {
+                let runs = copied.entry(destination.clone()).or_default();
+                runs.insert(record.run.clone());
+                runs.extend(result.kept.iter().cloned());
+            }
+        }
+        for (destination, done) in self.status.maintenance.iter().filter(|(_, done)| !done.kept.is_empty()) {
+            copied.entry(destination.clone()).or_default().extend(done.kept.iter().cloned());
+        }
+        copied
+    }
+
+    /// Forgets all copies at a destination, so that nothing is restored from there, and none is made. Gives their runs.
+    pub fn give_up(&mut self, destination: &str) -> Vec<Run> {
+        let runs = self.copied().remove(destination).unwrap_or_default();
+        for record in &mut self.runs {
+            record.results.remove(destination);
+            record.lost.remove(destination);
+            record.destinations.retain(|name| name != destination);
+        }
+        if let Some(settings) = &mut self.settings {
+            settings.destinations.retain(|name| name != destination);
+        }
+        self.rebuilding.remove(destination);
+        self.status.copies.remove(destination);
+        self.status.maintenance.remove(destination);
+        runs.into_iter().collect()
+    }
+
     /// Whether nothing is left that it could tell of.
     #[must_use]
     pub fn is_over(&self, there: bool) -> bool {
-        !there && self.runs.iter().all(|r| r.copied().next().is_none())
+        let removed = self.removals.values().all(|removal| removal.done().is_some());
+        !there && removed && self.runs.iter().all(|r| r.copied().next().is_none())
     }
 
     /// What a tenant is shown of it. U4: of a source that is gone that includes what it was, because he may not read the
@@ -322,6 +363,7 @@ impl Ledger {
             gone: None,
             settings: Some(settings),
             rebuilding: BTreeSet::new(),
+            removals: BTreeMap::new(),
             runs: shown.runs.iter().cloned().map(RunRecord::unpacked).collect(),
             status: own,
         }
@@ -409,6 +451,8 @@ pub struct Book {
     pub uid: String,
     /// What it says; or why it cannot be read.
     pub ledger: Result<Box<Ledger>, Problem>,
+    /// What an administrator wrote on it: [`names::REMOVE_COPIES`].
+    pub word: Option<String>,
 }
 
 impl Book {
@@ -425,6 +469,8 @@ impl Book {
             }
             Some(_) => Ledger::parse(&uid, map.data.as_ref().unwrap_or(&BTreeMap::new())).map(Box::new),
         };
-        Some(Self { id, uid, ledger })
+        let word =
+            map.metadata.annotations.as_ref().and_then(|a| a.get(names::REMOVE_COPIES)).map(|text| clip(text, WORD));
+        Some(Self { id, uid, ledger, word })
     }
 }

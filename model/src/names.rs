@@ -126,6 +126,10 @@ pub const REPLICAS_BEFORE: &str = "backup-controller.io/replicas-before-restore"
 /// the plugin, a [`crate::record::Status`]. Nothing is decided by it.
 pub const STATUS: &str = "backup-controller.io/status";
 
+/// Annotation of an administrator on the ledger of a source that is gone: a [`crate::record::Word`] that removes its
+/// copies. The next write of the ledger takes it away.
+pub const REMOVE_COPIES: &str = "backup-controller.io/remove-copies";
+
 /// Annotation of Kubernetes on a Job that a CronJob made: the minute for which it was scheduled.
 pub const SCHEDULED_TIMESTAMP: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
@@ -154,7 +158,7 @@ pub enum Component {
     /// The volume, and the PVC in the controller's namespace, through which a restore from a central destination writes
     /// its target.
     Target,
-    /// The Job and pods that prune, verify or drill what lies at a destination.
+    /// The Job and pods that prune, verify, drill or remove what lies at a destination.
     Maintain,
     /// The snapshot's second content, the snapshot and the PVC in the controller's namespace from which a central
     /// copy or drill is made.

@@ -4,6 +4,7 @@
 //! Unknown fields are ignored when read, so that an older program reads a newer one's records.
 
 mod copy;
+mod removal;
 mod restore;
 mod run;
 mod status;
@@ -15,6 +16,7 @@ use crate::names::Run;
 use crate::reason::Problem;
 
 pub use copy::{CopyResult, CopyState, KEPT};
+pub use removal::{Removal, Word};
 pub use restore::{HOLDERS_STALE, Holders, Holds, RestoreRecord, RestoreResult, RestoreState};
 pub use run::{RunRecord, Settings, Taken};
 pub use status::{CopyStatus, Failure, Maintenance, Status, TaskStatus};

@@ -16,7 +16,9 @@ use model::handle::Handle;
 use model::lend::Lent;
 use model::maintain::{self, PARTS};
 use model::names::{self, Run, SourceId};
-use model::plan::{Asker, Central, Copy, Drill, Expected, Lender, Maintain, Origin, Part, Prune, Restore, Work};
+use model::plan::{
+    Asker, Central, Copy, Drill, Expected, Lender, Maintain, Origin, Part, Prune, Remove, Restore, Work,
+};
 use model::promoter::PromoterShape;
 use model::record::Holders;
 use model::restore::{From, Place, Request, RestorePoint, When};
@@ -288,7 +290,13 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         ("maintain-drill-block", job(&restic, Work::Drill(of_device))?),
         ("maintain-prune-restic-disk", job(&crypt, prune(config))?),
         ("maintain-drill-restic-disk", job(&crypt, Work::Drill(drill()))?),
+        ("maintain-remove", job(&restic, remove())?),
+        ("maintain-remove-disk", job(&claim, remove())?),
     ])
+}
+
+fn remove() -> Work {
+    Work::Remove(Remove { runs: vec![Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default())] })
 }
 
 /// A copy to a destination.

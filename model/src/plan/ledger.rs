@@ -6,13 +6,14 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Board, LedgerWrite, Note, Todo};
+use super::removal::{self, Removals};
 use super::status::{self, News};
-use super::subject::{snapshots, verdict, views};
+use super::subject::{Subject, snapshots, verdict, views};
 use crate::facts::Claim;
 use crate::ledger::{Entry, Finding, Ledger};
 use crate::next_copy::shows_ready;
 use crate::reason::{Problem, Reason};
-use crate::record::{Failure, RunRecord, Status};
+use crate::record::{Failure, Removal, RunRecord, Status};
 use crate::select::Verdict;
 use crate::world::World;
 
@@ -33,6 +34,7 @@ pub(super) fn of_source(
     let mut next = before.cloned().unwrap_or_else(|| Ledger::new(claim, namespace));
     next.volume = crate::record::Volume::of(claim);
     next.gone = None;
+    next.removals.clear();
     if let (Verdict::Protected(protection, _), None) = (verdict, &next.settings) {
         next.settle(protection.in_force());
     }
@@ -73,13 +75,14 @@ pub(super) fn of_source(
 
 /// Whether a ledger says more than that snapshots went. That is seen, and written down with the next news.
 fn is_news(before: &Ledger, next: &Ledger) -> bool {
-    let Ledger { schema, source, volume, gone, settings, rebuilding, runs, status } = next;
+    let Ledger { schema, source, volume, gone, settings, rebuilding, removals, runs, status } = next;
     let is_new = |r: &RunRecord| r.taken.is_some() && !before.runs.iter().any(|b| b.run == r.run && b.taken == r.taken);
     if runs.iter().any(is_new) {
         return true;
     }
     (&before.schema, &before.source, &before.volume, &before.gone) != (schema, source, volume, gone)
         || (&before.settings, &before.rebuilding, &before.status) != (settings, rebuilding, status)
+        || before.removals != *removals
 }
 
 /// Where the backups of a source stand by its ledger and the snapshots that are there, whatever could be done about it.
@@ -91,25 +94,31 @@ pub fn standing(world: &World, claim: &Claim, now: Timestamp) -> Status {
 
 /// What is to be done about the ledger of a source that is gone: it keeps what the restore points need, and ends after
 /// them.
-pub(super) fn of_vanished(world: &World, uid: &str, findings: Vec<Finding>, now: Timestamp) -> Todo {
+pub(super) fn of_vanished(subject: &Subject<'_>, findings: Vec<Finding>) -> Todo {
+    let &Subject { world, uid, now, .. } = subject;
     let (Some(before), Some(book)) = (world.ledger(uid), world.ledgers.get("", uid)) else { return Todo::none() };
     let mut next = before.clone();
     let gone = *next.gone.get_or_insert(crate::names::Run::at(now).time());
-    let notes = begin(world, uid, &mut next, false);
+    let mut notes = begin(world, uid, &mut next, false);
     let results = enter(&mut next, findings);
     trim(world, uid, &mut next);
+    let Removals { notes: more, ends: tasks, todo } = removal::plan(subject, before, book.word.as_deref(), &mut next);
+    notes.extend(more);
     let belongings = world.belongings(uid);
     let there = belongings.is_some_and(|b| !b.snapshots.is_empty() || !b.promoters.is_empty() || !b.jobs.is_empty());
-    let over = world.config.bounds.orphan_retention.after(gone);
-    let mut again = Todo::none();
+    // What was removed stays written down as long as what is gone.
+    let removed = next.removals.values().filter_map(Removal::done).max();
+    let over = world.config.bounds.orphan_retention.after(removed.map_or(gone, |at| at.max(gone)));
+    let mut again = todo;
     if next.is_over(there) {
         if now >= over {
             return Todo::step(Action::DeleteLedger { id: book.id.clone(), uid: uid.to_owned() });
         }
-        again = Todo::again(over);
+        again = again.and(Todo::again(over));
     }
-    if *before != next {
-        let write = LedgerWrite { ledger: next, replaces: Some(book.id.clone()), notes, results, tasks: Vec::new() };
+    // The write ends a word, whatever came of it.
+    if *before != next || book.word.is_some() {
+        let write = LedgerWrite { ledger: next, replaces: Some(book.id.clone()), notes, results, tasks };
         return again.and(Todo::step(Action::WriteLedger(Box::new(write))));
     }
     let newest = snapshots(world, uid).filter(|(_, s)| !s.terminating).max_by_key(|(run, _)| *run);

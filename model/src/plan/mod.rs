@@ -38,6 +38,7 @@ mod copy;
 mod cronjob;
 mod ledger;
 mod maintain;
+mod removal;
 mod status;
 
 // The entries.
@@ -47,7 +48,7 @@ mod source;
 
 pub use action::{
     Action, Asker, Board, Central, Copy, DiskStep, Drill, LedgerWrite, Lender, Loan, Maintain, Note, Origin, Part,
-    Plan, Promote, Proof, Prune, Restore, RestoreAction, Restores, Standing, TaskEnd, Work, ledger_key,
+    Plan, Promote, Proof, Prune, Remove, Restore, RestoreAction, Restores, Standing, TaskEnd, Work, ledger_key,
 };
 pub use after::{NextRun, next_run};
 pub use cronjob::IsRendered;

@@ -130,6 +130,8 @@ impl Maintenance {
             Task::Prune => self.prune.as_ref(),
             Task::Verify => self.verify.as_ref(),
             Task::Drill => self.drill.as_ref(),
+            // It ends what is kept here, and has its own place in the ledger.
+            Task::Remove => None,
         }
     }
 
@@ -152,12 +154,13 @@ impl Maintenance {
         self.findings().map(|(task, _)| task).next().filter(|_| self.healed.is_none())
     }
 
-    /// The same, to be written.
-    pub fn newest_mut(&mut self, task: Task) -> &mut Option<TaskStatus> {
+    /// Writes down the newest end of a task.
+    pub fn ended(&mut self, task: Task, end: TaskStatus) {
         match task {
-            Task::Prune => &mut self.prune,
-            Task::Verify => &mut self.verify,
-            Task::Drill => &mut self.drill,
+            Task::Prune => self.prune = Some(end),
+            Task::Verify => self.verify = Some(end),
+            Task::Drill => self.drill = Some(end),
+            Task::Remove => {}
         }
     }
 }

@@ -14,6 +14,7 @@ mod ledger;
 mod lending;
 mod maintaining;
 mod mounting;
+mod removing;
 mod repository_disk;
 mod select;
 mod several;

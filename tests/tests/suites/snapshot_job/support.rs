@@ -331,6 +331,7 @@ impl Stage {
                 destinations: self.destinations.clone(),
             }),
             rebuilding: rebuilding.into_iter().collect(),
+            removals: BTreeMap::new(),
             runs: self.records.borrow().clone(),
             status: Status::default(),
         };
