@@ -172,7 +172,7 @@ pub(crate) async fn observe(client: &Client, scope: &Scope) -> anyhow::Result<Ob
     };
     let sources = sources(scope, &claims);
     let (cronjobs, ledgers) =
-        tokio::try_join!(look.cronjobs(&ours, sources.as_ref()), look.ledgers(&ours, sources.is_none()))?;
+        tokio::try_join!(look.cronjobs(&ours, sources.as_ref()), look.ledgers(&ours, books(scope, &claims)))?;
 
     let knows = Knows {
         config: config.is_known(),
@@ -236,6 +236,22 @@ fn sources(scope: &Scope, claims: &[facts::Claim]) -> Option<BTreeSet<String>> {
     scope.namespace.as_ref()?;
     let wanted = |c: &&facts::Claim| c.ours.is_none() && (scope.names.is_empty() || scope.names.contains(&c.id.name));
     Some(claims.iter().filter(wanted).map(|c| c.id.uid.clone()).collect())
+}
+
+/// Whose ledgers are asked for.
+enum Books {
+    All,
+    /// Of PVCs that are gone: their names. The last of their restore points are shown by nothing else.
+    Of(Vec<String>),
+}
+
+/// The PVCs of the namespace show what their ledgers say, to those who may not read ledgers too.
+fn books(scope: &Scope, claims: &[facts::Claim]) -> Books {
+    if scope.namespace.is_none() {
+        return Books::All;
+    }
+    let there = |name: &String| claims.iter().any(|c| c.ours.is_none() && c.id.name == *name);
+    Books::Of(scope.names.iter().filter(|name| !there(name)).cloned().collect())
 }
 
 /// How the cluster is looked at.
@@ -337,18 +353,29 @@ impl Look<'_> {
         Ok(Answer::Is(all))
     }
 
-    /// The ledgers, for who asks about the whole cluster. Who may not read them has what the PVCs show.
-    async fn ledgers(&self, ours: &str, wanted: bool) -> anyhow::Result<Option<Vec<Book>>> {
-        if !wanted {
-            return Ok(None);
-        }
+    /// The ledgers. Who may not read them has what the PVCs, and the snapshots of those that are gone, show.
+    async fn ledgers(&self, ours: &str, wanted: Books) -> anyhow::Result<Option<Vec<Book>>> {
+        let values: Vec<String> = match wanted {
+            Books::Of(of) if of.is_empty() => return Ok(None),
+            Books::Of(of) => of.iter().map(|name| names::label_value(name)).collect(),
+            Books::All => Vec::new(),
+        };
         let namespace = &self.scope.backup_namespace;
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
-        let labels = format!("{ours},{}={}", names::COMPONENT, Component::Ledger.as_str());
+        let mut labels = format!("{ours},{}={}", names::COMPONENT, Component::Ledger.as_str());
+        if !values.is_empty() {
+            labels = format!("{labels},{} in ({})", names::SOURCE_PVC, values.join(","));
+        }
         let resource = Asked::of::<ConfigMap>().within(Some(namespace));
         let read = |map: &ConfigMap| Book::read(map, &self.scope.instance);
         let listed = answer(pages(&api, &labels, &resource, read).await, "list", &resource)?;
-        Ok(listed.there().map(|books| books.into_iter().flatten().collect()))
+        let here = |book: &Book| match (&self.scope.namespace, &book.ledger) {
+            (Some(namespace), Ok(ledger)) => ledger.source.namespace == *namespace,
+            // An unreadable one does not tell whose it is.
+            (Some(_), Err(_)) => false,
+            (None, _) => true,
+        };
+        Ok(listed.there().map(|books| books.into_iter().flatten().filter(here).collect()))
     }
 
     /// One kind, in the namespace or in all.

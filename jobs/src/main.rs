@@ -64,6 +64,8 @@ enum Step {
     Keep(keep::Args),
     Restore(restore::Args),
     Drill(drill::Args),
+    /// Remove all copies of a source (a PVC) that no longer exists from its directory on a disk
+    Remove(copy::remove::Args),
     /// Wait until stopped: the main process of a restore pod
     Idle,
 }
@@ -86,6 +88,7 @@ fn main() -> ExitCode {
         Step::Keep(args) => keep::run(&args),
         Step::Restore(args) => restore::run(&args, &log),
         Step::Drill(args) => drill::run(&args),
+        Step::Remove(args) => copy::remove::run(&args),
         Step::Idle => with_runtime(idle::run()),
     };
     outcome.finish(&log)

@@ -13,12 +13,11 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Claim, Identity, Ours};
+use crate::facts::{Claim, Identity, Ours, VELERO_SNAPSHOT_CLASS};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyResult, CopyState, RunRecord, Settings, Status, Taken};
+use crate::record::{CopyResult, CopyState, Removal, RunRecord, Settings, Status, Taken, Volume};
 use crate::text::clip;
-use crate::volume::VolumeMode;
 
 /// The form of a ledger that this version writes. It reads no newer one.
 pub const SCHEMA: u32 = 1;
@@ -34,7 +33,9 @@ const REMEMBERED: usize = 20;
 const ID: usize = 16;
 /// How long the words of a result are that is not the newest of its destination.
 const OLD_WORDS: usize = 160;
-/// How many of a tenant's annotations are kept, and how long each may be.
+/// The longest word of an administrator that is read.
+const WORD: usize = 256;
+/// How many of a tenant's annotations and of his labels are kept, and how long each may be.
 const SETTINGS: (usize, usize) = (16, 256);
 
 /// What we know of a source.
@@ -56,6 +57,9 @@ pub struct Ledger {
     /// Destinations that have not told yet what they have, since the ledger was begun beside restore points.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub rebuilding: BTreeSet<String>,
+    /// By destination: the removal of its copies there, since it is gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removals: BTreeMap<String, Removal>,
     /// Its runs, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<RunRecord>,
@@ -77,24 +81,6 @@ pub struct Whose {
     pub name: String,
     /// The PVC's UID.
     pub uid: String,
-}
-
-/// What a source was: enough to make it again.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Volume {
-    /// Its StorageClass.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub storage_class: Option<String>,
-    /// What pods get of it.
-    #[serde(default)]
-    pub mode: VolumeMode,
-    /// Its size in bytes.
-    #[serde(default)]
-    pub bytes: u64,
-    /// Its annotations of ours that users set, clipped.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
 }
 
 /// What a plan found out about a run.
@@ -133,6 +119,7 @@ impl Ledger {
             gone: None,
             settings: None,
             rebuilding: BTreeSet::new(),
+            removals: BTreeMap::new(),
             runs: Vec::new(),
             status: Status::default(),
         }
@@ -330,26 +317,64 @@ impl Ledger {
         }
     }
 
+    /// By destination: the runs that have a copy there, as the records tell it.
+    #[must_use]
+    pub fn copied(&self) -> BTreeMap<String, BTreeSet<Run>> {
+        let mut copied: BTreeMap<String, BTreeSet<Run>> = BTreeMap::new();
+        for record in &self.runs {
+            for (destination, result) in record.copied() {
+                let runs = copied.entry(destination.clone()).or_default();
+                runs.insert(record.run.clone());
+                runs.extend(result.kept.iter().cloned());
+            }
+        }
+        for (destination, done) in self.status.maintenance.iter().filter(|(_, done)| !done.kept.is_empty()) {
+            copied.entry(destination.clone()).or_default().extend(done.kept.iter().cloned());
+        }
+        copied
+    }
+
+    /// Forgets all copies at a destination, so that nothing is restored from there, and none is made. Gives their runs.
+    pub fn give_up(&mut self, destination: &str) -> Vec<Run> {
+        let runs = self.copied().remove(destination).unwrap_or_default();
+        for record in &mut self.runs {
+            record.results.remove(destination);
+            record.lost.remove(destination);
+            record.destinations.retain(|name| name != destination);
+        }
+        if let Some(settings) = &mut self.settings {
+            settings.destinations.retain(|name| name != destination);
+        }
+        self.rebuilding.remove(destination);
+        self.status.copies.remove(destination);
+        self.status.maintenance.remove(destination);
+        runs.into_iter().collect()
+    }
+
     /// Whether nothing is left that it could tell of.
     #[must_use]
     pub fn is_over(&self, there: bool) -> bool {
-        !there && self.runs.iter().all(|r| r.copied().next().is_none())
+        let removed = self.removals.values().all(|removal| removal.done().is_some());
+        !there && removed && self.runs.iter().all(|r| r.copied().next().is_none())
     }
 
-    /// What a tenant is shown of it.
+    /// What a tenant is shown of it. U4: of a source that is gone that includes what it was, because he may not read the
+    /// ledger, and makes the PVC again.
     #[must_use]
     pub fn shown(&self) -> Status {
         // Rotation alone needs to know it, and goes by the ledger.
         let runs = self.runs.iter().cloned().map(|run| RunRecord { ready: false, ..run }.packed()).collect();
         let destinations = self.settings.as_ref().map(|s| s.destinations.clone()).unwrap_or_default();
-        Status { uid: self.source.uid.clone(), destinations, runs, ..self.status.clone() }
+        let volume = self.gone.map(|_| Box::new(self.volume.clone()));
+        Status { uid: self.source.uid.clone(), destinations, runs, volume, ..self.status.clone() }
     }
 
     /// As what a tenant was shown tells: for the plugin, which may not read ledgers.
     #[must_use]
     pub fn of_shown(source: &SourceId, shown: &Status) -> Self {
         let SourceId { namespace, name, uid } = source;
-        let status = Status { uid: String::new(), destinations: Vec::new(), runs: Vec::new(), ..shown.clone() };
+        let own =
+            Status { uid: String::new(), destinations: Vec::new(), runs: Vec::new(), volume: None, ..shown.clone() };
         let settings = Settings { destinations: shown.destinations.clone(), ..Settings::default() };
         Self {
             schema: SCHEMA,
@@ -359,12 +384,13 @@ impl Ledger {
                 name: name.clone(),
                 uid: uid.clone(),
             },
-            volume: Volume::default(),
+            volume: shown.volume.as_deref().cloned().unwrap_or_default(),
             gone: None,
             settings: Some(settings),
             rebuilding: BTreeSet::new(),
+            removals: BTreeMap::new(),
             runs: shown.runs.iter().cloned().map(RunRecord::unpacked).collect(),
-            status,
+            status: own,
         }
     }
 
@@ -410,6 +436,15 @@ struct Version {
 }
 
 impl Volume {
+    /// The annotations that say how it was backed up, for a PVC that is made again. What somebody asked for once, or
+    /// accepted of what was found, was for the one that is gone.
+    pub fn settings(&self) -> impl Iterator<Item = (&String, &String)> {
+        let settings = self.annotations.iter();
+        settings.filter(|(key, _)| {
+            names::SETTINGS.contains(&key.as_str()) || key.eq_ignore_ascii_case(VELERO_SNAPSHOT_CLASS)
+        })
+    }
+
     /// Of a source that is there.
     #[must_use]
     pub fn of(claim: &Claim) -> Self {
@@ -417,10 +452,16 @@ impl Volume {
         let records = [names::RUN_NOW, names::RESTORE_FROM];
         let settings = claim.settings.iter().filter(|(key, _)| !records.contains(&key.as_str()));
         let fits = settings.filter(|(key, value)| key.len() <= longest && value.len() <= longest);
+        let ours = |(key, value): &(&str, &str)| {
+            names::LABELS.contains(key) || (*key == names::MANAGED_BY && *value == names::MANAGER)
+        };
+        let labels = claim.labels.iter().filter(|label| !ours(label) && label.0.len() + label.1.len() <= longest);
         Self {
             storage_class: claim.class.clone(),
             mode: claim.mode,
             bytes: claim.capacity,
+            access_modes: claim.access,
+            labels: labels.take(most).map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             annotations: fits.take(most).map(|(key, value)| (key.clone(), value.clone())).collect(),
         }
     }
@@ -435,6 +476,8 @@ pub struct Book {
     pub uid: String,
     /// What it says; or why it cannot be read.
     pub ledger: Result<Box<Ledger>, Problem>,
+    /// What an administrator wrote on it: [`names::REMOVE_COPIES`].
+    pub word: Option<String>,
 }
 
 impl Book {
@@ -451,6 +494,8 @@ impl Book {
             }
             Some(_) => Ledger::parse(&uid, map.data.as_ref().unwrap_or(&BTreeMap::new())).map(Box::new),
         };
-        Some(Self { id, uid, ledger })
+        let word =
+            map.metadata.annotations.as_ref().and_then(|a| a.get(names::REMOVE_COPIES)).map(|text| clip(text, WORD));
+        Some(Self { id, uid, ledger, word })
     }
 }

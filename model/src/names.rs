@@ -97,6 +97,9 @@ pub const OLD_DESTINATION_SETTING: &str = "backup-controller.io/destination";
 pub const COPY_OPTIONS: &str = "backup-controller.io/copy-options";
 /// Annotation of users on a PVC: the class that its snapshots are made with.
 pub const SNAPSHOT_CLASS: &str = "backup-controller.io/snapshot-class";
+/// All annotations above that say how a PVC is backed up, and stay right for a PVC that is made again.
+pub const SETTINGS: [&str; 7] =
+    [ENABLED, SCHEDULE, TIME_ZONE, RETENTION, DESTINATION_SETTING, COPY_OPTIONS, SNAPSHOT_CLASS];
 /// Annotation of users on a PVC: a new value starts one run.
 pub const RUN_NOW: &str = "backup-controller.io/run-now";
 /// Annotation of users on a PVC: an empty volume is as it should be.
@@ -122,6 +125,10 @@ pub const REPLICAS_BEFORE: &str = "backup-controller.io/replicas-before-restore"
 /// Annotation of ours on a PVC, and on the newest snapshot of one that is gone: where its backups stand, for people and
 /// the plugin, a [`crate::record::Status`]. Nothing is decided by it.
 pub const STATUS: &str = "backup-controller.io/status";
+
+/// Annotation of an administrator on the ledger of a source that is gone: a [`crate::record::Word`] that removes its
+/// copies. The next write of the ledger takes it away.
+pub const REMOVE_COPIES: &str = "backup-controller.io/remove-copies";
 
 /// Annotation of Kubernetes on a Job that a CronJob made: the minute for which it was scheduled.
 pub const SCHEDULED_TIMESTAMP: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";
@@ -151,7 +158,7 @@ pub enum Component {
     /// The volume, and the PVC in the controller's namespace, through which a restore from a central destination writes
     /// its target.
     Target,
-    /// The Job and pods that prune, verify or drill what lies at a destination.
+    /// The Job and pods that prune, verify, drill or remove what lies at a destination.
     Maintain,
     /// The snapshot's second content, the snapshot and the PVC in the controller's namespace from which a central
     /// copy or drill is made.

@@ -4,9 +4,11 @@
 //! Unknown fields are ignored when read, so that an older program reads a newer one's records.
 
 mod copy;
+mod removal;
 mod restore;
 mod run;
 mod status;
+mod volume;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +16,11 @@ use crate::names::Run;
 use crate::reason::Problem;
 
 pub use copy::{CopyResult, CopyState, KEPT};
+pub use removal::{Removal, Word};
 pub use restore::{HOLDERS_STALE, Holders, Holds, RestoreRecord, RestoreResult, RestoreState};
 pub use run::{Choice, RunRecord, Settings, Taken};
 pub use status::{CopyStatus, Failure, Maintenance, Shortened, Status, TaskStatus};
+pub use volume::Volume;
 
 /// The most bytes that the kubelet keeps of a termination message.
 pub const TERMINATION_LIMIT: usize = 4096;

@@ -49,6 +49,47 @@ impl VolumeMode {
     }
 }
 
+/// How pods may have a volume: `spec.accessModes` of its claim, in one byte, because ten thousand of them are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<String>", into = "Vec<String>")]
+pub struct AccessModes(u8);
+
+/// The API's words for access modes. The place of each is its bit.
+const ACCESS: [&str; 4] = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
+
+impl AccessModes {
+    /// What the API's words say. Words that are not known are left out.
+    #[must_use]
+    pub fn read(words: &[String]) -> Self {
+        let set = ACCESS.iter().enumerate().filter(|(_, known)| words.iter().any(|word| word == *known));
+        Self(set.fold(0, |bits, (place, _)| bits | 1 << place))
+    }
+
+    /// The API's words.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        ACCESS.into_iter().enumerate().filter(move |(place, _)| self.0 & 1 << place != 0).map(|(_, word)| word)
+    }
+
+    /// Whether none is known.
+    #[must_use]
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    pub fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl From<Vec<String>> for AccessModes {
+    fn from(words: Vec<String>) -> Self {
+        Self::read(&words)
+    }
+}
+
+impl From<AccessModes> for Vec<String> {
+    fn from(modes: AccessModes) -> Self {
+        modes.words().map(str::to_owned).collect()
+    }
+}
+
 /// What becomes of a filesystem's journal when it is mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -273,6 +273,7 @@ impl World {
             id: crate::facts::Identity::default(),
             uid: source.uid.clone(),
             ledger: Ok(Box::new(Ledger::of_shown(source, shown))),
+            word: None,
         };
         let ours = |status: &&Status| status.instance == self.instance;
         for claim in self.claims.iter().filter(|c| c.ours.is_none()) {

@@ -7,7 +7,7 @@ use model::config::{Bounds, Config, PromoterRetention, Trees};
 use model::facts::Journal;
 use model::maintain::{Part, Task};
 use model::names::{Run, SourceId};
-use model::plan::{Copy, Drill, Expected, Left, Prune};
+use model::plan::{Copy, Drill, Expected, Left, Prune, Remove};
 use model::quantity;
 use model::select::Protection;
 
@@ -85,6 +85,7 @@ pub fn copy_args(config: &Config, trees: &Trees, copy: &Copy) -> Vec<String> {
     let mut args = Args::new("copy");
     args.option("run", &copy.run)
         .option("name", &copy.destination)
+        .option("of", owner(&copy.source))
         .option("source", SOURCE_DIR)
         .option("destination", DESTINATION_DIR)
         .option("time-zone", copy.zone.name())
@@ -191,6 +192,22 @@ pub fn drill_args(repository: Option<&Repository<'_>>, source: &SourceId, due: &
         .option("now", due.time())
         .flag("accept-empty", drill.accept_empty);
     args.0
+}
+
+/// `backup-job remove`: removes all trees of a source that is gone from its own part of a disk.
+#[must_use]
+pub fn remove_args(destination: &str, source: &SourceId, remove: &Remove) -> Vec<String> {
+    let mut args = Args::new("remove");
+    args.option("name", destination).option("destination", DESTINATION_DIR).option("of", owner(source));
+    for run in &remove.runs {
+        args.option("expect-tree", run);
+    }
+    args.0
+}
+
+/// Whose a tree is, as its manifest has it.
+fn owner(source: &SourceId) -> String {
+    format!("{}/{}/{}", source.namespace, source.name, source.uid)
 }
 
 /// `backup-job keep`: checks that a host's disk is mounted, and makes a tenant's folder on it.

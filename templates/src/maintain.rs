@@ -1,4 +1,4 @@
-//! The Jobs of tasks for copies: prune, verify, drill.
+//! The Jobs of tasks for copies: prune, verify, drill, remove.
 
 use model::config::{Config, Destination, Reach, Scratch};
 use model::facts::VolumeMode;
@@ -14,7 +14,7 @@ use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
 use crate::install::Install;
 use crate::order::{Marks, Order, container, fail, values};
-use crate::pods::{COPY_CAPABILITIES, Mount, PodRules};
+use crate::pods::{COPY_CAPABILITIES, Mount, PodRules, REMOVE_CAPABILITIES};
 use crate::program::{DESTINATION_DIR, SCRATCH_DIR, SOURCE_DIR};
 use crate::repository::Repository;
 
@@ -42,6 +42,11 @@ impl Volumes {
     /// A PVC that is read and not written.
     fn read(&mut self, name: &str, claim: String, path: &'static str, sub_path: Option<String>) {
         self.add(name, Mount { claim, path, also: None, sub_path, read_only: true, device: false });
+    }
+
+    /// A folder of a PVC, to write in it. Nothing else of the volume is in the pod.
+    fn write(&mut self, name: &str, claim: String, path: &'static str, folder: String) {
+        self.add(name, Mount { claim, path, also: None, sub_path: Some(folder), read_only: false, device: false });
     }
 
     /// A PVC whose device is read and not written.
@@ -113,7 +118,12 @@ pub(crate) fn job(
             Reach::Network => false,
         };
         let shelf = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
-        volumes.read("destination", disk, DESTINATION_DIR, Some(shelf));
+        match task.work {
+            Work::Remove(_) => volumes.write("destination", disk, DESTINATION_DIR, shelf),
+            Work::Prune(_) | Work::Verify(_) | Work::Drill(_) => {
+                volumes.read("destination", disk, DESTINATION_DIR, Some(shelf));
+            }
+        }
         volumes.all.push(json!({"name": "tmp", "emptyDir": {}}));
         volumes.mounts.push(json!({"name": "tmp", "mountPath": "/tmp"}));
     }
@@ -126,6 +136,10 @@ pub(crate) fn job(
             volumes.drill(drill);
             let args = args::drill_args(repository.as_ref(), source, &task.due, drill);
             (args, COPY_CAPABILITIES, drill.spc_no_relabeling.then_some("spc_t"))
+        }
+        (Work::Remove(_), Some(repository)) => (args::restic_args("remove", repository), &[], None),
+        (Work::Remove(remove), None) => {
+            (args::remove_args(&destination.name, source, remove), REMOVE_CAPABILITIES, None)
         }
         (Work::Prune(_) | Work::Verify(_), None) => {
             return Err(fail(

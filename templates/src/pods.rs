@@ -13,6 +13,9 @@ use model::names::CONTAINER;
 /// and devices. All of it is within Pod Security `baseline`.
 pub(crate) const COPY_CAPABILITIES: &[&str] = &["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"];
 
+/// What the removal of copies may do as root: remove files and folders, whoever owns them.
+pub(crate) const REMOVE_CAPABILITIES: &[&str] = &["DAC_OVERRIDE", "FOWNER"];
+
 /// What one pod template must be.
 #[derive(Default)]
 pub(crate) struct PodRules {

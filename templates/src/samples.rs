@@ -16,7 +16,9 @@ use model::facts::{Identity, Journal, VolumeMode};
 use model::handle::Handle;
 use model::maintain::{self, PARTS};
 use model::names::{self, Run, SourceId};
-use model::plan::{Asker, Central, CentralPart, Copy, Drill, Expected, Lender, Maintain, Origin, Prune, Restore, Work};
+use model::plan::{
+    Asker, Central, CentralPart, Copy, Drill, Expected, Lender, Maintain, Origin, Prune, Remove, Restore, Work,
+};
 use model::promoter::PromoterShape;
 use model::record::{Choice, Holders};
 use model::restore::{From, Place, Request, RestorePoint, When};
@@ -300,7 +302,13 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
         ("maintain-drill-block", job(&restic, Work::Drill(of_device))?),
         ("maintain-prune-restic-disk", job(&crypt, prune(config))?),
         ("maintain-drill-restic-disk", job(&crypt, Work::Drill(drill()))?),
+        ("maintain-remove", job(&restic, remove())?),
+        ("maintain-remove-disk", job(&claim, remove())?),
     ])
+}
+
+fn remove() -> Work {
+    Work::Remove(Remove { runs: vec![Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default())] })
 }
 
 /// A copy to a destination.

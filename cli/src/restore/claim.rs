@@ -1,5 +1,7 @@
 //! A new PVC: made of a snapshot by the storage, or empty, to be written by a restore pod.
 
+use std::collections::BTreeMap;
+
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim};
 use kube::runtime::WatchStreamExt as _;
@@ -8,6 +10,7 @@ use kube::{Api, ResourceExt as _};
 use model::facts::{Claim, ClaimPhase, VolumeMode};
 use model::quantity;
 use model::reason::Reason;
+use model::record::Volume;
 use model::snapshot::GROUP;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -21,8 +24,10 @@ use crate::terminal::say;
 pub(crate) struct New<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
-    /// The PVC that it is to be like, if that is still there.
-    pub(crate) like: Option<&'a PersistentVolumeClaim>,
+    /// What the PVC is or was that was backed up, as far as it is known.
+    pub(crate) like: Option<&'a Volume>,
+    /// Whether it is that PVC, made again.
+    pub(crate) again: bool,
     /// The snapshot that the storage makes it of.
     pub(crate) snapshot: Option<&'a str>,
     /// The bytes that it must have at least; 0: not known.
@@ -36,9 +41,16 @@ pub(crate) struct New<'a> {
 impl New<'_> {
     /// The PVC.
     pub(crate) fn object(&self) -> Result<Value, Stop> {
-        let spec = self.like.and_then(|c| c.spec.as_ref());
-        let class = self.class.or_else(|| spec.and_then(|s| s.storage_class_name.as_deref()));
-        let modes = spec.and_then(|s| s.access_modes.clone()).unwrap_or_else(|| vec!["ReadWriteOnce".to_owned()]);
+        let class = self.class.or_else(|| self.like.and_then(|like| like.storage_class.as_deref()));
+        let mut modes: Vec<&str> = self.like.into_iter().flat_map(|like| like.access_modes.words()).collect();
+        if modes.is_empty() {
+            modes.push("ReadWriteOnce");
+        }
+        if class == Some("") {
+            let text =
+                "the PVC had no StorageClass, so nothing makes a volume like it: name a class with --storage-class";
+            return Err(Stop::Usage(text.to_owned()));
+        }
         let mut wanted = json!({
             "accessModes": modes,
             "volumeMode": self.mode.as_str(),
@@ -46,8 +58,8 @@ impl New<'_> {
         });
         if let Some(snapshot) = self.snapshot {
             if class.is_none() {
-                let text = "the PVC is gone, and its StorageClass is not recorded: name a class of the snapshot's CSI \
-                            driver with --storage-class";
+                let text = "the PVC is gone, and nothing that you can read records its StorageClass: name a class of the \
+                            snapshot's CSI driver with --storage-class";
                 return Err(Stop::Usage(text.to_owned()));
             }
             if snapshot == self.name {
@@ -62,10 +74,17 @@ impl New<'_> {
         if let Some(class) = class {
             wanted["storageClassName"] = json!(class);
         }
+        let mut metadata = json!({"name": self.name, "namespace": self.namespace});
+        // U4: it comes back as it was. A PVC of another name is not the application's: with its labels, a tool that
+        // tracks the application by them would remove it.
+        if let Some(like) = self.like.filter(|_| self.again) {
+            metadata["labels"] = json!(like.labels);
+            metadata["annotations"] = json!(like.settings().collect::<BTreeMap<_, _>>());
+        }
         Ok(json!({
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
-            "metadata": {"name": self.name, "namespace": self.namespace},
+            "metadata": metadata,
             "spec": wanted
         }))
     }
@@ -80,7 +99,7 @@ impl New<'_> {
             }
             return Ok(size);
         }
-        let like = self.like.map_or(0, |c| Claim::from(c).capacity);
+        let like = self.like.map_or(0, |like| like.bytes);
         match like.max(needed) {
             0 => Err(Stop::Usage("the size of the PVC is not recorded: set it, for example --size 20Gi".to_owned())),
             bytes => Ok(bytes),

@@ -4,6 +4,7 @@ use model::facts::{Claim, Snapshot, VolumeMode};
 use model::names::Run;
 use model::plan;
 use model::reason::{Problem, Reason};
+use model::record::Volume;
 use model::restore::{self, From, Place, Request, RestorePoint, When};
 use model::schedule::Zone;
 use model::select::Verdict;
@@ -96,6 +97,16 @@ pub(crate) fn mode(
 ) -> Option<VolumeMode> {
     let uid = point.map(|p| &p.uid).or(request.uid.as_ref())?;
     restore::mode(&observed.world, namespace, uid)
+}
+
+/// What the PVC was of which the restore point is, if it is gone and something that the user may read tells it.
+pub(crate) fn volume<'a>(
+    observed: &'a Observed,
+    point: Option<&RestorePoint>,
+    request: &Request,
+) -> Option<&'a Volume> {
+    let uid = point.map(|p| &p.uid).or(request.uid.as_ref())?;
+    observed.world.ledger(uid)?.volume.known()
 }
 
 /// The bytes of the files in the restore point, as its copies recorded them.

@@ -14,6 +14,7 @@ pub(crate) mod interrupt;
 mod look;
 pub(crate) mod objects;
 pub(crate) mod pod;
+mod protected;
 pub(crate) mod scale;
 mod scaled;
 pub(crate) mod session;

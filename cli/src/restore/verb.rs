@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use model::Timestamp;
 use model::facts::{Claim, VolumeMode};
 use model::reason::Reason;
-use model::record::{RestoreResult, RestoreState};
+use model::record::{RestoreResult, RestoreState, Volume};
 use model::restore::{From, Place};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use super::sight::{Sight, in_pod, sight, started};
 use super::stop::Stop;
 use super::target::{self, Target};
 use super::workload::owner_text;
-use super::{exec, look, scale, scaled};
+use super::{exec, look, protected, scale, scaled};
 use crate::terminal::say;
 
 /// Where the shell of `browse` begins.
@@ -36,7 +36,13 @@ pub(crate) async fn restore(session: &mut Session, args: &Restore, ask: bool) ->
             let message = format!("PVC {name} is gone: add --to {name} to create it again, or --to with another name");
             Err(Stop::refused(Reason::TargetNotReady, message))
         }
-        (Target::Gone, Some(_)) => into_new(session, args, &sight, ask, deadline).await,
+        (Target::Gone, Some(_)) => {
+            let done = into_new(session, args, &sight, ask, deadline).await?;
+            if !args.dry_run {
+                protected::told(session, name).await?;
+            }
+            Ok(done)
+        }
         (found, _) => {
             if args.size.is_some() || args.storage_class.is_some() || args.volume_mode.is_some() {
                 let text = format!(
@@ -71,10 +77,12 @@ async fn into_new(
         let spec = &object["spec"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (size, mode) = (text(&spec["resources"]["requests"]["storage"]), text(&spec["volumeMode"]));
-        let what = format!("PVC {name} would be created ({size}, volumeMode {mode})");
+        let class =
+            spec["storageClassName"].as_str().map(|class| format!(", StorageClass {class}")).unwrap_or_default();
+        let what = format!("PVC {name} would be created ({size}, volumeMode {mode}{class})");
         return Ok(Done::Here(format!("{what} and filled from {from}; nothing was changed"), false));
     }
-    say(&format!("created PVC {name}; it is kept"));
+    say(&format!("created PVC {name}; it is kept{}", brought(&object)));
     let made = claim::bound(session, name, deadline).await?;
     if snapshot.is_none() {
         return in_pod(session, args, sight, ask, deadline).await;
@@ -92,11 +100,21 @@ async fn into_new(
     })
 }
 
+/// What the PVC that was made again has of the one that is gone.
+fn brought(object: &Value) -> String {
+    let keys = |of: &str| object["metadata"][of].as_object().into_iter().flat_map(|map| map.keys());
+    let keys: Vec<&str> = keys("labels").chain(keys("annotations")).map(String::as_str).collect();
+    if keys.is_empty() { String::new() } else { format!(". From the PVC that is gone it has {}", keys.join(", ")) }
+}
+
 async fn new_claim(session: &Session, args: &Restore, sight: &Sight, snapshot: Option<&str>) -> Result<Value, Stop> {
     let source = target::read(session, &args.point.pvc).await?;
     let (observed, namespace, pvc) = (&sight.observed, &session.namespace, &args.point.pvc);
-    let like = source.claim().map(|claim| Claim::from(claim).mode);
-    let mode = args.volume_mode.or(sight.mode).or(like).unwrap_or_default();
+    let like = match source.claim() {
+        Some(claim) => Some(Volume::of(&Claim::from(claim))),
+        None => look::volume(observed, sight.point.as_ref(), &sight.request).cloned(),
+    };
+    let mode = args.volume_mode.or(sight.mode).or(like.as_ref().map(|l| l.mode)).unwrap_or_default();
     sight.fits(args, Some(mode))?;
     let needed = match (snapshot, &sight.point) {
         (Some(snapshot), _) => look::restore_size(observed, namespace, snapshot),
@@ -107,7 +125,8 @@ async fn new_claim(session: &Session, args: &Restore, sight: &Sight, snapshot: O
     let new = New {
         namespace: &session.namespace,
         name: args.target(),
-        like: source.claim(),
+        like: like.as_ref(),
+        again: source.claim().is_none() && args.target() == pvc,
         snapshot,
         needed,
         mode,

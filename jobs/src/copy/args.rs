@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// Name of the destination; it is recorded with the copy
     #[arg(long, value_name = "DESTINATION")]
     pub(crate) name: String,
+    /// Whose copy it is, <namespace>/<pvc>/<uid>; it is recorded with the copy
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) of: Option<String>,
     /// Path of the promoter (the PVC made from the snapshot)
     #[arg(long, value_name = "DIR", default_value = "/source")]
     pub(crate) source: PathBuf,
@@ -132,6 +135,7 @@ mod tests {
         let args = parse(&words).unwrap();
         assert_eq!((&args.run, args.name.as_str(), args.time_zone.as_str()), (&copy.run, "disk", "Europe/Amsterdam"));
         assert_eq!((args.source.to_str(), args.destination.to_str()), (Some("/source"), Some("/destination")));
+        assert_eq!(args.of.as_deref(), Some("shop/data/u"));
         assert_eq!(args.min_keep, config.bounds.min_keep as usize);
         assert_eq!(args.max_unconfirmed, config.bounds.max_unconfirmed as usize);
         assert_eq!(args.max_deletes, config.bounds.max_deletes_per_run as usize);

@@ -199,6 +199,7 @@ impl Imaging<'_> {
         Manifest {
             run: self.args.run.clone(),
             destination: self.args.name.clone(),
+            of: self.args.of.clone(),
             volume_mode: VolumeMode::Block,
             since_checksum: 0,
             linked: made.linked,

@@ -21,6 +21,9 @@ const MAX_BYTES: u64 = 64 * 1024;
 pub(crate) struct Manifest {
     pub(crate) run: Run,
     pub(crate) destination: String,
+    /// Whose it is: `<namespace>/<pvc>/<uid>`. Programs of old wrote it nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) of: Option<String>,
     /// What the volume is: of a raw block volume, the tree is the image of the device.
     #[serde(default, skip_serializing_if = "is_filesystem")]
     pub(crate) volume_mode: VolumeMode,
@@ -87,6 +90,7 @@ pub(crate) mod tests {
         Manifest {
             run: run.parse().unwrap(),
             destination: "disk".into(),
+            of: None,
             volume_mode: VolumeMode::Filesystem,
             since_checksum: 0,
             linked: None,

@@ -2,7 +2,8 @@
 //!
 //! This file is the order of the steps. [`source`] looks at what is copied, [`layout`] at where it goes;
 //! [`tree`] makes the tree: [`partial`] begins it, [`transfer`] moves the bytes, [`crate::hard_links`] mends what rsync
-//! cannot do, and [`commit`] ends it. Of a raw block volume, [`image`] makes the tree. [`prune`] removes expired trees.
+//! cannot do, and [`commit`] ends it. Of a raw block volume, [`image`] makes the tree. [`prune`] removes expired trees, and
+//! [`remove`] all of a source that is gone.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -29,6 +30,7 @@ pub(crate) mod layout;
 pub(crate) mod manifest;
 mod partial;
 mod prune;
+pub(crate) mod remove;
 pub(crate) mod source;
 mod task;
 mod transfer;

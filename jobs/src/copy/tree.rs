@@ -146,6 +146,7 @@ impl Making<'_> {
         Manifest {
             run: self.args.run.clone(),
             destination: self.args.name.clone(),
+            of: self.args.of.clone(),
             volume_mode: VolumeMode::Filesystem,
             // Files that could not be read were not compared either.
             since_checksum: if plan.checksum && complete { 0 } else { plan.since_checksum },

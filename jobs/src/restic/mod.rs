@@ -2,8 +2,8 @@
 //!
 //! [`args`] are the arguments of every verb, [`address`] is what restic works on, [`secret`] reads the mounted Secret,
 //! [`exec`] runs restic, [`stderr`] reads its messages and [`classify`] finds their cause. [`snapshots`] is what a
-//! repository holds. The verbs stand on these: [`copy`] (with [`init`] and [`report`]), [`prune`], [`verify`], and
-//! [`restore`] with [`point`], which finds the snapshot that is meant, and [`restore_errors`].
+//! repository holds. The verbs stand on these: [`copy`] (with [`init`] and [`report`]), [`prune`], [`remove`], [`verify`],
+//! and [`restore`] with [`point`], which finds the snapshot that is meant, and [`restore_errors`].
 
 use clap::Subcommand;
 
@@ -20,6 +20,7 @@ mod maintain;
 pub(crate) mod pattern;
 pub(crate) mod point;
 mod prune;
+mod remove;
 mod report;
 pub(crate) mod restore;
 pub(crate) mod restore_errors;
@@ -42,6 +43,8 @@ enum Verb {
     Copy(copy::Args),
     /// Forget expired snapshots, and remove their data
     Prune(prune::Args),
+    /// Forget all snapshots of a source (a PVC) that no longer exists, and remove their data
+    Remove(remove::Args),
     /// Read and check a part of the repository
     Verify(verify::Args),
     Restore(restore::Args),
@@ -58,6 +61,7 @@ pub(crate) fn run(args: &Args, log: &TerminationLog) -> Outcome {
     match &args.verb {
         Verb::Copy(args) => copy::run(args),
         Verb::Prune(args) => prune::run(args),
+        Verb::Remove(args) => remove::run(args),
         Verb::Verify(args) => verify::run(args),
         Verb::Restore(args) => restore::run(args, log),
     }

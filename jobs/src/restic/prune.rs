@@ -163,21 +163,27 @@ fn kept(ours: &[restic_retention::Snapshot], gone: &[Run]) -> Vec<Run> {
 }
 
 fn forget(restic: &Restic, plan: &[Decision]) -> Result<(), Failure> {
-    let mut words: Vec<OsString> = vec!["forget".into()];
+    let mut ids = Vec::new();
     for Decision { run, verdict, forget } in plan {
         tracing::info!(%run, why = verdict.why(), "{}", if verdict.deletes() { "forgotten" } else { "kept" });
-        words.extend(forget.iter().map(OsString::from));
+        ids.extend(forget.iter().map(OsString::from));
     }
+    forget_ids(restic, ids)
+}
+
+/// Forgets these snapshots.
+pub(super) fn forget_ids(restic: &Restic, ids: Vec<OsString>) -> Result<(), Failure> {
     // Without ids restic would forget by rules of its own.
-    if words.len() == 1 {
+    if ids.is_empty() {
         return Ok(());
     }
+    let words: Vec<OsString> = std::iter::once("forget".into()).chain(ids).collect();
     let ended = restic.run_locking(&words, &mut |_: &str| {})?;
     if ended.code == Some(0) { Ok(()) } else { Err(restic.failure(&ended)) }
 }
 
 /// Removes the data that no snapshot names, and says how many bytes that were.
-fn remove_data(restic: &Restic) -> Result<u64, Failure> {
+pub(super) fn remove_data(restic: &Restic) -> Result<u64, Failure> {
     let mut freed = 0;
     let mut listener = |line: &str| {
         if let Some(bytes) = line.strip_prefix("total prune:").and_then(bytes) {

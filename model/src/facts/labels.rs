@@ -7,6 +7,11 @@ use std::collections::BTreeMap;
 pub struct Labels(Box<str>);
 
 impl Labels {
+    /// Each label.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.lines().filter_map(|line| line.split_once('='))
+    }
+
     /// Whether there is a label of that key and value.
     #[must_use]
     pub fn has(&self, key: &str, value: &str) -> bool {

@@ -13,7 +13,7 @@ use crate::names::{self, SourceId};
 use crate::quantity;
 use crate::record::{RestoreRecord, Status};
 use crate::snapshot::VolumeSnapshot;
-use crate::volume::{Journal, VolumeMode};
+use crate::volume::{AccessModes, Journal, VolumeMode};
 
 /// Where a PVC stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Claim {
     pub volume: Option<String>,
     /// What pods get of it.
     pub mode: VolumeMode,
+    /// How pods may have it.
+    pub access: AccessModes,
     /// Whether it is bound read-only and nothing else: a cheap view of a snapshot.
     pub read_only: bool,
     /// Bytes that it has, or asks for while it is not bound (F07).
@@ -143,6 +145,7 @@ impl From<&PersistentVolumeClaim> for Claim {
             class: spec.and_then(|s| s.storage_class_name.clone()),
             volume: spec.and_then(|s| s.volume_name.clone()).filter(|v| !v.is_empty()),
             mode: VolumeMode::read(spec.and_then(|s| s.volume_mode.as_deref())),
+            access: AccessModes::read(modes),
             read_only: modes == ["ReadOnlyMany"],
             capacity: bytes(actual).max(bytes(requested)),
             from_snapshot,

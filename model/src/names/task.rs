@@ -12,11 +12,13 @@ pub enum Task {
     Verify,
     /// Restores a copy, or a sample of it, and compares it with its snapshot.
     Drill,
+    /// Removes all copies of a source that is gone, by an administrator's word.
+    Remove,
 }
 
 impl Task {
     /// Every task.
-    pub const ALL: [Self; 3] = [Self::Prune, Self::Verify, Self::Drill];
+    pub const ALL: [Self; 4] = [Self::Prune, Self::Verify, Self::Drill, Self::Remove];
 
     /// The label's value.
     #[must_use]
@@ -25,6 +27,7 @@ impl Task {
             Self::Prune => "prune",
             Self::Verify => "verify",
             Self::Drill => "drill",
+            Self::Remove => "remove",
         }
     }
 

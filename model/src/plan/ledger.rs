@@ -8,14 +8,15 @@ use std::borrow::Cow;
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, Board, LedgerWrite, Note, Todo};
+use super::removal::{self, Removals};
 use super::shortened;
 use super::status::{self, News};
-use super::subject::{doubtful, snapshots, unreadable, verdict, views};
+use super::subject::{Subject, doubtful, snapshots, unreadable, verdict, views};
 use crate::facts::Claim;
 use crate::ledger::{Entry, Finding, Ledger};
 use crate::next_copy::shows_ready;
 use crate::reason::{Problem, Reason};
-use crate::record::{Failure, RunRecord, Settings, Status};
+use crate::record::{Failure, Removal, RunRecord, Settings, Status};
 use crate::select::Verdict;
 use crate::world::World;
 
@@ -35,10 +36,11 @@ pub(super) fn of_source(
     let namespace = world.namespaces.get("", &claim.namespace).map_or("", |n| n.uid.as_str());
     // Plans are made often and seldom have news: what is not changed is not copied.
     let mut next = before.map_or_else(|| Cow::Owned(Ledger::new(claim, namespace)), Cow::Borrowed);
-    let volume = crate::ledger::Volume::of(claim);
-    if next.volume != volume || next.gone.is_some() {
+    let volume = crate::record::Volume::of(claim);
+    if next.volume != volume || next.gone.is_some() || !next.removals.is_empty() {
         let next = next.to_mut();
         (next.volume, next.gone) = (volume, None);
+        next.removals.clear();
     }
     let in_force = match verdict {
         Verdict::Protected(protection, _) => protection.in_force(),
@@ -105,7 +107,7 @@ fn settle(ledger: &mut Cow<'_, Ledger>, settings: Option<&Settings>) {
 /// Whether a ledger says more than that snapshots came or went. That is seen, and written down with the next news: what a
 /// run is copied to, the settings in the ledger say. That it is in doubt, only the ledger says (L20).
 fn is_news(before: &Ledger, next: &Ledger) -> bool {
-    let Ledger { schema, source, volume, gone, settings, rebuilding, runs, status } = next;
+    let Ledger { schema, source, volume, gone, settings, rebuilding, removals, runs, status } = next;
     let known = |r: &RunRecord| before.runs.iter().find(|b| b.run == r.run && b.taken == r.taken);
     let is_new = |r: &RunRecord| match known(r) {
         Some(known) => known.rebuilt != r.rebuilt,
@@ -116,6 +118,7 @@ fn is_news(before: &Ledger, next: &Ledger) -> bool {
     }
     (&before.schema, &before.source, &before.volume, &before.gone) != (schema, source, volume, gone)
         || (&before.settings, &before.rebuilding, &before.status) != (settings, rebuilding, status)
+        || before.removals != *removals
 }
 
 /// Where the backups of a source stand by its ledger and the snapshots that are there, whatever could be done about it.
@@ -127,26 +130,32 @@ pub fn standing(world: &World, claim: &Claim, now: Timestamp) -> Status {
 
 /// What is to be done about the ledger of a source that is gone: it keeps what the restore points need, and ends after
 /// them.
-pub(super) fn of_vanished(world: &World, uid: &str, findings: Vec<Finding>, now: Timestamp) -> Todo {
+pub(super) fn of_vanished(subject: &Subject<'_>, findings: Vec<Finding>) -> Todo {
+    let &Subject { world, uid, now, .. } = subject;
     let (Some(before), Some(book)) = (world.ledger(uid), world.ledgers.get("", uid)) else { return Todo::none() };
     let mut next = Cow::Borrowed(before);
-    let notes = begin(world, uid, &mut next, false);
+    let mut notes = begin(world, uid, &mut next, false);
     let results = enter(&mut next, findings);
     let mut next = next.into_owned();
     let gone = *next.gone.get_or_insert(crate::names::Run::at(now).time());
     trim(world, uid, &mut next);
+    let Removals { notes: more, ends: tasks, todo } = removal::plan(subject, before, book.word.as_deref(), &mut next);
+    notes.extend(more);
     let belongings = world.belongings(uid);
     let there = belongings.is_some_and(|b| !b.snapshots.is_empty() || !b.promoters.is_empty() || !b.jobs.is_empty());
-    let over = world.config.bounds.orphan_retention.after(gone);
-    let mut again = Todo::none();
+    // What was removed stays written down as long as what is gone.
+    let removed = next.removals.values().filter_map(Removal::done).max();
+    let over = world.config.bounds.orphan_retention.after(removed.map_or(gone, |at| at.max(gone)));
+    let mut again = todo;
     if next.is_over(there) {
         if now >= over {
             return Todo::step(Action::DeleteLedger { id: book.id.clone(), uid: uid.to_owned() });
         }
-        again = Todo::again(over);
+        again = again.and(Todo::again(over));
     }
-    if *before != next {
-        let write = LedgerWrite { ledger: next, replaces: Some(book.id.clone()), notes, results, tasks: Vec::new() };
+    // The write ends a word, whatever came of it.
+    if *before != next || book.word.is_some() {
+        let write = LedgerWrite { ledger: next, replaces: Some(book.id.clone()), notes, results, tasks };
         return again.and(Todo::step(Action::WriteLedger(Box::new(write))));
     }
     let newest = snapshots(world, uid).filter(|(_, s)| !s.terminating).max_by_key(|(run, _)| *run);

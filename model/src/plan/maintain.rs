@@ -72,7 +72,9 @@ fn jobs<'a>(subject: &Subject<'a>) -> Vec<(Task, &'a Job)> {
         .jobs()
         .filter_map(|job| {
             let ours = job.ours.as_ref().filter(|o| o.component == Component::Maintain)?;
-            is_derived(subject.world, job).then_some((ours.task?, job))
+            // Those that remove copies are of a source that is gone, and go by its ledger.
+            let task = ours.task.filter(|task| *task != Task::Remove)?;
+            is_derived(subject.world, job).then_some((task, job))
         })
         .collect()
 }
@@ -251,6 +253,8 @@ impl TaskSource<'_> {
                     drill::Step::Start(drill, node) => (Work::Drill(drill), node),
                 }
             }
+            // No schedule starts it, nor anything of a source that is there.
+            Task::Remove => return Ok(Todo::none()),
         };
         let start = Action::StartTask(Box::new(self.task(destination, due, work, protection)));
         let start = if begun { Todo::step(start) } else { Todo::ready(self.waiting(destination, due, node), start) };

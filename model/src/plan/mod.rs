@@ -39,6 +39,7 @@ mod copy;
 mod cronjob;
 mod ledger;
 mod maintain;
+mod removal;
 mod status;
 
 // The entries.
@@ -48,7 +49,7 @@ mod source;
 
 pub use action::{
     Action, Asker, Board, Central, CentralPart, Copy, DiskStep, Drill, LedgerWrite, Lender, Loan, Maintain, Note,
-    Origin, Plan, Promote, Proof, Prune, Restore, RestoreAction, Restores, Standing, TaskEnd, Work, ledger_key,
+    Origin, Plan, Promote, Proof, Prune, Remove, Restore, RestoreAction, Restores, Standing, TaskEnd, Work, ledger_key,
 };
 pub use after::{NextRun, next_run};
 pub use cronjob::IsRendered;

@@ -6,7 +6,7 @@ use super::action::{Plan, Proof, Standing};
 use super::copy::Copies;
 use super::cronjob::IsRendered;
 use super::subject::{Subject, verdict};
-use super::{copy, cronjob, ledger, maintain, status};
+use super::{copy, cronjob, ledger, maintain, removal, status};
 use crate::maintain::TaskState;
 use crate::record::Status;
 use crate::select::{Protection, Verdict};
@@ -23,9 +23,10 @@ pub fn plan(world: &World, uid: &str, now: Timestamp, is_rendered: &mut IsRender
     let todo = todo.and(copies);
     let Some((claim, verdict)) = claim.zip(verdict.as_ref()) else {
         let tasks = maintain::clear(&subject);
-        let ledger = ledger::of_vanished(world, uid, findings, now);
+        let ledger = ledger::of_vanished(&subject, findings);
         return Plan::new(Standing::Vanished, todo.and(tasks).and(ledger));
     };
+    let todo = todo.and(removal::stop(&subject));
     let (tasks, maintained) = maintain::plan(&subject, claim);
     let news = status::News { waiting, tasks };
     let (record, ledger) = ledger::of_source(world, claim, verdict, (news, findings), now);

@@ -283,6 +283,8 @@ fn task_note(end: &TaskEnd, mode: VolumeMode) -> Option<Note> {
         Task::Prune => ("Prune", String::new()),
         Task::Verify => ("Verify", status.part.map(|p| format!(", part {p}")).unwrap_or_default()),
         Task::Drill => ("Drill", status.run.as_ref().map(|r| format!(", run {r}")).unwrap_or_default()),
+        // Of a source that is gone: told with its ledger.
+        Task::Remove => return None,
     };
     if let Some(problem) = &status.problem {
         let text = format!("{} of {destination}{of}: {}", task.as_str(), remedied(&problem.message, problem.reason));

@@ -112,7 +112,7 @@ pub(super) fn record(world: &World, runs: &[RunView<'_>], status: &mut Status, e
                 maintenance.damage = None;
             }
         }
-        *maintenance.newest_mut(*task) = Some(end.clone());
+        maintenance.ended(*task, end.clone());
     }
     for (destination, maintenance) in &mut status.maintenance {
         let pruned = |d: &Destination| d.maintenance().any(|(task, _)| task == Task::Prune);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::copy::CopyState;
 use super::run::RunRecord;
+use super::volume::Volume;
 use crate::maintain::{Part, Task, TaskState};
 use crate::names::Run;
 use crate::reason::Problem;
@@ -64,6 +65,9 @@ pub struct Status {
     /// Where it is shown: the runs, with what became of their copies.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<RunRecord>,
+    /// Where it is shown of a source that is gone: what that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<Box<Volume>>,
 }
 
 /// A retention that a tenant shortened, in a [`Status`].
@@ -139,6 +143,8 @@ impl Maintenance {
             Task::Prune => self.prune.as_ref(),
             Task::Verify => self.verify.as_ref(),
             Task::Drill => self.drill.as_ref(),
+            // It ends what is kept here, and has its own place in the ledger.
+            Task::Remove => None,
         }
     }
 
@@ -161,12 +167,13 @@ impl Maintenance {
         self.findings().map(|(task, _)| task).next().filter(|_| self.healed.is_none())
     }
 
-    /// The same, to be written.
-    pub fn newest_mut(&mut self, task: Task) -> &mut Option<TaskStatus> {
+    /// Writes down the newest end of a task.
+    pub fn ended(&mut self, task: Task, end: TaskStatus) {
         match task {
-            Task::Prune => &mut self.prune,
-            Task::Verify => &mut self.verify,
-            Task::Drill => &mut self.drill,
+            Task::Prune => self.prune = Some(end),
+            Task::Verify => self.verify = Some(end),
+            Task::Drill => self.drill = Some(end),
+            Task::Remove => {}
         }
     }
 }

@@ -4,8 +4,8 @@ use crate::facts::VolumeMode;
 use crate::reason::{Problem, Reason};
 use crate::world::World;
 
-/// What the PVC with a UID is, or was. A PVC never changes its mode, so that of any of its snapshots tells it; `None`: it
-/// is gone, and no snapshot of it is left.
+/// What the PVC with a UID is, or was. A PVC never changes its mode, so that of any of its snapshots tells it, and its
+/// ledger; `None`: it is gone, and neither is there.
 #[must_use]
 pub fn mode(world: &World, namespace: &str, uid: &str) -> Option<VolumeMode> {
     let live = world.claim_of(uid).filter(|claim| claim.namespace == namespace);
@@ -13,7 +13,9 @@ pub fn mode(world: &World, namespace: &str, uid: &str) -> Option<VolumeMode> {
         let mut snapshots = world.snapshots.within(namespace);
         snapshots.find(|s| s.ours.as_ref().is_some_and(|o| o.instance == world.instance && o.source_uid == uid))
     };
-    live.map(|claim| claim.mode).or_else(|| taken().map(|snapshot| snapshot.mode))
+    let recorded = || world.ledger(uid).filter(|of| of.source.namespace == namespace)?.volume.known();
+    let mode = live.map(|claim| claim.mode).or_else(|| taken().map(|snapshot| snapshot.mode));
+    mode.or_else(|| recorded().map(|volume| volume.mode))
 }
 
 /// Why a restore point of `pvc` does not fit the PVC `target`, or the PATHs that are asked for, as far as both modes are

@@ -80,7 +80,7 @@ fn in_ledger(world: &mut World, uid: &str, change: impl FnOnce(&mut Ledger)) {
     let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: uid.into() };
     let mut ledger = world.ledger(uid).cloned().unwrap_or_else(|| Ledger::of_shown(&source, &Status::default()));
     change(&mut ledger);
-    let book = Book { id: Identity::default(), uid: uid.into(), ledger: Ok(Box::new(ledger)) };
+    let book = Book { id: Identity::default(), uid: uid.into(), ledger: Ok(Box::new(ledger)), word: None };
     world.apply(Change::Ledger(Seen::Put(book)));
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn put_ledger(world: &mut World, ledger: Ledger) {
     let uid = ledger.source.uid.clone();
     let version = world.ledgers.get("", &uid).map_or(0, |b| b.id.resource_version.parse::<u64>().unwrap()) + 1;
     let id = Identity { name: names::ledger(&uid), uid: format!("l-{uid}"), resource_version: version.to_string() };
-    world.apply(Change::Ledger(Seen::Put(Book { id, uid, ledger: Ok(Box::new(ledger)) })));
+    world.apply(Change::Ledger(Seen::Put(Book { id, uid, ledger: Ok(Box::new(ledger)), word: None })));
 }
 
 /// Puts a snapshot into the world, and its run into the ledger of its source.

@@ -19,7 +19,7 @@ use model::rotate::{Decision, Point, PointState, Rules, plan};
 use model::schedule::Zone;
 use proptest::prelude::*;
 
-use crate::fixtures::{cases, snapshot};
+use crate::fixtures::{cases, claim, snapshot};
 
 const UID: &str = "0a1b2c3d-0000-4000-8000-000000000001";
 const DESTINATIONS: [&str; 2] = ["disk", "s3"];
@@ -77,6 +77,30 @@ fn a_ledger_is_read_as_it_was_written() {
     let book = Book::read(&map(ledger.to_data(), &LABELS), "night").unwrap();
     assert_eq!((book.uid.as_str(), book.ledger), (UID, Ok(Box::new(ledger))));
     assert!(Book::read(&ConfigMap::default(), "night").is_none(), "it has no ledger's name");
+}
+
+/// U4: who makes a PVC again has to know its class and its size, and the labels and annotations are lost.
+#[test]
+fn what_a_source_was_is_shown_once_it_is_gone_and_read_back() {
+    let claim = claim(
+        "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data, namespace: shop, uid: u-1,
+          labels: {app: shop, backup-controller.io/run: 20181202T0000Z},
+          annotations: {backup-controller.io/enabled: 'true', backup-controller.io/run-now: x, other: x}},
+          spec: {storageClassName: fast, volumeMode: Block, accessModes: [ReadWriteMany, ReadWriteOnce],
+          resources: {requests: {storage: 2Gi}}}}",
+    );
+    let mut ledger = Ledger::new(&claim, "n-1");
+    assert_eq!(ledger.shown().volume, None, "the PVC shows it itself");
+    ledger.gone = Some(at(1));
+    let shown = Status::parse(&ledger.shown().to_text()).unwrap();
+    let volume = Ledger::of_shown(&source(), &shown).volume;
+    assert_eq!((&volume, volume.known()), (&ledger.volume, Some(&volume)));
+    assert_eq!((volume.storage_class.as_deref(), volume.bytes, volume.mode.is_block()), (Some("fast"), 2 << 30, true));
+    assert_eq!(volume.access_modes.words().collect::<Vec<_>>(), ["ReadWriteOnce", "ReadWriteMany"]);
+    assert_eq!(volume.labels, BTreeMap::from([("app".to_owned(), "shop".to_owned())]), "ours are reserved");
+    let settings: Vec<&str> = volume.settings().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(settings, [names::ENABLED]);
+    assert_eq!(Ledger::of_shown(&source(), &Status::default()).volume.known(), None, "an older controller's");
 }
 
 /// Each is told by object and field.

@@ -14,6 +14,7 @@ mod laws;
 mod ledger;
 mod maintaining;
 mod mounting;
+mod removing;
 mod repository_disk;
 mod restoring;
 mod select;

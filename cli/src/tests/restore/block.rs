@@ -120,7 +120,7 @@ fn a_device_goes_back_into_itself_and_into_another_by_a_restore_pod() {
 fn a_dry_run_says_what_would_be_made() {
     let cluster = cluster();
     let done = restore(&cluster, &["disk-image", DATE, "--to=fresh", "--dry-run"]).unwrap();
-    let text = "PVC fresh would be created (5Gi, volumeMode Block) and filled from 20181205T0317Z (snapshot \
+    let text = "PVC fresh would be created (5Gi, volumeMode Block, StorageClass fast) and filled from 20181205T0317Z (snapshot \
                 disk-image-20181205); nothing was changed";
     assert_eq!(done, Done::Here(text.to_owned(), false));
     assert!(cluster.get(&claims(), "fresh").is_none());

@@ -1,5 +1,10 @@
 //! Restores into a new PVC.
 
+use model::ledger::Ledger;
+use model::names::SourceId;
+use model::record::Status;
+
+use super::super::fixture::{copied, labels, source_id};
 use super::*;
 
 fn claims() -> String {
@@ -96,6 +101,100 @@ fn a_new_volume_never_has_its_snapshots_name() {
     let stop = restore(&without_promoter, &["data", DATE, "--to=data-20181205", "-y"]).unwrap_err();
     assert!(stop.text().contains("choose another"), "{}", stop.text());
     assert_eq!(without_promoter.writes(), Vec::<String>::new());
+}
+
+/// What the controller shows of the PVC `gone`, on its newest snapshot.
+fn volume() -> Value {
+    json!({
+        "storageClass": "fast", "mode": "Filesystem", "bytes": 2_147_483_648_u64, "accessModes": ["ReadWriteMany"],
+        "labels": {"app": "shop"},
+        "annotations": {
+            "backup-controller.io/destinations": "disk", "backup-controller.io/enabled": "true",
+            "backup-controller.io/accept-finding": "2018-12-04T00:00:00Z", "example.com/other": "x"
+        }
+    })
+}
+
+fn with_volume() -> Objects {
+    let mut objects = sized();
+    for snapshot in objects.snapshots.iter_mut().filter(|s| s["metadata"]["name"] == "gone-20181204") {
+        snapshot["status"]["restoreSize"] = json!("1Gi");
+        let text = snapshot["metadata"]["annotations"][names::STATUS].as_str().unwrap();
+        let mut status: Value = serde_json::from_str(text).unwrap();
+        status["volume"] = volume();
+        snapshot["metadata"]["annotations"][names::STATUS] = json!(status.to_string());
+    }
+    objects
+}
+
+/// U4: class and size were to be known by heart, and it came back without labels and annotations: copied to fewer
+/// places or to none.
+#[test]
+fn a_pvc_that_is_gone_comes_back_as_it_was() {
+    for from in [&[][..], &["--from=disk", "--timeout=1s"]] {
+        let cluster = Cluster::of(with_volume()).reacting(provisioner(true));
+        let result = restore(&cluster, &[&["gone", "--date=20181204", "--to=gone", "-y"], from].concat());
+        assert_eq!(result.is_ok(), from.is_empty(), "no pod comes here: {result:?}");
+        let claim = cluster.get(&claims(), "gone").unwrap();
+        assert_eq!(claim["spec"]["storageClassName"], "fast");
+        assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "2Gi");
+        assert_eq!(claim["spec"]["accessModes"], json!(["ReadWriteMany"]));
+        assert_eq!(claim["metadata"]["labels"], json!({"app": "shop"}));
+        let settings = json!({"backup-controller.io/destinations": "disk", "backup-controller.io/enabled": "true"});
+        assert_eq!(claim["metadata"]["annotations"], settings, "what was accepted of the old one stays with it");
+    }
+}
+
+/// A tool that tracks the application by its labels would remove a PVC that it does not expect.
+#[test]
+fn beside_a_pvc_that_is_gone_another_one_has_its_size_and_class_and_not_its_labels() {
+    let cluster = Cluster::of(with_volume()).reacting(provisioner(true));
+    restore(&cluster, &["gone", "--date=20181204", "--to=beside", "--size=3Gi", "-y"]).unwrap();
+    let claim = cluster.get(&claims(), "beside").unwrap();
+    assert_eq!((&claim["spec"]["storageClassName"], &claim["metadata"]["labels"]), (&json!("fast"), &Value::Null));
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "3Gi");
+}
+
+/// The last restore points of a PVC may be copies alone: only its ledger tells of them.
+#[test]
+fn an_administrator_makes_a_pvc_again_that_has_no_snapshot_any_more() {
+    let source = source_id("shop", "lost");
+    let status = json!({
+        "instance": "backup", "uid": source.uid,
+        "runs": [{
+            "run": "20181204T0317Z", "taken": {"snapshot": {"name": "lost-20181204", "uid": "vs"}},
+            "destinations": ["disk"], "results": {"disk": copied("Complete", "2018-12-04T03:30:00Z")}
+        }],
+        "volume": volume(),
+    });
+    let labels = labels("ledger", &[("source-pvc", "lost"), ("source-uid", &source.uid)]);
+    let words = ["lost", "--date=latest", "--to=lost", "-y", "--timeout=1s"];
+    for (namespace, found) in [("shop", true), ("other", false)] {
+        let source = SourceId { namespace: namespace.to_owned(), ..source.clone() };
+        let ledger = Ledger::of_shown(&source, &Status::parse(&status.to_string()).unwrap());
+        let name = names::ledger(&source.uid);
+        let map = json!({"metadata": {"name": name, "labels": labels}, "data": ledger.to_data()});
+        let cluster = Cluster::of(sized()).reacting(provisioner(true));
+        cluster.put("/api/v1/namespaces/backup/configmaps", map);
+        let stop = restore(&cluster, &words).unwrap_err();
+        let made = cluster.get(&claims(), "lost");
+        assert_eq!(made.is_some(), found, "{}", stop.text());
+        assert!(made.is_none_or(|claim| claim["spec"]["resources"]["requests"]["storage"] == "2Gi"));
+    }
+}
+
+/// Nothing makes a volume like it.
+#[test]
+fn a_pvc_without_a_class_needs_one_when_it_is_made_again() {
+    let mut objects = with_volume();
+    for snapshot in objects.snapshots.iter_mut().filter(|s| s["metadata"]["name"] == "gone-20181204") {
+        let text = snapshot["metadata"]["annotations"][names::STATUS].as_str().unwrap();
+        snapshot["metadata"]["annotations"][names::STATUS] = json!(text.replace("\"fast\"", "\"\""));
+    }
+    let cluster = Cluster::of(objects);
+    let stop = restore(&cluster, &["gone", "--date=20181204", "--to=gone", "-y"]).unwrap_err();
+    assert!(stop.code() == 2 && stop.text().contains("--storage-class"), "{}", stop.text());
+    assert_eq!(cluster.writes(), Vec::<String>::new());
 }
 
 #[test]

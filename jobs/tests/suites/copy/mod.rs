@@ -1,4 +1,4 @@
-//! `backup-job copy` and `keep` from outside: the real program, real rsync, real files.
+//! `backup-job copy`, `keep` and `remove` from outside: the real program, real rsync, real files.
 //!
 //! Tests read as claims. Some need root, as the copy pod has it; they say so where it is missing, past the
 //! test harness's capture, and never pass in silence.
@@ -9,3 +9,4 @@ mod fidelity;
 mod history;
 mod interrupted;
 mod keep;
+mod remove;

@@ -104,6 +104,31 @@ fn what_a_complete_copy_stands_on_is_good_whatever_the_record_of_its_run_says() 
     assert_eq!(texts(&prune(&scene, &[]).pruned), [*good], "it is the oldest of four that prove nothing");
 }
 
+/// The source is gone, and an administrator wants its copies gone. What else is in the repository is not ours.
+#[test]
+fn a_removal_forgets_all_snapshots_of_the_source_and_no_others_unless_one_is_held() {
+    let scene = filled("remove", &RUNS[..2]);
+    let run = format!("run={}", RUNS[0]);
+    scene.write("other", b"another PVC's");
+    let tags = ["--tag", "uid=another", "--tag", "source=shop/data", "--tag", &run];
+    let source = scene.source().display().to_string();
+    let args = [&["backup", "--host=shop"][..], &tags, &[&source]].concat();
+    assert!(scene.restic(&args).status.success());
+    let ids = || scene.snapshots().iter().map(|s| s["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let all = ids();
+    assert!(scene.restic(&["tag", "--add", "hold", &all[0]]).status.success());
+    let message = failed(&scene.remove().run(), 3, "InUse");
+    assert!(message.contains(RUNS[0]) && ids().len() == 3, "{message}");
+    let held = scene.snapshots().iter().find(|s| s.to_string().contains("\"hold\"")).unwrap()["id"].clone();
+    assert!(scene.restic(&["tag", "--remove", "hold", held.as_str().unwrap()]).status.success());
+    let result = done(&scene.remove().run());
+    assert_eq!((texts(&result.pruned), result.files), (vec![RUNS[1], RUNS[0]], 2));
+    assert!(result.bytes > 1 << 18, "{result:?}");
+    assert_eq!(ids(), all[2..], "another source's stays");
+    assert!(scene.restic(&["check", "--read-data"]).status.success());
+    assert_eq!(done(&scene.remove().run()).files, 0, "twice is the same as once");
+}
+
 /// F83: as many for each snapshot that came since; and never less than for one.
 #[test]
 fn the_brake_counts_the_snapshots_since_the_last_prune() {

@@ -132,6 +132,11 @@ impl Scene {
         self.verb("prune").args(&["--now=2018-12-06T00:00:00Z", &format!("--retention={retention}")])
     }
 
+    /// The removal of all that is there of the source.
+    pub(crate) fn remove(&self) -> Job {
+        self.verb("remove")
+    }
+
     /// A check of a part.
     pub(crate) fn verify(&self, part: &str) -> Job {
         self.verb("verify").arg(&format!("--subset={part}"))

@@ -20,4 +20,4 @@ pub use plan::{Plan, Proof, Restores, Standing};
 pub(super) use restore::point_name;
 pub use restore::{Asker, Lender, Origin, Promote, Restore};
 pub use steps::{Action, RestoreAction, ledger_key};
-pub use task::{Drill, Maintain, Prune, TaskEnd, Work};
+pub use task::{Drill, Maintain, Prune, Remove, TaskEnd, Work};

@@ -37,6 +37,15 @@ pub enum Work {
     Verify(Part),
     /// Restores a run and compares it with its snapshot.
     Drill(Drill),
+    /// Removes all copies of a source that is gone.
+    Remove(Remove),
+}
+
+/// What a removal expects to find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remove {
+    /// The runs that have copies there, by the ledger.
+    pub runs: Vec<Run>,
 }
 
 impl Maintain {
@@ -47,6 +56,7 @@ impl Maintain {
             Work::Prune(_) => Task::Prune,
             Work::Verify(_) => Task::Verify,
             Work::Drill(_) => Task::Drill,
+            Work::Remove(_) => Task::Remove,
         }
     }
 }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use backup_controller_tests::{binaries, ledger};
 use dev_cluster::{AuditedRequest, ControlPlane, Options};
 use model::Timestamp;
-use model::ledger::{Ledger, SCHEMA, Volume, Whose};
+use model::ledger::{Ledger, SCHEMA, Whose};
 use model::names;
-use model::record::{RunRecord, Settings, SnapshotResult, Status, Taken};
+use model::record::{RunRecord, Settings, SnapshotResult, Status, Taken, Volume};
 use serde_json::{Value, json};
 
 /// Where Jobs live.
@@ -332,6 +332,7 @@ impl Stage {
                 destinations: self.destinations.clone(),
             }),
             rebuilding: rebuilding.into_iter().collect(),
+            removals: BTreeMap::new(),
             runs: self.records.borrow().clone(),
             status: Status::default(),
         };

@@ -1,0 +1,285 @@
+//! The removal of the copies of a source that is gone, by an administrator's word on its ledger.
+//!
+//! The word is entered into the ledger, which ends it as a word. The removal begins in a write of its own: from then on
+//! the ledger lists no copy there, nothing is restored from one and none is made. Only a removal that stands there as
+//! begun has a Job. One that failed is tried again; what it has begun is never a restore point again.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::access::online;
+use super::action::{Action, Maintain, Note, Remove, TaskEnd, Todo, Work};
+use super::ended::{self, Ended};
+use super::placement::{only_node, slot};
+use super::subject::{Subject, is_derived, snapshots};
+use super::{disk, restore};
+use crate::admit::{Rank, Waiting};
+use crate::config::Destination;
+use crate::copy_options::Options;
+use crate::duration::Span;
+use crate::facts::{Job, JobState};
+use crate::ledger::Ledger;
+use crate::maintain::{MaintainResult, Task};
+use crate::names::{self, Component, Run};
+use crate::reason::{Problem, Reason};
+use crate::record::{Removal, TaskStatus, Word};
+use crate::text::clip;
+
+/// How long after a failure the next try comes, and how often it is seen whether a wait is over.
+const AGAIN: Span = Span::hours(6);
+
+/// The removals of a source that is gone.
+pub(super) struct Removals {
+    /// What is to be told.
+    pub(super) notes: Vec<Note>,
+    /// The Jobs that ended.
+    pub(super) ends: Vec<TaskEnd>,
+    /// What is to be done beside writing the ledger.
+    pub(super) todo: Todo,
+}
+
+/// The removals of a source that is gone: what its ledger says next of them, and what is to be done. `before` is the
+/// ledger as it stands, `word` what an administrator wrote on it.
+pub(super) fn plan(subject: &Subject<'_>, before: &Ledger, word: Option<&str>, next: &mut Ledger) -> Removals {
+    let mut notes: Vec<Note> = word.map(|word| enter(subject, next, word)).into_iter().collect();
+    let (mut ends, mut todo) = (Vec::new(), Todo::none());
+    for job in jobs(subject) {
+        match end(subject, before, next, job) {
+            Ok(end) => ends.push(end),
+            Err(goes) => todo = todo.and(goes),
+        }
+    }
+    notes.extend(ends.iter().map(|end| told(end, next)));
+    let open: Vec<String> = next.removals.iter().filter(|(_, r)| r.done().is_none()).map(|(d, _)| d.clone()).collect();
+    for name in open {
+        let begun = before.removals.get(&name).filter(|r| r.begun.is_some());
+        let obstacle = match begun {
+            None => begin(subject, next, &name, &mut notes),
+            Some(removal) => match start(subject, &name, removal) {
+                Ok(started) => {
+                    todo = todo.and(started);
+                    None
+                }
+                Err(problem) => Some(problem),
+            },
+        };
+        if obstacle.is_some() {
+            todo = todo.and(Todo::again(AGAIN.after(subject.now)));
+        }
+        if let Some(removal) = next.removals.get_mut(&name) {
+            // It is told once; the words of a wait may change without a write.
+            let reason = |p: &Option<Problem>| p.as_ref().map(|p| p.reason);
+            if reason(&removal.waiting) != reason(&obstacle) {
+                removal.waiting = obstacle;
+            }
+        }
+    }
+    Removals { notes, ends, todo }
+}
+
+/// A source that lives again keeps what it has: the Jobs that remove its copies end.
+pub(super) fn stop(subject: &Subject<'_>) -> Todo {
+    Todo { actions: jobs(subject).filter_map(Action::delete).collect(), ..Todo::none() }
+}
+
+/// The Jobs that remove copies of a source.
+fn jobs<'a>(subject: &Subject<'a>) -> impl Iterator<Item = &'a Job> {
+    let world = subject.world;
+    let removes = |job: &&Job| {
+        job.ours.as_ref().is_some_and(|o| o.component == Component::Maintain && o.task == Some(Task::Remove))
+    };
+    subject.jobs().filter(removes).filter(move |job| is_derived(world, job))
+}
+
+fn note(warning: bool, reason: &'static str, text: String) -> Note {
+    Note { warning, reason, action: "RemoveCopies", text }
+}
+
+/// Enters a word into the ledger, if it is one about this source and its end.
+fn enter(subject: &Subject<'_>, ledger: &mut Ledger, text: &str) -> Note {
+    let refused =
+        |why: String| note(true, "WordRefused", format!("no copy is removed: {}: {why}", names::REMOVE_COPIES));
+    let word: Word = match text.parse() {
+        Ok(word) => word,
+        Err(why) => return refused(why),
+    };
+    if word.uid != ledger.source.uid {
+        return refused(format!("uid is another PVC's; this is the ledger of {}", ledger.source.uid));
+    }
+    if ledger.gone.map(Timestamp::as_second) != Some(word.gone.as_second()) {
+        let gone = ledger.gone.map(|gone| gone.to_string()).unwrap_or_default();
+        return refused(format!("gone is not the time in the ledger, {gone}"));
+    }
+    let new: Vec<String> = ledger.copied().into_keys().filter(|name| !ledger.removals.contains_key(name)).collect();
+    if new.is_empty() {
+        return refused("no copy is left that is not being removed".to_owned());
+    }
+    let text = format!("the copies at {} are removed by the word of {}", new.join(", "), word.by);
+    for destination in new {
+        let removal =
+            Removal { by: word.by.clone(), since: subject.now, waiting: None, begun: None, runs: vec![], ended: None };
+        ledger.removals.insert(destination, removal);
+    }
+    note(false, "RemovalAccepted", text)
+}
+
+/// Begins a removal, unless something needs a copy there still.
+fn begin(subject: &Subject<'_>, ledger: &mut Ledger, name: &str, notes: &mut Vec<Note>) -> Option<Problem> {
+    let &Subject { world, uid, now, .. } = subject;
+    let source = ledger.id();
+    let held = snapshots(world, uid).find(|(_, snapshot)| {
+        let promoter = world.claims.get(&snapshot.namespace, &snapshot.id.name);
+        snapshot.held(now) || promoter.is_some_and(|p| p.held(now))
+    });
+    if let Some((_, snapshot)) = held {
+        let message = format!("VolumeSnapshot {} is held; release it first", snapshot.id.name);
+        return Some(Problem::new(Reason::InUse, message));
+    }
+    let copies = |job: &Job| {
+        let ours = job.ours.as_ref().filter(|o| o.component == Component::Copy || o.component == Component::Maintain);
+        let there = ours.is_some_and(|o| o.destination.as_deref() == Some(&names::label_value(name)));
+        there && job.state == JobState::Active
+    };
+    if let Some(job) = subject.jobs().find(|job| copies(job)) {
+        return Some(Problem::new(Reason::InUse, format!("Job {}/{} works there", job.namespace, job.id.name)));
+    }
+    if let Some(by) = restore::reads(world, &source.namespace, name, Some(&source.name)) {
+        return Some(Problem::new(Reason::InUse, format!("{by} reads from there")));
+    }
+    let runs = ledger.give_up(name);
+    let text = format!("{} restore points at {name} are removed, and are restore points no more", runs.len());
+    notes.push(note(false, "RemovalBegun", text));
+    let removal = ledger.removals.get_mut(name)?;
+    (removal.begun, removal.runs) = (Some(now), runs);
+    None
+}
+
+/// A Job that ended: its end for the ledger; else what is to be done about it. Once its end stands there, it goes.
+fn end(subject: &Subject<'_>, before: &Ledger, next: &mut Ledger, job: &Job) -> Result<TaskEnd, Todo> {
+    let ours = job.ours.as_ref().and_then(|ours| Some((ours.run.as_ref()?, ours.destination.as_ref()?)));
+    let Some((due, label)) = ours else { return Err(Todo::none()) };
+    let known = before.removals.iter().find(|(name, r)| names::label_value(name) == *label && r.begun.is_some());
+    let recorded = |r: &Removal| r.done().is_some() || r.ended.as_ref().is_some_and(|end| end.due == *due);
+    let Some((destination, _)) = known.filter(|(_, removal)| !recorded(removal)) else {
+        return Err(Todo::step(Action::delete(job)));
+    };
+    let destination = destination.clone();
+    let result = match ended::ended::<MaintainResult>(subject.world, job, subject.now) {
+        Ended::NotYet(again) => return Err(Todo::again(again)),
+        Ended::Ask(action) => return Err(Todo::step(action)),
+        Ended::Told(told) => told,
+        // What it removed may not be all: the next try sees it.
+        Ended::Silent => {
+            let problem = Problem::new(Reason::JobFailed, "the Job succeeded but left no result");
+            MaintainResult::new(Task::Remove, subject.now, Some(problem))
+        }
+        Ended::Failed(problem) => MaintainResult::new(Task::Remove, subject.now, Some(problem)),
+    };
+    let problem = result.problem.map(|p| Problem::new(p.reason, clip(&p.message, 512)));
+    // S2b: a result of a tenant's namespace is his word: by a time that is still to come nothing was done.
+    let finished = result.finished.min(subject.now);
+    let status = TaskStatus {
+        due: due.clone(),
+        state: result.state,
+        finished,
+        problem,
+        part: None,
+        run: None,
+        files: result.files,
+        bytes: 0,
+        whole: false,
+    };
+    if let Some(removal) = next.removals.get_mut(&destination) {
+        removal.ended = Some(status.clone());
+    }
+    Ok(TaskEnd { destination, task: Task::Remove, status, kept: Vec::new() })
+}
+
+fn told(end: &TaskEnd, ledger: &Ledger) -> Note {
+    let TaskEnd { destination, status, .. } = end;
+    let by = ledger.removals.get(destination).map(|r| r.by.clone()).unwrap_or_default();
+    match &status.problem {
+        Some(problem) => {
+            let text =
+                format!("removal of the copies at {destination}: {problem}. What to do: {}", problem.reason.help());
+            note(true, problem.reason.as_str(), text)
+        }
+        None => note(
+            false,
+            "CopiesRemoved",
+            format!("{} copies at {destination} are removed, by the word of {by}", status.files),
+        ),
+    }
+}
+
+/// Starts the Job of a removal that has begun; an error is what it waits for.
+fn start(subject: &Subject<'_>, name: &str, removal: &Removal) -> Result<Todo, Problem> {
+    let &Subject { world, now, .. } = subject;
+    if jobs(subject)
+        .any(|job| job.ours.as_ref().is_some_and(|o| o.destination.as_deref() == Some(&names::label_value(name))))
+    {
+        return Ok(Todo::none());
+    }
+    if let Some(end) = &removal.ended {
+        let again = AGAIN.after(end.finished);
+        if now < again {
+            return Ok(Todo::again(again));
+        }
+    }
+    let Some(destination) = world.config.destination(name) else {
+        let message = format!("the configuration has no destination {name} any more");
+        return Err(Problem::new(Reason::UnknownDestination, message));
+    };
+    let Some(ledger) = world.ledger(subject.uid) else { return Ok(Todo::none()) };
+    let source = ledger.id();
+    let node = place(subject, ledger, destination)?;
+    if let Some(by) = restore::reads(world, &source.namespace, name, Some(&source.name)) {
+        return Err(Problem::new(Reason::InUse, format!("{by} reads from there")));
+    }
+    let due = Run::at(now);
+    let policy = names::network_policy(&world.instance);
+    let task = Maintain {
+        isolate: !destination.pods().needs_network() && world.policies.get(&source.namespace, &policy).is_none(),
+        source: source.clone(),
+        destination: destination.name.clone(),
+        due: due.clone(),
+        work: Work::Remove(Remove { runs: removal.runs.clone() }),
+        options: Options::default(),
+        secret: None,
+    };
+    let slot = slot(destination, &source.namespace, &source.uid, node);
+    let waiting = Waiting { rank: Rank::Task, source, run: due, since: removal.since, slot };
+    Ok(Todo::ready(waiting, Action::StartTask(Box::new(task))))
+}
+
+/// Whether the copies can be reached, and the only node that can, if there is only one.
+fn place(subject: &Subject<'_>, ledger: &Ledger, destination: &Destination) -> Result<Option<String>, Problem> {
+    let (world, of) = (subject.world, &ledger.source);
+    if destination.is_central() {
+        online(world, &world.namespace)?;
+        return Ok(None);
+    }
+    let namespace = world.namespaces.get("", &of.namespace).filter(|n| !n.terminating);
+    let Some(namespace) = namespace else {
+        let message =
+            format!("namespace {} is gone, in which a pod would remove them: remove them by hand", of.namespace);
+        return Err(Problem::new(Reason::NamespaceTerminating, message));
+    };
+    // Who has the name now would see the data of who had it before.
+    if !of.namespace_uid.is_empty() && namespace.uid != of.namespace_uid {
+        let message = format!("namespace {} is another one than that of the PVC: remove them by hand", of.namespace);
+        return Err(Problem::new(Reason::NamespaceTerminating, message));
+    }
+    if namespace.enforces.as_deref() == Some("restricted") {
+        let message = "the namespace enforces Pod Security restricted, but this pod must run as root";
+        return Err(Problem::new(Reason::PodSecurity, message));
+    }
+    if destination.pods().needs_network() {
+        online(world, &of.namespace)?;
+    }
+    if destination.is_remote() {
+        return Ok(None);
+    }
+    // No disk is made to remove something from it.
+    let disk = disk::ready(world, destination, &of.namespace, subject.now).map_err(|not| not.problem)?;
+    Ok(only_node(world, disk))
+}
