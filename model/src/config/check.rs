@@ -220,6 +220,7 @@ fn bounds(path: &Path, config: &Config, faults: &mut Faults) {
         reach(&path.key("minRetention"), least, bounds.min_interval, bounds, faults);
     }
     for (key, number) in [
+        ("maxRunNow", bounds.max_run_now),
         ("minKeep", bounds.min_keep),
         ("maxUnconfirmed", bounds.max_unconfirmed),
         ("maxDeletesPerRun", bounds.max_deletes_per_run),

@@ -79,6 +79,8 @@ pub struct Bounds {
     pub min_retention: Option<Retention>,
     /// How many snapshots of a source may be held against rotation at once; 0 for none. Default: 5.
     pub max_holds: u32,
+    /// How many runs by `run-now` go on at once in a namespace; the others wait. At least 1. Default: 5.
+    pub max_run_now: u32,
     /// The destinations that a tenant may choose, as patterns of their names. Default: `["*"]`.
     pub destinations: Vec<String>,
     /// How many good restore points of a source stay, however old; at least 1. Default: 1.
@@ -100,6 +102,7 @@ impl Default for Bounds {
             max_retention: Span::days(400),
             min_retention: None,
             max_holds: 5,
+            max_run_now: 5,
             destinations: vec!["*".to_owned()],
             min_keep: 1,
             max_unconfirmed: 3,
@@ -110,6 +113,12 @@ impl Default for Bounds {
 }
 
 impl Bounds {
+    /// The pause after a run by `run-now` that made no snapshot: who asks again has perhaps removed the cause.
+    #[must_use]
+    pub fn run_now_pause(&self) -> Span {
+        Span::minutes(10).min(self.min_interval)
+    }
+
     /// Whether a tenant may choose the destination of that name.
     #[must_use]
     pub fn allows_destination(&self, name: &str) -> bool {

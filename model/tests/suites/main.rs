@@ -3,6 +3,7 @@
 
 mod admitting;
 mod after;
+mod asking;
 mod central;
 mod copying;
 mod devices;
