@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::defaults::Defaults;
-use super::destination::Destination;
+use super::destination::{Destination, Disk, Reach};
 use super::globs::glob;
 use super::groups::Group;
 use super::resources::Resources;
@@ -60,6 +60,18 @@ impl Config {
         let own = self.destinations.iter().filter_map(|d| Some((d.name.as_str(), d.secret()?)));
         let of_groups = self.groups.iter().flat_map(|g| &g.secrets).map(|(d, secret)| (d.as_str(), secret.as_str()));
         own.chain(of_groups).filter(move |(_, secret)| !allowed.is_empty() && !fits(secret))
+    }
+}
+
+impl Config {
+    /// The destinations on hosts' disks of which the guard allows no volume, with their folders. `allowed` are the folders
+    /// in `BACKUP_HOST_DISKS`.
+    pub fn unguarded_disks<'a>(&'a self, allowed: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let folders = self.destinations.iter().filter_map(|d| match d.reach() {
+            Reach::Disk(Disk::HostPath(host)) => Some((d.name.as_str(), host.path.as_str())),
+            Reach::Disk(Disk::Claim(_)) | Reach::Network => None,
+        });
+        folders.filter(|(_, folder)| !allowed.iter().any(|one| one == folder))
     }
 }
 
