@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// The Secrets that the guard allows pods to mount, separated by commas; a * at the end matches any ending
     #[arg(long, env = "BACKUP_SECRETS", value_delimiter = ',', value_name = "NAMES")]
     pub(crate) secrets: Vec<String>,
+    /// The folders of hosts' disks of which the guard allows volumes, separated by commas
+    #[arg(long, env = "BACKUP_HOST_DISKS", value_delimiter = ',', value_name = "FOLDERS")]
+    pub(crate) host_disks: Option<Vec<String>>,
     /// The pull policy of these images: Always, `IfNotPresent` or Never
     #[arg(long, env = "BACKUP_IMAGE_PULL_POLICY", default_value = "IfNotPresent", value_name = "POLICY")]
     pub(crate) image_pull_policy: String,

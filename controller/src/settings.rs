@@ -38,6 +38,8 @@ pub(crate) struct SettingsFiles {
     install: Arc<Install>,
     /// The names of Secrets that the guard lets pods mount; empty: not known.
     secrets: Vec<String>,
+    /// The folders of hosts' disks of which the guard allows volumes; nothing: not known.
+    host_disks: Option<Vec<String>>,
     stamp: Stamp,
 }
 
@@ -59,6 +61,7 @@ impl SettingsFiles {
                 templates_config_map: args.templates_config_map.clone(),
             }),
             secrets: args.secrets.clone(),
+            host_disks: args.host_disks.clone(),
             stamp: Vec::new(),
         }
     }
@@ -74,6 +77,14 @@ impl SettingsFiles {
                 secret,
                 "the guard allows no pod to mount this Secret, so every copy will fail; add it to BACKUP_SECRETS of the \
                  controller's Deployment, in the overlay or Helm values of the installation"
+            );
+        }
+        for (destination, folder) in self.host_disks.iter().flat_map(|allowed| config.unguarded_disks(allowed)) {
+            tracing::warn!(
+                destination,
+                folder,
+                "the guard allows no volume of this host's disk, so every copy to it will fail; add the folder to \
+                 BACKUP_HOST_DISKS of the controller's Deployment, or run the playbook or helm upgrade with the new configuration"
             );
         }
         let templates = Templates::load(self.templates.as_deref())?;

@@ -95,14 +95,29 @@ impl Options {
         }
         restic.compression = self.compression.unwrap_or(restic.compression);
         restic.pack_size = self.pack_size.or(restic.pack_size);
-        restic.limit_upload = self.limit_upload.or(restic.limit_upload);
-        restic.limit_download = self.limit_download.or(restic.limit_download);
         if restic.run_in == RunIn::Tenant {
+            restic.limit_upload = self.limit_upload.or(restic.limit_upload);
+            restic.limit_download = self.limit_download.or(restic.limit_download);
             restic.cache = self.cache.clone().or(restic.cache);
             restic.ca = self.ca.clone().or(restic.ca);
             restic.environment.extend(self.environment.clone());
         }
         restic
+    }
+
+    /// The options that have no effect at a central destination, by their keys: they are the administrator's there.
+    ///
+    /// S8: a copy that is slowed down to 1 KiB a second holds the slots that all namespaces share for hours.
+    pub fn of_the_administrator(&self) -> impl Iterator<Item = &'static str> {
+        [
+            ("limit-upload", self.limit_upload.is_some()),
+            ("limit-download", self.limit_download.is_some()),
+            ("cache", self.cache.is_some()),
+            ("ca", self.ca.is_some()),
+            ("env", !self.environment.is_empty()),
+        ]
+        .into_iter()
+        .filter_map(|(key, is_set)| is_set.then_some(key))
     }
 }
 
@@ -149,9 +164,16 @@ mod tests {
     fn a_tenant_does_not_say_how_the_administrators_repository_is_reached() {
         let mut destination = Restic::named("s3");
         destination.run_in = RunIn::Controller;
-        let restic = read("ca=own env.HTTPS_PROXY=http://mine exclude=*.tmp cache=900Gi").over(&destination);
+        destination.limit_download = Some(7);
+        let options =
+            read("ca=own env.HTTPS_PROXY=http://mine exclude=*.tmp cache=900Gi limit-upload=1 limit-download=9");
+        let restic = options.over(&destination);
         assert_eq!((&restic.ca, restic.environment.len(), &restic.cache), (&None, 0, &None), "nor fill its nodes");
+        // S8: slow copies hold the slots of all, and fast ones fill the administrator's line.
+        assert_eq!((restic.limit_upload, restic.limit_download), (None, Some(7)));
         assert_eq!(restic.exclude, ["*.tmp"]);
+        let ignored: Vec<&str> = options.of_the_administrator().collect();
+        assert_eq!(ignored, ["limit-upload", "limit-download", "cache", "ca", "env"]);
     }
 
     #[test]

@@ -284,11 +284,14 @@ pub fn run_now_mark(value: &str) -> String {
     fit(value, 64)
 }
 
+/// What the names of Jobs begin with that a `run-now` value starts.
+pub const RUN_NOW_PREFIX: &str = "now-";
+
 /// The Job that a `run-now` value starts: the same value never starts two.
 #[must_use]
 pub fn run_now_job(source: &SourceId, value: &str) -> String {
     let readable = source.name.replace('.', "-");
-    format!("now-{}-{}", cut(&readable, 40), hash(&format!("{}/{value}", source.seed()), 16))
+    format!("{RUN_NOW_PREFIX}{}-{}", cut(&readable, 40), hash(&format!("{}/{value}", source.seed()), 16))
 }
 
 /// The Job that starts so long after the run before it, which ended at that moment: a restart never starts two.

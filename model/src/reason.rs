@@ -74,6 +74,8 @@ reasons! {
     RetentionTooShort => "lengthen the annotation, or ask the administrator to set bounds.minRetention",
     /// An annotation or a label shortened the retention less than a day ago.
     RetentionShortened => "no action needed if you meant it: it holds a day after the change. Otherwise set the longer retention again",
+    /// An annotation has an option of copies that only the administrator sets at a central destination.
+    OptionNotAllowed => "remove the option from copy-options, or ask the administrator to set it at the destination",
     /// A destination that is not configured, or that tenants may not choose.
     UnknownDestination => "name a configured destination that bounds.destinations allows",
 

@@ -243,6 +243,7 @@ fn settings(
         accept_empty,
     };
     warnings.extend(too_short(input, &protection, &keeps));
+    warnings.extend(without_effect(input, &protection));
     Ok((protection, Settings { schedule, time_zone, retention: keeps, destinations: chosen }))
 }
 
@@ -282,6 +283,22 @@ fn too_short(input: &Input<'_>, protection: &Protection, keeps: &Written) -> Opt
         protection.central_retention
     );
     Some(Problem::new(Reason::RetentionTooShort, message))
+}
+
+/// The options of copies that have no effect at a central destination. Nothing is misread here either.
+fn without_effect(input: &Input<'_>, protection: &Protection) -> Option<Problem> {
+    let ignored: Vec<&str> = protection.options.of_the_administrator().collect();
+    let destinations = protection.destinations.iter().filter_map(|name| input.config.destination(name));
+    let central: Vec<&str> = destinations.filter(|d| d.is_central()).map(|d| d.name.as_str()).collect();
+    let message = || {
+        format!(
+            "{}: {} has no effect at the central destination {}: only the administrator sets it there",
+            names::COPY_OPTIONS,
+            ignored.join(", "),
+            central.join(", ")
+        )
+    };
+    (!ignored.is_empty() && !central.is_empty()).then(|| Problem::new(Reason::OptionNotAllowed, message()))
 }
 
 /// What the group says, or the defaults.

@@ -97,13 +97,21 @@ fn note(observed: &Observed, volume: &Volume, now: Timestamp) -> Option<String> 
     if !observed.knows.config {
         return None;
     }
-    let newest = volume.restore_points.iter().flatten().map(|p| &p.run).max()?;
-    let interval = observed.world.config.bounds.min_interval;
-    let from = interval.after(newest.time());
-    (now < from).then(|| {
-        let wait = age::between(now, from);
-        format!("  TooSoon: the run starts in {wait}: run {newest} is younger than bounds.minInterval ({interval})")
-    })
+    let bounds = &observed.world.config.bounds;
+    let wait = |from: Timestamp| (now < from).then(|| age::between(now, from));
+    let newest = volume.restore_points.iter().flatten().map(|p| &p.run).max();
+    let of_run = newest.and_then(|newest| {
+        let (interval, wait) = (bounds.min_interval, wait(bounds.min_interval.after(newest.time()))?);
+        let words = format!("run {newest} is younger than bounds.minInterval ({interval})");
+        Some(format!("  TooSoon: the run starts in {wait}: {words}"))
+    });
+    let asked = observed.world.status(&volume.uid).and_then(|status| status.run_now_at);
+    let of_request = || {
+        let (pause, asked) = (bounds.run_now_pause(), asked.filter(|at| *at <= now)?);
+        let (wait, ago) = (wait(pause.after(asked))?, age::between(asked, now));
+        Some(format!("  TooSoon: the run starts in {wait}: the newest run by run-now started {ago} ago"))
+    };
+    of_run.or_else(of_request)
 }
 
 /// Writes the one annotation, on exactly the PVC that was seen.

@@ -116,6 +116,14 @@ fn a_run_that_comes_too_soon_says_when_it_starts() {
     assert!(told.contains("TooSoon: the run starts in 30m: run 20181205T1130Z"), "{told}");
 }
 
+/// S8: a run that made no snapshot has its pause too.
+#[test]
+fn a_run_that_follows_a_failed_one_says_when_it_starts() {
+    let all = protected(&json!({"protectedSince": "2018-11-01T00:10:00Z", "runNowAt": "2018-12-05T11:56:00Z"}));
+    let told = note(&all.observed(ALL), &all.only("data"), now()).unwrap();
+    assert!(told.contains("TooSoon: the run starts in 6m: the newest run by run-now started 4m ago"), "{told}");
+}
+
 #[test]
 fn only_the_annotation_of_the_pvc_that_was_seen_is_written() {
     let path = format!("{PVCS}/data");

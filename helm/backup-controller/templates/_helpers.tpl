@@ -11,6 +11,15 @@
 {{ required $unset $image.repository }}{{ ternary "@" ":" (hasPrefix "sha256:" $tag) }}{{ $tag }}
 {{- end -}}
 
+{{/* The folders of hosts' disks in the configuration's destinations. The guard allows volumes of these only. */}}
+{{- define "backup-controller.host-disks" -}}
+{{- $folders := list -}}
+{{- range .Values.config.destinations -}}
+{{- with .hostPath -}}{{- $folders = append $folders .path -}}{{- end -}}
+{{- end -}}
+{{ join "," (uniq $folders) }}
+{{- end -}}
+
 {{/* The configuration's text. */}}
 {{- define "backup-controller.config" -}}
 {{- range .Values.config.destinations -}}

@@ -48,6 +48,8 @@ const NAMES: [&str; 23] = [
     "ST_USER",
     USER,
 ];
+/// The kubelet's link to the folder with the Secret's keys as they are now.
+const VERSION: &str = "..data";
 /// The key of a user on an SFTP server, as in Secrets of the type `kubernetes.io/ssh-auth`.
 pub(super) const KEY: &str = "ssh-privatekey";
 /// The key with the server's own public keys, as `ssh-keyscan` prints them.
@@ -86,12 +88,16 @@ pub(crate) struct Secret {
 
 impl Secret {
     /// Reads the files of a mounted Secret. One that is not there has no keys.
+    ///
+    /// S9: the Secret may be changed meanwhile. The kubelet then lets its link lead to another folder. So the link is
+    /// followed once: the address of one Secret with the password of another would begin a repository that nobody opens.
     pub(crate) fn read(folder: &Path, name: &str) -> Result<Self, Failure> {
         let unreadable = |error: io::Error| {
             Failure::again(Problem::new(Reason::SecretIncomplete, format!("cannot read the Secret {name}: {error}")))
         };
         let (mut keys, mut files) = (BTreeMap::new(), BTreeMap::new());
-        let entries = match fs::read_dir(folder) {
+        let version = fs::read_link(folder.join(VERSION)).map(|to| folder.join(to));
+        let entries = match fs::read_dir(version.as_deref().unwrap_or(folder)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             entries => Some(entries.map_err(unreadable)?),
         };
@@ -279,6 +285,26 @@ mod tests {
     fn secret(keys: &[(&str, &str)]) -> Secret {
         let keys = keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         Secret { name: "shop/backup-s3".to_owned(), keys, files: BTreeMap::new() }
+    }
+
+    /// S9: as the kubelet mounts a Secret, at the moment at which it changes.
+    #[test]
+    fn a_secret_that_is_swapped_is_read_as_one_of_the_two() {
+        let folder = std::env::temp_dir().join(format!("secret-swapped-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        for version in ["old", "new"] {
+            fs::create_dir_all(folder.join(format!("..{version}"))).unwrap();
+            for key in [PASSWORD, REPOSITORY] {
+                fs::write(folder.join(format!("..{version}")).join(key), version).unwrap();
+            }
+        }
+        let link = |to: String, name: &str| std::os::unix::fs::symlink(to, folder.join(name)).unwrap();
+        link("..new".to_owned(), VERSION);
+        link(format!("..old/{PASSWORD}"), PASSWORD);
+        link(format!("{VERSION}/{REPOSITORY}"), REPOSITORY);
+        let read = Secret::read(&folder, "shop/backup-s3").unwrap_or_else(|failure| panic!("{}", failure.problem));
+        assert_eq!(read.keys.values().collect::<Vec<_>>(), ["new", "new"]);
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

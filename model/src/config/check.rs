@@ -220,6 +220,7 @@ fn bounds(path: &Path, config: &Config, faults: &mut Faults) {
         reach(&path.key("minRetention"), least, bounds.min_interval, bounds, faults);
     }
     for (key, number) in [
+        ("maxRunNow", bounds.max_run_now),
         ("minKeep", bounds.min_keep),
         ("maxUnconfirmed", bounds.max_unconfirmed),
         ("maxDeletesPerRun", bounds.max_deletes_per_run),
@@ -315,9 +316,11 @@ fn destinations(path: &Path, config: &Config, interval: Span, faults: &mut Fault
 
 fn host_path(path: &Path, host: &HostPath, before: &[Destination], faults: &mut Faults) {
     let mut steps = host.path.strip_prefix('/').unwrap_or("..").split('/');
-    if steps.any(|step| matches!(step, "" | "." | "..") || step.contains(char::is_control)) {
+    // The guard's list of disks has commas, and is a text in quotes.
+    let odd = |c: char| c.is_control() || matches!(c, ',' | '\'' | '\\');
+    if steps.any(|step| matches!(step, "" | "." | "..") || step.contains(odd)) {
         let fault = format!(
-            "{} is not a valid folder path; write an absolute path without `.`, `..` and a final `/`",
+            "{} is not a valid folder path; write an absolute path without `.`, `..`, a final `/`, commas and quotes",
             shown(&host.path)
         );
         faults.push((path.key("path"), fault));

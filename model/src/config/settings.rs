@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::defaults::Defaults;
-use super::destination::Destination;
+use super::destination::{Destination, Disk, Reach};
 use super::globs::glob;
 use super::groups::Group;
 use super::resources::Resources;
@@ -63,6 +63,18 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The destinations on hosts' disks of which the guard allows no volume, with their folders. `allowed` are the folders
+    /// in `BACKUP_HOST_DISKS`.
+    pub fn unguarded_disks<'a>(&'a self, allowed: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let folders = self.destinations.iter().filter_map(|d| match d.reach() {
+            Reach::Disk(Disk::HostPath(host)) => Some((d.name.as_str(), host.path.as_str())),
+            Reach::Disk(Disk::Claim(_)) | Reach::Network => None,
+        });
+        folders.filter(|(_, folder)| !allowed.iter().any(|one| one == folder))
+    }
+}
+
 /// How far PVCs and Namespaces may go from the defaults, and the floors and brakes of deletion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase", expecting = "a map of keys")]
@@ -79,6 +91,8 @@ pub struct Bounds {
     pub min_retention: Option<Retention>,
     /// How many snapshots of a source may be held against rotation at once; 0 for none. Default: 5.
     pub max_holds: u32,
+    /// How many runs by `run-now` go on at once in a namespace; the others wait. At least 1. Default: 5.
+    pub max_run_now: u32,
     /// The destinations that a tenant may choose, as patterns of their names. Default: `["*"]`.
     pub destinations: Vec<String>,
     /// How many good restore points of a source stay, however old; at least 1. Default: 1.
@@ -100,6 +114,7 @@ impl Default for Bounds {
             max_retention: Span::days(400),
             min_retention: None,
             max_holds: 5,
+            max_run_now: 5,
             destinations: vec!["*".to_owned()],
             min_keep: 1,
             max_unconfirmed: 3,
@@ -110,6 +125,12 @@ impl Default for Bounds {
 }
 
 impl Bounds {
+    /// The pause after a run by `run-now` that made no snapshot: who asks again has perhaps removed the cause.
+    #[must_use]
+    pub fn run_now_pause(&self) -> Span {
+        Span::minutes(10).min(self.min_interval)
+    }
+
     /// Whether a tenant may choose the destination of that name.
     #[must_use]
     pub fn allows_destination(&self, name: &str) -> bool {

@@ -436,6 +436,8 @@ fn host_paths_that_make_no_sense_are_told_with_their_place() {
         ),
         (&host("    path: /\n    size: 1\n    nodeSelector: {a: b}\n"), "\"/\" is not a valid folder path"),
         (&host("    path: /srv/\n    size: 1\n    nodeSelector: {a: b}\n"), "\"/srv/\" is not a valid folder path"),
+        (&host("    path: /srv/a,b\n    size: 1\n    nodeSelector: {a: b}\n"), "is not a valid folder path"),
+        (&host("    path: /srv/a'b\n    size: 1\n    nodeSelector: {a: b}\n"), "is not a valid folder path"),
         (&host("    path: \"/srv\\nx\"\n    size: 1\n    nodeSelector: {a: b}\n"), "is not a valid folder path"),
         (
             &host("    path: /srv\n    size: x\n    nodeSelector: {a: b}\n"),
@@ -663,4 +665,23 @@ fn a_secret_that_the_guard_does_not_allow_is_reported() {
     assert_eq!(of(&["backup-*", "oth*", "gold-s3"]), Vec::<String>::new());
     assert_eq!(of(&["x"]), ["a", "b", "a"]);
     assert_eq!(of(&[]), Vec::<String>::new(), "the guard's list is unknown");
+}
+
+/// The guard lets volumes be made of the disks that the Deployment names, and of no other folder of a node.
+#[test]
+fn disks_that_the_guard_does_not_know_are_named() {
+    let config = parse(
+        "destinations:
+- {name: a, type: disk, hostPath: {path: /srv/a, size: 1, nodeSelector: {x: y}}}
+- {name: b, type: restic, secret: s, hostPath: {path: /srv/b, size: 1, nodeSelector: {x: y}}}
+- {name: c, type: disk, claim: {size: 1}}
+",
+    );
+    let unknown = |allowed: &[&str]| {
+        let allowed: Vec<String> = allowed.iter().map(|folder| (*folder).to_owned()).collect();
+        config.unguarded_disks(&allowed).map(|(name, folder)| format!("{name} {folder}")).collect::<Vec<_>>()
+    };
+    assert_eq!(unknown(&[""]), ["a /srv/a", "b /srv/b"]);
+    assert_eq!(unknown(&["/srv/a", "/srv"]), ["b /srv/b"]);
+    assert_eq!(unknown(&["/srv/b", "/srv/a"]), [""; 0]);
 }

@@ -2,6 +2,7 @@
 
 use super::action::{Action, Todo};
 use super::after::{self, Start};
+use super::run_now;
 use super::subject::Subject;
 use crate::facts::{Claim, CronJob};
 use crate::names::{self, SourceId};
@@ -34,7 +35,7 @@ pub(super) fn plan(
     match judged {
         Some((claim, Verdict::Protected(protection, _))) => {
             todo.actions.extend(apply(subject, claim, protection, existing, is_rendered));
-            let asked = run_now(subject, claim, protection, existing);
+            let asked = run_now::start(subject, claim, protection, existing);
             match (asked, after::start(subject, claim, protection, existing)) {
                 // One that is asked for is as good.
                 (Start::Now(action), Start::Now(_)) => todo.and(Todo::step(action)),
@@ -70,30 +71,4 @@ fn apply(
             && c.applied.as_ref().is_some_and(|mark| is_rendered(&source, protection, mark))
     });
     (!in_force).then(|| Action::ApplyCronJob { source, protection: Box::new(protection.clone()) })
-}
-
-/// A new value of `run-now` starts one run, once the minimum interval has passed since the newest one.
-fn run_now(subject: &Subject<'_>, claim: &Claim, protection: &Protection, existing: Option<&CronJob>) -> Start {
-    let &Subject { world, status, ref runs, now, .. } = subject;
-    let Some(value) = claim.settings.get(names::RUN_NOW) else { return Start::Later(None) };
-    let done = status.and_then(|s| s.run_now.as_ref());
-    let (Some(cronjob), true) = (existing, done != Some(&names::run_now_mark(value))) else {
-        return Start::Later(None);
-    };
-    // Started, and not recorded yet.
-    let job = names::run_now_job(&claim.source(), value);
-    if world.jobs.get(&world.namespace, &job).is_some() {
-        return Start::Later(None);
-    }
-    let newest = runs.last().map(|r| r.run.time());
-    let from = newest.map(|t| world.config.bounds.min_interval.after(t));
-    if from.is_some_and(|from| now < from) {
-        return Start::Later(from);
-    }
-    Start::Now(Action::StartRun {
-        source: claim.source(),
-        protection: Box::new(protection.clone()),
-        job,
-        cronjob: cronjob.id.clone(),
-    })
 }

@@ -30,6 +30,7 @@ mod central;
 mod disk;
 mod drill;
 mod prune;
+mod run_now;
 
 // Restores. Copies and tasks wait for what they read.
 mod restore;

@@ -54,8 +54,9 @@ pub(super) fn next(
         (Some(told), Some(new)) if told.reason == new.reason => Some(told),
         (_, new) => new,
     };
-    if let Some(value) = started(world, claim) {
+    if let Some((value, at)) = started(world, claim) {
         status.run_now = Some(value);
+        status.run_now_at = Some(at);
     }
     (status, again)
 }
@@ -198,11 +199,11 @@ fn failed_runs(world: &World, claim: &Claim, before: &Status, now: Timestamp) ->
     (failures, again)
 }
 
-/// The value of `run-now`, once its Job is there.
-fn started(world: &World, claim: &Claim) -> Option<String> {
+/// The value of `run-now`, once its Job is there, and since when.
+fn started(world: &World, claim: &Claim) -> Option<(String, Timestamp)> {
     let value = claim.settings.get(names::RUN_NOW)?;
-    let job = names::run_now_job(&claim.source(), value);
-    world.jobs.get(&world.namespace, &job).map(|_| names::run_now_mark(value))
+    let job = world.jobs.get(&world.namespace, &names::run_now_job(&claim.source(), value))?;
+    Some((names::run_now_mark(value), job.created))
 }
 
 /// The message, and the remedy after it.

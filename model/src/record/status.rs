@@ -59,6 +59,9 @@ pub struct Status {
     /// The last value of `run-now` that started a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_now: Option<String>,
+    /// When that run started: its Job goes with the CronJob, which a tenant can have deleted and made again (S8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_now_at: Option<Timestamp>,
     /// Where it is shown: the destinations of runs of which it does not tell yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub destinations: Vec<String>,

@@ -260,6 +260,65 @@ fn a_restore_point_that_no_record_knows_is_not_restored_in_another_namespace() {
     assert!(Cluster::new(&format!("pvc=first/data uid={UID} date={RUN} from=disk/vault")).answer().is_ok());
 }
 
+/// S5: the grant permits the namespace what it has anyway, and no UID of somebody else's.
+#[test]
+fn a_grant_to_itself_opens_no_uid_of_another_pvc() {
+    for grants in ["{from: second/*, to: second}", "{from: 'second/target', to: '*'}"] {
+        for request in [
+            // Of a PVC that a ledger knows elsewhere, by the PVC's own name and by the asking one's.
+            format!("pvc=data uid={UID} date={RUN} from=s3"),
+            format!("pvc=target uid={UID} date={RUN} from=s3"),
+            format!("pvc=second/target uid={UID} date={RUN} from=s3"),
+        ] {
+            let cluster = Cluster { grants, ..Cluster::new(&request) };
+            cluster.refused(Reason::NoRestorePoint, "");
+        }
+        for uid in ["..", "../first/data/u0", "u0/../x", "%2e%2e"] {
+            let (state, problem) =
+                Cluster { grants, ..Cluster::new(&format!("pvc=target uid={uid} date={RUN} from=disk/vault")) }
+                    .answer()
+                    .unwrap_err();
+            assert_eq!(state, RestoreState::Refused, "{uid}: {problem}");
+        }
+    }
+}
+
+/// The namespace was deleted and somebody else has made it again. The ledger, the folder on the disk and the repository of
+/// the former one are there, and the names are the same.
+#[test]
+fn a_namespace_that_is_made_again_gets_nothing_of_the_former_one_without_a_person() {
+    let former = SourceId { namespace: "second".into(), name: "target".into(), uid: "former".into() };
+    for (request, reason) in [
+        (format!("pvc=target uid=former date={RUN} from=s3"), Reason::NotGranted),
+        (format!("pvc=target uid=former date={RUN} from=disk/vault"), Reason::NotGranted),
+        ("pvc=target uid=former date=latest".to_owned(), Reason::NotGranted),
+        // Without a UID it is the name alone that fits.
+        ("pvc=target date=latest".to_owned(), Reason::NotGranted),
+        (format!("pvc=target date={RUN} from=s3"), Reason::NotGranted),
+    ] {
+        let cluster = Cluster { grants: "", ..Cluster::new(&request) };
+        let mut world = cluster.world(None);
+        in_ledger(&mut world, &former, |ledger| {
+            let taken = Taken::Snapshot { name: "target-20261120".into(), uid: "s2".into() };
+            let mut run = RunRecord::new(RUN.parse().unwrap(), taken, None);
+            for destination in ["vault", "s3"] {
+                let mut copied =
+                    CopyResult::without_data(CopyState::Complete, &Problem::new(Reason::CopyFailed, ""), now());
+                (copied.reason, copied.kept) = (None, vec![RUN.parse().unwrap()]);
+                run.results.insert(destination.into(), copied);
+            }
+            ledger.runs.push(run);
+        });
+        let told = plan::restores(&world, now()).actions.into_iter().find_map(|action| match action {
+            Action::Restore(RestoreAction::Record { record, .. }) => Some(record),
+            Action::Restore(RestoreAction::Start(restore)) => panic!("{request}: {restore:?}"),
+            _ => None,
+        });
+        let told = told.unwrap();
+        assert_eq!(told.problem.as_ref().map(|p| p.reason), Some(reason), "{request}: {told:?}");
+    }
+}
+
 /// S1: whoever owns a claim without a volume may write the name of any volume into it. Only what the API server bound
 /// is the claim's.
 #[test]

@@ -4,6 +4,7 @@
 mod admitting;
 mod after;
 mod aliases;
+mod asking;
 mod central;
 mod copying;
 mod devices;

@@ -390,6 +390,21 @@ fn an_annotation_does_not_shorten_what_a_central_destination_keeps() {
     assert_eq!(told, "", "nothing of it is cut there");
 }
 
+/// S8: copies to a central destination share their slots and their line with all namespaces.
+#[test]
+fn an_option_that_only_the_administrator_sets_at_a_central_destination_is_told() {
+    let told = |destinations: &str, options: &str| {
+        let configured = format!("{CENTRAL}defaults: {{destinations: [{destinations}]}}\n");
+        let (p, warnings) = case().configured(&configured).on_claim("copy-options", options).protection();
+        assert!(!p.unreadable, "nothing is misread");
+        warnings.concat()
+    };
+    let words = told("far, near", "limit-upload=1 exclude=*.tmp ca=own");
+    assert!(words.contains("limit-upload, ca has no effect at the central destination far"), "{words}");
+    assert_eq!(told("far, near", "exclude=*.tmp compression=off"), "");
+    assert_eq!(told("near", "limit-upload=1"), "");
+}
+
 const GROUPS: &str = "defaults: {schedule: 0 1 * * *, timeZone: Europe/Berlin, retention: 1d, destinations: [disk]}
 groups:
 - {name: other, namespaces: [other-*]}

@@ -4,10 +4,11 @@ use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 /// The marks inside of a text, and the expression that stands for each.
-const VALUES: [(&str, &str); 8] = [
+const VALUES: [(&str, &str); 9] = [
     ("<namespace>", ".Release.Namespace"),
     ("<instance>", ".Values.instance"),
     ("<secrets>", r#"join "," .Values.secrets"#),
+    ("<host-disks>", r#"include "backup-controller.host-disks" ."#),
     ("<suffix>", r#"include "backup-controller.suffix" ."#),
     ("<controller-image>", r#"include "backup-controller.image" (list . .Values.images.controller)"#),
     ("<mover-image>", r#"include "backup-controller.image" (list . .Values.images.mover)"#),

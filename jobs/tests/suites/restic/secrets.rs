@@ -189,3 +189,24 @@ fn no_key_leaves_the_pod_by_what_ssh_says() {
         has_none(&ended, &[(value, token)], &format!("ssh {number}"));
     }
 }
+
+/// S9: the Secret is changed while a copy runs. The copy ends where it began, and the next one tells the other repository.
+#[test]
+fn a_copy_that_has_begun_ends_in_the_repository_in_which_it_began() {
+    let scene = Scene::new("swapped");
+    scene.write("file", b"x");
+    let (other, secret) = (scene.place.path.join("other"), scene.place.path.join("secret"));
+    scene.fake_restic(&format!(
+        "case \"$*\" in *backup*) printf %s '{}' > '{1}/RESTIC_REPOSITORY'; printf another-long-word > '{1}/RESTIC_PASSWORD';; \
+         esac; exec \"$RESTIC\" \"$@\"",
+        other.display(),
+        secret.display()
+    ));
+    let copied = scene.copy(RUNS[0]).run().complete();
+    scene.real_restic();
+    scene.holds(&RUNS[..1]);
+    assert!(!other.exists(), "nothing of it is anywhere else");
+    let expect = format!("--expect-repository={}", copied.repository.unwrap());
+    let told = scene.copy(RUNS[1]).arg(&expect).run().failed(3, "RepositoryMissing");
+    assert!(!other.exists(), "no repository is begun: {told}");
+}

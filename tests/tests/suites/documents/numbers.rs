@@ -97,6 +97,28 @@ fn every_test_that_a_page_names_exists() {
     assert!(lacking.is_empty(), "there are no such tests:\n{}", lacking.join("\n"));
 }
 
+/// The attackers and their aims. A gap is said, and not left out.
+#[test]
+fn each_cell_of_the_threat_model_names_a_test_or_says_that_nothing_prevents_it() {
+    let page = page("docs/safety.md");
+    let section = page.split("\n## The threat model\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let rows: Vec<Vec<&str>> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .map(|line| line.split(" | ").collect())
+        .collect();
+    let aims = rows[0].len();
+    let mut empty = Vec::new();
+    for row in &rows[1..] {
+        assert_eq!(row.len(), aims, "{}", row[0]);
+        let names_a_test = |cell: &str| cell.split('`').skip(1).step_by(2).any(|code| code.matches('_').count() > 2);
+        let told = |cell: &&&str| !names_a_test(cell) && !cell.contains("Not prevented: ");
+        empty.extend(row[1..].iter().filter(told).map(|cell| format!("{}: {cell}", row[0])));
+    }
+    assert!(empty.is_empty(), "these cells of docs/safety.md name no test:\n{}", empty.join("\n"));
+    assert!(rows.len() > 8 && aims == 6, "{} rows of {aims} cells", rows.len());
+}
+
 #[test]
 fn numbers_of_faults_are_told_from_other_words() {
     let found = |line| numbers(line).collect::<Vec<_>>().join(" ");

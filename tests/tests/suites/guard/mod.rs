@@ -15,3 +15,4 @@ mod pods;
 mod restore;
 mod stage;
 mod templates;
+mod threats;

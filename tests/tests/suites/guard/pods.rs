@@ -9,9 +9,12 @@ const IMAGES: &str = "must run the images of this installation";
 const TOKEN: &str = "must not have a token, except snapshot pods";
 const VOLUMES: &str = "may mount only PersistentVolumeClaims and volumes without secrets";
 const NAMED: &str = "may mount only the Secrets that BACKUP_SECRETS of its Deployment names: backup-s3,";
+const DISKS: &str =
+    "may mount only the hosts' disks that BACKUP_HOST_DISKS of its Deployment names: /mnt/other,/mnt/attic";
 const PRIVILEGES: &str = "must not be privileged, and must not use the host's network";
 const DEVICES: &str = "may open block devices only for copies, drills and restores";
 const SECRETS: &str = "must not get Secrets as environment variables";
+const HOST: &str = "/spec/template/spec/volumes/0/hostPath/path";
 const HOME: &str = "may have CronJobs only in its own namespace";
 
 /// Sets a field of the pod that an object starts; `-` at the end of its path appends.
@@ -88,6 +91,9 @@ async fn only_pods_of_our_form_are_started() -> Result<()> {
             json!("x"),
             UNLABELLED,
         ),
+        ("a keeper over the node", &keeper, HOST, json!("/"), DISKS),
+        ("a keeper over a part of the disk", &keeper, HOST, json!("/mnt/attic/shop/evil"), DISKS),
+        ("a keeper over another folder", &keeper, HOST, json!("/etc/kubernetes"), DISKS),
         ("a keeper elsewhere", &keeper, "/metadata/namespace", json!(stage.namespace), VOLUMES),
         (
             "a keeper that says copy",

@@ -100,6 +100,12 @@ async fn who_restores_from_a_repository_mounts_its_secret() -> Result<()> {
     Ok(())
 }
 
+/// The folder that a volume on a host's disk is of.
+fn folder(volume: &Value) -> &str {
+    let path = volume["spec"]["local"]["path"].as_str().unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default()
+}
+
 /// S1: a tenant can write a link into each folder below his namespace's own, and the kubelet follows it.
 #[tokio::test]
 async fn a_volume_on_a_hosts_disk_is_a_namespaces_whole_folder() -> Result<()> {
@@ -115,7 +121,10 @@ async fn a_volume_on_a_hosts_disk_is_a_namespaces_whole_folder() -> Result<()> {
             ("the node's root", "/"),
             ("another namespace's folder", "/mnt/attic/shop-2"),
             ("a step to itself", "/mnt/./attic/shop"),
+            ("a folder of the node", "/etc/kubernetes/shop"),
+            ("another disk's folder", "/mnt/attic-2/shop"),
         ] {
+            let path = path.replace("/shop", &format!("/{}", folder(&volume)));
             let mut other = volume.clone();
             other["spec"]["local"]["path"] = json!(path);
             stage.refused(what, me, Verb::Create, &other, words).await?;
@@ -124,6 +133,17 @@ async fn a_volume_on_a_hosts_disk_is_a_namespaces_whole_folder() -> Result<()> {
         nobodys["metadata"]["annotations"] = json!({});
         if fixture == "grant-volume-host" {
             stage.refused("nobody's folder", me, Verb::Create, &nobodys, words).await?;
+        }
+        // The account writes the annotation too.
+        for folder in ["evil/slash", "..", ".", ""] {
+            let mut said = volume.clone();
+            said["metadata"]["annotations"][names::SOURCE_NAMESPACE] = json!(folder);
+            said["spec"]["local"]["path"] = json!(format!("/mnt/attic/{folder}"));
+            if fixture == "grant-volume-host" {
+                // The API server refuses two dots itself.
+                let words = if folder == ".." { "must not contain '..'" } else { words };
+                stage.refused("a folder that is no namespace", me, Verb::Create, &said, words).await?;
+            }
         }
         stage.passes("the namespace's folder", Actor::Controller, Verb::Create, &volume).await?;
     }

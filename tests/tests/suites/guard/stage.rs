@@ -247,7 +247,7 @@ impl Stage {
 impl Installed {
     async fn new() -> Result<Self> {
         let this = Self { plane: ControlPlane::start_with(&Options::default())? };
-        let overlay = project().join("tests/install/guard").display().to_string();
+        let overlay = project().join("tests/install/disks").display().to_string();
         // A folder to try another guard than the one that is shipped.
         let overlay = std::env::var("BACKUP_GUARD_OVERLAY").unwrap_or(overlay);
         this.plane.kubectl(&["apply", "-k", &overlay])?;
