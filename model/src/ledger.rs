@@ -179,6 +179,10 @@ impl Ledger {
     /// Writes down what was found out.
     pub fn enter(&mut self, finding: &Finding) {
         let Finding { run, destination, entry } = finding;
+        // What is being removed is no copy any more, whoever tells of it now.
+        if self.is_given_up(destination) {
+            return;
+        }
         let Some(record) = self.runs.iter_mut().find(|r| r.run == *run) else { return };
         match entry {
             // A result is final, unless it only says that there was no copy.
@@ -338,9 +342,7 @@ impl Ledger {
     pub fn give_up(&mut self, destination: &str) -> Vec<Run> {
         let runs = self.copied().remove(destination).unwrap_or_default();
         for record in &mut self.runs {
-            record.results.remove(destination);
-            record.lost.remove(destination);
-            record.destinations.retain(|name| name != destination);
+            record.give_up(destination);
         }
         if let Some(settings) = &mut self.settings {
             settings.destinations.retain(|name| name != destination);
@@ -349,6 +351,12 @@ impl Ledger {
         self.status.copies.remove(destination);
         self.status.maintenance.remove(destination);
         runs.into_iter().collect()
+    }
+
+    /// Whether the copies at a destination are removed, or have begun to be.
+    #[must_use]
+    pub fn is_given_up(&self, destination: &str) -> bool {
+        self.removals.get(destination).is_some_and(|removal| removal.begun.is_some())
     }
 
     /// Whether nothing is left that it could tell of.

@@ -196,7 +196,8 @@ pub fn shown_state(
 pub fn point_state(snapshot: &Snapshot, record: &RunRecord, deadlines: &Deadlines, now: Timestamp) -> PointState {
     // L7: a copy or a promoter was made of it, so it was ready once: a status or a content that was lost makes no dead
     // snapshot of it.
-    if !snapshot.ready && record.copied().next().is_none() {
+    let copied = record.copied().next().is_some() || record.removed.is_some_and(CopyState::has_data);
+    if !snapshot.ready && !copied {
         let until = deadlines.snapshot_ready.after(snapshot.created);
         return match (record.ready, now >= until) {
             (true, _) => PointState::Lost,
@@ -204,16 +205,14 @@ pub fn point_state(snapshot: &Snapshot, record: &RunRecord, deadlines: &Deadline
             (false, false) => PointState::Waiting,
         };
     }
-    if record.destinations.is_empty() {
+    if record.destinations.is_empty() && record.removed.is_none() {
         return PointState::Good;
     }
-    let result = |d: &String| record.results.get(d);
-    let ended = |state| record.destinations.iter().any(|d| result(d).is_some_and(|c| c.state == state));
-    if ended(CopyState::Complete) {
+    if record.has_ended(CopyState::Complete) {
         PointState::Good
     } else if record.awaited() {
         PointState::Unrecorded
-    } else if ended(CopyState::Incomplete) {
+    } else if record.has_ended(CopyState::Incomplete) {
         PointState::Incomplete
     } else {
         PointState::Unconfirmed

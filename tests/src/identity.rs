@@ -70,6 +70,7 @@ impl Scene {
                     }
                     Some("instance") => self.name.clone(),
                     Some("home") => self.home.clone(),
+                    Some("hostDisks") => format!("/srv/{}", self.name),
                     Some("controllerImage") => binaries::CONTROLLER_IMAGE.to_owned(),
                     Some("moverImage") => binaries::MOVER_IMAGE.to_owned(),
                     _ => continue,

@@ -5,7 +5,7 @@ use kube::{Api, Client};
 use model::facts::{self, Identity};
 use model::ledger::Book;
 use model::names::{self, SourceId};
-use model::plan::{Board, LedgerWrite};
+use model::plan::{About, Board, LedgerWrite};
 use model::record::Status;
 use model::snapshot::VolumeSnapshot;
 use model::world::{Change, Seen};
@@ -40,10 +40,18 @@ pub(crate) async fn write(
         }
     };
     let source = write.ledger.id();
-    let about = Identity { name: source.name.clone(), uid: source.uid.clone(), ..Identity::default() };
+    let claim = Identity { name: source.name.clone(), uid: source.uid.clone(), ..Identity::default() };
+    let meta = &written.metadata;
+    let ledger = Identity {
+        name: meta.name.clone().unwrap_or_default(),
+        uid: meta.uid.clone().unwrap_or_default(),
+        ..Identity::default()
+    };
     for note in &write.notes {
-        let kind = ("v1", "PersistentVolumeClaim");
-        events.publish(kind, &source.namespace, &about, note).await;
+        match note.about {
+            About::Source => events.publish(("v1", "PersistentVolumeClaim"), &source.namespace, &claim, note).await,
+            About::Ledger => events.publish(("v1", "ConfigMap"), &install.namespace, &ledger, note).await,
+        }
     }
     let name = names::ledger(&source.uid);
     let book = Book::read(&written, &install.instance);

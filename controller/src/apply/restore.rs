@@ -9,7 +9,7 @@ use model::config::Destination;
 use model::facts::{self, Identity};
 use model::hold::Hold;
 use model::names;
-use model::plan::{Asker, Note, Promote, Restore, RestoreAction};
+use model::plan::{About, Asker, Note, Promote, Restore, RestoreAction};
 use model::record::{Holders, RestoreRecord, RestoreState};
 use model::restore::Place;
 use model::snapshot::VolumeSnapshot;
@@ -169,7 +169,7 @@ async fn tell(events: &Events<'_>, asker: &Asker, namespace: &str, record: &Rest
         Asker::Deployment(_) => ("apps/v1", "Deployment"),
         Asker::Claim(_) => ("v1", "PersistentVolumeClaim"),
     };
-    let note = Note { warning, reason, action: "Restore", text };
+    let note = Note { warning, about: About::Source, reason, action: "Restore", text };
     events.publish(kind, namespace, asker.id(), &note).await;
 }
 

@@ -84,6 +84,23 @@ pub(crate) struct Secret {
     keys: BTreeMap<String, String>,
     /// Those that are files and no variables: [`KEY`] and [`HOSTS`].
     files: BTreeMap<String, String>,
+    /// The contents of the other keys, which variables may name.
+    named: Vec<String>,
+}
+
+/// The shortest string of a JSON file that is taken for a secret.
+const TELLING: usize = 16;
+
+/// What nobody may see of a file that a variable may name: itself, and in JSON, as accounts' keys are, its longer strings
+/// but for addresses.
+fn values(text: &str) -> Vec<String> {
+    let mut found = vec![text.to_owned()];
+    if let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(text) {
+        let strings = fields.values().filter_map(|value| value.as_str());
+        let telling = strings.filter(|value| value.len() >= TELLING && !value.contains("://"));
+        found.extend(telling.map(str::to_owned));
+    }
+    found
 }
 
 impl Secret {
@@ -95,7 +112,7 @@ impl Secret {
         let unreadable = |error: io::Error| {
             Failure::again(Problem::new(Reason::SecretIncomplete, format!("cannot read the Secret {name}: {error}")))
         };
-        let (mut keys, mut files) = (BTreeMap::new(), BTreeMap::new());
+        let (mut keys, mut files, mut named) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         let version = fs::read_link(folder.join(VERSION)).map(|to| folder.join(to));
         let entries = match fs::read_dir(version.as_deref().unwrap_or(folder)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -104,15 +121,17 @@ impl Secret {
         for entry in entries.into_iter().flatten() {
             let entry = entry.map_err(unreadable)?;
             let is_file = |key: &str| [KEY, HOSTS].contains(&key);
-            let fits = |key: &&str| is_variable(key) || is_file(key);
-            let Some(key) = entry.file_name().to_str().filter(fits).map(str::to_owned) else {
-                continue;
-            };
+            let Ok(key) = entry.file_name().into_string() else { continue };
             // The kubelet's own folders and links begin with two dots; what else is no file is none of its keys.
             if !fs::metadata(entry.path()).is_ok_and(|meta| meta.is_file()) {
                 continue;
             }
             let bytes = fs::read(entry.path()).map_err(unreadable)?;
+            // A variable may name it, and restic read it: an account's key, or a certificate.
+            if !is_variable(&key) && !is_file(&key) {
+                named.extend(String::from_utf8(bytes).ok());
+                continue;
+            }
             let Ok(text) = String::from_utf8(bytes) else {
                 return Err(Failure::last(Problem::new(
                     Reason::SecretIncomplete,
@@ -126,7 +145,7 @@ impl Secret {
             // `echo secret | base64` is how many are made.
             keys.insert(key, text.trim_end_matches(['\n', '\r']).to_owned());
         }
-        Ok(Self { name: name.to_owned(), keys, files })
+        Ok(Self { name: name.to_owned(), keys, files, named })
     }
 
     /// Its namespace and name.
@@ -184,6 +203,9 @@ impl Secret {
             let (user, _) = value.split_once("://")?.1.rsplit_once('@')?;
             user.split_once(':').map(|(_, word)| word)
         });
+        let of_named = self.named.iter().flat_map(|text| values(text));
+        let of_named: Vec<String> = of_named.collect();
+        let of_files = of_files.chain(of_named.iter().map(String::as_str));
         Struck::new(of_keys.chain(of_files).chain(address.hidden()).chain(beside).chain(basic.as_deref()))
     }
 
@@ -284,7 +306,7 @@ mod tests {
 
     fn secret(keys: &[(&str, &str)]) -> Secret {
         let keys = keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Secret { name: "shop/backup-s3".to_owned(), keys, files: BTreeMap::new() }
+        Secret { name: "shop/backup-s3".to_owned(), keys, files: BTreeMap::new(), named: Vec::new() }
     }
 
     /// S9: as the kubelet mounts a Secret, at the moment at which it changes.

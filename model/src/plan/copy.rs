@@ -331,7 +331,8 @@ fn end(subject: &Subject<'_>, job: &Job) -> Progress {
     if known.is_none() && snapshots(world, uid).any(|(its, _)| its == run) {
         return nothing();
     }
-    let Some(known) = known.filter(|r| !r.results.contains_key(destination)) else {
+    let given_up = world.ledger(uid).is_some_and(|ledger| ledger.is_given_up(destination));
+    let Some(known) = known.filter(|r| !given_up && !r.results.contains_key(destination)) else {
         return Progress::Goes(Todo::step(Action::delete(job)));
     };
     let found = |entry| Finding { run: run.clone(), destination: destination.clone(), entry };

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Action, Board, LedgerWrite, Note, Todo};
+use super::action::{About, Action, Board, LedgerWrite, Note, Todo};
 use super::removal::{self, Removals};
 use super::shortened;
 use super::status::{self, News};
@@ -229,7 +229,7 @@ fn begin(world: &World, uid: &str, ledger: &mut Cow<'_, Ledger>, new: bool) -> V
         "the ledger of the PVC was not there, and {found} restore points are. What to do: {}",
         Reason::LedgerMissing.help()
     );
-    vec![Note { warning: true, reason: Reason::LedgerMissing.as_str(), action: "Record", text }]
+    vec![Note { warning: true, about: About::Source, reason: Reason::LedgerMissing.as_str(), action: "Record", text }]
 }
 
 /// Writes down what the plan found out. Gives the results that are new.

@@ -7,7 +7,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::access::online;
-use super::action::{Action, Maintain, Note, Remove, TaskEnd, Todo, Work};
+use super::action::{About, Action, Maintain, Note, Remove, TaskEnd, Todo, Work};
 use super::ended::{self, Ended};
 use super::placement::{only_node, slot};
 use super::subject::{Subject, is_derived, snapshots};
@@ -16,7 +16,7 @@ use crate::admit::{Rank, Waiting};
 use crate::config::Destination;
 use crate::copy_options::Options;
 use crate::duration::Span;
-use crate::facts::{Job, JobState};
+use crate::facts::Job;
 use crate::ledger::Ledger;
 use crate::maintain::{MaintainResult, Task};
 use crate::names::{self, Component, Run};
@@ -91,7 +91,7 @@ fn jobs<'a>(subject: &Subject<'a>) -> impl Iterator<Item = &'a Job> {
 }
 
 fn note(warning: bool, reason: &'static str, text: String) -> Note {
-    Note { warning, reason, action: "RemoveCopies", text }
+    Note { warning, about: About::Ledger, reason, action: "RemoveCopies", text }
 }
 
 /// Enters a word into the ledger, if it is one about this source and its end.
@@ -136,8 +136,8 @@ fn begin(subject: &Subject<'_>, ledger: &mut Ledger, name: &str, notes: &mut Vec
     }
     let copies = |job: &Job| {
         let ours = job.ours.as_ref().filter(|o| o.component == Component::Copy || o.component == Component::Maintain);
-        let there = ours.is_some_and(|o| o.destination.as_deref() == Some(&names::label_value(name)));
-        there && job.state == JobState::Active
+        // One that has ended may still be to be recorded.
+        ours.is_some_and(|o| o.destination.as_deref() == Some(&names::label_value(name)))
     };
     if let Some(job) = subject.jobs().find(|job| copies(job)) {
         return Some(Problem::new(Reason::InUse, format!("Job {}/{} works there", job.namespace, job.id.name)));

@@ -11,7 +11,6 @@ use crate::ledger::Ledger;
 use crate::reason::{Problem, Reason};
 use crate::record::{Choice, Shortened};
 use crate::retention::Retention;
-use crate::schedule::Due;
 use crate::select::Protection;
 
 /// From when it is first seen that a retention is shorter, until it deletes.
@@ -65,10 +64,9 @@ fn kept(config: &Config, ledger: &Ledger, protection: &Protection) -> Option<(Re
         // Shortened twice within a day: the day begins anew for all of it.
         Some(before) => Some((recorded.map_or_else(|| before.clone(), |s| before.or(&s.kept)), None)),
     };
-    // Whatever was chosen once: the administrator's bound holds at once.
-    let interval =
-        Due::parse(&protection.schedule, "").map_or(config.bounds.min_interval, |due| due.shortest_interval());
-    kept.filter(|(kept, _)| kept.longest(interval) <= config.bounds.max_retention)
+    // Whatever was chosen once: the administrator's bound holds at once. It is not measured by the schedule, which is the
+    // tenant's too.
+    kept.filter(|(kept, _)| kept.longest(config.bounds.min_interval) <= config.bounds.max_retention)
 }
 
 /// What the choice in force until now would keep today, if it is another one than that which is wanted.

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Note, TaskEnd};
+use super::action::{About, Note, TaskEnd};
 use super::subject::RunView;
 use super::task_record;
 use crate::facts::{Claim, JobState, VolumeMode};
@@ -219,7 +219,9 @@ pub(super) fn notes(
     (tasks, mode): (&[TaskEnd], VolumeMode),
 ) -> Vec<Note> {
     let mut notes = Vec::new();
-    let mut note = |warning, reason, action, text: String| notes.push(Note { warning, reason, action, text });
+    let mut note = |warning, reason, action, text: String| {
+        notes.push(Note { warning, about: About::Source, reason, action, text })
+    };
     if before.protected_since.is_none() && after.protected_since.is_some() {
         note(false, "Protected", "Protect", "the volume is backed up from now on".to_owned());
     }
@@ -289,10 +291,10 @@ fn task_note(end: &TaskEnd, mode: VolumeMode) -> Option<Note> {
     };
     if let Some(problem) = &status.problem {
         let text = format!("{} of {destination}{of}: {}", task.as_str(), remedied(&problem.message, problem.reason));
-        return Some(Note { warning: true, reason: problem.reason.as_str(), action, text });
+        return Some(Note { warning: true, about: About::Source, reason: problem.reason.as_str(), action, text });
     }
     let proof = (*task == Task::Drill).then(|| format!("{destination}{of}: {}", proven(status, mode)));
-    proof.map(|text| Note { warning: false, reason: "Proven", action, text })
+    proof.map(|text| Note { warning: false, about: About::Source, reason: "Proven", action, text })
 }
 
 /// What a drill proved: `restorable, proven on 2018-12-09: 100 files, 4.2 GiB`.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::copy::CopyResult;
+use super::copy::{CopyResult, CopyState};
 use crate::names::Run;
 use crate::retention::Retention;
 
@@ -78,6 +78,10 @@ pub struct RunRecord {
     /// data may be there, and another Job finds and tells it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lost: BTreeMap<String, String>,
+    /// The best that was told of copies of it that an administrator had removed: they are forgotten, and its restore point
+    /// is as good as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<CopyState>,
 }
 
 impl RunRecord {
@@ -93,7 +97,31 @@ impl RunRecord {
             retention: settings.map(|s| s.retention.clone()),
             results: BTreeMap::new(),
             lost: BTreeMap::new(),
+            removed: None,
         }
+    }
+
+    /// Forgets its copy at a destination, and remembers how good that was.
+    pub(crate) fn give_up(&mut self, destination: &str) {
+        let told = self.results.remove(destination).map(|result| result.state);
+        let wanted = self.destinations.iter().any(|name| name == destination);
+        self.lost.remove(destination);
+        self.destinations.retain(|name| name != destination);
+        if told.is_some() || wanted {
+            let best = |state: &CopyState| match state {
+                CopyState::Complete => 0,
+                CopyState::Incomplete => 1,
+                CopyState::Failed | CopyState::Superseded => 2,
+            };
+            self.removed = self.removed.into_iter().chain([told.unwrap_or(CopyState::Superseded)]).min_by_key(best);
+        }
+    }
+
+    /// Whether some copy of it ended so, also if it was removed since.
+    #[must_use]
+    pub fn has_ended(&self, state: CopyState) -> bool {
+        let told = self.destinations.iter().filter_map(|d| self.results.get(d)).map(|result| result.state);
+        told.chain(self.removed).any(|its| its == state)
     }
 
     /// The VolumeSnapshot that the run was taken from (name and UID), as long as that is there.

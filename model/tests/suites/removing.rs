@@ -10,6 +10,7 @@ use model::facts::{Identity, Job, Pod};
 use model::ledger::{Entry, Finding, Ledger};
 use model::maintain::{MaintainResult, Task};
 use model::names::{self, Run, SourceId};
+use model::next_copy::point_state;
 use model::plan::{Action, Plan, Work};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, Removal, Settings};
@@ -296,4 +297,51 @@ fn a_removal_that_failed_is_told_and_tried_again_later() {
     // Its ledger stays until it is done, whatever the time.
     scene.now = Span::days(400).after(scene.now);
     assert!(scene.look().actions.iter().all(|a| !matches!(a, Action::DeleteLedger { .. })));
+}
+
+/// Law 1: the sweep keeps what it would keep if the copies were there. A snapshot whose copy failed does not become good,
+/// and so the last good one does not go in its place.
+#[test]
+fn a_restore_point_is_as_good_after_its_copies_were_removed_as_before() {
+    let snapshot = snapshot(
+        "metadata: {name: data-1, namespace: shop, uid: s-1}\nspec: {source: {persistentVolumeClaimName: data}}\n\
+         status: {readyToUse: true}",
+    );
+    let run: Run = RUN.parse().unwrap();
+    for state in [CopyState::Complete, CopyState::Incomplete, CopyState::Failed, CopyState::Superseded] {
+        for other in [None, Some(CopyState::Failed), Some(CopyState::Complete)] {
+            let mut ledger = Ledger::new(&claim(CLAIM), "n-1");
+            let names = [Some("disk"), other.map(|_| "other")].into_iter().flatten().map(str::to_owned);
+            ledger.settings = Some(Settings { destinations: names.collect(), ..Settings::default() });
+            ledger.begin(&run, &snapshot.id, false);
+            for (name, state) in [("disk", Some(state)), ("other", other)] {
+                let Some(state) = state else { continue };
+                let result = CopyResult::new(state, time(GONE));
+                let entry = Entry::Result(Box::new(result));
+                ledger.enter(&Finding { run: run.clone(), destination: name.into(), entry });
+            }
+            let stands = |ledger: &Ledger| {
+                point_state(&snapshot, &ledger.runs[0], &Config::parse("{}").unwrap().deadlines, time(GONE))
+            };
+            let before = stands(&ledger);
+            ledger.give_up("disk");
+            assert_eq!(stands(&ledger), before, "{state:?} beside {other:?}");
+            let again = Ledger::parse(UID, &ledger.to_data()).unwrap();
+            assert_eq!(stands(&again), before, "as it is written: {state:?} beside {other:?}");
+        }
+    }
+}
+
+/// A copy that ended while the removal waited for it, and whose Job is seen once more.
+#[test]
+fn a_copy_that_is_told_of_after_its_removal_began_is_no_restore_point() {
+    let mut scene = Scene::new();
+    scene.says(WORD);
+    scene.look();
+    let mut ledger = scene.world.ledger(UID).unwrap().clone();
+    let result = CopyResult { kept: vec![RUN.parse().unwrap()], ..CopyResult::new(CopyState::Complete, scene.now) };
+    let entry = Entry::Result(Box::new(result));
+    ledger.enter(&Finding { run: RUN.parse().unwrap(), destination: "disk".into(), entry });
+    put_ledger(&mut scene.world, ledger);
+    assert_eq!(scene.points(), 0);
 }

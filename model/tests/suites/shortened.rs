@@ -118,6 +118,23 @@ fn what_an_annotation_shortens_stays_for_a_day_and_is_told_once() {
 }
 
 /// L4: the annotation that goes is a change as well, and the Namespace has one too.
+/// The schedule is the tenant's too: a rule of days, seen by runs that are months apart, keeps longer than the
+/// administrator's bound, and that bound is not the tenant's to call upon.
+#[test]
+fn a_schedule_that_is_changed_with_the_retention_shortens_nothing_sooner() {
+    let mut scene = Scene::new();
+    scene.configure(&CONFIG.replace("retention: 30d", "retention: daily=7 weekly=5"));
+    scene.look(0);
+    let text = "metadata: {name: data, namespace: shop, uid: u1, annotations: {backup-controller.io/retention: last=1, \
+                backup-controller.io/schedule: '@after 100d'}}\nspec: {storageClassName: fast, volumeName: pv}\n\
+                status: {phase: Bound}";
+    put_claim(&mut scene.world, text);
+    let kept: Retention = "daily=7 weekly=5".parse().unwrap();
+    assert!(scene.look(1).retention.covers(&kept));
+    assert!(scene.look(24).retention.covers(&kept));
+    assert!(!scene.look(26).retention.covers(&kept));
+}
+
 #[test]
 fn an_annotation_that_goes_or_stands_on_the_namespace_shortens_as_well() {
     let mut scene = Scene::new();

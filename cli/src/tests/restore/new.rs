@@ -160,7 +160,7 @@ fn beside_a_pvc_that_is_gone_another_one_has_its_size_and_class_and_not_its_labe
 fn an_administrator_makes_a_pvc_again_that_has_no_snapshot_any_more() {
     let source = source_id("shop", "lost");
     let status = json!({
-        "instance": "backup", "uid": source.uid,
+        "instance": "night", "uid": source.uid,
         "runs": [{
             "run": "20181204T0317Z", "taken": {"snapshot": {"name": "lost-20181204", "uid": "vs"}},
             "destinations": ["disk"], "results": {"disk": copied("Complete", "2018-12-04T03:30:00Z")}
@@ -175,7 +175,7 @@ fn an_administrator_makes_a_pvc_again_that_has_no_snapshot_any_more() {
         let name = names::ledger(&source.uid);
         let map = json!({"metadata": {"name": name, "labels": labels}, "data": ledger.to_data()});
         let cluster = Cluster::of(sized()).reacting(provisioner(true));
-        cluster.put("/api/v1/namespaces/backup/configmaps", map);
+        cluster.put("/api/v1/namespaces/keepers/configmaps", map);
         let stop = restore(&cluster, &words).unwrap_err();
         let made = cluster.get(&claims(), "lost");
         assert_eq!(made.is_some(), found, "{}", stop.text());

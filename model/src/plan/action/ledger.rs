@@ -30,11 +30,22 @@ pub enum Board {
     Snapshot(Identity),
 }
 
-/// Something to tell about a source, as an Event on it.
+/// What an Event is about, and in whose namespace it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// The PVC.
+    Source,
+    /// Its ledger: an administrator wrote there, and the namespace of the PVC may be gone.
+    Ledger,
+}
+
+/// Something to tell about a source, as an Event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
     /// Whether something is wrong.
     pub warning: bool,
+    /// What it is about.
+    pub about: About,
     /// One word.
     pub reason: &'static str,
     /// What was being done: Events are told apart by it, not by their text.

@@ -14,7 +14,7 @@ mod task;
 pub use alias::Loan;
 pub use central::{Central, CentralPart};
 pub use copy::{Copy, DiskStep};
-pub use ledger::{Board, LedgerWrite, Note};
+pub use ledger::{About, Board, LedgerWrite, Note};
 pub(super) use plan::Todo;
 pub use plan::{Plan, Proof, Restores, Standing};
 pub(super) use restore::point_name;

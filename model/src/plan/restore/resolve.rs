@@ -6,7 +6,7 @@ use super::obstacle::{Obstacle, refused, waiting};
 use crate::alias;
 use crate::config::{AccessMode, Destination, Disk, Format, Reach, Tool};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
-use crate::ledger::Whose;
+use crate::ledger::{Ledger, Whose};
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
 use crate::plan::access;
@@ -240,7 +240,9 @@ impl Ask<'_> {
         };
         let uid = self.request.uid.as_deref().or(live)?.to_owned();
         let its = |whose: &Whose| whose.namespace == namespace && whose.name == self.request.pvc;
-        if self.world.ledger(&uid).is_some_and(|ledger| !its(&ledger.source)) {
+        let ledger = self.world.ledger(&uid);
+        let given_up = |ledger: &Ledger| ledger.is_given_up(&meant.name);
+        if ledger.is_some_and(|ledger| !its(&ledger.source) || given_up(ledger)) {
             return None;
         }
         // Nothing is known of it. In a repository its tag says whether it is incomplete.

@@ -119,11 +119,11 @@ async fn settings_of_the_pvc_go_over_those_of_its_namespace() -> Result<()> {
 
     fence(&scene, "fence-1").await?;
     let before = scene.writes(controller.user())?.len();
-    annotate(&scene, "data", names::RETENTION, Some("last=3")).await?;
-    scene.cronjob_that("the retention follows", &claim, |c| has_arg(c, "--retention=last=3")).await?;
+    annotate(&scene, "data", names::RETENTION, Some("9days")).await?;
+    scene.cronjob_that("the retention follows", &claim, |c| has_arg(c, "--retention=9d")).await?;
     annotate(&scene, "data", names::DESTINATION_SETTING, Some("none")).await?;
     let ledger = scene.ledger_that("snapshots only", &claim, copied_to(&[])).await?;
-    assert_eq!(ledger.settings.map(|s| s.retention).as_deref(), Some("last=3"));
+    assert_eq!(ledger.settings.map(|s| s.retention).as_deref(), Some("9d"));
     fence(&scene, "fence-2").await?;
     let writes = scene.writes(controller.user())?.split_off(before);
     let ours: Vec<_> = writes.iter().filter(|r| r.name == cronjob.name_any()).collect();
@@ -135,9 +135,9 @@ async fn settings_of_the_pvc_go_over_those_of_its_namespace() -> Result<()> {
 async fn a_namespace_that_gets_a_label_brings_its_pvcs_into_a_group() -> Result<()> {
     let scene = Scene::new().await?;
     let config = "groups:
-  - {name: marked, pvcLabels: {example.com/backup: weekly}, schedule: 7 5 * * 0}
+  - {name: marked, pvcLabels: {example.com/backup: weekly}, schedule: 7 5 * * 0, retention: 12days}
   - {name: gold, namespaceLabels: {example.com/tier: gold}, schedule: 7 5 * * *, retention: 9days}
-  - {name: off, namespaceLabels: {example.com/tier: none}, enabled: false}";
+  - {name: off, namespaceLabels: {example.com/tier: none}, enabled: false, retention: 20days}";
     let _controller = scene.controller(config).await?;
     let plain = scene.bound(&scene.tenant, NewClaim::new("plain")).await?;
     let own = scene.bound(&scene.tenant, NewClaim::new("own").annotate(names::RETENTION, "3days")).await?;
@@ -159,13 +159,13 @@ async fn a_namespace_that_gets_a_label_brings_its_pvcs_into_a_group() -> Result<
     let patch = serde_json::json!({"metadata": {"labels": {"example.com/backup": "weekly"}}});
     pvcs.patch("plain", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(&patch)).await?;
     let sunday = |c: &k8s_openapi::api::batch::v1::CronJob| c.spec.as_ref().is_some_and(|s| s.schedule == "7 5 * * 0");
-    scene.cronjob_that("of its own label", &plain, |c| has_arg(c, "--retention=2d") && sunday(c)).await?;
+    scene.cronjob_that("of its own label", &plain, |c| has_arg(c, "--retention=12d") && sunday(c)).await?;
     // New backups can start disabled, and be enabled one by one.
     let cronjob = scene.cronjob_of(&own).await?;
     label("none").await?;
     scene.gone(&cronjob).await?;
     scene.status_that("off", &own, |s| s.unprotected.as_ref().is_some_and(|p| p.message.contains("group off"))).await?;
-    scene.cronjob_that("enabled", &on, |c| has_arg(c, "--retention=2d") && !fifth(c)).await?;
+    scene.cronjob_that("enabled", &on, |c| has_arg(c, "--retention=20d") && !fifth(c)).await?;
     Ok(())
 }
 
@@ -204,8 +204,8 @@ async fn a_setting_that_cannot_be_read_is_told_and_changes_nothing() -> Result<(
     let now = scene.cronjob_of(&claim).await?;
     assert_eq!(now.resource_version(), before.resource_version());
     // Readable again: it follows.
-    annotate(&scene, "data", names::RETENTION, Some("8days")).await?;
-    scene.cronjob_that("it follows", &claim, |c| has_arg(c, "--retention=8d")).await?;
+    annotate(&scene, "data", names::RETENTION, Some("10days")).await?;
+    scene.cronjob_that("it follows", &claim, |c| has_arg(c, "--retention=10d")).await?;
     let status = scene.status_that("no warnings", &claim, |s| s.warnings.is_empty()).await?;
     assert!(status.protected_since.is_some());
     Ok(())
