@@ -24,8 +24,8 @@ mod tests;
 pub(crate) use check::restic::restic_fault;
 pub use defaults::{Defaults, PromoterRetention};
 pub use destination::{
-    AccessMode, All, Claim, Compression, Destination, Disk, Drill, Format, HostPath, Keeps, PodType, Reach, Restic,
-    RunIn, Sample, Scratch, Store, Times, Tool, Trees,
+    AccessMode, All, Claim, Compression, Destination, Disk, Drill, Format, HostPath, Keeps, Orphans, PodType, Reach,
+    Restic, RunIn, Sample, Scratch, Store, Times, Tool, Trees,
 };
 pub use globs::{Globs, glob};
 pub use groups::Group;

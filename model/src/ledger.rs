@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::facts::{Claim, Identity, Ours, VELERO_SNAPSHOT_CLASS};
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyResult, CopyState, Removal, RunRecord, Settings, Status, Taken, Volume};
+use crate::record::{Announced, CopyResult, CopyState, Removal, RunRecord, Settings, Status, Taken, Volume};
 use crate::text::clip;
 
 /// The form of a ledger that this version writes. It reads no newer one.
@@ -60,6 +60,9 @@ pub struct Ledger {
     /// By destination: the removal of its copies there, since it is gone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub removals: BTreeMap<String, Removal>,
+    /// By destination: the removal of its copies that the configuration asks for and that has not begun.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub announced: BTreeMap<String, Announced>,
     /// Its runs, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<RunRecord>,
@@ -120,6 +123,7 @@ impl Ledger {
             settings: None,
             rebuilding: BTreeSet::new(),
             removals: BTreeMap::new(),
+            announced: BTreeMap::new(),
             runs: Vec::new(),
             status: Status::default(),
         }
@@ -174,6 +178,16 @@ impl Ledger {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.rebuilding.is_empty() && self.settings.is_some()
+    }
+
+    /// L20: whether there may be copies at a destination that it does not know. Of a run in doubt only a newer copy there
+    /// tells: that it was superseded is our own word.
+    #[must_use]
+    pub fn in_doubt(&self, destination: &String) -> bool {
+        let has_copy = |r: &&RunRecord| r.copied().any(|(name, _)| name == destination);
+        let told = self.runs.iter().filter(|r| !r.rebuilt).filter(has_copy).map(|r| &r.run).max();
+        let untold = |r: &RunRecord| r.rebuilt && !has_copy(&r) && told.is_none_or(|told| *told < r.run);
+        !self.is_whole() || self.runs.iter().any(|r| r.destinations.contains(destination) && untold(r))
     }
 
     /// Writes down what was found out.
@@ -397,6 +411,7 @@ impl Ledger {
             settings: Some(settings),
             rebuilding: BTreeSet::new(),
             removals: BTreeMap::new(),
+            announced: BTreeMap::new(),
             runs: shown.runs.iter().cloned().map(RunRecord::unpacked).collect(),
             status: own,
         }

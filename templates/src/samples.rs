@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::CSIPersistentVolumeSource;
 use model::Timestamp;
 use model::alias::Lent;
 use model::config::{
-    AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Reach, Restic, RunIn, Sample, Scratch,
-    Store, Trees,
+    AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Orphans, Reach, Restic, RunIn, Sample,
+    Scratch, Store, Trees,
 };
 use model::copy_options::Options;
 use model::duration::Span;
@@ -442,6 +442,7 @@ pub(crate) fn claim() -> Destination {
         })),
         retention: None,
         drill: None,
+        orphans: Orphans::Keep,
     }
 }
 
@@ -455,6 +456,7 @@ pub(crate) fn host() -> Destination {
         })),
         retention: None,
         drill: None,
+        orphans: Orphans::Keep,
     }
 }
 
@@ -471,7 +473,7 @@ pub(crate) fn restic() -> Destination {
         ..Restic::named("backup-s3")
     };
     let store = Store::Restic(Box::new(restic));
-    Destination { name: "s3".to_owned(), store, retention: None, drill: None }
+    Destination { name: "s3".to_owned(), store, retention: None, drill: None, orphans: Orphans::Keep }
 }
 
 /// Repositories on a disk.

@@ -14,4 +14,4 @@ pub use answers::{Format, Keeps, PodType, Reach, Tool};
 pub use disk::{AccessMode, Claim, Disk, HostPath, Trees};
 pub use kinds::{Destination, Store};
 pub use restic::{Compression, Restic, RunIn};
-pub use tasks::{All, Drill, Sample, Scratch, Times};
+pub use tasks::{All, Drill, Orphans, Sample, Scratch, Times};

@@ -119,6 +119,7 @@ destinations:
   claim: {size: 1.5Ti, accessMode: ReadWriteMany, name: copies, allowDelete: true}
   retention: yearly=1
   checksumEvery: 1
+  orphans: remove
 - {name: vault, type: disk, hostPath: {path: /srv/a, nodeSelector: {disk: big}, size: 100}}
 - {name: vault2, type: disk, hostPath: {path: /srv/ab, nodeSelector: {disk: big}, size: 100}}
 - {name: vault3, type: disk, hostPath: {path: /srv/a, nodeSelector: {disk: small}, size: 100}}
@@ -132,6 +133,8 @@ metrics: {perVolume: true}
     assert!(!config.bounds.allows_destination("vault2"));
     assert!(matches!(&config.destination("own").unwrap().store, Store::Disk(trees) if trees.checksum_every == 1));
     assert_eq!(config.destination("other"), None);
+    let orphans = ["own", "vault"].map(|name| config.destination(name).unwrap().orphans);
+    assert_eq!(orphans, [Orphans::Remove, Orphans::Keep], "nothing is removed by default");
     let Reach::Disk(Disk::HostPath(host)) = config.destination("vault").unwrap().reach() else {
         panic!("a folder of a node");
     };

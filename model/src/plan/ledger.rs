@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{About, Action, Board, LedgerWrite, Note, Todo};
+use super::orphans;
 use super::removal::{self, Removals};
 use super::shortened;
 use super::status::{self, News};
@@ -37,10 +38,12 @@ pub(super) fn of_source(
     // Plans are made often and seldom have news: what is not changed is not copied.
     let mut next = before.map_or_else(|| Cow::Owned(Ledger::new(claim, namespace)), Cow::Borrowed);
     let volume = crate::record::Volume::of(claim);
-    if next.volume != volume || next.gone.is_some() || !next.removals.is_empty() {
+    let ends = !next.removals.is_empty() || !next.announced.is_empty();
+    if next.volume != volume || next.gone.is_some() || ends {
         let next = next.to_mut();
         (next.volume, next.gone) = (volume, None);
         next.removals.clear();
+        next.announced.clear();
     }
     let in_force = match verdict {
         Verdict::Protected(protection, _) => protection.in_force(),
@@ -107,7 +110,7 @@ fn settle(ledger: &mut Cow<'_, Ledger>, settings: Option<&Settings>) {
 /// Whether a ledger says more than that snapshots came or went. That is seen, and written down with the next news: what a
 /// run is copied to, the settings in the ledger say. That it is in doubt, only the ledger says (L20).
 fn is_news(before: &Ledger, next: &Ledger) -> bool {
-    let Ledger { schema, source, volume, gone, settings, rebuilding, removals, runs, status } = next;
+    let Ledger { schema, source, volume, gone, settings, rebuilding, removals, announced, runs, status } = next;
     let known = |r: &RunRecord| before.runs.iter().find(|b| b.run == r.run && b.taken == r.taken);
     let is_new = |r: &RunRecord| match known(r) {
         Some(known) => known.rebuilt != r.rebuilt,
@@ -118,7 +121,7 @@ fn is_news(before: &Ledger, next: &Ledger) -> bool {
     }
     (&before.schema, &before.source, &before.volume, &before.gone) != (schema, source, volume, gone)
         || (&before.settings, &before.rebuilding, &before.status) != (settings, rebuilding, status)
-        || before.removals != *removals
+        || (&before.removals, &before.announced) != (removals, announced)
 }
 
 /// Where the backups of a source stand by its ledger and the snapshots that are there, whatever could be done about it.
@@ -141,12 +144,14 @@ pub(super) fn of_vanished(subject: &Subject<'_>, findings: Vec<Finding>) -> Todo
     trim(world, uid, &mut next);
     let Removals { notes: more, ends: tasks, todo } = removal::plan(subject, before, book.word.as_deref(), &mut next);
     notes.extend(more);
+    let (more, announced) = orphans::plan(subject, gone, &mut next);
+    notes.extend(more);
     let belongings = world.belongings(uid);
     let there = belongings.is_some_and(|b| !b.snapshots.is_empty() || !b.promoters.is_empty() || !b.jobs.is_empty());
     // What was removed stays written down as long as what is gone.
     let removed = next.removals.values().filter_map(Removal::done).max();
     let over = world.config.bounds.orphan_retention.after(removed.map_or(gone, |at| at.max(gone)));
-    let mut again = todo;
+    let mut again = todo.and(announced);
     if next.is_over(there) {
         if now >= over {
             return Todo::step(Action::DeleteLedger { id: book.id.clone(), uid: uid.to_owned() });

@@ -40,6 +40,7 @@ mod copy;
 mod cronjob;
 mod ledger;
 mod maintain;
+mod orphans;
 mod removal;
 mod status;
 

@@ -1,4 +1,5 @@
-//! The removal of the copies of a source that is gone, by an administrator's word on its ledger.
+//! The removal of the copies of a source that is gone, by an administrator's word on its ledger. What the configuration
+//! removes goes the same way, once `orphans` has begun it.
 //!
 //! The word is entered into the ledger, which ends it as a word. The removal begins in a write of its own: from then on
 //! the ledger lists no copy there, nothing is restored from one and none is made. Only a removal that stands there as
@@ -25,7 +26,7 @@ use crate::record::{Removal, TaskStatus, Word};
 use crate::text::clip;
 
 /// How long after a failure the next try comes, and how often it is seen whether a wait is over.
-const AGAIN: Span = Span::hours(6);
+pub(super) const AGAIN: Span = Span::hours(6);
 
 /// The removals of a source that is gone.
 pub(super) struct Removals {
@@ -53,7 +54,13 @@ pub(super) fn plan(subject: &Subject<'_>, before: &Ledger, word: Option<&str>, n
     for name in open {
         let begun = before.removals.get(&name).filter(|r| r.begun.is_some());
         let obstacle = match begun {
-            None => begin(subject, next, &name, &mut notes),
+            None => {
+                let obstacle = obstacle(subject, next, &name);
+                if obstacle.is_none() {
+                    notes.extend(begin(subject, next, &name));
+                }
+                obstacle
+            }
             Some(removal) => match start(subject, &name, removal) {
                 Ok(started) => {
                     todo = todo.and(started);
@@ -66,11 +73,7 @@ pub(super) fn plan(subject: &Subject<'_>, before: &Ledger, word: Option<&str>, n
             todo = todo.and(Todo::again(AGAIN.after(subject.now)));
         }
         if let Some(removal) = next.removals.get_mut(&name) {
-            // It is told once; the words of a wait may change without a write.
-            let reason = |p: &Option<Problem>| p.as_ref().map(|p| p.reason);
-            if reason(&removal.waiting) != reason(&obstacle) {
-                removal.waiting = obstacle;
-            }
+            wait(&mut removal.waiting, obstacle);
         }
     }
     Removals { notes, ends, todo }
@@ -90,7 +93,15 @@ fn jobs<'a>(subject: &Subject<'a>) -> impl Iterator<Item = &'a Job> {
     subject.jobs().filter(removes).filter(move |job| is_derived(world, job))
 }
 
-fn note(warning: bool, reason: &'static str, text: String) -> Note {
+/// What a removal waits for is told once: the words of a wait may change without a write.
+pub(super) fn wait(waiting: &mut Option<Problem>, obstacle: Option<Problem>) {
+    let reason = |p: &Option<Problem>| p.as_ref().map(|p| p.reason);
+    if reason(waiting) != reason(&obstacle) {
+        *waiting = obstacle;
+    }
+}
+
+pub(super) fn note(warning: bool, reason: &'static str, text: String) -> Note {
     Note { warning, about: About::Ledger, reason, action: "RemoveCopies", text }
 }
 
@@ -122,8 +133,8 @@ fn enter(subject: &Subject<'_>, ledger: &mut Ledger, text: &str) -> Note {
     note(false, "RemovalAccepted", text)
 }
 
-/// Begins a removal, unless something needs a copy there still.
-fn begin(subject: &Subject<'_>, ledger: &mut Ledger, name: &str, notes: &mut Vec<Note>) -> Option<Problem> {
+/// What needs a copy at a destination still.
+pub(super) fn obstacle(subject: &Subject<'_>, ledger: &Ledger, name: &str) -> Option<Problem> {
     let &Subject { world, uid, now, .. } = subject;
     let source = ledger.id();
     let held = snapshots(world, uid).find(|(_, snapshot)| {
@@ -145,12 +156,16 @@ fn begin(subject: &Subject<'_>, ledger: &mut Ledger, name: &str, notes: &mut Vec
     if let Some(by) = restore::reads(world, &source.namespace, name, Some(&source.name)) {
         return Some(Problem::new(Reason::InUse, format!("{by} reads from there")));
     }
+    None
+}
+
+/// Begins a removal against which nothing speaks.
+pub(super) fn begin(subject: &Subject<'_>, ledger: &mut Ledger, name: &str) -> Option<Note> {
     let runs = ledger.give_up(name);
     let text = format!("{} restore points at {name} are removed, and are restore points no more", runs.len());
-    notes.push(note(false, "RemovalBegun", text));
     let removal = ledger.removals.get_mut(name)?;
-    (removal.begun, removal.runs) = (Some(now), runs);
-    None
+    (removal.begun, removal.runs) = (Some(subject.now), runs);
+    Some(note(false, "RemovalBegun", text))
 }
 
 /// A Job that ended: its end for the ledger; else what is to be done about it. Once its end stands there, it goes.
@@ -206,7 +221,7 @@ fn told(end: &TaskEnd, ledger: &Ledger) -> Note {
         None => note(
             false,
             "CopiesRemoved",
-            format!("{} copies at {destination} are removed, by the word of {by}", status.files),
+            format!("{} copies at {destination} are removed, asked for by {by}", status.files),
         ),
     }
 }
@@ -252,7 +267,11 @@ fn start(subject: &Subject<'_>, name: &str, removal: &Removal) -> Result<Todo, P
 }
 
 /// Whether the copies can be reached, and the only node that can, if there is only one.
-fn place(subject: &Subject<'_>, ledger: &Ledger, destination: &Destination) -> Result<Option<String>, Problem> {
+pub(super) fn place(
+    subject: &Subject<'_>,
+    ledger: &Ledger,
+    destination: &Destination,
+) -> Result<Option<String>, Problem> {
     let (world, of) = (subject.world, &ledger.source);
     if destination.is_central() {
         online(world, &world.namespace)?;

@@ -1,4 +1,4 @@
-//! The removal of a gone source's copies, by an administrator's word.
+//! The removal of a gone source's copies, by an administrator's word or by the configuration.
 
 use std::str::FromStr;
 
@@ -61,9 +61,9 @@ impl FromStr for Word {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Removal {
-    /// By whose word.
+    /// By whose word; [`Removal::CONFIGURATION`] if nobody had to say one.
     pub by: String,
-    /// When the word was read.
+    /// When the word was read, or the removal announced.
     pub since: Timestamp,
     /// What it waits for before it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,24 @@ pub struct Removal {
     pub ended: Option<TaskStatus>,
 }
 
+/// A removal that the configuration asks for, before it begins. It is no [`Removal`]: a version that does not know the
+/// setting would begin that at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Announced {
+    /// Since when.
+    pub since: Timestamp,
+    /// When it begins, unless something speaks against it.
+    pub due: Timestamp,
+    /// What it waits for since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Problem>,
+}
+
 impl Removal {
+    /// Who asks for it if the configuration does. No word has blanks in its name.
+    pub const CONFIGURATION: &str = "the configuration (destinations[].orphans)";
+
     /// When it was done, if it is.
     #[must_use]
     pub fn done(&self) -> Option<Timestamp> {

@@ -1,5 +1,5 @@
 //! The removal of the copies of a source that is gone: by an administrator's word about this source and this end of it,
-//! and by nothing else.
+//! or by the configuration of a destination, and by nothing else.
 
 use std::sync::Arc;
 
@@ -38,6 +38,19 @@ const CLAIM: &str = "metadata: {name: data, namespace: shop, uid: u-1}
 spec: {storageClassName: fast, volumeName: pv, accessModes: [ReadWriteOnce]}
 status: {phase: Bound, capacity: {storage: 1Gi}}";
 
+fn config(bounds: &str, more: &str) -> Arc<Config> {
+    let disk = format!("{{name: disk, type: disk, claim: {{size: 1Ti, name: backup-disk}}, {more}}}");
+    Arc::new(Config::parse(&format!("bounds: {{{bounds}}}\ndestinations: [{disk}]")).unwrap())
+}
+
+/// So long after the PVC was seen to be gone.
+fn gone_for(span: Span) -> Timestamp {
+    span.after(time(GONE))
+}
+
+const SECOND: Span = Span::from_secs(1);
+const REMOVE: &str = "orphans: remove";
+
 struct Scene {
     world: World,
     now: Timestamp,
@@ -46,8 +59,7 @@ struct Scene {
 impl Scene {
     /// A source that is gone for a day, with a copy on a disk of its namespace.
     fn new() -> Self {
-        let text = "destinations: [{name: disk, type: disk, claim: {size: 1Ti, name: backup-disk}}]";
-        let mut world = World::new("night", "keepers", Arc::new(Config::parse(text).unwrap()));
+        let mut world = World::new("night", "keepers", config("", ""));
         world.apply(Change::SnapshotApi(true));
         let disk = json!({
             names::MANAGED_BY: names::MANAGER, names::INSTANCE: "night", names::COMPONENT: "disk",
@@ -72,6 +84,31 @@ impl Scene {
         scene
     }
 
+    /// A source whose destination removes the copies of what is gone, after 30 days.
+    fn removing() -> Self {
+        let mut scene = Self::new();
+        scene.configure("", REMOVE);
+        scene
+    }
+
+    fn configure(&mut self, bounds: &str, more: &str) {
+        self.world.apply(Change::Config(config(bounds, more)));
+    }
+
+    fn ledger(&mut self, change: impl FnOnce(&mut Ledger)) {
+        fixtures::in_ledger(&mut self.world, &source(), change);
+    }
+
+    /// What is told at a time, and whether the copies are restore points still. Nothing may be removed before that ends.
+    fn at(&mut self, now: Timestamp) -> (Vec<&'static str>, bool) {
+        self.now = now;
+        let plan = self.look();
+        assert!(self.world.ledger(UID).is_some(), "the ledger ends after the copies");
+        let listed = self.points() == 1;
+        assert!(!(listed && removes(&plan).is_some()), "files go after their restore points");
+        (notes(&plan), listed)
+    }
+
     fn namespace(&mut self, uid: &str) {
         let text = format!("metadata: {{name: shop, uid: {uid}}}");
         self.world.apply(Change::Namespace(Seen::Put(namespace(&text))));
@@ -86,14 +123,19 @@ impl Scene {
     }
 
     fn held(&mut self, held: bool) {
+        self.snapshot(RUN, "data-1", if held { "backup-controller.io/hold: 'for the court'" } else { "" });
+    }
+
+    /// A snapshot of the source, with this annotation.
+    fn snapshot(&mut self, run: &str, name: &str, mark: &str) {
         let labels = json!({
             names::MANAGED_BY: names::MANAGER, names::INSTANCE: "night", names::COMPONENT: "snapshot",
-            names::SOURCE_PVC: "data", names::SOURCE_UID: UID, names::RUN: RUN,
+            names::SOURCE_PVC: "data", names::SOURCE_UID: UID, names::RUN: run,
         });
-        let mark = if held { "backup-controller.io/hold: 'for the court'" } else { "" };
-        let version = self.world.snapshots.get("shop", "data-1").map_or(1, |_| 2);
+        let version = self.world.snapshots.get("shop", name).map_or(1, |_| 2);
+        let uid = name.replace("data", "s");
         let text = format!(
-            "metadata: {{name: data-1, namespace: shop, uid: s-1, resourceVersion: '{version}', labels: {labels}, \
+            "metadata: {{name: {name}, namespace: shop, uid: {uid}, resourceVersion: '{version}', labels: {labels}, \
              annotations: {{{mark}}}}}\n\
              spec: {{source: {{persistentVolumeClaimName: data}}}}\nstatus: {{readyToUse: true}}"
         );
@@ -131,6 +173,18 @@ impl Scene {
         self.world.apply(Change::Job(Seen::Put(Job::from(&read::<k8s_openapi::api::batch::v1::Job>(&text)))));
         labels["batch.kubernetes.io/job-name"] = json!(name);
         labels.to_string()
+    }
+
+    /// A copy to the disk runs.
+    fn copies(&mut self) {
+        let run = "20261120T0000Z";
+        let labels = json!({
+            names::MANAGED_BY: names::MANAGER, names::INSTANCE: "night", names::COMPONENT: "copy",
+            names::SOURCE_PVC: "data", names::SOURCE_UID: UID, names::RUN: run, names::DESTINATION: "disk",
+        });
+        let text =
+            format!("metadata: {{name: copy, namespace: shop, uid: j-2, labels: {labels}}}\nstatus: {{active: 1}}");
+        self.world.apply(Change::Job(Seen::Put(Job::from(&read::<k8s_openapi::api::batch::v1::Job>(&text)))));
     }
 
     /// Its Job ends, and its pod has told this.
@@ -344,4 +398,201 @@ fn a_copy_that_is_told_of_after_its_removal_began_is_no_restore_point() {
     ledger.enter(&Finding { run: RUN.parse().unwrap(), destination: "disk".into(), entry });
     put_ledger(&mut scene.world, ledger);
     assert_eq!(scene.points(), 0);
+}
+
+/// Law 1: copies outlive their source unless the administrator configures their end.
+#[test]
+fn no_time_removes_copies_unless_the_configuration_says_so() {
+    for more in ["", "orphans: keep"] {
+        let mut scene = Scene::new();
+        scene.configure("orphanRetention: 1s", more);
+        for days in [0, 1, 7, 30, 31, 400, 4000] {
+            assert_eq!(scene.at(gone_for(Span::days(days))), (vec![], true), "{more}: day {days}");
+        }
+        assert!(scene.world.ledger(UID).unwrap().announced.is_empty());
+    }
+}
+
+/// Law 1: with the setting they stay for `bounds.orphanRetention`, at least seven days, and are announced a day before.
+#[test]
+fn the_configuration_removes_copies_when_their_time_is_over_and_tells_it_a_day_before() {
+    for (retention, days) in [("30days", 30), ("1s", 7), ("6days", 7), ("8days", 8)] {
+        let mut scene = Scene::new();
+        scene.configure(&format!("orphanRetention: {retention}"), REMOVE);
+        let (told, end) = (gone_for(Span::days(days - 1)), gone_for(Span::days(days)));
+        assert_eq!(scene.at(gone_for(Span::days(1))), (vec![], true), "{retention}");
+        assert_eq!(scene.at(SECOND.before(told)), (vec![], true), "{retention}");
+        assert_eq!(fixtures::plan(&scene.world, UID, scene.now).wake, Some(told), "{retention}");
+        assert_eq!(scene.at(told), (vec!["RemovalAnnounced"], true), "{retention}");
+        assert_eq!(scene.world.ledger(UID).unwrap().announced["disk"].due, end, "{retention}");
+        let plan = scene.look();
+        assert_eq!((notes(&plan), plan.wake), (vec![], Some(end)), "{retention}: it is told once");
+        assert_eq!(scene.at(SECOND.before(end)), (vec![], true), "{retention}");
+        assert_eq!(scene.at(end), (vec!["RemovalBegun"], false), "{retention}");
+        assert_eq!(scene.removal().unwrap().by, Removal::CONFIGURATION, "{retention}");
+        assert_eq!(removes(&scene.look()).unwrap(), [RUN.parse::<Run>().unwrap()], "{retention}");
+        // Its ledger stays until it is done, and as long again.
+        scene.now = gone_for(Span::days(400));
+        assert_eq!(scene.at(scene.now), (vec![], false), "{retention}");
+        let due = Run::at(scene.now);
+        scene.finish(&due, &MaintainResult { files: 1, ..MaintainResult::new(Task::Remove, scene.now, None) });
+        assert_eq!(scene.at(scene.now), (vec!["CopiesRemoved"], false), "{retention}");
+        assert!(deletes(&scene.look()));
+        scene.gone(&due);
+        scene.now = Span::days(days).after(scene.now);
+        assert!(scene.look().actions.iter().any(|a| matches!(a, Action::DeleteLedger { .. })), "{retention}");
+    }
+}
+
+/// The administrator may have set it on the wrong destination.
+#[test]
+fn where_the_setting_is_new_a_source_that_is_gone_for_years_has_a_day_too() {
+    let mut scene = Scene::removing();
+    let now = gone_for(Span::days(1000));
+    assert_eq!(scene.at(now), (vec!["RemovalAnnounced"], true));
+    assert_eq!(scene.at(SECOND.before(Span::days(1).after(now))), (vec![], true));
+    assert_eq!(scene.at(Span::days(1).after(now)), (vec!["RemovalBegun"], false));
+}
+
+/// L9: also a clock that is a month ahead announces, and removes nothing if it is put right within a day.
+#[test]
+fn an_announced_removal_is_withdrawn_and_begins_again_with_a_whole_day() {
+    let announced = gone_for(Span::days(29));
+    let back = gone_for(Span::days(2));
+    for (bounds, more, now) in [("", "", announced), ("orphanRetention: 31d", REMOVE, announced), ("", REMOVE, back)] {
+        let mut scene = Scene::removing();
+        assert_eq!(scene.at(announced), (vec!["RemovalAnnounced"], true));
+        scene.configure(bounds, more);
+        assert_eq!(scene.at(now), (vec!["RemovalWithdrawn"], true), "{bounds} {more} {now}");
+        assert!(scene.world.ledger(UID).unwrap().announced.is_empty());
+        scene.configure("", REMOVE);
+        let late = gone_for(Span::days(50));
+        assert_eq!(scene.at(late), (vec!["RemovalAnnounced"], true), "{bounds} {more} {now}");
+        assert_eq!(scene.at(SECOND.before(Span::days(1).after(late))), (vec![], true), "{bounds} {more} {now}");
+    }
+}
+
+type Spoil = fn(&mut Scene);
+
+/// What a removal by the configuration waits for. Where the ledger does not know all copies, it waits for ever.
+#[test]
+fn each_obstacle_alone_keeps_the_restore_points_however_long_they_are_due() {
+    let obstacles: [(&str, Spoil, Reason); 9] = [
+        ("held", |scene| scene.held(true), Reason::InUse),
+        ("a copy runs", |scene| scene.copies(), Reason::InUse),
+        ("another namespace", |scene| scene.namespace("n-2"), Reason::NamespaceTerminating),
+        (
+            "no namespace",
+            |scene| {
+                let gone = Seen::Gone((String::new(), "shop".into()), "n-1".into());
+                scene.world.apply(Change::Namespace(gone));
+            },
+            Reason::NamespaceTerminating,
+        ),
+        (
+            "no disk",
+            |scene| {
+                let gone = Seen::Gone(("shop".into(), "backup-disk".into()), "d-1".into());
+                scene.world.apply(Change::Claim(gone));
+            },
+            Reason::DiskNotReady,
+        ),
+        ("rebuilding", |scene| scene.ledger(|l| l.rebuilding.extend(["other".to_owned()])), Reason::LedgerMissing),
+        ("no settings", |scene| scene.ledger(|l| l.settings = None), Reason::LedgerMissing),
+        (
+            "a run in doubt",
+            |scene| {
+                scene.ledger(|ledger| {
+                    let (run, id) = ("20261120T0000Z".parse().unwrap(), Identity::default());
+                    ledger.begin(&run, &id, false);
+                    ledger.doubt(&run);
+                });
+            },
+            Reason::LedgerMissing,
+        ),
+        (
+            "two newer snapshots that the ledger does not know",
+            |scene| {
+                scene.snapshot("20261120T0000Z", "data-2", "");
+                scene.snapshot("20261120T1200Z", "data-3", "");
+            },
+            Reason::LedgerMissing,
+        ),
+    ];
+    for (what, spoil, reason) in obstacles {
+        let mut scene = Scene::removing();
+        assert_eq!(scene.at(gone_for(Span::days(29))).0, ["RemovalAnnounced"], "{what}");
+        spoil(&mut scene);
+        for days in [30, 31, 60, 400] {
+            let (told, listed) = scene.at(gone_for(Span::days(days)));
+            assert!(!told.contains(&"RemovalBegun") && listed, "{what}: {told:?}");
+            assert_eq!(scene.removal(), None, "{what}");
+        }
+        let waiting = scene.world.ledger(UID).unwrap().announced["disk"].waiting.clone();
+        assert_eq!(waiting.map(|w| w.reason), Some(reason), "{what}");
+        let plan = fixtures::plan(&scene.world, UID, scene.now);
+        assert!(plan.wake.is_some() && written(&plan).is_none(), "{what}: a wait is written down once");
+    }
+}
+
+#[test]
+fn a_removal_that_waited_begins_when_nothing_speaks_against_it_any_more() {
+    let mut scene = Scene::removing();
+    scene.held(true);
+    assert_eq!(scene.at(gone_for(Span::days(29))), (vec!["RemovalAnnounced"], true));
+    assert_eq!(scene.at(gone_for(Span::days(40))), (vec![], true));
+    scene.held(false);
+    assert_eq!(scene.at(gone_for(Span::days(40))), (vec!["RemovalBegun"], false));
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_removes_nothing() {
+    let mut scene = Scene::removing();
+    scene.at(gone_for(Span::days(29)));
+    let mut book = scene.world.ledgers.get("", UID).unwrap().clone();
+    book.ledger = Err(Problem::new(Reason::LedgerUnreadable, "edited"));
+    book.id.resource_version = "99".into();
+    scene.world.apply(Change::Ledger(Seen::Put(book)));
+    scene.now = gone_for(Span::days(400));
+    let plan = scene.look();
+    assert!(plan.actions.is_empty() && plan.ready.is_empty(), "{:?}", plan.actions);
+}
+
+#[test]
+fn a_source_that_lives_again_ends_the_announcement_and_its_time_begins_again() {
+    let mut scene = Scene::removing();
+    scene.at(gone_for(Span::days(29)));
+    let lives = Change::Claim(Seen::Put(claim(CLAIM)));
+    scene.world.apply(lives);
+    scene.now = gone_for(Span::days(31));
+    assert_eq!(removes(&scene.look()), None);
+    let ledger = scene.world.ledger(UID).unwrap();
+    assert_eq!((ledger.announced.len(), ledger.removals.len(), ledger.gone), (0, 0, None));
+    scene.world.apply(Change::Claim(Seen::Gone(("shop".into(), "data".into()), UID.into())));
+    assert_eq!(scene.at(gone_for(Span::days(31))), (vec![], true));
+    assert_eq!(scene.at(gone_for(Span::days(59))), (vec![], true), "30 days from the second end");
+    assert_eq!(scene.at(gone_for(Span::days(60))), (vec!["RemovalAnnounced"], true));
+    assert_eq!(scene.at(gone_for(Span::days(61))), (vec!["RemovalBegun"], false));
+}
+
+#[test]
+fn a_word_removes_at_once_what_is_only_announced() {
+    let mut scene = Scene::removing();
+    scene.at(gone_for(Span::days(29)));
+    scene.says(WORD);
+    assert_eq!(scene.at(scene.now), (vec!["RemovalAccepted", "RemovalBegun"], false));
+    assert_eq!(scene.removal().unwrap().by, "alice");
+    assert!(scene.world.ledger(UID).unwrap().announced.is_empty());
+}
+
+/// A version that does not know the setting begins each removal of a ledger at once.
+#[test]
+fn an_announcement_is_no_removal_for_a_version_that_does_not_know_it() {
+    let mut scene = Scene::removing();
+    scene.at(gone_for(Span::days(29)));
+    let ledger = scene.world.ledger(UID).unwrap();
+    let mut known: serde_json::Value = serde_json::to_value(ledger).unwrap();
+    assert!(known.get("removals").is_none() && known.as_object_mut().unwrap().remove("announced").is_some());
+    let read: Ledger = serde_json::from_value(known).unwrap();
+    assert!(read.announced.is_empty(), "and what that version writes is read");
 }

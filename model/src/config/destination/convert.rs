@@ -47,14 +47,20 @@ impl TryFrom<Raw> for Destination {
                 }))
             }
         };
-        Ok(Destination { name, store, retention: raw.retention, drill: raw.drill })
+        Ok(Destination {
+            name,
+            store,
+            retention: raw.retention,
+            drill: raw.drill,
+            orphans: raw.orphans.unwrap_or_default(),
+        })
     }
 }
 
 impl From<Destination> for Raw {
     fn from(destination: Destination) -> Raw {
-        let Destination { name, store, retention, drill } = destination;
-        let raw = |r#type, disk| Raw { retention, drill, ..Raw::named(name, r#type, disk) };
+        let Destination { name, store, retention, drill, orphans } = destination;
+        let raw = |r#type, disk| Raw { retention, drill, orphans: Some(orphans), ..Raw::named(name, r#type, disk) };
         match store {
             Store::Disk(Trees { disk, checksum_every }) => {
                 Raw { checksum_every: Some(checksum_every), ..raw(Type::Disk, Some(disk)) }

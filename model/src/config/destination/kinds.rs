@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::disk::Trees;
 use super::raw::Raw;
 use super::restic::Restic;
-use super::tasks::Drill;
+use super::tasks::{Drill, Orphans};
 use crate::retention::Retention;
 
 /// Where copies can go.
@@ -21,6 +21,8 @@ pub struct Destination {
     pub retention: Option<Retention>,
     /// When copies are restored and compared with their snapshots, and how much of them. Default: never.
     pub drill: Option<Drill>,
+    /// What becomes of the copies of sources that are gone. Default: `keep`.
+    pub orphans: Orphans,
 }
 
 /// What a destination is made of.

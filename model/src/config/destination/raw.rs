@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::{Claim, Disk, HostPath};
 use super::restic::{Compression, RunIn};
-use super::tasks::{Drill, Times};
+use super::tasks::{Drill, Orphans, Times};
 use crate::config::input;
 use crate::retention::Retention;
 
@@ -54,6 +54,8 @@ pub(super) struct Raw {
     pub(super) checksum_every: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) drill: Option<Drill>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) orphans: Option<Orphans>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +106,7 @@ impl Raw {
             retention: None,
             checksum_every: None,
             drill: None,
+            orphans: None,
         }
     }
 

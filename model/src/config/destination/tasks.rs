@@ -91,3 +91,14 @@ impl Default for Scratch {
         Scratch { size: "1Gi".to_owned(), storage_class: None }
     }
 }
+
+/// What becomes of the copies of a source that is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Orphans {
+    /// They stay until an administrator's word removes them.
+    #[default]
+    Keep,
+    /// They are removed after `bounds.orphanRetention`.
+    Remove,
+}

@@ -333,6 +333,7 @@ impl Stage {
             }),
             rebuilding: rebuilding.into_iter().collect(),
             removals: BTreeMap::new(),
+            announced: BTreeMap::new(),
             runs: self.records.borrow().clone(),
             status: Status::default(),
         };
