@@ -157,6 +157,12 @@ bench-job: ## Sizes, times, memory and requests of one run
 	@$(DEV) binaries --profile dist --into target/image
 	@$(WHOLE) && BACKUP_BINARIES=$(CURDIR)/target/image $(BIN)/bench-job
 
+.PHONY: bench-plan
+bench-plan: ## Instructions of 1,000 plans with nothing left to do (valgrind; a thousandth of them is one plan's)
+	@$(CARGO) build --quiet --release --package model --example bench_plan
+	@valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect='*plan_all*' \
+		$(BIN:debug=release)/examples/bench_plan 1000 1
+
 .PHONY: bench-guard
 bench-guard: ## CPU time of the API server for large writes, with the guard and without
 	@$(WHOLE) && $(BIN)/bench-guard

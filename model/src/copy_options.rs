@@ -95,12 +95,15 @@ impl Options {
         }
         restic.compression = self.compression.unwrap_or(restic.compression);
         restic.pack_size = self.pack_size.or(restic.pack_size);
-        if restic.run_in == RunIn::Tenant {
-            restic.limit_upload = self.limit_upload.or(restic.limit_upload);
-            restic.limit_download = self.limit_download.or(restic.limit_download);
-            restic.cache = self.cache.clone().or(restic.cache);
-            restic.ca = self.ca.clone().or(restic.ca);
-            restic.environment.extend(self.environment.clone());
+        match restic.run_in {
+            RunIn::Tenant => {
+                restic.limit_upload = self.limit_upload.or(restic.limit_upload);
+                restic.limit_download = self.limit_download.or(restic.limit_download);
+                restic.cache = self.cache.clone().or(restic.cache);
+                restic.ca = self.ca.clone().or(restic.ca);
+                restic.environment.extend(self.environment.clone());
+            }
+            RunIn::Controller => {}
         }
         restic
     }

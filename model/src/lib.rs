@@ -18,6 +18,7 @@ pub mod facts;
 pub mod handle;
 pub mod hold;
 pub mod ledger;
+mod listed;
 pub mod maintain;
 pub mod names;
 pub mod next_copy;

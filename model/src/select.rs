@@ -131,12 +131,13 @@ fn selection(input: &Input<'_>, warnings: &mut Vec<Problem>) -> (Place, Option<P
             };
             (place, Some(Problem::new(Reason::Disabled, message)))
         }
-        None if config.selection.mode == Mode::OptIn => {
-            let message =
-                format!("selection.mode is opt-in, and neither the PVC nor its Namespace has {}=true", names::ENABLED);
-            by_list(Reason::NotOptedIn, message)
-        }
-        None => (Place::Defaults, None),
+        None => match config.selection.mode {
+            Mode::OptIn => {
+                let neither = "selection.mode is opt-in, and neither the PVC nor its Namespace has";
+                by_list(Reason::NotOptedIn, format!("{neither} {}=true", names::ENABLED))
+            }
+            Mode::All => (Place::Defaults, None),
+        },
     }
 }
 

@@ -22,9 +22,12 @@ pub(crate) fn disk_claim(
     destination: &Destination,
     namespace: &str,
 ) -> Result<Value, RenderError> {
-    let Reach::Disk(Disk::Claim(claim)) = destination.reach() else {
-        let why = format!("destination {} has no claim", destination.name);
-        return Err(fail(Template::DiskClaim, Fault::Input(why)));
+    let claim = match destination.reach() {
+        Reach::Disk(Disk::Claim(claim)) => claim,
+        Reach::Disk(Disk::HostPath(_)) | Reach::Network => {
+            let why = format!("destination {} has no claim", destination.name);
+            return Err(fail(Template::DiskClaim, Fault::Input(why)));
+        }
     };
     let access_mode = claim.access_mode.as_str();
     Order {

@@ -84,9 +84,11 @@ fn marks(install: &Install, pod: &Pod<'_>) -> Marks {
     if let Some(destination) = restore.point.destination() {
         marks.label(names::DESTINATION, &names::label_value(destination));
     }
-    if let From::Repository(repository, _) = &pod.from
-        && let Some(label) = repository.restic.pods().label()
-    {
+    let label = match &pod.from {
+        From::Claim(..) => None,
+        From::Repository(repository, _) => repository.restic.pods().label(),
+    };
+    if let Some(label) = label {
         marks.label(names::DESTINATION_TYPE, label);
     }
     if restore.origin.target_volume().is_some() {
@@ -180,11 +182,14 @@ pub(crate) fn deployment(
     let of = Pod::of(install, destination, restore, &source).map_err(|fault| fail(Template::Restore, fault))?;
     let (mut values, mut rules) = pod(install, config, &of, &["idle".to_owned()]);
     values.insert("restoreCommand".to_owned(), Value::Null);
-    if let From::Repository(..) = of.from {
-        // restore.sh is the tenant's, and calls `backup-job restore`, whatever there is to restore from.
-        let command = program::escape(&json!(command(&of)).to_string());
-        values.insert("restoreCommand".to_owned(), json!({"name": RESTORE_COMMAND, "value": command}));
-        rules.variable = Some((RESTORE_COMMAND, command));
+    match of.from {
+        From::Claim(..) => {}
+        From::Repository(..) => {
+            // restore.sh is the tenant's, and calls `backup-job restore`, whatever there is to restore from.
+            let command = program::escape(&json!(command(&of)).to_string());
+            values.insert("restoreCommand".to_owned(), json!({"name": RESTORE_COMMAND, "value": command}));
+            rules.variable = Some((RESTORE_COMMAND, command));
+        }
     }
     Order {
         template: Template::Restore,

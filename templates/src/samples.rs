@@ -68,7 +68,10 @@ fn render_usual(templates: &Templates, install: &Install) -> Result<Vec<(&'stati
     };
     let affinity = serde_json::Value::Null;
     let csi = serde_json::json!({"driver": "csi.example.com", "volumeHandle": "42"});
-    let Reach::Disk(Disk::HostPath(host_path)) = host.reach() else { return Ok(Vec::new()) };
+    let host_path = match host.reach() {
+        Reach::Disk(Disk::HostPath(host_path)) => host_path,
+        Reach::Disk(Disk::Claim(_)) | Reach::Network => return Ok(Vec::new()),
+    };
     let grant = |medium| Grant {
         instance: &install.instance,
         namespace: "shop-test",
@@ -498,8 +501,9 @@ fn on_disk(name: &str, disk: Destination) -> Destination {
 /// A restic destination whose copies run in the controller's namespace.
 pub(crate) fn central() -> Destination {
     let mut destination = restic();
-    if let Store::Restic(restic) = &mut destination.store {
-        restic.run_in = RunIn::Controller;
+    match &mut destination.store {
+        Store::Restic(restic) => restic.run_in = RunIn::Controller,
+        Store::Disk(_) => {}
     }
     Destination { name: "vault".to_owned(), ..destination }
 }

@@ -185,9 +185,15 @@ pub(crate) async fn browse(session: &mut Session, args: &Browse) -> Result<Done,
     let sight = sight(session, &args.point, args.to.as_deref()).await?;
     let name = args.to.as_deref().unwrap_or(&args.point.pvc);
     let point = sight.point.as_ref();
-    if point.is_some_and(|p| matches!(p.place, Place::Repository { .. }))
-        || matches!(sight.request.from, From::Restic(_))
-    {
+    let found = point.is_some_and(|point| match point.place {
+        Place::Repository { .. } => true,
+        Place::Snapshot { .. } | Place::Tree { .. } => false,
+    });
+    let asked = match sight.request.from {
+        From::Restic(_) => true,
+        From::Any | From::Snapshot | From::Disk(_) | From::Destination(_) => false,
+    };
+    if found || asked {
         let text = format!(
             "a restic repository cannot be mounted, so browse cannot open it. Restore a PATH of it, or all of it into \
              a new PVC (kubectl backup restore {} --to NEW), or list its files with restic ls",

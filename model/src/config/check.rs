@@ -338,8 +338,11 @@ fn host_path(path: &Path, host: &HostPath, before: &[Destination], faults: &mut 
         }
     }
     for other in before {
-        if let Reach::Disk(Disk::HostPath(its)) = other.reach()
-            && !exclude(&its.node_selector, &host.node_selector)
+        let its = match other.reach() {
+            Reach::Disk(Disk::HostPath(its)) => its,
+            Reach::Disk(Disk::Claim(_)) | Reach::Network => continue,
+        };
+        if !exclude(&its.node_selector, &host.node_selector)
             && (within(&its.path, &host.path) || within(&host.path, &its.path))
         {
             let fault = format!(

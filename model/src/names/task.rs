@@ -2,24 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One kind of work. Its name is a label's value and the beginning of its Jobs' names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// Forgets the expired snapshots of a repository and removes their data. A disk's copy prunes it itself.
-    Prune,
-    /// Reads a part of a repository and checks it; all parts in turn.
-    Verify,
-    /// Restores a copy, or a sample of it, and compares it with its snapshot.
-    Drill,
-    /// Removes all copies of a source that is gone, by an administrator's word.
-    Remove,
+use crate::listed::listed;
+
+listed! {
+    /// One kind of work. Its name is a label's value and the beginning of its Jobs' names.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Task {
+        /// Forgets the expired snapshots of a repository and removes their data. A disk's copy prunes it itself.
+        Prune,
+        /// Reads a part of a repository and checks it; all parts in turn.
+        Verify,
+        /// Restores a copy, or a sample of it, and compares it with its snapshot.
+        Drill,
+        /// Removes all copies of a source that is gone, by an administrator's word.
+        Remove,
+    }
 }
 
 impl Task {
-    /// Every task.
-    pub const ALL: [Self; 4] = [Self::Prune, Self::Verify, Self::Drill, Self::Remove];
-
     /// The label's value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::config::Destination;
+use crate::config::{Destination, Format};
 use crate::names::Run;
 use crate::reason::Reason;
 use crate::record::{CopyResult, Status};
@@ -61,7 +61,10 @@ fn is_id(text: &str) -> bool {
 }
 
 fn left(destination: &Destination, records: &Records<'_>) -> Left {
-    let is_repository = destination.is_repository();
+    let is_repository = match destination.format() {
+        Format::Trees(_) => false,
+        Format::Repository(_) => true,
+    };
     let here = || records.results.iter().filter(|(_, d, _)| *d == destination.name).map(|(run, _, r)| (*run, *r));
     let accepted = here().filter(|(_, r)| records.accepts(r)).map(|(run, _)| run).max();
     let counts = |run: &Run| accepted.is_none_or(|accepted| run > accepted);

@@ -207,7 +207,10 @@ impl TaskSource<'_> {
         let (world, source) = (self.subject.world, self.claim.source());
         let namespace = world.namespaces.get("", &source.namespace);
         // Restores come first: what they read is left alone.
-        let of = destination.is_remote().then_some(source.name.as_str());
+        let of = match destination.reach() {
+            Reach::Disk(_) => None,
+            Reach::Network => Some(source.name.as_str()),
+        };
         let read = restore::reads(world, &source.namespace, &destination.name, of).is_some();
         // The copies say so.
         let at = if destination.is_central() { &world.namespace } else { &source.namespace };

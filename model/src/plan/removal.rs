@@ -14,7 +14,7 @@ use super::placement::{only_node, slot};
 use super::subject::{Subject, is_derived, snapshots};
 use super::{disk, restore};
 use crate::admit::{Rank, Waiting};
-use crate::config::Destination;
+use crate::config::{Destination, Reach};
 use crate::copy_options::Options;
 use crate::duration::Span;
 use crate::facts::Job;
@@ -295,8 +295,9 @@ pub(super) fn place(
     if destination.pods().needs_network() {
         online(world, &of.namespace)?;
     }
-    if destination.is_remote() {
-        return Ok(None);
+    match destination.reach() {
+        Reach::Network => return Ok(None),
+        Reach::Disk(_) => {}
     }
     // No disk is made to remove something from it.
     let disk = disk::ready(world, destination, &of.namespace, subject.now).map_err(|not| not.problem)?;

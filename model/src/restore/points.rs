@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::Timestamp;
 
 use super::point::{Place, RestorePoint};
-use crate::config::Destination;
+use crate::config::{Destination, Format};
 use crate::facts::{Ours, Snapshot};
 use crate::names::Run;
 use crate::record::{CopyResult, CopyState, KEPT, Maintenance};
@@ -84,10 +84,11 @@ fn mounted(world: &World, namespace: &str, snapshot: &Snapshot) -> Place {
 /// Whether a destination is a restic repository. Who may not read the configuration sees it by the copies: only those
 /// in a repository have a restic snapshot, and only repositories are pruned by Jobs of their own.
 fn is_repository(world: &World, destination: &str, shelf: &Shelf<'_>) -> bool {
-    world.config.destination(destination).map_or_else(
-        || shelf.pruned.is_some() || shelf.results.iter().any(|(_, result)| result.snapshot.is_some()),
-        Destination::is_repository,
-    )
+    match world.config.destination(destination).map(Destination::format) {
+        Some(Format::Trees(_)) => false,
+        Some(Format::Repository(_)) => true,
+        None => shelf.pruned.is_some() || shelf.results.iter().any(|(_, result)| result.snapshot.is_some()),
+    }
 }
 
 /// What the records tell of one source's copies at one destination.

@@ -65,14 +65,23 @@ impl From {
     #[must_use]
     pub fn fits(&self, place: &Place) -> bool {
         let named = |name: &Option<String>, destination: &String| name.as_ref().is_none_or(|name| name == destination);
-        match (self, place) {
-            (Self::Any, _) | (Self::Snapshot, Place::Snapshot { .. }) => true,
-            (Self::Disk(name), Place::Tree { destination })
-            | (Self::Restic(name), Place::Repository { destination, .. }) => named(name, destination),
-            (Self::Destination(name), Place::Tree { destination } | Place::Repository { destination, .. }) => {
-                name == destination
-            }
-            _ => false,
+        match place {
+            Place::Snapshot { .. } => match self {
+                Self::Any | Self::Snapshot => true,
+                Self::Disk(_) | Self::Restic(_) | Self::Destination(_) => false,
+            },
+            Place::Tree { destination } => match self {
+                Self::Any => true,
+                Self::Disk(name) => named(name, destination),
+                Self::Destination(name) => name == destination,
+                Self::Snapshot | Self::Restic(_) => false,
+            },
+            Place::Repository { destination, .. } => match self {
+                Self::Any => true,
+                Self::Restic(name) => named(name, destination),
+                Self::Destination(name) => name == destination,
+                Self::Snapshot | Self::Disk(_) => false,
+            },
         }
     }
 

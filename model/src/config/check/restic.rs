@@ -73,11 +73,12 @@ pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
 
 pub(super) fn drill(path: &Path, drill: &Drill, faults: &mut Faults) {
     schedule(&path.key("schedule"), &drill.schedule, faults);
-    if let Sample::Files(number) = drill.sample
-        && !(1..=Sample::MOST).contains(&number)
-    {
-        faults
-            .push((path.key("sample"), format!("{number} is not allowed; use 1 to {} files, or `all`", Sample::MOST)));
+    match drill.sample {
+        Sample::Files(number) if !(1..=Sample::MOST).contains(&number) => {
+            let fault = format!("{number} is not allowed; use 1 to {} files, or `all`", Sample::MOST);
+            faults.push((path.key("sample"), fault));
+        }
+        Sample::Files(_) | Sample::All(_) => {}
     }
     size(&path.key("scratch").key("size"), &drill.scratch.size, faults);
     class_name(&path.key("scratch").key("storageClass"), drill.scratch.storage_class.as_deref(), faults);

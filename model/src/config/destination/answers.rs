@@ -2,6 +2,7 @@
 //! until all of them are.
 
 use super::{Destination, Disk, Restic, RunIn, Store, Times, Trees};
+use crate::listed::listed;
 use crate::names::{self, Task};
 
 /// How pods reach a destination.
@@ -38,21 +39,20 @@ pub enum Keeps {
     InRepository,
 }
 
-/// What the guard and the `NetworkPolicy` tell the pods of destinations apart by: the label [`names::DESTINATION_TYPE`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PodType {
-    /// They mount a disk, and need nothing else.
-    Disk,
-    /// They need a repository's Secret, and the network.
-    Restic,
-    /// They need a repository's Secret, and mount a disk.
-    ResticOnDisk,
+listed! {
+    /// What the guard and the `NetworkPolicy` tell the pods of destinations apart by: the label [`names::DESTINATION_TYPE`].
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum PodType {
+        /// They mount a disk, and need nothing else.
+        Disk,
+        /// They need a repository's Secret, and the network.
+        Restic,
+        /// They need a repository's Secret, and mount a disk.
+        ResticOnDisk,
+    }
 }
 
 impl PodType {
-    /// All of them.
-    pub const ALL: [PodType; 3] = [PodType::Disk, PodType::Restic, PodType::ResticOnDisk];
-
     /// The label's value; pods that get neither a Secret nor the network have no such label.
     #[must_use]
     pub const fn label(self) -> Option<&'static str> {
@@ -137,15 +137,6 @@ impl Destination {
         }
     }
 
-    /// Whether it is reached over the network.
-    #[must_use]
-    pub fn is_remote(&self) -> bool {
-        match self.reach() {
-            Reach::Disk(_) => false,
-            Reach::Network => true,
-        }
-    }
-
     /// The PVC through which a tenant's namespace reaches its disk; without one it is reached over the network.
     #[must_use]
     pub fn disk_claim(&self) -> Option<String> {
@@ -162,15 +153,6 @@ impl Destination {
         match &self.store {
             Store::Disk(trees) => Format::Trees(trees),
             Store::Restic(restic) => Format::Repository(Tool::Restic(restic)),
-        }
-    }
-
-    /// Whether copies lie in a repository, and not as trees.
-    #[must_use]
-    pub fn is_repository(&self) -> bool {
-        match self.format() {
-            Format::Trees(_) => false,
-            Format::Repository(_) => true,
         }
     }
 
@@ -240,8 +222,9 @@ mod tests {
         for destination in each() {
             let (name, pods) = (&destination.name, destination.pods());
             assert_eq!(pods.has_secret(), destination.secret().is_some(), "{name}");
-            assert_eq!(pods.needs_network(), destination.is_remote(), "{name}");
-            assert_eq!(destination.disk_claim().is_some(), !destination.is_remote(), "{name}");
+            let is_remote = destination.reach() == Reach::Network;
+            assert_eq!(pods.needs_network(), is_remote, "{name}");
+            assert_eq!(destination.disk_claim().is_some(), !is_remote, "{name}");
         }
         for pods in PodType::ALL {
             assert_eq!(pods.label().is_some(), pods.has_secret() || pods.needs_network(), "{pods:?}");

@@ -110,7 +110,7 @@ mod tests {
             assert_eq!(destination.disk_claim().as_deref(), Some(claim));
             let Store::Restic(restic) = &destination.store else { panic!("{destination:?}") };
             assert_eq!(restic.address(&source), Restic::ON_DISK);
-            assert!(!destination.is_remote() && !destination.is_central());
+            assert!(!destination.is_central());
             let written = serde_yaml::to_string(&config).unwrap();
             assert_eq!(Config::parse(&written).unwrap(), config, "{written}");
         }

@@ -29,7 +29,10 @@ impl Disk {
     /// Whether it is a host's: the PVC of a namespace is then that namespace's folder of it.
     #[must_use]
     pub fn is_host(&self) -> bool {
-        matches!(self, Disk::HostPath(_))
+        match self {
+            Disk::Claim(_) => false,
+            Disk::HostPath(_) => true,
+        }
     }
 }
 
@@ -73,6 +76,15 @@ pub enum AccessMode {
 }
 
 impl AccessMode {
+    /// Whether pods on several nodes may mount it at a time.
+    #[must_use]
+    pub const fn is_shared(self) -> bool {
+        match self {
+            AccessMode::ReadWriteOnce | AccessMode::ReadWriteOncePod => false,
+            AccessMode::ReadWriteMany => true,
+        }
+    }
+
     /// As in a PVC's `accessModes`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

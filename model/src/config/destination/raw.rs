@@ -112,22 +112,46 @@ impl Raw {
 
     /// The keys that are given and belong to one type alone.
     pub(super) fn given(&self) -> impl Iterator<Item = (&'static str, Type)> {
-        let disk = [("checksumEvery", self.checksum_every.is_some())];
+        // All keys: a new one does not compile until it is somebody's.
+        let Raw {
+            name: _,
+            r#type: _,
+            claim: _,
+            host_path: _,
+            retention: _,
+            drill: _,
+            repository,
+            secret,
+            run_in,
+            ca,
+            compression,
+            pack_size,
+            limit_upload,
+            limit_download,
+            exclude,
+            environment,
+            cache,
+            skip_unchanged,
+            prune,
+            verify,
+            checksum_every,
+        } = self;
+        let disk = [("checksumEvery", checksum_every.is_some())];
         let restic = [
-            ("repository", self.repository.is_some()),
-            ("secret", self.secret.is_some()),
-            ("runIn", self.run_in.is_some()),
-            ("ca", self.ca.is_some()),
-            ("compression", self.compression.is_some()),
-            ("packSize", self.pack_size.is_some()),
-            ("limitUpload", self.limit_upload.is_some()),
-            ("limitDownload", self.limit_download.is_some()),
-            ("exclude", self.exclude.is_some()),
-            ("environment", self.environment.is_some()),
-            ("cache", self.cache.is_some()),
-            ("skipUnchanged", self.skip_unchanged.is_some()),
-            ("prune", self.prune.is_some()),
-            ("verify", self.verify.is_some()),
+            ("repository", repository.is_some()),
+            ("secret", secret.is_some()),
+            ("runIn", run_in.is_some()),
+            ("ca", ca.is_some()),
+            ("compression", compression.is_some()),
+            ("packSize", pack_size.is_some()),
+            ("limitUpload", limit_upload.is_some()),
+            ("limitDownload", limit_download.is_some()),
+            ("exclude", exclude.is_some()),
+            ("environment", environment.is_some()),
+            ("cache", cache.is_some()),
+            ("skipUnchanged", skip_unchanged.is_some()),
+            ("prune", prune.is_some()),
+            ("verify", verify.is_some()),
         ];
         let of = |r#type| move |(key, given): (&'static str, bool)| given.then_some((key, r#type));
         disk.into_iter().filter_map(of(Type::Disk)).chain(restic.into_iter().filter_map(of(Type::Restic)))
@@ -149,7 +173,10 @@ impl Raw {
             (self.repository.is_some(), "repository", "each PVC has a repository in a folder of its own there"),
             (self.ca.is_some(), "ca", "a disk is not reached over the network"),
             (
-                self.run_in == Some(RunIn::Controller),
+                match self.run_in {
+                    Some(RunIn::Controller) => true,
+                    Some(RunIn::Tenant) | None => false,
+                },
                 "runIn: controller",
                 "the disk, and the pods that mount it, are in the PVC's namespace",
             ),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::Disk;
 use super::tasks::Times;
+use crate::listed::listed;
 use crate::names::SourceId;
 
 /// restic repositories, one for each source.
@@ -102,28 +103,26 @@ pub enum RunIn {
     Controller,
 }
 
-/// How much restic compresses, in its own words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Compression {
-    /// `auto`: what can be made smaller.
-    #[default]
-    Auto,
-    /// `off`: nothing, for data that is compressed or encrypted already.
-    Off,
-    /// `fastest`: less, for less CPU.
-    Fastest,
-    /// `better`: more, for more CPU.
-    Better,
-    /// `max`: a little more, for several times the CPU.
-    Max,
+listed! {
+    /// How much restic compresses, in its own words.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Compression {
+        /// `auto`: what can be made smaller.
+        #[default]
+        Auto,
+        /// `off`: nothing, for data that is compressed or encrypted already.
+        Off,
+        /// `fastest`: less, for less CPU.
+        Fastest,
+        /// `better`: more, for more CPU.
+        Better,
+        /// `max`: a little more, for several times the CPU.
+        Max,
+    }
 }
 
 impl Compression {
-    /// All, from the usual one to the most.
-    pub const ALL: [Compression; 5] =
-        [Compression::Auto, Compression::Off, Compression::Fastest, Compression::Better, Compression::Max];
-
     /// As restic's `--compression` takes it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

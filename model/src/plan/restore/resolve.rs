@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::obstacle::{Obstacle, refused, waiting};
 use crate::alias;
-use crate::config::{AccessMode, Destination, Disk, Format, Reach, Tool};
+use crate::config::{Destination, Disk, Format, Reach, Tool};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::ledger::{Ledger, Whose};
 use crate::maintain::Task;
@@ -332,7 +332,11 @@ impl Ask<'_> {
         let at_home = configured.is_some_and(|destination| match &point.place {
             Place::Repository { .. } => destination.is_central(),
             Place::Tree { .. } => {
-                source != self.namespace && matches!(destination.reach(), Reach::Disk(disk) if disk.is_host())
+                let is_host = match destination.reach() {
+                    Reach::Disk(disk) => disk.is_host(),
+                    Reach::Network => false,
+                };
+                source != self.namespace && is_host
             }
             Place::Snapshot { .. } => false,
         });
@@ -371,9 +375,12 @@ impl Ask<'_> {
         let Some(configured) = self.world.config.destination(destination) else {
             return refused(Reason::UnknownDestination, format!("destination {destination} is not configured"));
         };
-        if !configured.is_repository() {
-            let message = format!("destination {destination} is a disk, not a restic repository");
-            return refused(Reason::NoRestorePoint, message);
+        match configured.format() {
+            Format::Repository(_) => {}
+            Format::Trees(_) => {
+                let message = format!("destination {destination} is a disk, not a restic repository");
+                return refused(Reason::NoRestorePoint, message);
+            }
         }
         let volume = if self.is_lent(namespace, point) { Some(self.lendable(target, destination)?) } else { None };
         let secret = if configured.is_central() {
@@ -519,7 +526,10 @@ impl Ask<'_> {
 
     /// A copy or drill that has to end first: it may be on another node, and a copy prunes.
     fn copying(&self, its: &Disk, disk: &Claim, uid: &str) -> Option<String> {
-        let shared = matches!(its, Disk::Claim(c) if c.access_mode == AccessMode::ReadWriteMany);
+        let shared = match its {
+            Disk::Claim(claim) => claim.access_mode.is_shared(),
+            Disk::HostPath(_) => false,
+        };
         self.world
             .jobs
             .within(&disk.namespace)
