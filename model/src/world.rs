@@ -18,7 +18,7 @@ use crate::facts::{
     SnapshotClass, StorageClass, Volume,
 };
 use crate::ledger::{Book, Ledger};
-use crate::names::{Run, SourceId};
+use crate::names::{Instance, Run, SourceId};
 use crate::reason::Problem;
 use crate::record::{RunRecord, Status};
 use crate::select::Classes;
@@ -94,7 +94,7 @@ impl Belongings {
 #[derive(Debug)]
 pub struct World {
     /// The installation's name: objects of others are not ours (F94).
-    pub instance: String,
+    pub instance: Instance,
     /// The controller's namespace.
     pub namespace: String,
     /// The configuration in force.
@@ -152,9 +152,9 @@ pub struct World {
 impl World {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(instance: &str, namespace: &str, config: Arc<Config>) -> Self {
+    pub fn new(instance: Instance, namespace: &str, config: Arc<Config>) -> Self {
         Self {
-            instance: instance.to_owned(),
+            instance,
             namespace: namespace.to_owned(),
             config,
             classes: Classes::default(),
@@ -448,7 +448,7 @@ mod tests {
     }
 
     fn world() -> World {
-        World::new("night", "keepers", Arc::new(Config::default()))
+        World::new("night".into(), "keepers", Arc::new(Config::default()))
     }
 
     fn dirty(of: &std::collections::HashSet<String>) -> Vec<&str> {

@@ -374,7 +374,7 @@ pub(crate) fn drill() -> Drill {
 
 pub(crate) fn install() -> Install {
     Install {
-        instance: "night".to_owned(),
+        instance: "night".into(),
         namespace: "keepers".to_owned(),
         job_service_account: "backup-job".to_owned(),
         controller_image: "registry.example/backup-controller:1".to_owned(),

@@ -96,7 +96,7 @@ impl Cluster {
     }
 
     fn world(&self) -> World {
-        let mut world = World::new("night", "keepers", Arc::new(Config::parse(self.config).unwrap()));
+        let mut world = World::new("night".into(), "keepers", Arc::new(Config::parse(self.config).unwrap()));
         world.apply(Change::SnapshotApi(true));
         for text in [
             format!("metadata: {{name: shop, labels: {{pod-security.kubernetes.io/enforce: {}}}}}", self.enforces),

@@ -47,7 +47,7 @@ impl Scene {
     /// A source that is gone for a day, with a copy on a disk of its namespace.
     fn new() -> Self {
         let text = "destinations: [{name: disk, type: disk, claim: {size: 1Ti, name: backup-disk}}]";
-        let mut world = World::new("night", "keepers", Arc::new(Config::parse(text).unwrap()));
+        let mut world = World::new("night".into(), "keepers", Arc::new(Config::parse(text).unwrap()));
         world.apply(Change::SnapshotApi(true));
         let disk = json!({
             names::MANAGED_BY: names::MANAGER, names::INSTANCE: "night", names::COMPONENT: "disk",
