@@ -405,8 +405,9 @@ pub fn host_folder(root: &str, namespace: &str) -> String {
 /// The folder of a source's dated trees or of its repository, below a disk's root. On a host's disk the root is the namespace's folder
 /// already.
 #[must_use]
-pub fn shelf(host_disk: bool, namespace: &str, pvc: &str, uid: &str) -> String {
-    if host_disk { format!("{pvc}/{uid}") } else { format!("{namespace}/{pvc}/{uid}") }
+pub fn shelf(host_disk: bool, source: &SourceId) -> String {
+    let SourceId { namespace, name, uid } = source;
+    if host_disk { format!("{name}/{uid}") } else { format!("{namespace}/{name}/{uid}") }
 }
 
 /// What the name of a ledger begins with.

@@ -454,7 +454,9 @@ impl Ask<'_> {
             }
         };
         let disk = self.disk(namespace, destination, &trees.disk, &point.uid)?;
-        let folder = restore::tree_path(trees.disk.is_host(), namespace, &self.request.pvc, &point.uid, &point.run);
+        let (name, uid) = (self.request.pvc.clone(), point.uid.clone());
+        let source = SourceId { namespace: namespace.to_owned(), name, uid };
+        let folder = restore::tree_path(trees.disk.is_host(), &source, &point.run);
         Ok((disk, folder))
     }
 
