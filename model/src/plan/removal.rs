@@ -246,7 +246,7 @@ fn start(subject: &Subject<'_>, name: &str, removal: &Removal) -> Result<Todo, P
         options: Options::default(),
         secret: None,
     };
-    let slot = slot(destination, &source.namespace, &source.uid, node);
+    let slot = slot(destination, &source, node);
     let waiting = Waiting { rank: Rank::Task, source, run: due, since: removal.since, slot };
     Ok(Todo::ready(waiting, Action::StartTask(Box::new(task))))
 }

@@ -378,7 +378,7 @@ impl Ask<'_> {
         let volume = if self.is_lent(namespace, point) { Some(self.lendable(target, destination)?) } else { None };
         let secret = if configured.is_central() {
             // The administrator's groups say it, whoever restores.
-            access::secret(self.world, protection.as_ref(), &point.uid, destination).map_err(Obstacle::Refused)?
+            access::secret(self.world, protection.as_ref(), &point.uid, configured).map_err(Obstacle::Refused)?
         } else {
             // Another tenant has no say in how this one's Secret is used.
             let own = protection.as_ref().filter(|_| namespace == self.namespace);
