@@ -54,11 +54,25 @@ pub enum Change {
     /// What is said about the volumes of a pod with that UID.
     MountFailure(Key, String, Option<MountFailure>),
     /// Of a source (its UID) and a destination: why the content that the drill of that minute needs is not read.
-    DrillRefused(String, String, Run, Problem),
+    DrillRefused {
+        uid: String,
+        destination: String,
+        due: Run,
+        problem: Problem,
+    },
     /// The same of the copy of a run.
-    CopyRefused(String, String, Run, Problem),
+    CopyRefused {
+        uid: String,
+        destination: String,
+        run: Run,
+        problem: Problem,
+    },
     /// Of a PVC that asks for a restore (its UID) and what it asks for: why its volume cannot be lent.
-    RestoreRefused(String, String, Problem),
+    RestoreRefused {
+        uid: String,
+        request: String,
+        problem: Problem,
+    },
     /// A pod of a namespace in which a restore is asked for.
     Holder(String, Seen<Holder>),
     /// A new configuration.

@@ -77,7 +77,9 @@ fn plan_of(world: &World) -> Plan {
 
 fn step(plan: &Plan) -> Option<DiskStep> {
     plan.actions.iter().find_map(|action| match action {
-        Action::MakeDisk(step, destination, namespace) if destination == "crypt" && namespace == "shop" => Some(*step),
+        Action::MakeDisk { step, destination, namespace } if destination == "crypt" && namespace == "shop" => {
+            Some(*step)
+        }
         _ => None,
     })
 }
