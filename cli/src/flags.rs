@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use model::names::Instance;
 
 /// Which cluster, which namespace, which installation.
 #[derive(Debug, Args)]
@@ -22,7 +23,7 @@ pub(crate) struct Cluster {
     pub(crate) backup_namespace: String,
     /// Name of the controller's installation
     #[arg(long, global = true, env = "BACKUP_INSTANCE", default_value = "backup", value_name = "NAME")]
-    pub(crate) instance: String,
+    pub(crate) instance: Instance,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

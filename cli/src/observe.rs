@@ -18,7 +18,7 @@ use kube::{Api, Client, Resource};
 use model::config::Config;
 use model::facts;
 use model::ledger::Book;
-use model::names::{self, Component};
+use model::names::{self, Component, Instance};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass};
 use model::world::{Change, Seen, World};
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub(crate) struct Scope {
     /// Where the controller is.
     pub(crate) backup_namespace: String,
     /// Whose objects count.
-    pub(crate) instance: String,
+    pub(crate) instance: Instance,
 }
 
 /// Something that could not be read.
@@ -200,7 +200,7 @@ pub(crate) async fn observe(client: &Client, scope: &Scope) -> anyhow::Result<Ob
         Answer::Refused(_) => !matches!(classes, Answer::Absent),
     };
     let config = config.there().unwrap_or_default();
-    let mut world = World::new(&scope.instance, &scope.backup_namespace, Arc::new(config));
+    let mut world = World::new(scope.instance.clone(), &scope.backup_namespace, Arc::new(config));
     world.apply(Change::SnapshotApi(api));
     // A namespace that may not be looked at is there all the same: it has PVCs.
     let namespaces = namespaces.there().unwrap_or_else(|| claims.iter().map(namespace_of).collect());

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use model::names::Instance;
 
 /// Backs up every PersistentVolumeClaim on a schedule: snapshots, promoters (PVCs made from snapshots) and copies.
 ///
@@ -23,7 +24,7 @@ pub(crate) struct Args {
     pub(crate) templates_config_map: Option<String>,
     /// The installation's name; objects of other installations are left alone
     #[arg(long, env = "BACKUP_INSTANCE", default_value = "backup", value_name = "NAME")]
-    pub(crate) instance: String,
+    pub(crate) instance: Instance,
     /// The namespace of the controller and its CronJobs
     #[arg(long, env = "BACKUP_NAMESPACE", default_value = "backup", value_name = "NAME")]
     pub(crate) namespace: String,

@@ -446,7 +446,7 @@ impl<T: Take> Engine<T> {
         }
         self.dirty.extend(uids);
         // Each source of the namespace waits for its disk.
-        if let Action::MakeDisk(_, _, namespace) = &action {
+        if let Action::MakeDisk { namespace, .. } = &action {
             self.dirty.extend(self.world.sources_in(namespace));
         }
     }

@@ -34,10 +34,10 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let shown =
         Shown { metrics: Arc::new(Mutex::new(Metrics::new())), pending: Arc::new(Mutex::new(vec!["anything"])) };
     tokio::spawn(admin::serve(listener, shown.clone()));
-    let world = World::new(&args.instance, &args.namespace, settings.config.clone());
+    let world = World::new(args.instance.clone(), &args.namespace, settings.config.clone());
     let mut engine = Engine::new(world, settings, Applier::new(client.clone(), api::now), shown);
     let mut holders = Holders::new(client.clone());
-    tracing::info!(instance = args.instance, namespace = args.namespace, listen = %args.listen, "started");
+    tracing::info!(instance = %args.instance, namespace = args.namespace, listen = %args.listen, "started");
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -18,7 +18,7 @@ use kube_runtime::WatchStreamExt;
 use kube_runtime::watcher::{self, Config, Event, watcher};
 use model::facts;
 use model::ledger::Book;
-use model::names;
+use model::names::{self, Instance};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent};
 use model::world::{Change, Key, Seen};
 use serde::de::DeserializeOwned;
@@ -27,7 +27,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::backoff::Backoff;
 
 /// All changes in the cluster that matter, as one stream that never ends.
-pub(crate) fn all(client: &Client, instance: &str, namespace: &str) -> SelectAll<BoxStream<'static, Change>> {
+pub(crate) fn all(client: &Client, instance: &Instance, namespace: &str) -> SelectAll<BoxStream<'static, Change>> {
     let ours = format!("{}={},{}={instance}", names::MANAGED_BY, names::MANAGER, names::INSTANCE);
     let ours = Config::default().labels(&ours);
     // Tenants make them, so they are not managed by us.
@@ -119,7 +119,7 @@ where
 }
 
 /// The ledgers. Labels say whose they are; who may write them, the guard.
-fn ledgers(client: Client, namespace: &str, instance: &str, ours: &Config) -> BoxStream<'static, Change> {
+fn ledgers(client: Client, namespace: &str, instance: &Instance, ours: &Config) -> BoxStream<'static, Change> {
     let instance = instance.to_owned();
     events::<ConfigMap>(Api::namespaced(client, namespace), ours)
         .filter_map(move |event| {

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use model::duration::Span;
 use model::facts::Ours;
 use model::ledger::Ledger;
-use model::names::{self, Component, SourceId};
+use model::names::{self, Component, Instance, SourceId};
 use model::reason::{Problem, Reason};
 use model::record::SnapshotResult;
 use model::retention::Retention;
@@ -28,7 +28,7 @@ use crate::snapshot::{Limits, Own, Stop, finish};
 pub(crate) struct Args {
     /// Installation that the objects belong to
     #[arg(long)]
-    instance: String,
+    instance: Instance,
     /// How long a source has been deleted before its last restore points may be deleted too
     #[arg(long)]
     orphan_retention: Span,
@@ -82,7 +82,7 @@ async fn sweep(server: &Server, args: &Args, job: (&str, &str), report: &mut Rep
 ///
 /// Snapshots are listed before PVCs: a source that is made in between is not taken for one that is gone.
 /// Only metadata is held here; each source's restore points are looked at one after the other.
-async fn vanished(server: &Server, instance: &str) -> Result<BTreeSet<(String, String)>, Stop> {
+async fn vanished(server: &Server, instance: &Instance) -> Result<BTreeSet<(String, String)>, Stop> {
     let mut sources = BTreeSet::new();
     let labels = observe::labels(instance, None);
     let selector = Selector { labels: &labels, metadata: true, ..Selector::default() };
@@ -107,8 +107,8 @@ async fn vanished(server: &Server, instance: &str) -> Result<BTreeSet<(String, S
     Ok(sources)
 }
 
-fn source_of(meta: &ObjectMeta, instance: &str, component: Component) -> Option<(String, String)> {
-    let ours = Ours::read(meta).filter(|o| o.instance == instance && o.component == component)?;
+fn source_of(meta: &ObjectMeta, instance: &Instance, component: Component) -> Option<(String, String)> {
+    let ours = Ours::read(meta).filter(|o| o.instance == *instance && o.component == component)?;
     (!ours.source_uid.is_empty()).then_some((meta.namespace.clone()?, ours.source_uid))
 }
 

@@ -42,7 +42,7 @@ fn uid(number: usize) -> String {
 
 /// The sources, after as many plans as they need until nothing is left to do.
 fn settled(sources: usize, now: Timestamp) -> World {
-    let mut world = World::new("night", "home", Arc::new(Config::parse(CONFIG).unwrap()));
+    let mut world = World::new("night".into(), "home", Arc::new(Config::parse(CONFIG).unwrap()));
     storage(&mut world);
     let keep = "metadata: {name: keep}\nprovisioner: csi\nreclaimPolicy: Retain";
     world.apply(Change::StorageClass(Seen::Put(storage_class(keep))));

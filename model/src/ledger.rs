@@ -14,7 +14,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{Claim, Identity, Ours, VELERO_SNAPSHOT_CLASS};
-use crate::names::{self, Component, Run, SourceId};
+use crate::names::{self, Component, Instance, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{Announced, CopyResult, CopyState, Removal, RunRecord, Settings, Status, Taken, Volume};
 use crate::text::clip;
@@ -506,10 +506,10 @@ pub struct Book {
 impl Book {
     /// Reads a ConfigMap that has the name of a ledger; nothing if it has another. `instance` is who may have written it.
     #[must_use]
-    pub fn read(map: &ConfigMap, instance: &str) -> Option<Self> {
+    pub fn read(map: &ConfigMap, instance: &Instance) -> Option<Self> {
         let id = Identity::of(&map.metadata);
         let uid = names::ledger_of(&id.name)?.to_owned();
-        let ours = Ours::read(&map.metadata).filter(|o| o.instance == instance && o.component == Component::Ledger);
+        let ours = Ours::read(&map.metadata).filter(|o| o.instance == *instance && o.component == Component::Ledger);
         let ledger = match ours {
             None => {
                 let message = format!("ConfigMap {}: metadata.labels: are not those of a ledger of ours", id.name);

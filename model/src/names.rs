@@ -4,6 +4,7 @@
 //! label values 63, other names 253. A name that has to be cut keeps a readable beginning and
 //! ends in a hash of the whole, so that two sources never share one.
 
+mod instance;
 mod run;
 mod task;
 
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::schedule::Zone;
 
+pub use instance::Instance;
 pub use run::{Run, RunError};
 pub use task::Task;
 
@@ -321,7 +323,7 @@ pub const CENTRAL_PREFIX: &str = "central-";
 /// The name of the objects from which a central copy is made: content, snapshot and PVC. A content has no namespace,
 /// so the instance is in it.
 #[must_use]
-pub fn central(instance: &str, source: &SourceId, run: &Run, destination: &str) -> String {
+pub fn central(instance: &Instance, source: &SourceId, run: &Run, destination: &str) -> String {
     let readable = source.name.replace('.', "-");
     let whole = format!("{instance}/{}/{run}/{destination}", source.seed());
     let run = run.as_str().to_ascii_lowercase();
@@ -331,7 +333,7 @@ pub fn central(instance: &str, source: &SourceId, run: &Run, destination: &str) 
 /// The same for a drill of a run that is due at a minute. Each drill has its own: they go when it has ended, whatever
 /// else is made from the run at that time.
 #[must_use]
-pub fn central_drill(instance: &str, source: &SourceId, due: &Run, run: &Run, destination: &str) -> String {
+pub fn central_drill(instance: &Instance, source: &SourceId, due: &Run, run: &Run, destination: &str) -> String {
     let readable = source.name.replace('.', "-");
     let whole = format!("{instance}/{}/{due}/{destination}/drill/{run}", source.seed());
     let due = due.as_str().to_ascii_lowercase();
@@ -356,13 +358,13 @@ pub fn restore_job(target: &SourceId, value: &str) -> String {
 
 /// The `NetworkPolicy` that keeps our pods in a namespace off the network.
 #[must_use]
-pub fn network_policy(instance: &str) -> String {
-    format!("{}-pods", cut(instance, 200))
+pub fn network_policy(instance: &Instance) -> String {
+    format!("{}-pods", cut(instance.as_str(), 200))
 }
 
 /// The PV through which a restore in `namespace` reads the disk of another one; `claim` is the PVC there.
 #[must_use]
-pub fn grant_volume(instance: &str, namespace: &str, claim: &str) -> String {
+pub fn grant_volume(instance: &Instance, namespace: &str, claim: &str) -> String {
     let readable = format!("{instance}-{namespace}-{claim}");
     format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{namespace}/{claim}"), 12))
 }
@@ -376,14 +378,14 @@ pub fn lent_disk(job: &str) -> String {
 /// The PV that lends a target to the restore Job of that name in the controller's namespace; the PVC there has the
 /// Job's name. PVs have no namespace, so the instance is in it.
 #[must_use]
-pub fn lent_volume(instance: &str, job: &str) -> String {
+pub fn lent_volume(instance: &Instance, job: &str) -> String {
     format!("{instance}-{job}")
 }
 
 /// The restore Job for which such a PV is; `None` for a name that is none of ours.
 #[must_use]
-pub fn lent_job<'a>(instance: &str, volume: &'a str) -> Option<&'a str> {
-    volume.strip_prefix(instance)?.strip_prefix('-')
+pub fn lent_job<'a>(instance: &Instance, volume: &'a str) -> Option<&'a str> {
+    volume.strip_prefix(instance.as_str())?.strip_prefix('-')
 }
 
 /// The Deployment and ConfigMap of a restore that a person asks for; `token` tells one try from another. It is a
@@ -403,8 +405,9 @@ pub fn host_folder(root: &str, namespace: &str) -> String {
 /// The folder of a source's dated trees or of its repository, below a disk's root. On a host's disk the root is the namespace's folder
 /// already.
 #[must_use]
-pub fn shelf(host_disk: bool, namespace: &str, pvc: &str, uid: &str) -> String {
-    if host_disk { format!("{pvc}/{uid}") } else { format!("{namespace}/{pvc}/{uid}") }
+pub fn shelf(host_disk: bool, source: &SourceId) -> String {
+    let SourceId { namespace, name, uid } = source;
+    if host_disk { format!("{name}/{uid}") } else { format!("{namespace}/{name}/{uid}") }
 }
 
 /// What the name of a ledger begins with.
@@ -424,13 +427,13 @@ pub fn ledger_of(name: &str) -> Option<&str> {
 
 /// The keeper Job of a tenant's folder on a host's disk.
 #[must_use]
-pub fn keeper_job(instance: &str, destination: &str, namespace: &str) -> String {
+pub fn keeper_job(instance: &Instance, destination: &str, namespace: &str) -> String {
     format!("keeper-{}-{}", cut(namespace, 40), hash(&format!("{instance}/{destination}/{namespace}"), 12))
 }
 
 /// The static PV of a tenant's folder on a host's disk; PVs have no namespace, so the instance is in it.
 #[must_use]
-pub fn disk_volume(instance: &str, destination: &str, namespace: &str) -> String {
+pub fn disk_volume(instance: &Instance, destination: &str, namespace: &str) -> String {
     // Each part may have dashes: only the hash tells (disk, a-b) from (disk-a, b).
     let readable = format!("{instance}-{destination}-{namespace}");
     format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{destination}/{namespace}"), 12))

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::names::{self, Run};
+use crate::names::{self, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::schedule::Zone;
 
@@ -133,9 +133,8 @@ fn list(points: &[&RestorePoint]) -> String {
 
 /// The path of a tree below a disk's root. On a host's disk the root is the namespace's folder already.
 #[must_use]
-pub fn tree_path(host_disk: bool, namespace: &str, pvc: &str, uid: &str, run: &Run) -> String {
-    let shelf = names::shelf(host_disk, namespace, pvc, uid);
-    format!("{shelf}/{run}")
+pub fn tree_path(host_disk: bool, source: &SourceId, run: &Run) -> String {
+    format!("{}/{run}", names::shelf(host_disk, source))
 }
 
 #[cfg(test)]

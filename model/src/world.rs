@@ -18,7 +18,7 @@ use crate::facts::{
     SnapshotClass, StorageClass, Volume,
 };
 use crate::ledger::{Book, Ledger};
-use crate::names::{Run, SourceId};
+use crate::names::{Instance, Run, SourceId};
 use crate::reason::Problem;
 use crate::record::{RunRecord, Status};
 use crate::select::Classes;
@@ -54,11 +54,25 @@ pub enum Change {
     /// What is said about the volumes of a pod with that UID.
     MountFailure(Key, String, Option<MountFailure>),
     /// Of a source (its UID) and a destination: why the content that the drill of that minute needs is not read.
-    DrillRefused(String, String, Run, Problem),
+    DrillRefused {
+        uid: String,
+        destination: String,
+        due: Run,
+        problem: Problem,
+    },
     /// The same of the copy of a run.
-    CopyRefused(String, String, Run, Problem),
+    CopyRefused {
+        uid: String,
+        destination: String,
+        run: Run,
+        problem: Problem,
+    },
     /// Of a PVC that asks for a restore (its UID) and what it asks for: why its volume cannot be lent.
-    RestoreRefused(String, String, Problem),
+    RestoreRefused {
+        uid: String,
+        request: String,
+        problem: Problem,
+    },
     /// A pod of a namespace in which a restore is asked for.
     Holder(String, Seen<Holder>),
     /// A new configuration.
@@ -94,7 +108,7 @@ impl Belongings {
 #[derive(Debug)]
 pub struct World {
     /// The installation's name: objects of others are not ours (F94).
-    pub instance: String,
+    pub instance: Instance,
     /// The controller's namespace.
     pub namespace: String,
     /// The configuration in force.
@@ -152,9 +166,9 @@ pub struct World {
 impl World {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(instance: &str, namespace: &str, config: Arc<Config>) -> Self {
+    pub fn new(instance: Instance, namespace: &str, config: Arc<Config>) -> Self {
         Self {
-            instance: instance.to_owned(),
+            instance,
             namespace: namespace.to_owned(),
             config,
             classes: Classes::default(),
@@ -448,7 +462,7 @@ mod tests {
     }
 
     fn world() -> World {
-        World::new("night", "keepers", Arc::new(Config::default()))
+        World::new("night".into(), "keepers", Arc::new(Config::default()))
     }
 
     fn dirty(of: &std::collections::HashSet<String>) -> Vec<&str> {

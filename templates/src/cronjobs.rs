@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::Config;
-use model::names::{self, Component, SourceId};
+use model::names::{self, Component, Instance, SourceId};
 use model::schedule::Schedule;
 use model::select::Protection;
 use serde_json::{Value, json};
@@ -19,8 +19,9 @@ use crate::program::TEMPLATES_DIR;
 
 /// The sweeper's CronJob.
 #[must_use]
-pub fn sweep_name(instance: &str) -> String {
-    if instance.len() <= 40 { format!("{instance}-sweep") } else { format!("sweep-{}", names::hash(instance, 12)) }
+pub fn sweep_name(instance: &Instance) -> String {
+    let name = instance.as_str();
+    if name.len() <= 40 { format!("{name}-sweep") } else { format!("sweep-{}", names::hash(name, 12)) }
 }
 
 /// A CronJob whose pods call the API as the job's service account.
@@ -179,7 +180,7 @@ pub(crate) fn run_job(cronjob: &Value, cronjob_uid: &str, job: &str) -> Result<V
 
 pub(crate) fn sweep_cronjob(templates: &Templates, install: &Install, config: &Config) -> Result<Value, RenderError> {
     // After the night's snapshots, and not in all clusters at the same minute.
-    let schedule = Schedule::parse("H 6 * * *", &install.instance);
+    let schedule = Schedule::parse("H 6 * * *", install.instance.as_str());
     let schedule = schedule.as_ref().map_or("0 6 * * *", Schedule::kubernetes);
     cronjob(
         Template::Sweep,

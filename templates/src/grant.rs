@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::names::{self, Component, SourceId};
+use model::names::{self, Component, Instance, SourceId};
 use serde_json::{Value, json};
 
 use crate::check::{Kind, Pin};
@@ -14,7 +14,7 @@ use crate::order::{Marks, Order, values};
 #[derive(Debug, Clone)]
 pub struct Grant<'a> {
     /// The installation.
-    pub instance: &'a str,
+    pub instance: &'a Instance,
     /// The namespace that restores.
     pub namespace: &'a str,
     /// The claim's name there: that of the restore Job.

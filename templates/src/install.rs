@@ -1,5 +1,6 @@
 //! What an installation is.
 
+use model::names::Instance;
 use serde::{Deserialize, Serialize};
 
 /// What an installation is: the same for all objects that it creates.
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Install {
     /// Its name, on every object as a label: two installations never touch each other's objects (F94).
-    pub instance: String,
+    pub instance: Instance,
     /// The controller's namespace: `CronJobs` and keeper Jobs live there.
     pub namespace: String,
     /// The service account of the pods that take and rotate snapshots.

@@ -1,13 +1,13 @@
 //! The ConfigMap that is a source's ledger. It has no template: nobody but us reads it.
 
 use model::ledger::Ledger;
-use model::names::{self, Component};
+use model::names::{self, Component, Instance};
 use serde_json::{Value, json};
 
 use crate::order::Marks;
 
 /// The ConfigMap, as it is created or replaced.
-pub(crate) fn config_map(instance: &str, namespace: &str, ledger: &Ledger) -> Value {
+pub(crate) fn config_map(instance: &Instance, namespace: &str, ledger: &Ledger) -> Value {
     let Marks { labels, annotations } = Marks::new(instance, Component::Ledger).source(&ledger.id());
     json!({
         "apiVersion": "v1",

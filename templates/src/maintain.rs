@@ -117,7 +117,7 @@ pub(crate) fn job(
             Reach::Disk(disk) => disk.is_host(),
             Reach::Network => false,
         };
-        let shelf = names::shelf(host_disk, &source.namespace, &source.name, &source.uid);
+        let shelf = names::shelf(host_disk, source);
         match task.work {
             Work::Remove(_) => volumes.write("destination", disk, DESTINATION_DIR, shelf),
             Work::Prune(_) | Work::Verify(_) | Work::Drill(_) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::config::{Destination, PodResources};
-use model::names::{self, Component, Run, SourceId};
+use model::names::{self, Component, Instance, Run, SourceId};
 use serde_json::{Map, Value, json};
 
 use crate::check::{self, Expected, Kind, Pin};
@@ -21,10 +21,10 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    pub(crate) fn new(instance: &str, component: Component) -> Self {
+    pub(crate) fn new(instance: &Instance, component: Component) -> Self {
         let mut marks = Self::default();
         marks.label(names::MANAGED_BY, names::MANAGER);
-        marks.label(names::INSTANCE, instance);
+        marks.label(names::INSTANCE, instance.as_str());
         marks.label(names::COMPONENT, component.as_str());
         marks
     }

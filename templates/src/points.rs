@@ -3,7 +3,7 @@
 use model::config::Destination;
 use model::facts::VolumeMode;
 use model::maintain::Task;
-use model::names::{self, Component, Run, SourceId};
+use model::names::{self, Component, Instance, Run, SourceId};
 use model::promoter::PromoterSpec;
 use model::quantity;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use crate::order::{Marks, Order, values};
 #[derive(Debug, Clone, Copy)]
 pub struct RunSnapshot<'a> {
     /// The installation.
-    pub instance: &'a str,
+    pub instance: &'a Instance,
     /// The source.
     pub source: &'a SourceId,
     /// The run.
@@ -34,7 +34,7 @@ pub struct RunSnapshot<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Promoter<'a> {
     /// The installation.
-    pub instance: &'a str,
+    pub instance: &'a Instance,
     /// The source.
     pub source: &'a SourceId,
     /// The run.

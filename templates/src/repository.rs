@@ -54,10 +54,11 @@ impl<'a> Repository<'a> {
             Format::Trees(_) => return None,
             Format::Repository(Tool::Restic(restic)) => restic,
         };
-        let folder = restic.disk.as_ref().zip(destination.disk_claim()).map(|(disk, claim)| Folder {
-            claim,
-            path: Some(names::shelf(disk.is_host(), &source.namespace, &source.name, &source.uid)),
-        });
+        let folder = restic
+            .disk
+            .as_ref()
+            .zip(destination.disk_claim())
+            .map(|(disk, claim)| Folder { claim, path: Some(names::shelf(disk.is_host(), source)) });
         Some(Self {
             destination: &destination.name,
             source,

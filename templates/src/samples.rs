@@ -128,7 +128,7 @@ fn restores(
     let name = "mypvc-20181202".to_owned();
     let place = Place::Snapshot { name: name.clone(), promoter: Some(name.clone()) };
     let snapshot = restore("pvc=mypvc date=20181202", place, Origin::Claim { name, folder: None });
-    let folder = model::restore::tree_path(false, &source.namespace, &source.name, &source.uid, &run());
+    let folder = model::restore::tree_path(false, &source, &run());
     let tree = Restore {
         node: Some("node-2".to_owned()),
         ..restore(
@@ -377,7 +377,7 @@ pub(crate) fn drill() -> Drill {
 
 pub(crate) fn install() -> Install {
     Install {
-        instance: "night".to_owned(),
+        instance: "night".into(),
         namespace: "keepers".to_owned(),
         job_service_account: "backup-job".to_owned(),
         controller_image: "registry.example/backup-controller:1".to_owned(),

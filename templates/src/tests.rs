@@ -27,7 +27,7 @@ use crate::{Install, Promoter, TemplateError, Templates, samples};
 
 /// As `templates/install` installs us: the guard's suite tries the fixtures on it.
 fn installed() -> Install {
-    Install { instance: "backup".to_owned(), namespace: "backup".to_owned(), ..samples::install() }
+    Install { instance: "backup".into(), namespace: "backup".to_owned(), ..samples::install() }
 }
 
 /// Each fixture is what the samples render to, as `kubectl get -o yaml` would show it.
@@ -317,7 +317,7 @@ fn a_class_cannot_annotate_a_promoter_in_our_name() {
         annotations,
     };
     let spec = shape.sized(1 << 30);
-    let promoter = Promoter { instance: "backup", source: &source, run: &run, snapshot: "n", spec: &spec };
+    let promoter = Promoter { instance: &"backup".into(), source: &source, run: &run, snapshot: "n", spec: &spec };
     let pvc = Templates::embedded().promoter(&promoter).unwrap();
     let found = pvc["metadata"]["annotations"].as_object().unwrap();
     assert!(found.contains_key("a") && !found.contains_key(names::HOLD));

@@ -19,7 +19,7 @@ use crate::scene::{Scene, source};
 #[must_use]
 pub fn object(instance: &str, namespace: &str, ledger: &Ledger) -> Value {
     let install = templates::Install {
-        instance: instance.to_owned(),
+        instance: instance.into(),
         namespace: namespace.to_owned(),
         job_service_account: String::new(),
         controller_image: String::new(),
@@ -35,7 +35,7 @@ impl Scene {
     pub async fn ledger(&self, claim: &PersistentVolumeClaim) -> Result<Option<Ledger>> {
         let name = names::ledger(&source(claim).uid);
         let Some(map) = self.api::<ConfigMap>(&self.home).get_opt(&name).await? else { return Ok(None) };
-        let book = Book::read(&map, &self.name).context("no name of a ledger")?;
+        let book = Book::read(&map, &self.instance()).context("no name of a ledger")?;
         Ok(Some(*book.ledger.map_err(|problem| anyhow::anyhow!("{problem}"))?))
     }
 

@@ -14,7 +14,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, Resource, ResourceExt};
-use model::names::{self, SourceId};
+use model::names::{self, Instance, SourceId};
 use model::record::Status;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -53,6 +53,12 @@ fn shared() -> Result<&'static ControlPlane> {
 }
 
 impl Scene {
+    /// The installation of the scene.
+    #[must_use]
+    pub fn instance(&self) -> Instance {
+        self.name.as_str().into()
+    }
+
     /// A scene with classes on the control plane that the tests of a binary share.
     pub async fn new() -> Result<Self> {
         let scene = Self::on(shared()?).await?;

@@ -203,7 +203,7 @@ impl Scene {
         let run = run.parse()?;
         let name = point_name(claim, &run);
         let object = Templates::embedded().volume_snapshot(&RunSnapshot {
-            instance: &self.name,
+            instance: &self.instance(),
             source: &source(claim),
             run: &run,
             name: &name,
@@ -282,7 +282,7 @@ impl Scene {
             annotations: BTreeMap::new(),
         };
         let object = Templates::embedded().promoter(&Promoter {
-            instance: &self.name,
+            instance: &self.instance(),
             source: &source(claim),
             run: &run,
             snapshot: &snapshot.name_any(),

@@ -9,6 +9,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 use model::config::Config;
+use model::names::Instance;
 use serde::{Deserialize as _, Serialize};
 use serde_yaml::Value;
 
@@ -50,7 +51,7 @@ pub(super) struct Plan {
     /// The controller's namespace, if manifests name it.
     pub(super) namespace: Option<String>,
     /// The installation's name, if manifests name it.
-    pub(super) instance: Option<String>,
+    pub(super) instance: Option<Instance>,
     pub(super) images: Option<Images>,
     /// The Secrets that the guard allows pods to mount, if manifests contain the Deployment.
     pub(super) secrets: Option<Vec<String>>,
@@ -101,7 +102,7 @@ pub(super) fn parse(text: &str, name: &str) -> anyhow::Result<Plan> {
     let controller = objects.iter().find_map(controller);
     Ok(Plan {
         namespace: text_of(map, &["metadata", "namespace"]).map(str::to_owned),
-        instance: controller.and_then(|c| variable(c, "BACKUP_INSTANCE")).map(str::to_owned),
+        instance: controller.and_then(|c| variable(c, "BACKUP_INSTANCE")).map(Instance::from),
         images: controller.map(|c| images(c, &objects)),
         secrets: controller.map(secrets),
         ..Plan::of(config, from)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, Secret};
 use model::config::Config;
+use model::names::Instance;
 use model::reason::Reason;
 use model::snapshot::VolumeSnapshot;
 use model::world::Change;
@@ -256,7 +257,10 @@ fn the_configuration_is_found_among_manifests() {
     let whole = OVERLAY.replace("WORD", "File").replace("THE_COPIER", "registry.example/backup-mover:1");
     let plan = config::parse(&whole, "standard input").unwrap();
     assert_eq!(plan.config, Config::parse("selection: {mode: opt-in}").unwrap());
-    assert_eq!((plan.namespace.as_deref(), plan.instance.as_deref()), (Some("keep"), Some("second")));
+    assert_eq!(
+        (plan.namespace.as_deref(), plan.instance.as_ref().map(Instance::as_str)),
+        (Some("keep"), Some("second"))
+    );
     let images = plan.images.clone().unwrap();
     assert_eq!(images.controller, "registry.example/backup-controller:1");
     assert_eq!((images.mover.as_str(), images.incomplete.len()), ("registry.example/backup-mover:1", 0));
@@ -399,7 +403,7 @@ fn a_right_that_is_missing_is_named_with_what_can_be_done_without_it() {
         names: vec![],
         selector: None,
         backup_namespace: HOME.to_owned(),
-        instance: INSTANCE.to_owned(),
+        instance: INSTANCE.into(),
     };
     let missing = || Missing("you (jane) may not list persistentvolumeclaims in the cluster".to_owned()).into();
     let all = narrower(missing(), &scope(None)).to_string();

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, anyhow};
-use model::names;
+use model::names::{self, Instance};
 use model::restore::Request;
 use serde_json::{Value, json};
 
 use crate::template::process;
 
 /// The ConfigMap and the Deployment. The controller sees the Deployment, fills in what it needs, and starts it.
-pub(crate) fn objects(instance: &str, namespace: &str, name: &str, request: &Request) -> anyhow::Result<[Value; 2]> {
+pub(crate) fn objects(
+    instance: &Instance,
+    namespace: &str,
+    name: &str,
+    request: &Request,
+) -> anyhow::Result<[Value; 2]> {
     let given = [("NAME", request.pvc.clone()), ("DATE", request.when.to_string())];
     let given: BTreeMap<String, String> = given.map(|(key, value)| (key.to_owned(), value)).into();
     let list = process::restore(instance)?.process(&given)?.list;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
+use model::names::Instance;
 
 use super::interrupt::Interrupt;
 use super::stop::Stop;
@@ -21,7 +22,7 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     pub(crate) namespace: String,
     pub(crate) backup_namespace: String,
-    pub(crate) instance: String,
+    pub(crate) instance: Instance,
     pub(crate) interrupt: Interrupt,
     pub(crate) left: Left,
     pub(crate) keys: Keys,

@@ -14,6 +14,7 @@ use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use model::duration::Span;
+use model::names::Instance;
 use model::snapshot::VolumeSnapshot;
 use model::world::{Change, Seen, World};
 use model::{facts, names};
@@ -43,7 +44,7 @@ impl Watching<'_> {
     /// Tells how the runs go on, until each has ended, the time is over, or the person has seen enough.
     pub(super) async fn until_done(&self, mut follows: Vec<Follow>, timeout: Span) -> anyhow::Result<ExitCode> {
         let before = &self.observed.world;
-        let mut world = World::new(&before.instance, &before.namespace, Arc::new((*before.config).clone()));
+        let mut world = World::new(before.instance.clone(), &before.namespace, Arc::new((*before.config).clone()));
         let deadline = tokio::time::sleep(Duration::from_secs(timeout.as_secs()));
         let (mut changes, interrupt) = (self.changes(&before.instance), tokio::signal::ctrl_c());
         tokio::pin!(deadline, interrupt);
@@ -84,7 +85,7 @@ impl Watching<'_> {
         }
     }
 
-    fn changes(&self, instance: &str) -> SelectAll<BoxStream<'static, Told>> {
+    fn changes(&self, instance: &Instance) -> SelectAll<BoxStream<'static, Told>> {
         let ours = format!("{}={},{}={instance}", names::MANAGED_BY, names::MANAGER, names::INSTANCE);
         stream::select_all([
             self.watch::<PersistentVolumeClaim, _>("", |o| facts::Claim::from(o), Change::Claim),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
-use model::names;
+use model::names::{self, Instance};
 use serde_json::Value;
 
 use super::{Parameter, Template, yaml};
@@ -68,7 +68,7 @@ pub(crate) fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The template of that name, or in that file. OpenShift's way to name one, `NAMESPACE/restore`, means the one that
 /// is built in.
-pub(super) fn load(name: &str, instance: &str) -> anyhow::Result<Template> {
+pub(super) fn load(name: &str, instance: &Instance) -> anyhow::Result<Template> {
     let is_built_in = name == "restore" || name.split_once('/').is_some_and(|(ns, n)| n == "restore" && ns != ".");
     if is_built_in {
         return restore(instance);
@@ -86,7 +86,7 @@ pub(super) fn load(name: &str, instance: &str) -> anyhow::Result<Template> {
 }
 
 /// The built-in template of a restore, for an installation of that name.
-pub(crate) fn restore(instance: &str) -> anyhow::Result<Template> {
+pub(crate) fn restore(instance: &Instance) -> anyhow::Result<Template> {
     let mut template = Template::parse(templates::RESTORE_TEMPLATE)?;
     for object in &mut template.objects {
         name_instance(object, instance);
@@ -94,12 +94,12 @@ pub(crate) fn restore(instance: &str) -> anyhow::Result<Template> {
     Ok(template)
 }
 
-fn name_instance(value: &mut Value, instance: &str) {
+fn name_instance(value: &mut Value, instance: &Instance) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
                 if key == names::INSTANCE {
-                    *value = Value::from(instance);
+                    *value = Value::from(instance.as_str());
                 }
                 name_instance(value, instance);
             }
@@ -182,7 +182,7 @@ mod tests {
 
     fn made(name: &str, instance: &str, params: &[&str]) -> anyhow::Result<Vec<Value>> {
         let given = Given { params: params.iter().map(|p| (*p).to_owned()).collect(), param_file: None };
-        Ok(load(name, instance)?.process(&given.values()?)?.objects().to_vec())
+        Ok(load(name, &instance.into())?.process(&given.values()?)?.objects().to_vec())
     }
 
     /// The words of the origin: `oc new-app --template=backup/restore -p NAME=mypvc -p DATE=20181202`.
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let error = format!("{:#}", load("./restore", "backup").unwrap_err());
+        let error = format!("{:#}", load("./restore", &"backup".into()).unwrap_err());
         assert!(error.contains("cannot read ./restore"), "{error}");
     }
 }

@@ -211,7 +211,7 @@ impl Objects {
 
     pub(crate) fn observed(&self, knows: Knows) -> Observed {
         let config = if knows.config { Config::parse(&self.config).unwrap() } else { Config::default() };
-        let mut world = World::new(INSTANCE, HOME, Arc::new(config));
+        let mut world = World::new(INSTANCE.into(), HOME, Arc::new(config));
         world.apply(Change::SnapshotApi(true));
         tell(&mut world, Change::Claim, read::<PersistentVolumeClaim, _>(&self.claims, |o| facts::Claim::from(o)));
         tell(

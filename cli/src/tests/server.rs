@@ -37,7 +37,7 @@ fn scope() -> Scope {
         names: vec![],
         selector: None,
         backup_namespace: HOME.to_owned(),
-        instance: INSTANCE.to_owned(),
+        instance: INSTANCE.into(),
     }
 }
 

@@ -24,12 +24,15 @@ pub(crate) async fn make(client: &Client, settings: &Settings, part: &Central) -
                 let made: VolumeSnapshotContent = api::ensure(client, &object).await?;
                 Change::Content(Seen::Put(facts::Content::from(&made)))
             }
-            // It is the end of this drill: it may be another content next time, or another run.
-            Err(problem) if task.is_some() => {
-                Change::DrillRefused(source.uid.clone(), part.destination.clone(), run.clone(), problem)
+            // It is final, and only who looked at the content knows it. It is the end of one drill: it may be another
+            // content next time, or another run.
+            Err(problem) => {
+                let (uid, destination, run) = (source.uid.clone(), part.destination.clone(), run.clone());
+                match task {
+                    Some(_) => Change::DrillRefused { uid, destination, due: run, problem },
+                    None => Change::CopyRefused { uid, destination, run, problem },
+                }
             }
-            // It is final, and only who looked at the content knows it.
-            Err(problem) => Change::CopyRefused(source.uid.clone(), part.destination.clone(), run.clone(), problem),
         },
         CentralPart::Snapshot => {
             let object = templates.central_snapshot(install, destination, part)?;

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::Client;
 use model::Timestamp;
 use model::facts::Identity;
-use model::names;
+use model::names::{self, Instance};
 use model::plan::Note;
 use model::text::clip;
 use serde_json::json;
@@ -16,7 +16,7 @@ pub(crate) type Clock = fn() -> Timestamp;
 /// Where Events are written.
 pub(super) struct Events<'a> {
     pub(super) client: &'a Client,
-    pub(super) instance: &'a str,
+    pub(super) instance: &'a Instance,
     pub(super) clock: Clock,
 }
 
@@ -48,7 +48,7 @@ impl Events<'_> {
             "action": note.action,
             "note": clip(&note.text, 1000),
             "reportingController": names::MANAGER,
-            "reportingInstance": clip(self.instance, 120),
+            "reportingInstance": clip(self.instance.as_str(), 120),
             "regarding": {
                 "apiVersion": api_version, "kind": kind, "namespace": namespace, "name": name, "uid": about.uid,
             },

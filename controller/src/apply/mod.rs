@@ -70,7 +70,7 @@ impl Take for Applier {
                 let job = settings.templates.run_job(&rendered, &cronjob.uid, job)?;
                 self.create_job(&job).await.map(Some)
             }
-            Action::MakeDisk(step, destination, namespace) => {
+            Action::MakeDisk { step, destination, namespace } => {
                 let destination = configured(settings, destination)?;
                 self.make_disk(settings, *step, destination, namespace).await.map(Some)
             }

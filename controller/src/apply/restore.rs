@@ -93,7 +93,8 @@ async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Resul
     if let Some(volume) = restore.origin.target_volume()
         && let Err(problem) = alias::lend(client, settings, restore, volume).await?
     {
-        return Ok(Change::RestoreRefused(restore.asker.uid().to_owned(), restore.text.clone(), problem));
+        let (uid, request) = (restore.asker.uid().to_owned(), restore.text.clone());
+        return Ok(Change::RestoreRefused { uid, request, problem });
     }
     let Settings { install, config, templates } = settings;
     let job = templates.restore_job(install, config, repository(settings, restore)?, restore)?;

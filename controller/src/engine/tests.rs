@@ -76,7 +76,7 @@ impl Bench {
     /// A cluster that is listed in full, with so many PVCs that are backed up.
     fn with(sources: usize) -> Self {
         let settings = settings("{}");
-        let world = World::new(INSTANCE, HOME, settings.config.clone());
+        let world = World::new(INSTANCE.into(), HOME, settings.config.clone());
         let shown = Shown { metrics: Arc::new(Mutex::new(Metrics::new())), pending: Arc::new(Mutex::new(vec![])) };
         let server = Server::default();
         let engine = Engine::new(world, settings, server.clone(), shown);
@@ -222,7 +222,7 @@ fn done(action: &Action, settings: &Settings) -> Answer {
             let before = write.replaces.as_ref().map_or(0, |id| id.resource_version.parse().unwrap());
             map["metadata"]["uid"] = json!(format!("ledger-of-{}", write.ledger.source.uid));
             map["metadata"]["resourceVersion"] = json!((before + 1u64).to_string());
-            Some(Change::Ledger(Seen::Put(Book::read(&read(map), INSTANCE).unwrap())))
+            Some(Change::Ledger(Seen::Put(Book::read(&read(map), &INSTANCE.into()).unwrap())))
         }
         Action::ApplyCronJob { source, protection } => {
             Some(written(settings.snapshot_cronjob(source, protection).unwrap(), WRITTEN))

@@ -7,7 +7,7 @@ use model::Timestamp;
 use model::config::{Deadlines, PromoterRetention};
 use model::duration::Span;
 use model::facts::{Journal, VolumeMode};
-use model::names::{Run, SourceId};
+use model::names::{Instance, Run, SourceId};
 use model::promoter::PromoterShape;
 use model::retention::Retention;
 use model::rotate::Rules;
@@ -18,7 +18,7 @@ use model::schedule::Zone;
 pub(crate) struct Args {
     /// Installation that the objects belong to
     #[arg(long)]
-    pub(crate) instance: String,
+    pub(crate) instance: Instance,
     /// Namespace of the source
     #[arg(long)]
     pub(crate) namespace: String,

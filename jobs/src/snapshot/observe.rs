@@ -7,7 +7,7 @@ use model::config::Deadlines;
 use model::duration::Span;
 use model::facts::{Claim, ClaimPhase, Ours, Snapshot};
 use model::ledger::{Book, Ledger};
-use model::names::{self, Component, Run, SourceId};
+use model::names::{self, Component, Instance, Run, SourceId};
 use model::next_copy::shown_state;
 use model::reason::{Problem, Reason};
 use model::rotate::PointState;
@@ -104,7 +104,7 @@ impl Existing {
 /// server did not answer.
 pub(crate) async fn ledger(
     server: &Server,
-    instance: &str,
+    instance: &Instance,
     namespace: &str,
     uid: &str,
 ) -> Result<Result<Box<Ledger>, Problem>, Stop> {
@@ -125,13 +125,13 @@ pub(crate) async fn ledger(
 }
 
 /// The labels of what belongs to an installation, or to one of its sources.
-pub(crate) fn labels(instance: &str, uid: Option<&str>) -> String {
+pub(crate) fn labels(instance: &Instance, uid: Option<&str>) -> String {
     let source = uid.map(|uid| format!(",{}={uid}", names::SOURCE_UID)).unwrap_or_default();
     format!("{}={},{}={instance}{source}", names::MANAGED_BY, names::MANAGER, names::INSTANCE)
 }
 
 /// Lists a source's restore points: one list each of snapshots and promoters.
-pub(crate) async fn existing(server: &Server, instance: &str, id: &SourceId) -> Result<Existing, Stop> {
+pub(crate) async fn existing(server: &Server, instance: &Instance, id: &SourceId) -> Result<Existing, Stop> {
     let labels = labels(instance, Some(&id.uid));
     let selector = Selector { labels: &labels, ..Selector::default() };
     let mut found = Existing::default();

@@ -15,7 +15,7 @@ use model::Timestamp;
 use model::config::Deadlines;
 use model::facts::{Claim, ClaimPhase, Identity, Snapshot, Volume};
 use model::ledger::Ledger;
-use model::names::Component;
+use model::names::{Component, Instance};
 use model::next_copy::{point_state, shows_ready};
 use model::reason::{Problem, Reason};
 use model::record::Rotated;
@@ -60,7 +60,7 @@ impl Report {
 /// Whose restore points are rotated.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lineage<'a> {
-    pub(crate) instance: &'a str,
+    pub(crate) instance: &'a Instance,
     pub(crate) uid: &'a str,
     /// The source's name: what its snapshots were made from.
     pub(crate) claim: &'a str,
@@ -138,7 +138,7 @@ fn promoter_point(promoter: &Claim, awaited: bool, now: Timestamp) -> PromoterPo
 
 fn snapshot_fault(snapshot: &Snapshot, lineage: Lineage<'_>) -> Option<String> {
     let Some(ours) = &snapshot.ours else { return Some("its labels are not those of a restore point".to_owned()) };
-    if ours.instance != lineage.instance || ours.component != Component::Snapshot || ours.source_uid != lineage.uid {
+    if ours.instance != *lineage.instance || ours.component != Component::Snapshot || ours.source_uid != lineage.uid {
         return Some("its labels are those of another object".to_owned());
     }
     match &snapshot.claim {
@@ -150,7 +150,7 @@ fn snapshot_fault(snapshot: &Snapshot, lineage: Lineage<'_>) -> Option<String> {
 
 fn promoter_fault(promoter: &Claim, lineage: Lineage<'_>) -> Option<String> {
     let Some(ours) = &promoter.ours else { return Some("its labels are not those of a restore point".to_owned()) };
-    if ours.instance != lineage.instance || ours.component != Component::Promoter || ours.source_uid != lineage.uid {
+    if ours.instance != *lineage.instance || ours.component != Component::Promoter || ours.source_uid != lineage.uid {
         return Some("its labels are those of another object".to_owned());
     }
     (promoter.from_snapshot.as_ref() != Some(&promoter.id.name))

@@ -7,13 +7,13 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::labels::Labels;
 use crate::maintain::Task;
-use crate::names::{self, Component, Run};
+use crate::names::{self, Component, Instance, Run};
 
 /// The labels that we put on all we create, read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ours {
     /// The installation.
-    pub instance: String,
+    pub instance: Instance,
     /// What the object is for.
     pub component: Component,
     /// The source's name as a label value (cut and hashed if long).
@@ -40,7 +40,7 @@ impl Ours {
         }
         let text = |key: &str| labels.get(key).cloned();
         Some(Self {
-            instance: text(names::INSTANCE)?,
+            instance: text(names::INSTANCE)?.into(),
             component: Component::parse(labels.get(names::COMPONENT)?)?,
             source_pvc: text(names::SOURCE_PVC).unwrap_or_default(),
             source_uid: text(names::SOURCE_UID).unwrap_or_default(),

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 
 use super::ours::{Identity, created, namespace};
-use crate::names::{self, Component};
+use crate::names::{self, Component, Instance};
 use crate::record::{Holders, RestoreRecord};
 
 fn annotation<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a String> {
@@ -68,7 +68,7 @@ pub struct Holder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestorePod {
     /// The installation that it says it is of.
-    pub instance: String,
+    pub instance: Instance,
     /// The PVC that it writes.
     pub target: String,
     /// That PVC's namespace, if its volume is lent to the pod's.
@@ -94,7 +94,7 @@ impl From<&ApiPod> for Holder {
             annotation(meta, names::RESTORE_STATUS).and_then(|t| serde_json::from_str::<RestoreRecord>(t).ok());
         let restores = label(meta, names::COMPONENT) == Some(Component::Restore.as_str());
         let restore = record.and_then(|r| r.target).filter(|_| restores).map(|target| RestorePod {
-            instance: label(meta, names::INSTANCE).unwrap_or_default().to_owned(),
+            instance: label(meta, names::INSTANCE).unwrap_or_default().into(),
             target,
             namespace: annotation(meta, names::TARGET_NAMESPACE).cloned(),
             told: annotation(meta, names::HOLDERS).and_then(|t| serde_json::from_str(t).ok()),

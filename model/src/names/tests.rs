@@ -39,16 +39,24 @@ fn long_names_fit_and_never_meet() {
     assert!(event(&a.name, Timestamp::MAX).len() <= 253);
     assert!(after_job(&a, Timestamp::MAX).len() <= 63);
     assert!(maintain_job(&a, Task::Verify, &run, &"d".repeat(40)).len() <= 63);
-    assert!(central("i", &a, &run, &"d".repeat(40)).len() <= 63);
-    assert_ne!(central("i", &a, &run, "s3"), central("j", &a, &run, "s3"), "two installations in one cluster");
-    let drill = |due: &Run, run: &Run, to: &str| central_drill("i", &a, due, run, to);
+    assert!(central(&"i".into(), &a, &run, &"d".repeat(40)).len() <= 63);
+    assert_ne!(
+        central(&"i".into(), &a, &run, "s3"),
+        central(&"j".into(), &a, &run, "s3"),
+        "two installations in one cluster"
+    );
+    let drill = |due: &Run, run: &Run, to: &str| central_drill(&"i".into(), &a, due, run, to);
     let later: Run = "20181203T0000Z".parse().unwrap();
     assert!(drill(&later, &run, &"d".repeat(40)).len() <= 63 && drill(&run, &run, "s3").starts_with(CENTRAL_PREFIX));
-    let all =
-        [drill(&run, &run, "s3"), drill(&later, &run, "s3"), drill(&run, &later, "s3"), central("i", &a, &run, "s3")];
+    let all = [
+        drill(&run, &run, "s3"),
+        drill(&later, &run, "s3"),
+        drill(&run, &later, "s3"),
+        central(&"i".into(), &a, &run, "s3"),
+    ];
     assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "a drill's are nobody else's");
     assert!(after_job(&a, Timestamp::MAX).len() <= 63);
-    assert!(run_now_job(&a, "x").len() <= 63 && keeper_job("i", "d", &long).len() <= 63);
+    assert!(run_now_job(&a, "x").len() <= 63 && keeper_job(&"i".into(), "d", &long).len() <= 63);
     assert_ne!(cronjob(&a), cronjob(&b));
     assert_ne!(copy_job(&a, &run, "disk"), copy_job(&b, &run, "disk"));
     assert_ne!(label_value(&long), label_value(&other));

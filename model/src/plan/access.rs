@@ -48,8 +48,9 @@ pub(super) fn secret(
     world: &World,
     protection: Option<&Protection>,
     uid: &str,
-    destination: &str,
+    destination: &Destination,
 ) -> Result<Option<String>, Problem> {
+    let destination = &destination.name;
     if let Some(protection) = protection {
         return Ok(protection.secrets.get(destination).cloned());
     }

@@ -173,7 +173,7 @@ impl Wanted<'_> {
 /// Takes away what central copies and drills of a source left that ended, or that nobody wants any more. What it waits
 /// for too long comes first, with the time since which that is so.
 pub(super) fn take_away(subject: &Subject<'_>, copies: &[&Job]) -> (Option<(Timestamp, Problem)>, Todo) {
-    let &Subject { world, uid, ref runs, now, .. } = subject;
+    let &Subject { world, uid, status, ref runs, now, .. } = subject;
     let (mut waiting, mut todo) = (None, Todo::none());
     for name in world.belongings(uid).into_iter().flat_map(|b| &b.central) {
         let parts = Parts::of(world, name);
@@ -187,7 +187,7 @@ pub(super) fn take_away(subject: &Subject<'_>, copies: &[&Job]) -> (Option<(Time
             if drills_on(subject, destination, run) || is_mounted(subject, name) {
                 continue;
             }
-            drilled(world, uid, destination, run)
+            drilled(status, destination, run)
         } else {
             let snapshot = runs.iter().find(|r| r.run == run);
             let result = snapshot.and_then(|r| r.record.results.get(destination));

@@ -3,9 +3,10 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::subject::RunView;
+use crate::config::Destination;
 use crate::facts::{Claim, Content, Ours, Snapshot, VolumeMode};
 use crate::maintain::Task;
-use crate::names::{self, Component, Run};
+use crate::names::{self, Component, Run, SourceId};
 use crate::world::World;
 
 /// What of a central copy or drill is there.
@@ -58,23 +59,23 @@ impl<'a> Parts<'a> {
 }
 
 /// Whether anything is there from which a run's central copy is made.
-pub(super) fn begun(world: &World, uid: &str, view: &RunView<'_>, destination: &str) -> bool {
+pub(super) fn begun(world: &World, source: &SourceId, view: &RunView<'_>, destination: &str) -> bool {
     if view.snapshot.claim.is_none() {
         return false;
     }
-    let name = names::central(&world.instance, &view.source(uid), view.run, destination);
-    world.belongings(uid).is_some_and(|b| b.central.contains(&name))
+    let name = names::central(&world.instance, source, view.run, destination);
+    world.belongings(&source.uid).is_some_and(|b| b.central.contains(&name))
 }
 
 /// The drills of a source at a destination for which something is there: the name of that, and for when they were due.
 pub(super) fn drills<'a>(
     world: &'a World,
     uid: &str,
-    destination: &'a str,
+    destination: &'a Destination,
 ) -> impl Iterator<Item = (&'a String, &'a Run)> {
     let names = world.belongings(uid).into_iter().flat_map(|b| &b.central);
     names.filter_map(move |name| {
         let ours = Parts::of(world, name).ours().filter(|o| o.task == Some(Task::Drill))?;
-        (ours.destination.as_deref() == Some(destination)).then_some((name, ours.run.as_ref()?))
+        (ours.destination.as_ref() == Some(&destination.name)).then_some((name, ours.run.as_ref()?))
     })
 }

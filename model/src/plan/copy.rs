@@ -72,7 +72,7 @@ pub(super) fn plan(subject: &Subject<'_>) -> Copies {
                 snapshot: r.snapshot,
                 promoter: r.promoter,
                 copying: jobs.iter().any(|j| is_for(j, r.run, destination)),
-                begun: begun(world, uid, r, destination),
+                begun: begun(world, &r.source(uid), r, destination),
             })
             .collect();
         let next = if world.config.destination(destination).is_some_and(Destination::is_central) {
@@ -195,7 +195,7 @@ impl Request<'_> {
             let problem = Problem::new(Reason::NamespaceTerminating, "the namespace is being deleted");
             return Err(Refusal::waiting(problem));
         }
-        let secret = secret(world, self.subject.protection, self.subject.uid, &destination.name);
+        let secret = secret(world, self.subject.protection, self.subject.uid, destination);
         let secret = secret.map_err(|problem| self.misconfigured(problem))?;
         if destination.is_central() {
             let refused = world.memory.refused_copies.get(self.subject.uid);
@@ -248,7 +248,7 @@ impl Request<'_> {
     /// Since when it waits for its slot, and for which one.
     fn waiting(&self, destination: &Destination, since: Timestamp, node: Option<String>) -> Box<Waiting> {
         let (source, run) = (self.source.clone(), self.view.run.clone());
-        let slot = slot(destination, &source.namespace, &source.uid, node);
+        let slot = slot(destination, &source, node);
         Box::new(Waiting { rank: Rank::Copy, source, run, since, slot })
     }
 

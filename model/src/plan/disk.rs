@@ -45,7 +45,11 @@ pub(super) fn ready<'a>(
         let step = missing(world, destination, namespace, now)?;
         return Err(NotReady {
             problem: Problem::new(Reason::DiskNotReady, format!("PVC {name} is being created")),
-            todo: Todo::step(Action::MakeDisk(step, destination.name.clone(), namespace.to_owned())),
+            todo: Todo::step(Action::MakeDisk {
+                step,
+                destination: destination.name.clone(),
+                namespace: namespace.to_owned(),
+            }),
         });
     };
     let ours = claim.ours.as_ref().is_some_and(|o| o.instance == world.instance && o.component == Component::Disk);

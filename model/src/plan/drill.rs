@@ -64,7 +64,7 @@ impl Ask<'_> {
             return self.central(rules);
         }
         // The one that a promoter was made for, or else the newest. Without one the drill is done when there is one.
-        let made = prepared(world, uid, &self.destination.name).map(|(promoter, _)| promoter);
+        let made = prepared(world, uid, self.destination).map(|(promoter, _)| promoter);
         let is_made = |v: &&RunView<'_>| v.promoter.map(|p| &p.id) == made.map(|p| &p.id);
         let mut fit = runs.iter().rev().filter(|v| self.fits(v));
         let view = if made.is_some() { fit.find(is_made) } else { fit.next() };
@@ -116,7 +116,7 @@ impl Ask<'_> {
             destination: self.destination,
             drill: Some(self.due),
         };
-        let mut begun = drills(world, uid, &self.destination.name);
+        let mut begun = drills(world, uid, self.destination);
         let view = match begun.next() {
             // A newer copy may have come meanwhile: it is left to the next drill.
             Some((name, due)) if due == self.due => {
@@ -202,7 +202,7 @@ fn lost() -> Problem {
 /// A drill that has its slot and cannot start yet: it waits, but not for ever, for others wait for it (law 5).
 pub(super) fn wait(subject: &Subject<'_>, destination: &Destination) -> Result<Todo, Problem> {
     let &Subject { world, uid, now, .. } = subject;
-    let Some((promoter, due)) = prepared(world, uid, &destination.name) else { return Ok(Todo::none()) };
+    let Some((promoter, due)) = prepared(world, uid, destination) else { return Ok(Todo::none()) };
     let bound = world.config.deadlines.copy;
     let until = bound.after(promoter.created.max(due.time()));
     if now < until {

@@ -164,9 +164,9 @@ impl TaskSource<'_> {
             return None;
         }
         if !destination.is_central() {
-            return prepared(world, uid, &destination.name).map(|(_, due)| due.clone());
+            return prepared(world, uid, destination).map(|(_, due)| due.clone());
         }
-        let mut drills = drills(world, uid, &destination.name);
+        let mut drills = drills(world, uid, destination);
         let goes_on = |due: &Run| drills_on(self.subject, &destination.name, due);
         drills.find_map(|(_, due)| goes_on(due).then(|| due.clone()))
     }
@@ -297,7 +297,7 @@ impl TaskSource<'_> {
 
     fn waiting(&self, destination: &Destination, due: &Run, node: Option<String>) -> Waiting {
         let source = self.claim.source();
-        let slot = slot(destination, &source.namespace, &source.uid, node);
+        let slot = slot(destination, &source, node);
         Waiting { rank: Rank::Task, source, run: due.clone(), since: due.time(), slot }
     }
 }

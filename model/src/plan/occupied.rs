@@ -34,7 +34,7 @@ pub fn running(world: &World, now: Timestamp) -> impl Iterator<Item = Slot> {
         }
         let node = world.pods_of(job).find_map(|p| p.node.clone());
         let source = world.source_of(&ours.source_uid)?;
-        let slot = slot(destination, &source.namespace, &ours.source_uid, node);
+        let slot = slot(destination, &source, node);
         // A task says nothing about the destination: it takes no copy's try.
         let breaker = slot.breaker.clone().filter(|_| ours.component == Component::Copy);
         Some(Slot { breaker, begun: Some(job.created), ..slot })
@@ -61,10 +61,10 @@ fn central(world: &World) -> impl Iterator<Item = Slot> {
         if content.terminating || world.jobs.get(&world.namespace, &job).is_some() {
             return None;
         }
-        let slot = slot(destination, &source.namespace, &source.uid, None);
+        let slot = slot(destination, &source, None);
         if ours.task.is_some() {
             // A drill says nothing about the destination: it takes no copy's try.
-            return drilled(world, &source.uid, name, run).is_none().then_some(Slot { breaker: None, ..slot });
+            return drilled(world.status(&source.uid), name, run).is_none().then_some(Slot { breaker: None, ..slot });
         }
         let open = |r: &RunView<'_>| r.run == run && !r.record.results.contains_key(name);
         runs(world, &source.uid).iter().any(open).then_some(slot)
@@ -74,13 +74,15 @@ fn central(world: &World) -> impl Iterator<Item = Slot> {
 /// What drills occupy whose promoter was made again and that have no Job yet: one slot for each.
 fn drills(world: &World) -> impl Iterator<Item = Slot> {
     let promoters = world.drill_promoters.iter().filter_map(|(namespace, name)| world.claims.get(namespace, name));
-    let drills: BTreeSet<(&str, &str, &str)> = promoters
-        .filter_map(|p| Some((p.namespace.as_str(), p.ours.as_ref()?.source_uid.as_str(), is_prepared(world, p)?.0)))
-        .map(|(namespace, uid, destination)| (namespace, uid, destination.name.as_str()))
+    let drills: BTreeSet<(SourceId, &str)> = promoters
+        .filter_map(|p| {
+            let source = world.claim_of(&p.ours.as_ref()?.source_uid)?.source();
+            Some((source, is_prepared(world, p)?.0.name.as_str()))
+        })
         .collect();
-    drills.into_iter().filter_map(|(namespace, uid, destination)| {
+    drills.into_iter().filter_map(|(source, destination)| {
         // A drill says nothing about the destination: it takes no copy's try.
-        let slot = slot(world.config.destination(destination)?, namespace, uid, None);
+        let slot = slot(world.config.destination(destination)?, &source, None);
         Some(Slot { breaker: None, ..slot })
     })
 }

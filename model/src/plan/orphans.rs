@@ -98,6 +98,5 @@ fn obstacle(subject: &Subject<'_>, next: &Ledger, name: &str) -> Option<Problem>
         let message = "it is not known which copies there are: only an administrator's word removes them";
         return Some(Problem::new(Reason::LedgerMissing, message));
     }
-    // A restore point is not given up where no Job could remove its files.
-    removal::place(subject, next, destination).err().or_else(|| removal::obstacle(subject, next, name))
+    removal::obstacle(subject, next, name)
 }

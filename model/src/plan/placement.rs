@@ -3,6 +3,7 @@
 use crate::admit::Slot;
 use crate::config::{Destination, Disk, Reach};
 use crate::facts::Claim;
+use crate::names::SourceId;
 use crate::reason::{Problem, Reason};
 use crate::world::World;
 
@@ -11,7 +12,8 @@ pub(super) fn binds_on_use(world: &World, claim: &Claim) -> bool {
     claim.class.as_ref().and_then(|c| world.classes.storage.get(c)).is_some_and(|c| c.waits_for_consumer)
 }
 
-pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: Option<String>) -> Slot {
+pub(super) fn slot(destination: &Destination, source: &SourceId, node: Option<String>) -> Slot {
+    let SourceId { namespace, uid, .. } = source;
     // A host's disk is one, whatever the namespace; a PVC is one in each; a repository is one for each source.
     let disk = match destination.reach() {
         Reach::Disk(Disk::HostPath(_)) => destination.name.clone(),
@@ -19,7 +21,7 @@ pub(super) fn slot(destination: &Destination, namespace: &str, uid: &str, node: 
         Reach::Network => format!("{}/{namespace}/{uid}", destination.name),
     };
     Slot {
-        namespace: namespace.to_owned(),
+        namespace: namespace.clone(),
         destination: destination.name.clone(),
         disk,
         node,

@@ -31,12 +31,12 @@ pub(super) fn is_prepared<'a>(world: &'a World, promoter: &'a Claim) -> Option<(
 
 /// The promoter that was made again for a drill of a source which has neither its Job nor its end, and for when that was
 /// due.
-pub(super) fn prepared<'a>(world: &'a World, uid: &str, destination: &str) -> Option<(&'a Claim, &'a Run)> {
+pub(super) fn prepared<'a>(world: &'a World, uid: &str, destination: &Destination) -> Option<(&'a Claim, &'a Run)> {
     let promoters = world.belongings(uid).into_iter().flat_map(|b| &b.promoters);
     let mut promoters = promoters.filter(|key| world.drill_promoters.contains(*key));
     promoters.find_map(|(namespace, name)| {
         let promoter = world.claims.get(namespace, name)?;
         let (its, due) = is_prepared(world, promoter)?;
-        (its.name == destination).then_some((promoter, due))
+        (its.name == destination.name).then_some((promoter, due))
     })
 }

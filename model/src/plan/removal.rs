@@ -7,7 +7,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::access::online;
+use super::access::{self, online};
 use super::action::{About, Action, Maintain, Note, Remove, TaskEnd, Todo, Work};
 use super::ended::{self, Ended};
 use super::placement::{only_node, slot};
@@ -137,6 +137,14 @@ fn enter(subject: &Subject<'_>, ledger: &mut Ledger, text: &str) -> Note {
 pub(super) fn obstacle(subject: &Subject<'_>, ledger: &Ledger, name: &str) -> Option<Problem> {
     let &Subject { world, uid, now, .. } = subject;
     let source = ledger.id();
+    // A restore point is not given up where no Job could remove its files.
+    let reached = destination(subject, name).and_then(|destination| {
+        place(subject, ledger, destination)?;
+        access::secret(world, None, uid, destination)
+    });
+    if let Err(problem) = reached {
+        return Some(problem);
+    }
     let held = snapshots(world, uid).find(|(_, snapshot)| {
         let promoter = world.claims.get(&snapshot.namespace, &snapshot.id.name);
         snapshot.held(now) || promoter.is_some_and(|p| p.held(now))
@@ -191,7 +199,8 @@ fn end(subject: &Subject<'_>, before: &Ledger, next: &mut Ledger, job: &Job) -> 
     };
     let problem = result.problem.map(|p| Problem::new(p.reason, clip(&p.message, 512)));
     // S2b: a result of a tenant's namespace is his word: by a time that is still to come nothing was done.
-    let finished = result.finished.min(subject.now);
+    // And by one from before it started no try is due.
+    let finished = result.finished.max(job.created).min(subject.now);
     let status = TaskStatus {
         due: due.clone(),
         state: result.state,
@@ -226,6 +235,14 @@ fn told(end: &TaskEnd, ledger: &Ledger) -> Note {
     }
 }
 
+/// What the configuration says of a destination.
+fn destination<'a>(subject: &Subject<'a>, name: &str) -> Result<&'a Destination, Problem> {
+    subject.world.config.destination(name).ok_or_else(|| {
+        let message = format!("the configuration has no destination {name} any more");
+        Problem::new(Reason::UnknownDestination, message)
+    })
+}
+
 /// Starts the Job of a removal that has begun; an error is what it waits for.
 fn start(subject: &Subject<'_>, name: &str, removal: &Removal) -> Result<Todo, Problem> {
     let &Subject { world, now, .. } = subject;
@@ -240,10 +257,7 @@ fn start(subject: &Subject<'_>, name: &str, removal: &Removal) -> Result<Todo, P
             return Ok(Todo::again(again));
         }
     }
-    let Some(destination) = world.config.destination(name) else {
-        let message = format!("the configuration has no destination {name} any more");
-        return Err(Problem::new(Reason::UnknownDestination, message));
-    };
+    let destination = destination(subject, name)?;
     let Some(ledger) = world.ledger(subject.uid) else { return Ok(Todo::none()) };
     let source = ledger.id();
     let node = place(subject, ledger, destination)?;
@@ -259,19 +273,15 @@ fn start(subject: &Subject<'_>, name: &str, removal: &Removal) -> Result<Todo, P
         due: due.clone(),
         work: Work::Remove(Remove { runs: removal.runs.clone() }),
         options: Options::default(),
-        secret: None,
+        secret: access::secret(world, None, subject.uid, destination)?,
     };
-    let slot = slot(destination, &source.namespace, &source.uid, node);
+    let slot = slot(destination, &source, node);
     let waiting = Waiting { rank: Rank::Task, source, run: due, since: removal.since, slot };
     Ok(Todo::ready(waiting, Action::StartTask(Box::new(task))))
 }
 
 /// Whether the copies can be reached, and the only node that can, if there is only one.
-pub(super) fn place(
-    subject: &Subject<'_>,
-    ledger: &Ledger,
-    destination: &Destination,
-) -> Result<Option<String>, Problem> {
+fn place(subject: &Subject<'_>, ledger: &Ledger, destination: &Destination) -> Result<Option<String>, Problem> {
     let (world, of) = (subject.world, &ledger.source);
     if destination.is_central() {
         online(world, &world.namespace)?;

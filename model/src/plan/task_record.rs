@@ -32,8 +32,8 @@ pub(super) fn drills_on(subject: &Subject<'_>, destination: &str, due: &Run) -> 
 }
 
 /// When a drill that was due at a minute, or a later one, ended.
-pub(super) fn drilled(world: &World, uid: &str, destination: &str, due: &Run) -> Option<Timestamp> {
-    let newest = world.status(uid)?.maintenance.get(destination)?.drill.as_ref()?;
+pub(super) fn drilled(status: Option<&Status>, destination: &str, due: &Run) -> Option<Timestamp> {
+    let newest = status?.maintenance.get(destination)?.drill.as_ref()?;
     (newest.due >= *due).then_some(newest.finished)
 }
 

@@ -9,7 +9,7 @@ use super::copy::CopyState;
 use super::run::RunRecord;
 use super::volume::Volume;
 use crate::maintain::{Part, Task, TaskState};
-use crate::names::Run;
+use crate::names::{Instance, Run};
 use crate::reason::Problem;
 use crate::retention::Retention;
 use crate::volume::Journal;
@@ -21,8 +21,8 @@ use crate::volume::Journal;
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// The installation that wrote it: two never write over each other's (F94).
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub instance: String,
+    #[serde(default, skip_serializing_if = "Instance::is_empty")]
+    pub instance: Instance,
     /// Where it is shown: the UID of the PVC that it is of. One that was made again brings its annotations along.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub uid: String,

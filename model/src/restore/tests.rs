@@ -98,7 +98,7 @@ fn known(world: &mut World, uid: &str, run: &str, snapshot: &str, results: &[(&s
 
 /// A namespace with snapshots: name, UID of the source, run, ready, and a copy's `kept`.
 fn world(snapshots: &[(&str, &str, &str, bool, &[&str])]) -> World {
-    let mut world = World::new("night", "keepers", Arc::new(Config::default()));
+    let mut world = World::new("night".into(), "keepers", Arc::new(Config::default()));
     for (name, uid, run, ready, kept) in snapshots {
         if !kept.is_empty() {
             let at = run.parse::<Run>().unwrap().time();

@@ -63,15 +63,15 @@ impl World {
                 self.memory.mount_failures.insert(uid, failure);
                 self.concerned(&job)
             }
-            Change::DrillRefused(uid, destination, due, problem) => {
+            Change::DrillRefused { uid, destination, due, problem } => {
                 self.memory.refused_drills.entry(uid.clone()).or_default().insert(destination, (due, problem));
                 HashSet::from([uid])
             }
-            Change::CopyRefused(uid, destination, run, problem) => {
+            Change::CopyRefused { uid, destination, run, problem } => {
                 self.memory.refused_copies.entry(uid.clone()).or_default().insert((run, destination), problem);
                 HashSet::from([uid])
             }
-            Change::RestoreRefused(uid, request, problem) => {
+            Change::RestoreRefused { uid, request, problem } => {
                 // An answer that comes late is about nobody.
                 if !self.subjects.contains_key(&uid) {
                     return HashSet::new();

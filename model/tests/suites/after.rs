@@ -42,7 +42,7 @@ struct Case {
 impl Case {
     fn new(config: &str) -> Case {
         let config = Config::parse(config).unwrap_or_else(|e| panic!("{e}"));
-        let mut world = World::new("night", "home", Arc::new(config));
+        let mut world = World::new("night".into(), "home", Arc::new(config));
         world.apply(Change::SnapshotApi(true));
         world.apply(Change::SnapshotClass(Seen::Begin));
         world.apply(Change::SnapshotClass(Seen::Put(snapshot_class("metadata: {name: snap}\ndriver: d"))));

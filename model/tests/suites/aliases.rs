@@ -96,7 +96,7 @@ impl Cluster {
     }
 
     fn world(&self) -> World {
-        let mut world = World::new("night", "keepers", Arc::new(Config::parse(self.config).unwrap()));
+        let mut world = World::new("night".into(), "keepers", Arc::new(Config::parse(self.config).unwrap()));
         world.apply(Change::SnapshotApi(true));
         for text in [
             format!("metadata: {{name: shop, labels: {{pod-security.kubernetes.io/enforce: {}}}}}", self.enforces),
@@ -446,7 +446,7 @@ fn a_volume_that_cannot_be_lent_ends_the_restore_that_asked_for_it() {
     };
     let refused = |request: &str| {
         let problem = Problem::new(Reason::TargetNotReady, "PersistentVolume pv1 is gone");
-        Change::RestoreRefused("u1".into(), request.into(), problem)
+        Change::RestoreRefused { uid: "u1".into(), request: request.into(), problem }
     };
     world.apply(refused("pvc=other date=latest from=vault"));
     assert_eq!(steps(&world), ["start"]);
@@ -469,7 +469,8 @@ fn a_volume_that_cannot_be_lent_ends_the_restore_that_asked_for_it() {
     assert_eq!(steps(&world), [""; 0]);
     world.apply(recorded(&ready, "3"));
     assert_eq!(steps(&world), ["start"]);
-    let gone = Change::RestoreRefused("u9".into(), REQUEST.into(), Problem::new(Reason::TargetNotReady, "late"));
+    let problem = Problem::new(Reason::TargetNotReady, "late");
+    let gone = Change::RestoreRefused { uid: "u9".into(), request: REQUEST.into(), problem };
     assert!(world.apply(gone).is_empty(), "an answer that comes late is about nobody");
 }
 

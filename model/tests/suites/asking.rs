@@ -31,7 +31,7 @@ struct Case {
 impl Case {
     fn new(config: &str, sources: usize) -> Self {
         let config = Config::parse(config).unwrap_or_else(|e| panic!("{e}"));
-        let mut world = World::new("night", "home", Arc::new(config));
+        let mut world = World::new("night".into(), "home", Arc::new(config));
         storage(&mut world);
         let mut case = Self { world, version: 0 };
         for n in 0..sources {

@@ -416,7 +416,7 @@ fn a_drill_whose_content_is_refused_ends_for_that_time() {
     let due = content.unwrap().run;
     let refused = |due: &Run| {
         let problem = Problem::new(Reason::SnapshotMismatch, "it is of another volume");
-        Change::DrillRefused("u1".to_owned(), "vault".to_owned(), due.clone(), problem)
+        Change::DrillRefused { uid: "u1".to_owned(), destination: "vault".to_owned(), due: due.clone(), problem }
     };
     world.apply(refused(&Run::at(minute(1))));
     assert_eq!(end(&world), None, "an earlier one's is not this one's");

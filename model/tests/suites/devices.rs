@@ -32,7 +32,7 @@ fn labels(component: &str) -> Value {
 /// A protected source and the ready snapshot of a run.
 fn world(mode: VolumeMode, status: Option<&str>, copied: Option<&Value>) -> World {
     let config = format!("destinations: [{DRILLED}]\ndefaults: {{destinations: [s3]}}");
-    let mut world = World::new("night", "keepers", Arc::new(Config::parse(&config).unwrap()));
+    let mut world = World::new("night".into(), "keepers", Arc::new(Config::parse(&config).unwrap()));
     crate::fixtures::storage(&mut world);
     let mode = mode.as_str();
     let annotations = status.map_or(json!({}), |status| json!({names::STATUS: status}));
@@ -112,7 +112,7 @@ fn a_drill_promotes_a_snapshot_again_as_what_its_source_is_and_compares_with_tha
 /// nothing: the pod ran, and was lost.
 fn recorded(mode: VolumeMode, failed: usize, pods: &[Option<Value>]) -> RestoreRecord {
     const TEXT: &str = "pvc=data date=latest";
-    let mut world = World::new("night", "keepers", Arc::new(Config::parse("{}").unwrap()));
+    let mut world = World::new("night".into(), "keepers", Arc::new(Config::parse("{}").unwrap()));
     world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: shop}"))));
     let record = json!({"request": names::run_now_mark(TEXT), "state": "Ready", "point": NAME, "target": "data"});
     let notes = json!({names::RESTORE_FROM: TEXT, names::RESTORE_STATUS: record.to_string()});

@@ -210,9 +210,9 @@ fn a_pod_is_stuck_when_our_container_says_why() {
 /// F59: names of the whole cluster; each of their parts may have dashes.
 #[test]
 fn two_disks_never_share_a_volume() {
-    assert_ne!(disk_volume("i", "disk", "a-b"), disk_volume("i", "disk-a", "b"));
-    assert_ne!(disk_volume("i-disk", "a", "b"), disk_volume("i", "disk-a", "b"));
-    assert!(disk_volume(&"i".repeat(60), &"d".repeat(60), &"n".repeat(63)).len() <= 253);
+    assert_ne!(disk_volume(&"i".into(), "disk", "a-b"), disk_volume(&"i".into(), "disk-a", "b"));
+    assert_ne!(disk_volume(&"i-disk".into(), "a", "b"), disk_volume(&"i".into(), "disk-a", "b"));
+    assert!(disk_volume(&"i".repeat(60).into(), &"d".repeat(60), &"n".repeat(63)).len() <= 253);
     let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "u".into() };
     assert_eq!(source.to_string(), "shop/data");
 }

@@ -74,7 +74,7 @@ impl Cluster {
              restores: {{grants: [{}]}}",
             self.grants
         );
-        let mut world = World::new("night", "keepers", Arc::new(Config::parse(&config).unwrap()));
+        let mut world = World::new("night".into(), "keepers", Arc::new(Config::parse(&config).unwrap()));
         world.apply(Change::SnapshotApi(true));
         for name in ["first", "second", "keepers"] {
             world.apply(Change::Namespace(Seen::Put(namespace(&format!("metadata: {{name: {name}}}")))));
@@ -216,7 +216,7 @@ fn a_folder_that_is_not_there_ends_the_restore_and_is_told() {
 fn the_volume_over_a_hosts_disk_goes_when_nobody_needs_it() {
     let target = SourceId { namespace: "second".into(), name: "target".into(), uid: "t1".into() };
     let claim = names::lent_disk(&names::restore_job(&target, FROM_DISK));
-    let name = names::grant_volume("night", "keepers", &claim);
+    let name = names::grant_volume(&"night".into(), "keepers", &claim);
     let taken_back = |request: &str| {
         let mut world = Cluster::new(request).world(None);
         let text = format!(

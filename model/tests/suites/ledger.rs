@@ -74,9 +74,9 @@ fn a_ledger_is_read_as_it_was_written() {
     let mut ledger = empty();
     ledger.begin(&run(1), &taken(1), false);
     enter(&mut ledger, 1, "disk", result(CopyState::Complete, 1));
-    let book = Book::read(&map(ledger.to_data(), &LABELS), "night").unwrap();
+    let book = Book::read(&map(ledger.to_data(), &LABELS), &"night".into()).unwrap();
     assert_eq!((book.uid.as_str(), book.ledger), (UID, Ok(Box::new(ledger))));
-    assert!(Book::read(&ConfigMap::default(), "night").is_none(), "it has no ledger's name");
+    assert!(Book::read(&ConfigMap::default(), &"night".into()).is_none(), "it has no ledger's name");
 }
 
 /// U4: who makes a PVC again has to know its class and its size, and the labels and annotations are lost.
@@ -107,7 +107,7 @@ fn what_a_source_was_is_shown_once_it_is_gone_and_read_back() {
 #[test]
 fn a_ledger_that_is_not_ours_edited_newer_too_long_or_anothers_is_not_believed() {
     let said = |data: BTreeMap<String, String>, labels: &[(&str, &str)]| {
-        let problem = Book::read(&map(data, labels), "night").unwrap().ledger.unwrap_err();
+        let problem = Book::read(&map(data, labels), &"night".into()).unwrap().ledger.unwrap_err();
         assert_eq!(problem.reason, Reason::LedgerUnreadable);
         assert!(problem.message.contains(&names::ledger(UID)), "{problem}");
         problem.message

@@ -43,7 +43,7 @@ fn world(access: &str) -> World {
 
 /// The same, from a promoter whose mount does that with the journal.
 fn world_of(access: &str, journal: &str) -> World {
-    let mut world = World::new("night", "keepers", Arc::new(Config::parse(CONFIG).unwrap()));
+    let mut world = World::new("night".into(), "keepers", Arc::new(Config::parse(CONFIG).unwrap()));
     crate::fixtures::storage(&mut world);
     let text = format!(
         "metadata: {{name: data, namespace: shop, uid: {UID}}}\nspec: {{storageClassName: fast, volumeName: pv}}\n\

@@ -31,7 +31,7 @@ fn world(disk: &str) -> World {
     let config = format!(
         "destinations: [{{name: crypt, type: restic, secret: s, {disk}}}]\ndefaults: {{destinations: [crypt]}}"
     );
-    let mut world = World::new("night", "keepers", Arc::new(Config::parse(&config).unwrap()));
+    let mut world = World::new("night".into(), "keepers", Arc::new(Config::parse(&config).unwrap()));
     let of_run = |component| {
         labels(component, &format!(", backup-controller.io/run: {RUN}, backup-controller.io/source-uid: {UID}"))
     };
@@ -77,7 +77,9 @@ fn plan_of(world: &World) -> Plan {
 
 fn step(plan: &Plan) -> Option<DiskStep> {
     plan.actions.iter().find_map(|action| match action {
-        Action::MakeDisk(step, destination, namespace) if destination == "crypt" && namespace == "shop" => Some(*step),
+        Action::MakeDisk { step, destination, namespace } if destination == "crypt" && namespace == "shop" => {
+            Some(*step)
+        }
         _ => None,
     })
 }

@@ -58,7 +58,7 @@ fn put_target(world: &mut World, request: Option<&str>, record: Option<&RestoreR
 
 /// A snapshot with its promoter, and the PVC that asks for it.
 fn world(promoter: &str) -> World {
-    let mut world = World::new("night", "keepers", Arc::new(Config::default()));
+    let mut world = World::new("night".into(), "keepers", Arc::new(Config::default()));
     storage(&mut world);
     put_target(&mut world, Some(REQUEST), None);
     put_snapshot(

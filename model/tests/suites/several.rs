@@ -58,7 +58,7 @@ struct Scene {
 impl Scene {
     /// A protected PVC with a BackupDisk beside it, and no run yet.
     fn new() -> Self {
-        let mut world = World::new("night", "keepers", Arc::new(Config::parse(CONFIG).unwrap()));
+        let mut world = World::new("night".into(), "keepers", Arc::new(Config::parse(CONFIG).unwrap()));
         for change in [
             Change::SnapshotApi(true),
             Change::SnapshotClass(Seen::Begin),

@@ -31,7 +31,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let mut world = World::new("night", "keepers", Arc::new(Config::parse(CONFIG).unwrap()));
+        let mut world = World::new("night".into(), "keepers", Arc::new(Config::parse(CONFIG).unwrap()));
         storage(&mut world);
         let mut scene = Self { world, events: Vec::new() };
         scene.claim("", "");

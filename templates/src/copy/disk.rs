@@ -27,7 +27,7 @@ pub(super) fn job(
     let source = &copy.source;
     let disk = disk_claim_name(Template::Copy, destination)?;
     // A host's disk is reached through a volume that is the namespace's folder already.
-    let sub_path = names::shelf(trees.disk.is_host(), &source.namespace, &source.name, &source.uid);
+    let sub_path = names::shelf(trees.disk.is_host(), source);
     let own = OwnOfCopy {
         template: Template::Copy,
         namespace: &source.namespace,

@@ -219,7 +219,7 @@ fn the_deployment_gives_what_the_code_expects() {
         list.iter().find(|e| e["name"] == name).unwrap_or_else(|| panic!("no {name}"))["value"].clone()
     };
     let sample = installed();
-    assert_eq!(env("BACKUP_INSTANCE"), sample.instance);
+    assert_eq!(env("BACKUP_INSTANCE"), sample.instance.as_str());
     assert_eq!(env("BACKUP_JOB_SERVICE_ACCOUNT"), sample.job_service_account);
     assert_eq!(env("BACKUP_CONTROLLER_IMAGE"), container["image"]);
     assert_eq!(

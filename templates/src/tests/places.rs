@@ -24,7 +24,7 @@ fn places(at: &str, value: &Value, names: &[String; 2], found: &mut BTreeSet<Str
 #[test]
 fn no_name_of_the_installation_stands_in_the_place_of_the_other() {
     let install = samples::install();
-    let names = [install.instance, install.namespace];
+    let names = [install.instance.to_string(), install.namespace];
     let mut found = BTreeSet::new();
     for (_, object) in samples::render_all(&Templates::embedded()).unwrap() {
         places("", &object, &names, &mut found);

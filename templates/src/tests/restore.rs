@@ -82,7 +82,7 @@ fn the_deployment_starts_nothing_by_itself_and_asks_this_installation() {
     let request: Request = line.parse().unwrap();
     assert_eq!(request, "pvc=mypvc date=20181202".parse().unwrap());
     for labels in [&deployment["metadata"]["labels"], &pod["metadata"]["labels"]] {
-        assert_eq!(labels[names::INSTANCE], installed().instance);
+        assert_eq!(labels[names::INSTANCE], installed().instance.as_str());
         assert_eq!(labels[names::COMPONENT], names::Component::Restore.as_str());
     }
     let selector = deployment["spec"]["selector"]["matchLabels"].as_object().unwrap();

@@ -151,7 +151,7 @@ fn tasks(promoter: &str, word: &str) -> [(&'static str, &'static str, Work); 5] 
 fn all_of(word: &str) -> (Install, SourceId) {
     let word = || word.to_owned();
     let install = Install {
-        instance: word(),
+        instance: word().into(),
         namespace: word(),
         job_service_account: word(),
         controller_image: word(),
@@ -305,7 +305,7 @@ fn names_fit_the_api_and_long_ones_do_not_meet() {
             assert!(value.as_str().unwrap().len() <= 63, "{key}");
         }
     }
-    assert!(sweep_name(&"i".repeat(63)).len() <= 52);
+    assert!(sweep_name(&"i".repeat(63).into()).len() <= 52);
     assert_ne!(objects[0]["copy"]["metadata"]["labels"], objects[1]["copy"]["metadata"]["labels"]);
     let full = &objects[0]["copy"]["metadata"]["annotations"][names::SOURCE_NAME];
     assert_eq!(full, &json!(one.name));

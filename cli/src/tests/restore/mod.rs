@@ -48,7 +48,7 @@ fn session(cluster: &Cluster) -> (watch::Sender<Option<u8>>, Session) {
         client: cluster.client(),
         namespace: "shop".to_owned(),
         backup_namespace: HOME.to_owned(),
-        instance: INSTANCE.to_owned(),
+        instance: INSTANCE.into(),
         interrupt,
         left: Left::new("shop"),
         keys: Keys::default(),

@@ -49,7 +49,7 @@ fn names_fit_and_are_told_apart() {
     }
     let request = args(&[]).point.request(Some("data"));
     assert_eq!(request.target, None, "the PVC itself is no other target");
-    let [script, deployment] = objects("other", "shop", "restore-data-abcde", &request).unwrap();
+    let [script, deployment] = objects(&"other".into(), "shop", "restore-data-abcde", &request).unwrap();
     assert_eq!(script["metadata"]["name"], deployment["metadata"]["name"]);
     assert_eq!(deployment["metadata"]["labels"][names::INSTANCE], "other");
     assert_eq!(deployment["metadata"]["annotations"][names::RESTORE_FROM], "pvc=data date=20181205");

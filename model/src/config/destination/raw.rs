@@ -116,6 +116,7 @@ impl Raw {
         let Raw {
             name: _,
             r#type: _,
+            orphans: _,
             claim: _,
             host_path: _,
             retention: _,

@@ -40,7 +40,14 @@ pub enum Action {
         cronjob: Identity,
     },
     /// Make a part of the way to a disk.
-    MakeDisk(DiskStep, String, String),
+    MakeDisk {
+        /// The part.
+        step: DiskStep,
+        /// The destination that is a disk.
+        destination: String,
+        /// The namespace that is to reach it.
+        namespace: String,
+    },
     /// Create a copy Job.
     StartCopy(Box<Copy>),
     /// Make a part of what a central copy or drill is made from.
@@ -205,7 +212,7 @@ impl Action {
             Self::ApplyCronJob { source, .. } => format!("cronjob/{}", source.uid),
             Self::DeleteCronJob(id) => format!("cronjob-delete/{}", id.uid),
             Self::StartRun { job, .. } => format!("run/{job}"),
-            Self::MakeDisk(step, destination, namespace) => format!("disk/{step:?}/{destination}/{namespace}"),
+            Self::MakeDisk { step, destination, namespace } => format!("disk/{step:?}/{destination}/{namespace}"),
             Self::StartCopy(copy) => format!("copy/{}/{}/{}", copy.source.uid, copy.run, copy.destination),
             Self::MakeCentral(central) => format!("central/{}/{:?}", central.name, central.part),
             Self::TakeAway { id, .. } => format!("take-away/{}", id.uid),
@@ -249,7 +256,7 @@ impl Action {
             Self::DeleteLedger { uid, .. } | Self::TakeAway { uid, .. } => Some(uid),
             Self::DeleteCronJob(_)
             | Self::AskMounts { .. }
-            | Self::MakeDisk(..)
+            | Self::MakeDisk { .. }
             | Self::DeleteJob { .. }
             | Self::ApplySweep { .. }
             | Self::Restore(_) => None,

@@ -12,8 +12,9 @@ pub(super) fn asking(world: &World) -> impl Iterator<Item = &Claim> {
 /// Whether a PVC asks this installation: its namespace is selected, and no other installation has the record on it
 /// (F94). A Deployment says whom it asks by its label.
 pub(super) fn is_for_us(world: &World, claim: &Claim) -> bool {
-    let recorded = claim.shown.as_ref().map_or("", |s| s.instance.as_str());
-    world.config.selection.namespaces.matches(&claim.namespace) && (recorded.is_empty() || recorded == world.instance)
+    let recorded = claim.shown.as_ref().map(|s| &s.instance).filter(|recorded| !recorded.is_empty());
+    world.config.selection.namespaces.matches(&claim.namespace)
+        && recorded.is_none_or(|recorded| *recorded == world.instance)
 }
 
 pub(super) fn is(ours: Option<&Ours>, world: &World, component: Component) -> bool {

@@ -385,7 +385,7 @@ impl Ask<'_> {
         let volume = if self.is_lent(namespace, point) { Some(self.lendable(target, destination)?) } else { None };
         let secret = if configured.is_central() {
             // The administrator's groups say it, whoever restores.
-            access::secret(self.world, protection.as_ref(), &point.uid, destination).map_err(Obstacle::Refused)?
+            access::secret(self.world, protection.as_ref(), &point.uid, configured).map_err(Obstacle::Refused)?
         } else {
             // Another tenant has no say in how this one's Secret is used.
             let own = protection.as_ref().filter(|_| namespace == self.namespace);
@@ -461,7 +461,9 @@ impl Ask<'_> {
             }
         };
         let disk = self.disk(namespace, destination, &trees.disk, &point.uid)?;
-        let folder = restore::tree_path(trees.disk.is_host(), namespace, &self.request.pvc, &point.uid, &point.run);
+        let (name, uid) = (self.request.pvc.clone(), point.uid.clone());
+        let source = SourceId { namespace: namespace.to_owned(), name, uid };
+        let folder = restore::tree_path(trees.disk.is_host(), &source, &point.run);
         Ok((disk, folder))
     }
 

@@ -40,7 +40,7 @@ fn with_copies(world: &mut World, uid: &str, run: &str, copies: &[(&str, serde_j
 }
 
 fn empty() -> World {
-    World::new("night", "keepers", Arc::new(Config::parse(CONFIG).unwrap()))
+    World::new("night".into(), "keepers", Arc::new(Config::parse(CONFIG).unwrap()))
 }
 
 /// Three runs at S3, the last of which changed nothing.
@@ -83,7 +83,7 @@ fn all_destinations_stand_in_one_list_and_an_unchanged_run_has_the_snapshot_that
 
 #[test]
 fn a_tenant_who_may_not_read_the_configuration_sees_the_same() {
-    let mut blind = World::new("night", "keepers", Arc::new(Config::default()));
+    let mut blind = World::new("night".into(), "keepers", Arc::new(Config::default()));
     let world_of_all = world();
     for snapshot in world_of_all.snapshots.within("shop") {
         blind.apply(Change::Snapshot(Seen::Put(snapshot.clone())));

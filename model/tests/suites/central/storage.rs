@@ -32,12 +32,12 @@ pub(crate) fn source() -> SourceId {
 }
 
 pub(crate) fn name() -> String {
-    names::central("night", &source(), &RUN.parse().unwrap(), DESTINATION)
+    names::central(&"night".into(), &source(), &RUN.parse().unwrap(), DESTINATION)
 }
 
 /// What is made for a drill of the run.
 pub(crate) fn drill_name() -> String {
-    names::central_drill("night", &source(), &DUE.parse().unwrap(), &RUN.parse().unwrap(), DESTINATION)
+    names::central_drill(&"night".into(), &source(), &DUE.parse().unwrap(), &RUN.parse().unwrap(), DESTINATION)
 }
 
 pub(crate) fn drill_job() -> String {
@@ -162,7 +162,7 @@ impl Cluster {
             "destinations: [{{name: vault, type: restic, secret: s3, runIn: controller, prune: {{schedule: never}}, \
              verify: {{schedule: never}}{drill}}}]\ndefaults: {{destinations: [vault]}}"
         ));
-        let mut world = World::new("night", "keepers", Arc::new(config.unwrap()));
+        let mut world = World::new("night".into(), "keepers", Arc::new(config.unwrap()));
         for text in [
             "metadata: {name: fast}\nprovisioner: csi\nvolumeBindingMode: Immediate\nreclaimPolicy: Delete",
             "metadata: {name: late}\nprovisioner: csi\nvolumeBindingMode: WaitForFirstConsumer\nreclaimPolicy: Delete",

@@ -57,7 +57,7 @@ impl Cluster {
         let text = format!(
             "destinations:\n  - {destination}\ndefaults: {{schedule: 0 0 * * *, destinations: [s3], retention: 7days}}\n"
         );
-        let mut world = World::new("night", "keepers", Arc::new(Config::parse(&text).unwrap()));
+        let mut world = World::new("night".into(), "keepers", Arc::new(Config::parse(&text).unwrap()));
         world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: shop}"))));
         world.apply(Change::StorageClass(Seen::Put(storage_class("metadata: {name: fast}\nprovisioner: csi.example"))));
         world.apply(Change::SnapshotClass(Seen::Begin));

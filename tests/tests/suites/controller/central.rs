@@ -38,7 +38,7 @@ async fn copied_of(scene: &Scene, claim: NewClaim) -> Result<Copied> {
     let claim = scene.bound(&scene.tenant, claim).await?;
     let snapshot = scene.new_snapshot(&claim, RUN, &["vault"]).await?;
     let (snapshot, content) = scene.make_content(&snapshot, &claim.uid().unwrap_or_default()).await?;
-    let name = names::central(&scene.name, &source(&claim), &RUN.parse()?, "vault");
+    let name = names::central(&scene.instance(), &source(&claim), &RUN.parse()?, "vault");
     Ok(Copied { claim, snapshot, content, name })
 }
 

@@ -60,7 +60,7 @@ async fn a_drill_of_a_central_copy_is_made_at_home_is_told_and_leaves_nothing() 
     let content = scene.wait("the content of a drill", first).await?;
     let name = content.name_any();
     let due = content.labels()[names::RUN].parse()?;
-    assert_eq!(name, names::central_drill(&scene.name, &source(&claim), &due, &RUN.parse()?, "vault"));
+    assert_eq!(name, names::central_drill(&scene.instance(), &source(&claim), &due, &RUN.parse()?, "vault"));
     assert_eq!(content.spec.deletion_policy, "Retain");
     controller.kill();
     controller.start()?;

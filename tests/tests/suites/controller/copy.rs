@@ -30,7 +30,7 @@ async fn a_bound_promoter_gets_one_disk_and_one_copy_with_the_right_mounts() -> 
     let job = serde_json::to_value(&job)?;
     let at = |pointer: &str| job.pointer(pointer).cloned().unwrap_or(Value::Null);
     let policies = scene.api::<k8s_openapi::api::networking::v1::NetworkPolicy>(&scene.tenant);
-    let policy = policies.get(&names::network_policy(&scene.name)).await?.spec.unwrap_or_default();
+    let policy = policies.get(&names::network_policy(&scene.instance())).await?.spec.unwrap_or_default();
     assert_eq!(policy.policy_types, Some(vec!["Ingress".to_owned(), "Egress".to_owned()]));
     assert_eq!((policy.ingress, policy.egress), (None, None), "nothing in, nothing out");
     let labels = |key: &str| at("/metadata/labels")[key].clone();

@@ -156,7 +156,7 @@ async fn a_namespace_with_many_copies_does_not_keep_another_waiting() -> Result<
     controller.kill();
     // The disks exist and are bound before it decides.
     let install = templates::Install {
-        instance: scene.name.clone(),
+        instance: scene.instance(),
         namespace: scene.home.clone(),
         job_service_account: "backup-job".into(),
         controller_image: "x".into(),

@@ -99,7 +99,7 @@ fn only_what_was_granted(given: &App, run: &str, point: &str, uid: &str) {
     let claim = guest.kubectl(&["get", "pvc", &loan, "--ignore-not-found", "-o", "name"]).unwrap();
     assert_eq!((phase.as_str(), claim.as_str()), ("Pending", ""), "nothing leads to the trees of PVC {uid}");
     guest.kubectl(&["delete", "pod/spy", "--wait=true"]).unwrap();
-    let volumes = [grant_volume("backup", &guest.namespace, &loan), lent_volume("backup", &loan)];
+    let volumes = [grant_volume(&"backup".into(), &guest.namespace, &loan), lent_volume(&"backup".into(), &loan)];
     let left = || {
         let words = ["get", "pv", "--ignore-not-found", "-o", "name"];
         cluster().run(&words.iter().copied().chain(volumes.iter().map(String::as_str)).collect::<Vec<_>>())

@@ -12,7 +12,7 @@ const CLAIMS: &str = "backup-controller may create only PersistentVolumeClaims f
 /// The fixtures of one restore, which no other test has.
 fn parts(stage: &Stage) -> Result<[Value; 3]> {
     let name = format!("restore-{}", stage.namespace);
-    let volume = names::lent_volume("backup", &name);
+    let volume = names::lent_volume(&"backup".into(), &name);
     let mut parts =
         [stage.fixture("lent-volume")?, stage.fixture("lent-claim")?, stage.fixture("restore-central-job")?];
     parts[0]["metadata"]["name"] = json!(volume);

@@ -38,7 +38,7 @@ struct Loan {
 
 async fn lent(scene: &Scene, job: &Job) -> Result<Loan> {
     let volumes: kube::Api<PersistentVolume> = kube::Api::all(scene.client.clone());
-    let volume = names::lent_volume(&scene.name, &job.name_any());
+    let volume = names::lent_volume(&scene.instance(), &job.name_any());
     let claims = scene.api::<PersistentVolumeClaim>(&scene.home);
     let bound = async || {
         let claim = claims.get_opt(&job.name_any()).await?;

@@ -52,7 +52,7 @@ async fn a_repository_on_a_disk_is_copied_to_restored_from_and_lent() -> Result<
     assert_eq!(volume, json!({"claimName": disk.name_any()}));
     assert_eq!(mount, json!({"name": "repository", "mountPath": "/repository", "subPath": shelf}));
     assert_eq!(kind, names::RESTIC_ON_DISK);
-    let policy = scene.api::<NetworkPolicy>(&scene.tenant).get(&names::network_policy(&scene.name)).await?;
+    let policy = scene.api::<NetworkPolicy>(&scene.tenant).get(&names::network_policy(&scene.instance())).await?;
     assert_eq!(policy.labels()[names::DESTINATION_TYPE], names::DISK, "it needs no network");
     let copied = CopyResult { snapshot: Some(ID.to_owned()), ..kubelet::copied(CopyState::Complete, None) };
     scene.finish(&job, &copied).await?;
@@ -75,7 +75,7 @@ async fn a_repository_on_a_disk_is_copied_to_restored_from_and_lent() -> Result<
     assert_eq!(volume, json!({"claimName": job.name_any(), "readOnly": true}), "the claim that is made for it");
     assert_eq!(mount["subPath"], json!(shelf));
     let volumes: kube::Api<PersistentVolume> = kube::Api::all(scene.client.clone());
-    let name = names::grant_volume(&scene.name, &other, &job.name_any());
+    let name = names::grant_volume(&scene.instance(), &other, &job.name_any());
     let lent = scene.wait("the lent volume", async || Ok(volumes.get_opt(&name).await?)).await?;
     let csi = lent.spec.unwrap_or_default().csi.unwrap_or_default();
     assert_eq!((csi.read_only, csi.volume_handle), (Some(true), disk.uid().unwrap_or_default()));
