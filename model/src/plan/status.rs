@@ -220,7 +220,7 @@ pub(super) fn notes(
 ) -> Vec<Note> {
     let mut notes = Vec::new();
     let mut note = |warning, reason, action, text: String| {
-        notes.push(Note { warning, about: About::Source, reason, action, text })
+        notes.push(Note { warning, about: About::Source, reason, action, text });
     };
     if before.protected_since.is_none() && after.protected_since.is_some() {
         note(false, "Protected", "Protect", "the volume is backed up from now on".to_owned());
