@@ -32,7 +32,7 @@ pub use groups::Group;
 pub use parse::{ConfigError, ConfigProblem};
 pub use resources::{PodResources, Resources};
 pub use selection::{Mode, Selection};
-pub use settings::{Bounds, ClassRule, Config, Deadlines, Grant, Limits, Metrics, Restores, Retries};
+pub use settings::{Bounds, ClassRule, Config, Deadlines, Grant, Limits, Metrics, Restores, Retries, Transfer};
 
 /// A full configuration with comments: the defaults, and examples of what has none.
 pub const EXAMPLE: &str = include_str!("config/example.yaml");

@@ -200,10 +200,21 @@ impl Default for Restores {
 impl Restores {
     /// Whether a namespace gets the restore points of a PVC that is another namespace's, or is gone.
     #[must_use]
-    pub fn grants(&self, namespace: &str, pvc: &str, to: &str) -> bool {
-        let whole = format!("{namespace}/{pvc}");
-        self.grants.iter().any(|g| glob(&g.from, &whole) && glob(&g.to, to))
+    pub fn grants(&self, asked: &Transfer<'_>) -> bool {
+        let whole = format!("{}/{}", asked.from, asked.pvc);
+        self.grants.iter().any(|g| glob(&g.from, &whole) && glob(&g.to, asked.to))
     }
+}
+
+/// What a grant is asked for. Its parts have names: a grant that is read the wrong way round lets somebody in.
+#[derive(Debug, Clone, Copy)]
+pub struct Transfer<'a> {
+    /// The namespace whose restore points are read.
+    pub from: &'a str,
+    /// The PVC there; `*` for all of them.
+    pub pvc: &'a str,
+    /// The namespace that gets them.
+    pub to: &'a str,
 }
 
 /// One permission of the administrator.

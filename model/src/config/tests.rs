@@ -37,7 +37,10 @@ fn the_example_states_the_defaults_and_shows_every_key() {
         restores: Restores { grants: example.restores.grants.clone(), ..Restores::default() },
         ..Config::default()
     };
-    assert!(example.restores.grants("shop", "data", "shop-test") && !example.restores.grants("shop", "data", "other"));
+    let granted = |to| example.restores.grants(&Transfer { from: "shop", pvc: "data", to });
+    assert!(granted("shop-test") && !granted("other"));
+    let back = Transfer { from: "shop-test", pvc: "data", to: "shop" };
+    assert!(!example.restores.grants(&back), "a grant goes one way");
     assert_eq!(example, default);
     let claim = Claim {
         storage_class: Some("shared-retain".into()),

@@ -1,6 +1,7 @@
 //! What restores read meanwhile.
 
 use super::asked::{asking, is_for_us, job};
+use crate::config::Transfer;
 use crate::facts::Claim;
 use crate::names;
 use crate::record::RestoreRecord;
@@ -35,7 +36,8 @@ fn restored(world: &World, claim: &Claim, counts: impl Fn(&RestoreRecord) -> boo
     let text = claim.settings.get(names::RESTORE_FROM)?;
     claim.restored.as_deref().filter(|r| r.request == names::run_now_mark(text) && counts(r))?;
     let request: Request = text.parse().ok()?;
-    let granted = |of: &str| world.config.restores.grants(of, &request.pvc, &claim.namespace);
+    let granted =
+        |from: &str| world.config.restores.grants(&Transfer { from, pvc: &request.pvc, to: &claim.namespace });
     let may = request.namespace.as_deref().is_none_or(|of| of == claim.namespace || granted(of));
     let works = || job(world, &claim.namespace, &names::restore_job(&claim.source(), text)).is_some();
     (may && (is_for_us(world, claim) || works())).then_some(request)

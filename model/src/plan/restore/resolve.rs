@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::obstacle::{Obstacle, refused, waiting};
 use crate::alias;
-use crate::config::{Destination, Disk, Format, Reach, Tool};
+use crate::config::{Destination, Disk, Format, Reach, Tool, Transfer};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::ledger::{Ledger, Whose};
 use crate::maintain::Task;
@@ -103,7 +103,7 @@ impl Ask<'_> {
         if source == self.namespace {
             return Ok(());
         }
-        let granted = self.world.config.restores.grants(source, &self.request.pvc, self.namespace);
+        let granted = self.grants(source, &self.request.pvc);
         let message = match (self.asker, &self.request.from) {
             (Asker::Deployment(_), _) => {
                 "a restore pod reads only restore points of its own namespace; annotate the target PVC with restore-from"
@@ -197,7 +197,7 @@ impl Ask<'_> {
             Err(problem) => self.untold(namespace, live).ok_or(Obstacle::Refused(problem))?,
         };
         let earlier = Some(point.uid.as_str()) != live && !matches!(point.place, Place::Snapshot { .. });
-        let granted = world.config.restores.grants(namespace, &request.pvc, self.namespace);
+        let granted = self.grants(namespace, &request.pvc);
         // In his own namespace a tenant can mount the disk himself, and has the Secret. What we do in his place goes by the grant.
         if earlier && matches!(self.asker, Asker::Claim(_)) && !granted {
             let message = format!(
@@ -496,12 +496,17 @@ impl Ask<'_> {
         Ok(Found { target: target.source(), mode: target.mode, point, origin, spc_no_relabeling: false })
     }
 
+    /// Whether the target's namespace gets the restore points of a PVC of another one.
+    fn grants(&self, from: &str, pvc: &str) -> bool {
+        self.world.config.restores.grants(&Transfer { from, pvc, to: self.namespace })
+    }
+
     /// What is lent of another namespace's disk: the whole volume.
     ///
     /// S1: also of a host's disk, whose volume is the namespace's folder. A volume of one PVC's part would have a path
     /// that the namespace can write: with a link in it, the volume is any folder of the node.
     fn lender(&self, namespace: &str, destination: &str, disk: &Claim) -> Result<Lender, Obstacle> {
-        if !self.world.config.restores.grants(namespace, "*", self.namespace) {
+        if !self.grants(namespace, "*") {
             let message = format!(
                 "the disk {destination} of namespace {namespace} contains the copies of all its PVCs; the grant must be \
                  from {namespace}/*"
