@@ -194,6 +194,14 @@ pub fn drill_args(repository: Option<&Repository<'_>>, source: &SourceId, due: &
     args.0
 }
 
+/// `backup-job restic remove`: forgets all snapshots of a source that is gone.
+#[must_use]
+pub fn restic_remove_args(repository: &Repository<'_>, remove: &Remove) -> Vec<String> {
+    let mut args = Args(restic_args("remove", repository));
+    args.flag("expect-copies", !remove.runs.is_empty() && !remove.tried);
+    args.0
+}
+
 /// `backup-job remove`: removes all trees of a source that is gone from its own part of a disk.
 #[must_use]
 pub fn remove_args(destination: &str, source: &SourceId, remove: &Remove) -> Vec<String> {

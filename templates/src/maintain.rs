@@ -137,7 +137,7 @@ pub(crate) fn job(
             let args = args::drill_args(repository.as_ref(), source, &task.due, drill);
             (args, COPY_CAPABILITIES, drill.spc_no_relabeling.then_some("spc_t"))
         }
-        (Work::Remove(_), Some(repository)) => (args::restic_args("remove", repository), &[], None),
+        (Work::Remove(remove), Some(repository)) => (args::restic_remove_args(repository, remove), &[], None),
         (Work::Remove(remove), None) => {
             (args::remove_args(&destination.name, source, remove), REMOVE_CAPABILITIES, None)
         }

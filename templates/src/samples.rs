@@ -311,7 +311,7 @@ fn tasks(templates: &Templates, install: &Install, config: &Config) -> Result<Ve
 }
 
 fn remove() -> Work {
-    Work::Remove(Remove { runs: vec![Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default())] })
+    Work::Remove(Remove { runs: vec![Run::at("2018-12-02T00:00:00Z".parse().unwrap_or_default())], tried: false })
 }
 
 /// A copy to a destination.

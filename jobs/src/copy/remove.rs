@@ -179,7 +179,7 @@ mod tests {
     fn what_the_template_renders_is_understood() {
         let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "u".into() };
         let runs: Vec<Run> = vec!["20181201T0000Z".parse().unwrap(), "20181202T0000Z".parse().unwrap()];
-        let rendered = templates::args::remove_args("disk", &source, &Remove { runs: runs.clone() });
+        let rendered = templates::args::remove_args("disk", &source, &Remove { runs: runs.clone(), tried: false });
         assert_eq!(rendered[0], "remove");
         let Line { args } = Line::try_parse_from(&rendered).unwrap();
         assert_eq!((args.name.as_str(), args.of.as_str(), args.expect_tree), ("disk", "shop/data/u", runs));

@@ -21,6 +21,9 @@ use crate::process::stop_flag;
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
+    /// Copies were made here, and nothing has removed one yet: a repository without any is another one
+    #[arg(long)]
+    expect_copies: bool,
 }
 
 /// Runs the step.
@@ -36,6 +39,11 @@ fn remove(args: &Args, result: &mut MaintainResult) -> Result<(), Failure> {
     let all = snapshots::list(&restic, &|| restic.stopped())?;
     // By its own tags: namespace, PVC and UID.
     let ours: Vec<(&Snapshot, Run)> = all.iter().filter_map(|s| Some((s, s.ours(&args.common)?))).collect();
+    if ours.is_empty() && args.expect_copies {
+        let text = "the repository has no snapshot of this PVC, but copies were made: the address leads to another one, or \
+                    they are gone";
+        return Err(Failure::last(Problem::new(Reason::RepositoryMissing, text)));
+    }
     if let Some((_, run)) = ours.iter().find(|(snapshot, _)| snapshot.is_held()) {
         let text = format!("nothing is removed: the snapshot of run {run} has the tag {}", snapshots::HOLD);
         return Err(Failure::last(Problem::new(Reason::InUse, text)));

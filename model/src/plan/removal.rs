@@ -264,6 +264,11 @@ fn start(subject: &Subject<'_>, name: &str, removal: &Removal) -> Result<Todo, P
     if let Some(by) = restore::reads(world, &source.namespace, name, Some(&source.name)) {
         return Err(Problem::new(Reason::InUse, format!("{by} reads from there")));
     }
+    // Law 12: another repository behind the same address has none of the copies, and that is no removal.
+    let tried = removal
+        .ended
+        .as_ref()
+        .is_some_and(|end| end.problem.as_ref().is_none_or(|problem| problem.reason != Reason::RepositoryMissing));
     let due = Run::at(now);
     let policy = names::network_policy(&world.instance);
     let task = Maintain {
@@ -271,7 +276,7 @@ fn start(subject: &Subject<'_>, name: &str, removal: &Removal) -> Result<Todo, P
         source: source.clone(),
         destination: destination.name.clone(),
         due: due.clone(),
-        work: Work::Remove(Remove { runs: removal.runs.clone() }),
+        work: Work::Remove(Remove { runs: removal.runs.clone(), tried }),
         options: Options::default(),
         secret: access::secret(world, None, subject.uid, destination)?,
     };

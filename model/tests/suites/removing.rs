@@ -223,6 +223,31 @@ fn removes(plan: &Plan) -> Option<Vec<Run>> {
     })
 }
 
+/// Whether the Job that could start must not expect to find what it removes.
+fn tried(plan: &Plan) -> bool {
+    plan.ready.iter().any(|(_, action)| match action {
+        Action::StartTask(task) => matches!(&task.work, Work::Remove(remove) if remove.tried),
+        _ => false,
+    })
+}
+
+/// Law 12: a try that found another repository has removed nothing, and neither has the next one if it finds that again.
+#[test]
+fn a_try_that_found_no_copies_proves_no_removal() {
+    let mut scene = Scene::new();
+    scene.says(WORD);
+    scene.look();
+    assert!(!tried(&scene.look()), "the first try");
+    let due = Run::at(scene.now);
+    let problem = Problem::new(Reason::RepositoryMissing, "none");
+    scene.finish(&due, &MaintainResult::new(Task::Remove, scene.now, Some(problem)));
+    scene.look();
+    scene.gone(&due);
+    scene.now = Span::hours(7).after(scene.now);
+    let plan = scene.look();
+    assert!(removes(&plan).is_some() && !tried(&plan));
+}
+
 fn notes(plan: &Plan) -> Vec<&'static str> {
     written(plan).into_iter().flat_map(|write| &write.notes).map(|note| note.reason).collect()
 }
@@ -348,6 +373,7 @@ fn a_removal_that_failed_is_told_and_tried_again_later() {
     assert_eq!((removes(&scene.look()), scene.points()), (None, 0), "what has begun is no restore point again");
     scene.now = Span::hours(7).after(scene.now);
     assert!(removes(&scene.look()).is_some());
+    assert!(tried(&scene.look()), "it may have removed some");
     // Its ledger stays until it is done, whatever the time.
     scene.now = Span::days(400).after(scene.now);
     assert!(scene.look().actions.iter().all(|a| !matches!(a, Action::DeleteLedger { .. })));

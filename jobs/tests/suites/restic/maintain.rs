@@ -121,12 +121,15 @@ fn a_removal_forgets_all_snapshots_of_the_source_and_no_others_unless_one_is_hel
     assert!(message.contains(RUNS[0]) && ids().len() == 3, "{message}");
     let held = scene.snapshots().iter().find(|s| s.to_string().contains("\"hold\"")).unwrap()["id"].clone();
     assert!(scene.restic(&["tag", "--remove", "hold", held.as_str().unwrap()]).status.success());
-    let result = done(&scene.remove().run());
+    let result = done(&scene.remove().arg("--expect-copies").run());
     assert_eq!((texts(&result.pruned), result.files), (vec![RUNS[1], RUNS[0]], 2));
     assert!(result.bytes > 1 << 18, "{result:?}");
     assert_eq!(ids(), all[2..], "another source's stays");
     assert!(scene.restic(&["check", "--read-data"]).status.success());
     assert_eq!(done(&scene.remove().run()).files, 0, "twice is the same as once");
+    // Law 12: where copies were made, none is another repository behind the same address, and no removal.
+    let message = failed(&scene.remove().arg("--expect-copies").run(), 3, "RepositoryMissing");
+    assert!(message.contains("no snapshot of this PVC") && ids().len() == 1, "{message}");
 }
 
 /// F83: as many for each snapshot that came since; and never less than for one.

@@ -46,6 +46,8 @@ pub enum Work {
 pub struct Remove {
     /// The runs that have copies there, by the ledger.
     pub runs: Vec<Run>,
+    /// Whether an earlier try may have removed them already.
+    pub tried: bool,
 }
 
 impl Maintain {
