@@ -98,7 +98,21 @@ impl App {
     /// Creates the namespace and the application on a StorageClass, and waits until it has its files. It is backed up
     /// on the installation's schedule, every minute.
     pub fn create(kubectl: &Kubectl, namespace: &str, class: &str, files: Files) -> Result<Self> {
+        Self::create_with(kubectl, namespace, class, files, &[])
+    }
+
+    /// Creates it in a namespace that has these annotations before there is a PVC: what is shortened later waits a day.
+    pub fn create_with(
+        kubectl: &Kubectl,
+        namespace: &str,
+        class: &str,
+        files: Files,
+        settings: &[&str],
+    ) -> Result<Self> {
         kubectl.run(&["create", "namespace", namespace])?;
+        if !settings.is_empty() {
+            kubectl.run(&[&["annotate", "namespace", namespace], settings].concat())?;
+        }
         Self::fill(kubectl, namespace, Place::of_class(class), files)
     }
 

@@ -16,4 +16,4 @@ pub use app::{App, BACKUP_DEADLINE, Files, controller_log, controller_log_in, in
 pub use compare::{Comparison, Tree};
 pub use place::{CONTROLLER_IMAGE, MOVER_IMAGE, Place};
 pub use restic::{Keys, Stock};
-pub use restore::{Said, Tenant, restore_template};
+pub use restore::{QUIET, Said, Tenant, restore_template};

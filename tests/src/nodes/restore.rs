@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::wait::wait_for;
-use super::{App, BACKUP_DEADLINE, Files, Place, Tree, manifest, project};
+use super::{App, BACKUP_DEADLINE, Files, Tree, manifest, project};
 use crate::Process;
 
 /// How long a restore may take in a test.
@@ -91,12 +91,13 @@ pub fn restore_template(parameters: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// A schedule that starts no run before the leap year.
+pub const QUIET: &str = "backup-controller.io/schedule=0 0 29 2 *";
+
 impl App {
     /// As [`App::create`], with a schedule that never comes round: only what is asked for runs.
     pub fn create_quiet(kubectl: &dev_cluster::Kubectl, namespace: &str, class: &str, files: Files) -> Result<Self> {
-        kubectl.run(&["create", "namespace", namespace])?;
-        kubectl.run(&["annotate", "namespace", namespace, "backup-controller.io/schedule=0 0 29 2 *"])?;
-        Self::fill(kubectl, namespace, Place::of_class(class), files)
+        Self::create_with(kubectl, namespace, class, files, &[QUIET])
     }
 
     /// Backs the volume up to some destinations or none, and waits until it is copied to all of them; names the run.

@@ -13,8 +13,8 @@ fn tree(app: &App, run: &str) -> Tree {
 #[test]
 #[ignore = "needs the two-node cluster: make e2e"]
 fn three_runs_save_every_byte_link_what_is_unchanged_and_rotate_the_oldest() {
-    let app = App::create(cluster(), "e2e-runs", "shared", Files::Many).unwrap();
-    app.annotate("backup-controller.io/retention=last=2").unwrap();
+    let retention = "backup-controller.io/retention=last=2";
+    let app = App::create_with(cluster(), "e2e-runs", "shared", Files::Many, &[retention]).unwrap();
 
     // The first run, on its schedule.
     let first = app.good_run(None).unwrap();
@@ -44,7 +44,6 @@ fn three_runs_save_every_byte_link_what_is_unchanged_and_rotate_the_oldest() {
     drop(trees);
 
     // The third lets the first go everywhere: snapshot, promoter, tree.
-    app.annotate("backup-controller.io/retention=last=1").unwrap();
     let third = app.run_now("third").unwrap();
     let runs = |kind: &str| {
         let column = "jsonpath={.items[*].metadata.labels.backup-controller\\.io/run}";

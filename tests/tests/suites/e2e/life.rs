@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backup_controller_tests::nodes::{App, Files, wait::wait_for};
+use backup_controller_tests::nodes::{App, Files, QUIET, wait::wait_for};
 
 use crate::e2e::cluster;
 
@@ -11,8 +11,8 @@ use crate::e2e::cluster;
 #[ignore = "needs the two-node cluster: make e2e"]
 fn a_deleted_sources_points_stay_and_are_swept_later() {
     let kubectl = cluster();
-    let app = App::create_quiet(kubectl, "e2e-life", "shared", Files::Few).unwrap();
-    app.annotate("backup-controller.io/retention=1m").unwrap();
+    let settings = [QUIET, "backup-controller.io/retention=1m"];
+    let app = App::create_with(kubectl, "e2e-life", "shared", Files::Few, &settings).unwrap();
     let run = app.back_up(&["disk"]).unwrap();
     let point = app.restore_point(&run).unwrap();
     let uid = app.uid().unwrap();
