@@ -402,8 +402,8 @@ pub fn host_folder(root: &str, namespace: &str) -> String {
     format!("{}/{namespace}", root.trim_end_matches('/'))
 }
 
-/// The folder of a source's dated trees or of its repository, below a disk's root. On a host's disk the root is the namespace's folder
-/// already.
+/// The folder of a source's dated trees or of its repository, below a disk's root. On a host's disk the root is the
+/// namespace's folder already.
 #[must_use]
 pub fn shelf(host_disk: bool, source: &SourceId) -> String {
     let SourceId { namespace, name, uid } = source;

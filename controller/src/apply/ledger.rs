@@ -41,12 +41,7 @@ pub(crate) async fn write(
     };
     let source = write.ledger.id();
     let claim = Identity { name: source.name.clone(), uid: source.uid.clone(), ..Identity::default() };
-    let meta = &written.metadata;
-    let ledger = Identity {
-        name: meta.name.clone().unwrap_or_default(),
-        uid: meta.uid.clone().unwrap_or_default(),
-        ..Identity::default()
-    };
+    let ledger = Identity::of(&written.metadata);
     for note in &write.notes {
         match note.about {
             About::Source => events.publish(("v1", "PersistentVolumeClaim"), &source.namespace, &claim, note).await,

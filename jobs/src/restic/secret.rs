@@ -203,8 +203,7 @@ impl Secret {
             let (user, _) = value.split_once("://")?.1.rsplit_once('@')?;
             user.split_once(':').map(|(_, word)| word)
         });
-        let of_named = self.named.iter().flat_map(|text| values(text));
-        let of_named: Vec<String> = of_named.collect();
+        let of_named: Vec<String> = self.named.iter().flat_map(|text| values(text)).collect();
         let of_files = of_files.chain(of_named.iter().map(String::as_str));
         Struck::new(of_keys.chain(of_files).chain(address.hidden()).chain(beside).chain(basic.as_deref()))
     }
