@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::completion;
+use crate::drill;
 use crate::flags::Cluster;
 use crate::hold;
 use crate::list;
@@ -40,6 +41,9 @@ pub(crate) enum Verb {
     /// Back up PVCs now
     #[command(after_long_help = run::HELP)]
     Run(run::Args),
+    /// Prove the newest copies of PVCs now: restore them for a test, and compare
+    #[command(after_long_help = drill::HELP)]
+    Drill(drill::Args),
     /// Hold a restore point so that it is not deleted, or release it
     #[command(after_long_help = hold::HELP)]
     Hold(hold::Args),

@@ -8,6 +8,7 @@ mod args;
 mod asked;
 mod completion;
 mod connect;
+mod drill;
 mod exit;
 mod flags;
 mod hold;
@@ -54,6 +55,7 @@ async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::List(args) => Box::pin(list::run(cluster, args)).await,
         Verb::Hold(args) => Box::pin(hold::run(cluster, args)).await,
         Verb::Run(args) => Box::pin(run::run(cluster, args)).await,
+        Verb::Drill(args) => Box::pin(drill::run(cluster, args)).await,
         Verb::Why(args) => Box::pin(why::run(cluster, args)).await,
         Verb::Completion(args) => completion::run(Cli::command(), args),
         Verb::Complete(args) => Box::pin(completion::complete(&Cli::command(), args)).await,

@@ -1,6 +1,6 @@
 //! The state of the cluster for verbs that show it: listed once, page by page, and trimmed to facts as it arrives.
 //!
-//! Verbs that change something or wait (`restore`, `run`, `hold`) send further requests from their own modules.
+//! Verbs that change something or wait (`restore`, `run`, `drill`, `hold`) send further requests from their own modules.
 //!
 //! What somebody may not read is a [`Gap`]: told, and done without.
 

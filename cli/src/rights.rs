@@ -1,6 +1,7 @@
 //! Which right is missing, and who can grant it.
 
 use anyhow::anyhow;
+use kube::runtime::watcher;
 
 /// One request to the API server, in the words of RBAC.
 #[derive(Debug, Clone, Copy)]
@@ -57,11 +58,23 @@ impl Deed<'_> {
     }
 }
 
+/// The API server's words about a watch, if a right is missing; all else may pass.
+pub(crate) fn refused(error: &watcher::Error) -> Option<String> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => {
+            (status.code == 403).then(|| status.message.clone())
+        }
+        watcher::Error::WatchError(status) => (status.code == 403).then(|| status.message.clone()),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn refused(code: u16, reason: &str, message: &str) -> api::Error {
+    fn answered(code: u16, reason: &str, message: &str) -> api::Error {
         let status = kube::core::Status::failure(message, reason).with_code(code);
         api::Error::Request { what: "patch it".to_owned(), source: Box::new(kube::Error::Api(status.boxed())) }
     }
@@ -71,7 +84,7 @@ mod tests {
         let pvc = Deed { verb: "patch", resource: "persistentvolumeclaims", namespace: Some("shop") };
         let said = "persistentvolumeclaims \"data\" is forbidden: User \"jane\" cannot patch resource";
         assert_eq!(
-            pvc.failed(&refused(403, "Forbidden", said)).to_string(),
+            pvc.failed(&answered(403, "Forbidden", said)).to_string(),
             "you (jane) lack permission to patch persistentvolumeclaims in namespace shop. An administrator of the \
              namespace can grant it: kubectl create rolebinding edit-jane --clusterrole=edit --user=jane -n shop"
         );
@@ -88,7 +101,7 @@ mod tests {
         for said in
             ["exceeded quota: small", "violates PodSecurity \"restricted\"", "unable to create: being terminated"]
         {
-            let text = deed.failed(&refused(403, "Forbidden", said)).to_string();
+            let text = deed.failed(&answered(403, "Forbidden", said)).to_string();
             assert_eq!(text, format!("cannot patch it: {said}"));
         }
     }

@@ -472,7 +472,7 @@ impl Volume {
     #[must_use]
     pub fn of(claim: &Claim) -> Self {
         let (most, longest) = SETTINGS;
-        let records = [names::RUN_NOW, names::RESTORE_FROM];
+        let records = [names::RUN_NOW, names::DRILL_NOW, names::RESTORE_FROM];
         let settings = claim.settings.iter().filter(|(key, _)| !records.contains(&key.as_str()));
         let fits = settings.filter(|(key, value)| key.len() <= longest && value.len() <= longest);
         let ours = |(key, value): &(&str, &str)| {

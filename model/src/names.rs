@@ -104,6 +104,8 @@ pub const SETTINGS: [&str; 7] =
     [ENABLED, SCHEDULE, TIME_ZONE, RETENTION, DESTINATION_SETTING, COPY_OPTIONS, SNAPSHOT_CLASS];
 /// Annotation of users on a PVC: a new value starts one run.
 pub const RUN_NOW: &str = "backup-controller.io/run-now";
+/// Annotation of users on a PVC: a time. The newest copies are drilled then, once.
+pub const DRILL_NOW: &str = "backup-controller.io/drill-now";
 /// Annotation of users on a PVC: an empty volume is as it should be.
 pub const ACCEPT_EMPTY: &str = "backup-controller.io/accept-empty";
 /// Annotation of users on a PVC: the time of the newest finding of a verify or a drill that its prunes go on in spite

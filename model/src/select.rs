@@ -10,7 +10,7 @@ mod protection;
 
 use std::collections::BTreeMap;
 
-use crate::config::Mode;
+use crate::config::{Destination, Mode};
 use crate::copy_options::Options;
 use crate::duration::Span;
 use crate::facts::{self, ClaimPhase};
@@ -245,6 +245,7 @@ fn settings(
     };
     warnings.extend(too_short(input, &protection, &keeps));
     warnings.extend(without_effect(input, &protection));
+    warnings.extend(no_drill(input, &protection));
     Ok((protection, Settings { schedule, time_zone, retention: keeps, destinations: chosen }))
 }
 
@@ -284,6 +285,18 @@ fn too_short(input: &Input<'_>, protection: &Protection, keeps: &Written) -> Opt
         protection.central_retention
     );
     Some(Problem::new(Reason::RetentionTooShort, message))
+}
+
+/// Why a drill that is asked for will not come.
+fn no_drill(input: &Input<'_>, protection: &Protection) -> Option<Problem> {
+    let text = input.claim.settings.get(names::DRILL_NOW)?;
+    if input.claim.drill_now().is_none() {
+        let why = "must be a time, for example 2026-11-30T21:45:00Z; it is ignored";
+        return Some(invalid(names::DRILL_NOW, "the PVC", text, why));
+    }
+    let mut destinations = protection.destinations.iter().filter_map(|name| input.config.destination(name));
+    let why = "has no effect: no destination of this PVC has a drill in the configuration";
+    (!destinations.any(Destination::is_drilled)).then(|| invalid(names::DRILL_NOW, "the PVC", text, why))
 }
 
 /// The options of copies that have no effect at a central destination. Nothing is misread here either.

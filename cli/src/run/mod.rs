@@ -53,7 +53,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     let value = format!("kubectl backup run {now}");
     let follows: Vec<Follow> = volumes.iter().map(|v| Follow::new(&observed, v, &value, now)).collect();
     for volume in &volumes {
-        ask(&connection.client, volume, &value).await?;
+        annotate(&connection.client, volume, names::RUN_NOW, &value).await?;
         println!("persistentvolumeclaim/{}: backup requested", volume.name);
         if let Some(note) = note(&observed, volume, now) {
             println!("{note}");
@@ -67,7 +67,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
 }
 
 /// Nothing is written if one of the PVCs cannot be backed up.
-fn check(names: &[String], volumes: &[Volume], namespace: &str) -> anyhow::Result<()> {
+pub(crate) fn check(names: &[String], volumes: &[Volume], namespace: &str) -> anyhow::Result<()> {
     let mut faults = Vec::new();
     for name in names {
         let Some(volume) = volumes.iter().find(|v| v.name == *name && v.state != State::Vanished) else {
@@ -114,10 +114,10 @@ fn note(observed: &Observed, volume: &Volume, now: Timestamp) -> Option<String> 
     of_run.or_else(of_request)
 }
 
-/// Writes the one annotation, on exactly the PVC that was seen.
-async fn ask(client: &Client, volume: &Volume, value: &str) -> anyhow::Result<()> {
+/// Writes one annotation, on exactly the PVC that was seen.
+pub(crate) async fn annotate(client: &Client, volume: &Volume, key: &str, value: &str) -> anyhow::Result<()> {
     let Volume { namespace, name, uid, .. } = volume;
-    let patch = json!({"metadata": {"uid": uid, "annotations": {names::RUN_NOW: value}}});
+    let patch = json!({"metadata": {"uid": uid, "annotations": {key: value}}});
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
     let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
     let patch = Patch::Merge(&patch);

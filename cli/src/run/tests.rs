@@ -130,12 +130,13 @@ fn only_the_annotation_of_the_pvc_that_was_seen_is_written() {
     let answer = json!({"kind": "PartialObjectMetadata", "metadata": {}});
     let server = Server::of(protected(&since())).refusing(&path, (200, answer));
     let volume = protected(&since()).only("data");
-    serve(async { ask(&server.client(), &volume, VALUE).await }).unwrap();
+    serve(async { annotate(&server.client(), &volume, names::RUN_NOW, VALUE).await }).unwrap();
     let uid = source_id("shop", "data").uid;
     assert_eq!(claim("shop", "data")["metadata"]["uid"], uid);
     assert_eq!(server.written(), [json!({"metadata": {"uid": uid, "annotations": {names::RUN_NOW: VALUE}}})]);
     let server = server.refusing(&path, forbidden("patch resource \"persistentvolumeclaims\""));
-    let error = serve(async { ask(&server.client(), &volume, VALUE).await }).unwrap_err().to_string();
+    let error =
+        serve(async { annotate(&server.client(), &volume, names::RUN_NOW, VALUE).await }).unwrap_err().to_string();
     assert!(error.starts_with("you (me) lack permission to patch persistentvolumeclaims in namespace shop"), "{error}");
 }
 

@@ -11,7 +11,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Config, Event, watcher};
+use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use model::duration::Span;
 use model::names::Instance;
@@ -24,7 +24,7 @@ use super::follow::{End, Follow};
 use crate::asked::kind;
 use crate::exit::ATTENTION;
 use crate::observe::Observed;
-use crate::rights::Deed;
+use crate::rights::{Deed, refused};
 use crate::table::printable;
 
 /// What a shell says of a command that Ctrl-C ended.
@@ -138,18 +138,6 @@ fn seen<K: Resource<DynamicType = ()>, T>(event: Event<DeserializeGuard<K>>, tri
             Some(Seen::Gone(key, object.uid().unwrap_or_default()))
         }
         Event::Apply(_) | Event::InitApply(_) => None,
-    }
-}
-
-/// The API server's words, if a right is missing; all else may pass.
-fn refused(error: &watcher::Error) -> Option<String> {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => {
-            (status.code == 403).then(|| status.message.clone())
-        }
-        watcher::Error::WatchError(status) => (status.code == 403).then(|| status.message.clone()),
-        _ => None,
     }
 }
 

@@ -103,6 +103,9 @@ impl Server {
         if token.is_some() && token == self.expired.as_deref() {
             return refusal(410, "Expired", "the continue token is too old");
         }
+        let only = value("fieldSelector").and_then(|fields| fields.strip_prefix("metadata.name%3D"));
+        let items: Vec<&Value> =
+            items.iter().filter(|item| only.is_none_or(|name| item["metadata"]["name"] == name)).collect();
         let start: usize = token.map_or(0, |t| t.parse().unwrap());
         let end = value("limit").map_or(items.len(), |_| items.len().min(start + self.page));
         let more = if end < items.len() { end.to_string() } else { String::new() };

@@ -155,6 +155,7 @@ fn every_annotation_of_users_is_explained() {
         names::DESTINATION_SETTING,
         names::SNAPSHOT_CLASS,
         names::RUN_NOW,
+        names::DRILL_NOW,
         names::ACCEPT_EMPTY,
         names::ACCEPT_FINDING,
         names::ACCEPT_MISSING,

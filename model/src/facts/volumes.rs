@@ -103,6 +103,12 @@ impl Claim {
         self.accepted_by(names::ACCEPT_MISSING, now)
     }
 
+    /// For when somebody asks for a drill of the newest copies.
+    #[must_use]
+    pub fn drill_now(&self) -> Option<Timestamp> {
+        self.settings.get(names::DRILL_NOW)?.trim().parse().ok()
+    }
+
     fn accepted_by(&self, key: &str, now: Timestamp) -> Option<Timestamp> {
         self.settings.get(key)?.trim().parse().ok().filter(|at| *at <= now)
     }

@@ -13,7 +13,7 @@ use super::prepared::prepared;
 use super::subject::{Subject, is_derived};
 use super::task_record::{drills_on, has_ended, next_part};
 use super::task_source::TaskSource;
-use super::{disk, drill, restore};
+use super::{disk, drill, drill_now, restore};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::admit::{Rank, Waiting};
@@ -22,7 +22,7 @@ use crate::facts::{Claim, Job, JobState};
 use crate::maintain::{MaintainResult, Part, Task};
 use crate::names::{self, Component, Run};
 use crate::reason::{Problem, Reason};
-use crate::record::TaskStatus;
+use crate::record::{Maintenance, TaskStatus};
 use crate::schedule::Schedule;
 use crate::select::Protection;
 use crate::text::sentence;
@@ -189,11 +189,27 @@ impl TaskSource<'_> {
         let seed = format!("{}/{}/{}", self.claim.source().seed(), task.as_str(), destination.name);
         let schedule = Schedule::parse(schedule, &seed).map_err(|_| None)?;
         let next = done.and_then(|done| schedule.next_after(done, &protection.zone));
-        if next.is_some_and(|next| next > self.subject.now) {
-            return Err(next);
+        let scheduled = match next {
+            Some(next) if next > self.subject.now => Err(Some(next)),
+            // Of all that was missed, the newest.
+            _ => schedule.previous_at_or_before(self.subject.now, &protection.zone).map(Run::at).ok_or(None),
+        };
+        match self.asked(task, since, maintenance) {
+            Some(at) if at <= self.subject.now => Ok(Run::at(at)),
+            Some(at) => scheduled.map_err(|next| next.into_iter().chain([at]).min()),
+            None => scheduled,
         }
-        // Of all that was missed, the newest.
-        schedule.previous_at_or_before(self.subject.now, &protection.zone).map(Run::at).ok_or(None)
+    }
+
+    /// When a drill starts that somebody asks for.
+    fn asked(&self, task: Task, since: Timestamp, maintenance: &Maintenance) -> Option<Timestamp> {
+        match task {
+            Task::Drill => {
+                let pause = self.subject.world.config.bounds.min_interval;
+                drill_now::starts(self.claim.drill_now()?, since, maintenance.drill.as_ref(), pause, self.subject.now)
+            }
+            Task::Prune | Task::Verify | Task::Remove => None,
+        }
     }
 
     /// What starts a task that is due, unless it has to wait. An error is its end.

@@ -29,6 +29,7 @@ mod after;
 mod central;
 mod disk;
 mod drill;
+mod drill_now;
 mod prune;
 mod run_now;
 

@@ -1,7 +1,6 @@
 //! Promoters that were made again for drills.
 
 use super::subject::verdict;
-use super::task_record::is_drilled;
 use crate::config::Destination;
 use crate::facts::{Claim, Job, Ours};
 use crate::maintain::Task;
@@ -15,7 +14,7 @@ use crate::world::World;
 pub(super) fn is_prepared<'a>(world: &'a World, promoter: &'a Claim) -> Option<(&'a Destination, &'a Run)> {
     let ours = promoter.ours.as_ref().filter(|o| o.instance == world.instance && o.component == Component::Promoter)?;
     let (due, name) = (ours.due.as_ref()?, ours.destination.as_ref()?);
-    let destination = world.config.destination(name).filter(|d| !d.is_central() && is_drilled(d))?;
+    let destination = world.config.destination(name).filter(|d| !d.is_central() && d.is_drilled())?;
     let source = world.claim_of(&ours.source_uid).filter(|c| c.namespace == promoter.namespace)?;
     let Verdict::Protected(protection, _) = verdict(world, source) else { return None };
     let status = world.status(&ours.source_uid).filter(|s| s.protected_since.is_some())?;

@@ -26,7 +26,7 @@ pub(super) fn drills_on(subject: &Subject<'_>, destination: &str, due: &Run) -> 
     let open = status
         .and_then(|s| s.maintenance.get(destination))
         .is_some_and(|m| m.since.is_some() && !m.drill.as_ref().is_some_and(|newest| has_ended(newest, due, now)));
-    let drilled = |d: &Destination| d.is_central() && is_drilled(d);
+    let drilled = |d: &Destination| d.is_central() && d.is_drilled();
     open && world.config.destination(destination).is_some_and(drilled)
         && protection.is_some_and(|p| p.destinations.iter().any(|d| d == destination))
 }
@@ -35,11 +35,6 @@ pub(super) fn drills_on(subject: &Subject<'_>, destination: &str, due: &Run) -> 
 pub(super) fn drilled(status: Option<&Status>, destination: &str, due: &Run) -> Option<Timestamp> {
     let newest = status?.maintenance.get(destination)?.drill.as_ref()?;
     (newest.due >= *due).then_some(newest.finished)
-}
-
-/// Whether the copies of a destination are drilled.
-pub(super) fn is_drilled(destination: &Destination) -> bool {
-    destination.maintenance().any(|(task, _)| task == Task::Drill)
 }
 
 /// The part that is verified next: after one that was read the one after it, whatever was found in it; one that could

@@ -77,7 +77,7 @@ fn merge(vars: &mut Value, more: &Value) {
 }
 
 /// The demo's settings on a cluster: it is backed up every minute, to a disk, and to S3 where there is a server. Copies
-/// are drilled as soon as there are any: those in S3, or else those on the disk.
+/// are drilled when it asks for it: those in S3, or else those on the disk.
 #[must_use]
 pub fn demo_settings(place: &Place) -> Value {
     let logs = json!({
@@ -90,7 +90,7 @@ pub fn demo_settings(place: &Place) -> Value {
         }}},
     });
     let class = if place.is_dev() { "shared-retain" } else { place.class.as_str() };
-    let drill = json!({"schedule": "* * * * *", "sample": 1000});
+    let drill = json!({"schedule": "H H * * *", "sample": 1000});
     let mut disk = json!({"name": "disk", "type": "disk", "claim": {"size": "5Gi", "storageClass": class}});
     let mut config = json!({
         "selection": {"mode": "opt-in"},

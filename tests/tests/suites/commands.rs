@@ -42,7 +42,6 @@ fn open_shop() -> Result<Shop> {
     vars["SCHEDULE"] = json!("H H * * *");
     // The restore point of the examples is the first of many.
     vars["RETENTION"] = json!("last=30");
-    vars["CONFIG"]["destinations"][1]["drill"].take();
     ansible::install_with_playbook(kubectl, &vars)?;
     delete_leftovers(kubectl)?;
     let app = fresh_namespace(&cluster)?;

@@ -177,6 +177,12 @@ impl Destination {
         own.chain(drill).filter(|(_, schedule)| *schedule != Times::NEVER)
     }
 
+    /// Whether its copies are drilled.
+    #[must_use]
+    pub fn is_drilled(&self) -> bool {
+        self.maintenance().any(|(task, _)| task == Task::Drill)
+    }
+
     /// Who stops copying together when it is down, as it is shown: `s3`, or `s3/shop` where each namespace has its own
     /// credentials. Disks have no breaker: their faults are told in other ways.
     #[must_use]

@@ -29,6 +29,8 @@ pub(crate) struct Cluster {
     pub(crate) accepted: &'static str,
     /// The retention that its annotation says.
     pub(crate) retention: Option<&'static str>,
+    /// When it asks for a drill.
+    pub(crate) drill_now: Option<&'static str>,
 }
 
 pub(crate) fn time(text: &str) -> Timestamp {
@@ -67,8 +69,8 @@ impl Cluster {
         world.apply(Change::SnapshotApi(true));
         let pv = "metadata: {name: pv}\nspec: {csi: {driver: csi.example, volumeHandle: h}}";
         world.apply(Change::Volume(Seen::Put(volume(pv))));
-        let mut cluster =
-            Self { world, now: time("2026-11-20T12:00:00Z"), status: Status::default(), accepted: "", retention: None };
+        let (now, status) = (time("2026-11-20T12:00:00Z"), Status::default());
+        let mut cluster = Self { world, now, status, accepted: "", retention: None, drill_now: None };
         cluster.record();
         cluster.look();
         cluster
@@ -79,6 +81,9 @@ impl Cluster {
         let mut annotations = json!({names::STATUS: self.status.to_text(), names::ACCEPT_FINDING: self.accepted});
         if let Some(retention) = self.retention {
             annotations[names::RETENTION] = json!(retention);
+        }
+        if let Some(at) = self.drill_now {
+            annotations[names::DRILL_NOW] = json!(at);
         }
         let text = format!(
             "metadata: {{name: data, namespace: shop, uid: '{UID}', annotations: {annotations}}}\n\

@@ -3,6 +3,7 @@
 mod cluster;
 mod configured;
 mod drill;
+mod drill_now;
 mod prune;
 mod verify;
 

@@ -13,9 +13,7 @@ use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use backup_controller_tests::nodes::{
-    self, App, BACKUP_DEADLINE, Comparison, Files, Keys, Place, Tree, ansible, wait::wait_for,
-};
+use backup_controller_tests::nodes::{self, App, Comparison, Files, Keys, Place, Tree, ansible};
 use clap::Parser;
 use dev_cluster::{Cluster, Kubectl};
 use serde_json::Value;
@@ -103,7 +101,7 @@ fn run() -> Result<()> {
     let drilled = destinations.last().copied().unwrap_or_default();
     let seconds = lose_and_restore(&app, kubectl.kubeconfig(), &run)?;
     println!();
-    let proven = prove(&app, &run, drilled)?;
+    let proven = prove(&app, kubectl.kubeconfig(), &run, drilled)?;
     println!();
     backup(kubectl.kubeconfig(), &["status"])?;
     show(kubectl, &run, &compared, (drilled, &proven), seconds, begun.elapsed().as_secs());
@@ -159,18 +157,15 @@ fn compare(app: &App, cluster: &Cluster, keys: Option<&Keys>, run: &str) -> Resu
     Ok(compared)
 }
 
-/// The copy is restored to scratch by a drill, on its own schedule, and compared there.
-fn prove(app: &App, run: &str, destination: &str) -> Result<Value> {
-    step("a drill (every minute, for the demo) restores a sample of the copy, and compares it", || {
-        wait_for(
-            "a drill that finds no difference",
-            BACKUP_DEADLINE,
-            || app.seen(),
-            || {
-                let proven = app.status()?["maintenance"][destination]["proven"].take();
-                Ok((proven["run"] == run).then_some(proven))
-            },
-        )
+/// The copy is restored to scratch by a drill, and compared there.
+fn prove(app: &App, kubeconfig: &Path, run: &str, destination: &str) -> Result<Value> {
+    step("a drill is asked for: it restores a sample of the copy, and compares it", || {
+        backup(kubeconfig, &["drill", "data", "--wait", "--timeout", "3m"]).with_context(|| app.seen())?;
+        let proven = app.status()?["maintenance"][destination]["proven"].take();
+        if proven["run"] != run {
+            bail!("the drill proved another run than {run}: {proven}");
+        }
+        Ok(proven)
     })
 }
 
