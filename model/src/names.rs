@@ -118,6 +118,24 @@ pub const HOLD: &str = "backup-controller.io/hold";
 /// Annotation of users on a PVC that is to be written, and on the Deployment of a restore pod: a
 /// [`crate::restore::Request`]. A new value starts one restore.
 pub const RESTORE_FROM: &str = "backup-controller.io/restore-from";
+/// All annotations of users on a PVC. One with our prefix that is not among them does nothing.
+pub const ON_CLAIM: [&str; 13] = [
+    ENABLED,
+    SCHEDULE,
+    TIME_ZONE,
+    RETENTION,
+    DESTINATION_SETTING,
+    COPY_OPTIONS,
+    SNAPSHOT_CLASS,
+    RUN_NOW,
+    DRILL_NOW,
+    ACCEPT_EMPTY,
+    ACCEPT_FINDING,
+    ACCEPT_MISSING,
+    RESTORE_FROM,
+];
+/// The same on a Namespace.
+pub const ON_NAMESPACE: [&str; 6] = [ENABLED, SCHEDULE, TIME_ZONE, RETENTION, DESTINATION_SETTING, COPY_OPTIONS];
 /// Annotation of ours on a PVC, and on the Deployment of a restore pod: what became of its `restore-from`, a
 /// [`crate::record::RestoreRecord`].
 pub const RESTORE_STATUS: &str = "backup-controller.io/restore-status";

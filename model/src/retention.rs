@@ -1,5 +1,6 @@
 //! How long restore points are kept: one grammar for snapshots, dated trees and restic.
 
+mod foreign;
 #[cfg(test)]
 mod tests;
 
@@ -218,7 +219,10 @@ fn parse(text: &str) -> Result<Kind, String> {
             let age: Span = value.parse().map_err(|_| format!("{} is not a duration", shown(value)))?;
             within.replace(age).is_some()
         } else {
-            let place = UNITS.iter().position(|unit| unit.name() == name).ok_or_else(|| unknown(name))?;
+            let place = UNITS
+                .iter()
+                .position(|unit| unit.name() == name)
+                .ok_or_else(|| format!("unknown rule {}", shown(name)))?;
             counts[place].replace(count(value)?).is_some()
         };
         if twice {
@@ -243,19 +247,14 @@ fn count(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("{} is not a whole number up to {}", shown(text), u32::MAX))
 }
 
-fn unknown(name: &str) -> String {
-    let plain = name.trim_start_matches("--").trim_start_matches("keep-").to_lowercase();
-    let known = UNITS.iter().map(|unit| unit.name()).chain(["within"]);
-    let hint =
-        known.into_iter().find(|known| *known == plain).map(|known| format!(" (write {known})")).unwrap_or_default();
-    format!("unknown rule {}{hint}", shown(name))
-}
-
 impl FromStr for Retention {
     type Err = RetentionError;
 
     fn from_str(text: &str) -> Result<Retention, RetentionError> {
-        parse(text).map(Retention).map_err(|fault| RetentionError { text: shown(text), fault })
+        parse(text).map(Retention).map_err(|fault| {
+            let hint = foreign::meant(text).map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
+            RetentionError { text: shown(text), fault: fault + &hint }
+        })
     }
 }
 

@@ -7,6 +7,7 @@ mod classes;
 mod input;
 mod origin;
 mod protection;
+mod unknown;
 
 use std::collections::BTreeMap;
 
@@ -246,6 +247,7 @@ fn settings(
     warnings.extend(too_short(input, &protection, &keeps));
     warnings.extend(without_effect(input, &protection));
     warnings.extend(no_drill(input, &protection));
+    warnings.extend(unknown::annotations(input));
     Ok((protection, Settings { schedule, time_zone, retention: keeps, destinations: chosen }))
 }
 

@@ -65,9 +65,9 @@ fn what_is_unreadable_or_keeps_nothing_is_refused_with_what_is_allowed() {
         ("daily=", "\"\" is not a whole number"),
         ("daily=all", "\"all\" is not a whole number"),
         ("daily=99999999999", "is not a whole number up to 4294967295"),
-        ("keep-daily=7", "unknown rule \"keep-daily\" (write daily)"),
-        ("--keep-last=7", "(write last)"),
-        ("Daily=7", "(write daily)"),
+        ("keep-daily=7", "unknown rule \"keep-daily\" (did you mean `daily=7`?)"),
+        ("--keep-last=7", "(did you mean `last=7`?)"),
+        ("Daily=7", "(did you mean `daily=7`?)"),
         ("minutely=7", "unknown rule \"minutely\""),
         ("=7", "unknown rule \"\""),
         ("daily = 7", "\"daily\" is not a rule"),
@@ -84,6 +84,33 @@ fn what_is_unreadable_or_keeps_nothing_is_refused_with_what_is_allowed() {
     assert!(serde_yaml::from_str::<Retention>("2").unwrap_err().to_string().contains("neither an age"));
     assert_eq!(serde_yaml::from_str::<Retention>("2days").unwrap(), Retention::age(Span::days(2)));
     assert_eq!(serde_json::to_string(&retention("daily=7")).unwrap(), "\"daily=7\"");
+}
+
+/// A11: who comes from another tool is told what he would write here.
+#[test]
+fn what_other_tools_write_is_refused_with_what_it_may_mean() {
+    for (text, meant) in [
+        ("7", "`7d` or `last=7`"),
+        ("1M", "`1month`"),
+        ("P1M", "`1month`"),
+        ("P1Y6M", "`1y 6months`"),
+        ("P2W", "`2w`"),
+        ("PT36H", "`36h`"),
+        ("daily=7,weekly=5", "`daily=7 weekly=5`"),
+        ("daily = 7", "`daily=7`"),
+        ("keep-daily 7", "`daily=7`"),
+        ("--keep-daily 7 --keep-within 30d", "`daily=7 within=30d`"),
+        ("keepDaily: 7, keepLast: 3", "`daily=7 last=3`"),
+        (r#"{"daily": 7}"#, "`daily=7`"),
+    ] {
+        let message = fault(text);
+        assert!(message.contains(&format!("(did you mean {meant}?)")), "{text}: {message}");
+    }
+    for text in
+        ["P", "PT", "forever", "M", "keep", "keep-daily", "daily=7,weekly", "last=0", "P1X", "0", &"7".repeat(300)]
+    {
+        assert!(!fault(text).contains("did you mean"), "{text}: {}", fault(text));
+    }
 }
 
 #[test]

@@ -495,7 +495,35 @@ fn a_schedule_after_the_last_run_keeps_to_the_minimum_interval() {
 fn accept_empty_is_the_pvcs_own() {
     assert!(case().on_claim("accept-empty", "true").protected().accept_empty);
     assert!(!case().on_claim("accept-empty", "false").protected().accept_empty);
-    assert!(!case().on_namespace("accept-empty", "true").protected().accept_empty);
+    let (p, warnings) = case().on_namespace("accept-empty", "true").protection();
+    assert!(!p.accept_empty && warnings[0].contains("accept-empty on the Namespace has no effect"), "{warnings:?}");
+}
+
+/// U9: a slip of the keyboard does nothing, and is not passed over.
+#[test]
+fn an_annotation_that_does_nothing_is_told_with_the_one_that_may_be_meant() {
+    for (key, meant) in [
+        ("retntion", "retention"),
+        ("shedule", "schedule"),
+        ("run_now", "run-now"),
+        ("destination-s", "destinations"),
+        ("timezone", "time-zone"),
+    ] {
+        let (p, warnings) = case().on_claim(key, "5d").protection();
+        let said = format!(
+            "InvalidSetting: {} on the PVC has no effect: there is no such annotation of it; did you mean {}?",
+            full(key),
+            full(meant)
+        );
+        assert_eq!((p.unreadable, warnings), (false, vec![said]));
+    }
+    let (_, warnings) = case().on_claim("zzz", "1").protection();
+    assert!(warnings[0].ends_with("there is no such annotation of it"), "{warnings:?}");
+    // A hold is for a restore point. A tenant writes any number, of any length.
+    let hostile = (0..50).fold(case(), |case, n| case.on_claim(&format!("{n}{}", "x".repeat(200)), "1"));
+    let (_, warnings) = hostile.on_namespace("hold", "true").protection();
+    assert!(warnings.len() == 4 && warnings.iter().all(|w| w.len() < 250), "{warnings:?}");
+    assert!(warnings[3].contains("hold on the Namespace has no effect"), "{warnings:?}");
 }
 
 /// How late a run may start: half the interval, one hour at most.
