@@ -252,7 +252,11 @@ impl FromStr for Retention {
 
     fn from_str(text: &str) -> Result<Retention, RetentionError> {
         parse(text).map(Retention).map_err(|fault| {
-            let hint = foreign::meant(text).map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
+            let known = UNITS.map(Unit::name).into_iter().chain(["within"]).collect::<Vec<_>>();
+            let offers = foreign::offers(text, &known).into_iter().filter(|offer| parse(offer).is_ok());
+            let offers: Vec<String> = offers.map(|offer| format!("`{offer}`")).collect();
+            let hint =
+                if offers.is_empty() { String::new() } else { format!(" (did you mean {}?)", offers.join(" or ")) };
             RetentionError { text: shown(text), fault: fault + &hint }
         })
     }

@@ -1,22 +1,18 @@
-//! Retentions as other tools write them: what would be the same here. Only what can be read is offered.
-
-use super::{UNITS, parse};
+//! Retentions as other tools write them, in our words. Whether those can be read is for the caller to see.
 
 /// Longer texts are no slip of somebody who is used to another tool.
 const LONGEST: usize = 200;
 
-/// What a text that cannot be read may mean, in our words.
-pub(super) fn meant(text: &str) -> Option<String> {
-    if text.len() > LONGEST {
-        return None;
-    }
+/// What a text that cannot be read may mean; `known` are the names of rules.
+pub(super) fn offers(text: &str, known: &[&'static str]) -> Vec<String> {
     let text = text.trim();
-    if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) {
-        let offers = [format!("{text}d"), format!("last={text}")];
-        return offers.iter().all(|offer| parse(offer).is_ok()).then(|| format!("`{}` or `{}`", offers[0], offers[1]));
+    if text.len() > LONGEST {
+        return Vec::new();
     }
-    let offer = age(text).or_else(|| rules(text))?;
-    parse(&offer).is_ok().then(|| format!("`{offer}`"))
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) {
+        return vec![format!("{text}d"), format!("last={text}")];
+    }
+    age(text).or_else(|| rules(text, known)).into_iter().collect()
 }
 
 /// `6M` of k8up and others, `P1Y6M` and `PT36H` of ISO 8601. A day is that of 24 hours, a month has 30 days.
@@ -45,15 +41,15 @@ fn age(text: &str) -> Option<String> {
 }
 
 /// `daily=7,weekly=5`, `--keep-daily 7` of restic, `keepDaily: 7` of k8up, `daily: 7` of others.
-fn rules(text: &str) -> Option<String> {
+fn rules(text: &str, known: &[&'static str]) -> Option<String> {
     let words = text.split(|c: char| c.is_whitespace() || ",;=:{}\"'".contains(c)).filter(|word| !word.is_empty());
     let words: Vec<&str> = words.collect();
     let rules = words.chunks(2).map(|pair| {
         let [name, value] = pair else { return None };
         let name = name.trim_start_matches("--").to_lowercase();
         let name = name.strip_prefix("keep").map_or(name.as_str(), |rest| rest.trim_start_matches(['-', '_']));
-        let known = UNITS.iter().map(|unit| unit.name()).chain(["within"]).find(|known| *known == name)?;
-        Some(format!("{known}={value}"))
+        let rule = known.iter().find(|rule| **rule == name)?;
+        Some(format!("{rule}={value}"))
     });
     Some(rules.collect::<Option<Vec<_>>>()?.join(" "))
 }
