@@ -376,7 +376,7 @@ impl Ledger {
     /// Whether nothing is left that it could tell of.
     #[must_use]
     pub fn is_over(&self, there: bool) -> bool {
-        let removed = self.removals.values().all(|removal| removal.done().is_some());
+        let removed = self.removals.values().all(|removal| removal.over().is_some());
         !there && removed && self.runs.iter().all(|r| r.copied().next().is_none())
     }
 
@@ -499,8 +499,25 @@ pub struct Book {
     pub uid: String,
     /// What it says; or why it cannot be read.
     pub ledger: Result<Box<Ledger>, Problem>,
-    /// What an administrator wrote on it: [`names::REMOVE_COPIES`].
-    pub word: Option<String>,
+    /// What an administrator wrote on it.
+    pub words: Words,
+}
+
+/// What an administrator wrote on a ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// [`names::REMOVE_COPIES`].
+    pub remove: Option<String>,
+    /// [`names::END_REMOVAL`].
+    pub end: Option<String>,
+}
+
+impl Words {
+    /// Whether there is one to answer.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.remove.is_some() || self.end.is_some()
+    }
 }
 
 impl Book {
@@ -517,8 +534,8 @@ impl Book {
             }
             Some(_) => Ledger::parse(&uid, map.data.as_ref().unwrap_or(&BTreeMap::new())).map(Box::new),
         };
-        let word =
-            map.metadata.annotations.as_ref().and_then(|a| a.get(names::REMOVE_COPIES)).map(|text| clip(text, WORD));
-        Some(Self { id, uid, ledger, word })
+        let word = |key| map.metadata.annotations.as_ref()?.get(key).map(|text: &String| clip(text, WORD));
+        let words = Words { remove: word(names::REMOVE_COPIES), end: word(names::END_REMOVAL) };
+        Some(Self { id, uid, ledger, words })
     }
 }

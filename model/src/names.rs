@@ -151,6 +151,9 @@ pub const STATUS: &str = "backup-controller.io/status";
 /// Annotation of an administrator on the ledger of a source that is gone: a [`crate::record::Word`] that removes its
 /// copies. The next write of the ledger takes it away.
 pub const REMOVE_COPIES: &str = "backup-controller.io/remove-copies";
+/// Annotation of an administrator on the same ledger: a [`crate::record::EndWord`] that ends a removal of copies. The
+/// next write takes it away too.
+pub const END_REMOVAL: &str = "backup-controller.io/end-removal";
 
 /// Annotation of Kubernetes on a Job that a CronJob made: the minute for which it was scheduled.
 pub const SCHEDULED_TIMESTAMP: &str = "batch.kubernetes.io/cronjob-scheduled-timestamp";

@@ -16,7 +16,7 @@ use crate::names::Run;
 use crate::reason::Problem;
 
 pub use copy::{CopyResult, CopyState, KEPT};
-pub use removal::{Announced, Removal, Word};
+pub use removal::{Abandoned, Announced, EndWord, Left, Removal, Word};
 pub use restore::{HOLDERS_STALE, Holders, Holds, RestoreRecord, RestoreResult, RestoreState};
 pub use run::{Choice, RunRecord, Settings, Taken};
 pub use status::{CopyStatus, Failure, Maintenance, Shortened, Status, TaskStatus};

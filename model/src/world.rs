@@ -17,7 +17,7 @@ use crate::facts::{
     Claim, Content, CronJob, Holder, Job, MountFailure, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot,
     SnapshotClass, StorageClass, Volume,
 };
-use crate::ledger::{Book, Ledger};
+use crate::ledger::{Book, Ledger, Words};
 use crate::names::{Instance, Run, SourceId};
 use crate::reason::Problem;
 use crate::record::{RunRecord, Status};
@@ -287,7 +287,7 @@ impl World {
             id: crate::facts::Identity::default(),
             uid: source.uid.clone(),
             ledger: Ok(Box::new(Ledger::of_shown(source, shown))),
-            word: None,
+            words: Words::default(),
         };
         let ours = |status: &&Status| status.instance == self.instance;
         for claim in self.claims.iter().filter(|c| c.ours.is_none()) {

@@ -1,7 +1,7 @@
 //! Which state follows from what.
 
 use model::facts::Identity;
-use model::ledger::{Book, Ledger};
+use model::ledger::{Book, Ledger, Words};
 use model::record::Status;
 use model::world::{Change, Seen};
 use serde_json::{Value, json};
@@ -213,8 +213,12 @@ fn copies_of_a_pvc_that_is_gone_are_listed_when_its_snapshots_are_gone_too() {
     let snapshot = Identity { name: "x".into(), uid: "x".into(), ..Identity::default() };
     ledger.begin(&"20181201T0000Z".parse().unwrap(), &snapshot, false);
     let message = |ledger: &Ledger, observed: &mut Observed| {
-        let book =
-            Book { id: Identity::default(), uid: source.uid.clone(), ledger: Ok(Box::new(ledger.clone())), word: None };
+        let book = Book {
+            id: Identity::default(),
+            uid: source.uid.clone(),
+            ledger: Ok(Box::new(ledger.clone())),
+            words: Words::default(),
+        };
         observed.world.apply(Change::Ledger(Seen::Put(book)));
         let question = Question { observed, names: &[], missed: 2, now: now() };
         let found = status::volumes(question).into_iter().find(|v| v.namespace == "lost");

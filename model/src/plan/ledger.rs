@@ -142,14 +142,14 @@ pub(super) fn of_vanished(subject: &Subject<'_>, findings: Vec<Finding>) -> Todo
     let mut next = next.into_owned();
     let gone = *next.gone.get_or_insert(crate::names::Run::at(now).time());
     trim(world, uid, &mut next);
-    let Removals { notes: more, ends: tasks, todo } = removal::plan(subject, before, book.word.as_deref(), &mut next);
+    let Removals { notes: more, ends: tasks, todo } = removal::plan(subject, before, &book.words, &mut next);
     notes.extend(more);
     let (more, announced) = orphans::plan(subject, gone, &mut next);
     notes.extend(more);
     let belongings = world.belongings(uid);
     let there = belongings.is_some_and(|b| !b.snapshots.is_empty() || !b.promoters.is_empty() || !b.jobs.is_empty());
-    // What was removed stays written down as long as what is gone.
-    let removed = next.removals.values().filter_map(Removal::done).max();
+    // What was removed, or left by an administrator's word, stays written down as long as what is gone.
+    let removed = next.removals.values().filter_map(Removal::over).max();
     let over = world.config.bounds.orphan_retention.after(removed.map_or(gone, |at| at.max(gone)));
     let mut again = todo.and(announced);
     if next.is_over(there) {
@@ -159,7 +159,7 @@ pub(super) fn of_vanished(subject: &Subject<'_>, findings: Vec<Finding>) -> Todo
         again = again.and(Todo::again(over));
     }
     // The write ends a word, whatever came of it.
-    if *before != next || book.word.is_some() {
+    if *before != next || book.words.any() {
         let write = LedgerWrite { ledger: next, replaces: Some(book.id.clone()), notes, results, tasks };
         return again.and(Todo::step(Action::WriteLedger(Box::new(write))));
     }

@@ -65,8 +65,7 @@ pub(super) fn plan(subject: &Subject<'_>, gone: Timestamp, next: &mut Ledger) ->
         } else {
             next.announced.remove(&name);
             let by = Removal::CONFIGURATION.to_owned();
-            let removal = Removal { by, since, waiting: None, begun: None, runs: Vec::new(), ended: None };
-            next.removals.insert(name.clone(), removal);
+            next.removals.insert(name.clone(), Removal::new(by, since));
             notes.extend(removal::begin(subject, next, &name));
             continue;
         }

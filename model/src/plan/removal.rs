@@ -3,7 +3,8 @@
 //!
 //! The word is entered into the ledger, which ends it as a word. The removal begins in a write of its own: from then on
 //! the ledger lists no copy there, nothing is restored from one and none is made. Only a removal that stands there as
-//! begun has a Job. One that failed is tried again; what it has begun is never a restore point again.
+//! begun has a Job. One that failed is tried again; what it has begun is never a restore point again. One that cannot
+//! end, an administrator's second word ends.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -14,19 +15,21 @@ use super::placement::{only_node, slot};
 use super::subject::{Subject, is_derived, snapshots};
 use super::{disk, restore};
 use crate::admit::{Rank, Waiting};
-use crate::config::{Destination, Reach};
+use crate::config::{Destination, Format, Reach};
 use crate::copy_options::Options;
 use crate::duration::Span;
 use crate::facts::Job;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Words};
 use crate::maintain::{MaintainResult, Task};
-use crate::names::{self, Component, Run};
+use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::record::{Removal, TaskStatus, Word};
+use crate::record::{Abandoned, EndWord, Left, Removal, TaskStatus, Word};
 use crate::text::clip;
 
 /// How long after a failure the next try comes, and how often it is seen whether a wait is over.
 pub(super) const AGAIN: Span = Span::hours(6);
+/// How many runs are named whose copies are left.
+const NAMED: usize = 20;
 
 /// The removals of a source that is gone.
 pub(super) struct Removals {
@@ -39,9 +42,8 @@ pub(super) struct Removals {
 }
 
 /// The removals of a source that is gone: what its ledger says next of them, and what is to be done. `before` is the
-/// ledger as it stands, `word` what an administrator wrote on it.
-pub(super) fn plan(subject: &Subject<'_>, before: &Ledger, word: Option<&str>, next: &mut Ledger) -> Removals {
-    let mut notes: Vec<Note> = word.map(|word| enter(subject, next, word)).into_iter().collect();
+/// ledger as it stands, `words` what an administrator wrote on it.
+pub(super) fn plan(subject: &Subject<'_>, before: &Ledger, words: &Words, next: &mut Ledger) -> Removals {
     let (mut ends, mut todo) = (Vec::new(), Todo::none());
     for job in jobs(subject) {
         match end(subject, before, next, job) {
@@ -49,8 +51,10 @@ pub(super) fn plan(subject: &Subject<'_>, before: &Ledger, word: Option<&str>, n
             Err(goes) => todo = todo.and(goes),
         }
     }
-    notes.extend(ends.iter().map(|end| told(end, next)));
-    let open: Vec<String> = next.removals.iter().filter(|(_, r)| r.done().is_none()).map(|(d, _)| d.clone()).collect();
+    let mut notes: Vec<Note> = ends.iter().map(|end| told(end, next)).collect();
+    notes.extend(words.remove.as_deref().map(|word| enter(subject, next, word)));
+    notes.extend(words.end.as_deref().map(|word| abandon(subject, next, word)));
+    let open: Vec<String> = next.removals.iter().filter(|(_, r)| r.over().is_none()).map(|(d, _)| d.clone()).collect();
     for name in open {
         let begun = before.removals.get(&name).filter(|r| r.begun.is_some());
         let obstacle = match begun {
@@ -113,12 +117,8 @@ fn enter(subject: &Subject<'_>, ledger: &mut Ledger, text: &str) -> Note {
         Ok(word) => word,
         Err(why) => return refused(why),
     };
-    if word.uid != ledger.source.uid {
-        return refused(format!("uid is another PVC's; this is the ledger of {}", ledger.source.uid));
-    }
-    if ledger.gone.map(Timestamp::as_second) != Some(word.gone.as_second()) {
-        let gone = ledger.gone.map(|gone| gone.to_string()).unwrap_or_default();
-        return refused(format!("gone is not the time in the ledger, {gone}"));
+    if let Err(why) = concerns(ledger, &word) {
+        return refused(why);
     }
     let new: Vec<String> = ledger.copied().into_keys().filter(|name| !ledger.removals.contains_key(name)).collect();
     if new.is_empty() {
@@ -126,25 +126,104 @@ fn enter(subject: &Subject<'_>, ledger: &mut Ledger, text: &str) -> Note {
     }
     let text = format!("the copies at {} are removed by the word of {}", new.join(", "), word.by);
     for destination in new {
-        let removal =
-            Removal { by: word.by.clone(), since: subject.now, waiting: None, begun: None, runs: vec![], ended: None };
-        ledger.removals.insert(destination, removal);
+        ledger.removals.insert(destination, Removal::new(word.by.clone(), subject.now));
     }
     note(false, "RemovalAccepted", text)
 }
 
-/// What needs a copy at a destination still.
+/// Whether a word is about this source and its end.
+fn concerns(ledger: &Ledger, word: &Word) -> Result<(), String> {
+    if word.uid != ledger.source.uid {
+        return Err(format!("uid is another PVC's; this is the ledger of {}", ledger.source.uid));
+    }
+    if ledger.gone.map(Timestamp::as_second) != Some(word.gone.as_second()) {
+        let gone = ledger.gone.map(|gone| gone.to_string()).unwrap_or_default();
+        return Err(format!("gone is not the time in the ledger, {gone}"));
+    }
+    Ok(())
+}
+
+/// L23: ends a removal by a word: one that waits for what never comes, or whose Job fails each time.
+fn abandon(subject: &Subject<'_>, ledger: &mut Ledger, text: &str) -> Note {
+    let refused = |why: String| note(true, "WordRefused", format!("no removal ends: {}: {why}", names::END_REMOVAL));
+    let end: EndWord = match text.parse() {
+        Ok(end) => end,
+        Err(why) => return refused(why),
+    };
+    if let Err(why) = concerns(ledger, &end.word) {
+        return refused(why);
+    }
+    let (name, by) = (&end.destination, &end.word.by);
+    let Some(removal) = ledger.removals.get(name).filter(|removal| removal.over().is_none()) else {
+        return refused(format!("no removal goes on at {name}"));
+    };
+    match (end.copies, removal.begun) {
+        (Left::Kept, Some(_)) => refused(format!(
+            "the removal at {name} has begun, and no copy there is a restore point any more; only forget={name} ends it"
+        )),
+        (Left::Kept, None) => {
+            ledger.removals.remove(name);
+            note(false, "RemovalWithdrawn", format!("the copies at {name} stay, by the word of {by}"))
+        }
+        (Left::Forgotten, begun) => {
+            if begun.is_none() {
+                // What somebody holds or reads is not forgotten either.
+                if let Some(problem) = in_use(subject, ledger, name) {
+                    return refused(problem.message);
+                }
+                begin(subject, ledger, name);
+            }
+            let mut runs = String::new();
+            if let Some(removal) = ledger.removals.get_mut(name) {
+                removal.abandoned = Some(Abandoned { by: by.clone(), at: subject.now });
+                removal.waiting = None;
+                runs = named(&removal.runs);
+            }
+            let text = format!(
+                "the removal at {name} has ended by the word of {by}, and nothing removes what is left: {}, of the runs \
+                 {runs}. What to do: remove it by hand",
+                left(subject, ledger, name)
+            );
+            note(true, "RemovalAbandoned", text)
+        }
+    }
+}
+
+/// Where the copies of a source are at a destination, for a person who removes them.
+fn left(subject: &Subject<'_>, ledger: &Ledger, name: &str) -> String {
+    let SourceId { namespace, name: pvc, uid } = ledger.id();
+    let folder = format!("the folder {namespace}/{pvc}/{uid} on the disk");
+    let snapshots = format!("the snapshots with the host {namespace} and the tag uid={uid} in the repository");
+    match destination(subject, name).map(Destination::format) {
+        Ok(Format::Trees(_)) => folder,
+        Ok(Format::Repository(_)) => snapshots,
+        Err(_) => format!("{folder}, or {snapshots}"),
+    }
+}
+
+/// The newest of these runs.
+fn named(runs: &[Run]) -> String {
+    let newest: Vec<&str> = runs.iter().rev().take(NAMED).map(Run::as_str).collect();
+    let more = runs.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", newest.join(", "))
+}
+
+/// What speaks against beginning a removal.
 pub(super) fn obstacle(subject: &Subject<'_>, ledger: &Ledger, name: &str) -> Option<Problem> {
-    let &Subject { world, uid, now, .. } = subject;
-    let source = ledger.id();
+    let &Subject { world, uid, .. } = subject;
     // A restore point is not given up where no Job could remove its files.
     let reached = destination(subject, name).and_then(|destination| {
         place(subject, ledger, destination)?;
         access::secret(world, None, uid, destination)
     });
-    if let Err(problem) = reached {
-        return Some(problem);
-    }
+    reached.err().or_else(|| in_use(subject, ledger, name))
+}
+
+/// Who needs a copy at a destination still.
+fn in_use(subject: &Subject<'_>, ledger: &Ledger, name: &str) -> Option<Problem> {
+    let &Subject { world, uid, now, .. } = subject;
+    let source = ledger.id();
     let held = snapshots(world, uid).find(|(_, snapshot)| {
         let promoter = world.claims.get(&snapshot.namespace, &snapshot.id.name);
         snapshot.held(now) || promoter.is_some_and(|p| p.held(now))
@@ -181,7 +260,7 @@ fn end(subject: &Subject<'_>, before: &Ledger, next: &mut Ledger, job: &Job) -> 
     let ours = job.ours.as_ref().and_then(|ours| Some((ours.run.as_ref()?, ours.destination.as_ref()?)));
     let Some((due, label)) = ours else { return Err(Todo::none()) };
     let known = before.removals.iter().find(|(name, r)| names::label_value(name) == *label && r.begun.is_some());
-    let recorded = |r: &Removal| r.done().is_some() || r.ended.as_ref().is_some_and(|end| end.due == *due);
+    let recorded = |r: &Removal| r.over().is_some() || r.ended.as_ref().is_some_and(|end| end.due == *due);
     let Some((destination, _)) = known.filter(|(_, removal)| !recorded(removal)) else {
         return Err(Todo::step(Action::delete(job)));
     };
@@ -223,8 +302,12 @@ fn told(end: &TaskEnd, ledger: &Ledger) -> Note {
     let by = ledger.removals.get(destination).map(|r| r.by.clone()).unwrap_or_default();
     match &status.problem {
         Some(problem) => {
-            let text =
-                format!("removal of the copies at {destination}: {problem}. What to do: {}", problem.reason.help());
+            let text = format!(
+                "removal of the copies at {destination}: {problem}. What to do: {}. If that is impossible, end the removal: \
+                 annotate the ledger with {}",
+                problem.reason.help(),
+                names::END_REMOVAL
+            );
             note(true, problem.reason.as_str(), text)
         }
         None => note(

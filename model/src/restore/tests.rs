@@ -9,7 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::config::Config;
 use crate::facts::{Claim, Identity, Snapshot};
-use crate::ledger::{Book, Ledger};
+use crate::ledger::{Book, Ledger, Words};
 use crate::names::SourceId;
 use crate::record::Status;
 use crate::snapshot::VolumeSnapshot;
@@ -80,7 +80,7 @@ fn in_ledger(world: &mut World, uid: &str, change: impl FnOnce(&mut Ledger)) {
     let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: uid.into() };
     let mut ledger = world.ledger(uid).cloned().unwrap_or_else(|| Ledger::of_shown(&source, &Status::default()));
     change(&mut ledger);
-    let book = Book { id: Identity::default(), uid: uid.into(), ledger: Ok(Box::new(ledger)), word: None };
+    let book = Book { id: Identity::default(), uid: uid.into(), ledger: Ok(Box::new(ledger)), words: Words::default() };
     world.apply(Change::Ledger(Seen::Put(book)));
 }
 

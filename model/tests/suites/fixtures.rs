@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Namespace as ApiNamespace, PersistentVolume, Pe
 use k8s_openapi::api::storage::v1::StorageClass as ApiStorageClass;
 use model::Timestamp;
 use model::facts::{Claim, Identity, Namespace, Snapshot, SnapshotClass, StorageClass, Volume, list};
-use model::ledger::{Book, Ledger};
+use model::ledger::{Book, Ledger, Words};
 use model::names::{self, Run, SourceId};
 use model::plan::{self, Action, LedgerWrite, Plan};
 use model::record::{CopyResult, RunRecord, Status, Taken};
@@ -92,7 +92,7 @@ pub(crate) fn put_ledger(world: &mut World, ledger: Ledger) {
     let uid = ledger.source.uid.clone();
     let version = world.ledgers.get("", &uid).map_or(0, |b| b.id.resource_version.parse::<u64>().unwrap()) + 1;
     let id = Identity { name: names::ledger(&uid), uid: format!("l-{uid}"), resource_version: version.to_string() };
-    world.apply(Change::Ledger(Seen::Put(Book { id, uid, ledger: Ok(Box::new(ledger)), word: None })));
+    world.apply(Change::Ledger(Seen::Put(Book { id, uid, ledger: Ok(Box::new(ledger)), words: Words::default() })));
 }
 
 /// Puts a snapshot into the world, and its run into the ledger of its source.

@@ -7,7 +7,7 @@ use model::Timestamp;
 use model::config::Config;
 use model::duration::Span;
 use model::facts::{Identity, Job, Pod};
-use model::ledger::{Entry, Finding, Ledger};
+use model::ledger::{Entry, Finding, Ledger, Words};
 use model::maintain::{MaintainResult, Task};
 use model::names::{self, Run, SourceId};
 use model::next_copy::point_state;
@@ -116,8 +116,17 @@ impl Scene {
 
     /// Somebody annotates the ledger.
     fn says(&mut self, word: &str) {
+        self.annotates(Words { remove: Some(word.to_owned()), end: None });
+    }
+
+    /// Somebody annotates the ledger with the word that ends a removal.
+    fn ends(&mut self, word: &str) {
+        self.annotates(Words { remove: None, end: Some(word.to_owned()) });
+    }
+
+    fn annotates(&mut self, words: Words) {
         let mut book = self.world.ledgers.get("", UID).unwrap().clone();
-        book.word = Some(word.to_owned());
+        book.words = words;
         book.id.resource_version = (book.id.resource_version.parse::<u64>().unwrap() + 1).to_string();
         self.world.apply(Change::Ledger(Seen::Put(book)));
     }
@@ -267,7 +276,7 @@ fn the_word_ends_the_restore_points_first_and_then_their_files() {
     let removal = scene.removal().unwrap();
     assert_eq!((removal.by.as_str(), removal.runs[0].as_str(), removal.begun), ("alice", RUN, Some(scene.now)));
     assert_eq!(scene.points(), 0);
-    assert_eq!(scene.world.ledgers.get("", UID).unwrap().word, None, "the write ends the word");
+    assert_eq!(scene.world.ledgers.get("", UID).unwrap().words, Words::default(), "the write ends the word");
 
     let plan = scene.look();
     assert_eq!(removes(&plan).unwrap(), [RUN.parse::<Run>().unwrap()]);
@@ -281,7 +290,7 @@ fn the_word_ends_the_restore_points_first_and_then_their_files() {
     assert_eq!(written(&plan).unwrap().tasks.len(), 1);
     assert!(deletes(&scene.look()));
     scene.gone(&due);
-    assert_eq!(scene.removal().unwrap().done(), Some(scene.now));
+    assert_eq!(scene.removal().unwrap().over(), Some(scene.now));
     assert_eq!(removes(&scene.look()), None);
     // The ledger tells of it as long as of a source that is gone.
     scene.now = Span::hours(30 * 24 + 1).after(time(GONE));
@@ -621,4 +630,124 @@ fn an_announcement_is_no_removal_for_a_version_that_does_not_know_it() {
     assert!(known.get("removals").is_none() && known.as_object_mut().unwrap().remove("announced").is_some());
     let read: Ledger = serde_json::from_value(known).unwrap();
     assert!(read.announced.is_empty(), "and what that version writes is read");
+}
+
+const FORGET: &str = "uid=u-1 gone=2026-11-20T12:00:00Z forget=disk by=bob";
+const KEEP: &str = "uid=u-1 gone=2026-11-20T12:00:00Z keep=disk by=bob";
+
+fn texts(plan: &Plan) -> Vec<&str> {
+    written(plan).into_iter().flat_map(|write| &write.notes).map(|note| note.text.as_str()).collect()
+}
+
+/// L23: its Job fails each time, its Secret is refused, its destination is gone: only the deletion of the ledger ended it.
+#[test]
+fn a_removal_that_cannot_end_is_ended_by_a_word_and_what_is_left_is_named() {
+    let ways: [(&str, Spoil); 3] = [
+        ("its Job fails", |scene| {
+            let due = Run::at(scene.now);
+            let problem = Problem::new(Reason::RepositoryMissing, "none");
+            scene.finish(&due, &MaintainResult::new(Task::Remove, scene.now, Some(problem)));
+            scene.look();
+            scene.gone(&due);
+        }),
+        ("its Job runs", |scene| drop(scene.job(&Run::at(scene.now), "{active: 1}"))),
+        ("its destination is gone", |scene| drop(scene.world.apply(Change::Config(Arc::new(Config::default()))))),
+    ];
+    for (what, spoil) in ways {
+        let mut scene = Scene::new();
+        scene.says(WORD);
+        scene.look();
+        spoil(&mut scene);
+        scene.ends(FORGET);
+        let plan = scene.look();
+        assert_eq!(notes(&plan), ["RemovalAbandoned"], "{what}");
+        let text = texts(&plan)[0].to_owned();
+        assert!(text.contains("shop/data/u-1") && text.contains(RUN) && text.contains("bob"), "{what}: {text}");
+        let removal = scene.removal().unwrap().clone();
+        let abandoned = removal.abandoned.as_ref().unwrap();
+        assert_eq!((removal.by.as_str(), abandoned.by.as_str(), abandoned.at), ("alice", "bob", scene.now), "{what}");
+        assert_eq!(scene.world.ledgers.get("", UID).unwrap().words, Words::default(), "the write ends the word");
+        let plan = scene.look();
+        assert_eq!(deletes(&plan), what == "its Job runs", "{what}: what it is at ends");
+        scene.gone(&Run::at(scene.now));
+        // No try comes again, and the ledger says it as long as it tells of what is gone.
+        for days in [1, 29] {
+            scene.now = Span::days(days).after(abandoned.at);
+            let plan = scene.look();
+            assert_eq!((removes(&plan), notes(&plan), scene.points()), (None, vec![], 0), "{what}: day {days}");
+            assert!(scene.removal().is_some_and(|r| r.abandoned.is_some()), "{what}");
+        }
+        scene.now = Span::days(31).after(abandoned.at);
+        assert!(scene.look().actions.iter().any(|a| matches!(a, Action::DeleteLedger { .. })), "{what}");
+    }
+}
+
+/// L23: before a removal has begun its copies are restore points, and a person decides whether they stay so.
+#[test]
+fn a_removal_that_waits_is_taken_back_or_forgets_its_copies_as_the_word_says() {
+    for (word, told, listed) in [(KEEP, "RemovalWithdrawn", true), (FORGET, "RemovalAbandoned", false)] {
+        let mut scene = Scene::new();
+        scene.world.apply(Change::Config(Arc::new(Config::default())));
+        scene.says(WORD);
+        scene.look();
+        assert_eq!(scene.removal().unwrap().waiting.as_ref().unwrap().reason, Reason::UnknownDestination);
+        scene.ends(word);
+        assert_eq!(notes(&scene.look()), [told]);
+        scene.configure("", "");
+        assert_eq!((removes(&scene.look()), scene.points() == 1), (None, listed), "{told}");
+        assert_eq!(scene.removal().is_none(), listed, "{told}: the ledger keeps that its copies were left");
+        assert_eq!(scene.world.ledger(UID).unwrap().is_over(false), !listed, "{told}");
+    }
+}
+
+/// L23: what somebody holds or reads is not forgotten.
+#[test]
+fn a_word_forgets_no_copy_that_is_in_use() {
+    let uses: [(&str, Spoil); 2] = [("held", |scene| scene.held(true)), ("a copy runs", Scene::copies)];
+    for (what, spoil) in uses {
+        let mut scene = Scene::new();
+        spoil(&mut scene);
+        scene.says(WORD);
+        scene.look();
+        scene.ends(FORGET);
+        assert_eq!((notes(&scene.look()), scene.points()), (vec!["WordRefused"], 1), "{what}");
+        assert!(scene.removal().is_some_and(|r| r.abandoned.is_none() && r.begun.is_none()), "{what}");
+    }
+}
+
+#[test]
+fn a_word_that_ends_a_removal_is_about_this_source_this_end_and_a_removal_that_goes_on() {
+    let (uid, gone) = ("uid=u-1", "gone=2026-11-20T12:00:00Z");
+    for (word, begun) in [
+        (FORGET, false),
+        (KEEP, false),
+        (KEEP, true),
+        ("true", true),
+        (&format!("{uid} {gone} forget=disk"), true),
+        (&format!("{uid} {gone} forget=other by=bob"), true),
+        (&format!("uid=u-2 {gone} forget=disk by=bob"), true),
+        (&format!("{uid} gone=2026-11-20T12:00:01Z forget=disk by=bob"), true),
+    ] {
+        let mut scene = Scene::new();
+        if begun {
+            scene.says(WORD);
+            scene.look();
+        }
+        scene.ends(word);
+        assert_eq!(notes(&scene.look()), ["WordRefused"], "{word}");
+        let points = if begun { 0 } else { 1 };
+        assert_eq!((removes(&scene.look()).is_some(), scene.points()), (begun, points), "{word}: it goes on as before");
+    }
+}
+
+/// L23: the configuration does not begin again what a person ended.
+#[test]
+fn what_was_forgotten_is_not_announced_again() {
+    let mut scene = Scene::removing();
+    scene.at(gone_for(Span::days(29)));
+    assert_eq!(scene.at(gone_for(Span::days(30))), (vec!["RemovalBegun"], false));
+    scene.ends(FORGET);
+    assert_eq!(scene.at(gone_for(Span::days(30))), (vec!["RemovalAbandoned"], false));
+    assert_eq!(scene.at(gone_for(Span::days(59))), (vec![], false));
+    assert!(scene.world.ledger(UID).unwrap().announced.is_empty());
 }
