@@ -328,6 +328,25 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
     }
 
+    /// S3: a variable may name a key such as `gcs.json`, and restic's words contain what stands in that.
+    #[test]
+    fn keys_that_are_no_variables_are_struck_from_text_too() {
+        let folder = std::env::temp_dir().join(format!("secret-named-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        let account = r#"{"private_key_id": "0a1b2c3d4e5f60718293", "token_uri": "https://oauth.example.org/token"}"#;
+        fs::write(folder.join("gcs.json"), account).unwrap();
+        fs::write(folder.join("client-cert.pem"), "-----BEGIN KEY-----\nb3BlbnNzaC1rZXk\n-----END KEY-----\n").unwrap();
+        fs::write(folder.join(REPOSITORY), "gs:bucket:/").unwrap();
+        let read = Secret::read(&folder, "shop/backup-s3").unwrap_or_else(|failure| panic!("{}", failure.problem));
+        let pattern = "{RESTIC_REPOSITORY}/u";
+        let struck = read.struck(pattern, &read.address(pattern).unwrap(), &BTreeMap::new());
+        let said =
+            format!("no key 0a1b2c3d4e5f60718293 in {account}, at https://oauth.example.org/token: b3BlbnNzaC1rZXk");
+        assert_eq!(struck.text(&said), "no key *** in ***, at https://oauth.example.org/token: ***");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
     #[test]
     fn an_address_has_no_slash_too_many() {
         for (repository, wanted) in [

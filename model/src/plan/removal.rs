@@ -212,7 +212,7 @@ fn named(runs: &[Run]) -> String {
 /// What speaks against beginning a removal.
 pub(super) fn obstacle(subject: &Subject<'_>, ledger: &Ledger, name: &str) -> Option<Problem> {
     let &Subject { world, uid, .. } = subject;
-    // A restore point is not given up where no Job could remove its files.
+    // L24: a restore point is not given up where no Job could remove its files.
     let reached = destination(subject, name).and_then(|destination| {
         place(subject, ledger, destination)?;
         access::secret(world, None, uid, destination)

@@ -13,7 +13,7 @@ use model::names::{self, SourceId};
 use model::plan::{self, Action, Loan, Origin, Restore, RestoreAction};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, RestoreRecord, RestoreState};
-use model::record::{RunRecord, Taken};
+use model::record::{Removal, RunRecord, Taken};
 use model::world::{Change, Seen, World};
 
 const RUN: &str = "20261120T0000Z";
@@ -42,7 +42,7 @@ const CRYPT: Disk =
     ("type: restic, secret: s, hostPath: {path: /srv/crypt, size: 1Ti, nodeSelector: {disk: x}}", "backup-disk-vault");
 
 /// A cluster in which `second` asks for what `first` has on a disk.
-struct Cluster {
+struct Cluster<'a> {
     grants: &'static str,
     request: String,
     /// Whether the source's disk is bound to its volume.
@@ -52,9 +52,11 @@ struct Cluster {
     disk: Disk,
     /// How late it is.
     minutes: u64,
+    /// What is beside that.
+    with: &'a dyn Fn(&mut World),
 }
 
-impl Cluster {
+impl Cluster<'_> {
     fn new(request: &str) -> Self {
         Self {
             grants: "{from: first/*, to: second}",
@@ -63,6 +65,7 @@ impl Cluster {
             target: "csi: {driver: csi, volumeHandle: h1}",
             disk: HOST,
             minutes: 0,
+            with: &|_| {},
         }
     }
 
@@ -122,6 +125,7 @@ impl Cluster {
                 self.request
             ),
         );
+        (self.with)(&mut world);
         world
     }
 
@@ -281,6 +285,23 @@ fn a_grant_to_itself_opens_no_uid_of_another_pvc() {
             assert_eq!(state, RestoreState::Refused, "{uid}: {problem}");
         }
     }
+}
+
+/// L24: a request by run and UID needs no record. While the copies there are removed it would read half of one.
+#[test]
+fn nothing_is_restored_from_a_destination_whose_copies_are_being_removed() {
+    let request = format!("pvc=target uid=former date={RUN} from=s3");
+    let removal = |world: &mut World, begun| {
+        let former = SourceId { namespace: "second".into(), name: "target".into(), uid: "former".into() };
+        in_ledger(world, &former, |ledger| {
+            ledger.removals.insert("s3".into(), Removal { begun, ..Removal::new("alice".into(), now()) });
+        });
+    };
+    let grants = "{from: second/*, to: second}";
+    let waits = Cluster { grants, with: &|world| removal(world, None), ..Cluster::new(&request) };
+    assert!(waits.answer().is_ok(), "{:?}", waits.answer());
+    let begun = Cluster { grants, with: &|world| removal(world, Some(now())), ..Cluster::new(&request) };
+    begun.refused(Reason::NoRestorePoint, "");
 }
 
 /// The namespace was deleted and somebody else has made it again. The ledger, the folder on the disk and the repository of

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use model::Timestamp;
 use model::config::Config;
 use model::duration::Span;
-use model::facts::{Identity, Job, Pod};
+use model::facts::{Identity, Job, Pod, Policy};
 use model::ledger::{Entry, Finding, Ledger, Words};
 use model::maintain::{MaintainResult, Task};
 use model::names::{self, Run, SourceId};
 use model::next_copy::point_state;
-use model::plan::{Action, Plan, Work};
+use model::plan::{About, Action, Plan, Work};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, Removal, Settings};
 use model::restore;
@@ -110,8 +110,37 @@ impl Scene {
     }
 
     fn namespace(&mut self, uid: &str) {
-        let text = format!("metadata: {{name: shop, uid: {uid}}}");
+        self.namespace_that(&format!("uid: {uid}"));
+    }
+
+    fn namespace_that(&mut self, is: &str) {
+        let text = format!("metadata: {{name: shop, {is}}}");
         self.world.apply(Change::Namespace(Seen::Put(namespace(&text))));
+    }
+
+    fn namespace_gone(&mut self) {
+        self.world.apply(Change::Namespace(Seen::Gone((String::new(), "shop".into()), "n-1".into())));
+    }
+
+    /// The destination is a repository, with this configuration beside.
+    fn repository(&mut self, run_in: &str, more: &str) {
+        let text = format!("{more}\ndestinations: [{{name: disk, type: restic, secret: backup-s3, runIn: {run_in}}}]");
+        let config = Config::parse(&text).unwrap_or_else(|e| panic!("{e}"));
+        self.world.apply(Change::Config(Arc::new(config)));
+    }
+
+    /// A policy of an earlier version cuts restic off.
+    fn cut_off(&mut self) {
+        let name = names::network_policy(&"night".into());
+        let text = format!(
+            "metadata: {{name: {name}, namespace: shop, labels: {{{}: {}, {}: night, {}: policy}}}}",
+            names::MANAGED_BY,
+            names::MANAGER,
+            names::INSTANCE,
+            names::COMPONENT
+        );
+        let policy = read::<k8s_openapi::api::networking::v1::NetworkPolicy>(&text);
+        self.world.apply(Change::Policy(Seen::Put(Policy::from(&policy.metadata))));
     }
 
     /// Somebody annotates the ledger.
@@ -516,14 +545,7 @@ fn each_obstacle_alone_keeps_the_restore_points_however_long_they_are_due() {
         ("held", |scene| scene.held(true), Reason::InUse),
         ("a copy runs", |scene| scene.copies(), Reason::InUse),
         ("another namespace", |scene| scene.namespace("n-2"), Reason::NamespaceTerminating),
-        (
-            "no namespace",
-            |scene| {
-                let gone = Seen::Gone((String::new(), "shop".into()), "n-1".into());
-                scene.world.apply(Change::Namespace(gone));
-            },
-            Reason::NamespaceTerminating,
-        ),
+        ("no namespace", Scene::namespace_gone, Reason::NamespaceTerminating),
         (
             "no disk",
             |scene| {
@@ -750,4 +772,132 @@ fn what_was_forgotten_is_not_announced_again() {
     assert_eq!(scene.at(gone_for(Span::days(30))), (vec!["RemovalAbandoned"], false));
     assert_eq!(scene.at(gone_for(Span::days(59))), (vec![], false));
     assert!(scene.world.ledger(UID).unwrap().announced.is_empty());
+}
+
+/// A group of the namespace has a Secret of its own at the destination: nobody knows whether the PVC was in it.
+const BANK: &str = "groups: [{name: bank, namespaces: [shop], secrets: {disk: bank-s3}}]";
+
+/// What keeps the Job of a removal from running.
+const OBSTACLES: [(&str, Spoil, Reason); 6] = [
+    ("no destination", |scene| drop(scene.world.apply(Change::Config(Arc::default()))), Reason::UnknownDestination),
+    ("no namespace", Scene::namespace_gone, Reason::NamespaceTerminating),
+    ("another namespace", |scene| scene.namespace("n-2"), Reason::NamespaceTerminating),
+    (
+        "restricted",
+        |scene| scene.namespace_that("uid: n-1, labels: {pod-security.kubernetes.io/enforce: restricted}"),
+        Reason::PodSecurity,
+    ),
+    ("cut off", Scene::cut_off, Reason::NetworkPolicyBlocks),
+    ("a group's Secret", |scene| scene.repository("tenant", BANK), Reason::SecretNotAllowed),
+];
+
+/// L24: its restore points were given up at once, and the Job that removes their files could never run.
+#[test]
+fn a_removal_whose_job_cannot_run_keeps_its_restore_points_and_says_what_it_waits_for() {
+    for (what, spoil, reason) in OBSTACLES {
+        let mut scene = Scene::new();
+        scene.repository("tenant", "");
+        spoil(&mut scene);
+        scene.says(WORD);
+        for hours in [0, 7, 7 * 24] {
+            scene.now = Span::hours(hours).after(scene.now);
+            assert_eq!((removes(&scene.look()), scene.points()), (None, 1), "{what}");
+        }
+        let removal = scene.removal().unwrap();
+        assert_eq!((removal.begun, removal.waiting.as_ref().map(|w| w.reason)), (None, Some(reason)), "{what}");
+        assert!(fixtures::plan(&scene.world, UID, scene.now).wake.is_some(), "{what}: it is looked at again");
+    }
+}
+
+/// L24: once it has begun it waits for the same.
+#[test]
+fn a_removal_that_has_begun_starts_no_job_that_cannot_run() {
+    for (what, spoil, reason) in OBSTACLES {
+        let mut scene = Scene::new();
+        scene.repository("tenant", "");
+        scene.says(WORD);
+        scene.look();
+        assert!(scene.removal().unwrap().begun.is_some(), "{what}");
+        spoil(&mut scene);
+        assert_eq!(removes(&scene.look()), None, "{what}");
+        assert_eq!(scene.removal().unwrap().waiting.as_ref().map(|w| w.reason), Some(reason), "{what}");
+        scene.repository("tenant", "");
+        scene.namespace("n-1");
+        scene.world.apply(Change::Policy(Seen::Begin));
+        scene.world.apply(Change::Policy(Seen::End));
+        assert!(removes(&scene.look()).is_some(), "{what}: it goes on when that is over");
+    }
+}
+
+/// L24: the destination's own Secret may open somebody else's bucket, in which the PVC has nothing. Nobody can say which
+/// Secret is right once the PVC is gone, unless no group has one.
+#[test]
+fn a_removal_uses_no_secret_that_may_be_another_groups() {
+    for run_in in ["tenant", "controller"] {
+        for (groups, starts) in [("", true), (BANK, false)] {
+            let mut scene = Scene::new();
+            scene.repository(run_in, groups);
+            scene.says(WORD);
+            scene.look();
+            let plan = scene.look();
+            let secrets = plan.ready.iter().filter_map(|(_, action)| match action {
+                Action::StartTask(task) => Some(task.secret.clone()),
+                _ => None,
+            });
+            assert_eq!(secrets.collect::<Vec<_>>(), vec![None; usize::from(starts)], "{run_in} {groups}");
+            assert_eq!(scene.points() == 0, starts, "{run_in} {groups}");
+        }
+    }
+}
+
+/// L24: the pod said that it had failed years ago, so that the next try came at once, for ever; or years from now, so that
+/// none came.
+#[test]
+fn a_pods_word_of_when_it_failed_neither_shortens_nor_lengthens_the_pause() {
+    for told in ["2001-01-01T00:00:00Z", "2099-01-01T00:00:00Z"] {
+        let mut scene = Scene::new();
+        scene.says(WORD);
+        scene.look();
+        let due = Run::at(scene.now);
+        let problem = Problem::new(Reason::DiskNotReady, "cannot open the destination");
+        scene.finish(&due, &MaintainResult::new(Task::Remove, time(told), Some(problem)));
+        scene.look();
+        scene.gone(&due);
+        let failed = scene.now;
+        scene.now = SECOND.before(Span::hours(6).after(failed));
+        assert_eq!(removes(&scene.look()), None, "{told}");
+        scene.now = Span::hours(6).after(failed);
+        assert!(removes(&scene.look()).is_some(), "{told}");
+    }
+}
+
+/// L24: an Event in a namespace that is gone is refused, and nobody heard of the removal.
+#[test]
+fn what_is_told_of_a_removal_is_on_the_ledger_where_no_namespace_is_needed() {
+    let mut scene = Scene::new();
+    let mut told = Vec::new();
+    let hear = |plan: &Plan, told: &mut Vec<&'static str>| {
+        for note in written(plan).into_iter().flat_map(|write| &write.notes) {
+            assert_eq!(note.about, About::Ledger, "{}", note.reason);
+            told.push(note.reason);
+        }
+    };
+    scene.says("true");
+    hear(&scene.look(), &mut told);
+    scene.says(WORD);
+    hear(&scene.look(), &mut told);
+    let due = Run::at(scene.now);
+    let problem = Problem::new(Reason::DestinationUnreachable, "no answer");
+    scene.finish(&due, &MaintainResult::new(Task::Remove, scene.now, Some(problem)));
+    hear(&scene.look(), &mut told);
+    scene.gone(&due);
+    scene.namespace_gone();
+    scene.says(WORD);
+    hear(&scene.look(), &mut told);
+    scene.ends(FORGET);
+    hear(&scene.look(), &mut told);
+    assert_eq!(
+        told,
+        ["WordRefused", "RemovalAccepted", "RemovalBegun", "DestinationUnreachable", "WordRefused", "RemovalAbandoned"]
+    );
 }
