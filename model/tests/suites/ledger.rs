@@ -425,6 +425,11 @@ impl Cluster {
         self.shelves.values().any(|shelf| shelf.get(&day) == Some(&CopyState::Complete))
     }
 
+    /// Whether some destination has data of a run, whatever anybody has written down.
+    fn has_copy(&self, day: u64) -> bool {
+        self.shelves.values().any(|shelf| shelf.contains_key(&day))
+    }
+
     fn happen(&mut self, event: &Event, retention: &Retention) -> Result<(), TestCaseError> {
         match event {
             Event::Away(runs) => self.away = *runs,
@@ -477,7 +482,8 @@ impl Cluster {
         let (gone, _) = self.deletes(&ledger, retention);
         // What was taken while the controller was away is as unknown to a ledger that nothing happened to.
         let (would, later) = self.deletes(&self.whole, retention);
-        for day in &gone {
+        // Which of the runs without any copy stay depends on which run is the newest good one, as far as it is known.
+        for day in gone.iter().filter(|day| self.has_copy(**day)) {
             let goes = would.contains(day) || later.contains(day);
             prop_assert!(goes, "{day} goes, and a whole ledger keeps it: {would:?}, {later:?}");
         }
@@ -502,7 +508,7 @@ fn ready(day: u64) -> Snapshot {
 proptest! {
     #![proptest_config(cases(400))]
 
-    /// Laws 1 and 3, and that a ledger in any state deletes nothing that a whole one would keep. L20: also one that etcd has
+    /// Laws 1 and 3, and that a ledger in any state deletes nothing with a copy that a whole one would keep. L20: also one that etcd has
     /// from before a copy ended, while the controller is away for longer than `maxUnconfirmed` runs.
     #[test]
     fn no_state_of_the_ledger_makes_rotation_delete_what_a_whole_one_keeps(
@@ -525,4 +531,52 @@ fn an_unknown_run_has_the_destinations_of_the_settings_in_force() {
     assert_eq!(state(&record), PointState::Unrecorded);
     let alone = Ledger { settings: None, ..ledger };
     assert!(!alone.is_whole(), "nobody knows where its runs are copied to");
+}
+
+/// Runs whose copies end like this, one after the other.
+fn runs(cluster: &mut Cluster, states: [CopyState; 2], number: usize) {
+    for _ in 0..number {
+        cluster.happen(&Event::Run(states.into()), &"last=1".parse().unwrap()).unwrap();
+    }
+}
+
+/// L20: etcd went back to before the only good copy ended, and nothing shows it. Then the destinations fail for more than
+/// `maxUnconfirmed` runs: what goes is a run of which there is no copy.
+#[test]
+fn a_good_copy_without_a_result_stays_while_its_destination_fails() {
+    use CopyState::{Complete, Failed};
+    let mut cluster = Cluster::new();
+    runs(&mut cluster, [Failed; 2], 1);
+    runs(&mut cluster, [Complete; 2], 1);
+    let retention = "last=1".parse().unwrap();
+    cluster.happen(&Event::Older(1), &retention).unwrap();
+    runs(&mut cluster, [Failed; 2], 8);
+    for _ in 0..4 {
+        cluster.rotate(&retention).unwrap();
+    }
+    assert_eq!(cluster.there, [2, 8, 9, 10]);
+}
+
+/// L20: the same, and the copy is made again and fails, because nobody can know that it is there. So the run counts as
+/// one without a copy, and its snapshot goes when `maxUnconfirmed` newer ones have failed. Its copies are not touched,
+/// and the next copy tells of them.
+#[test]
+fn a_good_copy_that_was_repeated_in_vain_is_listed_again_though_its_snapshot_went() {
+    use CopyState::{Complete, Failed};
+    let mut cluster = Cluster::new();
+    runs(&mut cluster, [Complete; 2], 2);
+    let retention = "last=3".parse().unwrap();
+    cluster.happen(&Event::Older(1), &retention).unwrap();
+    cluster.write(&DESTINATIONS.map(|to| (2, to, result(Failed, 2))));
+    runs(&mut cluster, [Failed; 2], 3);
+    let ledger = cluster.ledger.clone().unwrap();
+    let (gone, _) = cluster.deletes(&ledger, &retention);
+    assert_eq!(gone, [2], "one of four unconfirmed runs");
+    cluster.there.retain(|day| !gone.contains(day));
+    assert!(cluster.there.contains(&1), "the last one that is known to be good");
+    runs(&mut cluster, [Complete; 2], 1);
+    let copied = cluster.ledger.as_ref().unwrap().copied();
+    for to in DESTINATIONS {
+        assert!(copied[to].contains(&run(2)), "{to}: {copied:?}");
+    }
 }
