@@ -23,6 +23,7 @@ mod plan;
 mod protect;
 mod quiet;
 mod refused;
+mod removal;
 mod restic;
 mod restore;
 mod run_now;
