@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// How many PVCs the controller protects.
 pub(crate) const CLAIMS: usize = 100;
 
+/// Its destinations. The sources are copied to the first one, unless they choose.
+pub(crate) const DESTINATIONS: [&str; 3] = ["disk", "attic", "vault"];
+
 /// Without requests for this long, a controller is idle.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -19,10 +22,15 @@ pub(crate) async fn measure(table: &mut Table, scene: &Scene) -> Result<Controll
     let made = claims.iter().map(|name| scene.bound(&scene.tenant, NewClaim::new(name)));
     let claims = try_join_all(made).await?;
     // No schedule comes round while this runs, and promoters stay as long as their snapshots.
+    let class = scene.class("keep");
+    let disk = |name| {
+        format!("{{name: {name}, type: disk, claim: {{name: backup-{name}, storageClass: {class}, size: 1Gi}}}}")
+    };
     let config = format!(
-        "defaults: {{schedule: '0 0 1 1 *', retention: 2days, destinations: [disk], promoterRetention: keep}}\n\
-         destinations:\n  - {{name: disk, type: disk, claim: {{storageClass: {}, size: 1Gi}}}}\n",
-        scene.class("keep")
+        "defaults: {{schedule: '0 0 1 1 *', retention: 2days, destinations: [{}], promoterRetention: keep}}\n\
+         destinations: [{}]\n",
+        DESTINATIONS[0],
+        DESTINATIONS.map(disk).join(", ")
     );
     let controller = scene.controller(&config).await?;
     for claim in &claims {

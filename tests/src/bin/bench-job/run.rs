@@ -1,4 +1,4 @@
-//! One run from its Job to the recorded copy, with one old restore point to rotate.
+//! One run from its Job to the recorded copies at one, two and three destinations, with one old restore point to rotate.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use backup_controller_tests::figures::{Table, mebibytes, resident};
-use backup_controller_tests::{Controller, Identity, NewClaim, Scene, binaries, kubelet};
+use backup_controller_tests::{Controller, Identity as Account, NewClaim, Scene, binaries, kubelet};
 use dev_cluster::AuditedRequest;
 use futures::StreamExt as _;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -17,16 +17,18 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt};
 use model::Timestamp;
+use model::facts::Identity;
+use model::ledger::{Entry, Finding, Ledger};
 use model::names::{self, Run};
-use model::record::CopyState;
+use model::record::{CopyResult, CopyState};
 use model::snapshot::VolumeSnapshot;
 use serde_json::{Value, json};
 
-use crate::memory::{counts, settle};
+use crate::memory::{DESTINATIONS, counts, settle};
 
 /// A source whose runs are started by hand.
 pub(crate) struct Source {
-    pub(crate) job: Identity,
+    pub(crate) job: Account,
     cronjob: CronJob,
 }
 
@@ -56,27 +58,46 @@ async fn remove_volumes(volumes: Api<PersistentVolume>) {
     }
 }
 
-/// Counts the requests of a run by both programs, and measures the job.
+/// Counts the requests of a run by both programs, at one destination and at more, and measures the job. Gives the source
+/// of one destination.
 pub(crate) async fn measure(table: &mut Table, scene: &Scene, controller: &Controller) -> Result<Source> {
     let job = scene.identity("backup-job", "job-role.yaml", |_| {}).await?;
-    let claim = scene.bound(&scene.tenant, NewClaim::new("counted")).await?;
+    let one = Box::pin(measure_at(table, scene, controller, &job, &DESTINATIONS[..1])).await?;
+    for more in 2..=DESTINATIONS.len() {
+        Box::pin(measure_at(table, scene, controller, &job, &DESTINATIONS[..more])).await?;
+    }
+    Ok(one)
+}
+
+/// The same of a source with these destinations.
+async fn measure_at(
+    table: &mut Table,
+    scene: &Scene,
+    controller: &Controller,
+    job: &Account,
+    destinations: &[&str],
+) -> Result<Source> {
+    let number = destinations.len();
+    let claim = scene.bound(&scene.tenant, NewClaim::new(&format!("counted-{number}"))).await?;
     // Two restore points with good copies. Both are past their retention; the newer is the last good one.
     let now = Timestamp::now();
     for days in [5_u64, 4] {
         let run = Run::at(now - Duration::from_secs(days * 24 * 3600));
-        let (_, promoter) = scene.point(&claim, run.as_str(), &["disk"]).await?;
+        let (_, promoter) = scene.point(&claim, run.as_str(), destinations).await?;
         let volumes: Api<PersistentVolume> = Api::all(scene.client.clone());
         let patch = Patch::Merge(json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}}));
         let volume = promoter.spec.and_then(|s| s.volume_name).context("an unbound promoter")?;
         volumes.patch(&volume, &PatchParams::default(), &patch).await?;
-        if days == 5 {
-            scene.bind_named(&scene.tenant, "backup-disk", None).await?;
+        // The disks of fewer destinations are there already.
+        if let Some(newest) = destinations.last().filter(|_| days == 5) {
+            scene.bind_named(&scene.tenant, &format!("backup-{newest}"), None).await?;
         }
-        copy(scene, &claim, &run).await?;
+        copies(scene, &claim, &run, destinations).await?;
     }
-    let source = Source { job, cronjob: scene.cronjob_of(&claim).await? };
+    let source = Source { job: job.clone(), cronjob: scene.cronjob_of(&claim).await? };
     settle(scene, controller.user()).await?;
-    let before = scene.requests(controller.user())?.iter().filter(|r| counts(r)).count();
+    let asked = |user: &str| anyhow::Ok(scene.requests(user)?.into_iter().filter(counts).collect::<Vec<_>>());
+    let before = (asked(&job.user)?.len(), asked(controller.user())?.len());
 
     let run = Run::at(now);
     let made = source.start_job(scene, &run, false).await?;
@@ -91,29 +112,72 @@ pub(crate) async fn measure(table: &mut Table, scene: &Scene, controller: &Contr
     scene.end_pod(&pod, 0, &result.to_string()).await?;
     let point = result["restorePoint"].as_str().context("no restore point")?;
     scene.bind_named(&scene.tenant, point, None).await?;
-    copy(scene, &claim, &run).await?;
+    copies(scene, &claim, &run, destinations).await?;
     settle(scene, controller.user()).await?;
 
-    table.judge("backup-job snapshot, a whole run: most memory (VmHWM)", mebibytes(peak.0), 12.0, "MiB", false);
-    table.tell("  of it: private (RssAnon)", format!("{:.1} MiB", mebibytes(peak.1)));
-    table.tell("  of it: of the program's file (RssFile)", format!("{:.1} MiB", mebibytes(peak.2)));
-    let by_job: Vec<_> = scene.requests(&source.job.user)?.into_iter().filter(counts).collect();
-    let by_controller: Vec<_> = scene.requests(controller.user())?.into_iter().filter(counts).skip(before).collect();
-    let all = u32::try_from(by_job.len() + by_controller.len())?;
-    table.judge("requests of a run with a copy and a rotation", f64::from(all), 16.0, "requests", true);
+    let by_job = asked(&job.user)?.split_off(before.0);
+    let by_controller = asked(controller.user())?.split_off(before.1);
+    let all = f64::from(u32::try_from(by_job.len() + by_controller.len())?);
+    if number == 1 {
+        table.judge("backup-job snapshot, a whole run: most memory (VmHWM)", mebibytes(peak.0), 12.0, "MiB", false);
+        table.tell("  of it: private (RssAnon)", format!("{:.1} MiB", mebibytes(peak.1)));
+        table.tell("  of it: of the program's file (RssFile)", format!("{:.1} MiB", mebibytes(peak.2)));
+    }
+    // Each further destination: a Job is made and deleted, and the ledger and the status are written.
+    let goal = 16.0 + 5.0 * f64::from(u32::try_from(number - 1)?);
+    table.judge(&format!("requests of a run with a rotation, destinations: {number}"), all, goal, "requests", true);
     tell(table, "backup-job", &by_job);
     tell(table, "the controller", &by_controller);
     let ledger = scene.ledger(&claim).await?.context("the source has no ledger")?;
-    let size = ledger.to_data().values().map(String::len).sum::<usize>();
-    table.tell("the ledger of that source, three runs at one destination", format!("{size} bytes"));
+    table.tell(&format!("the ledger of that source, three runs, destinations: {number}"), size(&ledger));
+    if number == DESTINATIONS.len() {
+        let years = years(ledger, &run)?;
+        table.tell(&format!("the same with {DAILY} daily and {MONTHLY} monthly runs"), size(&years));
+    }
     Ok(source)
 }
 
-/// The copy of a run, to its recorded end.
-async fn copy(scene: &Scene, claim: &PersistentVolumeClaim, run: &Run) -> Result<()> {
-    let job = scene.copy_of(claim, run.as_str(), "disk").await?;
-    scene.finish(&job, &kubelet::copied(CopyState::Complete, None)).await?;
-    scene.gone(&job).await
+/// How many runs of each kind a long ledger has.
+const DAILY: u64 = 31;
+const MONTHLY: u64 = 24;
+
+/// A ledger with the copies of as many runs as a usual retention keeps for two years, each as the run's that is there.
+fn years(mut ledger: Ledger, newest: &Run) -> Result<Ledger> {
+    let known = ledger.runs.iter().find(|record| record.run == *newest).context("the run is not recorded")?;
+    let results = known.results.clone();
+    let days = (1..DAILY).chain((1..=MONTHLY).map(|month| DAILY + 30 * month)).rev();
+    let at = |days: u64| Run::at(newest.time() - Duration::from_secs(days * 24 * 3600));
+    let mut kept: Vec<Run> = Vec::new();
+    ledger.runs.clear();
+    for run in days.map(at).chain([newest.clone()]) {
+        kept.insert(0, run.clone());
+        let taken =
+            Identity { name: format!("counted-3-{run}"), uid: names::hash(run.as_str(), 36), ..Identity::default() };
+        ledger.begin(&run, &taken, false);
+        for (destination, result) in &results {
+            let result = CopyResult { finished: run.time(), kept: kept.clone(), ..result.clone() };
+            let entry = Entry::Result(Box::new(result));
+            ledger.enter(&Finding { run: run.clone(), destination: destination.clone(), entry });
+        }
+    }
+    // The snapshots of the last three are there.
+    ledger.trim(|record| kept.iter().take(3).any(|run| *run == record.run));
+    anyhow::ensure!(ledger.runs.len() as u64 == DAILY + MONTHLY, "{} runs are recorded", ledger.runs.len());
+    Ok(ledger)
+}
+
+fn size(ledger: &Ledger) -> String {
+    format!("{} bytes", ledger.to_data().values().map(String::len).sum::<usize>())
+}
+
+/// The copies of a run, to their recorded ends.
+async fn copies(scene: &Scene, claim: &PersistentVolumeClaim, run: &Run, destinations: &[&str]) -> Result<()> {
+    for destination in destinations {
+        let job = scene.copy_of(claim, run.as_str(), destination).await?;
+        scene.finish(&job, &kubelet::copied(CopyState::Complete, None)).await?;
+        scene.gone(&job).await?;
+    }
+    Ok(())
 }
 
 /// One line a verb and resource.
