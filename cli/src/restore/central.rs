@@ -20,6 +20,7 @@ use super::done::Done;
 use super::pod;
 use super::session::Session;
 use super::stop::Stop;
+use super::target::{self, Target};
 use super::undo::Undo;
 use crate::terminal::say;
 
@@ -63,29 +64,77 @@ pub(super) async fn restore(session: &mut Session, args: &Restore, ask: bool, de
 pub(super) async fn request(session: &Session, args: &Restore, deadline: Instant) -> Result<Done, Stop> {
     let name = args.target();
     let text = text(args, &pod::token())?;
-    session.left.add(Undo::Ask { pvc: name.to_owned() });
-    annotate(session, name, json!(text)).await?;
-    let record = session.interrupt.during(settled(session, name, &text, deadline)).await??;
+    let asked = Undo::Ask { pvc: name.to_owned(), request: text.clone() };
+    session.left.add(asked.clone());
+    // L10: from now on the controller may begin at any moment, whatever is heard of it here.
+    let before = session.left.is_mixture();
+    session.left.set_mixture(true);
+    let mut begun = false;
+    let ended = match annotate(session, name, None, json!(text)).await {
+        Ok(()) => session.interrupt.during(settled(session, name, &text, deadline, &mut begun)).await.flatten(),
+        Err(stop) => Err(stop),
+    };
+    let record = match ended {
+        Ok(record) => record,
+        Err(stop) => {
+            if !begun && recalled(session, name, &text).await {
+                session.left.set_mixture(before);
+                session.left.done(&asked);
+            }
+            return Err(stop);
+        }
+    };
     let problem = || Problem::new(Reason::RestoreFailed, "the controller gives no reason; read its log");
     match (record.state, record.result, record.problem) {
         (_, Some(result), _) => Ok(Done::There(record.point.unwrap_or_default(), Box::new(result))),
-        (RestoreState::Refused, None, told) => Err(Stop::Refused(told.unwrap_or_else(problem))),
-        (_, None, told) => {
-            // Nothing tells how far it came.
-            session.left.set_mixture(true);
-            Err(Stop::Failed(anyhow::anyhow!("{}", told.unwrap_or_else(problem))))
+        (RestoreState::Refused, None, told) => {
+            session.left.set_mixture(before);
+            Err(Stop::Refused(told.unwrap_or_else(problem)))
         }
+        // Nothing tells how far it came.
+        (_, None, told) => Err(Stop::Failed(anyhow::anyhow!("{}", told.unwrap_or_else(problem)))),
     }
 }
 
+/// L10: takes back a request that has not begun, and says whether that is certain. The controller writes on the same PVC
+/// that it begins before it makes anything: if the API server takes this change of a PVC without that word, it never
+/// begins.
+async fn recalled(session: &Session, name: &str, text: &str) -> bool {
+    for _ in 0..3 {
+        let Ok(found) = target::read(session, name).await else { return false };
+        let Some(claim) = found.claim().map(Claim::from).filter(|claim| is_asked(claim, text)) else { return false };
+        let mark = names::run_now_mark(text);
+        let told = claim.restored.as_deref().filter(|record| record.request == mark);
+        if told.is_some_and(|record| record.state != RestoreState::Waiting || record.is_begun()) {
+            return false;
+        }
+        // Another change of the PVC came first: look again.
+        if annotate(session, name, Some(&claim.id.resource_version), Value::Null).await.is_ok() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Whether a PVC has this request, and no other one.
+fn is_asked(claim: &Claim, text: &str) -> bool {
+    claim.settings.get(names::RESTORE_FROM).is_some_and(|now| now == text)
+}
+
 /// The record of a request, once there is nothing more to wait for.
-async fn settled(session: &Session, name: &str, text: &str, deadline: Instant) -> Result<RestoreRecord, Stop> {
+async fn settled(
+    session: &Session,
+    name: &str,
+    text: &str,
+    deadline: Instant,
+    begun: &mut bool,
+) -> Result<RestoreRecord, Stop> {
     let mark = names::run_now_mark(text);
     let mut claims = watch_object(session.api::<PersistentVolumeClaim>(), name).default_backoff().boxed();
-    let (mut seen, mut begun) = (String::new(), false);
+    let mut seen = String::new();
     loop {
         let item = tokio::select! {
-            () = sleep_until(deadline), if !begun => {
+            () = sleep_until(deadline), if !*begun => {
                 let seen = if seen.is_empty() { "the controller has not answered" } else { &seen };
                 let text = anyhow::anyhow!("the restore did not begin in time (--timeout). Last state: {seen}");
                 return Err(Stop::Failed(text));
@@ -101,16 +150,13 @@ async fn settled(session: &Session, name: &str, text: &str, deadline: Instant) -
             }
             Some(Ok(Some(claim))) => Claim::from(&claim),
         };
-        if claim.settings.get(names::RESTORE_FROM).is_none_or(|now| now != text) {
+        if !is_asked(&claim, text) {
             return Err(Stop::Failed(anyhow::anyhow!(
                 "somebody else requested another restore of PVC {name}: wait for it, then run the command again"
             )));
         }
         let Some(record) = claim.restored.filter(|r| r.request == mark) else { continue };
-        begun = record.state == RestoreState::Ready;
-        if begun {
-            session.left.set_mixture(true);
-        }
+        *begun |= record.is_begun();
         let told = match record.state {
             RestoreState::Ready => format!("restoring from {}", record.point.unwrap_or_default()),
             RestoreState::Waiting => {
@@ -125,9 +171,14 @@ async fn settled(session: &Session, name: &str, text: &str, deadline: Instant) -
     }
 }
 
-async fn annotate(session: &Session, name: &str, value: Value) -> Result<(), Stop> {
+/// `version`: only if the PVC is still that one.
+async fn annotate(session: &Session, name: &str, version: Option<&str>, value: Value) -> Result<(), Stop> {
     let api: Api<PersistentVolumeClaim> = session.api();
-    let patch = Patch::Merge(json!({"metadata": {"annotations": {names::RESTORE_FROM: value}}}));
+    let mut metadata = json!({"annotations": {names::RESTORE_FROM: value}});
+    if let Some(version) = version {
+        metadata["resourceVersion"] = json!(version);
+    }
+    let patch = Patch::Merge(json!({"metadata": metadata}));
     let params = PatchParams::default();
     let written = api.patch(name, &params, &patch);
     match api::bounded(|| format!("patch persistentvolumeclaims {name}"), written).await {
@@ -136,9 +187,15 @@ async fn annotate(session: &Session, name: &str, value: Value) -> Result<(), Sto
     }
 }
 
-/// Takes the request back: one that runs ends, and what was told of one that ended stays.
-pub(super) async fn withdraw(session: &Session, name: &str) -> Result<(), Stop> {
-    annotate(session, name, Value::Null).await
+/// Takes the request back: one that runs ends, and what was told of one that ended stays. Somebody else's stays too.
+pub(super) async fn withdraw(session: &Session, name: &str, text: &str) -> Result<(), Stop> {
+    match target::read(session, name).await? {
+        Target::There(claim) if is_asked(&Claim::from(&*claim), text) => {
+            annotate(session, name, claim.metadata.resource_version.as_deref(), Value::Null).await
+        }
+        Target::There(_) | Target::Gone => Ok(()),
+        Target::Unknown => annotate(session, name, None, Value::Null).await,
+    }
 }
 
 /// The line for a person.

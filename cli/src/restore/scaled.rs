@@ -145,11 +145,9 @@ async fn later(
 async fn by_controller(session: &mut Session, args: &Restore, earlier: bool) -> Result<Done, Stop> {
     let deadline = Instant::now() + args.point.timeout.as_duration();
     let done = central::request(session, args, deadline).await;
-    match &done {
-        Ok(Done::There(_, result)) => settle(session, result.holds(), earlier),
-        Err(Stop::Refused(_)) => settle(session, Holds::AsBefore, earlier),
-        // Whether it has begun is known there.
-        _ => {}
+    // Otherwise it is known there whether it may have begun.
+    if let Ok(Done::There(_, result)) = &done {
+        settle(session, result.holds(), earlier);
     }
     done
 }

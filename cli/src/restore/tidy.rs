@@ -17,7 +17,7 @@ pub(crate) async fn tidy(session: &Session, result: Result<Done, Stop>) -> Resul
     for undo in session.left.all() {
         let done = match &undo {
             Undo::Delete { resource, name } => delete(session, resource, name).await,
-            Undo::Ask { pvc } => central::withdraw(session, pvc).await,
+            Undo::Ask { pvc, request } => central::withdraw(session, pvc, request).await,
             Undo::Scale { workload, replicas } => {
                 back.push((workload.clone(), *replicas));
                 scale::back(session, workload, *replicas).await

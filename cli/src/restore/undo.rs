@@ -17,7 +17,11 @@ pub(crate) enum Undo {
         name: String,
     },
     /// What the controller is asked for by an annotation on a PVC, to be withdrawn.
-    Ask { pvc: String },
+    Ask {
+        pvc: String,
+        /// What is asked for: another request is another one's.
+        request: String,
+    },
     /// The replicas that something had.
     Scale {
         workload: Workload,
@@ -31,7 +35,7 @@ impl Undo {
     fn command(&self, namespace: &str) -> String {
         match self {
             Self::Delete { resource, name } => format!("kubectl delete {resource} {name} -n {namespace}"),
-            Self::Ask { pvc } => format!("kubectl annotate pvc {pvc} {}- -n {namespace}", names::RESTORE_FROM),
+            Self::Ask { pvc, .. } => format!("kubectl annotate pvc {pvc} {}- -n {namespace}", names::RESTORE_FROM),
             Self::Scale { workload, replicas } => {
                 let key = names::REPLICAS_BEFORE;
                 format!(

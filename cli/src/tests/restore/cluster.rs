@@ -39,6 +39,8 @@ struct State {
     reaction: Option<Reaction>,
     /// Whether pods outlive their Deployment for a while.
     linger: bool,
+    /// What somebody else writes just before a change of one version.
+    ahead: Option<(String, Value)>,
 }
 
 /// The server.
@@ -141,6 +143,11 @@ impl Cluster {
     pub(super) fn lingering(self) -> Self {
         self.state.lock().unwrap().linger = true;
         self
+    }
+
+    /// Somebody else writes an object just before the next change of one version.
+    pub(super) fn put_ahead(&self, collection: &str, object: Value) {
+        self.state.lock().unwrap().ahead = Some((collection.to_owned(), object));
     }
 
     /// Somebody else removes an object.
@@ -277,6 +284,14 @@ fn patch(state: &mut State, path: &str, change: &Value) -> (u16, Value) {
     let Some(mut object) = state.objects.get(&(collection.to_owned(), name.to_owned())).cloned() else {
         return (404, failure(404, "NotFound", "no such thing"));
     };
+    if let Some((path, object)) = state.ahead.take_if(|_| !change["metadata"]["resourceVersion"].is_null()) {
+        state.put(&path, object);
+        return (409, failure(409, "Conflict", "the object has been modified"));
+    }
+    let version = &change["metadata"]["resourceVersion"];
+    if !version.is_null() && *version != object["metadata"]["resourceVersion"] {
+        return (409, failure(409, "Conflict", "the object has been modified"));
+    }
     merge(&mut object, change);
     let object = state.put(collection, object);
     (200, json!({"metadata": object["metadata"], "spec": {"replicas": object["spec"]["replicas"]}}))

@@ -92,7 +92,8 @@ fn an_incomplete_restore_point_deletes_nothing_and_is_passed_over_by_latest() {
         Cluster::of(objects)
     };
     let incomplete = cluster();
-    let problem = refused(restore(&incomplete, &["data", "--date=20181204", "--from=s3", "--delete", "-y"]));
+    let words = ["data", "--date=20181204", "--from=s3", "--delete", "-y", "--timeout=1s"];
+    let problem = refused(restore(&incomplete, &words));
     assert_eq!(problem.reason, Reason::RestorePointIncomplete);
     assert_eq!(incomplete.writes(), Vec::<String>::new());
     // The newest complete one gets as far as the controller, which does not answer here.

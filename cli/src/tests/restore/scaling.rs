@@ -600,3 +600,103 @@ fn a_signal_while_pods_end_gives_the_replicas_back() {
     assert_eq!(state(&cluster, "statefulsets", "db"), (json!(1), Value::Null));
     assert_eq!(made(&cluster), Vec::<String>::new());
 }
+
+/// What is restored from a central destination: the controller answers the Deployment that it has to be asked on the PVC,
+/// and tells this of the request that it finds there.
+fn central(told: Option<(RestoreState, Option<&'static str>)>, signal: Option<watch::Sender<Option<u8>>>) -> Cluster {
+    let answer = controller(RestoreState::Refused, Some(Problem::new(Reason::AskByAnnotation, "annotate the PVC")));
+    applications().reacting(move |collection, object| {
+        let mut writes = [answer(collection, object), kubelet(collection, object)].concat();
+        let annotations = &object["metadata"]["annotations"];
+        let asked = annotations[names::RESTORE_FROM].as_str().filter(|_| object["metadata"]["name"] == "data");
+        if let Some(asked) = asked.filter(|_| annotations[names::RESTORE_STATUS].is_null()) {
+            if let Some(signal) = &signal {
+                signal.send_replace(Some(2));
+            }
+            writes.extend(told.map(|(state, point)| (collection.to_owned(), tells(object, asked, state, point))));
+        }
+        writes
+    })
+}
+
+/// The PVC with what the controller tells of a request.
+fn tells(claim: &Value, asked: &str, state: RestoreState, point: Option<&str>) -> Value {
+    let problem =
+        (state != RestoreState::Ready).then(|| json!({"reason": "WaitingForSlot", "message": "5 restores run"}));
+    let record = json!({"request": names::run_now_mark(asked), "state": state, "point": point, "problem": problem});
+    let mut told = claim.clone();
+    told["metadata"]["annotations"][names::RESTORE_STATUS] = json!(record.to_string());
+    told
+}
+
+/// What is asked for on the PVC.
+fn asked(cluster: &Cluster) -> Value {
+    cluster.get(&core("persistentvolumeclaims"), "data").unwrap()["metadata"]["annotations"][names::RESTORE_FROM]
+        .clone()
+}
+
+/// L10: it was started beside the controller's restore that had just begun: nobody had heard of that here.
+#[test]
+fn after_an_interrupt_the_application_starts_only_if_the_controllers_restore_never_begins() {
+    let ready = Some((RestoreState::Ready, Some("s3/20181204T0317Z")));
+    let decided = Some((RestoreState::Waiting, Some("s3/20181204T0317Z")));
+    for (told, running) in [(ready, false), (decided, false), (Some((RestoreState::Waiting, None)), true), (None, true)]
+    {
+        let (cluster, stop) = run(async {
+            let (signal, interrupt) = Interrupt::by_hand();
+            let cluster = central(told, Some(signal.clone()));
+            let (_other, mut session) = session(&cluster);
+            session.interrupt = interrupt;
+            let stop = restore_in(&mut session, &["data", DATE, "-y", "--scale"]).await.unwrap_err();
+            (cluster, stop)
+        });
+        assert_eq!(stop.code(), 130, "{told:?}");
+        assert_eq!(is_running(&cluster), running, "{told:?}");
+        assert_eq!(asked(&cluster), Value::Null, "{told:?}");
+    }
+}
+
+/// L10: the controller's word that it begins may come between the look and the withdrawal.
+#[test]
+fn a_request_that_begins_while_it_is_taken_back_keeps_the_application_stopped() {
+    for (state, running) in [(RestoreState::Ready, false), (RestoreState::Waiting, true)] {
+        let cluster = central(None, None);
+        let stop = run(async {
+            let (_signal, mut session) = session(&cluster);
+            let begins = async {
+                while asked(&cluster).is_null() {
+                    tokio::task::yield_now().await;
+                }
+                let claim = cluster.get(&core("persistentvolumeclaims"), "data").unwrap();
+                let text = asked(&cluster).as_str().unwrap().to_owned();
+                let point = (state == RestoreState::Ready).then_some("s3/20181204T0317Z");
+                cluster.put_ahead(&core("persistentvolumeclaims"), tells(&claim, &text, state, point));
+            };
+            let words = ["data", DATE, "-y", "--scale", "--timeout=1s"];
+            tokio::join!(restore_in(&mut session, &words), begins).0.unwrap_err()
+        });
+        assert_eq!(stop.code(), if running { 1 } else { 3 }, "{stop:?}");
+        assert_eq!((is_running(&cluster), asked(&cluster)), (running, Value::Null), "{state:?}");
+    }
+}
+
+/// The request of somebody else is not taken back.
+#[test]
+fn another_request_on_the_pvc_stays() {
+    let cluster = central(None, None);
+    let stop = run(async {
+        let (_signal, mut session) = session(&cluster);
+        let other = async {
+            while asked(&cluster).is_null() {
+                tokio::task::yield_now().await;
+            }
+            cluster.edit(&core("persistentvolumeclaims"), "data", |claim| {
+                claim["metadata"]["annotations"][names::RESTORE_FROM] = json!("pvc=data date=20181203");
+            });
+        };
+        tokio::join!(restore_in(&mut session, &["data", DATE, "-y", "--scale"]), other).0.unwrap_err()
+    });
+    assert!(stop.text().contains("somebody else requested another restore"), "{}", stop.text());
+    assert_eq!(asked(&cluster), json!("pvc=data date=20181203"));
+    assert!(!is_running(&cluster), "the first one may have begun");
+}
