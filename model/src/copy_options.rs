@@ -93,10 +93,10 @@ impl Options {
         if !self.exclude.is_empty() {
             restic.exclude.clone_from(&self.exclude);
         }
-        restic.compression = self.compression.unwrap_or(restic.compression);
-        restic.pack_size = self.pack_size.or(restic.pack_size);
         match restic.run_in {
             RunIn::Tenant => {
+                restic.compression = self.compression.unwrap_or(restic.compression);
+                restic.pack_size = self.pack_size.or(restic.pack_size);
                 restic.limit_upload = self.limit_upload.or(restic.limit_upload);
                 restic.limit_download = self.limit_download.or(restic.limit_download);
                 restic.cache = self.cache.clone().or(restic.cache);
@@ -110,9 +110,13 @@ impl Options {
 
     /// The options that have no effect at a central destination, by their keys: they are the administrator's there.
     ///
-    /// S8: a copy that is slowed down to 1 KiB a second holds the slots that all namespaces share for hours.
+    /// S8: a copy that is slowed down to 1 KiB a second, or that compresses as much as it can, holds the slots that all
+    /// namespaces share for hours. Large packs lie on a node until they are stored, and small ones are many objects in the
+    /// administrator's bucket.
     pub fn of_the_administrator(&self) -> impl Iterator<Item = &'static str> {
         [
+            ("compression", self.compression.is_some()),
+            ("pack-size", self.pack_size.is_some()),
             ("limit-upload", self.limit_upload.is_some()),
             ("limit-download", self.limit_download.is_some()),
             ("cache", self.cache.is_some()),
@@ -168,15 +172,18 @@ mod tests {
         let mut destination = Restic::named("s3");
         destination.run_in = RunIn::Controller;
         destination.limit_download = Some(7);
-        let options =
-            read("ca=own env.HTTPS_PROXY=http://mine exclude=*.tmp cache=900Gi limit-upload=1 limit-download=9");
+        let options = read(
+            "ca=own env.HTTPS_PROXY=http://mine exclude=*.tmp cache=900Gi limit-upload=1 limit-download=9 compression=max pack-size=4",
+        );
         let restic = options.over(&destination);
         assert_eq!((&restic.ca, restic.environment.len(), &restic.cache), (&None, 0, &None), "nor fill its nodes");
         // S8: slow copies hold the slots of all, and fast ones fill the administrator's line.
         assert_eq!((restic.limit_upload, restic.limit_download), (None, Some(7)));
+        // And so do slow compression, and packs that fill a node or a bucket.
+        assert_eq!((restic.compression, restic.pack_size), (Compression::Auto, None));
         assert_eq!(restic.exclude, ["*.tmp"]);
         let ignored: Vec<&str> = options.of_the_administrator().collect();
-        assert_eq!(ignored, ["limit-upload", "limit-download", "cache", "ca", "env"]);
+        assert_eq!(ignored, ["compression", "pack-size", "limit-upload", "limit-download", "cache", "ca", "env"]);
     }
 
     #[test]

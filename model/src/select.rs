@@ -11,7 +11,7 @@ mod unknown;
 
 use std::collections::BTreeMap;
 
-use crate::config::{Destination, Mode};
+use crate::config::{Destination, Group, Mode};
 use crate::copy_options::Options;
 use crate::duration::Span;
 use crate::facts::{self, ClaimPhase};
@@ -222,9 +222,15 @@ fn settings(
         .unwrap_or_else(|| of_defaults(&defaults.time_zone));
     let configured =
         group.and_then(|g| Some(of_group(g, g.retention.clone()?))).unwrap_or_else(|| of_defaults(&defaults.retention));
-    let least = bounds.min_retention.as_ref().unwrap_or(&configured.0);
-    let central_retention = retention.as_ref().map(|(annotated, _)| annotated.or(least));
-    let central_retention = central_retention.unwrap_or_else(|| configured.0.clone());
+    let least = bounds.min_retention.as_ref();
+    let central_retention = match &retention {
+        Some((annotated, _)) => annotated.or(least.unwrap_or(&configured.0)),
+        // L4: which group that is, the tenant chooses as well. Without a bound each group is offered to all of them.
+        None if by_labels(input).is_some() => {
+            least.map_or_else(|| configured.0.clone(), |least| configured.0.or(least))
+        }
+        None => configured.0.clone(),
+    };
     let (retention, keeps) = retention.unwrap_or(configured);
     let wanted = wanted(input, &retention, &keeps);
     let protection = Protection {
@@ -253,8 +259,7 @@ fn settings(
 
 /// Whose choice a retention is.
 fn wanted(input: &Input<'_>, retention: &Retention, keeps: &Written) -> Wanted {
-    let by_labels = group(input).filter(|g| !g.pvc_labels.is_empty());
-    let choice = match (&keeps.place, by_labels) {
+    let choice = match (&keeps.place, by_labels(input)) {
         (Place::Claim | Place::Namespace, _) => Choice::Annotation(retention.clone()),
         // Labels of a PVC are the tenant's, as its annotations are.
         (_, Some(group)) => Choice::Group(group.name.clone()),
@@ -265,7 +270,12 @@ fn wanted(input: &Input<'_>, retention: &Retention, keeps: &Written) -> Wanted {
     Wanted { retention: retention.clone(), choice, unchosen }
 }
 
-/// What an annotation does not shorten, though it says so. Nothing is misread: the rest of it is in force.
+/// The group that labels of the PVC select, if one does.
+fn by_labels<'a>(input: &Input<'a>) -> Option<&'a Group> {
+    group(input).filter(|group| !group.pvc_labels.is_empty())
+}
+
+/// What an annotation or a label does not shorten, though it says so. Nothing is misread: the rest of it is in force.
 fn too_short(input: &Input<'_>, protection: &Protection, keeps: &Written) -> Option<Problem> {
     if protection.central_retention == protection.retention {
         return None;
@@ -277,12 +287,18 @@ fn too_short(input: &Input<'_>, protection: &Protection, keeps: &Written) -> Opt
     if central.is_empty() {
         return None;
     }
-    let place = if keeps.place == Place::Claim { "the PVC" } else { "the Namespace" };
+    let text = clip(&keeps.text, 80);
+    let chosen = match (&keeps.place, by_labels(input)) {
+        (Place::Claim, _) => format!("{}: \"{text}\" on the PVC", names::RETENTION),
+        (Place::Namespace, _) => format!("{}: \"{text}\" on the Namespace", names::RETENTION),
+        (_, group) => {
+            let group = group.map(|group| group.name.as_str()).unwrap_or_default();
+            format!("labels of the PVC select the group {group} with the retention '{text}'")
+        }
+    };
     let message = format!(
-        "{}: \"{}\" on {place}: the central destination {} keeps '{}', because annotations cannot shorten what the \
+        "{chosen}: the central destination {} keeps '{}', because annotations and labels of a PVC cannot shorten what the \
          administrator says (bounds.minRetention)",
-        names::RETENTION,
-        clip(&keeps.text, 80),
         central.join(", "),
         protection.central_retention
     );

@@ -23,7 +23,7 @@ pub struct Protection {
     pub starting_deadline: Span,
     /// What rotation goes by.
     pub retention: Retention,
-    /// The same at central destinations: a tenant's annotation keeps no less there than the administrator says (L4).
+    /// The same at central destinations: a tenant's annotation or label keeps no less there than the administrator says (L4).
     pub central_retention: Retention,
     /// The retention that the settings say. Both others keep more for a day after a tenant shortened it.
     pub wanted: Wanted,

@@ -390,6 +390,31 @@ fn an_annotation_does_not_shorten_what_a_central_destination_keeps() {
     assert_eq!(told, "", "nothing of it is cut there");
 }
 
+/// L4: a label selects a group that the administrator wrote for others, and after a day the prunes keep a day.
+#[test]
+fn a_label_does_not_shorten_what_a_central_destination_keeps_below_the_administrators_bound() {
+    let case = |bounds: &str, label: &str| {
+        let groups = "groups:\n- {name: scratch, pvcLabels: {kind: scratch}, retention: 1d}\n- {name: lab, namespaces: [shop], \
+                      retention: 2d}";
+        let configured =
+            format!("{CENTRAL}defaults: {{destinations: [far, near], retention: daily=7}}\n{bounds}\n{groups}");
+        let (p, warnings) =
+            case().configured(&configured).with(|c| c.claim.labels = labels(&[("kind", label)])).protection();
+        (p.retention.to_string(), p.central_retention.to_string(), warnings.concat())
+    };
+    let bound = "bounds: {minRetention: 3d}";
+    let (near, far, told) = case(bound, "scratch");
+    assert_eq!((near.as_str(), far.as_str()), ("1d", "3d"));
+    assert!(
+        told.contains("select the group scratch with the retention '1d': the central destination far keeps"),
+        "{told}"
+    );
+    // A group of namespaces is the administrator's word, and so is a group of labels where he set no bound.
+    for (bounds, label, kept) in [(bound, "none", "2d"), ("", "scratch", "1d")] {
+        assert_eq!(case(bounds, label), (kept.to_owned(), kept.to_owned(), String::new()), "{label}");
+    }
+}
+
 /// S8: copies to a central destination share their slots and their line with all namespaces.
 #[test]
 fn an_option_that_only_the_administrator_sets_at_a_central_destination_is_told() {
@@ -401,7 +426,9 @@ fn an_option_that_only_the_administrator_sets_at_a_central_destination_is_told()
     };
     let words = told("far, near", "limit-upload=1 exclude=*.tmp ca=own");
     assert!(words.contains("limit-upload, ca has no effect at the central destination far"), "{words}");
-    assert_eq!(told("far, near", "exclude=*.tmp compression=off"), "");
+    let words = told("far, near", "compression=max pack-size=128");
+    assert!(words.contains("compression, pack-size has no effect"), "{words}");
+    assert_eq!(told("far, near", "exclude=*.tmp"), "");
     assert_eq!(told("near", "limit-upload=1"), "");
 }
 
