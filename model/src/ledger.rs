@@ -261,6 +261,20 @@ impl Ledger {
         self.runs.sort_by(|a, b| a.run.cmp(&b.run).then_with(|| a.snapshot().cmp(&b.snapshot())));
     }
 
+    /// U15: where the runs are copied to while a setting of a new source cannot be read, and so none is in force. Without
+    /// it they would count as good without any copy. Of those that were there before the ledger, each destination tells.
+    pub fn stand_in(&mut self, destinations: &[String]) {
+        if self.settings.is_some() {
+            return;
+        }
+        for record in self.runs.iter_mut().filter(|r| r.taken.is_some() && r.destinations.is_empty()) {
+            record.destinations = destinations.to_vec();
+            if record.rebuilt {
+                self.rebuilding.extend(destinations.iter().cloned());
+            }
+        }
+    }
+
     /// The snapshot of a run that is known was ready once.
     pub fn was_ready(&mut self, run: &Run, snapshot: &Identity) {
         let is_it = |r: &&mut RunRecord| r.run == *run && r.snapshot() == Some((&snapshot.name, &snapshot.uid));

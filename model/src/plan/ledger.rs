@@ -53,6 +53,11 @@ pub(super) fn of_source(
         settle(&mut next, in_force.as_ref());
     }
     let mut notes = begin(world, uid, &mut next, before.is_none());
+    if let (None, Verdict::Protected(protection, _)) = (&next.settings, verdict)
+        && next.runs.iter().any(|r| r.destinations.is_empty())
+    {
+        next.to_mut().stand_in(&protection.destinations);
+    }
     settle(&mut next, in_force.as_ref());
     let told = !findings.is_empty();
     let results = enter(&mut next, findings);
@@ -113,8 +118,9 @@ fn is_news(before: &Ledger, next: &Ledger) -> bool {
     let Ledger { schema, source, volume, gone, settings, rebuilding, removals, announced, runs, status } = next;
     let known = |r: &RunRecord| before.runs.iter().find(|b| b.run == r.run && b.taken == r.taken);
     let is_new = |r: &RunRecord| match known(r) {
-        Some(known) => known.rebuilt != r.rebuilt,
-        None => r.taken.is_some() && (r.rebuilt || !r.results.is_empty()),
+        Some(known) => known.rebuilt != r.rebuilt || known.destinations != r.destinations,
+        // U15: while no settings are in force, the run alone says where it is copied to.
+        None => r.taken.is_some() && (r.rebuilt || !r.results.is_empty() || settings.is_none()),
     };
     if runs.iter().any(is_new) {
         return true;

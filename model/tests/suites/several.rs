@@ -143,6 +143,32 @@ impl Scene {
     }
 }
 
+/// U15: a new PVC whose retention is mistyped was snapshotted and never copied, and each of its runs was told as good.
+#[test]
+fn a_new_source_with_a_setting_that_cannot_be_read_is_copied_by_the_defaults_and_not_called_good_without() {
+    let mut scene = Scene::new();
+    scene.world.apply(Change::Claim(Seen::Put(source("{backup-controller.io/retention: 2 fortnights}"))));
+    scene.write(0);
+    assert!(scene.world.ledger(UID).unwrap().settings.is_none(), "nothing can be deleted");
+    scene.unseen("data-1", 1);
+    for minute in [2, 3] {
+        scene.write(minute);
+        assert_eq!(scene.world.status(UID).unwrap().good, None);
+        let ready: Vec<String> =
+            scene.plan(minute).ready.into_iter().map(|(w, _)| w.slot.destination.clone()).collect();
+        assert_eq!(ready, ["disk", "s3"]);
+    }
+    // Its copies delete nothing, and they make the run good.
+    for (_, action) in scene.plan(3).ready {
+        assert!(matches!(action, Action::StartCopy(copy) if copy.retention.is_none()));
+    }
+    in_ledger(&mut scene.world, &source("{}").source(), |ledger| {
+        ledger.runs[0].results.insert("disk".to_owned(), complete(4));
+    });
+    scene.write(5);
+    assert!(scene.world.status(UID).unwrap().good.is_some());
+}
+
 /// What each copy that can start is told to expect.
 fn expected(scene: &Scene, minute: u64) -> Vec<(String, Expected)> {
     let copy = |(_, action)| match action {
