@@ -172,10 +172,19 @@ const WORDS: [(Cause, &[&str]); 14] = [
     (Cause::Unreachable, &[": eof"]),
 ];
 
+/// Whether a pack that the index names is cut or gone. Of what is no data, such as a lock, somebody else may have removed it.
+fn lacks_a_pack(lower: &str) -> bool {
+    let words = ["too short", "too-short", "does not exist", "no such file"];
+    lower.contains("<data/") && words.iter().any(|word| lower.contains(word))
+}
+
 impl Cause {
     /// The cause that a line of restic's names.
     pub(crate) fn of(text: &str) -> Option<Self> {
         let lower = text.to_lowercase();
+        if lacks_a_pack(&lower) {
+            return Some(Self::Damage);
+        }
         WORDS.iter().find(|(_, words)| words.iter().any(|word| lower.contains(word))).map(|(cause, _)| *cause)
     }
 
@@ -322,6 +331,18 @@ mod tests {
     fn of(code: i32, said: &str) -> (Reason, Exit, String) {
         let Failure { problem, exit } = AT.failure(Some(code), said, Reason::CopyFailed);
         (problem.reason, exit, problem.message)
+    }
+
+    /// U13: the index names a pack that is not there, or not whole. Of a lock, somebody else may have removed it.
+    #[test]
+    fn a_pack_that_is_cut_off_or_gone_is_damage() {
+        for words in ["restic-file-too-short", "file is too short", "The specified key does not exist.", "no such file"]
+        {
+            let (reason, exit, _) = of(1, &format!("Fatal: cannot dump file: ReadFull(<data/557e240ae6>): {words}"));
+            assert_eq!((reason, exit), (Reason::RepositoryDamaged, Exit::Final), "{words}");
+        }
+        let (reason, ..) = of(1, "Load(<lock/0c86>, 0, 0) failed: The specified key does not exist.");
+        assert_eq!(reason, Reason::CopyFailed);
     }
 
     /// Bad input: each its own reason, which names what to change. The lines are restic 0.19.1's own, before

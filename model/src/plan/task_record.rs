@@ -54,9 +54,10 @@ fn found_damage(status: &TaskStatus) -> bool {
     status.problem.as_ref().is_some_and(|p| p.reason == Reason::RepositoryDamaged)
 }
 
-/// Whether a drill found that a copy is not what its snapshot is.
-fn found_difference(status: &TaskStatus) -> bool {
-    status.problem.as_ref().is_some_and(|p| p.reason == Reason::RestoreMismatch)
+/// Whether a drill found that a copy is not what its snapshot is. U13: it has no second way to read what is damaged, such
+/// as a device, so damage that ends it is a finding too.
+fn found_difference(drill: &TaskStatus) -> bool {
+    drill.problem.as_ref().is_some_and(|p| matches!(p.reason, Reason::RestoreMismatch | Reason::RepositoryDamaged))
 }
 
 /// L13: the first complete copy since the newest finding that has compared contents, and not only sizes and times.

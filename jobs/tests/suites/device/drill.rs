@@ -1,6 +1,7 @@
 //! Drills of a device: the whole image is compared with the snapshot's device.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use model::maintain::{MaintainResult, TaskState};
 
@@ -86,6 +87,22 @@ fn a_repository_is_proven_whole_and_one_flipped_bit_is_found() {
     scene.copy(RUNS[0]).run().complete();
     proven(&restic_drill(&scene).run());
     flip(&scene.repository.packs()[0]);
+    failed(&restic_drill(&scene).run(), 3, "RepositoryDamaged");
+}
+
+/// U13: a pack that is cut off or gone was a failure that another try might mend, and the proof before it stayed.
+#[test]
+fn a_repository_whose_pack_is_cut_off_or_gone_is_found() {
+    let Some(scene) = Scene::new("drill-cut") else { return };
+    scene.copy(RUNS[0]).run().complete();
+    let packs = scene.repository.packs();
+    let pack = packs.iter().max_by_key(|pack| fs::metadata(pack).unwrap().len()).unwrap();
+    let size = fs::metadata(pack).unwrap().len();
+    // restic makes its packs read-only.
+    fs::set_permissions(pack, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::File::options().write(true).open(pack).unwrap().set_len(size / 2).unwrap();
+    failed(&restic_drill(&scene).run(), 3, "RepositoryDamaged");
+    fs::remove_file(pack).unwrap();
     failed(&restic_drill(&scene).run(), 3, "RepositoryDamaged");
 }
 

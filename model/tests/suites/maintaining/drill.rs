@@ -205,6 +205,7 @@ fn a_drill_that_found_every_byte_proves_the_copy_and_a_later_failure_does_not_hi
 fn copies_after_a_finding_compare_contents_until_one_of_them_is_complete() {
     for (task, due, reason) in [
         (Task::Drill, "20261122T0600Z", Reason::RestoreMismatch),
+        (Task::Drill, "20261122T0600Z", Reason::RepositoryDamaged),
         (Task::Verify, "20261122T0500Z", Reason::RepositoryDamaged),
     ] {
         let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));

@@ -105,6 +105,8 @@ fn nothing_is_forgotten_where_a_verify_found_damage_or_a_drill_a_difference() {
     for (task, at, due, reason) in [
         (Task::Verify, "2026-11-21T05:00:00Z", "20261121T0500Z", Reason::RepositoryDamaged),
         (Task::Drill, "2026-11-22T06:00:00Z", "20261122T0600Z", Reason::RestoreMismatch),
+        // A damaged device ends the drill.
+        (Task::Drill, "2026-11-22T06:00:00Z", "20261122T0600Z", Reason::RepositoryDamaged),
     ] {
         let mut cluster = Cluster::new(&format!("{S3}{DRILL}"));
         cluster.at("2026-11-21T02:30:00Z");
