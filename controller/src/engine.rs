@@ -216,6 +216,7 @@ impl<T: Take> Engine<T> {
             return;
         }
         let Restores { actions, wake, namespaces, .. } = plan::restores(&self.world, now);
+        self.world.await_pods(&namespaces, now);
         self.holders = namespaces;
         self.wake_at(wake, Wake::Restores);
         for action in actions {

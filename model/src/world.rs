@@ -206,6 +206,14 @@ impl World {
         self.unsynced().is_empty()
     }
 
+    /// From now on the pods of these namespaces are to be known, and of no others.
+    pub fn await_pods(&mut self, namespaces: &BTreeSet<String>, now: Timestamp) {
+        let listed = |namespace: &String| self.holders.get(namespace).is_some_and(Store::synced);
+        let awaited = namespaces.iter().filter(|namespace| !listed(namespace));
+        let before = std::mem::take(&mut self.memory.unlisted);
+        self.memory.unlisted = awaited.map(|n| (n.clone(), before.get(n).copied().unwrap_or(now))).collect();
+    }
+
     /// The newest version of an object that is held, as the API server counts them.
     #[must_use]
     pub fn newest(&self) -> Option<u64> {

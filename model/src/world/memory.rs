@@ -28,6 +28,8 @@ pub struct Memory {
     pub(crate) refused_restores: HashMap<String, (String, Problem)>,
     /// By source: what admission lets its newest copy wait for.
     pub waits: HashMap<String, Problem>,
+    /// By namespace in which a restore is asked for: since when its pods are to be listed, until they are.
+    pub(crate) unlisted: BTreeMap<String, Timestamp>,
     /// Since when plans go by the configuration in force, as far as this process knows.
     pub configured: Option<Timestamp>,
 }

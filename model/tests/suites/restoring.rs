@@ -15,6 +15,7 @@ use model::plan::{self, Action, RestoreAction};
 use model::reason::{Problem, Reason};
 use model::record::{RestoreRecord, RestoreState};
 use model::world::{Change, Seen, World};
+use serde_json::json;
 
 const RUN: &str = "20261120T0000Z";
 const REQUEST: &str = "pvc=data date=latest from=snapshot";
@@ -246,6 +247,60 @@ fn a_restore_does_not_wait_for_ever() {
     assert!(message.contains("the restore waited 10m (deadlines.promoterBound)"), "{message}");
     put_target(&mut world, Some(REQUEST), Some(&record));
     assert_eq!(steps(&world, limit.after(now())), [], "a new value asks anew");
+}
+
+/// Law 5: the API server refuses the list of the pods, or does not answer. Nothing was told, and the restore waited for ever.
+#[test]
+fn a_restore_whose_namespaces_pods_cannot_be_listed_is_told_and_ends() {
+    let mut world = world("Bound");
+    world.holders.clear();
+    let look = |world: &mut World, at: Timestamp| {
+        let namespaces = plan::restores(world, at).namespaces;
+        assert!(namespaces.contains("shop"), "they are wanted all the time");
+        world.await_pods(&namespaces, at);
+        recorded(world, at)
+    };
+    let after = |seconds| Span::from_secs(seconds).after(now());
+    assert_eq!(look(&mut world, now()), None, "usually they are there within a second");
+    assert_eq!(plan::restores(&world, now()).wake, Some(after(30)));
+    assert_eq!(look(&mut world, after(29)), None);
+    let record = look(&mut world, after(30)).unwrap();
+    let problem = record.problem.clone().unwrap();
+    assert_eq!((record.state, problem.reason), (RestoreState::Waiting, Reason::MountStateUnknown));
+    assert!(problem.message.contains("cannot list the pods of namespace shop since"), "{problem}");
+    put_target(&mut world, Some(REQUEST), Some(&record));
+    assert_eq!(look(&mut world, after(31)), None, "it is told once");
+    // As soon as they are known it goes on.
+    let mut listed = self::world("Bound");
+    put_target(&mut listed, Some(REQUEST), Some(&record));
+    assert_eq!(recorded(&listed, after(31)).unwrap().state, RestoreState::Ready);
+    let limit = world.config.deadlines.promoter_bound;
+    let record = look(&mut world, limit.after(after(30))).unwrap();
+    let problem = record.problem.unwrap();
+    assert_eq!((record.state, problem.reason), (RestoreState::Refused, Reason::MountStateUnknown));
+    assert!(problem.message.contains("deadlines.promoterBound"), "{problem}");
+}
+
+/// L2: the controller itself refuses it, whoever asks and however; a pod would be the second to do so.
+#[test]
+fn the_controller_refuses_to_delete_for_an_incomplete_restore_point() {
+    let mut world = world("Bound");
+    let config = "destinations: [{name: disk, type: disk, claim: {size: 1Gi}}]";
+    world.apply(Change::Config(Arc::new(Config::parse(config).unwrap())));
+    let run: names::Run = "20261120T0000Z".parse().unwrap();
+    in_ledger(&mut world, &target(), |ledger| {
+        let record = ledger.runs.iter_mut().find(|r| r.run == run).unwrap();
+        let copy = json!({"state": "Incomplete", "finished": now(), "kept": [run], "incomplete": [run]});
+        record.destinations = vec!["disk".to_owned()];
+        record.results.insert("disk".to_owned(), serde_json::from_value(copy).unwrap());
+    });
+    put_target(&mut world, Some(&format!("pvc=data date={run} from=disk delete=true")), None);
+    let record = recorded(&world, now()).unwrap();
+    let reason = record.problem.map(|p| p.reason);
+    assert_eq!((record.state, reason), (RestoreState::Refused, Some(Reason::RestorePointIncomplete)));
+    put_target(&mut world, Some(&format!("pvc=data date={run} from=disk")), None);
+    let reason = recorded(&world, now()).and_then(|r| r.problem).map(|p| p.reason);
+    assert_ne!(reason, Some(Reason::RestorePointIncomplete));
 }
 
 fn put_deployment(world: &mut World, status: Option<&RestoreRecord>) {

@@ -7,6 +7,7 @@ use super::holders::holding;
 use super::obstacle::Obstacle;
 use super::resolve::{Ask, Found};
 use super::withdrawn;
+use crate::duration::Span;
 use crate::facts::{Holder, Identity};
 use crate::names;
 use crate::plan::action::{Asker, Restore, RestoreAction, Restores, point_name};
@@ -22,6 +23,25 @@ pub(super) enum NotYet {
     Told(Box<RestoreRecord>),
     /// It is not known yet who holds the target.
     HoldersUnknown,
+}
+
+/// How long the list of a namespace's pods may take before it is told. Usually it is there within a second.
+const LISTING: Span = Span::from_secs(30);
+
+/// Law 5: what to tell if the pods of a namespace are not listed in time, because the API server refuses it or does not
+/// answer. The restore waits for them, and its wait has a deadline.
+fn unlisted(world: &World, namespace: &str, now: Timestamp, plan: &mut Restores) -> Option<Problem> {
+    let since = world.memory.unlisted.get(namespace).copied().filter(|since| *since <= now).unwrap_or(now);
+    let until = LISTING.after(since);
+    if now < until {
+        plan.wake_at(until);
+        return None;
+    }
+    let message = format!(
+        "the controller cannot list the pods of namespace {namespace} since {since}, so nobody knows whether one of them \
+         mounts the volume; the log of the controller names the cause"
+    );
+    Some(Problem::new(Reason::MountStateUnknown, message))
 }
 
 /// The restore that a text asks for.
@@ -49,7 +69,10 @@ pub(super) fn answer(
             plan.namespaces.insert(namespace.to_owned());
             plan.add(hold(world, namespace, Some(&point_name(&point)), now));
             // Until all pods of the namespace are known, nobody knows who holds the target.
-            let known = world.holders.get(namespace).filter(|s| s.synced()).ok_or(NotYet::HoldersUnknown)?;
+            let Some(known) = world.holders.get(namespace).filter(|s| s.synced()) else {
+                let problem = unlisted(world, namespace, now, plan);
+                return Err(problem.map_or(NotYet::HoldersUnknown, |problem| told(RestoreState::Waiting, problem)));
+            };
             let own = names::restore_job(&target, text);
             if matches!(asker, Asker::Claim(_)) && withdrawn::is_before(world, &target, known, &own) {
                 let message = format!("an earlier restore into PVC {} is being ended", target.name);
