@@ -12,6 +12,8 @@ const NAMED: &str = "may mount only the Secrets that BACKUP_SECRETS of its Deplo
 const DISKS: &str =
     "may mount only the hosts' disks that BACKUP_HOST_DISKS of its Deployment names: /mnt/other,/mnt/attic";
 const PRIVILEGES: &str = "must not be privileged, and must not use the host's network";
+const CAPABILITIES: &str = "must drop all capabilities, and add only those that copies and restores need";
+const CONFINED: &str = "must be confined by seccomp and AppArmor, and must not use ports of the host";
 const DEVICES: &str = "may open block devices only for copies, drills and restores";
 const SECRETS: &str = "must not get Secrets as environment variables";
 const HOST: &str = "/spec/template/spec/volumes/0/hostPath/path";
@@ -52,6 +54,8 @@ async fn only_pods_of_our_form_are_started() -> Result<()> {
     stage.passes("settings", me, Verb::Try, &settings).await?;
 
     let container = |name: &str, image: &str| json!({"name": name, "image": image, "securityContext": {"allowPrivilegeEscalation": false}});
+    let (security, kept) = ("containers/0/securityContext/", copy.pointer("/spec/template/spec/containers/0/image"));
+    let sidecar = container("s", kept.and_then(Value::as_str).context("no image")?);
     let secret = json!({"name": "h", "secret": {"secretName": "s"}});
     let projected = json!({"name": "h", "projected": {"sources": [{"secret": {"name": "s"}}]}});
     let host = json!({"name": "h", "hostPath": {"path": "/"}});
@@ -79,6 +83,18 @@ async fn only_pods_of_our_form_are_started() -> Result<()> {
         ("a privileged container", &copy, "containers/0/securityContext", json!({"privileged": true}), PRIVILEGES),
         ("escalation", &copy, "containers/0/securityContext/allowPrivilegeEscalation", json!(true), PRIVILEGES),
         ("escalation by default", &copy, "containers/0/securityContext", json!({}), PRIVILEGES),
+        // S10.
+        ("modules of the kernel", &copy, &format!("{security}capabilities/add/-"), json!("SYS_MODULE"), CAPABILITIES),
+        ("files by handle", &copy, &format!("{security}capabilities/add/-"), json!("DAC_READ_SEARCH"), CAPABILITIES),
+        ("those of the runtime", &copy, &format!("{security}capabilities/drop"), json!([]), CAPABILITIES),
+        ("those of the runtime by default", &copy, &format!("{security}capabilities"), Value::Null, CAPABILITIES),
+        ("those of an init container", &copy, "initContainers", json!([sidecar]), CAPABILITIES),
+        ("those of a CronJob", &cronjob, &format!("{security}capabilities/add"), json!(["SYS_PTRACE"]), CAPABILITIES),
+        ("every call", &copy, "securityContext/seccompProfile/type", json!("Unconfined"), CONFINED),
+        ("every call by default", &copy, "securityContext/seccompProfile", Value::Null, CONFINED),
+        ("every call of one", &copy, &format!("{security}seccompProfile"), json!({"type": "Unconfined"}), CONFINED),
+        ("no profile", &copy, &format!("{security}appArmorProfile"), json!({"type": "Unconfined"}), CONFINED),
+        ("a port", &copy, "containers/0/ports", json!([{"containerPort": 80, "hostPort": 80}]), CONFINED),
     ] {
         stage.refused(what, me, Verb::Create, &with(object, path, value)?, words).await?;
     }
@@ -186,7 +202,8 @@ async fn only_copies_drills_and_restores_open_devices_and_copies_write_to_none()
     }}}});
     let own = with(&with(&drill, "volumes/-", own)?, "containers/0/volumeDevices/0/name", json!("own"))?;
     let image = copy.pointer("/spec/template/spec/containers/0/image").context("no image")?;
-    let sidecar = json!([{"name": "s", "image": image, "securityContext": {"allowPrivilegeEscalation": false},
+    let security = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+    let sidecar = json!([{"name": "s", "image": image, "securityContext": security,
         "volumeDevices": [{"name": "destination", "devicePath": "/x"}]}]);
     for (what, object) in [
         ("a copy that may write", writable),
