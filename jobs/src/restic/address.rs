@@ -85,6 +85,11 @@ impl Address {
         &self.text
     }
 
+    /// Whether it is a path of this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        self.text.starts_with("local:") || self.text.starts_with('/') || !self.text.contains(':')
+    }
+
     /// As a person may see it.
     pub(crate) fn shown(&self) -> &str {
         &self.shown

@@ -42,6 +42,9 @@ pub(crate) struct Common {
     /// UID of the source
     #[arg(long)]
     pub(crate) uid: String,
+    /// Accept a path of the pod as the repository's address in the Secret
+    #[arg(long, hide = true, action = clap::ArgAction::Set, default_value_t = false)]
+    pub(crate) allow_local: bool,
     /// Seconds between log lines about progress
     #[arg(long, hide = true, default_value = "30", value_parser = seconds)]
     pub(crate) progress_seconds: Duration,

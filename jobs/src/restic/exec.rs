@@ -86,6 +86,16 @@ impl Restic {
     pub(crate) fn open(args: &Common, failed: Reason, stop: Arc<AtomicBool>) -> Result<Self, Failure> {
         let secret = Secret::read(&args.secret, &args.secret_name)?;
         let repository = secret.address(&args.repository)?;
+        // L15: only a disk's folder is a volume; its path is not the Secret's to say.
+        if repository.is_local() && !args.repository.starts_with('/') && !args.allow_local {
+            let text = format!(
+                "the address in the Secret {} is a path in the pod, {}: what is written there is lost when the pod ends. Write \
+                 the address of a server, or configure the destination with claim or hostPath",
+                args.secret_name,
+                repository.shown()
+            );
+            return Err(Failure::last(Problem::new(Reason::InvalidAddress, text)));
+        }
         secret.check_password()?;
         let given = secret.environment(&args.secret, &args.env, repository.as_str().starts_with(SFTP))?;
         let struck = Arc::new(secret.struck(&args.repository, &repository, &given));

@@ -33,6 +33,7 @@ impl Repository {
     pub(crate) fn with(&self, job: Job) -> Job {
         let secret = format!("--secret={}", self.secret.display());
         job.args(&["--name=s3", "--repository={RESTIC_REPOSITORY}", "--secret-name=shop/backup-s3", &secret]).args(&[
+            "--allow-local=true",
             "--namespace=shop",
             "--pvc=data",
             &format!("--uid={UID}"),

@@ -123,3 +123,17 @@ fn only_credentials_reach_restic() {
     assert!(!scene.place.path.join("ran").exists());
     scene.holds(&RUNS[..1]);
 }
+
+/// L15: `RESTIC_REPOSITORY: /backups` was a folder of the pod. The copy was complete and good, and went with the pod.
+#[test]
+fn a_path_of_the_pod_is_no_repository() {
+    let scene = Scene::new("local");
+    scene.write("file", b"x");
+    let folder = scene.place.path.join("backups");
+    for address in [folder.display().to_string(), format!("local:{}", folder.display()), "backups".to_owned()] {
+        scene.secret("RESTIC_REPOSITORY", &address);
+        let message = scene.copy(RUNS[0]).instead("--allow-local=false").run().failed(3, "InvalidAddress");
+        assert!(message.contains("is a path in the pod") && message.contains("claim or hostPath"), "{message}");
+    }
+    assert!(!folder.exists());
+}

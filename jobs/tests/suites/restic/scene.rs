@@ -107,6 +107,7 @@ impl Scene {
             "--pvc=data",
             "--uid=uid-1",
             "--patience-seconds=2",
+            "--allow-local=true",
         ])
     }
 

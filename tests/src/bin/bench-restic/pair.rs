@@ -116,7 +116,14 @@ impl Pairs<'_> {
             fs::write(secret.join(key), value)?;
         }
         let mut command = Command::new(binaries::path("backup-job")?);
-        command.args(["restic", "copy", "--name=s3", "--repository={RESTIC_REPOSITORY}", "--skip-unchanged"]);
+        command.args([
+            "restic",
+            "copy",
+            "--name=s3",
+            "--repository={RESTIC_REPOSITORY}",
+            "--allow-local=true",
+            "--skip-unchanged",
+        ]);
         command.args(["--secret-name=shop/backup-s3", "--namespace=shop", "--pvc=data", "--uid=uid-1"]);
         command.arg(format!("--secret={}", secret.display())).arg(format!("--run={run}"));
         command.arg(format!("--source={SEEN}")).arg(format!("--termination-log={}", result.display()));
