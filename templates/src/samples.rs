@@ -15,7 +15,7 @@ use model::duration::Span;
 use model::facts::{Identity, Journal, VolumeMode};
 use model::handle::Handle;
 use model::maintain::{self, PARTS};
-use model::names::{self, Run, SourceId};
+use model::names::{self, GrantClaim, Run, SourceId};
 use model::plan::{
     Asker, Central, CentralPart, Copy, Drill, Expected, Lender, Maintain, Origin, Prune, Remove, Restore, Work,
 };
@@ -74,13 +74,12 @@ fn render_usual(templates: &Templates, install: &Install) -> Result<Vec<(&'stati
     };
     let grant = |medium| Grant {
         instance: &install.instance,
-        namespace: "shop-test",
-        claim: "restore-mypvc-0123456789abcdef",
+        claim: GrantClaim { namespace: "shop-test", name: "restore-mypvc-0123456789abcdef" },
         source: &source,
         size: "2Ti",
         medium,
     };
-    let on_host = grant(Medium::Host { path: &host_path.path, node_selector: &host_path.node_selector });
+    let on_host = grant(Medium::Host(host_path));
     let on_csi = grant(Medium::Csi { source: &csi, node_affinity: &affinity });
     let mut all = restores(templates, install, &config)?;
     all.extend(disks(templates, install, &config)?);

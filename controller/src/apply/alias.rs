@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::{Api, Client};
 use model::config::{Disk, Reach};
+use model::names::GrantClaim;
 use model::plan::{self, Lender, Restore};
 use model::reason::{Problem, Reason};
 use serde_json::json;
@@ -30,9 +31,7 @@ pub(crate) async fn disk(
     };
     let (csi, affinity);
     let (size, medium) = match destination.reach() {
-        Reach::Disk(Disk::HostPath(host)) => {
-            (host.size.as_str(), Medium::Host { path: &host.path, node_selector: &host.node_selector })
-        }
+        Reach::Disk(Disk::HostPath(host)) => (host.size.as_str(), Medium::Host(host)),
         Reach::Disk(Disk::Claim(claim)) => {
             let volumes: Api<PersistentVolume> = Api::all(client.clone());
             let what = || format!("get persistentvolumes {}", lender.volume);
@@ -45,7 +44,8 @@ pub(crate) async fn disk(
         Reach::Network => return Ok(()),
     };
     let instance = &settings.install.instance;
-    let grant = Grant { instance, namespace, claim: &disk, source: &source, size, medium };
+    let claim = GrantClaim { namespace, name: &disk };
+    let grant = Grant { instance, claim, source: &source, size, medium };
     let volume = settings.templates.grant_volume(&grant)?;
     let mut claim = settings.templates.grant_claim(&grant)?;
     claim["metadata"]["ownerReferences"] = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job}]);

@@ -9,7 +9,7 @@ use model::Timestamp;
 use model::config::Config;
 use model::duration::Span;
 use model::facts;
-use model::names::{self, SourceId};
+use model::names::{self, GrantClaim, SourceId};
 use model::plan::{self, Action, Loan, Origin, Restore, RestoreAction};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, RestoreRecord, RestoreState};
@@ -220,7 +220,7 @@ fn a_folder_that_is_not_there_ends_the_restore_and_is_told() {
 fn the_volume_over_a_hosts_disk_goes_when_nobody_needs_it() {
     let target = SourceId { namespace: "second".into(), name: "target".into(), uid: "t1".into() };
     let claim = names::lent_disk(&names::restore_job(&target, FROM_DISK));
-    let name = names::grant_volume(&"night".into(), "keepers", &claim);
+    let name = names::grant_volume(&"night".into(), GrantClaim { namespace: "keepers", name: &claim });
     let taken_back = |request: &str| {
         let mut world = Cluster::new(request).world(None);
         let text = format!(

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use super::asked::{self, asking, has_pod, is, is_for_us};
 use super::obstacle::{Obstacle, refused, waiting};
 use crate::facts::{Claim, ClaimPhase, Holder, Identity, Volume};
-use crate::names::{self, Component, SourceId};
+use crate::names::{self, Component, GrantClaim, SourceId};
 use crate::plan::action::{Action, Loan, RestoreAction};
 use crate::reason::Reason;
 use crate::world::{Store, World};
@@ -81,8 +81,10 @@ fn needed(world: &World) -> BTreeSet<String> {
         // Somebody may have removed the record of one that runs: it is written anew.
         if record.is_none_or(|r| r.is_begun()) {
             let job = names::restore_job(&claim.source(), text);
-            needed.insert(names::grant_volume(&world.instance, &claim.namespace, &job));
-            needed.insert(names::grant_volume(&world.instance, &world.namespace, &names::lent_disk(&job)));
+            let there = GrantClaim { namespace: &claim.namespace, name: &job };
+            needed.insert(names::grant_volume(&world.instance, there));
+            let home = GrantClaim { namespace: &world.namespace, name: &names::lent_disk(&job) };
+            needed.insert(names::grant_volume(&world.instance, home));
             needed.insert(names::lent_volume(&world.instance, &job));
         }
     }

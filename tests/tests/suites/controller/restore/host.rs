@@ -30,7 +30,7 @@ async fn another_namespaces_folder_on_a_host_is_read_in_the_controllers_namespac
     let claims = scene.api::<PersistentVolumeClaim>(&scene.home);
     let lent = scene.wait("the claim to the disk", async || Ok(claims.get_opt(&disk).await?)).await?;
     let volumes: kube::Api<PersistentVolume> = kube::Api::all(scene.client.clone());
-    let name = names::grant_volume(&scene.instance(), &scene.home, &disk);
+    let name = names::grant_volume(&scene.instance(), GrantClaim { namespace: &scene.home, name: &disk });
     let spec = volumes.get(&name).await?.spec.unwrap_or_default();
     assert_eq!(spec.local.map(|l| l.path), Some(format!("/srv/{}/{}", scene.name, scene.tenant)));
     assert_eq!(spec.mount_options, Some(vec!["ro".to_owned()]));
