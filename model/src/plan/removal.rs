@@ -120,7 +120,8 @@ fn enter(subject: &Subject<'_>, ledger: &mut Ledger, text: &str) -> Note {
     if let Err(why) = concerns(ledger, &word) {
         return refused(why);
     }
-    let new: Vec<String> = ledger.copied().into_keys().filter(|name| !ledger.removals.contains_key(name)).collect();
+    let new: Vec<String> =
+        ledger.ever_copied().into_keys().filter(|name| !ledger.removals.contains_key(name)).collect();
     if new.is_empty() {
         return refused("no copy is left that is not being removed".to_owned());
     }
