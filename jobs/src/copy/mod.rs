@@ -160,7 +160,7 @@ fn tidy(shelf: &Shelf, found: &mut Inventory) {
     let orphans = found.orphans.drain(..).map(|run| layout::manifest_of(run.as_str()).into());
     for name in found.rubbish.drain(..).chain(orphans) {
         tracing::info!("removing a leftover of an earlier run: {}", name.display());
-        if let Err(error) = shelf.remove(&name) {
+        if let Err(error) = shelf.remove(&name, &mut || Ok(())) {
             tracing::warn!(%error, "cannot remove {}", name.display());
         }
     }
