@@ -4,7 +4,7 @@
 //! copy: what was missed is done once. One that has to wait is done later. There is never more than one Job of a task:
 //! it bears the minute in its name, and goes once its end is in the source's record.
 
-use super::access::online;
+use super::access::{AsRoot, as_root, online, secret};
 use super::action::{Action, Maintain, TaskEnd, Todo, Work};
 use super::central_parts::drills;
 use super::ended::{self, Ended};
@@ -234,14 +234,13 @@ impl TaskSource<'_> {
         // What has begun in our own namespace has its slot, and holds up a copy for as long as it takes.
         let begun = self.begun(task, destination).is_some();
         let goes_on = begun && destination.is_central();
-        if namespace.is_none_or(|n| n.terminating) || ((read || cut_off) && !goes_on) {
+        let Some(namespace) = namespace.filter(|n| !n.terminating) else { return self.wait(task, destination) };
+        if (read || cut_off) && !goes_on {
             return self.wait(task, destination);
         }
         // A restic pod reads its Secret as root, a drill's keeps owners.
-        let strict = namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted");
-        if strict && !destination.is_central() {
-            let message = "the namespace enforces Pod Security restricted, but this pod must run as root";
-            return Err(Problem::new(Reason::PodSecurity, message));
+        if !destination.is_central() {
+            as_root(namespace, AsRoot::Task)?;
         }
         let place = match self.place(destination) {
             Ok(place) => place,
@@ -275,7 +274,7 @@ impl TaskSource<'_> {
             // No schedule starts it, nor anything of a source that is there.
             Task::Remove => return Ok(Todo::none()),
         };
-        let start = Action::StartTask(Box::new(self.task(destination, due, work, protection)));
+        let start = Action::StartTask(Box::new(self.task(destination, due, work, protection)?));
         let start = if begun { Todo::step(start) } else { Todo::ready(self.waiting(destination, due, node), start) };
         Ok(besides.and(start))
     }
@@ -285,18 +284,25 @@ impl TaskSource<'_> {
         if task == Task::Drill { drill::wait(self.subject, destination) } else { Ok(Todo::none()) }
     }
 
-    fn task(&self, destination: &Destination, due: &Run, work: Work, protection: &Protection) -> Maintain {
+    fn task(
+        &self,
+        destination: &Destination,
+        due: &Run,
+        work: Work,
+        protection: &Protection,
+    ) -> Result<Maintain, Problem> {
         let (world, source) = (self.subject.world, self.claim.source());
+        let secret = secret(world, Some(protection), &source.uid, destination)?;
         let policy = names::network_policy(&world.instance);
-        Maintain {
+        Ok(Maintain {
             isolate: !destination.pods().needs_network() && world.policies.get(&source.namespace, &policy).is_none(),
             source,
             destination: destination.name.clone(),
             due: due.clone(),
             work,
             options: protection.options.clone(),
-            secret: protection.secrets.get(&destination.name).cloned(),
-        }
+            secret,
+        })
     }
 
     /// The only node that can have the destination's disk, if there is only one; or what is done to have the disk. A copy

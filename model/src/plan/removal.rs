@@ -8,7 +8,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::access::{self, online};
+use super::access::{self, AsRoot, as_root, online};
 use super::action::{About, Action, Maintain, Note, Remove, TaskEnd, Todo, Work};
 use super::ended::{self, Ended};
 use super::placement::{only_node, slot};
@@ -387,10 +387,7 @@ fn place(subject: &Subject<'_>, ledger: &Ledger, destination: &Destination) -> R
         let message = format!("namespace {} is another one than that of the PVC: remove them by hand", of.namespace);
         return Err(Problem::new(Reason::NamespaceTerminating, message));
     }
-    if namespace.enforces.as_deref() == Some("restricted") {
-        let message = "the namespace enforces Pod Security restricted, but this pod must run as root";
-        return Err(Problem::new(Reason::PodSecurity, message));
-    }
+    as_root(namespace, AsRoot::Task)?;
     if destination.pods().needs_network() {
         online(world, &of.namespace)?;
     }

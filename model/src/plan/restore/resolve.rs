@@ -9,7 +9,7 @@ use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::ledger::{Ledger, Whose};
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
-use crate::plan::access;
+use crate::plan::access::{self, AsRoot, as_root};
 use crate::plan::action::{Asker, Lender, Origin, Promote};
 use crate::plan::placement::{binds_on_use, common_nodes};
 use crate::plan::subject::{from_our_snapshot, recorded, verdict};
@@ -118,14 +118,8 @@ impl Ask<'_> {
 
     /// Whether a pod that keeps owners may run in a namespace.
     fn pods_in(&self, namespace: &str) -> Result<(), Obstacle> {
-        let namespace = self.world.namespaces.get("", namespace);
-        match namespace.filter(|n| n.enforces.as_deref() == Some("restricted")) {
-            None => Ok(()),
-            Some(n) => {
-                let what = "enforces Pod Security restricted, but a restore pod must run as root to keep file owners";
-                refused(Reason::PodSecurity, format!("namespace {} {what}", n.name))
-            }
-        }
+        let Some(namespace) = self.world.namespaces.get("", namespace) else { return Ok(()) };
+        as_root(namespace, AsRoot::Restore).map_err(Obstacle::Refused)
     }
 
     /// The PVC that is written.
@@ -299,8 +293,7 @@ impl Ask<'_> {
             return refused(Reason::WrongStorageClass, message);
         };
         let live = self.world.claims.get(self.namespace, &self.request.pvc);
-        let source =
-            SourceId { namespace: self.namespace.to_owned(), name: self.request.pvc.clone(), uid: point.uid.clone() };
+        let source = self.source(self.namespace, point);
         let bytes = fact.restore_size.max(live.map_or(0, |c| c.capacity));
         Err(Obstacle::Promote(Box::new(Promote {
             drill: None,
@@ -383,14 +376,9 @@ impl Ask<'_> {
             }
         }
         let volume = if self.is_lent(namespace, point) { Some(self.lendable(target, destination)?) } else { None };
-        let secret = if configured.is_central() {
-            // The administrator's groups say it, whoever restores.
-            access::secret(self.world, protection.as_ref(), &point.uid, configured).map_err(Obstacle::Refused)?
-        } else {
-            // Another tenant has no say in how this one's Secret is used.
-            let own = protection.as_ref().filter(|_| namespace == self.namespace);
-            own.and_then(|p| p.secrets.get(destination).cloned())
-        };
+        let source = self.source(namespace, point);
+        let secret = access::restore_secret(self.world, protection.as_ref(), &source, self.namespace, configured);
+        let secret = secret.map_err(Obstacle::Refused)?;
         self.alone(if configured.is_central() { &self.world.namespace } else { namespace }, point, destination)?;
         let own = protection.filter(|_| namespace == self.namespace);
         let options = Box::new(own.map(|p| p.options).unwrap_or_default());
@@ -448,6 +436,11 @@ impl Ask<'_> {
         Ok(())
     }
 
+    /// Whose restore point it is.
+    fn source(&self, namespace: &str, point: &RestorePoint) -> SourceId {
+        SourceId { namespace: namespace.to_owned(), name: self.request.pvc.clone(), uid: point.uid.clone() }
+    }
+
     /// The disk with a tree, and the tree's folder.
     fn tree(&self, namespace: &str, point: &RestorePoint, destination: &str) -> Result<(&Claim, String), Obstacle> {
         let Some(destination) = self.world.config.destination(destination) else {
@@ -461,9 +454,7 @@ impl Ask<'_> {
             }
         };
         let disk = self.disk(namespace, destination, &trees.disk, &point.uid)?;
-        let (name, uid) = (self.request.pvc.clone(), point.uid.clone());
-        let source = SourceId { namespace: namespace.to_owned(), name, uid };
-        let folder = restore::tree_path(trees.disk.is_host(), &source, &point.run);
+        let folder = restore::tree_path(trees.disk.is_host(), &self.source(namespace, point), &point.run);
         Ok((disk, folder))
     }
 
