@@ -5,12 +5,14 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::action::Action;
+use super::action::{Action, TaskEnd, Todo};
 use crate::duration::Span;
 use crate::facts::{Claim, Job, JobState, MountFailure, Pod, Stuck, Unschedulable};
-use crate::maintain::MaintainResult;
+use crate::maintain::{MaintainResult, Part, Task};
+use crate::names::Run;
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyResult, RestoreResult};
+use crate::record::{CopyResult, RestoreResult, TaskStatus};
+use crate::text::sentence;
 use crate::world::World;
 
 /// The termination message of a pod.
@@ -83,6 +85,47 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
             Ended::Failed(Problem::new(reason, message))
         }
     }
+}
+
+/// How the Job of a task ended; else what is to be done until it has. A Job that left no word of its own has failed: what
+/// it did may not be all.
+pub(super) fn task_result(world: &World, job: &Job, task: Task, now: Timestamp) -> Result<MaintainResult, Todo> {
+    let failed = |problem| Ok(MaintainResult::new(task, now, Some(problem)));
+    match ended::<MaintainResult>(world, job, now) {
+        Ended::NotYet(again) => Err(Todo::again(again)),
+        Ended::Ask(action) => Err(Todo::step(action)),
+        Ended::Told(told) => Ok(told),
+        Ended::Silent => failed(Problem::new(
+            Reason::JobFailed,
+            "the Job succeeded but left no result; check that the template keeps terminationMessagePath",
+        )),
+        Ended::Failed(problem) => failed(problem),
+    }
+}
+
+/// The end of a task as it is recorded. Of what a result contains each task has its own fields; `part` is what a verify
+/// was to read, if its result does not tell.
+pub(super) fn task_end(
+    destination: &str,
+    task: Task,
+    due: &Run,
+    result: MaintainResult,
+    part: Option<Part>,
+) -> TaskEnd {
+    let drill = task == Task::Drill;
+    let status = TaskStatus {
+        due: due.clone(),
+        state: result.state,
+        finished: result.finished,
+        problem: result.problem.map(|p| Problem::new(p.reason, sentence(&p.message))),
+        part: if task == Task::Verify { result.part.or(part) } else { None },
+        run: result.run.filter(|_| drill),
+        files: result.files,
+        bytes: if drill { result.bytes } else { 0 },
+        whole: drill && result.whole,
+    };
+    let kept = if task == Task::Prune { result.kept } else { Vec::new() };
+    TaskEnd { destination: destination.to_owned(), task, status, kept }
 }
 
 /// How long Kubernetes may take to end a Job by itself, in seconds.

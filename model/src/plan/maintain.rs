@@ -7,7 +7,7 @@
 use super::access::{AsRoot, as_root, online, secret};
 use super::action::{Action, Maintain, TaskEnd, Todo, Work};
 use super::central_parts::drills;
-use super::ended::{self, Ended};
+use super::ended;
 use super::placement::{only_node, slot};
 use super::prepared::prepared;
 use super::subject::{Subject, is_derived};
@@ -21,11 +21,10 @@ use crate::config::{Destination, Reach};
 use crate::facts::{Claim, Job, JobState};
 use crate::maintain::{MaintainResult, Part, Task};
 use crate::names::{self, Component, Run};
-use crate::reason::{Problem, Reason};
-use crate::record::{Maintenance, TaskStatus};
+use crate::reason::Problem;
+use crate::record::Maintenance;
 use crate::schedule::Schedule;
 use crate::select::Protection;
-use crate::text::sentence;
 
 /// The tasks of a source: those that ended, for the record, and what is to be done about the others.
 pub(super) fn plan(subject: &Subject<'_>, claim: &Claim) -> (Vec<TaskEnd>, Todo) {
@@ -98,20 +97,9 @@ impl TaskSource<'_> {
         if !protected {
             return Progress::Goes(Todo::none());
         }
-        let failed = |problem: &Problem| Progress::Ended(self.failed(task, destination, due, problem));
-        match ended::ended::<MaintainResult>(self.subject.world, job, self.subject.now) {
-            Ended::NotYet(again) => {
-                let hold = drill::hold(self.subject, &self.claim.source(), job);
-                Progress::Goes(hold.and(Todo::again(again)))
-            }
-            Ended::Ask(action) => Progress::Goes(Todo::step(action)),
-            Ended::Told(told) => Progress::Ended(self.told(destination, due, told, task)),
-            Ended::Silent => {
-                let message =
-                    "the Job succeeded but left no result; check that the template keeps terminationMessagePath";
-                failed(&Problem::new(Reason::JobFailed, message))
-            }
-            Ended::Failed(problem) => failed(&problem),
+        match ended::task_result(self.subject.world, job, task, self.subject.now) {
+            Ok(result) => Progress::Ended(self.end(destination, task, due, result)),
+            Err(goes) => Progress::Goes(drill::hold(self.subject, &self.claim.source(), job).and(goes)),
         }
     }
 
@@ -125,30 +113,15 @@ impl TaskSource<'_> {
         };
         match self.start(task, destination, &due, protection) {
             Ok(todo) => Progress::Goes(todo),
-            Err(problem) => Progress::Ended(self.failed(task, &destination.name, &due, &problem)),
+            Err(problem) => {
+                let result = MaintainResult::new(task, self.subject.now, Some(problem));
+                Progress::Ended(self.end(&destination.name, task, &due, result))
+            }
         }
     }
 
-    fn told(&self, destination: &str, due: &Run, told: MaintainResult, task: Task) -> TaskEnd {
-        let problem = told.problem.map(|p| Problem::new(p.reason, sentence(&p.message)));
-        let status = TaskStatus {
-            due: due.clone(),
-            state: told.state,
-            finished: told.finished,
-            problem,
-            part: told.part.or_else(|| self.part(task, destination)),
-            run: told.run,
-            files: told.files,
-            bytes: if task == Task::Drill { told.bytes } else { 0 },
-            whole: told.whole,
-        };
-        TaskEnd { destination: destination.to_owned(), task, status, kept: told.kept }
-    }
-
-    /// A task that failed without a word of its own.
-    fn failed(&self, task: Task, destination: &str, due: &Run, problem: &Problem) -> TaskEnd {
-        let result = MaintainResult::new(task, self.subject.now, Some(problem.clone()));
-        self.told(destination, due, result, task)
+    fn end(&self, destination: &str, task: Task, due: &Run, result: MaintainResult) -> TaskEnd {
+        ended::task_end(destination, task, due, result, self.part(task, destination))
     }
 
     fn part(&self, task: Task, destination: &str) -> Option<Part> {
