@@ -19,11 +19,17 @@ use crate::world::World;
 pub(super) trait Told: DeserializeOwned {
     /// When the pod ended: of several tries the last one counts.
     fn finished(&self) -> Timestamp;
+    /// Says that it ended at another time.
+    fn set_finished(&mut self, at: Timestamp);
 }
 
 impl Told for CopyResult {
     fn finished(&self) -> Timestamp {
         self.finished
+    }
+
+    fn set_finished(&mut self, at: Timestamp) {
+        self.finished = at;
     }
 }
 
@@ -31,11 +37,19 @@ impl Told for RestoreResult {
     fn finished(&self) -> Timestamp {
         self.finished
     }
+
+    fn set_finished(&mut self, at: Timestamp) {
+        self.finished = at;
+    }
 }
 
 impl Told for MaintainResult {
     fn finished(&self) -> Timestamp {
         self.finished
+    }
+
+    fn set_finished(&mut self, at: Timestamp) {
+        self.finished = at;
     }
 }
 
@@ -61,7 +75,8 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
         .iter()
         .filter_map(|p| p.ended.as_ref())
         .filter_map(|(_, text)| serde_json::from_str::<T>(text).ok())
-        .max_by_key(T::finished);
+        .max_by_key(T::finished)
+        .map(|told| not_later(told, now));
     let over = runs_until(world, job);
     match (job.state, told) {
         (JobState::Active, Some(told)) if now >= over => Ended::Told(told),
@@ -126,6 +141,14 @@ pub(super) fn task_end(
     };
     let kept = if task == Task::Prune { result.kept } else { Vec::new() };
     TaskEnd { destination: destination.to_owned(), task, status, kept }
+}
+
+/// S2b: what a pod tells is the word of its namespace, and of its node's clock. By a time that is still to come nothing was
+/// done: its list of what is kept would be the newest one for years, and restores go by that.
+fn not_later<T: Told>(mut told: T, now: Timestamp) -> T {
+    let at = told.finished().min(now);
+    told.set_finished(at);
+    told
 }
 
 /// How long Kubernetes may take to end a Job by itself, in seconds.

@@ -266,9 +266,8 @@ fn end(subject: &Subject<'_>, before: &Ledger, next: &mut Ledger, job: &Job) -> 
     };
     let destination = destination.clone();
     let mut result = ended::task_result(subject.world, job, Task::Remove, subject.now)?;
-    // S2b: a result of a tenant's namespace is his word: by a time that is still to come nothing was done.
-    // And by one from before it started no try is due.
-    result.finished = result.finished.max(job.created).min(subject.now);
+    // S2b: by a time from before it started, the pause before the next try would be over at once.
+    result.finished = result.finished.max(job.created);
     let end = ended::task_end(&destination, Task::Remove, due, result, None);
     if let Some(removal) = next.removals.get_mut(&destination) {
         removal.ended = Some(end.status.clone());
