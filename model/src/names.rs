@@ -424,20 +424,20 @@ pub fn grant_volume(instance: &Instance, claim: GrantClaim<'_>) -> String {
 
 /// The PVC in the controller's namespace through which the restore Job of that name reads a host's disk.
 #[must_use]
-pub fn lent_disk(job: &str) -> String {
+pub fn granted_disk(job: &str) -> String {
     format!("{job}-disk")
 }
 
-/// The PV that lends a target to the restore Job of that name in the controller's namespace; the PVC there has the
+/// The alias volume of a target for the restore Job of that name in the controller's namespace; the PVC there has the
 /// Job's name. PVs have no namespace, so the instance is in it.
 #[must_use]
-pub fn lent_volume(instance: &Instance, job: &str) -> String {
+pub fn alias_volume(instance: &Instance, job: &str) -> String {
     format!("{instance}-{job}")
 }
 
 /// The restore Job for which such a PV is; `None` for a name that is none of ours.
 #[must_use]
-pub fn lent_job<'a>(instance: &Instance, volume: &'a str) -> Option<&'a str> {
+pub fn alias_job<'a>(instance: &Instance, volume: &'a str) -> Option<&'a str> {
     volume.strip_prefix(instance.as_str())?.strip_prefix('-')
 }
 
