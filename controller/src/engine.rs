@@ -127,11 +127,14 @@ impl<T: Take> Engine<T> {
         if let Change::CronJob(Seen::Gone((_, name), _)) = &change {
             self.sweep_due |= *name == templates::sweep_name(&self.world.instance);
         }
+        // Admission compares all sources with each other, so it is not for every change: only for those that may free a slot
+        // or change a limit.
         self.admission_due |=
             matches!(change, Change::Job(_) | Change::Content(_) | Change::Pod(_) | Change::Config(_));
         self.results.0 |= matches!(change, Change::Ledger(_));
         let dirty = self.world.apply(change);
         self.dirty.extend(dirty);
+        // The change that takes the last restore away ends the watches of pods, which the restores before it needed.
         self.restores.0 |= plan::any_restore(&self.world) || !self.holders.is_empty();
     }
 
@@ -189,6 +192,8 @@ impl<T: Take> Engine<T> {
     /// Plans what is due, and starts what may start.
     pub(crate) fn turn(&mut self, now: Timestamp) {
         self.show_sync();
+        // Until each kind is listed, an object that is absent may only not be seen yet: a plan would make it again, or delete
+        // what depends on it.
         if !self.was_synced {
             return;
         }
@@ -270,6 +275,7 @@ impl<T: Take> Engine<T> {
         for action in actions {
             let key = action.key();
             let may_start = self.steps.may_start(&key, now);
+            // A step such as making a disk is wanted by several sources, and done once: its end makes all of them due.
             if action.uid().is_none() && !matches!(may_start, Err(Some(_))) {
                 self.shared.entry(key.clone()).or_default().insert(uid.to_owned());
             }
@@ -278,6 +284,7 @@ impl<T: Take> Engine<T> {
                 Err(again) => self.wake_at(again, Wake::Source(uid.to_owned())),
             }
         }
+        // Admission takes back only waits of copies that it is asked about.
         if !ready.iter().any(|(waiting, _)| waiting.rank == Rank::Copy) {
             self.world.memory.waits.remove(uid);
         }
@@ -474,6 +481,7 @@ impl<T: Take> Engine<T> {
         } else {
             tracing::warn!(step = key, tries, reason = problem.reason.as_str(), "{}", problem.message);
         }
+        // It is of no source that would be planned again.
         if matches!(action, Action::ApplySweep { .. }) {
             self.wake_at(Some(now), Wake::Sweep);
         }

@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
@@ -25,10 +26,20 @@ const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::C
 #[derive(Debug)]
 pub(crate) struct Root(OwnedFd);
 
+/// Goes on until the job is stopped.
+pub(crate) fn until_stopped(stop: &AtomicBool) -> impl FnMut() -> io::Result<()> + '_ {
+    || if stop.load(Ordering::Relaxed) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+}
+
 impl Root {
     /// Holds a folder that nobody else can put something in the place of, such as where a volume is mounted.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(openat(rustix::fs::CWD, path, OFlags::RDONLY | FOLDER, Mode::empty())?))
+    }
+
+    /// Holds a folder that is open already.
+    pub(crate) fn of(folder: &File) -> io::Result<Self> {
+        Ok(Self(folder.try_clone()?.into()))
     }
 
     /// Opens a folder below it; the empty path is the folder itself.
@@ -59,11 +70,28 @@ impl Root {
         Ok(unlinkat(&above, name, AtFlags::empty())?)
     }
 
+    /// Removes a folder with all that is in it, a file or a link, if it is there.
+    pub(crate) fn remove(&self, path: &Path, go_on: &mut GoOn<'_>) -> io::Result<()> {
+        let removed = match self.remove_folder(path, go_on) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory || is_link(&error) => self.remove_file(path),
+            other => other,
+        };
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
     /// Removes a folder with all that is in it.
     pub(crate) fn remove_folder(&self, path: &Path, go_on: &mut GoOn<'_>) -> io::Result<()> {
         let (above, name) = self.above(path)?;
         remove(above.as_fd(), name, go_on)
     }
+}
+
+/// What opening a link as a folder answers.
+fn is_link(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
 fn remove(above: BorrowedFd<'_>, name: &OsStr, go_on: &mut GoOn<'_>) -> io::Result<()> {

@@ -12,7 +12,7 @@ use crate::reason::{Problem, Reason};
 
 /// What a second PersistentVolume says to be the same volume.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Lent {
+pub struct Original {
     /// The driver, its handle, attributes and Secrets.
     pub csi: CSIPersistentVolumeSource,
     /// `spec.capacity.storage`.
@@ -31,7 +31,7 @@ pub struct Lent {
 ///
 /// # Errors
 /// [`Reason::TargetNotReady`] if it is not that PVC's, is going, is no CSI volume, or cannot be written.
-pub fn take(volume: &PersistentVolume, target: &SourceId) -> Result<Lent, Problem> {
+pub fn take(volume: &PersistentVolume, target: &SourceId) -> Result<Original, Problem> {
     let name = volume.metadata.name.as_deref().unwrap_or_default();
     let no = |why: &str| {
         let message = format!("PVC {} cannot have an alias volume: its PersistentVolume {name} {why}", target.name);
@@ -52,7 +52,7 @@ pub fn take(volume: &PersistentVolume, target: &SourceId) -> Result<Lent, Proble
         return no("is read-only");
     }
     let Some(size) = spec.capacity.and_then(|mut c| c.remove("storage")) else { return no("has no capacity") };
-    Ok(Lent {
+    Ok(Original {
         csi,
         size: size.0,
         access_modes,
@@ -89,18 +89,18 @@ mod tests {
         })
     }
 
-    fn taken(volume: &Value) -> Result<Lent, Problem> {
+    fn taken(volume: &Value) -> Result<Original, Problem> {
         let target = SourceId { namespace: "shop".into(), name: "data".into(), uid: "u".into() };
         take(&serde_json::from_value(volume.clone()).unwrap(), &target)
     }
 
     #[test]
     fn a_volume_is_lent_as_it_is() {
-        let (lent, spec) = (taken(&bound()).unwrap(), &bound()["spec"]);
-        assert_eq!(json!(lent.csi), spec["csi"]);
-        assert_eq!(json!(lent.node_affinity), spec["nodeAffinity"]);
-        assert_eq!((json!(lent.access_modes), lent.size.as_str()), (spec["accessModes"].clone(), "10Gi"));
-        assert_eq!((lent.mode, lent.mount_options), (VolumeMode::Block, vec!["noatime".to_owned()]));
+        let (original, spec) = (taken(&bound()).unwrap(), &bound()["spec"]);
+        assert_eq!(json!(original.csi), spec["csi"]);
+        assert_eq!(json!(original.node_affinity), spec["nodeAffinity"]);
+        assert_eq!((json!(original.access_modes), original.size.as_str()), (spec["accessModes"].clone(), "10Gi"));
+        assert_eq!((original.mode, original.mount_options), (VolumeMode::Block, vec!["noatime".to_owned()]));
     }
 
     /// Each alone would let a restore write a volume that is not the PVC's, or none that it can reach.

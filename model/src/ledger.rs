@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::facts::{Claim, Identity, Ours, VELERO_SNAPSHOT_CLASS};
 use crate::names::{self, Component, Instance, Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::record::{Announced, CopyResult, CopyState, Removal, RunRecord, Settings, Status, Taken, Volume};
+use crate::record::{
+    Announced, CopyResult, CopyState, Maintenance, Removal, RunRecord, Settings, Status, Taken, Volume,
+};
 use crate::text::clip;
 
 /// The form of a ledger that this version writes. It reads no newer one.
@@ -291,14 +293,14 @@ impl Ledger {
         self.settings = Some(settings);
     }
 
-    /// What a destination has, as its newest record tells, and when that was.
-    fn kept(&self, destination: &str) -> Option<(Timestamp, &[Run])> {
+    /// The runs that a destination has, as its newest list tells: that of a copy, or of a prune. Restores and the records
+    /// that stay go by it; a removal goes by [`Ledger::ever_copied`]. Empty: no list tells it.
+    #[must_use]
+    pub fn newest_list(&self, destination: &str) -> &[Run] {
         let results = self.runs.iter().filter_map(|r| r.results.get(destination)).filter(|r| r.state.has_data());
         let newest = results.max_by_key(|r| r.finished).map(|r| (r.finished, r.kept.as_slice()));
-        let maintenance = self.status.maintenance.get(destination);
-        let pruned = maintenance.filter(|m| !m.kept.is_empty()).and_then(|m| Some((m.prune.as_ref()?, &m.kept)));
-        let pruned = pruned.map(|(prune, kept)| (prune.finished, kept.as_slice()));
-        [newest, pruned].into_iter().flatten().max_by_key(|(at, _)| *at)
+        let pruned = self.status.maintenance.get(destination).and_then(Maintenance::pruned_to);
+        [newest, pruned].into_iter().flatten().max_by_key(|(at, _)| *at).map(|(_, list)| list).unwrap_or_default()
     }
 
     /// Forgets runs that have no restore point any more, but for the last ones; of the others it keeps what is needed.
@@ -310,10 +312,8 @@ impl Ledger {
             newest.extend(record.copied().map(|(destination, _)| (destination, &record.run)));
         }
         // A run in which nothing had changed is not among what is kept: there may be one every hour, for years.
-        let kept: BTreeMap<&String, BTreeSet<&Run>> = newest
-            .keys()
-            .map(|destination| (*destination, self.kept(destination).into_iter().flat_map(|(_, kept)| kept).collect()))
-            .collect();
+        let kept: BTreeMap<&String, BTreeSet<&Run>> =
+            newest.keys().map(|destination| (*destination, self.newest_list(destination).iter().collect())).collect();
         let is_kept = |r: &RunRecord| r.copied().any(|(d, _)| newest[d] == &r.run || kept[d].contains(&r.run));
         let there: Vec<bool> = self.runs.iter().map(there).collect();
         let points: Vec<bool> = self.runs.iter().zip(&there).map(|(r, there)| *there || is_kept(r)).collect();
@@ -349,9 +349,10 @@ impl Ledger {
         }
     }
 
-    /// By destination: the runs that have a copy there, as the records tell it.
+    /// By destination: all runs of which any record tells a copy there, also an older record than the newest list. A
+    /// removal expects all of them: one that was pruned since is missed by nobody, one that is left out stays for ever.
     #[must_use]
-    pub fn copied(&self) -> BTreeMap<String, BTreeSet<Run>> {
+    pub fn ever_copied(&self) -> BTreeMap<String, BTreeSet<Run>> {
         let mut copied: BTreeMap<String, BTreeSet<Run>> = BTreeMap::new();
         for record in &self.runs {
             for (destination, result) in record.copied() {
@@ -360,6 +361,7 @@ impl Ledger {
                 runs.extend(result.kept.iter().cloned());
             }
         }
+        // Its prune may be unknown: the list is enough here.
         for (destination, done) in self.status.maintenance.iter().filter(|(_, done)| !done.kept.is_empty()) {
             copied.entry(destination.clone()).or_default().extend(done.kept.iter().cloned());
         }
@@ -368,7 +370,7 @@ impl Ledger {
 
     /// Forgets all copies at a destination, so that nothing is restored from there, and none is made. Gives their runs.
     pub fn give_up(&mut self, destination: &str) -> Vec<Run> {
-        let runs = self.copied().remove(destination).unwrap_or_default();
+        let runs = self.ever_copied().remove(destination).unwrap_or_default();
         for record in &mut self.runs {
             record.give_up(destination);
         }

@@ -250,6 +250,34 @@ impl fmt::Display for SourceId {
     }
 }
 
+/// A namespace's folder on a destination that is a host's disk. Both are plain names, and the default ones are alike: its
+/// parts are named, so that they are never swapped.
+#[derive(Debug, Clone, Copy)]
+pub struct FolderOf<'a> {
+    /// The destination.
+    pub destination: &'a str,
+    /// The tenant's namespace.
+    pub namespace: &'a str,
+}
+
+/// The PVC through which a restore reads the disk of another namespace. Its parts are named, for the same reason.
+#[derive(Debug, Clone, Copy)]
+pub struct GrantClaim<'a> {
+    /// The namespace that restores.
+    pub namespace: &'a str,
+    /// The PVC's name there.
+    pub name: &'a str,
+}
+
+/// A drill, by its two minutes: they are of one type, and the wrong way round they name another drill.
+#[derive(Debug, Clone, Copy)]
+pub struct DrillOf<'a> {
+    /// For when it is due.
+    pub due: &'a Run,
+    /// The run that it restores.
+    pub run: &'a Run,
+}
+
 /// The first `digits` hexadecimal digits of the text's SHA-256.
 #[must_use]
 pub fn hash(text: &str, digits: usize) -> String {
@@ -287,11 +315,11 @@ pub fn label_value(name: &str) -> String {
     fit(name, 63)
 }
 
-/// The run of a Job that a CronJob made, by its name: Kubernetes ends that with the minute for which it was scheduled.
-/// Nothing if somebody else named it.
+/// The run of a Job that the CronJob of a source made, by its name: Kubernetes ends that with the minute for which it was
+/// scheduled. Nothing if somebody else named it.
 #[must_use]
-pub fn scheduled_run(cronjob: &str, job: &str) -> Option<Run> {
-    let minute = job.strip_prefix(cronjob)?.strip_prefix('-')?;
+pub fn scheduled_run(source: &SourceId, job: &str) -> Option<Run> {
+    let minute = job.strip_prefix(&cronjob(source))?.strip_prefix('-')?;
     let minute: i64 = Some(minute).filter(|m| m.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
     Timestamp::from_second(minute.checked_mul(60)?).ok().map(Run::at)
 }
@@ -356,7 +384,8 @@ pub fn central(instance: &Instance, source: &SourceId, run: &Run, destination: &
 /// The same for a drill of a run that is due at a minute. Each drill has its own: they go when it has ended, whatever
 /// else is made from the run at that time.
 #[must_use]
-pub fn central_drill(instance: &Instance, source: &SourceId, due: &Run, run: &Run, destination: &str) -> String {
+pub fn central_drill(instance: &Instance, source: &SourceId, drill: DrillOf<'_>, destination: &str) -> String {
+    let DrillOf { due, run } = drill;
     let readable = source.name.replace('.', "-");
     let whole = format!("{instance}/{}/{due}/{destination}/drill/{run}", source.seed());
     let due = due.as_str().to_ascii_lowercase();
@@ -385,29 +414,30 @@ pub fn network_policy(instance: &Instance) -> String {
     format!("{}-pods", cut(instance.as_str(), 200))
 }
 
-/// The PV through which a restore in `namespace` reads the disk of another one; `claim` is the PVC there.
+/// The PV that such a PVC is bound to.
 #[must_use]
-pub fn grant_volume(instance: &Instance, namespace: &str, claim: &str) -> String {
-    let readable = format!("{instance}-{namespace}-{claim}");
-    format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{namespace}/{claim}"), 12))
+pub fn grant_volume(instance: &Instance, claim: GrantClaim<'_>) -> String {
+    let GrantClaim { namespace, name } = claim;
+    let readable = format!("{instance}-{namespace}-{name}");
+    format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{namespace}/{name}"), 12))
 }
 
 /// The PVC in the controller's namespace through which the restore Job of that name reads a host's disk.
 #[must_use]
-pub fn lent_disk(job: &str) -> String {
+pub fn granted_disk(job: &str) -> String {
     format!("{job}-disk")
 }
 
-/// The PV that lends a target to the restore Job of that name in the controller's namespace; the PVC there has the
+/// The alias volume of a target for the restore Job of that name in the controller's namespace; the PVC there has the
 /// Job's name. PVs have no namespace, so the instance is in it.
 #[must_use]
-pub fn lent_volume(instance: &Instance, job: &str) -> String {
+pub fn alias_volume(instance: &Instance, job: &str) -> String {
     format!("{instance}-{job}")
 }
 
 /// The restore Job for which such a PV is; `None` for a name that is none of ours.
 #[must_use]
-pub fn lent_job<'a>(instance: &Instance, volume: &'a str) -> Option<&'a str> {
+pub fn alias_job<'a>(instance: &Instance, volume: &'a str) -> Option<&'a str> {
     volume.strip_prefix(instance.as_str())?.strip_prefix('-')
 }
 
@@ -417,12 +447,6 @@ pub fn lent_job<'a>(instance: &Instance, volume: &'a str) -> Option<&'a str> {
 pub fn restore_pod(pvc: &str, token: &str) -> String {
     let readable = pvc.replace('.', "-");
     format!("restore-{}-{token}", cut(&readable, 36))
-}
-
-/// A namespace's folder on a host's disk: all that is ever the path of a volume there (S1).
-#[must_use]
-pub fn host_folder(root: &str, namespace: &str) -> String {
-    format!("{}/{namespace}", root.trim_end_matches('/'))
 }
 
 /// The folder of a source's dated trees or of its repository, below a disk's root. On a host's disk the root is the
@@ -448,15 +472,17 @@ pub fn ledger_of(name: &str) -> Option<&str> {
     name.strip_prefix(LEDGER_PREFIX)
 }
 
-/// The keeper Job of a tenant's folder on a host's disk.
+/// The keeper Job of such a folder.
 #[must_use]
-pub fn keeper_job(instance: &Instance, destination: &str, namespace: &str) -> String {
+pub fn keeper_job(instance: &Instance, folder: FolderOf<'_>) -> String {
+    let FolderOf { destination, namespace } = folder;
     format!("keeper-{}-{}", cut(namespace, 40), hash(&format!("{instance}/{destination}/{namespace}"), 12))
 }
 
-/// The static PV of a tenant's folder on a host's disk; PVs have no namespace, so the instance is in it.
+/// The static PV of such a folder; PVs have no namespace, so the instance is in it.
 #[must_use]
-pub fn disk_volume(instance: &Instance, destination: &str, namespace: &str) -> String {
+pub fn disk_volume(instance: &Instance, folder: FolderOf<'_>) -> String {
+    let FolderOf { destination, namespace } = folder;
     // Each part may have dashes: only the hash tells (disk, a-b) from (disk-a, b).
     let readable = format!("{instance}-{destination}-{namespace}");
     format!("{}-{}", cut(&readable, 240), hash(&format!("{instance}/{destination}/{namespace}"), 12))

@@ -1,7 +1,7 @@
 //! A target that is lent to the controller's namespace: its volume once more, and the claim of the restore that
 //! writes it.
 
-use model::alias::Lent;
+use model::alias::Original;
 use model::names::{self, Component, SourceId};
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::order::{Marks, Order, values};
 
 /// One target.
 #[derive(Debug, Clone, Copy)]
-pub struct Loan<'a> {
+pub struct Alias<'a> {
     /// The installation.
     pub install: &'a Install,
     /// The PVC that is written.
@@ -21,7 +21,7 @@ pub struct Loan<'a> {
     /// The restore Job in the controller's namespace; the claim has its name.
     pub job: &'a str,
     /// The target's volume.
-    pub lent: &'a Lent,
+    pub original: &'a Original,
 }
 
 /// Says whose volume is lent.
@@ -31,7 +31,7 @@ pub(crate) fn mark(marks: &mut Marks, target: &SourceId) {
     marks.annotate(names::TARGET_NAME, &target.name);
 }
 
-impl Loan<'_> {
+impl Alias<'_> {
     fn marks(&self) -> Marks {
         let mut marks = Marks::new(&self.install.instance, Component::Target);
         mark(&mut marks, self.target);
@@ -39,31 +39,31 @@ impl Loan<'_> {
     }
 
     fn volume_name(&self) -> String {
-        names::lent_volume(&self.install.instance, self.job)
+        names::alias_volume(&self.install.instance, self.job)
     }
 
     /// The volume, to be created.
     pub(crate) fn volume(&self, templates: &Templates) -> Result<Value, RenderError> {
-        let (lent, home) = (self.lent, &self.install.namespace);
+        let (original, home) = (self.original, &self.install.namespace);
         let mut pins = vec![
             Pin::exactly("/spec/claimRef/namespace", home.as_str()),
             Pin::exactly("/spec/claimRef/name", self.job),
             Pin::exactly("/spec/persistentVolumeReclaimPolicy", "Retain"),
-            Pin::exactly("/spec/accessModes", json!(lent.access_modes)),
+            Pin::exactly("/spec/accessModes", json!(original.access_modes)),
             Pin::exactly("/spec/storageClassName", ""),
-            Pin::exactly("/spec/volumeMode", lent.mode.as_str()),
-            Pin::exactly("/spec/csi", json!(lent.csi)),
+            Pin::exactly("/spec/volumeMode", original.mode.as_str()),
+            Pin::exactly("/spec/csi", json!(original.csi)),
         ];
-        pins.push(match lent.mount_options.as_slice() {
+        pins.push(match original.mount_options.as_slice() {
             [] => Pin::absent("/spec/mountOptions"),
             options => Pin::exactly("/spec/mountOptions", json!(options)),
         });
-        pins.push(match &lent.node_affinity {
+        pins.push(match &original.node_affinity {
             None => Pin::absent("/spec/nodeAffinity"),
             Some(affinity) => Pin::exactly("/spec/nodeAffinity", json!(affinity)),
         });
         Order {
-            template: Template::LentVolume,
+            template: Template::AliasVolume,
             kind: Kind::PersistentVolume,
             name: self.volume_name(),
             namespace: None,
@@ -71,12 +71,12 @@ impl Loan<'_> {
             values: values! {
                 "home": home,
                 "claim": self.job,
-                "size": lent.size,
-                "accessModes": lent.access_modes,
-                "volumeMode": lent.mode.as_str(),
-                "mountOptions": lent.mount_options,
-                "csi": lent.csi,
-                "nodeAffinity": lent.node_affinity,
+                "size": original.size,
+                "accessModes": original.access_modes,
+                "volumeMode": original.mode.as_str(),
+                "mountOptions": original.mount_options,
+                "csi": original.csi,
+                "nodeAffinity": original.node_affinity,
             },
             pins,
             pod: None,
@@ -86,24 +86,24 @@ impl Loan<'_> {
 
     /// The claim, to be created.
     pub(crate) fn claim(&self, templates: &Templates) -> Result<Value, RenderError> {
-        let (lent, volume) = (self.lent, self.volume_name());
+        let (original, volume) = (self.original, self.volume_name());
         Order {
-            template: Template::LentClaim,
+            template: Template::AliasClaim,
             kind: Kind::PersistentVolumeClaim,
             name: self.job.to_owned(),
             namespace: Some(self.install.namespace.clone()),
             marks: self.marks(),
             values: values! {
                 "volume": volume,
-                "size": lent.size,
-                "accessModes": lent.access_modes,
-                "volumeMode": lent.mode.as_str(),
+                "size": original.size,
+                "accessModes": original.access_modes,
+                "volumeMode": original.mode.as_str(),
             },
             pins: vec![
                 Pin::exactly("/spec/volumeName", volume),
                 Pin::exactly("/spec/storageClassName", ""),
-                Pin::exactly("/spec/accessModes", json!(lent.access_modes)),
-                Pin::exactly("/spec/volumeMode", lent.mode.as_str()),
+                Pin::exactly("/spec/accessModes", json!(original.access_modes)),
+                Pin::exactly("/spec/volumeMode", original.mode.as_str()),
             ],
             pod: None,
         }

@@ -1,7 +1,7 @@
 //! What a destination that is a disk needs in each namespace.
 
 use model::config::{Config, Destination, Disk, HostPath, Reach};
-use model::names::{self, Component};
+use model::names::{self, Component, FolderOf};
 use serde_json::{Value, json};
 
 use crate::args;
@@ -104,7 +104,7 @@ pub(crate) fn keeper_job(
     Order {
         template: Template::Keeper,
         kind: Kind::Job,
-        name: names::keeper_job(&install.instance, &destination.name, namespace),
+        name: names::keeper_job(&install.instance, FolderOf { destination: &destination.name, namespace }),
         namespace: Some(install.namespace.clone()),
         marks,
         values,
@@ -127,7 +127,7 @@ pub(crate) fn disk_volume(
     namespace: &str,
 ) -> Result<Value, RenderError> {
     let host = host_path(Template::DiskVolume, destination)?;
-    let path = names::host_folder(&host.path, namespace);
+    let path = host.folder_of(namespace);
     let claim = names::host_disk_claim(&destination.name);
     let requirements: Vec<Value> = host
         .node_selector
@@ -139,7 +139,7 @@ pub(crate) fn disk_volume(
     Order {
         template: Template::DiskVolume,
         kind: Kind::PersistentVolume,
-        name: names::disk_volume(&install.instance, &destination.name, namespace),
+        name: names::disk_volume(&install.instance, FolderOf { destination: &destination.name, namespace }),
         namespace: None,
         marks,
         values: values! {
@@ -172,7 +172,7 @@ pub(crate) fn host_disk_claim(
     namespace: &str,
 ) -> Result<Value, RenderError> {
     let host = host_path(Template::HostDiskClaim, destination)?;
-    let volume = names::disk_volume(&install.instance, &destination.name, namespace);
+    let volume = names::disk_volume(&install.instance, FolderOf { destination: &destination.name, namespace });
     Order {
         template: Template::HostDiskClaim,
         kind: Kind::PersistentVolumeClaim,

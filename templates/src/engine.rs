@@ -73,9 +73,9 @@ files! {
     /// The claim to it.
     GrantClaim = "grant-claim.yaml.hbs",
     /// The volume of a restore's target once more, for the controller's namespace.
-    LentVolume = "lent-volume.yaml.hbs",
+    AliasVolume = "alias-volume.yaml.hbs",
     /// The claim to it.
-    LentClaim = "lent-claim.yaml.hbs",
+    AliasClaim = "alias-claim.yaml.hbs",
     /// The second content of a central copy.
     CentralContent = "central-content.yaml.hbs",
     /// The VolumeSnapshot that names it.

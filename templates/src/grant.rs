@@ -1,8 +1,7 @@
 //! What another namespace may restore from: a volume of a disk that is not its own, and the claim to it.
 
-use std::collections::BTreeMap;
-
-use model::names::{self, Component, Instance, SourceId};
+use model::config::HostPath;
+use model::names::{self, Component, GrantClaim, Instance, SourceId};
 use serde_json::{Value, json};
 
 use crate::check::{Kind, Pin};
@@ -15,10 +14,8 @@ use crate::order::{Marks, Order, values};
 pub struct Grant<'a> {
     /// The installation.
     pub instance: &'a Instance,
-    /// The namespace that restores.
-    pub namespace: &'a str,
-    /// The claim's name there: that of the restore Job.
-    pub claim: &'a str,
+    /// The claim: it has the name of the restore Job, or one that follows from it.
+    pub claim: GrantClaim<'a>,
     /// The PVC that was backed up.
     pub source: &'a SourceId,
     /// The size that both say.
@@ -31,12 +28,7 @@ pub struct Grant<'a> {
 #[derive(Debug, Clone)]
 pub enum Medium<'a> {
     /// A host's disk: of it the folder of the source's namespace.
-    Host {
-        /// The disk's folder on the host.
-        path: &'a str,
-        /// The labels of the node that has it.
-        node_selector: &'a BTreeMap<String, String>,
-    },
+    Host(&'a HostPath),
     /// The volume of another namespace's BackupDisk, as its `PersistentVolume` has it: all of it.
     Csi {
         /// `spec.csi`.
@@ -56,21 +48,22 @@ fn marks(grant: &Grant<'_>) -> Marks {
 
 /// The volume, to be created.
 pub(crate) fn volume(templates: &Templates, grant: &Grant<'_>) -> Result<Value, RenderError> {
-    let name = names::grant_volume(grant.instance, grant.namespace, grant.claim);
+    let name = names::grant_volume(grant.instance, grant.claim);
     let mut pins = vec![
-        Pin::exactly("/spec/claimRef/namespace", grant.namespace),
-        Pin::exactly("/spec/claimRef/name", grant.claim),
+        Pin::exactly("/spec/claimRef/namespace", grant.claim.namespace),
+        Pin::exactly("/spec/claimRef/name", grant.claim.name),
         Pin::exactly("/spec/persistentVolumeReclaimPolicy", "Retain"),
         Pin::exactly("/spec/accessModes", json!(["ReadOnlyMany"])),
         Pin::exactly("/spec/storageClassName", ""),
         Pin::at_most("/spec/volumeMode", "Filesystem"),
     ];
     let (csi, path, affinity) = match &grant.medium {
-        Medium::Host { path, node_selector } => {
+        Medium::Host(host) => {
             // S1: the namespace's folder and nothing below it. A tenant writes what is below, and the kubelet follows a
             // link in a volume's path. The pod names the rest as its subPath, in which the kubelet follows none.
-            let path = names::host_folder(path, &grant.source.namespace);
-            let requirements: Vec<Value> = node_selector
+            let path = host.folder_of(&grant.source.namespace);
+            let requirements: Vec<Value> = host
+                .node_selector
                 .iter()
                 .map(|(key, value)| json!({"key": key, "operator": "In", "values": [value]}))
                 .collect();
@@ -92,8 +85,8 @@ pub(crate) fn volume(templates: &Templates, grant: &Grant<'_>) -> Result<Value, 
         namespace: None,
         marks: marks(grant),
         values: values! {
-            "claimNamespace": grant.namespace,
-            "claimName": grant.claim,
+            "claimNamespace": grant.claim.namespace,
+            "claimName": grant.claim.name,
             "size": grant.size,
             "csi": csi,
             "path": path,
@@ -107,12 +100,12 @@ pub(crate) fn volume(templates: &Templates, grant: &Grant<'_>) -> Result<Value, 
 
 /// The claim, to be created.
 pub(crate) fn claim(templates: &Templates, grant: &Grant<'_>) -> Result<Value, RenderError> {
-    let volume = names::grant_volume(grant.instance, grant.namespace, grant.claim);
+    let volume = names::grant_volume(grant.instance, grant.claim);
     Order {
         template: Template::GrantClaim,
         kind: Kind::PersistentVolumeClaim,
-        name: grant.claim.to_owned(),
-        namespace: Some(grant.namespace.to_owned()),
+        name: grant.claim.name.to_owned(),
+        namespace: Some(grant.claim.namespace.to_owned()),
         marks: marks(grant),
         values: values! {
             "volume": volume,

@@ -48,7 +48,7 @@ use model::plan::{self, Central, Maintain, Restore};
 use model::select::Protection;
 use serde_json::Value;
 
-pub use alias::Loan;
+pub use alias::Alias;
 pub use cronjobs::{mark, sweep_name};
 pub use engine::Templates;
 pub use error::{Fault, RenderError, TemplateError};
@@ -212,13 +212,13 @@ impl Templates {
     }
 
     /// The volume of a target once more, for the restore that writes it from the controller's namespace, to be created.
-    pub fn lent_volume(&self, loan: &Loan<'_>) -> Result<Value, RenderError> {
-        loan.volume(self)
+    pub fn alias_volume(&self, alias: &Alias<'_>) -> Result<Value, RenderError> {
+        alias.volume(self)
     }
 
     /// The claim to that volume, in the controller's namespace, to be created.
-    pub fn lent_claim(&self, loan: &Loan<'_>) -> Result<Value, RenderError> {
-        loan.claim(self)
+    pub fn alias_claim(&self, alias: &Alias<'_>) -> Result<Value, RenderError> {
+        alias.claim(self)
     }
 
     /// What keeps the pods of copies and restores in a namespace off the network, to be created.

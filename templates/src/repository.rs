@@ -74,7 +74,7 @@ impl<'a> Repository<'a> {
 
     /// The same one, on a disk that another namespace lends by a PVC.
     #[must_use]
-    pub fn lent(self, claim: &str) -> Self {
+    pub fn granted(self, claim: &str) -> Self {
         let folder = self.folder.map(|folder| Folder { claim: claim.to_owned(), ..folder });
         Self { folder, ..self }
     }

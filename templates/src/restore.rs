@@ -52,15 +52,17 @@ impl<'a> Pod<'a> {
         };
         let from = match &restore.origin {
             Origin::Claim { name, folder } => From::Claim(name.clone(), folder.as_deref()),
-            Origin::Lent { folder, .. } | Origin::Home { folder, .. } => From::Claim(restore.lent_disk(), Some(folder)),
+            Origin::Granted { folder, .. } | Origin::Home { folder, .. } => {
+                From::Claim(restore.granted_disk(), Some(folder))
+            }
             Origin::Repository { options, secret, .. } | Origin::Central { options, secret, .. } => {
                 let reached = destination
                     .and_then(|at| Repository::new(&install.namespace, at, source, options, secret.as_deref()));
                 let reached = reached.ok_or_else(|| Fault::Input("cannot restore without a repository".to_owned()))?;
                 // The Secret is that of the pod's own namespace, also where the source is another's.
                 let reached = Repository { namespace, ..reached };
-                let reached = match restore.origin.lender() {
-                    Some(_) => reached.lent(&restore.lent_disk()),
+                let reached = match restore.origin.granted() {
+                    Some(_) => reached.granted(&restore.granted_disk()),
                     None => reached,
                 };
                 let snapshot = match &restore.point.place {

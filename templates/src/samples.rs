@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::CSIPersistentVolumeSource;
 use model::Timestamp;
-use model::alias::Lent;
+use model::alias::Original;
 use model::config::{
     AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Orphans, Reach, Restic, RunIn, Sample,
     Scratch, Store, Trees,
@@ -15,9 +15,9 @@ use model::duration::Span;
 use model::facts::{Identity, Journal, VolumeMode};
 use model::handle::Handle;
 use model::maintain::{self, PARTS};
-use model::names::{self, Run, SourceId};
+use model::names::{self, GrantClaim, Run, SourceId};
 use model::plan::{
-    Asker, Central, CentralPart, Copy, Drill, Expected, Lender, Maintain, Origin, Prune, Remove, Restore, Work,
+    Asker, Central, CentralPart, Copy, Drill, Expected, GrantedDisk, Maintain, Origin, Prune, Remove, Restore, Work,
 };
 use model::promoter::PromoterShape;
 use model::record::{Choice, Holders};
@@ -28,7 +28,7 @@ use serde_json::Value;
 
 use crate::engine::Templates;
 use crate::error::RenderError;
-use crate::{Grant, Install, Loan, Medium, Promoter, RunSnapshot};
+use crate::{Alias, Grant, Install, Medium, Promoter, RunSnapshot};
 
 /// Renders every template with samples. An administrator's templates are tried with them, so no two names are alike: one
 /// in another's place is an error.
@@ -40,7 +40,7 @@ pub(crate) fn render_all(templates: &Templates) -> Result<Vec<(&'static str, Val
 pub(crate) fn render_for(templates: &Templates, install: &Install) -> Result<Vec<(&'static str, Value)>, RenderError> {
     let mut all = render_usual(templates, install)?;
     all.extend(render_central(templates, install)?);
-    all.extend(render_lent(templates, install)?);
+    all.extend(render_alias(templates, install)?);
     Ok(all)
 }
 
@@ -74,13 +74,12 @@ fn render_usual(templates: &Templates, install: &Install) -> Result<Vec<(&'stati
     };
     let grant = |medium| Grant {
         instance: &install.instance,
-        namespace: "shop-test",
-        claim: "restore-mypvc-0123456789abcdef",
+        claim: GrantClaim { namespace: "shop-test", name: "restore-mypvc-0123456789abcdef" },
         source: &source,
         size: "2Ti",
         medium,
     };
-    let on_host = grant(Medium::Host { path: &host_path.path, node_selector: &host_path.node_selector });
+    let on_host = grant(Medium::Host(host_path));
     let on_csi = grant(Medium::Csi { source: &csi, node_affinity: &affinity });
     let mut all = restores(templates, install, &config)?;
     all.extend(disks(templates, install, &config)?);
@@ -139,7 +138,7 @@ fn restores(
     };
     let repository = |text: &str, destination: &Destination, snapshot: Option<&str>| {
         let place = Place::Repository { destination: destination.name.clone(), snapshot: snapshot.map(str::to_owned) };
-        restore(text, place, Origin::Repository { options: Box::new(options.clone()), secret: None, lender: None })
+        restore(text, place, Origin::Repository { options: Box::new(options.clone()), secret: None, granted: None })
     };
     let in_restic = repository("pvc=mypvc date=20181202 from=s3", &restic, None);
     let file = repository("pvc=mypvc snapshot=0123abcd from=s3 path=etc", &restic, Some("0123abcd"));
@@ -235,10 +234,10 @@ fn render_central(templates: &Templates, install: &Install) -> Result<[(&'static
 }
 
 /// A restore from a central destination, and what lends it its target.
-fn render_lent(templates: &Templates, install: &Install) -> Result<Vec<(&'static str, Value)>, RenderError> {
+fn render_alias(templates: &Templates, install: &Install) -> Result<Vec<(&'static str, Value)>, RenderError> {
     let (config, source, destination) = (Config::default(), source(), central());
     let name = "restore-mypvc-0123456789abcdef";
-    let lent = Lent {
+    let original = Original {
         csi: CSIPersistentVolumeSource {
             driver: "csi.example.com".to_owned(),
             volume_handle: "42".to_owned(),
@@ -250,23 +249,23 @@ fn render_lent(templates: &Templates, install: &Install) -> Result<Vec<(&'static
         mount_options: vec!["noatime".to_owned()],
         node_affinity: None,
     };
-    let loan = Loan { install, target: &source, job: name, lent: &lent };
+    let alias = Alias { install, target: &source, job: name, original: &original };
     let volume = "pvc-42".to_owned();
     let place = Place::Repository { destination: destination.name.clone(), snapshot: None };
     let origin = Origin::Central { options: Box::default(), secret: None, volume: volume.clone() };
     let central = restore("pvc=mypvc date=20181202 from=vault", place, origin);
-    let lender = Lender {
+    let granted = GrantedDisk {
         namespace: "shop".to_owned(),
         destination: "attic".to_owned(),
         volume: "backup-attic-shop".to_owned(),
     };
     let folder = "mypvc/0aa5e1d3-7c3a-4d4e-9d33-0f8f3c9b3a11/20181202T0000Z".to_owned();
     let place = Place::Tree { destination: "attic".to_owned() };
-    let granted = restore("pvc=shop/mypvc date=20181202 from=attic", place, Origin::Home { lender, folder, volume });
+    let granted = restore("pvc=shop/mypvc date=20181202 from=attic", place, Origin::Home { granted, folder, volume });
     Ok(vec![
         ("restore-granted-job", templates.restore_job(install, &config, None, &granted)?),
-        ("lent-volume", templates.lent_volume(&loan)?),
-        ("lent-claim", templates.lent_claim(&loan)?),
+        ("alias-volume", templates.alias_volume(&alias)?),
+        ("alias-claim", templates.alias_claim(&alias)?),
         ("restore-central-job", templates.restore_job(install, &config, Some(&destination), &central)?),
     ])
 }

@@ -25,8 +25,7 @@ pub(super) fn needed(world: &World, rows: &[Row]) -> Needed {
     for (row, how) in rows.iter().filter_map(|row| Some((row, row.how.as_ref()?))) {
         let configured = how.destinations.iter().filter_map(|name| world.config.destination(name));
         for destination in configured {
-            let Some(own) = destination.secret() else { continue };
-            let secret = how.secrets.get(&destination.name).map_or(own, String::as_str);
+            let Some(secret) = destination.secret_for(&how.secrets) else { continue };
             let home = match destination.runs_in() {
                 RunIn::Controller => &world.namespace,
                 RunIn::Tenant => &row.namespace,

@@ -41,8 +41,8 @@ pub(crate) async fn take(
         RestoreAction::TellHolders { namespace, pod, holders } => {
             self::holders(client, namespace, pod, holders).await.map(Some)
         }
-        RestoreAction::TakeBack(loan) => {
-            alias::take_back(client, &settings.install.namespace, loan).await?;
+        RestoreAction::TakeBack(alias) => {
+            alias::take_back(client, &settings.install.namespace, alias).await?;
             Ok(None)
         }
         RestoreAction::Hold { namespace, snapshot, until } => hold(client, namespace, snapshot, *until).await.map(Some),
@@ -99,8 +99,8 @@ async fn start(client: &Client, settings: &Settings, restore: &Restore) -> Resul
     let Settings { install, config, templates } = settings;
     let job = templates.restore_job(install, config, repository(settings, restore)?, restore)?;
     let made: Job = api::ensure(client, &job).await?;
-    if let Some(lender) = restore.origin.lender() {
-        alias::disk(client, settings, restore, lender, made.metadata.uid.as_deref().unwrap_or_default()).await?;
+    if let Some(granted) = restore.origin.granted() {
+        alias::disk(client, settings, restore, granted, made.metadata.uid.as_deref().unwrap_or_default()).await?;
     }
     tracing::info!(namespace = restore.namespace, pvc = restore.target.name, request = restore.text, "restore started");
     Ok(Change::Job(Seen::Put(facts::Job::from(&made))))

@@ -24,6 +24,7 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::manifest::Manifest;
+use crate::no_follow::{GoOn, Root};
 
 const PARTIAL: &str = ".partial-";
 const TRASH: &str = ".trash-";
@@ -154,15 +155,10 @@ impl Shelf {
         Ok((meta.mtime(), meta.mtime_nsec()) == (time.tv_sec, time.tv_nsec))
     }
 
-    /// Removes a folder with all that is in it, or a file. Links are removed, never followed.
-    pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
-        let path = self.path.join(name);
-        match fs::symlink_metadata(&path) {
-            Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
-            Ok(_) => fs::remove_file(path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        }
+    /// Removes a folder with all that is in it, or a file, if it is there. Links are removed, never followed: the tenant
+    /// of a BackupDisk may write to it meanwhile. `go_on` can end it in the middle of a tree.
+    pub(crate) fn remove(&self, name: &OsStr, go_on: &mut GoOn<'_>) -> io::Result<()> {
+        Root::of(&self.handle)?.remove(name.as_ref(), go_on)
     }
 
     /// Looks at all that lies in it.
@@ -303,7 +299,7 @@ mod tests {
         std::os::unix::fs::symlink("../kept", shelf.at(".trash-a/link")).unwrap();
         std::os::unix::fs::symlink("kept", shelf.at(".trash-b")).unwrap();
         for name in [".trash-a", ".trash-b", ".trash-c"] {
-            shelf.remove(OsStr::new(name)).unwrap();
+            shelf.remove(OsStr::new(name), &mut || Ok(())).unwrap();
         }
         assert!(shelf.at("kept/inside").exists());
         assert!(!shelf.at(".trash-a").exists() && fs::symlink_metadata(shelf.at(".trash-b")).is_err());

@@ -82,6 +82,7 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
         tell_kept(&mut result, &found.trees, &[]);
         return Ok(result);
     }
+    // Whatever refuses the copy comes before the first change on the disk: on another one it would be somebody else's.
     expect_trees(&found, &args.expect_tree)?;
     refuse_strangers(&found, &args.run)?;
     let manifest = if is_device(&args.source) {
@@ -99,6 +100,7 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
     let mut result = manifest.result.clone();
     found.trees.push(Tree { run: args.run.clone(), manifest });
     tell_kept(&mut result, &found.trees, &[]);
+    // A pod that is killed while it prunes has told of its copy already.
     log.write(&termination_message(&result));
     match Policy::read(args) {
         Ok(None) => {}
@@ -106,6 +108,7 @@ fn copy(args: &Args, log: &TerminationLog, stop: &AtomicBool, started: Instant) 
             let pruned = prune::prune(&shelf, &policy, &found.trees, &args.run);
             result.pruned.clone_from(&pruned);
             tell_kept(&mut result, &found.trees, &pruned);
+            // Restores go by this list: it leaves out what is trash before the first file goes.
             log.write(&termination_message(&result));
             prune::remove(&shelf, &pruned, stop);
         }
@@ -160,7 +163,7 @@ fn tidy(shelf: &Shelf, found: &mut Inventory) {
     let orphans = found.orphans.drain(..).map(|run| layout::manifest_of(run.as_str()).into());
     for name in found.rubbish.drain(..).chain(orphans) {
         tracing::info!("removing a leftover of an earlier run: {}", name.display());
-        if let Err(error) = shelf.remove(&name) {
+        if let Err(error) = shelf.remove(&name, &mut || Ok(())) {
             tracing::warn!(%error, "cannot remove {}", name.display());
         }
     }

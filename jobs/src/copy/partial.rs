@@ -62,7 +62,7 @@ pub(crate) fn fresh(shelf: &Shelf, run: &Run, attempt: &str) -> Result<Partial, 
 /// Removes a partial tree. It is no restore point, so this is allowed even on a full disk.
 pub(crate) fn discard(shelf: &Shelf, partial: &Partial) {
     tracing::info!("removing the unfinished copy {}", partial.name());
-    if let Err(error) = shelf.remove(partial.name().as_ref()) {
+    if let Err(error) = shelf.remove(partial.name().as_ref(), &mut || Ok(())) {
         tracing::warn!(%error, "cannot remove {}", partial.name());
     }
 }

@@ -13,6 +13,7 @@ use model::schedule::Zone;
 use super::args::Args;
 use super::commit::expire;
 use super::layout::{Shelf, Tree, trash_of};
+use crate::no_follow::until_stopped;
 
 /// What pruning goes by.
 #[derive(Debug)]
@@ -96,10 +97,11 @@ pub(crate) fn prune(shelf: &Shelf, policy: &Policy, trees: &[Tree], current: &Ru
 /// Removes the files of pruned trees. What is not done when the job is stopped, the next copy does.
 pub(crate) fn remove(shelf: &Shelf, pruned: &[Run], stop: &AtomicBool) {
     for run in pruned {
+        let removed = shelf.remove(trash_of(run).as_ref(), &mut until_stopped(stop));
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = shelf.remove(trash_of(run).as_ref()) {
+        if let Err(error) = removed {
             tracing::warn!(%run, %error, "cannot remove the files of this pruned copy; the next copy tries again");
         }
     }

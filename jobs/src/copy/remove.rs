@@ -5,10 +5,11 @@
 //! point, and only then files are removed. A try that was stopped is finished by the next one. Folders that we did not
 //! make stay, and are told.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use model::maintain::{MaintainResult, Task, TaskState};
@@ -20,7 +21,7 @@ use model::text::{clip, sentence};
 use super::commit::expire;
 use super::layout::{Inventory, Partial, Shelf, manifest_of, trash_of};
 use super::task::TASK;
-use crate::no_follow::Root;
+use crate::no_follow::until_stopped;
 use crate::outcome::{Exit, Failure, Outcome, now};
 use crate::process::{allow_deep_trees, stop_flag};
 
@@ -76,12 +77,11 @@ fn remove(args: &Args, result: &mut MaintainResult, stop: &AtomicBool) -> Result
         return Err(Failure::again(Problem::new(Reason::DiskBusy, text)));
     };
     let found = shelf.inventory().map_err(|e| TASK.io("reading the destination", &e))?;
-    let root = Root::open(&args.destination).map_err(|e| TASK.io("opening the destination", &e))?;
     refuse_foreign(args, &found)?;
     begin(args, &shelf, &found)?;
     // The trash of an earlier try may have the name that a tree needs now.
     for name in &found.rubbish {
-        discard(&root, Path::new(name), stop)?;
+        discard(&shelf, name, stop)?;
     }
     for tree in &found.trees {
         expire(&shelf, &tree.run).map_err(|e| TASK.io(&format!("making trash of {}", tree.run), &e))?;
@@ -94,7 +94,7 @@ fn remove(args: &Args, result: &mut MaintainResult, stop: &AtomicBool) -> Result
     let partials = found.partials.iter().map(Partial::name);
     let manifests = found.orphans.iter().map(|run| manifest_of(run.as_str()));
     for name in trees.chain(partials).chain(manifests) {
-        discard(&root, Path::new(&name), stop)?;
+        discard(&shelf, name.as_ref(), stop)?;
     }
     for stranger in &found.strangers {
         tracing::warn!(run = %stranger, "the folder of this run has no manifest: it is not ours, and stays");
@@ -139,27 +139,16 @@ fn begin(args: &Args, shelf: &Shelf, found: &Inventory) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes a folder or a file. No link is followed, and a stop is heard in the middle of a tree.
-fn discard(root: &Root, name: &Path, stop: &AtomicBool) -> Result<(), Failure> {
-    let mut go_on = || if stop.load(Ordering::Relaxed) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) };
-    let removed = match root.remove_folder(name, &mut go_on) {
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory || is_link(&error) => root.remove_file(name),
-        other => other,
-    };
-    match removed {
+/// Removes a folder or a file. A stop is heard in the middle of a tree.
+fn discard(shelf: &Shelf, name: &OsStr, stop: &AtomicBool) -> Result<(), Failure> {
+    match shelf.remove(name, &mut until_stopped(stop)) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
             let text = "the removal was stopped; the next try continues it";
             Err(Failure::again(Problem::new(Reason::JobFailed, text)))
         }
         Err(error) => Err(TASK.io(&format!("removing {}", name.display()), &error)),
     }
-}
-
-/// What opening a link as a folder answers.
-fn is_link(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ const NEAR: Span = Span::days(1);
 /// The run of a Job that the source's CronJob made, by its name: that saves a request. Nothing if only the Job itself
 /// tells, as one does that somebody started by hand.
 pub(super) fn scheduled(source: &SourceId, job: &str) -> Option<Run> {
-    let run = names::scheduled_run(&names::cronjob(source), job)?;
+    let run = names::scheduled_run(source, job)?;
     let (at, now) = (run.time(), api::now());
     (Span::between(at.min(now), at.max(now)) <= NEAR).then_some(run)
 }

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// beside it: the default names of an installation and its namespace are the same, which hides such a mistake.
 ///
 /// ```compile_fail,E0308
-/// # use model::names::{Instance, lent_volume};
+/// # use model::names::{Instance, alias_volume};
 /// let (instance, job) = (Instance::from("night"), "restore-data");
-/// lent_volume(job, &instance);
+/// alias_volume(job, &instance);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -19,13 +19,13 @@ fn a_run_is_its_minute_in_utc_and_sorts_by_time() {
 
 #[test]
 fn the_job_of_a_cronjob_tells_its_run_by_its_name() {
-    let run = |job: &str| scheduled_run("backup-data-1a2b", job).map(|run| run.to_string());
-    assert_eq!(run("backup-data-1a2b-29087997"), Some("20250421T2357Z".to_owned()));
-    for other in ["backup-data-1a2b", "backup-data-1a2b-", "backup-data-1a2b-+5", "backup-data-1a2b-5x", "x-29087997"] {
+    let source = source("data", "1");
+    let run = |end: &str| scheduled_run(&source, &format!("{}{end}", cronjob(&source))).map(|run| run.to_string());
+    assert_eq!(run("-29087997"), Some("20250421T2357Z".to_owned()));
+    for other in ["", "-", "-+5", "-5x", "-99999999999999999999", "-9999999999999999"] {
         assert_eq!(run(other), None, "{other}");
     }
-    assert_eq!(run("backup-data-1a2b-99999999999999999999"), None);
-    assert_eq!(run("backup-data-1a2b-9999999999999999"), None);
+    assert_eq!(scheduled_run(&source, "x-29087997"), None);
 }
 
 /// F58, F59: limits of the API, and two names that differ only after the cut.
@@ -45,7 +45,7 @@ fn long_names_fit_and_never_meet() {
         central(&"j".into(), &a, &run, "s3"),
         "two installations in one cluster"
     );
-    let drill = |due: &Run, run: &Run, to: &str| central_drill(&"i".into(), &a, due, run, to);
+    let drill = |due: &Run, run: &Run, to: &str| central_drill(&"i".into(), &a, DrillOf { due, run }, to);
     let later: Run = "20181203T0000Z".parse().unwrap();
     assert!(drill(&later, &run, &"d".repeat(40)).len() <= 63 && drill(&run, &run, "s3").starts_with(CENTRAL_PREFIX));
     let all = [
@@ -56,7 +56,10 @@ fn long_names_fit_and_never_meet() {
     ];
     assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 4, "a drill's are nobody else's");
     assert!(after_job(&a, Timestamp::MAX).len() <= 63);
-    assert!(run_now_job(&a, "x").len() <= 63 && keeper_job(&"i".into(), "d", &long).len() <= 63);
+    assert!(
+        run_now_job(&a, "x").len() <= 63
+            && keeper_job(&"i".into(), FolderOf { destination: "d", namespace: &long }).len() <= 63
+    );
     assert_ne!(cronjob(&a), cronjob(&b));
     assert_ne!(copy_job(&a, &run, "disk"), copy_job(&b, &run, "disk"));
     assert_ne!(label_value(&long), label_value(&other));

@@ -17,7 +17,7 @@ use super::task_record::{drilled, drills_on};
 use crate::config::{Deadlines, Destination};
 use crate::facts::{Claim, ClaimPhase, Identity, Job, VolumeMode};
 use crate::maintain::Task;
-use crate::names::{self, Run, SourceId};
+use crate::names::{self, DrillOf, Run, SourceId};
 use crate::promoter::PromoterShape;
 use crate::reason::{Problem, Reason};
 use crate::world::World;
@@ -131,7 +131,7 @@ impl Wanted<'_> {
         let (instance, run, to) = (&self.subject.world.instance, self.view.run, &self.destination.name);
         match self.drill {
             None => names::central(instance, self.source, run, to),
-            Some(due) => names::central_drill(instance, self.source, due, run, to),
+            Some(due) => names::central_drill(instance, self.source, DrillOf { due, run }, to),
         }
     }
 

@@ -6,7 +6,7 @@ use super::action::{Action, DiskStep, Todo};
 use super::placement::binds_on_use;
 use crate::config::{Destination, Disk, Reach};
 use crate::facts::{Claim, ClaimPhase, JobState};
-use crate::names::{self, Component};
+use crate::names::{self, Component, FolderOf};
 use crate::reason::{Problem, Reason};
 use crate::record::KeepResult;
 use crate::world::World;
@@ -94,7 +94,8 @@ fn missing(world: &World, destination: &Destination, namespace: &str, now: Times
             Ok(DiskStep::Claim)
         }
         Reach::Disk(Disk::HostPath(_)) => {
-            let name = names::disk_volume(&world.instance, &destination.name, namespace);
+            let folder = FolderOf { destination: &destination.name, namespace };
+            let name = names::disk_volume(&world.instance, folder);
             if let Some(volume) = world.volumes.get("", &name) {
                 let ours = volume.ours.as_ref();
                 if ours.is_some_and(|o| o.instance == world.instance && o.component == Component::Disk) {
@@ -125,7 +126,7 @@ fn released(volume: &str) -> String {
 
 /// The static volume follows once the keeper has seen the disk and made the folder.
 fn keeper(world: &World, destination: &Destination, namespace: &str, now: Timestamp) -> Result<DiskStep, NotReady> {
-    let name = names::keeper_job(&world.instance, &destination.name, namespace);
+    let name = names::keeper_job(&world.instance, FolderOf { destination: &destination.name, namespace });
     let Some(job) = world.jobs.get(&world.namespace, &name) else {
         return Ok(DiskStep::Keeper);
     };

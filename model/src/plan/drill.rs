@@ -8,7 +8,7 @@ use super::subject::{RunView, Subject};
 use super::{central, disk, hold};
 use crate::config::{self, Destination, Reach};
 use crate::facts::{Claim, ClaimPhase, Job, VolumeMode};
-use crate::names::{self, Component, Run, SourceId};
+use crate::names::{self, Component, DrillOf, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::CopyState;
 use crate::select::Protection;
@@ -225,7 +225,8 @@ pub(super) fn hold(subject: &Subject<'_>, source: &SourceId, job: &Job) -> Todo 
     let snapshot = match central.and_then(|o| Some((o.run.as_ref()?, o.destination.as_ref()?))) {
         None => promoter.from_snapshot.clone(),
         Some((due, to)) => {
-            let name = |v: &&RunView<'_>| names::central_drill(&world.instance, source, due, v.run, to);
+            let name =
+                |v: &&RunView<'_>| names::central_drill(&world.instance, source, DrillOf { due, run: v.run }, to);
             runs.iter().find(|v| name(v) == promoter.id.name).map(|v| v.snapshot.id.name.clone())
         }
     };

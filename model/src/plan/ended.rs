@@ -5,23 +5,31 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::action::Action;
+use super::action::{Action, TaskEnd, Todo};
 use crate::duration::Span;
 use crate::facts::{Claim, Job, JobState, MountFailure, Pod, Stuck, Unschedulable};
-use crate::maintain::MaintainResult;
+use crate::maintain::{MaintainResult, Part, Task};
+use crate::names::Run;
 use crate::reason::{Problem, Reason};
-use crate::record::{CopyResult, RestoreResult};
+use crate::record::{CopyResult, RestoreResult, TaskStatus};
+use crate::text::sentence;
 use crate::world::World;
 
 /// The termination message of a pod.
 pub(super) trait Told: DeserializeOwned {
     /// When the pod ended: of several tries the last one counts.
     fn finished(&self) -> Timestamp;
+    /// Says that it ended at another time.
+    fn set_finished(&mut self, at: Timestamp);
 }
 
 impl Told for CopyResult {
     fn finished(&self) -> Timestamp {
         self.finished
+    }
+
+    fn set_finished(&mut self, at: Timestamp) {
+        self.finished = at;
     }
 }
 
@@ -29,11 +37,19 @@ impl Told for RestoreResult {
     fn finished(&self) -> Timestamp {
         self.finished
     }
+
+    fn set_finished(&mut self, at: Timestamp) {
+        self.finished = at;
+    }
 }
 
 impl Told for MaintainResult {
     fn finished(&self) -> Timestamp {
         self.finished
+    }
+
+    fn set_finished(&mut self, at: Timestamp) {
+        self.finished = at;
     }
 }
 
@@ -59,7 +75,8 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
         .iter()
         .filter_map(|p| p.ended.as_ref())
         .filter_map(|(_, text)| serde_json::from_str::<T>(text).ok())
-        .max_by_key(T::finished);
+        .max_by_key(T::finished)
+        .map(|told| not_later(told, now));
     let over = runs_until(world, job);
     match (job.state, told) {
         (JobState::Active, Some(told)) if now >= over => Ended::Told(told),
@@ -83,6 +100,55 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
             Ended::Failed(Problem::new(reason, message))
         }
     }
+}
+
+/// How the Job of a task ended; else what is to be done until it has. A Job that left no word of its own has failed: what
+/// it did may not be all.
+pub(super) fn task_result(world: &World, job: &Job, task: Task, now: Timestamp) -> Result<MaintainResult, Todo> {
+    let failed = |problem| Ok(MaintainResult::new(task, now, Some(problem)));
+    match ended::<MaintainResult>(world, job, now) {
+        Ended::NotYet(again) => Err(Todo::again(again)),
+        Ended::Ask(action) => Err(Todo::step(action)),
+        Ended::Told(told) => Ok(told),
+        Ended::Silent => failed(Problem::new(
+            Reason::JobFailed,
+            "the Job succeeded but left no result; check that the template keeps terminationMessagePath",
+        )),
+        Ended::Failed(problem) => failed(problem),
+    }
+}
+
+/// The end of a task as it is recorded. Of what a result contains each task has its own fields; `part` is what a verify
+/// was to read, if its result does not tell.
+pub(super) fn task_end(
+    destination: &str,
+    task: Task,
+    due: &Run,
+    result: MaintainResult,
+    part: Option<Part>,
+) -> TaskEnd {
+    let drill = task == Task::Drill;
+    let status = TaskStatus {
+        due: due.clone(),
+        state: result.state,
+        finished: result.finished,
+        problem: result.problem.map(|p| Problem::new(p.reason, sentence(&p.message))),
+        part: if task == Task::Verify { result.part.or(part) } else { None },
+        run: result.run.filter(|_| drill),
+        files: result.files,
+        bytes: if drill { result.bytes } else { 0 },
+        whole: drill && result.whole,
+    };
+    let kept = if task == Task::Prune { result.kept } else { Vec::new() };
+    TaskEnd { destination: destination.to_owned(), task, status, kept }
+}
+
+/// S2b: what a pod tells is the word of its namespace, and of its node's clock. By a time that is still to come nothing was
+/// done: its list of what is kept would be the newest one for years, and restores go by that.
+fn not_later<T: Told>(mut told: T, now: Timestamp) -> T {
+    let at = told.finished().min(now);
+    told.set_finished(at);
+    told
 }
 
 /// How long Kubernetes may take to end a Job by itself, in seconds.

@@ -4,10 +4,10 @@
 //! copy: what was missed is done once. One that has to wait is done later. There is never more than one Job of a task:
 //! it bears the minute in its name, and goes once its end is in the source's record.
 
-use super::access::online;
+use super::access::{AsRoot, as_root, online, secret};
 use super::action::{Action, Maintain, TaskEnd, Todo, Work};
 use super::central_parts::drills;
-use super::ended::{self, Ended};
+use super::ended;
 use super::placement::{only_node, slot};
 use super::prepared::prepared;
 use super::subject::{Subject, is_derived};
@@ -21,11 +21,10 @@ use crate::config::{Destination, Reach};
 use crate::facts::{Claim, Job, JobState};
 use crate::maintain::{MaintainResult, Part, Task};
 use crate::names::{self, Component, Run};
-use crate::reason::{Problem, Reason};
-use crate::record::{Maintenance, TaskStatus};
+use crate::reason::Problem;
+use crate::record::Maintenance;
 use crate::schedule::Schedule;
 use crate::select::Protection;
-use crate::text::sentence;
 
 /// The tasks of a source: those that ended, for the record, and what is to be done about the others.
 pub(super) fn plan(subject: &Subject<'_>, claim: &Claim) -> (Vec<TaskEnd>, Todo) {
@@ -98,20 +97,9 @@ impl TaskSource<'_> {
         if !protected {
             return Progress::Goes(Todo::none());
         }
-        let failed = |problem: &Problem| Progress::Ended(self.failed(task, destination, due, problem));
-        match ended::ended::<MaintainResult>(self.subject.world, job, self.subject.now) {
-            Ended::NotYet(again) => {
-                let hold = drill::hold(self.subject, &self.claim.source(), job);
-                Progress::Goes(hold.and(Todo::again(again)))
-            }
-            Ended::Ask(action) => Progress::Goes(Todo::step(action)),
-            Ended::Told(told) => Progress::Ended(self.told(destination, due, told, task)),
-            Ended::Silent => {
-                let message =
-                    "the Job succeeded but left no result; check that the template keeps terminationMessagePath";
-                failed(&Problem::new(Reason::JobFailed, message))
-            }
-            Ended::Failed(problem) => failed(&problem),
+        match ended::task_result(self.subject.world, job, task, self.subject.now) {
+            Ok(result) => Progress::Ended(self.end(destination, task, due, result)),
+            Err(goes) => Progress::Goes(drill::hold(self.subject, &self.claim.source(), job).and(goes)),
         }
     }
 
@@ -125,30 +113,15 @@ impl TaskSource<'_> {
         };
         match self.start(task, destination, &due, protection) {
             Ok(todo) => Progress::Goes(todo),
-            Err(problem) => Progress::Ended(self.failed(task, &destination.name, &due, &problem)),
+            Err(problem) => {
+                let result = MaintainResult::new(task, self.subject.now, Some(problem));
+                Progress::Ended(self.end(&destination.name, task, &due, result))
+            }
         }
     }
 
-    fn told(&self, destination: &str, due: &Run, told: MaintainResult, task: Task) -> TaskEnd {
-        let problem = told.problem.map(|p| Problem::new(p.reason, sentence(&p.message)));
-        let status = TaskStatus {
-            due: due.clone(),
-            state: told.state,
-            finished: told.finished,
-            problem,
-            part: told.part.or_else(|| self.part(task, destination)),
-            run: told.run,
-            files: told.files,
-            bytes: if task == Task::Drill { told.bytes } else { 0 },
-            whole: told.whole,
-        };
-        TaskEnd { destination: destination.to_owned(), task, status, kept: told.kept }
-    }
-
-    /// A task that failed without a word of its own.
-    fn failed(&self, task: Task, destination: &str, due: &Run, problem: &Problem) -> TaskEnd {
-        let result = MaintainResult::new(task, self.subject.now, Some(problem.clone()));
-        self.told(destination, due, result, task)
+    fn end(&self, destination: &str, task: Task, due: &Run, result: MaintainResult) -> TaskEnd {
+        ended::task_end(destination, task, due, result, self.part(task, destination))
     }
 
     fn part(&self, task: Task, destination: &str) -> Option<Part> {
@@ -234,14 +207,13 @@ impl TaskSource<'_> {
         // What has begun in our own namespace has its slot, and holds up a copy for as long as it takes.
         let begun = self.begun(task, destination).is_some();
         let goes_on = begun && destination.is_central();
-        if namespace.is_none_or(|n| n.terminating) || ((read || cut_off) && !goes_on) {
+        let Some(namespace) = namespace.filter(|n| !n.terminating) else { return self.wait(task, destination) };
+        if (read || cut_off) && !goes_on {
             return self.wait(task, destination);
         }
         // A restic pod reads its Secret as root, a drill's keeps owners.
-        let strict = namespace.and_then(|n| n.enforces.as_deref()) == Some("restricted");
-        if strict && !destination.is_central() {
-            let message = "the namespace enforces Pod Security restricted, but this pod must run as root";
-            return Err(Problem::new(Reason::PodSecurity, message));
+        if !destination.is_central() {
+            as_root(namespace, AsRoot::Task)?;
         }
         let place = match self.place(destination) {
             Ok(place) => place,
@@ -275,7 +247,7 @@ impl TaskSource<'_> {
             // No schedule starts it, nor anything of a source that is there.
             Task::Remove => return Ok(Todo::none()),
         };
-        let start = Action::StartTask(Box::new(self.task(destination, due, work, protection)));
+        let start = Action::StartTask(Box::new(self.task(destination, due, work, protection)?));
         let start = if begun { Todo::step(start) } else { Todo::ready(self.waiting(destination, due, node), start) };
         Ok(besides.and(start))
     }
@@ -285,18 +257,25 @@ impl TaskSource<'_> {
         if task == Task::Drill { drill::wait(self.subject, destination) } else { Ok(Todo::none()) }
     }
 
-    fn task(&self, destination: &Destination, due: &Run, work: Work, protection: &Protection) -> Maintain {
+    fn task(
+        &self,
+        destination: &Destination,
+        due: &Run,
+        work: Work,
+        protection: &Protection,
+    ) -> Result<Maintain, Problem> {
         let (world, source) = (self.subject.world, self.claim.source());
+        let secret = secret(world, Some(protection), &source.uid, destination)?;
         let policy = names::network_policy(&world.instance);
-        Maintain {
+        Ok(Maintain {
             isolate: !destination.pods().needs_network() && world.policies.get(&source.namespace, &policy).is_none(),
             source,
             destination: destination.name.clone(),
             due: due.clone(),
             work,
             options: protection.options.clone(),
-            secret: protection.secrets.get(&destination.name).cloned(),
-        }
+            secret,
+        })
     }
 
     /// The only node that can have the destination's disk, if there is only one; or what is done to have the disk. A copy

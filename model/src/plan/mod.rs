@@ -51,9 +51,9 @@ mod prospect;
 mod source;
 
 pub use action::{
-    About, Action, Asker, Board, Central, CentralPart, Copy, DiskStep, Drill, LedgerWrite, Lender, Loan, Maintain,
-    Note, Origin, Plan, Promote, Proof, Prune, Remove, Restore, RestoreAction, Restores, Standing, TaskEnd, Work,
-    ledger_key,
+    About, Action, AliasPart, Asker, Board, Central, CentralPart, Copy, DiskStep, Drill, GrantedDisk, LedgerWrite,
+    Maintain, Note, Origin, Plan, Promote, Proof, Prune, Remove, Restore, RestoreAction, Restores, Standing, TaskEnd,
+    Work, ledger_key,
 };
 pub use after::{NextRun, next_run};
 pub use cronjob::IsRendered;

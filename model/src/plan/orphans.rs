@@ -34,7 +34,7 @@ pub(super) fn plan(subject: &Subject<'_>, gone: Timestamp, next: &mut Ledger) ->
     let end = stay(&world.config.bounds).after(gone);
     let tell = NOTICE.before(end);
     let (mut notes, mut todo) = (Vec::new(), Todo::none());
-    let mut copied: BTreeSet<String> = next.copied().into_keys().collect();
+    let mut copied: BTreeSet<String> = next.ever_copied().into_keys().collect();
     copied.retain(|name| !next.removals.contains_key(name));
     let wanted: Vec<String> = copied.iter().filter(|name| configured(subject, name).is_some()).cloned().collect();
     if now < tell && !wanted.is_empty() {

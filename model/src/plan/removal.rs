@@ -8,9 +8,9 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::access::{self, online};
+use super::access::{self, AsRoot, as_root, online};
 use super::action::{About, Action, Maintain, Note, Remove, TaskEnd, Todo, Work};
-use super::ended::{self, Ended};
+use super::ended;
 use super::placement::{only_node, slot};
 use super::subject::{Subject, is_derived, snapshots};
 use super::{disk, restore};
@@ -20,11 +20,10 @@ use crate::copy_options::Options;
 use crate::duration::Span;
 use crate::facts::Job;
 use crate::ledger::{Ledger, Words};
-use crate::maintain::{MaintainResult, Task};
+use crate::maintain::Task;
 use crate::names::{self, Component, Run, SourceId};
 use crate::reason::{Problem, Reason};
-use crate::record::{Abandoned, EndWord, Left, Removal, TaskStatus, Word};
-use crate::text::clip;
+use crate::record::{Abandoned, EndWord, Left, Removal, Word};
 
 /// How long after a failure the next try comes, and how often it is seen whether a wait is over.
 pub(super) const AGAIN: Span = Span::hours(6);
@@ -120,7 +119,8 @@ fn enter(subject: &Subject<'_>, ledger: &mut Ledger, text: &str) -> Note {
     if let Err(why) = concerns(ledger, &word) {
         return refused(why);
     }
-    let new: Vec<String> = ledger.copied().into_keys().filter(|name| !ledger.removals.contains_key(name)).collect();
+    let new: Vec<String> =
+        ledger.ever_copied().into_keys().filter(|name| !ledger.removals.contains_key(name)).collect();
     if new.is_empty() {
         return refused("no copy is left that is not being removed".to_owned());
     }
@@ -265,36 +265,14 @@ fn end(subject: &Subject<'_>, before: &Ledger, next: &mut Ledger, job: &Job) -> 
         return Err(Todo::step(Action::delete(job)));
     };
     let destination = destination.clone();
-    let result = match ended::ended::<MaintainResult>(subject.world, job, subject.now) {
-        Ended::NotYet(again) => return Err(Todo::again(again)),
-        Ended::Ask(action) => return Err(Todo::step(action)),
-        Ended::Told(told) => told,
-        // What it removed may not be all: the next try sees it.
-        Ended::Silent => {
-            let problem = Problem::new(Reason::JobFailed, "the Job succeeded but left no result");
-            MaintainResult::new(Task::Remove, subject.now, Some(problem))
-        }
-        Ended::Failed(problem) => MaintainResult::new(Task::Remove, subject.now, Some(problem)),
-    };
-    let problem = result.problem.map(|p| Problem::new(p.reason, clip(&p.message, 512)));
-    // S2b: a result of a tenant's namespace is his word: by a time that is still to come nothing was done.
-    // And by one from before it started no try is due.
-    let finished = result.finished.max(job.created).min(subject.now);
-    let status = TaskStatus {
-        due: due.clone(),
-        state: result.state,
-        finished,
-        problem,
-        part: None,
-        run: None,
-        files: result.files,
-        bytes: 0,
-        whole: false,
-    };
+    let mut result = ended::task_result(subject.world, job, Task::Remove, subject.now)?;
+    // S2b: by a time from before it started, the pause before the next try would be over at once.
+    result.finished = result.finished.max(job.created);
+    let end = ended::task_end(&destination, Task::Remove, due, result, None);
     if let Some(removal) = next.removals.get_mut(&destination) {
-        removal.ended = Some(status.clone());
+        removal.ended = Some(end.status.clone());
     }
-    Ok(TaskEnd { destination, task: Task::Remove, status, kept: Vec::new() })
+    Ok(end)
 }
 
 fn told(end: &TaskEnd, ledger: &Ledger) -> Note {
@@ -386,10 +364,7 @@ fn place(subject: &Subject<'_>, ledger: &Ledger, destination: &Destination) -> R
         let message = format!("namespace {} is another one than that of the PVC: remove them by hand", of.namespace);
         return Err(Problem::new(Reason::NamespaceTerminating, message));
     }
-    if namespace.enforces.as_deref() == Some("restricted") {
-        let message = "the namespace enforces Pod Security restricted, but this pod must run as root";
-        return Err(Problem::new(Reason::PodSecurity, message));
-    }
+    as_root(namespace, AsRoot::Task)?;
     if destination.pods().needs_network() {
         online(world, &of.namespace)?;
     }

@@ -139,6 +139,13 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
+    /// What the newest prune left, and when it ended.
+    #[must_use]
+    pub fn pruned_to(&self) -> Option<(Timestamp, &[Run])> {
+        let prune = self.prune.as_ref().filter(|_| !self.kept.is_empty())?;
+        Some((prune.finished, &self.kept))
+    }
+
     /// The newest end of a task.
     #[must_use]
     pub fn newest(&self, task: Task) -> Option<&TaskStatus> {

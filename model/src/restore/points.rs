@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::jiff::Timestamp;
-
 use super::point::{Place, RestorePoint};
 use crate::config::{Destination, Format};
 use crate::facts::{Ours, Snapshot};
+use crate::ledger::Ledger;
 use crate::names::Run;
 use crate::record::{CopyResult, CopyState, KEPT, Maintenance};
 use crate::text::clip;
@@ -23,7 +22,6 @@ pub fn points(world: &World, namespace: &str, pvc: &str) -> Vec<RestorePoint> {
     let ours: Vec<(&Snapshot, &Ours)> =
         ours.filter_map(|s| Some((s, s.ours.as_ref().filter(|o| o.instance == world.instance)?))).collect();
     let mut points = Vec::new();
-    let mut shelves: BTreeMap<(&str, &str), Shelf<'_>> = BTreeMap::new();
     for (snapshot, ours) in &ours {
         let Some(run) = ours.run.as_ref().filter(|_| snapshot.ready) else { continue };
         points.push(RestorePoint {
@@ -38,33 +36,16 @@ pub fn points(world: &World, namespace: &str, pvc: &str) -> Vec<RestorePoint> {
     }
     let ledgers = world.ledgers.iter().filter_map(|book| book.ledger.as_deref().ok());
     for ledger in ledgers.filter(|l| l.source.namespace == namespace && l.source.name == pvc) {
-        let uid = ledger.source.uid.as_str();
-        for record in &ledger.runs {
-            for (destination, result) in record.copied() {
-                shelves.entry((uid, destination.as_str())).or_default().results.push((&record.run, result));
-            }
+        for (destination, shelf) in shelves(ledger) {
+            let repository = is_repository(world, destination, &shelf);
+            points.extend(shelf.runs().into_iter().map(|(run, snapshot)| {
+                let (incomplete, finding) = (shelf.lacks(run), shelf.finding(run, repository));
+                let (uid, destination) = (ledger.source.uid.clone(), destination.to_owned());
+                let place =
+                    if repository { Place::Repository { destination, snapshot } } else { Place::Tree { destination } };
+                RestorePoint { uid, run: run.clone(), place, incomplete, finding, passed_over: None }
+            }));
         }
-        // What a prune left, and when.
-        for (destination, done) in &ledger.status.maintenance {
-            let Some(prune) = done.prune.as_ref().filter(|_| !done.kept.is_empty()) else { continue };
-            let shelf = shelves.entry((uid, destination.as_str())).or_default();
-            shelf.pruned = Some((prune.finished, &done.kept));
-        }
-        for (destination, done) in &ledger.status.maintenance {
-            if let Some(shelf) = shelves.get_mut(&(uid, destination.as_str())) {
-                shelf.maintenance = Some(done);
-            }
-        }
-    }
-    for ((uid, destination), shelf) in shelves {
-        let repository = is_repository(world, destination, &shelf);
-        points.extend(shelf.runs().into_iter().map(|(run, snapshot)| {
-            let (incomplete, finding) = (shelf.lacks(run), shelf.finding(run, repository));
-            let destination = destination.to_owned();
-            let place =
-                if repository { Place::Repository { destination, snapshot } } else { Place::Tree { destination } };
-            RestorePoint { uid: uid.to_owned(), run: run.clone(), place, incomplete, finding, passed_over: None }
-        }));
     }
     points.sort_by(|a, b| {
         b.run.cmp(&a.run).then_with(|| a.kind().cmp(&b.kind())).then_with(|| a.to_string().cmp(&b.to_string()))
@@ -87,32 +68,44 @@ fn is_repository(world: &World, destination: &str, shelf: &Shelf<'_>) -> bool {
     match world.config.destination(destination).map(Destination::format) {
         Some(Format::Trees(_)) => false,
         Some(Format::Repository(_)) => true,
-        None => shelf.pruned.is_some() || shelf.results.iter().any(|(_, result)| result.snapshot.is_some()),
+        None => {
+            shelf.maintenance.is_some_and(|done| done.pruned_to().is_some())
+                || shelf.results.iter().any(|(_, result)| result.snapshot.is_some())
+        }
     }
 }
 
+/// By destination: what a source's ledger tells of its copies there.
+fn shelves(ledger: &Ledger) -> BTreeMap<&String, Shelf<'_>> {
+    let shelf = |destination: &String| Shelf {
+        results: Vec::new(),
+        kept: ledger.newest_list(destination),
+        maintenance: ledger.status.maintenance.get(destination),
+    };
+    let mut shelves = BTreeMap::new();
+    for record in &ledger.runs {
+        for (destination, result) in record.copied() {
+            let shelf = shelves.entry(destination).or_insert_with(|| shelf(destination));
+            shelf.results.push((&record.run, result));
+        }
+    }
+    // A prune also tells of copies whose results are not in the ledger any more.
+    for (destination, _) in ledger.status.maintenance.iter().filter(|(_, done)| done.pruned_to().is_some()) {
+        shelves.entry(destination).or_insert_with(|| shelf(destination));
+    }
+    shelves
+}
+
 /// What the records tell of one source's copies at one destination.
-#[derive(Default)]
 struct Shelf<'a> {
     results: Vec<(&'a Run, &'a CopyResult)>,
-    /// When it was pruned, and what was there then.
-    pruned: Option<(Timestamp, &'a Vec<Run>)>,
+    /// The newest list of what is there.
+    kept: &'a [Run],
     /// What was done for it, and found.
     maintenance: Option<&'a Maintenance>,
 }
 
 impl<'a> Shelf<'a> {
-    /// What is there, as the newest record says; empty: none says it.
-    fn kept(&self) -> &'a [Run] {
-        let newest = self.results.iter().map(|(_, result)| *result).max_by_key(|result| result.finished);
-        match (newest, self.pruned) {
-            (Some(result), Some((at, kept))) if result.finished <= at => kept,
-            (None, Some((_, kept))) => kept,
-            (Some(result), _) => &result.kept,
-            (None, None) => &[],
-        }
-    }
-
     /// Whether entries are missing in a run's copy: its own record says so, or that of a later copy.
     fn lacks(&self, run: &Run) -> bool {
         let own = self.results.iter().find(|(its, _)| *its == run);
@@ -136,7 +129,7 @@ impl<'a> Shelf<'a> {
 
     /// The runs that can be restored, each with the id of its restic snapshot, if a record tells it.
     fn runs(&self) -> BTreeMap<&'a Run, Option<String>> {
-        let kept = self.kept();
+        let kept = self.kept;
         // A list that is full was cut.
         let holds = |run: &Run| kept.contains(run) || (kept.len() >= KEPT && kept.iter().all(|k| run < k));
         // An unchanged run has its data in the snapshot of an earlier one, and is there as long as that is.

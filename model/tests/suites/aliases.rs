@@ -3,35 +3,25 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{cases, in_ledger, namespace, put_claim, put_snapshot, read, volume};
+use crate::fixtures::{RUN, cases, in_ledger, namespace, now, put_claim, put_snapshot, read, target, volume};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job as ApiJob;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
-use model::Timestamp;
 use model::config::Config;
 use model::duration::Span;
 use model::facts::{Holder, Job, Pod, Restorer};
 use model::names::{self, SourceId};
-use model::plan::{self, Action, Loan, Origin, RestoreAction};
+use model::plan::{self, Action, AliasPart, Origin, RestoreAction};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, RestoreRecord, RestoreResult, RestoreState};
 use model::record::{RunRecord, Taken};
 use model::world::{Change, Seen, World};
 use proptest::prelude::*;
 
-const RUN: &str = "20261120T0000Z";
 const REQUEST: &str = "pvc=data date=latest from=vault";
 const CONFIG: &str = "destinations: [{name: vault, type: restic, secret: s3, runIn: controller}]";
 /// What stands on a restore pod of whatever request.
 const TOLD: &str = r#"{"request":"x","state":"Ready","target":"data"}"#;
-
-fn now() -> Timestamp {
-    "2026-11-20T00:10:00Z".parse().unwrap()
-}
-
-fn target() -> SourceId {
-    SourceId { namespace: "shop".into(), name: "data".into(), uid: "u1".into() }
-}
 
 fn labels(component: &str) -> String {
     format!(
@@ -287,13 +277,13 @@ impl Cluster {
                         said.push("no Job".into());
                     }
                 }
-                Action::Restore(RestoreAction::TakeBack(Loan::Claim(id))) => {
+                Action::Restore(RestoreAction::TakeBack(AliasPart::Claim(id))) => {
                     assert_eq!((id.uid.as_str(), self.job, self.pod), ("c1", None, None), "what uses it goes first");
                     said.push("no Claim".into());
                     self.claim = None;
                     self.volume = self.volume.map(|phase| if phase == "Bound" { "Released" } else { phase });
                 }
-                Action::Restore(RestoreAction::TakeBack(Loan::Volume(id))) => {
+                Action::Restore(RestoreAction::TakeBack(AliasPart::Volume(id))) => {
                     assert_eq!((id.uid.as_str(), self.claim, self.pod), ("v2", None, None), "never the target's own");
                     said.push("no Volume".into());
                     self.volume = None;
@@ -657,7 +647,7 @@ fn a_target_beside_the_controller_is_restored_where_it_is() {
         Action::Restore(RestoreAction::Start(restore)) => Some(restore.origin),
         _ => None,
     });
-    assert!(matches!(origin, Some(Origin::Repository { lender: None, .. })), "{origin:?}");
+    assert!(matches!(origin, Some(Origin::Repository { granted: None, .. })), "{origin:?}");
 }
 
 #[test]

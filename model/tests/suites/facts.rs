@@ -4,7 +4,7 @@ use crate::fixtures::{claim, namespace, read, snapshot, snapshot_class, storage_
 use k8s_openapi::api::batch::v1::Job as ApiJob;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
 use model::facts::{ClaimPhase, Job, JobState, Journal, NodeTerm, Pod, VolumeMode, list};
-use model::names::{CONTAINER, Component, SourceId, disk_volume};
+use model::names::{CONTAINER, Component, FolderOf, SourceId, disk_volume};
 
 const GIB: u64 = 1 << 30;
 
@@ -210,9 +210,12 @@ fn a_pod_is_stuck_when_our_container_says_why() {
 /// F59: names of the whole cluster; each of their parts may have dashes.
 #[test]
 fn two_disks_never_share_a_volume() {
-    assert_ne!(disk_volume(&"i".into(), "disk", "a-b"), disk_volume(&"i".into(), "disk-a", "b"));
-    assert_ne!(disk_volume(&"i-disk".into(), "a", "b"), disk_volume(&"i".into(), "disk-a", "b"));
-    assert!(disk_volume(&"i".repeat(60).into(), &"d".repeat(60), &"n".repeat(63)).len() <= 253);
+    let volume = |instance: &str, destination: &str, namespace: &str| {
+        disk_volume(&instance.into(), FolderOf { destination, namespace })
+    };
+    assert_ne!(volume("i", "disk", "a-b"), volume("i", "disk-a", "b"));
+    assert_ne!(volume("i-disk", "a", "b"), volume("i", "disk-a", "b"));
+    assert!(volume(&"i".repeat(60), &"d".repeat(60), &"n".repeat(63)).len() <= 253);
     let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "u".into() };
     assert_eq!(source.to_string(), "shop/data");
 }

@@ -13,6 +13,19 @@ use model::world::{Change, Seen, World};
 use proptest::prelude::ProptestConfig;
 use serde::de::DeserializeOwned;
 
+/// The run that tests of restores have.
+pub(crate) const RUN: &str = "20261120T0000Z";
+
+/// When they look at it.
+pub(crate) fn now() -> Timestamp {
+    "2026-11-20T00:10:00Z".parse().unwrap()
+}
+
+/// The PVC that is backed up, and written.
+pub(crate) fn target() -> SourceId {
+    SourceId { namespace: "shop".into(), name: "data".into(), uid: "u1".into() }
+}
+
 /// The namespace `shop`, the class `fast` of a driver with snapshots, and its volume `pv`.
 pub(crate) fn storage(world: &mut World) {
     world.apply(Change::Namespace(Seen::Put(namespace("metadata: {name: shop}"))));

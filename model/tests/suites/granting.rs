@@ -2,27 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{in_ledger, namespace, put_claim, read, storage_class, volume};
+use crate::fixtures::{RUN, in_ledger, namespace, now, put_claim, read, storage_class, volume};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use model::Timestamp;
 use model::config::Config;
 use model::duration::Span;
 use model::facts;
-use model::names::{self, SourceId};
-use model::plan::{self, Action, Loan, Origin, Restore, RestoreAction};
+use model::names::{self, GrantClaim, SourceId};
+use model::plan::{self, Action, AliasPart, Origin, Restore, RestoreAction};
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState, RestoreRecord, RestoreState};
 use model::record::{Removal, RunRecord, Taken};
 use model::world::{Change, Seen, World};
 
-const RUN: &str = "20261120T0000Z";
 /// The UID of the PVC `data` in the namespace `first`.
 const UID: &str = "u0";
-
-fn now() -> Timestamp {
-    "2026-11-20T00:10:00Z".parse().unwrap()
-}
 
 fn labels(component: &str) -> String {
     format!(
@@ -169,9 +164,9 @@ fn a_hosts_disk_of_another_namespace_is_read_in_the_controllers_namespace() {
     for grants in ["{from: first/*, to: second}", "{from: first/data, to: second}"] {
         let cluster = Cluster { grants, ..Cluster::new(FROM_DISK) };
         let restore = cluster.answer().unwrap();
-        assert_eq!(restore.lent_disk(), format!("{}-disk", restore.job()));
-        let Origin::Home { lender, folder, volume } = restore.origin else { panic!("{:?}", restore.origin) };
-        assert_eq!((lender.namespace.as_str(), folder, volume), ("first", format!("data/{UID}/{RUN}"), "pv1".into()));
+        assert_eq!(restore.granted_disk(), format!("{}-disk", restore.job()));
+        let Origin::Home { granted, folder, volume } = restore.origin else { panic!("{:?}", restore.origin) };
+        assert_eq!((granted.namespace.as_str(), folder, volume), ("first", format!("data/{UID}/{RUN}"), "pv1".into()));
     }
     let local = Cluster { target: "local: {path: /x}", ..Cluster::new(FROM_DISK) };
     local.refused(Reason::TargetNotReady, "has no CSI driver");
@@ -219,8 +214,8 @@ fn a_folder_that_is_not_there_ends_the_restore_and_is_told() {
 #[test]
 fn the_volume_over_a_hosts_disk_goes_when_nobody_needs_it() {
     let target = SourceId { namespace: "second".into(), name: "target".into(), uid: "t1".into() };
-    let claim = names::lent_disk(&names::restore_job(&target, FROM_DISK));
-    let name = names::grant_volume(&"night".into(), "keepers", &claim);
+    let claim = names::granted_disk(&names::restore_job(&target, FROM_DISK));
+    let name = names::grant_volume(&"night".into(), GrantClaim { namespace: "keepers", name: &claim });
     let taken_back = |request: &str| {
         let mut world = Cluster::new(request).world(None);
         let text = format!(
@@ -230,7 +225,7 @@ fn the_volume_over_a_hosts_disk_goes_when_nobody_needs_it() {
         );
         world.apply(Change::Volume(Seen::Put(volume(&text))));
         let back =
-            |a: &Action| matches!(a, Action::Restore(RestoreAction::TakeBack(Loan::Volume(id))) if id.uid == "v9");
+            |a: &Action| matches!(a, Action::Restore(RestoreAction::TakeBack(AliasPart::Volume(id))) if id.uid == "v9");
         plan::restores(&world, now()).actions.iter().any(back)
     };
     assert!(!taken_back(FROM_DISK));
@@ -243,8 +238,8 @@ fn a_repository_on_a_hosts_disk_is_lent_to_whom_the_whole_namespace_is_granted()
     let request = format!("pvc=first/data date={RUN} from=vault");
     let cluster = Cluster { disk: CRYPT, ..Cluster::new(&request) };
     let restore = cluster.answer().unwrap();
-    assert_eq!((restore.origin.target_volume(), restore.lent_disk()), (None, restore.job()));
-    assert_eq!(restore.origin.lender().map(|l| l.volume.as_str()), Some("pv-disk"));
+    assert_eq!((restore.origin.target_volume(), restore.granted_disk()), (None, restore.job()));
+    assert_eq!(restore.origin.granted().map(|l| l.volume.as_str()), Some("pv-disk"));
     let narrow = Cluster { grants: "{from: first/data, to: second}", ..cluster };
     narrow.refused(Reason::NotGranted, "the grant must be from first/*");
 }

@@ -575,7 +575,7 @@ fn a_good_copy_that_was_repeated_in_vain_is_listed_again_though_its_snapshot_wen
     cluster.there.retain(|day| !gone.contains(day));
     assert!(cluster.there.contains(&1), "the last one that is known to be good");
     runs(&mut cluster, [Complete; 2], 1);
-    let copied = cluster.ledger.as_ref().unwrap().copied();
+    let copied = cluster.ledger.as_ref().unwrap().ever_copied();
     for to in DESTINATIONS {
         assert!(copied[to].contains(&run(2)), "{to}: {copied:?}");
     }

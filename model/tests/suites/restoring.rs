@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::fixtures::{in_ledger, put_claim, put_snapshot, read, storage};
+use crate::fixtures::{RUN, in_ledger, now, put_claim, put_snapshot, read, storage, target};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job as ApiJob;
 use k8s_openapi::api::core::v1::Pod as ApiPod;
@@ -10,23 +10,14 @@ use model::Timestamp;
 use model::config::Config;
 use model::duration::Span;
 use model::facts::{Holder, Job, MountFailure, Pod, Restorer};
-use model::names::{self, SourceId};
+use model::names;
 use model::plan::{self, Action, RestoreAction};
 use model::reason::{Problem, Reason};
 use model::record::{RestoreRecord, RestoreState};
 use model::world::{Change, Seen, World};
 use serde_json::json;
 
-const RUN: &str = "20261120T0000Z";
 const REQUEST: &str = "pvc=data date=latest from=snapshot";
-
-fn now() -> Timestamp {
-    "2026-11-20T00:10:00Z".parse().unwrap()
-}
-
-fn target() -> SourceId {
-    SourceId { namespace: "shop".into(), name: "data".into(), uid: "u1".into() }
-}
 
 fn labels(component: &str) -> String {
     format!(

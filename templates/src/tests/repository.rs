@@ -98,7 +98,7 @@ fn a_lent_disk_has_the_repository_where_it_was_written() {
     let source = samples::source();
     let lent = |destination: &Destination| {
         let repository = Repository::new("backup", destination, &source, &Options::default(), None).unwrap();
-        repository.lent("restore-a").folder.map(|f: Folder| (f.claim, f.path))
+        repository.granted("restore-a").folder.map(|f: Folder| (f.claim, f.path))
     };
     let folder = |path: &str| Some((String::from("restore-a"), Some(path.to_owned())));
     assert_eq!(lent(&samples::crypt()), folder("shop/mypvc/0aa5e1d3-7c3a-4d4e-9d33-0f8f3c9b3a11"));

@@ -1,6 +1,8 @@
 //! What others ask of a destination. Each question is answered for every kind of store, so a new kind does not compile
 //! until all of them are.
 
+use std::collections::BTreeMap;
+
 use super::{Destination, Disk, Restic, RunIn, Store, Times, Trees};
 use crate::listed::listed;
 use crate::names::{self, Task};
@@ -108,6 +110,13 @@ impl Destination {
             Store::Disk(_) => None,
             Store::Restic(restic) => Some(&restic.secret),
         }
+    }
+
+    /// The Secret that the pods of a source mount: that of its group, if that names one, or its own. `of_group` is by the
+    /// names of destinations.
+    #[must_use]
+    pub fn secret_for<'a>(&'a self, of_group: &'a BTreeMap<String, String>) -> Option<&'a str> {
+        self.secret().map(|own| of_group.get(&self.name).map_or(own, String::as_str))
     }
 
     /// Where its pods run.

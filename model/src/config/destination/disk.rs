@@ -108,3 +108,11 @@ pub struct HostPath {
     #[serde(deserialize_with = "input::quantity")]
     pub size: String,
 }
+
+impl HostPath {
+    /// A namespace's folder on the host: all that is ever the path of a volume there (S1).
+    #[must_use]
+    pub fn folder_of(&self, namespace: &str) -> String {
+        format!("{}/{namespace}", self.path.trim_end_matches('/'))
+    }
+}

@@ -4,14 +4,14 @@ use crate::facts::Identity;
 
 /// A part of what was lent, as it is taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Loan {
+pub enum AliasPart {
     /// The PVC in the controller's namespace.
     Claim(Identity),
     /// The PersistentVolume. It is retained, so the storage stays as it is.
     Volume(Identity),
 }
 
-impl Loan {
+impl AliasPart {
     /// The object.
     #[must_use]
     pub fn id(&self) -> &Identity {

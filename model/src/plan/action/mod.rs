@@ -11,13 +11,13 @@ mod restore;
 mod steps;
 mod task;
 
-pub use alias::Loan;
+pub use alias::AliasPart;
 pub use central::{Central, CentralPart};
 pub use copy::{Copy, DiskStep};
 pub use ledger::{About, Board, LedgerWrite, Note};
 pub(super) use plan::Todo;
 pub use plan::{Plan, Proof, Restores, Standing};
 pub(super) use restore::point_name;
-pub use restore::{Asker, Lender, Origin, Promote, Restore};
+pub use restore::{Asker, GrantedDisk, Origin, Promote, Restore};
 pub use steps::{Action, RestoreAction, ledger_key};
 pub use task::{Drill, Maintain, Prune, Remove, TaskEnd, Work};

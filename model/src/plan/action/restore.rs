@@ -79,10 +79,10 @@ impl Restore {
 
     /// The PVC that is made for it over the disk of another namespace.
     #[must_use]
-    pub fn lent_disk(&self) -> String {
+    pub fn granted_disk(&self) -> String {
         match self.origin.target_volume() {
             // The target's has the Job's name there.
-            Some(_) => names::lent_disk(&self.job()),
+            Some(_) => names::granted_disk(&self.job()),
             None => self.job(),
         }
     }
@@ -117,9 +117,9 @@ pub enum Origin {
         folder: Option<String>,
     },
     /// A PVC over the disk of another namespace, that is made for this restore alone, and has its Job's name.
-    Lent {
+    Granted {
         /// Whose disk that is.
-        lender: Lender,
+        granted: GrantedDisk,
         /// The folder in it.
         folder: String,
     },
@@ -131,7 +131,7 @@ pub enum Origin {
         secret: Option<String>,
         /// Whose disk it lies on, if that is another namespace's: of that a PVC is made for this restore alone, with its
         /// Job's name.
-        lender: Option<Lender>,
+        granted: Option<GrantedDisk>,
     },
     /// A tree on the host's disk of another namespace: the pod is in the controller's namespace. The target is lent to it,
     /// and a PVC over the disk is made for it.
@@ -139,7 +139,7 @@ pub enum Origin {
     /// S1: a tenant's pod would see through such a PVC what the whole namespace has there.
     Home {
         /// Whose disk that is.
-        lender: Lender,
+        granted: GrantedDisk,
         /// The folder in it.
         folder: String,
         /// The target's PersistentVolume.
@@ -159,12 +159,12 @@ pub enum Origin {
 impl Origin {
     /// Whose disk is read, if that is another namespace's.
     #[must_use]
-    pub fn lender(&self) -> Option<&Lender> {
+    pub fn granted(&self) -> Option<&GrantedDisk> {
         match self {
-            Self::Lent { lender, .. } | Self::Home { lender, .. } | Self::Repository { lender: Some(lender), .. } => {
-                Some(lender)
-            }
-            Self::Claim { .. } | Self::Central { .. } | Self::Repository { lender: None, .. } => None,
+            Self::Granted { granted, .. }
+            | Self::Home { granted, .. }
+            | Self::Repository { granted: Some(granted), .. } => Some(granted),
+            Self::Claim { .. } | Self::Central { .. } | Self::Repository { granted: None, .. } => None,
         }
     }
 
@@ -173,14 +173,14 @@ impl Origin {
     pub fn target_volume(&self) -> Option<&str> {
         match self {
             Self::Central { volume, .. } | Self::Home { volume, .. } => Some(volume),
-            Self::Claim { .. } | Self::Lent { .. } | Self::Repository { .. } => None,
+            Self::Claim { .. } | Self::Granted { .. } | Self::Repository { .. } => None,
         }
     }
 }
 
 /// Another namespace whose disk is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lender {
+pub struct GrantedDisk {
     /// The namespace.
     pub namespace: String,
     /// The destination.

@@ -9,7 +9,7 @@ use crate::names::SourceId;
 use crate::record::{HOLDERS_STALE, Holders, RestoreRecord, Status};
 use crate::select::Protection;
 
-use super::alias::Loan;
+use super::alias::AliasPart;
 use super::central::{Central, CentralPart};
 use super::copy::{Copy, DiskStep};
 use super::ledger::{Board, LedgerWrite};
@@ -136,7 +136,7 @@ pub enum RestoreAction {
         holders: Holders,
     },
     /// Delete a part of what was lent for a restore. What it was lent from stays.
-    TakeBack(Loan),
+    TakeBack(AliasPart),
     /// Hold a snapshot while it is restored from.
     Hold {
         /// The snapshot's namespace.
@@ -277,7 +277,7 @@ impl RestoreAction {
                 let time = u64::try_from(holders.at.as_second()).unwrap_or(0) / (HOLDERS_STALE / 4);
                 format!("holders/{}/{time}", pod.uid)
             }
-            Self::TakeBack(loan) => format!("take-back/{}", loan.id().uid),
+            Self::TakeBack(alias) => format!("take-back/{}", alias.id().uid),
             Self::Hold { snapshot, .. } => format!("hold/{}", snapshot.uid),
         }
     }

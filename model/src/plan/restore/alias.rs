@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 use super::asked::{self, asking, has_pod, is, is_for_us};
 use super::obstacle::{Obstacle, refused, waiting};
 use crate::facts::{Claim, ClaimPhase, Holder, Identity, Volume};
-use crate::names::{self, Component, SourceId};
-use crate::plan::action::{Action, Loan, RestoreAction};
+use crate::names::{self, Component, GrantClaim, SourceId};
+use crate::plan::action::{Action, AliasPart, RestoreAction};
 use crate::reason::Reason;
 use crate::world::{Store, World};
 
-/// The volumes that lend a PVC's.
-fn loans<'a>(world: &'a World, uid: &'a str) -> impl Iterator<Item = &'a Volume> {
+/// The alias volumes of a PVC.
+fn aliases<'a>(world: &'a World, uid: &'a str) -> impl Iterator<Item = &'a Volume> {
     let volumes = world.grants.iter().filter_map(|name| world.volumes.get("", name));
     volumes.filter(move |v| v.lends.as_deref() == Some(uid))
 }
@@ -29,7 +29,7 @@ fn claim<'a>(world: &'a World, job: &str) -> Option<&'a Claim> {
 /// be bound.
 pub(super) fn orphans(world: &World) -> impl Iterator<Item = &Claim> {
     let of_ours = world.claims.within(&world.namespace).filter(|c| is(c.ours.as_ref(), world, Component::Target));
-    let has_volume = |c: &Claim| world.volumes.get("", &names::lent_volume(&world.instance, &c.id.name)).is_some();
+    let has_volume = |c: &Claim| world.volumes.get("", &names::alias_volume(&world.instance, &c.id.name)).is_some();
     of_ours.filter(move |c| !c.terminating && !has_volume(c))
 }
 
@@ -48,11 +48,11 @@ pub(super) fn free(world: &World, target: &SourceId, job: &str) -> Result<(), Ob
     if !holders.is_empty() {
         return waiting(Reason::TargetInUse, format!("{message}, which is terminating"));
     }
-    let own = names::lent_volume(&world.instance, job);
+    let own = names::alias_volume(&world.instance, job);
     let before = asked::job(world, &world.namespace, job).is_none_or(|j| j.terminating) && has_pod(world, job);
     let used_up = |v: &Volume| v.name != own || v.terminating || v.released;
     let claim = claim(world, job).filter(|c| c.terminating || c.phase == ClaimPhase::Lost);
-    if loans(world, &target.uid).any(used_up) || claim.is_some() || before {
+    if aliases(world, &target.uid).any(used_up) || claim.is_some() || before {
         let message = format!("the alias volume of an earlier restore into PVC {} is removed first", target.name);
         return waiting(Reason::TargetInUse, message);
     }
@@ -62,7 +62,7 @@ pub(super) fn free(world: &World, target: &SourceId, job: &str) -> Result<(), Ob
 /// The pods in our own namespace, but one, that have a PVC's volume.
 pub(super) fn writers(world: &World, namespace: &str, target: &str, but: &str) -> Vec<String> {
     let Some(uid) = world.claims.get(namespace, target).map(|c| c.id.uid.as_str()) else { return Vec::new() };
-    let jobs: BTreeSet<&str> = loans(world, uid).filter_map(|v| names::lent_job(&world.instance, &v.name)).collect();
+    let jobs: BTreeSet<&str> = aliases(world, uid).filter_map(|v| names::alias_job(&world.instance, &v.name)).collect();
     if jobs.is_empty() {
         return Vec::new();
     }
@@ -81,9 +81,11 @@ fn needed(world: &World) -> BTreeSet<String> {
         // Somebody may have removed the record of one that runs: it is written anew.
         if record.is_none_or(|r| r.is_begun()) {
             let job = names::restore_job(&claim.source(), text);
-            needed.insert(names::grant_volume(&world.instance, &claim.namespace, &job));
-            needed.insert(names::grant_volume(&world.instance, &world.namespace, &names::lent_disk(&job)));
-            needed.insert(names::lent_volume(&world.instance, &job));
+            let there = GrantClaim { namespace: &claim.namespace, name: &job };
+            needed.insert(names::grant_volume(&world.instance, there));
+            let home = GrantClaim { namespace: &world.namespace, name: &names::granted_disk(&job) };
+            needed.insert(names::grant_volume(&world.instance, home));
+            needed.insert(names::alias_volume(&world.instance, &job));
         }
     }
     needed
@@ -96,26 +98,26 @@ pub(super) fn take_back(world: &World, actions: &mut Vec<Action>) {
         let id = Identity { name: volume.name.clone(), uid: volume.uid.clone(), ..Identity::default() };
         let step = match volume.ours.as_ref().map(|o| o.component) {
             Some(Component::Target) => last(world, volume, id),
-            _ => Some(take(Loan::Volume(id))),
+            _ => Some(take(AliasPart::Volume(id))),
         };
         actions.extend(step);
     }
-    for claim in orphans(world).filter(|c| !needed.contains(&names::lent_volume(&world.instance, &c.id.name))) {
+    for claim in orphans(world).filter(|c| !needed.contains(&names::alias_volume(&world.instance, &c.id.name))) {
         let job = &claim.id.name;
         if asked::job(world, &world.namespace, job).is_none() && !has_pod(world, job) {
-            actions.push(take(Loan::Claim(claim.id.clone())));
+            actions.push(take(AliasPart::Claim(claim.id.clone())));
         }
     }
 }
 
-fn take(loan: Loan) -> Action {
-    Action::Restore(RestoreAction::TakeBack(loan))
+fn take(alias: AliasPart) -> Action {
+    Action::Restore(RestoreAction::TakeBack(alias))
 }
 
 /// What goes next: each waits until the one before is gone.
 fn last(world: &World, volume: &Volume, id: Identity) -> Option<Action> {
     let home = &world.namespace;
-    if let Some(name) = names::lent_job(&world.instance, &volume.name) {
+    if let Some(name) = names::alias_job(&world.instance, &volume.name) {
         if let Some(job) = asked::job(world, home, name) {
             return Action::delete(job);
         }
@@ -123,8 +125,8 @@ fn last(world: &World, volume: &Volume, id: Identity) -> Option<Action> {
             return None;
         }
         if let Some(claim) = claim(world, name) {
-            return (!claim.terminating).then(|| take(Loan::Claim(claim.id.clone())));
+            return (!claim.terminating).then(|| take(AliasPart::Claim(claim.id.clone())));
         }
     }
-    (!volume.terminating).then_some(take(Loan::Volume(id)))
+    (!volume.terminating).then_some(take(AliasPart::Volume(id)))
 }

@@ -9,8 +9,8 @@ use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::ledger::{Ledger, Whose};
 use crate::maintain::Task;
 use crate::names::{self, Component, SourceId};
-use crate::plan::access;
-use crate::plan::action::{Asker, Lender, Origin, Promote};
+use crate::plan::access::{self, AsRoot, as_root};
+use crate::plan::action::{Asker, GrantedDisk, Origin, Promote};
 use crate::plan::placement::{binds_on_use, common_nodes};
 use crate::plan::subject::{from_our_snapshot, recorded, verdict};
 use crate::promoter::PromoterShape;
@@ -49,12 +49,13 @@ impl Ask<'_> {
             point.may_delete().map_err(Obstacle::Refused)?;
         }
         self.modes(target, restore::mode(self.world, source_namespace, &point.uid))?;
-        if !self.is_lent(source_namespace, &point) {
+        // With an alias volume the pod is in the controller's namespace, which is checked where the volume is.
+        if !self.needs_alias(source_namespace, &point) {
             self.pods_in(self.namespace)?;
         }
         let (claim, folder) = match &point.place {
             Place::Tree { destination } if source_namespace != self.namespace => {
-                return self.lent(source_namespace, target, point.clone(), destination);
+                return self.granted(source_namespace, target, point.clone(), destination);
             }
             Place::Repository { destination, .. } => {
                 let origin = self.repository(source_namespace, &point, destination, target, protection)?;
@@ -69,12 +70,14 @@ impl Ask<'_> {
                 (claim, Some(folder))
             }
         };
+        // A promoter can be named as target: it would be written over while it is read.
         if claim.id.uid == target.id.uid {
             return refused(
                 Reason::TargetNotReady,
                 format!("PVC {} is both the restore point and the target", target.id.name),
             );
         }
+        // A snapshot whose source no ledger tells of: the promoter shows the mode. A disk's mode is not its trees'.
         if folder.is_none() {
             self.modes(target, Some(claim.mode))?;
         }
@@ -118,14 +121,8 @@ impl Ask<'_> {
 
     /// Whether a pod that keeps owners may run in a namespace.
     fn pods_in(&self, namespace: &str) -> Result<(), Obstacle> {
-        let namespace = self.world.namespaces.get("", namespace);
-        match namespace.filter(|n| n.enforces.as_deref() == Some("restricted")) {
-            None => Ok(()),
-            Some(n) => {
-                let what = "enforces Pod Security restricted, but a restore pod must run as root to keep file owners";
-                refused(Reason::PodSecurity, format!("namespace {} {what}", n.name))
-            }
-        }
+        let Some(namespace) = self.world.namespaces.get("", namespace) else { return Ok(()) };
+        as_root(namespace, AsRoot::Restore).map_err(Obstacle::Refused)
     }
 
     /// The PVC that is written.
@@ -299,8 +296,7 @@ impl Ask<'_> {
             return refused(Reason::WrongStorageClass, message);
         };
         let live = self.world.claims.get(self.namespace, &self.request.pvc);
-        let source =
-            SourceId { namespace: self.namespace.to_owned(), name: self.request.pvc.clone(), uid: point.uid.clone() };
+        let source = self.source(self.namespace, point);
         let bytes = fact.restore_size.max(live.map_or(0, |c| c.capacity));
         Err(Obstacle::Promote(Box::new(Promote {
             drill: None,
@@ -327,7 +323,7 @@ impl Ask<'_> {
     }
 
     /// Whether the restore runs in the controller's namespace, with the target lent to it.
-    fn is_lent(&self, source: &str, point: &RestorePoint) -> bool {
+    fn needs_alias(&self, source: &str, point: &RestorePoint) -> bool {
         let configured = point.destination().and_then(|name| self.world.config.destination(name));
         let at_home = configured.is_some_and(|destination| match &point.place {
             Place::Repository { .. } => destination.is_central(),
@@ -350,7 +346,7 @@ impl Ask<'_> {
         point: &RestorePoint,
         configured: &Destination,
         target: &Claim,
-    ) -> Result<Option<Lender>, Obstacle> {
+    ) -> Result<Option<GrantedDisk>, Obstacle> {
         let disk = match configured.reach() {
             Reach::Disk(disk) => disk,
             Reach::Network => return Ok(None),
@@ -359,7 +355,7 @@ impl Ask<'_> {
         if namespace == self.namespace {
             return self.together(target, disk).map(|()| None);
         }
-        self.lender(namespace, &configured.name, disk).map(Some)
+        self.granted_disk(namespace, &configured.name, disk).map(Some)
     }
 
     /// How a snapshot in a restic repository is read, while nobody has the repository to himself: by a pod in this
@@ -382,29 +378,25 @@ impl Ask<'_> {
                 return refused(Reason::NoRestorePoint, message);
             }
         }
-        let volume = if self.is_lent(namespace, point) { Some(self.lendable(target, destination)?) } else { None };
-        let secret = if configured.is_central() {
-            // The administrator's groups say it, whoever restores.
-            access::secret(self.world, protection.as_ref(), &point.uid, configured).map_err(Obstacle::Refused)?
-        } else {
-            // Another tenant has no say in how this one's Secret is used.
-            let own = protection.as_ref().filter(|_| namespace == self.namespace);
-            own.and_then(|p| p.secrets.get(destination).cloned())
-        };
+        let volume =
+            if self.needs_alias(namespace, point) { Some(self.volume_for_alias(target, destination)?) } else { None };
+        let source = self.source(namespace, point);
+        let secret = access::restore_secret(self.world, protection.as_ref(), &source, self.namespace, configured);
+        let secret = secret.map_err(Obstacle::Refused)?;
         self.alone(if configured.is_central() { &self.world.namespace } else { namespace }, point, destination)?;
         let own = protection.filter(|_| namespace == self.namespace);
         let options = Box::new(own.map(|p| p.options).unwrap_or_default());
         Ok(match volume {
             None => {
-                let lender = self.behind(namespace, point, configured, target)?;
-                Origin::Repository { options, secret, lender }
+                let granted = self.behind(namespace, point, configured, target)?;
+                Origin::Repository { options, secret, granted }
             }
             Some(volume) => Origin::Central { options, secret, volume },
         })
     }
 
     /// The volume of a target that can be lent to the controller's namespace.
-    fn lendable(&self, target: &Claim, destination: &str) -> Result<String, Obstacle> {
+    fn volume_for_alias(&self, target: &Claim, destination: &str) -> Result<String, Obstacle> {
         let name = &target.id.name;
         if matches!(self.asker, Asker::Deployment(_)) {
             let message = format!(
@@ -448,6 +440,11 @@ impl Ask<'_> {
         Ok(())
     }
 
+    /// Whose restore point it is.
+    fn source(&self, namespace: &str, point: &RestorePoint) -> SourceId {
+        SourceId { namespace: namespace.to_owned(), name: self.request.pvc.clone(), uid: point.uid.clone() }
+    }
+
     /// The disk with a tree, and the tree's folder.
     fn tree(&self, namespace: &str, point: &RestorePoint, destination: &str) -> Result<(&Claim, String), Obstacle> {
         let Some(destination) = self.world.config.destination(destination) else {
@@ -461,9 +458,7 @@ impl Ask<'_> {
             }
         };
         let disk = self.disk(namespace, destination, &trees.disk, &point.uid)?;
-        let (name, uid) = (self.request.pvc.clone(), point.uid.clone());
-        let source = SourceId { namespace: namespace.to_owned(), name, uid };
-        let folder = restore::tree_path(trees.disk.is_host(), &source, &point.run);
+        let folder = restore::tree_path(trees.disk.is_host(), &self.source(namespace, point), &point.run);
         Ok((disk, folder))
     }
 
@@ -483,15 +478,21 @@ impl Ask<'_> {
     }
 
     /// The disk of another namespace, through a volume that is made for this restore alone.
-    fn lent(&self, namespace: &str, target: &Claim, point: RestorePoint, destination: &str) -> Result<Found, Obstacle> {
+    fn granted(
+        &self,
+        namespace: &str,
+        target: &Claim,
+        point: RestorePoint,
+        destination: &str,
+    ) -> Result<Found, Obstacle> {
         let (disk, folder) = self.tree(namespace, &point, destination)?;
-        let origin = if self.is_lent(namespace, &point) {
-            let volume = self.lendable(target, destination)?;
+        let origin = if self.needs_alias(namespace, &point) {
+            let volume = self.volume_for_alias(target, destination)?;
             self.together(target, disk)?;
-            let lender = Self::bound(self.world, destination, disk)?;
-            Origin::Home { lender, folder, volume }
+            let granted = Self::bound(self.world, destination, disk)?;
+            Origin::Home { granted, folder, volume }
         } else {
-            Origin::Lent { lender: self.lender(namespace, destination, disk)?, folder }
+            Origin::Granted { granted: self.granted_disk(namespace, destination, disk)?, folder }
         };
         Ok(Found { target: target.source(), mode: target.mode, point, origin, spc_no_relabeling: false })
     }
@@ -505,7 +506,7 @@ impl Ask<'_> {
     ///
     /// S1: also of a host's disk, whose volume is the namespace's folder. A volume of one PVC's part would have a path
     /// that the namespace can write: with a link in it, the volume is any folder of the node.
-    fn lender(&self, namespace: &str, destination: &str, disk: &Claim) -> Result<Lender, Obstacle> {
+    fn granted_disk(&self, namespace: &str, destination: &str, disk: &Claim) -> Result<GrantedDisk, Obstacle> {
         if !self.grants(namespace, "*") {
             let message = format!(
                 "the disk {destination} of namespace {namespace} contains the copies of all its PVCs; the grant must be \
@@ -517,7 +518,7 @@ impl Ask<'_> {
     }
 
     /// A disk with the volume that the API server bound it to.
-    fn bound(world: &World, destination: &str, disk: &Claim) -> Result<Lender, Obstacle> {
+    fn bound(world: &World, destination: &str, disk: &Claim) -> Result<GrantedDisk, Obstacle> {
         let namespace = &disk.namespace;
         let Some(volume) = disk.volume.clone() else {
             return refused(Reason::DiskNotReady, format!("the disk of namespace {namespace} has no volume"));
@@ -528,7 +529,7 @@ impl Ask<'_> {
             let message = format!("PersistentVolume {volume} is not bound to PVC {namespace}/{}", disk.id.name);
             return waiting(Reason::DiskNotReady, message);
         }
-        Ok(Lender { namespace: namespace.clone(), destination: destination.to_owned(), volume })
+        Ok(GrantedDisk { namespace: namespace.clone(), destination: destination.to_owned(), volume })
     }
 
     /// A copy or drill that has to end first: it may be on another node, and a copy prunes.

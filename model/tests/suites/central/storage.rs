@@ -9,7 +9,7 @@ use model::Timestamp;
 use model::config::Config;
 use model::facts::{Content, Job};
 use model::maintain::{MaintainResult, Task};
-use model::names::{self, SourceId};
+use model::names::{self, DrillOf, SourceId};
 use model::plan::{Action, CentralPart, Plan, RestoreAction, Work};
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState, Status};
@@ -37,7 +37,8 @@ pub(crate) fn name() -> String {
 
 /// What is made for a drill of the run.
 pub(crate) fn drill_name() -> String {
-    names::central_drill(&"night".into(), &source(), &DUE.parse().unwrap(), &RUN.parse().unwrap(), DESTINATION)
+    let drill = DrillOf { due: &DUE.parse().unwrap(), run: &RUN.parse().unwrap() };
+    names::central_drill(&"night".into(), &source(), drill, DESTINATION)
 }
 
 pub(crate) fn drill_job() -> String {

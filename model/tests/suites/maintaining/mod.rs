@@ -88,6 +88,17 @@ fn an_end_is_recorded_before_its_job_goes_and_a_failure_is_told() {
     assert_eq!(tasks(&cluster.at("2026-11-22T02:30:00Z"))[0], "prune 20261122T0230Z");
 }
 
+/// S2b: what it left would be newer than every copy for years, and restores go by it.
+#[test]
+fn a_pod_with_a_clock_that_is_ahead_ended_no_task_later_than_now() {
+    let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));
+    cluster.at("2026-11-21T02:32:00Z");
+    let result = MaintainResult { finished: time("2036-01-01T00:00:00Z"), ..ok(Task::Prune) };
+    cluster.finish(Task::Prune, "20261121T0230Z", &result);
+    cluster.look();
+    assert_eq!(cluster.s3().prune.as_ref().map(|p| p.finished), Some(time("2026-11-21T02:32:00Z")));
+}
+
 #[test]
 fn a_job_that_ended_without_a_word_is_recorded_too() {
     let mut cluster = Cluster::new(&format!("{S3}{NO_DRILL}"));

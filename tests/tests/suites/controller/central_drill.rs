@@ -8,7 +8,7 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use model::Timestamp;
 use model::maintain::{MaintainResult, Task, TaskState};
-use model::names;
+use model::names::{self, DrillOf};
 use model::record::{CopyResult, CopyState};
 use model::snapshot::{VolumeSnapshot, VolumeSnapshotContent};
 use serde_json::{Value, json};
@@ -60,7 +60,8 @@ async fn a_drill_of_a_central_copy_is_made_at_home_is_told_and_leaves_nothing() 
     let content = scene.wait("the content of a drill", first).await?;
     let name = content.name_any();
     let due = content.labels()[names::RUN].parse()?;
-    assert_eq!(name, names::central_drill(&scene.instance(), &source(&claim), &due, &RUN.parse()?, "vault"));
+    let drill = DrillOf { due: &due, run: &RUN.parse()? };
+    assert_eq!(name, names::central_drill(&scene.instance(), &source(&claim), drill, "vault"));
     assert_eq!(content.spec.deletion_policy, "Retain");
     controller.kill();
     controller.start()?;

@@ -5,7 +5,7 @@ use backup_controller_tests::{Scene, binaries};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::{Api, ResourceExt};
-use model::names;
+use model::names::{self, FolderOf};
 use model::reason::Reason;
 use model::record::Status;
 
@@ -31,7 +31,7 @@ pub(super) async fn node(scene: &Scene) -> Result<()> {
 }
 
 pub(super) async fn keeper(scene: &Scene, old: Option<&Job>) -> Result<Job> {
-    let name = names::keeper_job(&scene.instance(), "disk", &scene.tenant);
+    let name = names::keeper_job(&scene.instance(), FolderOf { destination: "disk", namespace: &scene.tenant });
     let jobs = scene.api::<Job>(&scene.home);
     let new = |j: &Job| old.is_none_or(|o| o.uid() != j.uid());
     scene.wait("the keeper", async || Ok(jobs.get_opt(&name).await?.filter(new))).await
@@ -45,7 +45,7 @@ async fn a_keeper_a_volume_a_claim_and_a_copy() -> Result<()> {
     let (claim, ..) = source_with_run(&scene, "data", RUN).await?;
     let job = keeper(&scene, None).await?;
     let volumes: Api<PersistentVolume> = Api::all(scene.client.clone());
-    let name = names::disk_volume(&scene.instance(), "disk", &scene.tenant);
+    let name = names::disk_volume(&scene.instance(), FolderOf { destination: "disk", namespace: &scene.tenant });
     assert_eq!(volumes.get_opt(&name).await?, None, "not before the keeper has seen the disk");
     let pod = scene.pod_of(&job).await?;
     scene.end_pod(&pod, 0, "{\"folder\":\"x\"}").await?;
@@ -99,7 +99,7 @@ async fn a_disk_that_is_not_mounted_is_told() -> Result<()> {
 async fn a_strangers_volume_with_our_name_is_not_used() -> Result<()> {
     let scene = Scene::new().await?;
     node(&scene).await?;
-    let name = names::disk_volume(&scene.instance(), "disk", &scene.tenant);
+    let name = names::disk_volume(&scene.instance(), FolderOf { destination: "disk", namespace: &scene.tenant });
     scene
         .apply(&serde_json::json!({
             "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},

@@ -47,14 +47,14 @@ async fn a_word_on_the_ledger_removes_the_copies_of_a_pvc_that_is_gone() -> Resu
     claims.delete("data", &DeleteParams::default()).await?;
     scene.gone(&claim).await?;
     let ledger = scene.ledger_that("its PVC is gone", &claim, |l| l.gone.is_some()).await?;
-    assert_eq!(ledger.copied().len(), 1, "the copy stays until somebody says a word");
+    assert_eq!(ledger.ever_copied().len(), 1, "the copy stays until somebody says a word");
 
     let (gone, uid) = (ledger.gone.context("not gone")?, source(&claim).uid);
     let word = format!("uid={uid} gone={gone} by=alice");
     let name = names::ledger(&uid);
     let map: ConfigMap = scene.annotate(&scene.home, &name, &[(names::REMOVE_COPIES, Some(&word))]).await?;
     let removing = scene.ledger_that("the removal has begun", &claim, |l| l.is_given_up("disk")).await?;
-    assert!(removing.copied().is_empty(), "no copy is a restore point any more");
+    assert!(removing.ever_copied().is_empty(), "no copy is a restore point any more");
     event(&scene, &map, "RemovalAccepted").await?;
     event(&scene, &map, "RemovalBegun").await?;
     let answered = scene.api::<ConfigMap>(&scene.home).get(&name).await?;

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams};
 use model::hold::Hold;
-use model::names;
+use model::names::{self, GrantClaim};
 use model::reason::Reason;
 use model::record::{CopyState, Holders, RestoreRecord, RestoreResult, RestoreState};
 use model::snapshot::VolumeSnapshot;
@@ -451,7 +451,7 @@ async fn a_granted_namespace_restores_from_anothers_disk_and_gives_it_back() -> 
 
     let job = restore_job_in(&scene, &other, &target, &request).await?;
     let volumes: kube::Api<PersistentVolume> = kube::Api::all(scene.client.clone());
-    let name = names::grant_volume(&scene.instance(), &other, &job.name_any());
+    let name = names::grant_volume(&scene.instance(), GrantClaim { namespace: &other, name: &job.name_any() });
     let volume = scene.wait("the lent volume", async || Ok(volumes.get_opt(&name).await?)).await?;
     let spec = volume.spec.clone().unwrap_or_default();
     let csi = spec.csi.unwrap_or_default();
@@ -511,7 +511,7 @@ async fn a_restore_that_is_taken_away_leaves_nothing_also_after_a_restart() -> R
     scene.gone(&job).await?;
     scene.gone(&lent).await?;
     let volumes: kube::Api<PersistentVolume> = kube::Api::all(scene.client.clone());
-    let name = names::grant_volume(&scene.instance(), &other, &job.name_any());
+    let name = names::grant_volume(&scene.instance(), GrantClaim { namespace: &other, name: &job.name_any() });
     scene.wait("the volume is gone", async || Ok(volumes.get_opt(&name).await?.is_none().then_some(()))).await?;
     let refused: Vec<_> =
         scene.writes(controller.user())?.into_iter().filter(|r| r.code == 403 && r.name != "guard-probe").collect();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use backup_controller_tests::nodes::{App, Files, Tree, manifest, restore_template, wait::wait_for};
-use model::names::{SourceId, grant_volume, lent_volume, restore_job};
+use model::names::{GrantClaim, SourceId, alias_volume, grant_volume, restore_job};
 use serde_json::Value;
 
 use crate::e2e::{cluster, prepare_vault};
@@ -99,7 +99,8 @@ fn only_what_was_granted(given: &App, run: &str, point: &str, uid: &str) {
     let claim = guest.kubectl(&["get", "pvc", &loan, "--ignore-not-found", "-o", "name"]).unwrap();
     assert_eq!((phase.as_str(), claim.as_str()), ("Pending", ""), "nothing leads to the trees of PVC {uid}");
     guest.kubectl(&["delete", "pod/spy", "--wait=true"]).unwrap();
-    let volumes = [grant_volume(&"backup".into(), &guest.namespace, &loan), lent_volume(&"backup".into(), &loan)];
+    let claim = GrantClaim { namespace: &guest.namespace, name: &loan };
+    let volumes = [grant_volume(&"backup".into(), claim), alias_volume(&"backup".into(), &loan)];
     let left = || {
         let words = ["get", "pv", "--ignore-not-found", "-o", "name"];
         cluster().run(&words.iter().copied().chain(volumes.iter().map(String::as_str)).collect::<Vec<_>>())

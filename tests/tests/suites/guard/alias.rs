@@ -12,9 +12,9 @@ const CLAIMS: &str = "backup-controller may create only PersistentVolumeClaims f
 /// The fixtures of one restore, which no other test has.
 fn parts(stage: &Stage) -> Result<[Value; 3]> {
     let name = format!("restore-{}", stage.namespace);
-    let volume = names::lent_volume(&"backup".into(), &name);
+    let volume = names::alias_volume(&"backup".into(), &name);
     let mut parts =
-        [stage.fixture("lent-volume")?, stage.fixture("lent-claim")?, stage.fixture("restore-central-job")?];
+        [stage.fixture("alias-volume")?, stage.fixture("alias-claim")?, stage.fixture("restore-central-job")?];
     parts[0]["metadata"]["name"] = json!(volume);
     parts[0]["spec"]["claimRef"]["name"] = json!(name);
     parts[1]["metadata"]["name"] = json!(name);
@@ -25,7 +25,7 @@ fn parts(stage: &Stage) -> Result<[Value; 3]> {
 
 #[tokio::test]
 async fn each_step_of_a_restore_that_is_lent_its_target_passes_with_the_installed_role() -> Result<()> {
-    let stage = Stage::new("loan").await?;
+    let stage = Stage::new("alias").await?;
     stage.come_and_go(Actor::Controller, &parts(&stage)?).await
 }
 
@@ -33,7 +33,7 @@ async fn each_step_of_a_restore_that_is_lent_its_target_passes_with_the_installe
 #[tokio::test]
 async fn a_volume_of_any_other_form_is_not_lent() -> Result<()> {
     type Change<'a> = &'a dyn Fn(&mut Value);
-    let stage = Stage::new("loan-forms").await?;
+    let stage = Stage::new("alias-forms").await?;
     let me = Actor::AlmightyController;
     let [volume, ..] = parts(&stage)?;
     let local = |spec: &mut Value| {
@@ -49,7 +49,7 @@ async fn a_volume_of_any_other_form_is_not_lent() -> Result<()> {
     };
     let changes: [(&str, Change<'_>); 7] = [
         ("one whose end deletes the storage", &|s| s["persistentVolumeReclaimPolicy"] = json!("Delete")),
-        ("one for a tenant's namespace", &|s| s["claimRef"]["namespace"] = json!("loan-forms")),
+        ("one for a tenant's namespace", &|s| s["claimRef"]["namespace"] = json!("alias-forms")),
         ("one for another claim", &|s| s["claimRef"]["name"] = json!("restore-other")),
         ("one for anybody", &|s| drop(s.as_object_mut().map(|s| s.remove("claimRef")))),
         ("a node's folder", &local),
@@ -65,8 +65,8 @@ async fn a_volume_of_any_other_form_is_not_lent() -> Result<()> {
         stage.refused(what, me, Verb::Create, &other, VOLUMES).await?;
     }
     for (what, name, claim) in [
-        ("one of another name", "backup-other", "restore-loan-forms"),
-        ("one for a claim that is no restore's", "backup-loan-forms", "loan-forms"),
+        ("one of another name", "backup-other", "restore-alias-forms"),
+        ("one for a claim that is no restore's", "backup-alias-forms", "alias-forms"),
     ] {
         let mut other = volume.clone();
         other["metadata"]["name"] = json!(name);
@@ -79,13 +79,13 @@ async fn a_volume_of_any_other_form_is_not_lent() -> Result<()> {
         stage.refused(what, me, Verb::Create, &other, VOLUMES).await?;
     }
     stage.has(&volume).await?;
-    let handed = json!({"spec": {"claimRef": {"namespace": "loan-forms"}}});
+    let handed = json!({"spec": {"claimRef": {"namespace": "alias-forms"}}});
     stage.refused("one that is given to somebody", me, Verb::Merge(handed), &volume, USELESS).await
 }
 
 #[tokio::test]
 async fn a_claim_is_at_home_and_has_what_was_lent_to_it() -> Result<()> {
-    let stage = Stage::new("loan-claims").await?;
+    let stage = Stage::new("alias-claims").await?;
     let me = Actor::AlmightyController;
     let [_, claim, _] = parts(&stage)?;
     let with = |pointer: &str, value: Value| {
@@ -96,7 +96,7 @@ async fn a_claim_is_at_home_and_has_what_was_lent_to_it() -> Result<()> {
         }
         other
     };
-    let away = with("/metadata/namespace", json!("loan-claims"));
+    let away = with("/metadata/namespace", json!("alias-claims"));
     stage.refused("in a tenant's namespace", me, Verb::Create, &away, CLAIMS).await?;
     stage.refused("over another volume", me, Verb::Create, &with("/spec/volumeName", json!("pv-1")), CLAIMS).await?;
     let source = json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s"});
@@ -112,13 +112,13 @@ async fn a_claim_is_at_home_and_has_what_was_lent_to_it() -> Result<()> {
 /// The target's own, and every other.
 #[tokio::test]
 async fn a_volume_that_was_not_lent_is_not_deleted() -> Result<()> {
-    let stage = Stage::new("loan-others").await?;
+    let stage = Stage::new("alias-others").await?;
     let me = Actor::AlmightyController;
     let [volume, ..] = parts(&stage)?;
     for (name, what, words, change) in [
-        ("loan-others-1", "a stranger's", UNLABELLED, json!({"metadata": {"labels": {"app": "x"}}})),
+        ("alias-others-1", "a stranger's", UNLABELLED, json!({"metadata": {"labels": {"app": "x"}}})),
         (
-            "loan-others-2",
+            "alias-others-2",
             "one whose end deletes the storage",
             "backup-controller may delete only retained PersistentVolumes that were made for a restore",
             json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}}),

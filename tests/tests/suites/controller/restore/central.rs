@@ -31,24 +31,24 @@ async fn request(scene: &Scene, name: &str, text: Option<&str>) -> Result<()> {
 }
 
 /// What lends the target.
-struct Loan {
+struct Alias {
     volume: PersistentVolume,
     claim: PersistentVolumeClaim,
 }
 
-async fn lent(scene: &Scene, job: &Job) -> Result<Loan> {
+async fn lent(scene: &Scene, job: &Job) -> Result<Alias> {
     let volumes: kube::Api<PersistentVolume> = kube::Api::all(scene.client.clone());
-    let volume = names::lent_volume(&scene.instance(), &job.name_any());
+    let volume = names::alias_volume(&scene.instance(), &job.name_any());
     let claims = scene.api::<PersistentVolumeClaim>(&scene.home);
     let bound = async || {
         let claim = claims.get_opt(&job.name_any()).await?;
         Ok(claim.filter(|c| c.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Bound"))))
     };
     let claim = scene.wait("the claim binds to the volume that is lent", bound).await?;
-    Ok(Loan { volume: volumes.get(&volume).await?, claim })
+    Ok(Alias { volume: volumes.get(&volume).await?, claim })
 }
 
-impl Loan {
+impl Alias {
     async fn back(&self, scene: &Scene) -> Result<()> {
         scene.gone(&self.claim).await?;
         let volumes: kube::Api<PersistentVolume> = kube::Api::all(scene.client.clone());

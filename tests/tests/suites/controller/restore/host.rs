@@ -26,11 +26,11 @@ async fn another_namespaces_folder_on_a_host_is_read_in_the_controllers_namespac
     let request = format!("pvc={}/data date=latest from=disk", scene.tenant);
     scene.annotate::<PersistentVolumeClaim>(&other, "copy", &[(names::RESTORE_FROM, Some(&request))]).await?;
     let job = restore_job_in(&scene, &scene.home, &target, &request).await?;
-    let disk = names::lent_disk(&job.name_any());
+    let disk = names::granted_disk(&job.name_any());
     let claims = scene.api::<PersistentVolumeClaim>(&scene.home);
     let lent = scene.wait("the claim to the disk", async || Ok(claims.get_opt(&disk).await?)).await?;
     let volumes: kube::Api<PersistentVolume> = kube::Api::all(scene.client.clone());
-    let name = names::grant_volume(&scene.instance(), &scene.home, &disk);
+    let name = names::grant_volume(&scene.instance(), GrantClaim { namespace: &scene.home, name: &disk });
     let spec = volumes.get(&name).await?.spec.unwrap_or_default();
     assert_eq!(spec.local.map(|l| l.path), Some(format!("/srv/{}/{}", scene.name, scene.tenant)));
     assert_eq!(spec.mount_options, Some(vec!["ro".to_owned()]));
@@ -44,7 +44,7 @@ async fn another_namespaces_folder_on_a_host_is_read_in_the_controllers_namespac
     scene.end_pod(&pod, 0, &serde_json::to_string(&done(RestoreState::Complete))?).await?;
     scene.gone(&job).await?;
     scene.gone(&lent).await?;
-    for volume in [name, names::lent_volume(&scene.instance(), &job.name_any())] {
+    for volume in [name, names::alias_volume(&scene.instance(), &job.name_any())] {
         scene
             .wait("the volumes are gone", async || Ok(volumes.get_opt(&volume).await?.is_none().then_some(())))
             .await?;

@@ -6,7 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
-use model::names;
+use model::names::{self, GrantClaim};
 use model::record::{CopyResult, CopyState, RestoreState};
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ async fn a_repository_on_a_disk_is_copied_to_restored_from_and_lent() -> Result<
     assert_eq!(volume, json!({"claimName": job.name_any(), "readOnly": true}), "the claim that is made for it");
     assert_eq!(mount["subPath"], json!(shelf));
     let volumes: kube::Api<PersistentVolume> = kube::Api::all(scene.client.clone());
-    let name = names::grant_volume(&scene.instance(), &other, &job.name_any());
+    let name = names::grant_volume(&scene.instance(), GrantClaim { namespace: &other, name: &job.name_any() });
     let lent = scene.wait("the lent volume", async || Ok(volumes.get_opt(&name).await?)).await?;
     let csi = lent.spec.unwrap_or_default().csi.unwrap_or_default();
     assert_eq!((csi.read_only, csi.volume_handle), (Some(true), disk.uid().unwrap_or_default()));
