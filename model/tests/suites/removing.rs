@@ -757,7 +757,7 @@ fn a_word_that_ends_a_removal_is_about_this_source_this_end_and_a_removal_that_g
         }
         scene.ends(word);
         assert_eq!(notes(&scene.look()), ["WordRefused"], "{word}");
-        let points = if begun { 0 } else { 1 };
+        let points = usize::from(!begun);
         assert_eq!((removes(&scene.look()).is_some(), scene.points()), (begun, points), "{word}: it goes on as before");
     }
 }
