@@ -45,13 +45,13 @@ pub(super) fn next(
                 Failure { run: Some(run.clone()), problem: failed(destination, result), at }
             }),
             // It says the same as long as it lasts.
-            Health::Late => Some(match stood.filter(|stood| stood.run.is_none()) {
-                Some(stood) => stood.clone(),
-                None => {
+            Health::Late => {
+                let late = || {
                     let problem = overdue(world, claim, (destination, good), now);
                     Failure { run: None, problem, at: stood.map_or(now, |stood| stood.at) }
-                }
-            }),
+                };
+                Some(stood.filter(|stood| stood.run.is_none()).cloned().unwrap_or_else(late))
+            }
         };
         (destination.clone(), Wanted { since, good: good.cloned(), failure })
     });
