@@ -337,7 +337,10 @@ impl<T: Take> Engine<T> {
         let mut told: BTreeMap<String, Option<Problem>> = BTreeMap::new();
         for ((uid, key, wait, start), answer) in waiting.into_iter().zip(answers) {
             // That a task comes later is not worth a word on its source: it is counted.
-            let told = (wait.rank == Rank::Copy).then(|| told.entry(uid.clone()).or_default());
+            let told = match wait.rank {
+                Rank::Copy => Some(told.entry(uid.clone()).or_default()),
+                Rank::Retry | Rank::Task => None,
+            };
             match (answer, told) {
                 (Admission::Start, _) => {
                     if start.uid().is_none() {
@@ -349,6 +352,7 @@ impl<T: Take> Engine<T> {
                     reasons.push(problem.reason);
                     *told = told.take().or(Some(problem));
                 }
+                (Admission::Wait(problem), None) if wait.rank == Rank::Retry => reasons.push(problem.reason),
                 (Admission::Wait(problem), None) => tasks.push(problem.reason),
             }
         }

@@ -7,7 +7,7 @@ use model::Timestamp;
 use model::breaker::Breakers;
 use model::maintain::TaskState;
 use model::names::SourceId;
-use model::plan::{Proof, Standing, TaskEnd};
+use model::plan::{Proof, Protected, Standing, TaskEnd};
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState};
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -36,7 +36,7 @@ macro_rules! labels {
 
 labels! {
     /// Where a PVC stands.
-    SourceState { Protected = "protected", Unprotected = "unprotected", Vanished = "vanished", }
+    SourceState { Protected = "protected", Degraded = "degraded", Unprotected = "unprotected", Vanished = "vanished", }
     /// How a copy ended; a failed one by its reason, if there is one.
     CopyEnd { Complete = "Complete", Incomplete = "Incomplete", Superseded = "Superseded", Failed = "Failed", }
     /// How a prune, verify or drill ended; a failed one by its reason, if there is one.
@@ -97,6 +97,13 @@ struct Down {
     reason: &'static str,
 }
 
+/// Of sources whose copies at a destination are not well.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Unwell {
+    destination: String,
+    reason: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Volume {
     namespace: String,
@@ -117,6 +124,7 @@ pub(crate) struct Metrics {
     bytes: Family<Destination, Counter>,
     tasks: Family<Ended, Counter>,
     proofs: Family<Proven, Total>,
+    degraded: Family<Unwell, Total>,
     last_good: Family<Volume, Gauge<f64, AtomicU64>>,
     last_proven: Family<VolumeAt, Gauge<f64, AtomicU64>>,
     config_valid: Total,
@@ -132,7 +140,7 @@ impl Metrics {
         let sources = Family::<State, Total>::default();
         registry.register(
             "sources",
-            "PVCs by state (protected, unprotected, vanished) and reason: the cause, or the newest failure",
+            "PVCs by state (protected, degraded, unprotected, vanished) and reason: the cause, or the newest failure",
             sources.clone(),
         );
         let waiting = Family::<Waits, Total>::default();
@@ -156,6 +164,9 @@ impl Metrics {
         let proofs = Family::<Proven, Total>::default();
         let help = "PVCs with drills, by destination and result of the newest drill: proven, failed, none";
         registry.register("drilled_sources", help, proofs.clone());
+        let degraded = Family::<Unwell, Total>::default();
+        let help = "PVCs without a good copy in time, by destination and reason";
+        registry.register("degraded_sources", help, degraded.clone());
         let last_good = Family::<Volume, Gauge<f64, AtomicU64>>::default();
         let help = "Time of a PVC's newest good run, in seconds since 1970; only with metrics.perVolume";
         registry.register_with_unit("last_good_timestamp", help, Unit::Seconds, last_good.clone());
@@ -178,6 +189,7 @@ impl Metrics {
             bytes,
             tasks,
             proofs,
+            degraded,
             last_good,
             last_proven,
             config_valid,
@@ -224,6 +236,11 @@ impl Metrics {
             if gauge.dec() <= 1 {
                 self.sources.remove(&state(&standing));
             }
+            for unwell in degraded(&standing) {
+                if self.degraded.get_or_create(&unwell).dec() <= 1 {
+                    self.degraded.remove(&unwell);
+                }
+            }
             for proof in proofs(&standing) {
                 if self.proofs.get_or_create(&proven(proof)).dec() <= 1 {
                     self.proofs.remove(&proven(proof));
@@ -238,13 +255,16 @@ impl Metrics {
         }
         if let Some((standing, volume)) = new {
             self.sources.get_or_create(&state(&standing)).inc();
+            for unwell in degraded(&standing) {
+                self.degraded.get_or_create(&unwell).inc();
+            }
             for proof in proofs(&standing) {
                 self.proofs.get_or_create(&proven(proof)).inc();
                 if let (Some(volume), Some(at)) = (&volume, proof.proven) {
                     self.last_proven.get_or_create(&volume.at(&proof.destination)).set(seconds(at));
                 }
             }
-            if let (Standing::Protected(Some(run), ..), Some(volume)) = (standing, volume) {
+            if let (Standing::Protected(Protected { good: Some(run), .. }), Some(volume)) = (standing, volume) {
                 self.last_good.get_or_create(&volume).set(seconds(run.time()));
             }
         }
@@ -325,7 +345,12 @@ impl Volume {
 
 fn state(standing: &Standing) -> State {
     let (state, reason) = match standing {
-        Standing::Protected(_, failure, _) => (SourceState::Protected, failure.map_or("", Reason::as_str)),
+        Standing::Protected(Protected { failure: Some(failure), .. }) => (SourceState::Protected, failure.as_str()),
+        // U1: a source that is not well at one destination is not green.
+        Standing::Protected(Protected { failure: None, degraded, .. }) => match degraded.first() {
+            Some((_, reason)) => (SourceState::Degraded, reason.as_str()),
+            None => (SourceState::Protected, ""),
+        },
         Standing::Unprotected(reason) => (SourceState::Unprotected, reason.as_str()),
         Standing::Vanished => (SourceState::Vanished, ""),
     };
@@ -334,8 +359,18 @@ fn state(standing: &Standing) -> State {
 
 fn proofs(standing: &Standing) -> &[Proof] {
     match standing {
-        Standing::Protected(.., proofs) => proofs,
+        Standing::Protected(protected) => &protected.proofs,
         Standing::Unprotected(_) | Standing::Vanished => &[],
+    }
+}
+
+fn degraded(standing: &Standing) -> Vec<Unwell> {
+    match standing {
+        Standing::Protected(Protected { degraded, .. }) => degraded
+            .iter()
+            .map(|(destination, reason)| Unwell { destination: destination.clone(), reason: reason.as_str() })
+            .collect(),
+        Standing::Unprotected(_) | Standing::Vanished => Vec::new(),
     }
 }
 
@@ -363,7 +398,7 @@ mod tests {
     use super::*;
 
     fn protected(run: &str) -> Standing {
-        Standing::Protected(Some(run.parse().unwrap()), None, Vec::new())
+        Standing::Protected(Protected { good: Some(run.parse().unwrap()), ..Protected::default() })
     }
 
     const PAGE: &str = include_str!("../../docs/metrics.md");
@@ -409,7 +444,9 @@ mod tests {
         let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "1".into() };
         let at = Timestamp::from_second(1_544_313_600).unwrap();
         let proofs = vec![Proof { destination: "s3".into(), proven: Some(at), failed: false }];
-        let standing = Standing::Protected("20181202T0000Z".parse().ok(), None, proofs);
+        let degraded = vec![("s3".to_owned(), Reason::CredentialsRefused)];
+        let good = "20181202T0000Z".parse().ok();
+        let standing = Standing::Protected(Protected { good, failure: None, degraded, proofs });
         metrics.standing("1", Some(&source), Some(&standing));
         metrics.waiting(&[Reason::DiskBusy], &[Reason::DiskBusy]);
         let destination = || "s3".to_owned();
@@ -470,7 +507,7 @@ mod tests {
         let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "1".into() };
         let at = Timestamp::from_second(1_544_313_600).ok();
         let proof = |destination: &str, proven, failed| Proof { destination: destination.into(), proven, failed };
-        let drilled = |proofs| Standing::Protected(None, None, proofs);
+        let drilled = |proofs| Standing::Protected(Protected { proofs, ..Protected::default() });
         metrics.standing("1", Some(&source), Some(&drilled(vec![proof("s3", at, false), proof("disk", at, true)])));
         metrics.standing("2", None, Some(&drilled(vec![proof("s3", None, false)])));
         let text = metrics.text().unwrap();
@@ -497,6 +534,32 @@ mod tests {
         }
         metrics.waiting(&[], &[]);
         assert!(!metrics.text().unwrap().contains("waiting{"));
+    }
+
+    /// U1: no alert could fire while one of two destinations had no copies.
+    #[test]
+    fn a_source_that_is_not_well_at_one_destination_is_degraded_and_the_destination_is_named() {
+        let mut metrics = Metrics::new();
+        let standing = |failure, reasons: &[(&str, Reason)]| {
+            let degraded = reasons.iter().map(|(name, reason)| ((*name).to_owned(), *reason)).collect();
+            Standing::Protected(Protected { failure, degraded, ..Protected::default() })
+        };
+        let both = [("s3", Reason::CredentialsRefused), ("disk", Reason::DiskFull)];
+        metrics.standing("1", None, Some(&standing(None, &both)));
+        metrics.standing("2", None, Some(&standing(Some(Reason::DiskFull), &both[1..])));
+        let text = metrics.text().unwrap();
+        for line in [
+            r#"_sources{state="degraded",reason="CredentialsRefused"} 1"#,
+            r#"_sources{state="protected",reason="DiskFull"} 1"#,
+            r#"degraded_sources{destination="s3",reason="CredentialsRefused"} 1"#,
+            r#"degraded_sources{destination="disk",reason="DiskFull"} 2"#,
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        metrics.standing("1", None, Some(&standing(None, &[])));
+        metrics.standing("2", None, None);
+        let text = metrics.text().unwrap();
+        assert!(!text.contains("degraded\"") && !text.contains("degraded_sources{"), "{text}");
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub struct Slot {
 pub enum Rank {
     /// A copy.
     Copy,
+    /// A copy that failed: it comes after those that were not tried yet, or it would take their tries at a destination
+    /// that is down (U1).
+    Retry,
     /// A task for copies that are there already.
     Task,
 }
@@ -49,7 +52,7 @@ pub struct Waiting {
     pub source: SourceId,
     /// Its run; of a task the minute for which it is due.
     pub run: Run,
-    /// Since when its promoter has been there, or it is due.
+    /// Since when its promoter has been there, or it is due; of a copy that failed: when.
     pub since: Timestamp,
     /// What it would occupy.
     pub slot: Slot,
@@ -109,9 +112,13 @@ impl Used {
     /// What keeps a copy or task waiting; `None` if it may start. Where a destination is down it is a copy that tries.
     fn obstacle<'a>(&self, Waiting { slot, rank, .. }: &'a Waiting, rules: &Rules<'a>) -> Option<Obstacle<'a>> {
         let limits = rules.limits;
+        let probes = match rank {
+            Rank::Copy | Rank::Retry => true,
+            Rank::Task => false,
+        };
         let at = |map: &BTreeMap<String, u32>, key: &str| map.get(key).copied().unwrap_or(0);
         if let Some((key, open)) = rules.down(slot)
-            && (*rank == Rank::Task || rules.now < open.next || at(&self.tries, key) > 0)
+            && (!probes || rules.now < open.next || at(&self.tries, key) > 0)
         {
             return Some(Obstacle::Down(key, open));
         }

@@ -2,8 +2,8 @@
 //!
 //! When the newest results at a destination say that it does not answer or refuses, its breaker is open: copies
 //! wait, and one at a time tries. After each failure the pause before the next try is as long as the destination has
-//! been down by then, a minute at least and half an hour at most. One copy that works closes it. A failed copy is
-//! final for its run, so those that wait lose nothing.
+//! been down by then, a minute at least and half an hour at most. One copy that works closes it. Those that wait lose
+//! nothing: a copy that failed is tried again after those that were not tried yet.
 //!
 //! Where copies run with a tenant's own Secret, each namespace has its own breaker: what a tenant writes there, or a
 //! firewall of his, stops nobody else.
@@ -40,7 +40,7 @@ impl Open {
     pub fn problem(&self, key: &str) -> Problem {
         let message =
             format!("{key} has been failing since {} ({}); one copy at a time is probing it", self.since, self.reason);
-        Problem::new(Reason::DestinationDown, message)
+        Problem { cause: Some(self.reason), ..Problem::new(Reason::DestinationDown, message) }
     }
 }
 
@@ -55,21 +55,27 @@ pub struct Results {
 }
 
 impl Results {
-    /// A result that is there now.
-    pub fn put(&mut self, key: &str, result: &CopyResult) {
+    /// A result that is there now. `since`: when the first try of its copy failed. That result is gone, and the pauses
+    /// go on from it.
+    pub fn put(&mut self, key: &str, result: &CopyResult, since: Option<Timestamp>) {
         if worked(result) {
             *self.worked.entry(key.to_owned()).or_default().entry(result.finished).or_default() += 1;
         } else if let Some(reason) = fault(result) {
-            *self.faults.entry(key.to_owned()).or_default().entry((result.finished, reason)).or_default() += 1;
+            let faults = self.faults.entry(key.to_owned()).or_default();
+            for at in [Some(result.finished), since].into_iter().flatten() {
+                *faults.entry((at, reason)).or_default() += 1;
+            }
         }
     }
 
     /// A result that is there no more.
-    pub fn take(&mut self, key: &str, result: &CopyResult) {
+    pub fn take(&mut self, key: &str, result: &CopyResult, since: Option<Timestamp>) {
         if worked(result) {
             take(&mut self.worked, key, &result.finished);
         } else if let Some(reason) = fault(result) {
-            take(&mut self.faults, key, &(result.finished, reason));
+            for at in [Some(result.finished), since].into_iter().flatten() {
+                take(&mut self.faults, key, &(at, reason));
+            }
         }
     }
 
@@ -89,9 +95,15 @@ impl Results {
         if since > last {
             return None;
         }
-        let long = u64::try_from(last.duration_since(since).as_secs()).unwrap_or(0);
-        Some(Open { reason, since, next: Span::from_secs(long.clamp(SHORTEST, LONGEST)).after(last) })
+        Some(Open { reason, since, next: next_try(since, last) })
     }
+}
+
+/// When something is tried again that has been failing since a time, and failed last at another.
+#[must_use]
+pub fn next_try(since: Timestamp, last: Timestamp) -> Timestamp {
+    let long = u64::try_from(last.duration_since(since).as_secs()).unwrap_or(0);
+    Span::from_secs(long.clamp(SHORTEST, LONGEST)).after(last)
 }
 
 fn take<T: Ord>(of: &mut HashMap<String, BTreeMap<T, u32>>, key: &str, at: &T) {
@@ -135,7 +147,7 @@ mod tests {
     fn results(all: &[CopyResult]) -> Results {
         let mut results = Results::default();
         for result in all {
-            results.put("s3", result);
+            results.put("s3", result, None);
         }
         results
     }
@@ -186,13 +198,13 @@ mod tests {
         let all = [complete(1), failed(5, BucketMissing), failed(5, BucketMissing), failed(6, DestinationUnreachable)];
         let mut results = results(&all);
         assert_eq!(results.open(at(9))["s3"].reason, DestinationUnreachable);
-        results.take("s3", &all[3]);
-        results.take("s3", &all[2]);
+        results.take("s3", &all[3], None);
+        results.take("s3", &all[2], None);
         assert_eq!(results.open(at(9))["s3"].reason, BucketMissing, "there were two");
-        results.take("s3", &all[1]);
+        results.take("s3", &all[1], None);
         assert!(results.open(at(9)).is_empty());
-        results.take("s3", &all[0]);
-        results.take("s3", &all[0]);
+        results.take("s3", &all[0], None);
+        results.take("s3", &all[0], None);
         assert_eq!(results, Results::default());
     }
 

@@ -17,7 +17,7 @@ use crate::facts::{Claim, Identity, Ours, VELERO_SNAPSHOT_CLASS};
 use crate::names::{self, Component, Instance, Run, SourceId};
 use crate::reason::{Problem, Reason};
 use crate::record::{
-    Announced, CopyResult, CopyState, Maintenance, Removal, RunRecord, Settings, Status, Taken, Volume,
+    Announced, CopyResult, CopyState, Maintenance, Removal, Retry, RunRecord, Settings, Status, Taken, Volume,
 };
 use crate::text::clip;
 
@@ -93,6 +93,8 @@ pub struct Whose {
 pub enum Entry {
     /// A copy has its result.
     Result(Box<CopyResult>),
+    /// A copy failed and is tried again: what its Job (its UID) told, and when that was recorded.
+    Failed(Box<CopyResult>, String, Timestamp),
     /// A copy's Job (its UID) ended well, and its result was lost.
     Lost(String),
 }
@@ -201,8 +203,20 @@ impl Ledger {
         }
         let Some(record) = self.runs.iter_mut().find(|r| r.run == *run) else { return };
         match entry {
-            // A result is final, unless it only says that there was no copy.
+            // U1: the result of each try takes the place of the one before.
+            Entry::Failed(result, job, now) => {
+                let since = record.retries.get(destination).map_or(result.finished.min(*now), |retry| retry.since);
+                let retry = Retry { since, last: *now, job: job.clone() };
+                record.retries.insert(destination.clone(), retry);
+                record.results.insert(destination.clone(), (**result).clone());
+                record.lost.remove(destination);
+            }
+            // A result is final, unless it only says that there was no copy, or its copy was tried again.
             Entry::Result(result) => {
+                if record.retries.contains_key(destination) && result.state != CopyState::Superseded {
+                    record.retries.remove(destination);
+                    record.results.remove(destination);
+                }
                 record.results.entry(destination.clone()).or_insert_with(|| {
                     // So many digits of an id name one snapshot of a repository.
                     let id = |id: &String| id.chars().take(ID).collect();
@@ -240,6 +254,7 @@ impl Ledger {
             };
             let message = message.to_owned();
             let result = CopyResult { reason, message, ..CopyResult::new(state, told.finished) };
+            record.retries.remove(destination);
             record.results.insert(destination.clone(), result);
         }
     }
@@ -321,7 +336,7 @@ impl Ledger {
             if !there {
                 record.taken = None;
             }
-            if !record.awaited() {
+            if !record.awaited() && record.retries.is_empty() {
                 record.retention = None;
             }
         }
@@ -379,6 +394,7 @@ impl Ledger {
         }
         self.rebuilding.remove(destination);
         self.status.copies.remove(destination);
+        self.status.wanted.remove(destination);
         self.status.maintenance.remove(destination);
         runs.into_iter().collect()
     }
@@ -401,7 +417,8 @@ impl Ledger {
     #[must_use]
     pub fn shown(&self) -> Status {
         // Rotation alone needs to know it, and goes by the ledger.
-        let runs = self.runs.iter().cloned().map(|run| RunRecord { ready: false, ..run }.packed()).collect();
+        let own = |run: RunRecord| RunRecord { ready: false, retries: BTreeMap::new(), ..run };
+        let runs = self.runs.iter().cloned().map(|run| own(run).packed()).collect();
         let destinations = self.settings.as_ref().map(|s| s.destinations.clone()).unwrap_or_default();
         let volume = self.gone.map(|_| Box::new(self.volume.clone()));
         Status { uid: self.source.uid.clone(), destinations, runs, volume, ..self.status.clone() }

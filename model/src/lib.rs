@@ -16,6 +16,7 @@ pub mod copy_options;
 pub mod duration;
 pub mod facts;
 pub mod handle;
+pub mod health;
 pub mod hold;
 pub mod ledger;
 mod listed;

@@ -2,10 +2,11 @@
 //!
 //! If several runs of a source wait for the same destination, the newest is copied. A run that is being
 //! copied already, or whose central copy has begun, is left alone. A result is final: no Job is made twice for a run and
-//! destination that has one.
+//! destination that has one. U1: the newest run alone is tried again where its copy failed of the destination.
 
 use k8s_openapi::jiff::Timestamp;
 
+use crate::breaker::next_try;
 use crate::config::Deadlines;
 use crate::facts::{Claim, ClaimPhase, Snapshot};
 use crate::names::Run;
@@ -40,6 +41,8 @@ pub enum Next {
     Copying,
     /// Its copy can start, as soon as limits allow.
     Copy,
+    /// Its copy failed, and is tried again: from that time on.
+    Retry(Timestamp),
     /// Something is awaited; look again at the time at the latest.
     Wait(Problem, Option<Timestamp>),
     /// It will not be copied: record this.
@@ -94,10 +97,15 @@ fn decide(runs: &[RunFacts<'_>], destination: &str, feed: Feed, deadlines: &Dead
         None => r.copying || feed.is_there(r),
     };
     let newest = runs.iter().filter(|r| wanted(r) && counts(r)).map(|r| r.run).max();
+    let last = runs.iter().filter(|r| wanted(r)).map(|r| r.run).max();
     runs.iter()
         .map(|r| {
-            if r.record.results.contains_key(destination) || !wanted(r) {
+            if !wanted(r) {
                 return Next::Done;
+            }
+            if r.record.results.contains_key(destination) {
+                let again = retried(r.record, destination).filter(|_| Some(r.run) == last && !r.copying);
+                return again.filter(|_| feed.is_there(r)).map_or(Next::Done, Next::Retry);
             }
             if r.copying {
                 return Next::Copying;
@@ -112,6 +120,15 @@ fn decide(runs: &[RunFacts<'_>], destination: &str, feed: Feed, deadlines: &Dead
             }
         })
         .collect()
+}
+
+/// U1: when a copy that failed is tried again, if that can help.
+#[must_use]
+pub fn retried(record: &RunRecord, destination: &str) -> Option<Timestamp> {
+    let result = record.results.get(destination).filter(|r| r.state == CopyState::Failed)?;
+    let retry = record.retries.get(destination).filter(|_| !record.rebuilt)?;
+    let mended = result.reason.is_some_and(Reason::is_mended_at_destination);
+    mended.then(|| next_try(retry.since, retry.last))
 }
 
 fn of_snapshot(r: &RunFacts<'_>, deadlines: &Deadlines, now: Timestamp) -> Next {

@@ -160,6 +160,8 @@ reasons! {
     NodeConflict => "use a disk or a StorageClass that the promoter's nodes can reach",
     /// A newer run of the source was copied instead.
     Superseded => "no action needed: a newer run was copied",
+    /// A destination has no complete copy of two runs that were due (U1).
+    CopyOverdue => "check what the copies to this destination wait for, and how long they take: kubectl backup why PVC. Raise limits, or schedule fewer runs",
     /// The mover failed.
     CopyFailed => "check the copy's log: kubectl logs",
     // A restic repository.
@@ -281,6 +283,25 @@ impl Reason {
         )
     }
 
+    /// U1: whether a copy that fails of it works once somebody has mended the destination or its Secret, without another
+    /// run: it is tried again.
+    #[must_use]
+    pub fn is_mended_at_destination(self) -> bool {
+        self.is_destinations_fault()
+            || matches!(
+                self,
+                Self::WeakPassword
+                    | Self::WrongPassword
+                    | Self::InvalidAddress
+                    | Self::NotARepository
+                    | Self::RepositoryMissing
+                    | Self::RepositoryLocked
+                    | Self::DiskFull
+                    | Self::DiskNotMounted
+                    | Self::DiskMissing
+            )
+    }
+
     /// Whether such a fault is the same for other credentials.
     #[must_use]
     pub fn is_shared(self) -> bool {
@@ -301,12 +322,21 @@ pub struct Problem {
     pub reason: Reason,
     /// One sentence for a person: what, where, and the allowed values.
     pub message: String,
+    /// What it comes from, if that has a remedy of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Reason>,
 }
 
 impl Problem {
     /// A reason with its message.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+        Self { reason, message: message.into(), cause: None }
+    }
+
+    /// U1: what the person who meets it can do: about the cause, if that is known.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        self.cause.unwrap_or(self.reason).help()
     }
 }
 

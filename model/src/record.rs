@@ -18,8 +18,8 @@ use crate::reason::Problem;
 pub use copy::{CopyResult, CopyState, KEPT};
 pub use removal::{Abandoned, Announced, EndWord, Left, Removal, Word};
 pub use restore::{HOLDERS_STALE, Holders, Holds, RestoreRecord, RestoreResult, RestoreState};
-pub use run::{Choice, RunRecord, Settings, Taken};
-pub use status::{CopyStatus, Failure, Maintenance, Shortened, Status, TaskStatus};
+pub use run::{Choice, Retry, RunRecord, Settings, Taken};
+pub use status::{CopyStatus, Failure, Maintenance, Shortened, Status, TaskStatus, Wanted};
 pub use volume::Volume;
 
 /// The most bytes that the kubelet keeps of a termination message.

@@ -13,6 +13,7 @@ use model::restore::{self, From};
 use crate::flags::{Cluster, Output};
 use crate::observe::{self, Observed, Scope};
 use crate::points;
+use crate::status::{self, Question, State};
 use crate::table::Look;
 use crate::{connect, terminal};
 
@@ -63,6 +64,13 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     terminal::write(&output::text(&namespace, name, &points, args.output, look, now)?)?;
     if points.is_empty() {
         eprintln!("PVC {name} has no restore point{}. For the reason, run: kubectl backup why {name}", from.words());
+    }
+    let names = std::slice::from_ref(name);
+    let volumes = status::volumes(Question { observed: &observed, names, missed: 2, now });
+    // U1: restore points of one destination say nothing about another.
+    for finding in volumes.iter().filter(|v| v.state == State::Degraded).filter_map(|v| v.findings.first()) {
+        let said = format!("{}: {}", finding.reason, finding.message);
+        eprintln!("PVC {name} is Degraded: {said}. For the remedy, run: kubectl backup why {name}");
     }
     Ok(ExitCode::SUCCESS)
 }

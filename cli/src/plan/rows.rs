@@ -124,7 +124,7 @@ pub(super) struct Lack {
 
 impl Lack {
     pub(super) fn new(destination: &str, namespace: &str, problem: Problem) -> Self {
-        let Problem { reason, message } = problem;
+        let Problem { reason, message, .. } = problem;
         let (destination, namespace) = (destination.to_owned(), namespace.to_owned());
         Self { destination, namespace, reason: reason.as_str(), message, help: reason.help() }
     }

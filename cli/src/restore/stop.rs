@@ -69,7 +69,7 @@ impl Stop {
         match self {
             Self::Usage(text) => text.clone(),
             // The sentence about a right says already whom to ask.
-            Self::Refused(Problem { reason: Reason::Forbidden, message }) => message.clone(),
+            Self::Refused(Problem { reason: Reason::Forbidden, message, .. }) => message.clone(),
             Self::Refused(problem) => format!("{problem}\nWhat to do: {}", problem.reason.help()),
             Self::Failed(error) | Self::Half(error) => format!("{error:#}"),
             Self::Signal(_) => "interrupted".to_owned(),

@@ -13,6 +13,15 @@ use model::world::World;
 use crate::observe::Observed;
 use crate::status::Volume;
 
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Until {
+    /// The copies at all destinations
+    All,
+    /// One complete copy
+    Any,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -32,6 +41,7 @@ pub(super) struct Follow {
     failure: Option<Failure>,
     /// The minute in which it was asked for.
     since: Run,
+    until: Until,
     /// What the record says once it has started.
     mark: String,
     told: BTreeSet<String>,
@@ -43,7 +53,7 @@ pub(super) struct Follow {
 }
 
 impl Follow {
-    pub(super) fn new(observed: &Observed, volume: &Volume, value: &str, now: Timestamp) -> Self {
+    pub(super) fn new(observed: &Observed, volume: &Volume, value: &str, until: Until, now: Timestamp) -> Self {
         let world = &observed.world;
         let (name, namespace) = (volume.name.clone(), volume.namespace.clone());
         let claim = world.claims.get(&namespace, &name);
@@ -52,6 +62,7 @@ impl Follow {
             uid: volume.uid.clone(),
             known: BTreeSet::new(),
             since: Run::at(now),
+            until,
             mark: names::run_now_mark(value),
             told: BTreeSet::new(),
             last: None,
@@ -144,12 +155,27 @@ impl Follow {
         if let Some(waiting) = &status.waiting
             && world.record(snapshot).is_some_and(RunRecord::awaited)
         {
-            lines.push(format!("the copy waits: {waiting}"));
+            let remedy = waiting.cause.map(|cause| format!(". What to do: {}", cause.help())).unwrap_or_default();
+            lines.push(format!("the copy waits: {waiting}{remedy}"));
         }
         match shown_state(snapshot, world.record(snapshot), &world.config.deadlines, now) {
             PointState::Good => {
-                lines.push(format!("run {run} is good"));
-                self.end = Some(End::Good);
+                let record = world.record(snapshot).filter(|_| self.until == Until::All);
+                match record.map_or(Copied::All, copied) {
+                    Copied::All => {
+                        lines.push(format!("run {run} is good"));
+                        self.end = Some(End::Good);
+                    }
+                    Copied::NotYet => {}
+                    Copied::Not(lacking) => {
+                        lines.push(format!(
+                            "run {run} is good, but not copied completely to each destination: {lacking}. For the \
+                             remedies, run: kubectl backup why {}",
+                            claim.id.name
+                        ));
+                        self.end = Some(End::Failed);
+                    }
+                }
             }
             PointState::Incomplete | PointState::Unconfirmed => {
                 lines.push(format!(
@@ -203,4 +229,26 @@ impl Follow {
             });
         }
     }
+}
+
+/// How far the copies of a run got, of which one is complete.
+enum Copied {
+    All,
+    NotYet,
+    /// These destinations have no complete copy.
+    Not(String),
+}
+
+/// U1: one complete copy says nothing about the others.
+fn copied(record: &RunRecord) -> Copied {
+    if record.awaited() {
+        return Copied::NotYet;
+    }
+    let results = record.results.iter().filter(|(name, _)| record.destinations.contains(name));
+    let lacking = results.filter(|(_, copy)| copy.state != CopyState::Complete).map(|(name, copy)| match copy.reason {
+        Some(reason) => format!("{name} ({reason})"),
+        None => format!("{name} ({:?})", copy.state),
+    });
+    let lacking: Vec<String> = lacking.collect();
+    if lacking.is_empty() { Copied::All } else { Copied::Not(lacking.join(", ")) }
 }

@@ -20,16 +20,17 @@ use crate::observe::{self, Observed, Scope};
 use crate::rights::Deed;
 use crate::status::{self, Question, State, Volume};
 use crate::{age, connect};
-use follow::Follow;
+use follow::{Follow, Until};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// PVCs to back up
     #[arg(value_name = "PVC", required = true)]
     names: Vec<String>,
-    /// Follow the run until it is good or has failed
-    #[arg(long)]
-    wait: bool,
+    /// Follow the run until its copies at all destinations have ended, or with --wait=any until one is complete
+    #[arg(long, value_enum, value_name = "COPIES", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "all")]
+    wait: Option<Until>,
     /// Longest time to follow the run
     #[arg(long, value_name = "TIME", default_value = "6h", requires = "wait")]
     timeout: Span,
@@ -51,7 +52,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     check(&args.names, &volumes, &namespace)?;
     // Each call is a new value, and short enough to be remembered whole.
     let value = format!("kubectl backup run {now}");
-    let follows: Vec<Follow> = volumes.iter().map(|v| Follow::new(&observed, v, &value, now)).collect();
+    let until = args.wait.unwrap_or(Until::All);
+    let follows: Vec<Follow> = volumes.iter().map(|v| Follow::new(&observed, v, &value, until, now)).collect();
     for volume in &volumes {
         annotate(&connection.client, volume, names::RUN_NOW, &value).await?;
         println!("persistentvolumeclaim/{}: backup requested", volume.name);
@@ -59,7 +61,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
             println!("{note}");
         }
     }
-    if !args.wait {
+    if args.wait.is_none() {
         return Ok(ExitCode::SUCCESS);
     }
     let watching = watch::Watching { client: &connection.client, namespace: &namespace, observed: &observed };
@@ -140,6 +142,7 @@ pub(crate) const HELP: &str = "\
 Writes the annotation backup-controller.io/run-now on each PVC, with your permissions. The controller starts one run
 for each new value. Runs of one PVC are at least bounds.minInterval apart: an earlier request starts its run then. A
 run is good when its snapshot is ready and, if the PVC has destinations, one copy is complete.
+--wait waits for the copies at all destinations, and --wait=any for the first complete one.
 
 Examples:
   kubectl backup run data
@@ -148,10 +151,11 @@ Examples:
 Ctrl-C stops following the run. The run continues.
 
 Exit codes:
-  0    the runs are requested; with --wait: each run is good
+  0    the runs are requested; with --wait: each run is good and copied completely to all destinations; with
+       --wait=any: each run is good
   1    the command failed, or a PVC cannot be backed up; in the latter case no run is requested
   2    the command line is wrong
-  3    with --wait: a run failed, or did not finish in time
+  3    with --wait: a run or one of its copies failed, or did not finish in time
   130  with --wait: Ctrl-C";
 
 #[cfg(test)]

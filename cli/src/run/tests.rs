@@ -1,7 +1,7 @@
 use model::reason::Reason;
 use serde_json::{Value, json};
 
-use super::follow::{End, Follow};
+use super::follow::{End, Follow, Until};
 use super::watch::Watching;
 use super::*;
 use crate::exit::ATTENTION;
@@ -23,7 +23,7 @@ fn since() -> Value {
 }
 
 fn followed(all: &Objects) -> Follow {
-    Follow::new(&all.observed(ALL), &all.only("data"), VALUE, now())
+    Follow::new(&all.observed(ALL), &all.only("data"), VALUE, Until::All, now())
 }
 
 /// What is told of each of these states of the cluster in turn, and how it ends.
@@ -57,6 +57,50 @@ fn a_run_is_told_step_by_step_until_it_is_good() {
         ]
     );
     assert_eq!(end, Some(End::Good));
+}
+
+/// U1: it ended with 0 at the first complete copy, a second before the other one failed.
+#[test]
+fn waiting_for_all_ends_when_each_copy_has_ended_and_names_the_one_that_failed() {
+    let state = |s3: Value| {
+        let mut all = protected(&since());
+        all.point("shop", "data", RUN, &json!({"disk": copied("Complete", "2018-12-05T12:01:00Z"), "s3": s3}));
+        all
+    };
+    let mut refused = copied("Failed", "2018-12-05T12:02:00Z");
+    refused["reason"] = json!("CredentialsRefused");
+    let states = [state(Value::Null), state(refused.clone())];
+    let ended = |until: Until, states: &[Objects]| {
+        let all = protected(&since());
+        let mut follow = Follow::new(&all.observed(ALL), &all.only("data"), VALUE, until, now());
+        let lines: Vec<String> = states.iter().flat_map(|all| follow.step(&all.observed(ALL).world, now())).collect();
+        (lines.last().cloned().unwrap_or_default(), follow.end)
+    };
+    assert_eq!(ended(Until::All, &states[..1]).1, None, "s3 is not done");
+    let (last, end) = ended(Until::All, &states);
+    assert!(last.contains("s3 (CredentialsRefused)") && last.contains("kubectl backup why data"), "{last}");
+    assert_eq!(end, Some(End::Failed));
+    assert_eq!(ended(Until::Any, &states[..1]), ("data: run 20181205T1200Z is good".to_owned(), Some(End::Good)));
+    let good = [state(copied("Complete", "2018-12-05T12:02:00Z"))];
+    assert_eq!(ended(Until::All, &good).1, Some(End::Good));
+}
+
+/// As kubectl's: `--wait any` names a PVC.
+#[test]
+fn the_value_of_wait_is_optional_and_comes_after_an_equals_sign() {
+    use clap::Parser as _;
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+    let read = |words: &[&str]| Line::try_parse_from([&["run"], words].concat()).map(|l| (l.args.wait, l.args.names));
+    let data = || vec!["data".to_owned()];
+    assert_eq!(read(&["data"]).unwrap(), (None, data()));
+    assert_eq!(read(&["--wait", "data"]).unwrap(), (Some(Until::All), data()));
+    assert_eq!(read(&["data", "--wait=all"]).unwrap(), (Some(Until::All), data()));
+    assert_eq!(read(&["data", "--wait=any", "--timeout=1h"]).unwrap(), (Some(Until::Any), data()));
+    assert!(read(&["data", "--wait=some"]).is_err() && read(&["data", "--timeout=1h"]).is_err());
 }
 
 #[test]

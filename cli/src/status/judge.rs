@@ -14,7 +14,7 @@ use model::names::{self, Component, label_value};
 use model::next_copy::shown_state;
 use model::plan;
 use model::reason::{Problem, Reason};
-use model::record::{CopyState, Status};
+use model::record::{CopyState, Failure, Status};
 use model::rotate::PointState;
 use model::select::{Protection, Verdict};
 use model::world::Belongings;
@@ -132,7 +132,7 @@ impl Question<'_> {
         if !knows.snapshots {
             volume.snapshot = status.snapshot.as_ref().map(RunAt::new);
         }
-        volume.outside = self.outside(&volume);
+        volume.outside = self.outside(&volume, &status);
         volume.computed = knows.verdicts();
         volume.retention = protection.map(|p| p.retention.to_string());
         volume.snapshot_class = protection.map(|p| p.snapshot_class.0.clone());
@@ -157,10 +157,15 @@ impl Question<'_> {
         self.state(judged, &status, cronjob.is_some(), gone, &mut volume);
         if is_protected {
             let failed = tasks(&volume);
-            // U13: a finding is a state, until a copy has mended it.
-            if matches!(volume.state, State::Protected | State::Pending) && failed.iter().any(is_spoilt) {
+            let unwell = unwell(&status, &volume);
+            // U13: a finding is a state, until a copy has mended it. U1: so is a destination without a good copy in time.
+            let is_well = unwell.is_empty() && !failed.iter().any(is_spoilt);
+            if matches!(volume.state, State::Protected | State::Pending) && !is_well {
                 volume.state = State::Degraded;
             }
+            // What a copy waits for comes after what is wrong.
+            let first = if volume.state == State::Degraded { 0 } else { volume.findings.len() };
+            volume.findings.splice(first..first, unwell);
             volume.findings.extend(failed);
         }
         volume.findings.extend(warnings.iter().map(Finding::of));
@@ -200,7 +205,9 @@ impl Question<'_> {
         let computed = plan::standing(&self.observed.world, claim, self.now);
         // Refused steps and the queue of copies are known to the controller alone.
         let refused = recorded.failure.clone().filter(|f| f.run.is_none());
+        let judged = self.observed.knows.verdicts();
         Status {
+            wanted: if judged { computed.wanted } else { recorded.wanted },
             protected_since: recorded.protected_since,
             waiting: recorded.waiting,
             failure: refused.or(computed.failure),
@@ -275,8 +282,25 @@ impl Question<'_> {
         }
     }
 
-    /// Whether a copy outlives the namespace.
-    fn outside(&self, volume: &Volume) -> Option<bool> {
+    /// U1: whether each wanted destination that outlives the namespace has a good copy in time, and there is one.
+    fn outside(&self, volume: &Volume, status: &Status) -> Option<bool> {
+        let wanted = status.wanted.iter().map(|(d, wanted)| (self.outlives(&volume.namespace, d), wanted.is_well()));
+        let wanted: Vec<(Option<bool>, bool)> = wanted.filter(|(outlives, _)| *outlives != Some(false)).collect();
+        let unknown = wanted.is_empty() && !self.observed.knows.verdicts();
+        if unknown || !has_anything(volume) {
+            return None;
+        }
+        if wanted.contains(&(Some(true), false)) {
+            return Some(false);
+        }
+        if wanted.iter().any(|(outlives, _)| outlives.is_none()) {
+            return None;
+        }
+        Some(!wanted.is_empty())
+    }
+
+    /// Whether a copy of a PVC that is gone outlives the namespace.
+    fn left_outside(&self, volume: &Volume) -> Option<bool> {
         let copied: BTreeSet<&String> = copies_with_data(volume).collect();
         let known: Vec<Option<bool>> = copied.into_iter().map(|d| self.outlives(&volume.namespace, d)).collect();
         if known.contains(&Some(true)) {
@@ -430,7 +454,7 @@ impl Question<'_> {
         }
         volume.good =
             volume.restore_points.iter().flatten().rfind(|p| p.state == PointState::Good).map(|p| RunAt::new(&p.run));
-        volume.outside = self.outside(&volume);
+        volume.outside = self.left_outside(&volume);
         let left = volume.restore_points.as_ref().map_or(0, Vec::len);
         let points = if left == 1 { "restore point is" } else { "restore points are" };
         let copied: BTreeSet<&str> = copies_with_data(&volume).map(String::as_str).collect();
@@ -457,6 +481,19 @@ fn unrecorded(claim: &Claim) -> Judged {
         return Judged::Left(Problem::new(Reason::NotBound, "the PVC is not bound to a volume"));
     }
     Judged::Unknown
+}
+
+/// U1: the destinations without a good copy in time, as far as that is not said already.
+fn unwell(status: &Status, volume: &Volume) -> Vec<Finding> {
+    let finding = |failure: &Failure| {
+        let (run, at) = (failure.run.clone(), Some(failure.at));
+        Finding { run, at, ..Finding::of(&failure.problem) }
+    };
+    let said = |f: &Finding| {
+        let late = volume.state == State::Overdue && f.run.is_none();
+        late || volume.findings.iter().any(|known| (&known.run, known.reason) == (&f.run, f.reason))
+    };
+    status.unwell().map(|(_, failure)| finding(failure)).filter(|finding| !said(finding)).collect()
 }
 
 /// The destinations that have something to restore from.

@@ -4,6 +4,7 @@
 //! of it.
 
 mod columns;
+mod controller;
 mod findings;
 mod judge;
 pub(crate) mod output;
@@ -55,7 +56,13 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
         backup_namespace: cluster.backup_namespace.clone(),
         instance: cluster.instance.clone(),
     };
-    let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
+    let mut observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
+    let deployment = controller::look(&connection.client, &cluster.backup_namespace).await?;
+    let away = controller::fault(&deployment, &cluster.backup_namespace);
+    let faults: Vec<String> = away.clone().into_iter().chain(controller::configuration(&observed.gaps)).collect();
+    if let observe::Answer::Refused(gap) = deployment {
+        observed.gaps.push(gap);
+    }
     let now = Timestamp::from_second(api::now().as_second())?;
     let volumes = judge::volumes(Question { observed: &observed, names: &args.names, missed: args.missed, now });
 
@@ -65,10 +72,10 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
         headers: !args.no_headers,
         width: if args.output == Output::Table { terminal::width() } else { None },
     };
-    let text = output::text(&volumes, &observed.gaps, args.output, look, !args.names.is_empty(), now)?;
+    let text = output::text(&volumes, (&faults, &observed.gaps), args.output, look, !args.names.is_empty(), now)?;
     terminal::write(&text)?;
     let down = output::down(&observed.world.down(now), now);
-    for note in output::notes(&volumes, &observed.gaps, observed.knows).into_iter().chain(down) {
+    for note in output::notes(&volumes, &observed.gaps, observed.knows).into_iter().chain(down).chain(away) {
         eprintln!("kubectl-backup: {note}");
     }
     let missing: Vec<&String> = args.names.iter().filter(|name| !volumes.iter().any(|v| v.name == **name)).collect();
@@ -81,6 +88,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     }
     Ok(match output::alarms(&volumes) {
         _ if !missing.is_empty() => ExitCode::FAILURE,
+        // U2: what nobody keeps up is not well.
+        _ if !faults.is_empty() => ExitCode::from(ATTENTION),
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(ATTENTION),
     })
@@ -94,7 +103,7 @@ Columns:
   SNAPSHOT   age of the newest restore point in the namespace
   COPY       for each destination: result and age of the newest copy. A drill is a test restore that is compared
              byte by byte. `proven` has the age of the newest drill that passed; `not proven`: the newest drill failed
-  OUTSIDE    yes: a copy outlives the namespace. no: every restore point is lost with the namespace
+  OUTSIDE    yes: the PVC has destinations that outlive the namespace, and each has a good copy in time. Else no
   NEXT RUN   time until the next run
   REASON     reason for the state, newest failure, or current wait
 
@@ -104,6 +113,8 @@ States (* needs attention):
   Protected    the newest good run is recent
   Pending      no run is good yet, but the PVC is backed up from now on
   Failing      the newest run or step failed, or no restore point is left            *
+  Degraded     the newest run is good, but a destination has no good copy in time, or a
+               copy there is damaged                                                 *
   Overdue      runs were missed since the newest good one (--missed sets the number) *
   Unscheduled  the PVC should be backed up, but the controller created no CronJob    *
   Unprotected  the PVC cannot be backed up in its present state                      *
@@ -111,7 +122,8 @@ States (* needs attention):
   Vanished     the PVC is gone, but has restore points
   Unknown      you lack permission to read the objects that show it, and the controller has not recorded a status
 
-A run is good when its snapshot is ready and, if the PVC has destinations, one copy is complete.
+A run is good when its snapshot is ready and, if the PVC has destinations, one copy is complete. A destination has no
+good copy in time if its newest copy failed or is incomplete, or if two runs became no complete copy there.
 In any state, a copy that is damaged (RepositoryDamaged) or differs from its snapshot (RestoreMismatch) needs attention.
 So does a finding of another version that this one cannot read (UnknownReason).
 A PVC that is not bound has no data yet: it is Unprotected, but needs no attention.
@@ -127,7 +139,8 @@ Exit codes:
   0  no PVC in the output needs attention
   1  the command failed, or a named PVC does not exist
   2  the command line is wrong
-  3  at least one PVC in the output needs attention
+  3  at least one PVC in the output needs attention, or no controller works: its Deployment is absent or not ready,
+     or its configuration is absent or refused
 
 States are computed from the cluster, as the controller does it. This needs permission to read the ConfigMap
 backup-controller in the controller's namespace, namespaces, persistentvolumes, storageclasses and

@@ -24,6 +24,8 @@ struct Whole<'a> {
     /// How many make the exit code 3.
     alarms: usize,
     volumes: &'a [Volume],
+    /// Why no controller does what is shown (U2).
+    controller: &'a [String],
     /// What could not be read.
     not_read: &'a [Gap],
 }
@@ -31,7 +33,7 @@ struct Whole<'a> {
 /// The text for standard output.
 pub(crate) fn text(
     volumes: &[Volume],
-    gaps: &[Gap],
+    (controller, gaps): (&[String], &[Gap]),
     output: Output,
     look: Look,
     named: bool,
@@ -42,7 +44,7 @@ pub(crate) fn text(
         for volume in volumes {
             *states.entry(volume.state).or_default() += 1;
         }
-        Whole { at: now, states, alarms: alarms(volumes), volumes, not_read: gaps }
+        Whole { at: now, states, alarms: alarms(volumes), volumes, controller, not_read: gaps }
     };
     Ok(match output {
         Output::Json => serde_json::to_string_pretty(&whole())? + "\n",

@@ -22,7 +22,7 @@ pub(crate) enum State {
     Pending,
     /// The newest run or step failed.
     Failing,
-    /// What was found wrong with its copies at a destination is not mended yet.
+    /// A destination has no good copy in time, or what was found wrong with the copies there is not mended yet.
     Degraded,
     /// Runs were missed.
     Overdue,
@@ -59,7 +59,7 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn of(problem: &Problem) -> Self {
-        Self::new(Word::Reason(problem.reason), problem.message.clone())
+        Self { help: problem.help(), ..Self::new(Word::Reason(problem.reason), problem.message.clone()) }
     }
 
     pub(super) fn new(reason: Word, message: String) -> Self {
@@ -259,7 +259,7 @@ pub(crate) struct Volume {
     /// The newest run with a ready snapshot.
     pub(crate) snapshot: Option<RunAt>,
     pub(crate) copies: BTreeMap<String, CopyView>,
-    /// Whether a copy outlives the namespace; nothing if that is not known, or there is nothing to outlive it.
+    /// Whether each copy that is to outlive the namespace is good and in time; nothing if that is not known, or there is nothing to outlive it.
     pub(crate) outside: Option<bool>,
     /// Oldest first; nothing if they may not be read.
     pub(crate) restore_points: Option<Vec<PointView>>,

@@ -28,7 +28,7 @@ pub(crate) const PVCS: &str = "/api/v1/namespaces/shop/persistentvolumeclaims";
 pub(crate) const SNAPSHOTS: &str = "/apis/snapshot.storage.k8s.io/v1/namespaces/shop/volumesnapshots";
 const SNAPSHOT_CLASSES: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses";
 const CRONJOBS: &str = "/apis/batch/v1/namespaces/keepers/cronjobs";
-const CONFIG_MAP: &str = "/api/v1/namespaces/keepers/configmaps/backup-controller";
+pub(crate) const CONFIG_MAP: &str = "/api/v1/namespaces/keepers/configmaps/backup-controller";
 const VOLUMES: &str = "/api/v1/persistentvolumes";
 
 fn scope() -> Scope {
@@ -134,6 +134,10 @@ impl Server {
 
     fn look(&self, scope: &Scope) -> anyhow::Result<Observed> {
         serve(async { Box::pin(observe(&self.client(), scope)).await })
+    }
+
+    pub(crate) fn look_at_shop(&self) -> Observed {
+        self.look(&scope()).unwrap()
     }
 
     pub(crate) fn written(&self) -> Vec<Value> {

@@ -122,13 +122,64 @@ fn a_copy_is_outside_if_its_disk_outlives_the_namespace() {
         let run = "20181205T0317Z";
         let copies = json!({destination: copy_status(run, "Complete", "2018-12-05T03:29:00Z")});
         let status = json!({"protectedSince": SINCE, "snapshot": run, "good": run, "copies": copies});
-        all.source("other", "data", &status);
+        let pvc = all.source("other", "data", &status);
+        pvc["metadata"]["annotations"]["backup-controller.io/destinations"] = json!(destination);
         all.point("other", "data", run, &json!({destination: copied("Complete", "2018-12-05T03:29:00Z")}));
         all.only("data").outside
     };
     assert_eq!(outside("Retain", "disk"), Some(true));
     assert_eq!(outside("Delete", "disk"), Some(false), "all eggs in one basket");
     assert_eq!(outside("Delete", "vault"), Some(true), "a host's disk");
+}
+
+/// U1: green, exit 0 and "leaves the cluster", and the second destination had no copy since its Secret broke.
+#[test]
+fn a_destination_whose_copies_fail_degrades_a_pvc_with_the_remedy_of_the_cause() {
+    let shown = |vault: Value, knows: Knows| {
+        let mut all = Objects::new();
+        let (before, run) = ("20181204T0317Z", "20181205T0317Z");
+        let wanted = json!({
+            "disk": {"since": SINCE, "good": run},
+            "vault": {"since": SINCE, "good": before, "failure": {
+                "run": run, "reason": "CredentialsRefused", "message": "copy to vault: Access Denied",
+                "at": "2018-12-05T03:30:00Z"
+            }}
+        });
+        let mut status = json!({"protectedSince": SINCE, "snapshot": run, "good": run});
+        if !knows.config {
+            status["wanted"] = wanted;
+        }
+        let pvc = all.source("shop", "data", &status);
+        pvc["metadata"]["annotations"]["backup-controller.io/destinations"] = json!("disk,vault");
+        let disk = || copied("Complete", "2018-12-04T03:29:00Z");
+        all.point("shop", "data", before, &json!({"disk": disk(), "vault": disk()}));
+        all.point("shop", "data", run, &json!({"disk": copied("Complete", "2018-12-05T03:29:00Z"), "vault": vault}));
+        all.only_with("data", knows)
+    };
+    let mut refused = copied("Failed", "2018-12-05T03:30:00Z");
+    refused["reason"] = json!("CredentialsRefused");
+    refused["message"] = json!("Access Denied");
+    for knows in [ALL, TENANT] {
+        let volume = shown(refused.clone(), knows);
+        assert_eq!((volume.state, reasons(&volume), volume.alarm), (State::Degraded, vec!["CredentialsRefused"], true));
+        assert_eq!(volume.findings[0].help, model::reason::Reason::CredentialsRefused.help());
+        assert_ne!(volume.outside, Some(true), "{knows:?}");
+    }
+    let volume = shown(copied("Complete", "2018-12-05T03:30:00Z"), ALL);
+    assert_eq!((volume.state, volume.alarm, volume.outside), (State::Protected, false, Some(true)));
+    let volume = shown(Value::Null, ALL);
+    assert_eq!((volume.state, volume.outside), (State::Protected, Some(true)), "its next copy is not late yet");
+}
+
+/// U1: `why` said "no action needed" over credentials that are refused.
+#[test]
+fn a_wait_for_a_destination_that_is_down_has_the_remedy_of_its_cause() {
+    let mut all = Objects::new();
+    let waiting = json!({"reason": "DestinationDown", "message": "s3 has been failing", "cause": "CredentialsRefused"});
+    all.source("shop", "data", &json!({"protectedSince": "2018-12-05T02:00:00Z", "waiting": waiting}));
+    let volume = all.only("data");
+    assert_eq!(reasons(&volume), ["DestinationDown"]);
+    assert_eq!(volume.findings[0].help, model::reason::Reason::CredentialsRefused.help());
 }
 
 #[test]
@@ -337,8 +388,9 @@ fn a_copy_that_differs_alarms_and_a_proof_is_shown_with_its_age() {
     let proven = shown(json!({"drill": proof, "proven": proof}));
     assert_eq!((proven.state, proven.alarm, reasons(&proven)), (State::Protected, false, vec![]));
     let look = crate::table::Look { namespaces: false, wide: true, headers: true, width: None };
-    let text =
-        |volume: Volume| status::output::text(&[volume], &[], crate::flags::Output::Wide, look, false, now()).unwrap();
+    let text = |volume: Volume| {
+        status::output::text(&[volume], (&[], &[]), crate::flags::Output::Wide, look, false, now()).unwrap()
+    };
     assert!(text(proven).contains(") proven "));
 
     let failed = json!({

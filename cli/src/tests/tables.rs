@@ -26,7 +26,7 @@ pub(crate) fn golden(name: &str, text: &str) {
 #[test]
 fn the_table() {
     let volumes: Vec<_> = cluster().volumes(ALL).into_iter().filter(|v| v.namespace == "shop").collect();
-    let text = |look| output::text(&volumes, &[], Output::Table, look, false, now()).unwrap();
+    let text = |look| output::text(&volumes, (&[], &[]), Output::Table, look, false, now()).unwrap();
     golden("table.txt", &text(LOOK));
     for width in [80, 120] {
         let text = text(Look { width: Some(width), ..LOOK });
@@ -40,7 +40,7 @@ fn the_table() {
 fn the_wide_table_of_all_namespaces() {
     let volumes = cluster().volumes(ALL);
     let look = Look { namespaces: true, wide: true, headers: false, width: None };
-    golden("wide.txt", &output::text(&volumes, &[], Output::Wide, look, false, now()).unwrap());
+    golden("wide.txt", &output::text(&volumes, (&[], &[]), Output::Wide, look, false, now()).unwrap());
 }
 
 /// Without rights on the cluster, what the controller recorded is shown, and nothing is made up.
@@ -63,7 +63,7 @@ fn the_table_of_a_tenant() {
         gap("list", Asked::of::<PersistentVolume>(), "forbidden", true),
         gap("list", Asked::of::<StorageClass>(), "forbidden", true),
     ];
-    let table = output::text(&volumes, &gaps, Output::Table, LOOK, false, now()).unwrap();
+    let table = output::text(&volumes, (&[], &gaps), Output::Table, LOOK, false, now()).unwrap();
     let notes = output::notes(&volumes, &gaps, TENANT).join("\n");
     golden("tenant.txt", &format!("{table}\n{notes}\n"));
 }
@@ -71,15 +71,15 @@ fn the_table_of_a_tenant() {
 #[test]
 fn one_pvc_with_what_to_do() {
     let volumes = [cluster().only("full")];
-    golden("one.txt", &output::text(&volumes, &[], Output::Table, LOOK, true, now()).unwrap());
+    golden("one.txt", &output::text(&volumes, (&[], &[]), Output::Table, LOOK, true, now()).unwrap());
 }
 
 #[test]
 fn all_that_is_known() {
     let volumes = [cluster().only("data"), cluster().only("full")];
-    golden("data.yaml", &output::text(&volumes, &[], Output::Yaml, LOOK, true, now()).unwrap());
-    let json = output::text(&volumes, &[], Output::Json, LOOK, true, now()).unwrap();
-    let yaml = output::text(&volumes, &[], Output::Yaml, LOOK, true, now()).unwrap();
+    golden("data.yaml", &output::text(&volumes, (&[], &[]), Output::Yaml, LOOK, true, now()).unwrap());
+    let json = output::text(&volumes, (&[], &[]), Output::Json, LOOK, true, now()).unwrap();
+    let yaml = output::text(&volumes, (&[], &[]), Output::Yaml, LOOK, true, now()).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json, serde_yaml::from_str::<serde_json::Value>(&yaml).unwrap());
     assert_eq!(json["alarms"], 1);
@@ -89,7 +89,7 @@ fn all_that_is_known() {
 #[test]
 fn names_can_be_given_to_kubectl() {
     let volumes = cluster().volumes(ALL);
-    let text = output::text(&volumes, &[], Output::Name, LOOK, false, now()).unwrap();
+    let text = output::text(&volumes, (&[], &[]), Output::Name, LOOK, false, now()).unwrap();
     assert!(text.starts_with("persistentvolumeclaim/etcd\npersistentvolumeclaim/data\n"), "{text}");
     assert!(!text.contains("/gone") && !text.contains("data-2018") && !text.contains("backup-disk"), "{text}");
 }

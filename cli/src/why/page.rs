@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use model::facts::VolumeMode;
 use model::plan;
+use model::reason::Reason;
 use model::record::CopyState;
 use model::restore::LACKS;
 use model::{Timestamp, quantity};
@@ -85,6 +86,10 @@ impl Page {
             State::Protected => format!("{pvc} is protected: {newest}."),
             State::Pending => format!("{pvc} will be protected by its next run: {newest}."),
             State::Failing => format!("{pvc} should be protected, but its newest run or step failed: {newest}."),
+            // U1
+            State::Degraded if !self.is_spoilt() => {
+                format!("{pvc} is backed up, but not every destination has a good copy in time: {newest}.")
+            }
             State::Degraded => format!("{pvc} is backed up, but copies of it are damaged or differ: {newest}."),
             State::Overdue => format!("{pvc} should be protected, but runs were missed: {newest}."),
             State::Unscheduled => format!("{pvc} should be protected, but no run is scheduled: {newest}."),
@@ -93,6 +98,11 @@ impl Page {
             State::Vanished => format!("{pvc} is gone, but has restore points: {newest}."),
             State::Unknown => format!("It is unknown whether {pvc} is protected."),
         }
+    }
+
+    fn is_spoilt(&self) -> bool {
+        let spoilt = [Reason::RepositoryDamaged, Reason::RestoreMismatch, Reason::UnknownReason].map(Word::Reason);
+        self.volume.findings.iter().any(|f| spoilt.contains(&f.reason))
     }
 
     fn finding(&self, finding: &Finding, out: &mut String) {
@@ -165,7 +175,10 @@ impl Page {
         }
         match volume.outside {
             Some(true) => line("outside", "a copy outlives the namespace".to_owned()),
-            Some(false) => line("outside", "every restore point is lost with the namespace".to_owned()),
+            Some(false) => line(
+                "outside",
+                "not each copy that is to outlive the namespace is good and in time, or none is to".to_owned(),
+            ),
             None => {}
         }
     }

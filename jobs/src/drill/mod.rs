@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
         Err(Failure { problem, exit }) => (exit, Compared::default(), Some(problem)),
     };
-    let problem = problem.map(|Problem { reason, message }| Problem::new(reason, sentence(&message)));
+    let problem = problem.map(|Problem { reason, message, .. }| Problem::new(reason, sentence(&message)));
     let (files, bytes) = (compared.files, compared.bytes);
     if let Some(problem) = &problem {
         tracing::error!("{problem}");

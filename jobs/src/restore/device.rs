@@ -205,7 +205,7 @@ fn show(session: &Session<'_>, from: &str, size: u64, has: u64) {
 
 /// The same problem of a restore to a device, and what the device holds now. `wrote`: this try has written to it.
 pub(super) fn told(problem: Problem, wrote: bool) -> Problem {
-    let Problem { reason, message } = problem;
+    let Problem { reason, message, .. } = problem;
     let text = match reason {
         // No try before this one has come any further.
         Reason::VolumeModeDiffers | Reason::TargetTooSmall if !wrote => return Problem::new(reason, message),

@@ -125,7 +125,7 @@ impl Room {
 
     /// The same for a restore, with what the person can do.
     pub(crate) fn fits_restore(&self, need: &Need, delete: bool) -> Result<bool, Problem> {
-        self.fits(need, delete).map_err(|Problem { reason, message }| {
+        self.fits(need, delete).map_err(|Problem { reason, message, .. }| {
             let delete = if delete { "" } else { "; or use --delete, which frees the space of all other entries" };
             let advice = "Restore into a larger PVC, free some space, or name only the PATHs that you need";
             Problem::new(reason, format!("{message}. {advice}{delete}"))

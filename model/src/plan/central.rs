@@ -18,6 +18,7 @@ use crate::config::{Deadlines, Destination};
 use crate::facts::{Claim, ClaimPhase, Identity, Job, VolumeMode};
 use crate::maintain::Task;
 use crate::names::{self, DrillOf, Run, SourceId};
+use crate::next_copy::retried;
 use crate::promoter::PromoterShape;
 use crate::reason::{Problem, Reason};
 use crate::world::World;
@@ -192,7 +193,7 @@ pub(super) fn take_away(subject: &Subject<'_>, copies: &[&Job]) -> (Option<(Time
             let snapshot = runs.iter().find(|r| r.run == run);
             let result = snapshot.and_then(|r| r.record.results.get(destination));
             let central = world.config.destination(destination).is_some_and(Destination::is_central);
-            if central && snapshot.is_some() && result.is_none() {
+            if central && snapshot.is_some() && (result.is_none() || is_retried(subject, run, destination)) {
                 continue;
             }
             if snapshot.is_none() {
@@ -221,6 +222,14 @@ pub(super) fn take_away(subject: &Subject<'_>, copies: &[&Job]) -> (Option<(Time
         }
     }
     (waiting, todo)
+}
+
+/// U1: whether a copy that failed is tried again: what it is made from is needed.
+fn is_retried(subject: &Subject<'_>, run: &Run, destination: &String) -> bool {
+    let wants = |r: &&RunView<'_>| r.record.destinations.contains(destination);
+    let newest = subject.runs.iter().filter(wants).max_by_key(|r| r.run);
+    let retried = newest.filter(|r| r.run == run).and_then(|r| retried(&r.record, destination));
+    retried.is_some() && subject.protection.is_some_and(|p| p.destinations.contains(destination))
 }
 
 /// Whether a Job of the source in our own namespace mounts a PVC.

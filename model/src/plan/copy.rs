@@ -87,14 +87,23 @@ pub(super) fn plan(subject: &Subject<'_>) -> Copies {
             // next copy what it has. What has begun goes on: it has its slot, and that copy may need it.
             let is_unknown = view.record.rebuilt && tells && !facts.begun;
             let could_start = matches!(next, Next::Copy) && !is_unknown;
+            let is_wanted = subject.protection.is_some_and(|p| p.destinations.contains(destination));
+            let request = Request { subject, source: view.source(uid), view, destination };
             let progress = match next {
                 Next::Done | Next::Copying => Progress::Goes(Todo::none()),
                 Next::Wait(problem, until) => Progress::Waits(problem, Todo::again(until)),
                 Next::Record(..) | Next::Copy if is_unknown => Progress::Goes(Todo::none()),
+                Next::Retry(_) if !is_wanted => Progress::Goes(Todo::none()),
+                Next::Retry(at) if now < at => Progress::Goes(Todo::again(at)),
+                // Why it failed is told; what its next try waits for is not told beside that.
+                Next::Retry(_) => match request.start() {
+                    Progress::Waits(_, todo) => Progress::Goes(todo),
+                    other @ (Progress::Goes(_) | Progress::Known(_)) => other,
+                },
                 Next::Record(state, problem) => {
                     Progress::Known(without_data(view.run, destination, state, &problem, now))
                 }
-                Next::Copy => Request { subject, source: view.source(uid), view, destination }.start(),
+                Next::Copy => request.start(),
             };
             let obstacle = match progress {
                 Progress::Goes(todo) => {
@@ -240,7 +249,12 @@ impl Request<'_> {
             central::Step::Make(made) => Ok(Planned::Take(Action::MakeCentral(made))),
             central::Step::Job(mode) => {
                 let copy = self.copy(destination, secret, wanted.name(), mode);
-                Ok(Planned::Take(Action::StartCopy(Box::new(copy))))
+                let start = Action::StartCopy(Box::new(copy));
+                // What a copy that failed was made from is kept for its next try, which has no slot yet.
+                match self.failed() {
+                    Some(_) => Ok(Planned::Admit(self.waiting(destination, view.snapshot.created, None), start)),
+                    None => Ok(Planned::Take(start)),
+                }
             }
         }
     }
@@ -249,7 +263,13 @@ impl Request<'_> {
     fn waiting(&self, destination: &Destination, since: Timestamp, node: Option<String>) -> Box<Waiting> {
         let (source, run) = (self.source.clone(), self.view.run.clone());
         let slot = slot(destination, &source, node);
-        Box::new(Waiting { rank: Rank::Copy, source, run, since, slot })
+        let (rank, since) = self.failed().map_or((Rank::Copy, since), |last| (Rank::Retry, last));
+        Box::new(Waiting { rank, source, run, since, slot })
+    }
+
+    /// When the copy failed last, if this is another try.
+    fn failed(&self) -> Option<Timestamp> {
+        self.view.record.retries.get(self.destination).map(|retry| retry.last)
     }
 
     /// The copy itself, of a promoter.
@@ -332,7 +352,7 @@ fn end(subject: &Subject<'_>, job: &Job) -> Progress {
         return nothing();
     }
     let given_up = world.ledger(uid).is_some_and(|ledger| ledger.is_given_up(destination));
-    let Some(known) = known.filter(|r| !given_up && !r.results.contains_key(destination)) else {
+    let Some(known) = known.filter(|r| !given_up && !r.has_result_of(destination, &job.id.uid)) else {
         return Progress::Goes(Todo::step(Action::delete(job)));
     };
     let found = |entry| Finding { run: run.clone(), destination: destination.clone(), entry };
@@ -353,5 +373,11 @@ fn end(subject: &Subject<'_>, job: &Job) -> Progress {
             }
         },
     };
-    Progress::Known(found(Entry::Result(Box::new(result))))
+    let mended = result.reason.is_some_and(Reason::is_mended_at_destination);
+    let result = Box::new(result);
+    Progress::Known(found(if result.state == CopyState::Failed && mended {
+        Entry::Failed(result, job.id.uid.clone(), now)
+    } else {
+        Entry::Result(result)
+    }))
 }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{About, Action, Board, LedgerWrite, Note, Todo};
+use super::health;
 use super::orphans;
 use super::removal::{self, Removals};
 use super::shortened;
@@ -68,8 +69,14 @@ pub(super) fn of_source(
         Verdict::Protected(protection, _) => Some(&**protection),
         Verdict::Unprotected(..) => None,
     };
+    let (wanted, late) = match protection {
+        Some(protection) => health::next(world, (claim, protection), (&next, &status), now),
+        None => Default::default(),
+    };
+    status.wanted = wanted;
     status.shortened = shortened::next(&world.config, before, protection, now);
-    let again = Todo::again(again).and(Todo::again(status.shortened.as_ref().map(shortened::until)));
+    let again =
+        Todo::again(again).and(Todo::again(late)).and(Todo::again(status.shortened.as_ref().map(shortened::until)));
     notes.extend(status::notes(&old, &status, &runs, (&news.tasks, claim.mode)));
     let worth_telling = status::worth_telling(claim, verdict, &old);
     // Of two installations that see the volume, the one tells of it that protects it, and the first one if both do.
@@ -249,7 +256,7 @@ fn enter(ledger: &mut Cow<'_, Ledger>, findings: Vec<Finding>) -> Vec<(String, c
         ledger.to_mut().enter(finding);
     }
     let result = |Finding { destination, entry, .. }: Finding| match entry {
-        Entry::Result(result) => Some((destination, *result)),
+        Entry::Result(result) | Entry::Failed(result, ..) => Some((destination, *result)),
         Entry::Lost(_) => None,
     };
     findings.into_iter().filter_map(result).collect()

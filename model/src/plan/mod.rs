@@ -13,6 +13,7 @@ mod expected;
 // Questions to the world: about a source, about nodes and networks, about a Job.
 mod access;
 mod ended;
+mod health;
 mod placement;
 mod shortened;
 mod subject;
@@ -52,8 +53,8 @@ mod source;
 
 pub use action::{
     About, Action, AliasPart, Asker, Board, Central, CentralPart, Copy, DiskStep, Drill, GrantedDisk, LedgerWrite,
-    Maintain, Note, Origin, Plan, Promote, Proof, Prune, Remove, Restore, RestoreAction, Restores, Standing, TaskEnd,
-    Work, ledger_key,
+    Maintain, Note, Origin, Plan, Promote, Proof, Protected, Prune, Remove, Restore, RestoreAction, Restores, Standing,
+    TaskEnd, Work, ledger_key,
 };
 pub use after::{NextRun, next_run};
 pub use cronjob::IsRendered;

@@ -25,7 +25,7 @@ pub fn running(world: &World, now: Timestamp) -> impl Iterator<Item = Slot> {
         let ended = job.ended.is_some_and(|ended| UNRECORDED.after(ended) <= now);
         let open = match ours.component {
             // Until the result of a copy is known, it says nothing about a destination that may be down.
-            Component::Copy => destination.breaker(&job.namespace).is_some() && !recorded(world, ours) && !ended,
+            Component::Copy => destination.breaker(&job.namespace).is_some() && !recorded(world, ours, job) && !ended,
             Component::Maintain => false,
             _ => return None,
         };

@@ -2,12 +2,13 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::action::{Plan, Proof, Standing};
+use super::action::{Plan, Proof, Protected, Standing};
 use super::copy::Copies;
 use super::cronjob::IsRendered;
 use super::subject::{Subject, verdict};
 use super::{copy, cronjob, ledger, maintain, removal, status};
 use crate::maintain::TaskState;
+use crate::reason::Reason;
 use crate::record::Status;
 use crate::select::{Protection, Verdict};
 use crate::world::World;
@@ -33,11 +34,29 @@ pub fn plan(world: &World, uid: &str, now: Timestamp, is_rendered: &mut IsRender
     let standing = match verdict {
         Verdict::Protected(protection, _) => {
             let failure = record.failure.as_ref().map(|f| f.problem.reason);
-            Standing::Protected(record.good.clone(), failure, proofs(world, protection, &record))
+            Standing::Protected(Protected {
+                good: record.good.clone(),
+                failure,
+                degraded: degraded(protection, &record),
+                proofs: proofs(world, protection, &record),
+            })
         }
         Verdict::Unprotected(problem, _) => Standing::Unprotected(problem.reason),
     };
     Plan::new(standing, todo.and(maintained).and(ledger))
+}
+
+/// U1: the wanted destinations without a good copy in time, and those with a copy that is not what it must be.
+fn degraded(protection: &Protection, record: &Status) -> Vec<(String, Reason)> {
+    let reason = |name: &String| {
+        let unwell = record.wanted.get(name).and_then(|wanted| wanted.failure.as_ref()).map(|f| f.problem.reason);
+        let spoilt = || {
+            let maintenance = record.maintenance.get(name).filter(|m| m.healed.is_none())?;
+            maintenance.findings().find_map(|(_, found)| found.problem.as_ref()).map(|problem| problem.reason)
+        };
+        unwell.or_else(spoilt)
+    };
+    protection.destinations.iter().filter_map(|name| Some((name.clone(), reason(name)?))).collect()
 }
 
 /// What the drills of a protected source say, at each destination that has them.

@@ -116,7 +116,9 @@ fn progress(world: &World, runs: &[RunView<'_>], now: Timestamp, status: &mut St
             status.good = Some(view.run.clone());
         }
         for (destination, result) in &view.record.results {
-            let newer = status.copies.get(destination).is_none_or(|c| c.run < *view.run);
+            // A copy that failed and was tried again has a newer result.
+            let again = |c: &CopyStatus| c.run == *view.run && c.state == CopyState::Failed;
+            let newer = status.copies.get(destination).is_none_or(|c| c.run < *view.run || again(c));
             if result.state != CopyState::Superseded && newer {
                 let copy = CopyStatus {
                     run: view.run.clone(),
@@ -211,6 +213,38 @@ fn remedied(message: &str, reason: Reason) -> String {
     format!("{}. What to do: {}", message.trim_end_matches(['.', ' ']), reason.help())
 }
 
+/// U1: why copies at a destination are not well, where that is not told as the failure of the source.
+fn degraded<'a>(status: &'a Status, destination: &str) -> Option<&'a Failure> {
+    let failure = status.wanted.get(destination).and_then(|wanted| wanted.failure.as_ref());
+    failure.filter(|_| status.failure.is_none())
+}
+
+/// U1: that a destination has no good copy in time is told once when it begins, and once when it ends.
+fn degradations(before: &Status, after: &Status) -> Vec<Note> {
+    let mut notes = Vec::new();
+    let mut note = |warning, reason, text: String| {
+        notes.push(Note { warning, about: About::Source, reason, action: "Copy", text });
+    };
+    for (destination, wanted) in &after.wanted {
+        match (degraded(before, destination), degraded(after, destination), &wanted.good) {
+            (None, Some(failure), _) => {
+                let Failure { run, problem, .. } = failure;
+                let run = run.as_ref().map(|run| format!("run {run}: ")).unwrap_or_default();
+                let text = remedied(&problem.message, problem.reason);
+                note(true, DEGRADED, format!("{run}{}: {text}", problem.reason));
+            }
+            (Some(_), None, Some(good)) if wanted.failure.is_none() => {
+                note(false, "CopiesWell", format!("{destination} has a good copy again, of run {good}"));
+            }
+            (Some(_) | None, Some(_) | None, _) => {}
+        }
+    }
+    notes
+}
+
+/// The reason of an Event that alerts can go by.
+const DEGRADED: &str = "Degraded";
+
 /// What changed, in words.
 pub(super) fn notes(
     before: &Status,
@@ -241,7 +275,10 @@ pub(super) fn notes(
         // What is lost is not waited for; it is told here because there is no snapshot left to record it on.
         let lost = problem.reason == Reason::SourceSnapshotLost;
         let what = if lost { "the copy failed" } else { "the copy waits" };
-        note(lost, problem.reason.as_str(), "Copy", format!("{what}: {}", problem.message));
+        // U1: that nothing is to be done about the wait says nothing about what it comes from.
+        let remedy = problem.cause.map(|cause| remedied(&problem.message, cause));
+        let message = remedy.unwrap_or_else(|| problem.message.clone());
+        note(lost, problem.reason.as_str(), "Copy", format!("{what}: {message}"));
     }
     if let Some(failure) = &after.failure
         && before.failure.as_ref().map(|f| (&f.run, f.problem.reason)) != Some((&failure.run, failure.problem.reason))
@@ -275,6 +312,7 @@ pub(super) fn notes(
             [format!("run {good} is good: restore point {name}")].into_iter().chain(copies).collect();
         note(false, "BackupComplete", "Backup", parts.join("; "));
     }
+    notes.extend(degradations(before, after));
     notes.extend(tasks.iter().filter_map(|end| task_note(end, mode)));
     notes
 }

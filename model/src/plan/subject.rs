@@ -182,11 +182,11 @@ pub(super) fn views<'a>(world: &'a World, uid: &str, ledger: &'a Ledger) -> Vec<
     runs
 }
 
-/// Whether a copy has its result, or its run's snapshot is gone.
-pub(super) fn recorded(world: &World, copy: &Ours) -> bool {
+/// Whether a copy has the result of its Job, or its run's snapshot is gone.
+pub(super) fn recorded(world: &World, copy: &Ours, job: &Job) -> bool {
     let (Some(destination), Some(run)) = (&copy.destination, &copy.run) else { return true };
     let mut of_run = snapshots(world, &copy.source_uid).filter(|(its, _)| *its == run);
-    !of_run.any(|(_, s)| world.record(s).is_none_or(|record| !record.results.contains_key(destination)))
+    !of_run.any(|(_, s)| world.record(s).is_none_or(|record| !record.has_result_of(destination, &job.id.uid)))
 }
 
 pub(super) fn is_for(job: &Job, run: &Run, destination: &str) -> bool {

@@ -118,6 +118,10 @@ pub(super) fn record(world: &World, runs: &[RunView<'_>], status: &mut Status, e
             maintenance.failed.extend(failed.map(|r| r.run.clone()));
             maintenance.failed.sort();
             maintenance.failed.dedup();
+            // What a later try made is good: a prune must not mark it (U1).
+            let good = |c: &CopyResult| c.state == CopyState::Complete;
+            let made = |run: &Run| runs.iter().any(|r| r.run == run && r.result(destination).is_some_and(good));
+            maintenance.failed.retain(|run| !made(run));
             let over = maintenance.failed.len().saturating_sub(FAILED);
             maintenance.failed.drain(..over);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::copy::{CopyResult, CopyState};
@@ -49,6 +50,18 @@ pub enum Taken {
     },
 }
 
+/// How a copy gets on that is tried again until its destination is mended. By our own clock: results are the words of
+/// pods.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// When it failed first.
+    pub since: Timestamp,
+    /// When it failed last.
+    pub last: Timestamp,
+    /// The Job (its UID) of the newest result.
+    pub job: String,
+}
+
 /// One run of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -78,6 +91,9 @@ pub struct RunRecord {
     /// data may be there, and another Job finds and tells it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lost: BTreeMap<String, String>,
+    /// U1: by destination: how a copy gets on that failed and is tried again. Its newest result stands until then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub retries: BTreeMap<String, Retry>,
     /// The best that was told of copies of it that an administrator had removed: they are forgotten, and its restore point
     /// is as good as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,8 +113,15 @@ impl RunRecord {
             retention: settings.map(|s| s.retention.clone()),
             results: BTreeMap::new(),
             lost: BTreeMap::new(),
+            retries: BTreeMap::new(),
             removed: None,
         }
+    }
+
+    /// Whether what a copy Job tells, or will, is known: of a copy that is tried again, the result of this Job.
+    #[must_use]
+    pub fn has_result_of(&self, destination: &str, job: &str) -> bool {
+        self.results.contains_key(destination) && self.retries.get(destination).is_none_or(|retry| retry.job == job)
     }
 
     /// Forgets its copy at a destination, and remembers how good that was.
@@ -106,6 +129,7 @@ impl RunRecord {
         let told = self.results.remove(destination).map(|result| result.state);
         let wanted = self.destinations.iter().any(|name| name == destination);
         self.lost.remove(destination);
+        self.retries.remove(destination);
         self.destinations.retain(|name| name != destination);
         if told.is_some() || wanted {
             let best = |state: &CopyState| match state {

@@ -38,6 +38,9 @@ pub struct Status {
     /// By destination: the newest recorded copy.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub copies: BTreeMap<String, CopyStatus>,
+    /// U1: by destination that is wanted: whether it has a good copy in time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub wanted: BTreeMap<String, Wanted>,
     /// By destination: what was done for the copies there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub maintenance: BTreeMap<String, Maintenance>,
@@ -98,6 +101,27 @@ pub struct CopyStatus {
     /// Whether the promoter was mounted without its journal.
     #[serde(default, skip_serializing_if = "Journal::is_replayed")]
     pub journal: Journal,
+}
+
+/// How a source stands at one of the destinations that it is to be copied to, in a [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// Since when copies to it have been wanted.
+    pub since: Timestamp,
+    /// The newest run with a complete copy there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<Run>,
+    /// Why that is not good enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+impl Wanted {
+    /// Whether it has a good copy in time. One that has no copy yet has not.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.good.is_some() && self.failure.is_none()
+    }
 }
 
 /// What was done for a source's copies at one destination, in a [`Status`].
@@ -245,6 +269,11 @@ pub struct Failure {
 }
 
 impl Status {
+    /// U1: the destinations without a good copy in time, and why.
+    pub fn unwell(&self) -> impl Iterator<Item = (&String, &Failure)> {
+        self.wanted.iter().filter_map(|(destination, wanted)| Some((destination, wanted.failure.as_ref()?)))
+    }
+
     /// Reads the annotation; a text that is not ours counts as none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

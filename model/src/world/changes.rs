@@ -2,27 +2,33 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use k8s_openapi::jiff::Timestamp;
+
 use super::store::{Key, Observed, Replaced, Seen};
 use super::{Belongings, Change, World};
 use crate::breaker::Results;
 use crate::config::Config;
 use crate::facts::{Claim, Content, CronJob, Job, Ours, Pod, Snapshot, Volume};
-use crate::ledger::Book;
+use crate::ledger::{Book, Ledger};
 use crate::names::{Component, Run};
-use crate::record::{CopyResult, RestoreState};
+use crate::record::{CopyResult, RestoreState, RunRecord};
 
-/// The results of a source's copies to destinations that have a breaker.
-fn results<'a>(config: &'a Config, book: &'a Book) -> impl Iterator<Item = (String, &'a CopyResult)> {
+/// The results of a source's copies to destinations that have a breaker; and when the first try failed of one that is
+/// tried again.
+fn results<'a>(
+    config: &'a Config,
+    book: &'a Book,
+) -> impl Iterator<Item = (String, &'a CopyResult, Option<Timestamp>)> {
     let ledger = book.ledger.as_deref().ok();
-    let copies =
-        ledger.into_iter().flat_map(|l| l.runs.iter().flat_map(move |r| r.results.iter().map(move |r| (l, r))));
-    copies.filter_map(|(ledger, (name, result))| {
+    let of_run = |l: &'a Ledger, r: &'a RunRecord| r.results.iter().map(move |result| (l, r, result));
+    let copies = ledger.into_iter().flat_map(move |l| l.runs.iter().flat_map(move |r| of_run(l, r)));
+    copies.filter_map(|(ledger, record, (name, result))| {
         let destination = config.destination(name)?;
         let key = destination.breaker(&ledger.source.namespace)?;
         // What the key or the bucket of one group is refused for says nothing about those of others.
         let several = destination.is_central() && config.groups.iter().any(|g| g.secrets.contains_key(name));
         let counts = !several || result.reason.is_none_or(|r| !r.is_destinations_fault() || r.is_shared());
-        counts.then_some((key, result))
+        counts.then_some((key, result, record.retries.get(name).map(|retry| retry.since)))
     })
 }
 
@@ -132,7 +138,7 @@ impl World {
                 // Which destinations have a breaker, and who shares one, is the configuration's to say.
                 self.results = Results::default();
                 for book in self.ledgers.iter() {
-                    results(&self.config, book).for_each(|(k, r)| self.results.put(&k, r));
+                    results(&self.config, book).for_each(|(k, r, since)| self.results.put(&k, r, since));
                 }
                 self.all_if(true)
             }
@@ -142,12 +148,12 @@ impl World {
     /// What changed results say about their destinations.
     fn weigh(&mut self, replaced: &Replaced<Book>) {
         for (old, new) in replaced {
-            for (key, result) in old.iter().flat_map(|b| results(&self.config, b)) {
-                self.results.take(&key, result);
+            for (key, result, since) in old.iter().flat_map(|b| results(&self.config, b)) {
+                self.results.take(&key, result, since);
             }
             let new = new.as_ref().and_then(|k| self.ledgers.items.get(k));
-            for (key, result) in new.into_iter().flat_map(|b| results(&self.config, b)) {
-                self.results.put(&key, result);
+            for (key, result, since) in new.into_iter().flat_map(|b| results(&self.config, b)) {
+                self.results.put(&key, result, since);
             }
         }
     }

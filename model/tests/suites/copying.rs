@@ -82,6 +82,7 @@ fn words(next: &[Next]) -> Vec<String> {
         Next::Done => "done".to_owned(),
         Next::Copying => "copying".to_owned(),
         Next::Copy => "copy".to_owned(),
+        Next::Retry(at) => format!("retry {at}"),
         Next::Wait(problem, _) => format!("wait {}", problem.reason),
         Next::Record(state, problem) => format!("{state:?} {}", problem.reason),
     };

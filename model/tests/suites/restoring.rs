@@ -233,7 +233,7 @@ fn a_restore_does_not_wait_for_ever() {
     let limit = world.config.deadlines.promoter_bound;
     assert_eq!(plan::restores(&world, Span::from_secs(1).after(now())).wake, Some(limit.after(now())));
     let record = recorded(&world, limit.after(now())).unwrap();
-    let Problem { reason, message } = record.problem.clone().unwrap();
+    let Problem { reason, message, .. } = record.problem.clone().unwrap();
     assert_eq!((record.state, reason), (RestoreState::Refused, Reason::WaitingForPromoter));
     assert!(message.contains("the restore waited 10m (deadlines.promoterBound)"), "{message}");
     put_target(&mut world, Some(REQUEST), Some(&record));

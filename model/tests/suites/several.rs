@@ -515,3 +515,149 @@ fn a_policy_of_an_earlier_version_is_told_before_it_cuts_a_copy_off() {
     scene.world.apply(policy("backup-controller.io/destination-type: disk"));
     assert_eq!(scene.plan(1).ready.len(), 1);
 }
+
+/// Enters the result of a copy Job of the run of that minute.
+fn told(scene: &mut Scene, minute: u64, to: &str, entry: model::ledger::Entry) {
+    let id = scene.world.claims.get("shop", "data").unwrap().source();
+    let finding = model::ledger::Finding { run: model::names::Run::at(at(minute)), destination: to.to_owned(), entry };
+    in_ledger(&mut scene.world, &id, |ledger| ledger.enter(&finding));
+}
+
+fn tried(reason: Reason, minute: u64) -> model::ledger::Entry {
+    model::ledger::Entry::Failed(Box::new(failed(reason, minute)), format!("job-{minute}"), at(minute))
+}
+
+fn degraded(plan: &Plan) -> Vec<(String, Reason)> {
+    match &plan.standing {
+        plan::Standing::Protected(protected) => protected.degraded.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The Events of a plan, as reason and text.
+fn events(plan: &Plan) -> Vec<(&'static str, String)> {
+    written(plan).map(|write| write.notes.iter().map(|n| (n.reason, n.text.clone())).collect()).unwrap_or_default()
+}
+
+/// U1: the run is good by the disk alone, and the repository has no copy of it: that was green.
+#[test]
+fn one_bad_destination_of_two_degrades_the_source_and_is_told_once_and_its_end_too() {
+    let mut scene = Scene::new();
+    scene.write(0);
+    scene.run("data-1", 5, "disk,s3", &[("disk", complete(8))]);
+    assert_eq!(degraded(&scene.plan(9)), [], "its copy is not late yet");
+    scene.write(9);
+    told(&mut scene, 5, "s3", tried(Reason::CredentialsRefused, 10));
+    let plan = scene.plan(10);
+    assert_eq!(degraded(&plan), [("s3".to_owned(), Reason::CredentialsRefused)]);
+    let plan::Standing::Protected(protected) = &plan.standing else { panic!() };
+    assert_eq!((protected.failure, protected.good.is_some()), (None, true));
+    let notes = events(&plan);
+    let (_, text) = notes.iter().find(|(reason, _)| *reason == "Degraded").unwrap();
+    assert!(text.contains("copy to s3") && text.contains(Reason::CredentialsRefused.help()), "{text}");
+    scene.write(10);
+    // Another try of the same run fails of the same: nothing is new.
+    told(&mut scene, 5, "s3", tried(Reason::CredentialsRefused, 12));
+    let plan = scene.plan(12);
+    assert_eq!(events(&plan), []);
+    let wanted = status(&plan).unwrap_or_default().wanted;
+    assert!(wanted["disk"].is_well() && !wanted["s3"].is_well());
+    assert_eq!(wanted["s3"].failure.as_ref().unwrap().at, at(10), "since when it has been so");
+    scene.write(12);
+    told(&mut scene, 5, "s3", model::ledger::Entry::Result(Box::new(complete(14))));
+    let plan = scene.plan(14);
+    assert_eq!(degraded(&plan), []);
+    assert_eq!(events(&plan).iter().map(|(reason, _)| *reason).collect::<Vec<_>>(), ["CopiesWell"]);
+    scene.write(14);
+    assert_eq!(events(&scene.plan(15)), []);
+}
+
+/// U1: the Secret is right again, and the copy waited for the next run. Half an hour after the last try at the latest, it
+/// is tried again.
+#[test]
+fn the_newest_runs_copy_that_failed_of_its_destination_is_tried_again_until_it_works() {
+    let mut scene = Scene::new();
+    scene.write(0);
+    scene.run("data-1", 5, "disk,s3", &[("disk", complete(8))]);
+    let mut now = 10;
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        told(&mut scene, 5, "s3", tried(Reason::CredentialsRefused, now));
+        assert_eq!(scene.admitted(now), [""; 0], "not at once");
+        let next = (now..now + 600).find(|minute| !scene.plan(*minute).ready.is_empty()).unwrap();
+        assert!(scene.plan(now).wake.is_some_and(|wake| wake <= at(next)));
+        assert_eq!(scene.admitted(next), ["s3 starts"], "the breaker's pauses are the same");
+        assert!(scene.plan(next).ready.iter().all(|(w, _)| w.rank == model::admit::Rank::Retry));
+        pauses.push(next - now);
+        now = next;
+    }
+    assert_eq!(pauses, [1, 1, 2, 4, 8, 16, 30, 30, 30]);
+    told(&mut scene, 5, "s3", model::ledger::Entry::Result(Box::new(complete(now))));
+    assert!(scene.plan(now + 60).ready.is_empty());
+    let record = &scene.world.ledger(UID).unwrap().runs[0];
+    assert_eq!((record.results["s3"].state, record.retries.len()), (CopyState::Complete, 0));
+}
+
+/// U1: another try helps only where somebody mends something, and only the newest run is worth it.
+#[test]
+fn what_another_try_cannot_help_is_not_tried_again() {
+    let ready = |reason: Reason, change: fn(&mut Scene)| {
+        let mut scene = Scene::new();
+        scene.write(0);
+        scene.run("data-1", 5, "disk,s3", &[("disk", complete(8))]);
+        told(&mut scene, 5, "s3", tried(reason, 10));
+        change(&mut scene);
+        scene.plan(200).ready.iter().map(|(w, _)| w.slot.destination.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ready(Reason::WrongPassword, |_| {}), ["s3"]);
+    assert_eq!(ready(Reason::SecretIncomplete, |_| {}), ["s3"]);
+    for final_one in [Reason::SourceEmpty, Reason::CopyFailed, Reason::DeadlineExceeded, Reason::JobFailed] {
+        assert_eq!(ready(final_one, |_| {}), [""; 0], "{final_one}");
+    }
+    let newer = |scene: &mut Scene| scene.run("data-2", 60, "disk,s3", &[("disk", complete(65)), ("s3", complete(66))]);
+    assert_eq!(ready(Reason::WrongPassword, newer), [""; 0], "a newer run");
+    let unwanted = |scene: &mut Scene| {
+        scene.world.apply(Change::Claim(Seen::Put(source("{backup-controller.io/destinations: disk}"))));
+    };
+    assert_eq!(ready(Reason::WrongPassword, unwanted), [""; 0], "nobody wants it there any more");
+    let gone = |scene: &mut Scene| {
+        let promoter = ("shop".to_owned(), "data-1".to_owned());
+        scene.world.apply(Change::Claim(Seen::Gone(promoter, "data-1-promoter".to_owned())));
+    };
+    assert_eq!(ready(Reason::WrongPassword, gone), [""; 0], "there is nothing to copy");
+}
+
+/// U1: nobody said a word while copies waited, for weeks.
+#[test]
+fn a_destination_that_gets_no_copy_of_two_runs_is_late_whatever_the_others_have() {
+    let day = 24 * 60;
+    let mut scene = Scene::new();
+    scene.write(0);
+    for n in 1..=3 {
+        scene.run(&format!("data-{n}"), n * day, "disk,s3", &[("disk", complete(n * day + 5))]);
+        scene.write(n * day + 6);
+    }
+    let wake = scene.plan(3 * day + 6).wake.unwrap();
+    let overdue = [("s3".to_owned(), Reason::CopyOverdue)];
+    assert_eq!(degraded(&scene.plan(3 * day + 6)), overdue, "of three runs");
+    assert!(wake > at(3 * day + 6), "when the disk is late, it looks again");
+    let late = plan::plan(&scene.world, UID, wake, &mut |_, _, _| true);
+    assert_eq!(degraded(&late).len(), 2, "{wake}");
+}
+
+/// U1: what another try made is good, and a prune does not take it for what the failed one left.
+#[test]
+fn a_copy_that_worked_at_another_try_is_not_marked_as_failed() {
+    let mut scene = Scene::new();
+    scene.write(0);
+    scene.run("data-0", 2, "disk,s3", &[("disk", complete(3)), ("s3", complete(4))]);
+    scene.write(4);
+    scene.run("data-1", 5, "disk,s3", &[("disk", complete(8))]);
+    told(&mut scene, 5, "s3", tried(Reason::DestinationFull, 10));
+    scene.write(10);
+    let failed = |scene: &Scene| scene.world.status(UID).unwrap().maintenance["s3"].failed.clone();
+    assert_eq!(failed(&scene).len(), 1);
+    told(&mut scene, 5, "s3", model::ledger::Entry::Result(Box::new(complete(14))));
+    scene.write(14);
+    assert_eq!(failed(&scene), []);
+}

@@ -16,7 +16,7 @@ pub use central::{Central, CentralPart};
 pub use copy::{Copy, DiskStep};
 pub use ledger::{About, Board, LedgerWrite, Note};
 pub(super) use plan::Todo;
-pub use plan::{Plan, Proof, Restores, Standing};
+pub use plan::{Plan, Proof, Protected, Restores, Standing};
 pub(super) use restore::point_name;
 pub use restore::{Asker, GrantedDisk, Origin, Promote, Restore};
 pub use steps::{Action, RestoreAction, ledger_key};

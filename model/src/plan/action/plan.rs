@@ -13,12 +13,25 @@ use super::steps::{Action, RestoreAction};
 /// Where a source stands, for the totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// It is protected; the newest good run and the newest failure, if there are; what its drills say.
-    Protected(Option<Run>, Option<Reason>, Vec<Proof>),
+    /// It is protected.
+    Protected(Protected),
     /// It is not.
     Unprotected(Reason),
     /// The source is gone, its restore points are not.
     Vanished,
+}
+
+/// How a protected source stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Protected {
+    /// The newest good run.
+    pub good: Option<Run>,
+    /// The newest failure that no later good run has made up for.
+    pub failure: Option<Reason>,
+    /// U1: the destinations whose copies are not well, and why.
+    pub degraded: Vec<(String, Reason)>,
+    /// What its drills say.
+    pub proofs: Vec<Proof>,
 }
 
 /// What the drills of a source at a destination say.

@@ -545,7 +545,7 @@ impl Ask<'_> {
             // What a copy pruned is known only once its result is recorded: until then its trees are not to be named.
             .filter(|j| {
                 let tells = |o: &Ours| o.component == Component::Copy && o.source_uid == uid;
-                let told = |o: &Ours| !tells(o) || recorded(self.world, o);
+                let told = |o: &Ours| !tells(o) || recorded(self.world, o, j);
                 j.state == JobState::Active || !j.ours.as_ref().is_none_or(told)
             })
             .filter(|j| {

@@ -1,7 +1,9 @@
 //! Copies to restic repositories: what their Jobs are, several destinations, one that is down.
 
-use anyhow::Result;
-use backup_controller_tests::{Controller, NewClaim, Scene, kubelet, source};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use backup_controller_tests::{Controller, NewClaim, Scene, binaries, kubelet, source};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
@@ -139,6 +141,8 @@ async fn where_a_destination_is_down_one_copy_at_a_time_tries_until_one_works() 
     let earlier = unreachable(20).finished;
     let age = |ledger: &mut Ledger| {
         ledger.runs.iter_mut().flat_map(|r| r.results.values_mut()).for_each(|r| r.finished = earlier);
+        let retries = ledger.runs.iter_mut().flat_map(|r| r.retries.values_mut());
+        retries.for_each(|r| (r.since, r.last) = (earlier, model::Timestamp::now()));
     };
     scene.edit_ledger(&two, age).await?;
     let third = scene.copy_of(&three, RUN, "s3").await?;
@@ -150,5 +154,72 @@ async fn where_a_destination_is_down_one_copy_at_a_time_tries_until_one_works() 
     assert_eq!(controller.metric(down)?, None, "it works again");
     scene.finish(&fourth, &kubelet::copied(CopyState::Complete, None)).await?;
     scene.status_that("good", &four, |s| s.good.is_some()).await?;
+    Ok(())
+}
+
+/// What `kubectl backup why` or `status` says of a PVC of the tenant, and its exit code.
+fn shown(scene: &Scene, verb: &str) -> Result<(Value, Option<i32>)> {
+    let output = Command::new(binaries::path("kubectl-backup")?)
+        .args([verb, "-n", &scene.tenant, "-o", "json", "data"])
+        .arg(format!("--kubeconfig={}", scene.plane.kubeconfig_path().display()))
+        .args([format!("--instance={}", scene.name), format!("--backup-namespace={}", scene.home)])
+        .output()?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok((serde_json::from_slice(&output.stdout).context(told)?, output.status.code()))
+}
+
+/// U1, U2: green, exit 0 and no alert, while one of two destinations had no copy; and mended, it waited for the next run.
+#[tokio::test]
+async fn one_broken_secret_of_two_degrades_the_source_until_its_copy_works_at_another_try() -> Result<()> {
+    let scene = Scene::new().await?;
+    let config = format!("{}{S3}", disk(&scene));
+    let controller = scene.controller(&config).await?;
+    let claim = run_to(&scene, "data", &["disk", "s3"]).await?;
+    bind_disk(&scene).await?;
+    scene.finish(&scene.copy_of(&claim, RUN, "disk").await?, &kubelet::copied(CopyState::Complete, None)).await?;
+    let first = scene.copy_of(&claim, RUN, "s3").await?;
+    scene.finish(&first, &kubelet::copied(CopyState::Failed, Some(Reason::CredentialsRefused))).await?;
+    scene.gone(&first).await?;
+    let is_degraded = |s: &Status| s.good.is_some() && s.failure.is_none() && s.unwell().count() == 1;
+    scene.status_that("it is degraded", &claim, is_degraded).await?;
+    scene.event(&claim, "Degraded").await?;
+    let state = r#"backup_controller_sources{state="degraded",reason="CredentialsRefused"}"#;
+    let place = r#"backup_controller_degraded_sources{destination="s3",reason="CredentialsRefused"}"#;
+    let counted = async |wanted: Option<f64>| {
+        let ask = async || {
+            let is = controller.metric(state)? == wanted && controller.metric(place)? == wanted;
+            Ok(is.then_some(()))
+        };
+        scene.wait("it is counted", ask).await
+    };
+    counted(Some(1.0)).await?;
+    let meta = json!({"name": "backup-controller", "namespace": scene.home});
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"config.yaml": config}});
+    scene.apply(&map).await?;
+    let (told, code) = shown(&scene, "why")?;
+    assert_eq!((&told["volume"]["state"], code), (&json!("Degraded"), Some(3)), "{told}");
+    assert_eq!(told["volume"]["findings"][0]["reason"], "CredentialsRefused");
+
+    // As if the failure were older: its pause is over, and the Secret is right again.
+    let earlier = unreachable(20).finished;
+    let age = |ledger: &mut Ledger| {
+        ledger.runs.iter_mut().filter_map(|r| r.results.get_mut("s3")).for_each(|r| r.finished = earlier);
+        let retries = ledger.runs.iter_mut().flat_map(|r| r.retries.values_mut());
+        retries.for_each(|r| (r.since, r.last) = (earlier, earlier));
+    };
+    scene.edit_ledger(&claim, age).await?;
+    let second = scene.copy_of(&claim, RUN, "s3").await?;
+    assert_ne!(second.uid(), first.uid());
+    scene.finish(&second, &kubelet::copied(CopyState::Complete, None)).await?;
+    scene.status_that("it is well", &claim, |s| s.wanted.len() == 2 && s.unwell().count() == 0).await?;
+    scene.event(&claim, "CopiesWell").await?;
+    scene.gone(&second).await?;
+    counted(None).await?;
+    let (told, code) = shown(&scene, "why")?;
+    assert_eq!((&told["volume"]["state"], code), (&json!("Protected"), Some(0)), "{told}");
+    // The controller of this test has no Deployment.
+    let (told, code) = shown(&scene, "status")?;
+    assert_eq!((&told["alarms"], code), (&json!(0), Some(3)), "{told}");
+    assert!(told["controller"][0].as_str().is_some_and(|said| said.contains("has no Deployment")), "{told}");
     Ok(())
 }
