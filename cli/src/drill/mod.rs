@@ -15,7 +15,7 @@ use model::duration::Span;
 use model::facts::Claim;
 use model::names;
 
-use crate::exit::ATTENTION;
+use crate::exit::{ATTENTION, INTERRUPTED};
 use crate::flags::Cluster;
 use crate::observe::{self, Observed, Scope};
 use crate::rights::{Deed, Missing, refused};
@@ -24,9 +24,6 @@ use crate::status::{self, Question, Volume};
 use crate::table::printable;
 use crate::{age, connect};
 use follow::Follow;
-
-/// What a shell says of a command that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

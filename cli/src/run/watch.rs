@@ -22,13 +22,10 @@ use serde::de::DeserializeOwned;
 
 use super::follow::{End, Follow};
 use crate::asked::kind;
-use crate::exit::ATTENTION;
+use crate::exit::{ATTENTION, INTERRUPTED};
 use crate::observe::Observed;
 use crate::rights::{Deed, refused};
 use crate::table::printable;
-
-/// What a shell says of a command that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
 
 /// A change, or the API server's words about what may not be watched.
 type Told = Result<Change, (String, String)>;
