@@ -19,7 +19,7 @@ use crate::exit::{ATTENTION, INTERRUPTED};
 use crate::flags::Cluster;
 use crate::observe::{self, Observed, Scope};
 use crate::rights::{Deed, Missing, refused};
-use crate::run::{annotate, check};
+use crate::run::{annotate, live};
 use crate::status::{self, Question, Volume};
 use crate::table::printable;
 use crate::{age, connect};
@@ -52,7 +52,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     // The annotation is a time in whole seconds.
     let now = Timestamp::from_second(api::now().as_second())?;
     let volumes = status::volumes(Question { observed: &observed, names: &args.names, missed: 2, now });
-    check(&args.names, &volumes, &namespace)?;
+    let volumes = live(&args.names, volumes, &namespace)?;
     let follows = volumes.iter().map(|v| Follow::new(&observed, v, now)).collect::<Vec<_>>();
     if observed.knows.config {
         are_drilled(&follows)?;

@@ -49,7 +49,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
     let now = api::now();
     let volumes = status::volumes(Question { observed: &observed, names: &args.names, missed: 2, now });
-    check(&args.names, &volumes, &namespace)?;
+    let volumes = live(&args.names, volumes, &namespace)?;
     // Each call is a new value, and short enough to be remembered whole.
     let value = format!("kubectl backup run {now}");
     let until = args.wait.unwrap_or(Until::All);
@@ -68,11 +68,13 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     watching.until_done(follows, args.timeout).await
 }
 
-/// Nothing is written if one of the PVCs cannot be backed up.
-pub(crate) fn check(names: &[String], volumes: &[Volume], namespace: &str) -> anyhow::Result<()> {
+/// The PVCs that are there, without those that are gone and had the same names (U3). Nothing is written if one of them
+/// cannot be backed up.
+pub(crate) fn live(names: &[String], mut volumes: Vec<Volume>, namespace: &str) -> anyhow::Result<Vec<Volume>> {
+    volumes.retain(|volume| volume.state != State::Vanished);
     let mut faults = Vec::new();
     for name in names {
-        let Some(volume) = volumes.iter().find(|v| v.name == *name && v.state != State::Vanished) else {
+        let Some(volume) = volumes.iter().find(|v| v.name == *name) else {
             faults.push(format!("namespace {namespace} has no PVC {name}"));
             continue;
         };
@@ -82,7 +84,7 @@ pub(crate) fn check(names: &[String], volumes: &[Volume], namespace: &str) -> an
             faults.push(format!("PVC {name} is not backed up{}", why.unwrap_or_default()));
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(anyhow!("{}", faults.join("\n"))) }
+    if faults.is_empty() { Ok(volumes) } else { Err(anyhow!("{}", faults.join("\n"))) }
 }
 
 /// What the person should know about when the run starts.

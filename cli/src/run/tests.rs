@@ -138,10 +138,9 @@ fn a_run_that_fails_before_its_snapshot_is_told_with_what_to_do() {
 
 #[test]
 fn what_is_not_backed_up_is_refused_before_anything_is_written() {
-    let volumes = cluster().volumes(ALL);
     let checked = |names: &[&str]| {
         let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
-        check(&names, &volumes, "shop").map_err(|e| e.to_string())
+        live(&names, cluster().volumes(ALL), "shop").map_err(|e| e.to_string())
     };
     assert!(checked(&["data", "full", "late", "new"]).is_ok());
     let fault = checked(&["data", "nfs", "nothing", "gone"]).unwrap_err();
@@ -149,6 +148,18 @@ fn what_is_not_backed_up_is_refused_before_anything_is_written() {
     assert!(fault.contains(&format!("What to do: {}", Reason::NotCsi.help())), "{fault}");
     assert!(fault.contains("shop has no PVC nothing") && fault.contains("shop has no PVC gone"), "{fault}");
     assert!(checked(&["off"]).unwrap_err().contains("Disabled"));
+}
+
+/// U3: a PVC that is gone had the name of one that is there, and its restore points are left.
+#[test]
+fn only_the_pvc_that_is_there_is_asked_for_and_not_one_that_had_its_name() {
+    let mut all = protected(&since());
+    all.point_of("uid-before", ("shop", "data"), "20181203T0317Z", &json!({}));
+    let volumes = all.volumes(ALL);
+    let named = volumes.iter().filter(|v| v.name == "data").count();
+    let live = live(&["data".to_owned()], volumes, "shop").unwrap();
+    let of_name: Vec<&str> = live.iter().filter(|v| v.name == "data").map(|v| v.uid.as_str()).collect();
+    assert_eq!((named, of_name), (2, vec!["uid-shop-data"]));
 }
 
 #[test]
