@@ -203,13 +203,7 @@ async fn restore_points(
 ) -> anyhow::Result<Vec<String>> {
     let cluster = cluster(before)?;
     let connection = connect::connect(&cluster).await?;
-    let scope = Scope {
-        namespace: Some(connection.namespace.clone()),
-        names: vec![pvc.clone()],
-        selector: None,
-        backup_namespace: cluster.backup_namespace,
-        instance: cluster.instance,
-    };
+    let scope = Scope::of(&cluster, &connection.namespace, std::slice::from_ref(&pvc));
     let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
     let points = restore::points(&observed.world, &connection.namespace, &pvc);
     let mut seen = BTreeSet::new();

@@ -25,6 +25,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::asked::{Asked, kind};
+use crate::flags::Cluster;
 use crate::rights::{Deed, Missing};
 
 /// Objects a page: kubectl's number.
@@ -48,6 +49,19 @@ pub(crate) struct Scope {
     pub(crate) backup_namespace: String,
     /// Whose objects count.
     pub(crate) instance: Instance,
+}
+
+impl Scope {
+    /// PVCs of one namespace, by their names; none: all of them.
+    pub(crate) fn of(cluster: &Cluster, namespace: &str, names: &[String]) -> Self {
+        Self {
+            namespace: Some(namespace.to_owned()),
+            names: names.to_vec(),
+            selector: None,
+            backup_namespace: cluster.backup_namespace.clone(),
+            instance: cluster.instance.clone(),
+        }
+    }
 }
 
 /// Something that could not be read.

@@ -41,13 +41,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
     let connection = connect::connect(cluster).await?;
     let namespace = connection.namespace;
-    let scope = Scope {
-        namespace: Some(namespace.clone()),
-        names: args.names.clone(),
-        selector: None,
-        backup_namespace: cluster.backup_namespace.clone(),
-        instance: cluster.instance.clone(),
-    };
+    let scope = Scope::of(cluster, &namespace, &args.names);
     let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
     // The annotation is a time in whole seconds.
     let now = Timestamp::from_second(api::now().as_second())?;

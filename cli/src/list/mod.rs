@@ -36,13 +36,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
     let connection = connect::connect(cluster).await?;
     let namespace = connection.namespace;
-    let scope = Scope {
-        namespace: Some(namespace.clone()),
-        names: args.name.iter().cloned().collect(),
-        selector: None,
-        backup_namespace: cluster.backup_namespace.clone(),
-        instance: cluster.instance.clone(),
-    };
+    let scope = Scope::of(cluster, &namespace, args.name.as_slice());
     let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
     observed.need_snapshots(&namespace)?;
     let Some(name) = &args.name else {

@@ -39,13 +39,7 @@ enum Format {
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCode> {
     let connection = connect::connect(cluster).await?;
     let namespace = connection.namespace;
-    let scope = Scope {
-        namespace: Some(namespace.clone()),
-        names: vec![args.name.clone()],
-        selector: None,
-        backup_namespace: cluster.backup_namespace.clone(),
-        instance: cluster.instance.clone(),
-    };
+    let scope = Scope::of(cluster, &namespace, std::slice::from_ref(&args.name));
     let observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
     let now = Timestamp::from_second(api::now().as_second())?;
     let mut volumes = status::volumes(Question { observed: &observed, names: &scope.names, missed: 2, now });
