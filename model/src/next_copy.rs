@@ -97,7 +97,7 @@ fn decide(runs: &[RunFacts<'_>], destination: &str, feed: Feed, deadlines: &Dead
         None => r.copying || feed.is_there(r),
     };
     let newest = runs.iter().filter(|r| wanted(r) && counts(r)).map(|r| r.run).max();
-    let last = runs.iter().filter(|r| wanted(r)).map(|r| r.run).max();
+    let last = newest_wanted(runs.iter().map(|r| r.record), destination).map(|r| &r.run);
     runs.iter()
         .map(|r| {
             if !wanted(r) {
@@ -120,6 +120,11 @@ fn decide(runs: &[RunFacts<'_>], destination: &str, feed: Feed, deadlines: &Dead
             }
         })
         .collect()
+}
+
+/// U1: the only run whose copy to a destination is tried again: the newest that is to be copied there.
+pub fn newest_wanted<'a>(records: impl Iterator<Item = &'a RunRecord>, destination: &str) -> Option<&'a RunRecord> {
+    records.filter(|r| r.destinations.iter().any(|d| d == destination)).max_by_key(|r| &r.run)
 }
 
 /// U1: when a copy that failed is tried again, if that can help.

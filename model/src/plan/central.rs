@@ -18,7 +18,7 @@ use crate::config::{Deadlines, Destination};
 use crate::facts::{Claim, ClaimPhase, Identity, Job, VolumeMode};
 use crate::maintain::Task;
 use crate::names::{self, DrillOf, Run, SourceId};
-use crate::next_copy::retried;
+use crate::next_copy::{newest_wanted, retried};
 use crate::promoter::PromoterShape;
 use crate::reason::{Problem, Reason};
 use crate::world::World;
@@ -226,10 +226,9 @@ pub(super) fn take_away(subject: &Subject<'_>, copies: &[&Job]) -> (Option<(Time
 
 /// U1: whether a copy that failed is tried again: what it is made from is needed.
 fn is_retried(subject: &Subject<'_>, run: &Run, destination: &String) -> bool {
-    let wants = |r: &&RunView<'_>| r.record.destinations.contains(destination);
-    let newest = subject.runs.iter().filter(wants).max_by_key(|r| r.run);
-    let retried = newest.filter(|r| r.run == run).and_then(|r| retried(&r.record, destination));
-    retried.is_some() && subject.protection.is_some_and(|p| p.destinations.contains(destination))
+    let newest = newest_wanted(subject.runs.iter().map(|r| &*r.record), destination).filter(|r| r.run == *run);
+    newest.is_some_and(|r| retried(r, destination).is_some())
+        && subject.protection.is_some_and(|p| p.destinations.contains(destination))
 }
 
 /// Whether a Job of the source in our own namespace mounts a PVC.
