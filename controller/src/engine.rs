@@ -197,6 +197,7 @@ impl<T: Take> Engine<T> {
         if !self.was_synced {
             return;
         }
+        self.world.memory.watching.get_or_insert(now);
         self.world.memory.configured.get_or_insert(now);
         if std::mem::take(&mut self.results.0) {
             self.admission_due |= self.world.down(now) != self.down;

@@ -194,14 +194,23 @@ impl Ledger {
         !self.is_whole() || self.runs.iter().any(|r| r.destinations.contains(destination) && untold(r))
     }
 
-    /// Writes down what was found out.
-    pub fn enter(&mut self, finding: &Finding) {
+    /// Writes down what was found out by a controller that has been watching since a time.
+    ///
+    /// L20: etcd may have gone back before that. Of a run that is older, a copy may have ended well without a trace: that
+    /// another one had no data does not tell that there is none.
+    pub fn enter(&mut self, finding: &Finding, watching_since: Timestamp) {
         let Finding { run, destination, entry } = finding;
         // What is being removed is no copy any more, whoever tells of it now.
         if self.is_given_up(destination) {
             return;
         }
         let Some(record) = self.runs.iter_mut().find(|r| r.run == *run) else { return };
+        if let Entry::Result(result) | Entry::Failed(result, ..) = entry
+            && !result.state.has_data()
+            && run.time() < watching_since
+        {
+            record.unsure.insert(destination.clone());
+        }
         match entry {
             // U1: the result of each try takes the place of the one before.
             Entry::Failed(result, job, now) => {
@@ -238,9 +247,12 @@ impl Ledger {
     /// an older run in doubt that it does not have, no other word will come.
     fn answered(&mut self, with: &Run, destination: &String, told: &CopyResult) {
         self.rebuilding.remove(destination);
-        let records = self.runs.iter_mut().filter(|r| r.destinations.contains(destination));
-        let has_copy = |r: &CopyResult| r.state != CopyState::Superseded;
-        for record in records.filter(|r| !r.results.get(destination).is_some_and(has_copy)) {
+        for record in self.runs.iter_mut().filter(|r| r.destinations.contains(destination)) {
+            let unsure = !told.kept.is_empty() && record.run <= *with && record.unsure.remove(destination);
+            let is_told = |r: &CopyResult| r.state.has_data() || r.state == CopyState::Failed && !unsure;
+            if record.results.get(destination).is_some_and(is_told) {
+                continue;
+            }
             let (state, reason, message) = if told.incomplete.contains(&record.run) {
                 let message = "entries are missing in it; which ones, its own record told, and that was lost";
                 (CopyState::Incomplete, Some(Reason::Unreadable), message)

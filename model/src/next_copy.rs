@@ -236,7 +236,9 @@ pub fn point_state(snapshot: &Snapshot, record: &RunRecord, deadlines: &Deadline
         PointState::Unrecorded
     } else if record.has_ended(CopyState::Incomplete) {
         PointState::Incomplete
-    } else {
+    } else if record.unsure.is_empty() {
         PointState::Unconfirmed
+    } else {
+        PointState::Unsure
     }
 }

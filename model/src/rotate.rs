@@ -10,6 +10,8 @@
 //! - a point whose copy has no result yet stays whatever its age and number (L20): the controller may be away, and the
 //!   ledger may be an older one that has lost the result. Of more than `max_unconfirmed` the older ones lose their
 //!   promoters, as points with a result do;
+//! - the same number of points stays whose copies may have been made before the controller began to watch, the oldest
+//!   of them: a ledger that went back with etcd is older than all that failed since;
 //! - incomplete points, and those whose snapshot was ready once, are kept by the retention beside the good ones, and cost
 //!   no good one its place (L7, L8). Of those newer than the newest good one, `max_unconfirmed` stay whatever their age;
 //! - at most `max_deletes` points go at once, the oldest first, and of at most as many others the promoter
@@ -51,6 +53,8 @@ pub enum PointState {
     Lost,
     /// It is ready, every copy has a result, and none has data.
     Unconfirmed,
+    /// The same, but one of them may have been made before the controller began to watch (L20).
+    Unsure,
     /// It is ready, and a copy has no result yet.
     Unrecorded,
     /// It is not ready yet, and may become so.
@@ -231,7 +235,11 @@ pub fn plan(points: &[Point], rules: &Rules<'_>) -> Vec<Decision> {
 
 fn restorable(state: PointState) -> bool {
     match state {
-        PointState::Good | PointState::Incomplete | PointState::Unconfirmed | PointState::Unrecorded => true,
+        PointState::Good
+        | PointState::Incomplete
+        | PointState::Unconfirmed
+        | PointState::Unsure
+        | PointState::Unrecorded => true,
         PointState::Lost | PointState::Waiting | PointState::Dead => false,
     }
 }
@@ -279,7 +287,7 @@ fn judge(points: &[&Point], rules: &Rules<'_>) -> (Vec<Verdict>, Vec<usize>) {
 
     // Good points, and those beside them that are older: retention, above the floor.
     let floor = good.iter().rev().take(rules.min_keep).copied().collect::<Vec<_>>();
-    let older = of(&|p| judged(p) && p.state == PointState::Unconfirmed);
+    let older = of(&|p| judged(p) && is_without_data(p.state));
     let older: Vec<usize> = older.into_iter().filter(|i| !is_newer(*i)).collect();
     let poor = of(&|p| is_poor(p.state) && !p.terminating);
     judge_poor(points, rules, (&good, &poor), &is_newer, &mut verdicts);
@@ -302,23 +310,35 @@ fn judge(points: &[&Point], rules: &Rules<'_>) -> (Vec<Verdict>, Vec<usize>) {
 
     // Points newer than the newest good one that have no data at a destination: a few, whatever retention says. L20:
     // without the ledger's word nobody knows of one that it has none.
-    let newer = |state| of(&|p| p.state == state && !p.terminating).into_iter().filter(|i| is_newer(*i)).rev();
-    let newest = newer(PointState::Unconfirmed).take(rules.max_unconfirmed).collect::<Vec<_>>();
-    for index in newer(PointState::Unconfirmed).filter(|i| judged(points[*i])) {
+    let newer = |is: &dyn Fn(PointState) -> bool| -> Vec<usize> {
+        of(&|p| is(p.state) && !p.terminating).into_iter().filter(|i| is_newer(*i)).collect()
+    };
+    let without = newer(&is_without_data);
+    let newest: Vec<usize> = without.iter().rev().take(rules.max_unconfirmed).copied().collect();
+    let unsure: Vec<usize> =
+        newer(&|state| state == PointState::Unsure).into_iter().take(rules.max_unconfirmed).collect();
+    for index in without.into_iter().filter(|i| judged(points[*i])) {
         verdicts[index] = if newest.contains(&index) {
             Verdict::keep("newer than the newest good restore point")
+        } else if unsure.contains(&index) {
+            Verdict::keep("a copy may have been made before the controller began to watch")
         } else {
             let max = rules.max_unconfirmed;
             Verdict::delete(format!("unconfirmed, and {max} others like it are kept (bounds.maxUnconfirmed)"))
         };
     }
-    let unrecorded = newer(PointState::Unrecorded);
+    let unrecorded = newer(&|state| state == PointState::Unrecorded).into_iter().rev();
     let crowded = unrecorded.skip(rules.max_unconfirmed).filter(|i| judged(points[*i])).collect();
 
     for index in of(&|p| judged(p) && p.state == PointState::Dead) {
         verdicts[index] = Verdict::delete("never became ready");
     }
     (verdicts, crowded)
+}
+
+/// Whether every copy has a result, and none has data.
+fn is_without_data(state: PointState) -> bool {
+    matches!(state, PointState::Unconfirmed | PointState::Unsure)
 }
 
 /// L8: one file that can never be read makes every copy incomplete. The history stays all the same: these points are

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use kube::ResourceExt;
 use kube::api::{ListParams, PostParams};
+use model::Timestamp;
 use model::facts::Identity;
 use model::ledger::{Book, Entry, Finding, Ledger};
 use model::names;
@@ -99,7 +100,10 @@ impl Scene {
             ledger.begin(&run, &taken, false);
             for (destination, result) in results {
                 let entry = Entry::Result(Box::new((*result).clone()));
-                ledger.enter(&Finding { run: run.clone(), destination: (*destination).to_owned(), entry });
+                ledger.enter(
+                    &Finding { run: run.clone(), destination: (*destination).to_owned(), entry },
+                    Timestamp::MIN,
+                );
             }
         })
         .await

@@ -177,7 +177,7 @@ impl Follow {
                     }
                 }
             }
-            PointState::Incomplete | PointState::Unconfirmed => {
+            PointState::Incomplete | PointState::Unconfirmed | PointState::Unsure => {
                 lines.push(format!(
                     "run {run} is not good: no copy of it is complete. For the reasons, run: kubectl backup why {}",
                     claim.id.name

@@ -215,6 +215,7 @@ pub(crate) fn word(state: PointState) -> &'static str {
         PointState::Incomplete => "Incomplete",
         PointState::Lost => "Lost",
         PointState::Unconfirmed => "Unconfirmed",
+        PointState::Unsure => "Unsure",
         PointState::Unrecorded => "Unrecorded",
         PointState::Waiting => "Waiting",
         PointState::Dead => "Dead",

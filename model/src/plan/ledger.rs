@@ -61,7 +61,7 @@ pub(super) fn of_source(
     }
     settle(&mut next, in_force.as_ref());
     let told = !findings.is_empty();
-    let results = enter(&mut next, findings);
+    let results = enter(world, &mut next, findings, now);
     let old = before.map(|ledger| ledger.status.clone()).unwrap_or_default();
     let runs = views(world, uid, &next);
     let (mut status, again) = status::next(world, claim, verdict, &news, (&old, &runs), now);
@@ -151,7 +151,7 @@ pub(super) fn of_vanished(subject: &Subject<'_>, findings: Vec<Finding>) -> Todo
     let (Some(before), Some(book)) = (world.ledger(uid), world.ledgers.get("", uid)) else { return Todo::none() };
     let mut next = Cow::Borrowed(before);
     let mut notes = begin(world, uid, &mut next, false);
-    let results = enter(&mut next, findings);
+    let results = enter(world, &mut next, findings, now);
     let mut next = next.into_owned();
     let gone = *next.gone.get_or_insert(crate::names::Run::at(now).time());
     trim(world, uid, &mut next);
@@ -251,9 +251,15 @@ fn begin(world: &World, uid: &str, ledger: &mut Cow<'_, Ledger>, new: bool) -> V
 }
 
 /// Writes down what the plan found out. Gives the results that are new.
-fn enter(ledger: &mut Cow<'_, Ledger>, findings: Vec<Finding>) -> Vec<(String, crate::record::CopyResult)> {
+fn enter(
+    world: &World,
+    ledger: &mut Cow<'_, Ledger>,
+    findings: Vec<Finding>,
+    now: Timestamp,
+) -> Vec<(String, crate::record::CopyResult)> {
+    let since = world.memory.watching.unwrap_or(now);
     for finding in &findings {
-        ledger.to_mut().enter(finding);
+        ledger.to_mut().enter(finding, since);
     }
     let result = |Finding { destination, entry, .. }: Finding| match entry {
         Entry::Result(result) | Entry::Failed(result, ..) => Some((destination, *result)),

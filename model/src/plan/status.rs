@@ -107,7 +107,8 @@ fn progress(world: &World, runs: &[RunView<'_>], now: Timestamp, status: &mut St
     let deadlines = &world.config.deadlines;
     for view in runs {
         let state = point_state(view.snapshot, &view.record, deadlines, now);
-        let told = matches!(state, PointState::Good | PointState::Incomplete | PointState::Unconfirmed);
+        let told =
+            matches!(state, PointState::Good | PointState::Incomplete | PointState::Unconfirmed | PointState::Unsure);
         // A run whose copy is under way is told when the copy has ended: one record a run.
         if told && status.snapshot.as_ref().is_none_or(|s| s < view.run) {
             status.snapshot = Some(view.run.clone());

@@ -94,6 +94,10 @@ pub struct RunRecord {
     /// U1: by destination: how a copy gets on that failed and is tried again. Its newest result stands until then.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub retries: BTreeMap<String, Retry>,
+    /// L20: the destinations where a copy of it may lie, though its result says that there is none: it was taken before the
+    /// controller began to watch, and what came of it until then may be lost.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unsure: BTreeSet<String>,
     /// The best that was told of copies of it that an administrator had removed: they are forgotten, and its restore point
     /// is as good as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,6 +118,7 @@ impl RunRecord {
             results: BTreeMap::new(),
             lost: BTreeMap::new(),
             retries: BTreeMap::new(),
+            unsure: BTreeSet::new(),
             removed: None,
         }
     }
@@ -130,6 +135,7 @@ impl RunRecord {
         let wanted = self.destinations.iter().any(|name| name == destination);
         self.lost.remove(destination);
         self.retries.remove(destination);
+        self.unsure.remove(destination);
         self.destinations.retain(|name| name != destination);
         if told.is_some() || wanted {
             let best = |state: &CopyState| match state {

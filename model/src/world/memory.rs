@@ -30,6 +30,9 @@ pub struct Memory {
     pub waits: HashMap<String, Problem>,
     /// By namespace in which a restore is asked for: since when its pods are to be listed, until they are.
     pub(crate) unlisted: BTreeMap<String, Timestamp>,
+    /// Since when this process has seen all objects. What happened before, the objects alone tell, and etcd may have gone
+    /// back before that (L20).
+    pub watching: Option<Timestamp>,
     /// Since when plans go by the configuration in force, as far as this process knows.
     pub configured: Option<Timestamp>,
 }

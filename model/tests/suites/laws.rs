@@ -66,7 +66,7 @@ prop_compose! {
 }
 
 fn state() -> impl Strategy<Value = PointState> {
-    use PointState::{Dead, Good, Incomplete, Lost, Unconfirmed, Unrecorded, Waiting};
+    use PointState::{Dead, Good, Incomplete, Lost, Unconfirmed, Unrecorded, Unsure, Waiting};
     prop::sample::select(vec![
         Good,
         Good,
@@ -76,6 +76,8 @@ fn state() -> impl Strategy<Value = PointState> {
         Lost,
         Unconfirmed,
         Unconfirmed,
+        Unsure,
+        Unsure,
         Unrecorded,
         Unrecorded,
         Waiting,
@@ -199,9 +201,13 @@ proptest! {
     fn law_1_copies_that_keep_failing_do_not_fill_the_pool(points in points(), settings in settings()) {
         let settings = Settings { max_deletes: 3, max_holds: 0, ..settings };
         let left = in_the_end(&points, &settings);
-        let failed = |p: &&Point| p.state == PointState::Unconfirmed;
-        let beside = newer_than_good(&left).filter(|p| failed(p) && settings.judges(p)).count();
-        prop_assert!(beside <= settings.max_unconfirmed, "{beside}");
+        let beside = |states: &[PointState]| {
+            newer_than_good(&left).filter(|p| states.contains(&p.state) && settings.judges(p)).count()
+        };
+        let (failed, all) = (beside(&[PointState::Unconfirmed]), beside(&[PointState::Unconfirmed, PointState::Unsure]));
+        prop_assert!(failed <= settings.max_unconfirmed, "{failed}");
+        // L20: as many again that may have a copy.
+        prop_assert!(all <= 2 * settings.max_unconfirmed, "{all}");
     }
 
     /// L8, L7: what is incomplete, or was ready once, goes only where a good one would go too.
@@ -259,7 +265,7 @@ proptest! {
         let crowded: BTreeSet<&Run> = waiting.iter().rev().skip(settings.max_unconfirmed).collect();
         for decision in plan(&points, &settings.rules()) {
             if decision.loss() == Some(Loss::Promoter) && !crowded.contains(&decision.point.run) {
-                prop_assert!(matches!(decision.point.state, PointState::Good | PointState::Incomplete | PointState::Unconfirmed | PointState::Dead));
+                prop_assert!(matches!(decision.point.state, PointState::Good | PointState::Incomplete | PointState::Unconfirmed | PointState::Unsure | PointState::Dead));
                 // Good by one copy, and another is not made yet: a destination that is down keeps its chance.
                 prop_assert!(decision.point.promoter.as_ref().is_some_and(|p| !p.awaited));
             }

@@ -79,7 +79,10 @@ impl Scene {
         ledger.begin(&run, &Identity { name: "data-1".into(), uid: "s-1".into(), ..Identity::default() }, false);
         let failed = CopyResult::without_data(CopyState::Complete, &Problem::new(Reason::CopyFailed, ""), at);
         let result = CopyResult { reason: None, files: 3, bytes: 3, kept: vec![run.clone()], ..failed };
-        ledger.enter(&Finding { run, destination: "disk".into(), entry: Entry::Result(Box::new(result)) });
+        ledger.enter(
+            &Finding { run, destination: "disk".into(), entry: Entry::Result(Box::new(result)) },
+            Timestamp::MIN,
+        );
         put_ledger(&mut scene.world, ledger);
         scene
     }
@@ -436,7 +439,7 @@ fn a_restore_point_is_as_good_after_its_copies_were_removed_as_before() {
                 let Some(state) = state else { continue };
                 let result = CopyResult::new(state, time(GONE));
                 let entry = Entry::Result(Box::new(result));
-                ledger.enter(&Finding { run: run.clone(), destination: name.into(), entry });
+                ledger.enter(&Finding { run: run.clone(), destination: name.into(), entry }, Timestamp::MIN);
             }
             let stands = |ledger: &Ledger| {
                 point_state(&snapshot, &ledger.runs[0], &Config::parse("{}").unwrap().deadlines, time(GONE))
@@ -459,7 +462,7 @@ fn a_copy_that_is_told_of_after_its_removal_began_is_no_restore_point() {
     let mut ledger = scene.world.ledger(UID).unwrap().clone();
     let result = CopyResult { kept: vec![RUN.parse().unwrap()], ..CopyResult::new(CopyState::Complete, scene.now) };
     let entry = Entry::Result(Box::new(result));
-    ledger.enter(&Finding { run: RUN.parse().unwrap(), destination: "disk".into(), entry });
+    ledger.enter(&Finding { run: RUN.parse().unwrap(), destination: "disk".into(), entry }, Timestamp::MIN);
     put_ledger(&mut scene.world, ledger);
     assert_eq!(scene.points(), 0);
 }

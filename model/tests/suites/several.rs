@@ -274,11 +274,11 @@ fn runs_that_nobody_saw_are_superseded_only_by_the_word_of_the_destination() {
     let states = |ledger: &model::ledger::Ledger, to: &str| -> Vec<Option<CopyState>> {
         ledger.runs.iter().map(|r| r.results.get(to).map(|r| r.state)).collect()
     };
-    ledger.enter(&told("disk", &[30, 10]));
+    ledger.enter(&told("disk", &[30, 10]), Timestamp::MIN);
     assert_eq!(states(&ledger, "disk"), [CopyState::Complete, CopyState::Superseded, CopyState::Complete].map(Some));
     assert_eq!(states(&ledger, "s3"), [None; 3]);
     // A list that did not fit its message ends the wait, too.
-    ledger.enter(&told("s3", &[]));
+    ledger.enter(&told("s3", &[]), Timestamp::MIN);
     assert_eq!(states(&ledger, "s3"), [CopyState::Superseded, CopyState::Superseded, CopyState::Complete].map(Some));
     // Nobody is left who would tell: what cannot be copied is given up.
     scene.world.apply(Change::Claim(Seen::Put(source("{backup-controller.io/destinations: disk}"))));
@@ -502,6 +502,22 @@ fn a_namespace_that_enforces_restricted_is_told_of_central_copies() {
     assert!(message.unwrap().contains("runIn: controller"));
 }
 
+/// L20: what came of it before the controller began to watch may be lost, with an etcd that went back.
+#[test]
+fn that_an_older_run_than_the_controller_has_no_copy_is_written_down_as_unsure() {
+    for (watching, unsure) in [(Some(at(30)), true), (Some(at(0)), false)] {
+        let mut scene = Scene::new();
+        scene.world.memory.watching = watching;
+        scene.run("data-1", 10, "disk", &[]);
+        scene.run("data-2", 20, "disk", &[]);
+        let plan = scene.plan(41);
+        assert_eq!(records(&plan), [("disk".to_owned(), CopyState::Superseded, Some(Reason::Superseded))]);
+        let ledger = &written(&plan).unwrap().ledger;
+        assert_eq!(ledger.runs[0].unsure.contains("disk"), unsure, "{watching:?}");
+        assert!(ledger.runs[1].unsure.is_empty(), "it may still be copied");
+    }
+}
+
 #[test]
 fn a_policy_of_an_earlier_version_is_told_before_it_cuts_a_copy_off() {
     let mut scene = Scene::new();
@@ -520,7 +536,7 @@ fn a_policy_of_an_earlier_version_is_told_before_it_cuts_a_copy_off() {
 fn told(scene: &mut Scene, minute: u64, to: &str, entry: model::ledger::Entry) {
     let id = scene.world.claims.get("shop", "data").unwrap().source();
     let finding = model::ledger::Finding { run: model::names::Run::at(at(minute)), destination: to.to_owned(), entry };
-    in_ledger(&mut scene.world, &id, |ledger| ledger.enter(&finding));
+    in_ledger(&mut scene.world, &id, |ledger| ledger.enter(&finding, Timestamp::MIN));
 }
 
 fn tried(reason: Reason, minute: u64) -> model::ledger::Entry {

@@ -157,7 +157,7 @@ fn years(mut ledger: Ledger, newest: &Run) -> Result<Ledger> {
         for (destination, result) in &results {
             let result = CopyResult { finished: run.time(), kept: kept.clone(), ..result.clone() };
             let entry = Entry::Result(Box::new(result));
-            ledger.enter(&Finding { run: run.clone(), destination: destination.clone(), entry });
+            ledger.enter(&Finding { run: run.clone(), destination: destination.clone(), entry }, Timestamp::MIN);
         }
     }
     // The snapshots of the last three are there.
