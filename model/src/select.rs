@@ -235,8 +235,7 @@ fn settings(
     let wanted = wanted(input, &retention, &keeps);
     let protection = Protection {
         starting_deadline: Span::from_secs(half.clamp(30, 3600)),
-        schedule: due.text(),
-        after: due.after(),
+        due,
         zone,
         retention,
         central_retention,

@@ -130,7 +130,7 @@ pub(crate) fn snapshot_cronjob(
     let args = args::snapshot_args(install, config, source, protection, rotate);
     let (schedule, suspend) = protection.cron();
     let mut marks = Marks::new(&install.instance, Component::Snapshot).source(source);
-    if let Some(after) = protection.after {
+    if let Some(after) = protection.due.after() {
         marks.annotate(names::AFTER, &after.to_string());
     }
     let mut order = cronjob(

@@ -22,7 +22,7 @@ use model::plan::{
 use model::promoter::PromoterShape;
 use model::record::{Choice, Holders};
 use model::restore::{From, Place, Request, RestorePoint, When};
-use model::schedule::Zone;
+use model::schedule::{Due, Zone};
 use model::select::{ClassChoice, PromoterRules, Protection, Wanted};
 use serde_json::Value;
 
@@ -396,8 +396,7 @@ pub(crate) fn source() -> SourceId {
 
 pub(crate) fn protection(config: &Config) -> Protection {
     Protection {
-        schedule: "17 3 * * *".to_owned(),
-        after: None,
+        due: Due::parse("17 3 * * *", "").unwrap_or(Due::After(Span::days(1))),
         zone: Zone::utc(),
         starting_deadline: Span::hours(1),
         retention: config.defaults.retention.clone(),

@@ -18,6 +18,7 @@ use model::duration::Span;
 use model::facts::{Journal, VolumeMode};
 use model::names::{self, Run};
 use model::promoter::PromoterShape;
+use model::schedule::Due;
 use model::schedule::Schedule;
 use model::select::Protection;
 use serde_json::{Value, json};
@@ -273,8 +274,7 @@ fn a_runs_job_is_the_cronjobs_as_kubectl_makes_it() {
 #[test]
 fn the_cronjob_of_runs_that_count_from_the_end_of_the_last_fires_never() {
     let (config, source) = (Config::default(), samples::source());
-    let protection =
-        Protection { schedule: "@after 1d".to_owned(), after: Some(Span::days(1)), ..samples::protection(&config) };
+    let protection = Protection { due: Due::After(Span::days(1)), ..samples::protection(&config) };
     let cronjob =
         Templates::embedded().snapshot_cronjob(&samples::install(), &config, &source, &protection, true).unwrap();
     assert_eq!(cronjob["spec"]["suspend"], true);

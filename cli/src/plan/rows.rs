@@ -215,7 +215,7 @@ fn how(world: &World, claim: &Claim, protection: &Protection, origins: &Origins,
     let cronjob = unchanged(world, claim, protection);
     let (schedule, time_zone) = match cronjob {
         None => (
-            Setting::new(&protection.schedule, &settings.schedule),
+            Setting::new(&protection.due.text(), &settings.schedule),
             Setting::new(protection.zone.name(), &settings.time_zone),
         ),
         Some(CronJob { id, spec: (text, zone, _), after, .. }) => {
@@ -230,7 +230,7 @@ fn how(world: &World, claim: &Claim, protection: &Protection, origins: &Origins,
     let next_run = next_run(world, claim, &schedule.value, &zone, now).filter(|_| fires);
     Some(How {
         schedule,
-        after: cronjob.map_or(protection.after, |c| c.after).is_some(),
+        after: cronjob.map_or(protection.due.after(), |c| c.after).is_some(),
         time_zone,
         unchanged_cron_job: cronjob.map(|c| c.id.name.clone()),
         next_run,

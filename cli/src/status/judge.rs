@@ -353,7 +353,7 @@ impl Question<'_> {
         if self.observed.knows.cronjobs {
             return None;
         }
-        protection.map(|p| Timing::new(&p.schedule, p.zone.clone(), false))
+        protection.map(Timing::of)
     }
 
     /// Runs that were due and had their time since the newest good one.

@@ -5,6 +5,7 @@ use model::duration::Span;
 use model::facts::Claim;
 use model::plan::{NextRun, next_run};
 use model::schedule::{self, Due, Zone};
+use model::select::Protection;
 use model::world::World;
 
 /// Missed runs that are counted; beyond that it makes no difference.
@@ -21,6 +22,12 @@ pub(super) struct Timing {
 impl Timing {
     pub(super) fn new(text: &str, zone: Zone, suspended: bool) -> Self {
         Self { due: Due::parse(text, "").ok(), text: text.to_owned(), zone, suspended }
+    }
+
+    /// As the settings say it.
+    pub(super) fn of(protection: &Protection) -> Self {
+        let Protection { due, zone, .. } = protection;
+        Self { text: due.text(), due: Some(due.clone()), zone: zone.clone(), suspended: false }
     }
 
     /// Of runs that the controller starts, so long after the last one ended: their CronJob is always suspended.

@@ -54,7 +54,7 @@ fn in_force(observed: &Observed, claim: &Claim, protection: &Protection, written
     let mut settings = vec![
         Setting {
             name: "schedule",
-            value: protection.schedule.clone(),
+            value: protection.due.text(),
             from: from(&written.schedule, names::SCHEDULE, "schedule", schedule, defaults.schedule.clone()),
         },
         Setting {

@@ -118,7 +118,7 @@ impl Applier {
         tracing::info!(
             namespace = source.namespace,
             pvc = source.name,
-            schedule = protection.schedule,
+            schedule = protection.due.text(),
             zone = protection.zone.name(),
             retention = %protection.retention,
             destinations = protection.destinations.join(","),

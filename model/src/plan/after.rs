@@ -75,7 +75,7 @@ pub(super) fn start(
     let &Subject { world, status, ref runs, now, .. } = subject;
     let Some(cronjob) = existing else { return Start::Later(None) };
     // While settings cannot be read, the CronJob that is in force says when.
-    let after = if protection.unreadable { cronjob.after } else { protection.after };
+    let after = if protection.unreadable { cronjob.after } else { protection.due.after() };
     let Some(after) = after else { return Start::Later(None) };
     let last = last(world, claim, runs, now);
     match next(world, claim, &last, after, now) {

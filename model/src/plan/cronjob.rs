@@ -67,7 +67,7 @@ fn apply(
     let (source, (schedule, suspended)) = (claim.source(), protection.cron());
     let in_force = existing.is_some_and(|c| {
         c.spec == (schedule.to_owned(), Some(protection.zone.name().to_owned()), suspended)
-            && c.after == protection.after
+            && c.after == protection.due.after()
             && c.applied.as_ref().is_some_and(|mark| is_rendered(&source, protection, mark))
     });
     (!in_force).then(|| Action::ApplyCronJob { source, protection: Box::new(protection.clone()) })

@@ -11,7 +11,6 @@ use crate::ledger::Ledger;
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
 use crate::record::{CopyResult, CopyState, Failure, Status, Wanted};
-use crate::schedule::Due;
 use crate::select::Protection;
 use crate::world::World;
 
@@ -23,7 +22,6 @@ pub(super) fn next(
     (ledger, status): (&Ledger, &Status),
     now: Timestamp,
 ) -> (BTreeMap<String, Wanted>, Option<Timestamp>) {
-    let due = Due::parse(&protection.schedule, "").ok();
     let patience = health::patience(&world.config.deadlines);
     let mut again: Option<Timestamp> = None;
     let wanted = protection.destinations.iter().map(|destination| {
@@ -35,7 +33,7 @@ pub(super) fn next(
         let complete = ended.filter(|(_, result)| result.state == CopyState::Complete).map(|(run, _)| run);
         let good = complete.chain(before.and_then(|before| before.good.as_ref())).max();
         let after = good.map_or(since, |good| good.time().max(since));
-        let late = due.as_ref().and_then(|due| health::late(due, &protection.zone, after, patience));
+        let late = health::late(&protection.due, &protection.zone, after, patience);
         again = [again, late.filter(|late| *late > now)].into_iter().flatten().min();
         let stood = before.and_then(|before| before.failure.as_ref());
         let failure = match health::health(newest.map(|(run, r)| (run, r.state)), good, late, now) {

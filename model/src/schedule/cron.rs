@@ -40,6 +40,13 @@ pub struct Schedule {
     dates: Vec<cron::Schedule>,
 }
 
+/// The dates are what the fields say.
+impl PartialEq for Schedule {
+    fn eq(&self, other: &Self) -> bool {
+        self.fields == other.fields
+    }
+}
+
 impl Schedule {
     /// Reads a schedule. `seed` decides what `H` means; it names the source (namespace, name and
     /// UID), so that each source has its own times and keeps them.

@@ -10,7 +10,7 @@ use crate::duration::Span;
 const AFTER: &str = "@after";
 
 /// When the runs of one source are due, as the setting `schedule` says.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Due {
     /// By the clock: fields or a macro. Kubernetes starts the runs.
     Cron(Schedule),

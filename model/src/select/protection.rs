@@ -8,15 +8,13 @@ use crate::duration::Span;
 use crate::promoter::PromoterShape;
 use crate::record::{self, Choice};
 use crate::retention::Retention;
-use crate::schedule::Zone;
+use crate::schedule::{Due, Zone};
 
 /// How a source is protected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Protection {
-    /// Five fields, `H` resolved; or `@after` and a length of time.
-    pub schedule: String,
-    /// How long after the end of the last run the next one starts, if that is what the schedule says.
-    pub after: Option<Span>,
+    /// When its runs are due, `H` resolved.
+    pub due: Due,
     /// The schedule's zone.
     pub zone: Zone,
     /// Half of the schedule's shortest interval, one hour at most: how late a run may still start.
@@ -75,7 +73,10 @@ impl Protection {
     /// last is, and fires at no time besides: the controller alone starts its runs.
     #[must_use]
     pub fn cron(&self) -> (&str, bool) {
-        if self.after.is_some() { (NEVER, true) } else { (&self.schedule, false) }
+        match &self.due {
+            Due::Cron(schedule) => (schedule.kubernetes(), false),
+            Due::After(_) => (NEVER, true),
+        }
     }
 }
 

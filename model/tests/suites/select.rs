@@ -326,7 +326,7 @@ fn the_pvc_goes_before_the_namespace_and_that_before_the_configuration() {
         .on_claim("destinations", "vault, disk");
     let words = |c: &Case| {
         let p = c.protected();
-        (p.schedule, p.zone.to_string(), p.retention.to_string(), p.destinations.join(" "))
+        (p.due.text(), p.zone.to_string(), p.retention.to_string(), p.destinations.join(" "))
     };
     let row = |a: &str, b: &str, c: &str, d: &str| (a.to_owned(), b.to_owned(), c.to_owned(), d.to_owned());
     assert_eq!(words(&configured), row("0 1 * * *", "Europe/Berlin", "1d", "disk"));
@@ -352,7 +352,7 @@ fn bounds_limit_what_tenants_choose_and_not_what_the_administrator_does() {
     assert!(refused("schedule", "0 */5 * * *")[0].contains("bounds.minInterval"));
     assert_eq!(bounded.clone().on_claim("destinations", "vault").protected().destinations, ["vault"]);
     assert_eq!(bounded.clone().on_claim("retention", "10d").protected().retention.to_string(), "10d");
-    assert_eq!(bounded.on_claim("schedule", "0 */6 * * *").protected().schedule, "0 */6 * * *");
+    assert_eq!(bounded.on_claim("schedule", "0 */6 * * *").protected().due.text(), "0 */6 * * *");
 }
 
 const CENTRAL: &str = "destinations:
@@ -452,7 +452,7 @@ fn the_first_group_that_fits_goes_before_the_defaults_and_after_annotations() {
     assert_eq!(group(&base).as_deref(), Some("rest"));
     let rest = base.protected();
     assert_eq!(
-        (rest.schedule.as_str(), rest.retention.to_string().as_str()),
+        (rest.due.text().as_str(), rest.retention.to_string().as_str()),
         ("0 1 * * *", "3d"),
         "the rest is default"
     );
@@ -460,7 +460,7 @@ fn the_first_group_that_fits_goes_before_the_defaults_and_after_annotations() {
     let gold = base.clone().with(|c| c.namespace.labels = labels(&[("team", "x"), ("tier", "gold")]));
     assert_eq!(group(&gold).as_deref(), Some("gold"));
     let p = gold.protected();
-    assert_eq!((p.schedule.as_str(), p.after), ("@after 12h", Some(Span::hours(12))));
+    assert_eq!((p.due.text().as_str(), p.due.after()), ("@after 12h", Some(Span::hours(12))));
     assert_eq!(
         (p.retention.to_string().as_str(), p.zone.name(), p.destinations.join(" ").as_str()),
         ("9d", "Asia/Tokyo", "vault")
@@ -472,7 +472,7 @@ fn the_first_group_that_fits_goes_before_the_defaults_and_after_annotations() {
     let own =
         gold.clone().on_namespace("schedule", "0 2 * * *").on_namespace("retention", "2d").on_claim("retention", "4d");
     let p = own.protected();
-    assert_eq!((p.schedule.as_str(), p.after, p.retention.to_string().as_str()), ("0 2 * * *", None, "4d"));
+    assert_eq!((p.due.text().as_str(), p.due.after(), p.retention.to_string().as_str()), ("0 2 * * *", None, "4d"));
 
     // All of its labels, and the pattern too.
     let elsewhere = gold.with(|c| c.claim.namespace = "attic".to_owned());
@@ -481,7 +481,7 @@ fn the_first_group_that_fits_goes_before_the_defaults_and_after_annotations() {
     assert_eq!(group(&half).as_deref(), Some("rest"));
     let marked = base.with(|c| c.claim.labels = labels(&[("backup", "weekly"), ("team", "a"), ("x", "y")]));
     assert_eq!(group(&marked).as_deref(), Some("marked"));
-    assert_eq!(marked.protected().schedule, "0 1 * * 0");
+    assert_eq!(marked.protected().due.text(), "0 1 * * 0");
 }
 
 /// New backups can start disabled, and be enabled one by one.
@@ -510,11 +510,14 @@ fn a_group_enables_and_disables_where_no_annotation_does() {
 #[test]
 fn a_schedule_after_the_last_run_keeps_to_the_minimum_interval() {
     let p = case().on_claim("schedule", "@after 24h").protected();
-    assert_eq!((p.schedule.as_str(), p.after, p.cron()), ("@after 1d", Some(Span::days(1)), ("0 0 30 2 *", true)));
+    assert_eq!(
+        (p.due.text().as_str(), p.due.after(), p.cron()),
+        ("@after 1d", Some(Span::days(1)), ("0 0 30 2 *", true))
+    );
     let by_clock = case().on_claim("schedule", "0 3 * * *").protected();
-    assert_eq!((by_clock.after, by_clock.cron()), (None, ("0 3 * * *", false)));
+    assert_eq!((by_clock.due.after(), by_clock.cron()), (None, ("0 3 * * *", false)));
     let (p, warnings) = case().on_claim("schedule", "@after 59m").protection();
-    assert!(warnings[0].contains("bounds.minInterval") && p.unreadable && p.after.is_none(), "{warnings:?}");
+    assert!(warnings[0].contains("bounds.minInterval") && p.unreadable && p.due.after().is_none(), "{warnings:?}");
 }
 
 /// That a volume is meant to be empty is true of one volume, not of a whole Namespace.
