@@ -441,10 +441,13 @@ pub fn alias_job<'a>(instance: &Instance, volume: &'a str) -> Option<&'a str> {
     volume.strip_prefix(instance.as_str())?.strip_prefix('-')
 }
 
-/// The Deployment and ConfigMap of a restore that a person asks for; `token` tells one try from another. It is a
-/// label's value too.
+/// Tells one try of a restore from another: a few characters that nobody foresees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token(pub String);
+
+/// The Deployment and ConfigMap of a restore that a person asks for. It is a label's value too.
 #[must_use]
-pub fn restore_pod(pvc: &str, token: &str) -> String {
+pub fn restore_pod(pvc: &str, Token(token): &Token) -> String {
     let readable = pvc.replace('.', "-");
     format!("restore-{}-{token}", cut(&readable, 36))
 }

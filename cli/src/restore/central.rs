@@ -63,7 +63,7 @@ pub(super) async fn restore(session: &mut Session, args: &Restore, ask: bool, de
 /// Asks the controller, and waits until it is done.
 pub(super) async fn request(session: &Session, args: &Restore, deadline: Instant) -> Result<Done, Stop> {
     let name = args.target();
-    let text = text(args, &pod::token())?;
+    let text = text(args, &pod::token().0)?;
     let asked = Undo::Ask { pvc: name.to_owned(), request: text.clone() };
     session.left.add(asked.clone());
     // L10: from now on the controller may begin at any moment, whatever is heard of it here.

@@ -12,7 +12,7 @@ use kube::api::{DeleteParams, ListParams, PropagationPolicy};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, ResourceExt as _};
-use model::names;
+use model::names::{self, Token};
 use model::restore::Request;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -71,8 +71,8 @@ where
 }
 
 /// Five characters that nobody foresees.
-pub(super) fn token() -> String {
-    names::hash(&format!("{:x}", RandomState::new().hash_one(0)), 5)
+pub(super) fn token() -> Token {
+    Token(names::hash(&format!("{:x}", RandomState::new().hash_one(0)), 5))
 }
 
 /// What was seen.

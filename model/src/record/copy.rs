@@ -11,7 +11,8 @@ use crate::volume::Journal;
 /// How a copy ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CopyState {
-    /// Every entry of the snapshot is at the destination.
+    /// Every entry of the snapshot is at the destination, and can be restored from there: the restore point is good. A
+    /// copy that leaves nothing there must not end so.
     Complete,
     /// Entries could not be read: kept and restorable, never good.
     Incomplete,

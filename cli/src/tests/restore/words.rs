@@ -44,7 +44,7 @@ fn without_a_terminal_it_has_to_be_told_yes() {
 fn names_fit_and_are_told_apart() {
     let long = "p".repeat(253);
     for pvc in ["data", "data.with.dots", &long] {
-        let name = names::restore_pod(pvc, "abcde");
+        let name = names::restore_pod(pvc, &names::Token("abcde".to_owned()));
         assert!(name.len() <= 63 && !name.contains('.') && name.ends_with("-abcde"), "{name}");
     }
     let request = args(&[]).point.request(Some("data"));
