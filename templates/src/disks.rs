@@ -65,17 +65,12 @@ pub(crate) fn disk_claim_name(template: Template, destination: &Destination) -> 
 
 /// A destination on a host's disk, and how a node that has it is known.
 fn host_path(template: Template, destination: &Destination) -> Result<&HostPath, RenderError> {
-    match destination.reach() {
-        Reach::Disk(Disk::HostPath(host)) if host.node_selector.is_empty() => {
-            let why = format!("destination {} needs a nodeSelector for the nodes that have the disk", destination.name);
-            Err(fail(template, Fault::Input(why)))
-        }
-        Reach::Disk(Disk::HostPath(host)) => Ok(host),
-        Reach::Disk(Disk::Claim(_)) | Reach::Network => {
-            let why = format!("destination {} is not a host's disk", destination.name);
-            Err(fail(template, Fault::Input(why)))
-        }
-    }
+    let host = destination.host_path().ok_or("is not a host's disk");
+    let host = host.and_then(|host| {
+        let known = !host.node_selector.is_empty();
+        known.then_some(host).ok_or("needs a nodeSelector for the nodes that have the disk")
+    });
+    host.map_err(|why| fail(template, Fault::Input(format!("destination {} {why}", destination.name))))
 }
 
 pub(crate) fn keeper_job(

@@ -1,6 +1,6 @@
 //! The Jobs of tasks for copies: prune, verify, drill, remove.
 
-use model::config::{Config, Destination, Reach, Scratch};
+use model::config::{Config, Destination, Scratch};
 use model::facts::VolumeMode;
 use model::maintain::Task;
 use model::names::{self, Component};
@@ -113,11 +113,7 @@ pub(crate) fn job(
         volumes = Volumes::of(repository, task.task() == Task::Drill);
     } else {
         let disk = disk_claim_name(Template::Maintain, destination)?;
-        let host_disk = match destination.reach() {
-            Reach::Disk(disk) => disk.is_host(),
-            Reach::Network => false,
-        };
-        let shelf = names::shelf(host_disk, source);
+        let shelf = names::shelf(destination.host_path().is_some(), source);
         match task.work {
             Work::Remove(_) => volumes.write("destination", disk, DESTINATION_DIR, shelf),
             Work::Prune(_) | Work::Verify(_) | Work::Drill(_) => {

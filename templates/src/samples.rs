@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::CSIPersistentVolumeSource;
 use model::Timestamp;
 use model::alias::Original;
 use model::config::{
-    AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Orphans, Reach, Restic, RunIn, Sample,
-    Scratch, Store, Trees,
+    AccessMode, All, Claim, Compression, Config, Destination, Disk, HostPath, Orphans, Restic, RunIn, Sample, Scratch,
+    Store, Trees,
 };
 use model::copy_options::Options;
 use model::duration::Span;
@@ -68,10 +68,7 @@ fn render_usual(templates: &Templates, install: &Install) -> Result<Vec<(&'stati
     };
     let affinity = serde_json::Value::Null;
     let csi = serde_json::json!({"driver": "csi.example.com", "volumeHandle": "42"});
-    let host_path = match host.reach() {
-        Reach::Disk(Disk::HostPath(host_path)) => host_path,
-        Reach::Disk(Disk::Claim(_)) | Reach::Network => return Ok(Vec::new()),
-    };
+    let Some(host_path) = host.host_path() else { return Ok(Vec::new()) };
     let grant = |medium| Grant {
         instance: &install.instance,
         claim: GrantClaim { namespace: "shop-test", name: "restore-mypvc-0123456789abcdef" },
@@ -488,11 +485,8 @@ pub(crate) fn crypt_host() -> Destination {
 }
 
 fn on_disk(name: &str, disk: Destination) -> Destination {
-    let reached = match disk.reach() {
-        Reach::Disk(disk) => Some(disk.clone()),
-        Reach::Network => None,
-    };
-    let restic = Restic { disk: reached, repository: Restic::ON_DISK.to_owned(), ..Restic::named("backup-restic") };
+    let restic =
+        Restic { disk: disk.disk().cloned(), repository: Restic::ON_DISK.to_owned(), ..Restic::named("backup-restic") };
     Destination { name: name.to_owned(), store: Store::Restic(Box::new(restic)), ..disk }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::Timestamp;
-use model::config::{Destination, Disk, PromoterRetention, Reach};
+use model::config::{Destination, PromoterRetention};
 use model::facts::{Claim, CronJob};
 use model::names::{self, Component};
 use model::plan::{self, NextRun};
@@ -155,10 +155,7 @@ fn is_confirmed_own(world: &World, claim: &Claim) -> bool {
         // The volume of a BackupDisk from a StorageClass is the provisioner's, and has no labels.
         Component::Disk => {
             let disk = |d: &&Destination| d.disk_claim().as_ref() == Some(&claim.id.name);
-            let by_class = |d: &Destination| match d.reach() {
-                Reach::Disk(Disk::Claim(_)) => true,
-                Reach::Disk(Disk::HostPath(_)) | Reach::Network => false,
-            };
+            let by_class = |d: &Destination| d.host_path().is_none();
             world.config.destinations.iter().find(disk).is_some_and(|d| by_class(d) || has_our_volume())
         }
         Component::Central => in_our_namespace,

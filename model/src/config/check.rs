@@ -337,11 +337,7 @@ fn host_path(path: &Path, host: &HostPath, before: &[Destination], faults: &mut 
             faults.push((path.key("nodeSelector").key(key), fault));
         }
     }
-    for other in before {
-        let its = match other.reach() {
-            Reach::Disk(Disk::HostPath(its)) => its,
-            Reach::Disk(Disk::Claim(_)) | Reach::Network => continue,
-        };
+    for (other, its) in before.iter().filter_map(|other| Some((other, other.host_path()?))) {
         if !exclude(&its.node_selector, &host.node_selector)
             && (within(&its.path, &host.path) || within(&host.path, &its.path))
         {

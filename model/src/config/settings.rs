@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::defaults::Defaults;
-use super::destination::{Destination, Disk, Reach};
+use super::destination::Destination;
 use super::globs::glob;
 use super::groups::Group;
 use super::resources::Resources;
@@ -67,10 +67,7 @@ impl Config {
     /// The destinations on hosts' disks of which the guard allows no volume, with their folders. `allowed` are the folders
     /// in `BACKUP_HOST_DISKS`.
     pub fn unguarded_disks<'a>(&'a self, allowed: &'a [String]) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let folders = self.destinations.iter().filter_map(|d| match d.reach() {
-            Reach::Disk(Disk::HostPath(host)) => Some((d.name.as_str(), host.path.as_str())),
-            Reach::Disk(Disk::Claim(_)) | Reach::Network => None,
-        });
+        let folders = self.destinations.iter().filter_map(|d| Some((d.name.as_str(), d.host_path()?.path.as_str())));
         folders.filter(|(_, folder)| !allowed.iter().any(|one| one == folder))
     }
 }

@@ -13,7 +13,7 @@ use super::placement::{binds_on_use, common_nodes, only_node, slot};
 use super::subject::{RunView, Subject, is_derived, is_for, snapshots};
 use super::{central, disk, restore};
 use crate::admit::{Rank, Waiting};
-use crate::config::{Destination, Reach};
+use crate::config::Destination;
 use crate::duration::Span;
 use crate::facts::{Claim, Job, VolumeMode};
 use crate::ledger::{Entry, Finding};
@@ -318,15 +318,11 @@ impl Request<'_> {
     /// The only node where the copy can run, if there is only one, once what is written to can be reached.
     fn place(&self, promoter: &Claim, destination: &Destination) -> Result<Option<String>, Refusal> {
         let (world, namespace) = (self.subject.world, &self.source.namespace);
-        match destination.reach() {
-            Reach::Network => {
-                online(world, namespace).map_err(Refusal::waiting)?;
-                return Ok(only_node(world, promoter));
-            }
-            Reach::Disk(_) => {}
-        }
         let disk = disk::ready(world, destination, namespace, self.subject.now);
-        let disk = disk.map_err(|not| Refusal::Waiting(not.problem, not.todo))?;
+        let Some(disk) = disk.map_err(|not| Refusal::Waiting(not.problem, not.todo))? else {
+            online(world, namespace).map_err(Refusal::waiting)?;
+            return Ok(only_node(world, promoter));
+        };
         if let Some(reader) = restore::reads(world, namespace, &destination.name, None) {
             let message = format!("{reader} is reading the disk; restores have priority");
             return Err(Refusal::waiting(Problem::new(Reason::DiskBusy, message)));

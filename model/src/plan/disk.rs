@@ -31,16 +31,14 @@ fn not_ready<T>(reason: Reason, message: impl Into<String>) -> Result<T, NotRead
     Err(Problem::new(reason, message).into())
 }
 
-/// The disk's PVC in a namespace, if a copy can use it.
+/// The PVC of a destination's disk in a namespace, if a copy can use it; `None` if its pods mount no disk.
 pub(super) fn ready<'a>(
     world: &'a World,
     destination: &Destination,
     namespace: &str,
     now: Timestamp,
-) -> Result<&'a Claim, NotReady> {
-    let Some(name) = destination.disk_claim() else {
-        return not_ready(Reason::UnknownDestination, format!("destination {} is not a disk", destination.name));
-    };
+) -> Result<Option<&'a Claim>, NotReady> {
+    let Some(name) = destination.disk_claim() else { return Ok(None) };
     let Some(claim) = world.claims.get(namespace, &name) else {
         let step = missing(world, destination, namespace, now)?;
         return Err(NotReady {
@@ -60,11 +58,8 @@ pub(super) fn ready<'a>(
     if claim.terminating || claim.phase == ClaimPhase::Lost {
         return not_ready(Reason::DiskNotReady, format!("PVC {name} is being deleted or lost its volume"));
     }
-    if claim.phase == ClaimPhase::Bound {
-        return Ok(claim);
-    }
-    if binds_on_use(world, claim) {
-        return Ok(claim);
+    if claim.phase == ClaimPhase::Bound || binds_on_use(world, claim) {
+        return Ok(Some(claim));
     }
     not_ready(Reason::DiskNotReady, format!("PVC {name} is not bound yet"))
 }

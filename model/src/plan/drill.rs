@@ -6,7 +6,7 @@ use super::placement::common_nodes;
 use super::prepared::prepared;
 use super::subject::{RunView, Subject};
 use super::{central, disk, hold};
-use crate::config::{self, Destination, Reach};
+use crate::config::{self, Destination};
 use crate::facts::{Claim, ClaimPhase, Job, VolumeMode};
 use crate::names::{self, Component, DrillOf, Run, SourceId};
 use crate::reason::{Problem, Reason};
@@ -70,12 +70,9 @@ impl Ask<'_> {
         let view = if made.is_some() { fit.find(is_made) } else { fit.next() };
         let Some(view) = view else { return if made.is_some() { Err(lost()) } else { Ok(waits(Todo::none())) } };
         // Before a promoter is made that would wait for it.
-        let disk = match self.destination.reach() {
-            Reach::Network => None,
-            Reach::Disk(_) => match disk::ready(world, self.destination, &self.claim.namespace, now) {
-                Ok(disk) => Some(disk),
-                Err(not) => return Ok(waits(not.todo)),
-            },
+        let disk = match disk::ready(world, self.destination, &self.claim.namespace, now) {
+            Ok(disk) => disk,
+            Err(not) => return Ok(waits(not.todo)),
         };
         let promoter = match self.promoter(view)? {
             Promoter::Ready(promoter) => promoter,

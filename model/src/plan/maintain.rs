@@ -17,7 +17,7 @@ use super::{disk, drill, drill_now, restore};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::admit::{Rank, Waiting};
-use crate::config::{Destination, Reach};
+use crate::config::Destination;
 use crate::facts::{Claim, Job, JobState};
 use crate::maintain::{MaintainResult, Part, Task};
 use crate::names::{self, Component, Run};
@@ -196,10 +196,7 @@ impl TaskSource<'_> {
         let (world, source) = (self.subject.world, self.claim.source());
         let namespace = world.namespaces.get("", &source.namespace);
         // Restores come first: what they read is left alone.
-        let of = match destination.reach() {
-            Reach::Disk(_) => None,
-            Reach::Network => Some(source.name.as_str()),
-        };
+        let of = destination.disk().is_none().then_some(source.name.as_str());
         let read = restore::reads(world, &source.namespace, &destination.name, of).is_some();
         // The copies say so.
         let at = if destination.is_central() { &world.namespace } else { &source.namespace };
@@ -281,13 +278,9 @@ impl TaskSource<'_> {
     /// The only node that can have the destination's disk, if there is only one; or what is done to have the disk. A copy
     /// says what that waits for.
     fn place(&self, destination: &Destination) -> Result<Option<String>, Todo> {
-        match destination.reach() {
-            Reach::Network => return Ok(None),
-            Reach::Disk(_) => {}
-        }
         let disk = disk::ready(self.subject.world, destination, &self.claim.namespace, self.subject.now);
         let disk = disk.map_err(|not| not.todo)?;
-        Ok(only_node(self.subject.world, disk))
+        Ok(disk.and_then(|disk| only_node(self.subject.world, disk)))
     }
 
     fn waiting(&self, destination: &Destination, due: &Run, node: Option<String>) -> Waiting {

@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{access, central, disk};
-use crate::config::{Destination, Reach};
+use crate::config::Destination;
 use crate::reason::Problem;
 use crate::world::World;
 
@@ -24,10 +24,6 @@ pub fn prospect(
     }
     if let Err(problem) = access::allowed(world, namespace, destination) {
         return Some(problem);
-    }
-    match destination.reach() {
-        Reach::Network => return None,
-        Reach::Disk(_) => {}
     }
     let not_ready = disk::ready(world, destination, namespace, now).err()?;
     not_ready.todo.actions.is_empty().then_some(not_ready.problem)

@@ -15,7 +15,7 @@ use super::placement::{only_node, slot};
 use super::subject::{Subject, is_derived, snapshots};
 use super::{disk, restore};
 use crate::admit::{Rank, Waiting};
-use crate::config::{Destination, Format, Reach};
+use crate::config::{Destination, Format};
 use crate::copy_options::Options;
 use crate::duration::Span;
 use crate::facts::Job;
@@ -368,11 +368,7 @@ fn place(subject: &Subject<'_>, ledger: &Ledger, destination: &Destination) -> R
     if destination.pods().needs_network() {
         online(world, &of.namespace)?;
     }
-    match destination.reach() {
-        Reach::Network => return Ok(None),
-        Reach::Disk(_) => {}
-    }
     // No disk is made to remove something from it.
     let disk = disk::ready(world, destination, &of.namespace, subject.now).map_err(|not| not.problem)?;
-    Ok(only_node(world, disk))
+    Ok(disk.and_then(|disk| only_node(world, disk)))
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Destination, Disk, Restic, RunIn, Store, Times, Trees};
+use super::{Destination, Disk, HostPath, Restic, RunIn, Store, Times, Trees};
 use crate::listed::listed;
 use crate::names::{self, Task};
 
@@ -143,6 +143,24 @@ impl Destination {
         match &self.store {
             Store::Disk(trees) => Reach::Disk(&trees.disk),
             Store::Restic(restic) => restic.disk.as_ref().map_or(Reach::Network, Reach::Disk),
+        }
+    }
+
+    /// The disk that its pods mount, if they reach it by one.
+    #[must_use]
+    pub fn disk(&self) -> Option<&Disk> {
+        match self.reach() {
+            Reach::Disk(disk) => Some(disk),
+            Reach::Network => None,
+        }
+    }
+
+    /// The folder of a node that is this disk, if it is one.
+    #[must_use]
+    pub fn host_path(&self) -> Option<&HostPath> {
+        match self.disk()? {
+            Disk::HostPath(host) => Some(host),
+            Disk::Claim(_) => None,
         }
     }
 

@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::obstacle::{Obstacle, refused, waiting};
 use crate::alias;
-use crate::config::{Destination, Disk, Format, Reach, Tool, Transfer};
+use crate::config::{Destination, Disk, Format, Tool, Transfer};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::ledger::{Ledger, Whose};
 use crate::maintain::Task;
@@ -327,13 +327,7 @@ impl Ask<'_> {
         let configured = point.destination().and_then(|name| self.world.config.destination(name));
         let at_home = configured.is_some_and(|destination| match &point.place {
             Place::Repository { .. } => destination.is_central(),
-            Place::Tree { .. } => {
-                let is_host = match destination.reach() {
-                    Reach::Disk(disk) => disk.is_host(),
-                    Reach::Network => false,
-                };
-                source != self.namespace && is_host
-            }
+            Place::Tree { .. } => source != self.namespace && destination.host_path().is_some(),
             Place::Snapshot { .. } => false,
         });
         at_home && self.namespace != self.world.namespace
@@ -347,10 +341,7 @@ impl Ask<'_> {
         configured: &Destination,
         target: &Claim,
     ) -> Result<Option<GrantedDisk>, Obstacle> {
-        let disk = match configured.reach() {
-            Reach::Disk(disk) => disk,
-            Reach::Network => return Ok(None),
-        };
+        let Some(disk) = configured.disk() else { return Ok(None) };
         let disk = self.disk(namespace, configured, disk, &point.uid)?;
         if namespace == self.namespace {
             return self.together(target, disk).map(|()| None);
