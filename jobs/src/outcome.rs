@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use model::Timestamp;
+use model::quantity;
 use model::reason::Problem;
 use model::record::termination_message;
 use serde::Serialize;
@@ -90,6 +91,11 @@ impl Failure {
     pub(crate) fn last(problem: Problem) -> Self {
         Self { problem, exit: Exit::Final }
     }
+}
+
+/// A17: how far a copy was when it was stopped, as the end of a sentence.
+pub(crate) fn so_far(bytes: u64, files: u64) -> String {
+    format!(" after {} in {files} files", quantity::human(bytes))
 }
 
 /// The file for the termination message.

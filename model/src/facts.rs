@@ -5,11 +5,11 @@
 mod central;
 mod classes;
 mod labels;
-mod mounts;
 mod namespaces;
 mod nodes;
 mod ours;
 mod restore;
+mod told;
 mod volumes;
 mod work;
 
@@ -17,10 +17,10 @@ pub use crate::volume::{Journal, VolumeMode};
 pub use central::Content;
 pub use classes::{SnapshotClass, StorageClass};
 pub use labels::Labels;
-pub use mounts::MountFailure;
 pub use namespaces::{Namespace, Policy};
 pub use nodes::{Node, NodeRequirement, NodeTerm, node_terms};
 pub use ours::{Identity, Ours, VELERO_SNAPSHOT_CLASS, list};
 pub use restore::{Holder, RestorePod, Restorer};
+pub use told::{MountFailure, PodRefusal};
 pub use volumes::{Claim, ClaimPhase, Snapshot, Volume};
 pub use work::{CronJob, Job, JobState, Pod, Stuck, Unschedulable};

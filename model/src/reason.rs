@@ -106,6 +106,8 @@ reasons! {
     JobFailed => "check the pod's log and events: kubectl logs, kubectl describe pod",
     /// The pod's image cannot be pulled or its container not be made (F38).
     PodNotStarted => "check the pod's events: kubectl describe pod. Correct its image, pull secret, volumes or node selection",
+    /// A3: the API server refuses the Job's pods.
+    PodRefused => "change what the message names: a LimitRange, a ResourceQuota, a policy or a webhook of the namespace; or resources.copy in the configuration",
     /// A node cannot mount the pod's volumes (F38).
     MountFailed => "correct the fault that the message quotes; check the log of the CSI driver on that node",
     /// A read-only promoter has a journal that was not replayed, and is mounted without noload.

@@ -14,8 +14,8 @@ use k8s_openapi::jiff::Timestamp;
 use crate::breaker::{self, Breakers};
 use crate::config::Config;
 use crate::facts::{
-    Claim, Content, CronJob, Holder, Job, MountFailure, Namespace, Node, Ours, Pod, Policy, Restorer, Snapshot,
-    SnapshotClass, StorageClass, Volume,
+    Claim, Content, CronJob, Holder, Job, MountFailure, Namespace, Node, Ours, Pod, PodRefusal, Policy, Restorer,
+    Snapshot, SnapshotClass, StorageClass, Volume,
 };
 use crate::ledger::{Book, Ledger, Words};
 use crate::names::{Instance, Run, SourceId};
@@ -53,6 +53,8 @@ pub enum Change {
     Restorer(Seen<Restorer>),
     /// What is said about the volumes of a pod with that UID.
     MountFailure(Key, String, Option<MountFailure>),
+    /// What is said about why a Job (its UID) gets no pod.
+    PodRefusal(Key, String, Option<PodRefusal>),
     /// Of a source (its UID) and a destination: why the content that the drill of that minute needs is not read.
     DrillRefused {
         uid: String,

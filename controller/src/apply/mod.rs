@@ -21,11 +21,11 @@ use self::managers::Manager;
 use self::support::configured;
 
 mod alias;
+mod ask;
 mod central;
 mod event;
 mod ledger;
 mod managers;
-mod mounts;
 mod refusal;
 mod restore;
 mod support;
@@ -86,7 +86,9 @@ impl Take for Applier {
                 ledger::delete(&self.client, &settings.install.namespace, id, uid).await.map(Some)
             }
             Action::ShowStatus { source, on, status } => ledger::show(&self.client, source, on, status).await.map(Some),
-            Action::AskMounts { namespace, pod, uid } => Ok(Some(mounts::ask(&self.client, namespace, pod, uid).await)),
+            Action::Ask { question, namespace, name, uid } => {
+                Ok(Some(ask::ask(&self.client, *question, namespace, name, uid).await))
+            }
             Action::DeleteJob { namespace, id } => {
                 api::delete::<Job>(&self.client, namespace, id, false).await?;
                 Ok(None)

@@ -111,7 +111,8 @@ impl Making<'_> {
             Trouble::Io(error) => TASK.io("running rsync", &error),
         })?;
         if self.stop.load(Ordering::Relaxed) && !status.success() {
-            let text = "the copy was stopped before it finished; the next attempt continues it";
+            let text =
+                format!("the copy was stopped before it finished{}; the next attempt continues it", report.so_far());
             return Err(Failure::again(Problem::new(Reason::CopyFailed, text)));
         }
         if report.too_many_links() && !status.success() {

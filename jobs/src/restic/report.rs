@@ -6,6 +6,8 @@ use model::quantity;
 use model::text::clip;
 use serde::Deserialize;
 
+use crate::outcome::so_far;
+
 use super::exec::Listener;
 use super::snapshots::Counts;
 use super::stderr::Error;
@@ -21,6 +23,8 @@ pub(crate) struct Report {
     every: Duration,
     started: Instant,
     next: Instant,
+    /// How far it was when it last said so: bytes and files.
+    so_far: Option<(u64, u64)>,
     summary: Option<Summary>,
     /// Entries that could not be read, and why: the first few.
     named: Vec<String>,
@@ -59,7 +63,7 @@ impl Report {
     /// Nothing yet; progress is logged every so often.
     pub(crate) fn new(every: Duration) -> Self {
         let now = Instant::now();
-        Self { every, started: now, next: now + every, summary: None, named: Vec::new(), missing: 0 }
+        Self { every, started: now, next: now + every, so_far: None, summary: None, named: Vec::new(), missing: 0 }
     }
 
     /// The snapshot that was made; none, if nothing has changed.
@@ -94,7 +98,13 @@ impl Report {
         serde_json::from_str::<Changed>(line).ok().map(|changed| changed.new_snapshot_id)
     }
 
+    /// How far it was when it was stopped, as the end of a sentence.
+    pub(crate) fn so_far(&self) -> String {
+        self.so_far.map(|(bytes, files)| so_far(bytes, files)).unwrap_or_default()
+    }
+
     fn progress(&mut self, status: &Status) {
+        self.so_far = Some((status.bytes_done, status.files_done));
         let now = Instant::now();
         if now < self.next {
             return;

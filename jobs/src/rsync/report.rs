@@ -5,7 +5,7 @@ use std::io;
 use model::reason::{Problem, Reason};
 use model::text::clip;
 
-use crate::outcome::Failure;
+use crate::outcome::{Failure, so_far};
 
 /// Entries that are named; the others are counted.
 const NAMED: usize = 4;
@@ -93,6 +93,8 @@ pub(crate) struct Report {
     files: Option<u64>,
     bytes: Option<u64>,
     written: Option<u64>,
+    /// How far it was when it last said so: bytes and files.
+    so_far: Option<(u64, u64)>,
     /// Entries that did not make it, and why: the first few.
     named: Vec<String>,
     /// How many there are.
@@ -117,6 +119,7 @@ impl Report {
             files: None,
             bytes: None,
             written: None,
+            so_far: None,
             named: Vec::new(),
             troubles: 0,
             full: None,
@@ -141,9 +144,17 @@ impl Report {
         } else if line.starts_with("skipping ") {
             self.skipped(line);
         } else if line.contains('%') && line.as_bytes().first().is_some_and(u8::is_ascii_digit) {
+            let files = line.split_once("(xfr#").and_then(|(_, rest)| first_number(rest));
+            self.so_far =
+                first_number(line).map(|bytes| (bytes, files.or(self.so_far.map(|(_, files)| files)).unwrap_or(0)));
             return Some(line);
         }
         None
+    }
+
+    /// How far it was when it was stopped, as the end of a sentence; empty: it had not begun to write.
+    pub(crate) fn so_far(&self) -> String {
+        self.so_far.map(|(bytes, files)| so_far(bytes, files)).unwrap_or_default()
     }
 
     /// Takes a line of standard error. rsync escapes what is in a name, so that a line is a line.
@@ -333,6 +344,7 @@ mod tests {
         let mut report = Report::new(&COPY);
         let progress = "      32768   0%    0.00kB/s    0:00:00 (xfr#1, to-chk=5/7)";
         assert_eq!(report.out(progress), Some(progress.trim()));
+        assert_eq!(report.so_far(), " after 32Ki in 1 files");
         assert_eq!(report.out("sent 4289 bytes  received 93 bytes  8764.00 bytes/sec"), None);
     }
 

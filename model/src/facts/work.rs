@@ -38,7 +38,7 @@ pub struct Job {
     pub state: JobState,
     /// When it ended.
     pub ended: Option<Timestamp>,
-    /// Kubernetes' reason and message, if it failed.
+    /// Kubernetes' reason and message, if it failed or is about to: its pods are ended before it has.
     pub failure: Option<(String, String)>,
     /// How many of its pods failed, also of those that are gone.
     pub failed: usize,
@@ -93,7 +93,9 @@ impl From<&ApiJob> for Job {
             ended: failed
                 .or_else(|| holds("Complete"))
                 .map(|c| c.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0)),
-            failure: failed.map(|c| (c.reason.clone().unwrap_or_default(), c.message.clone().unwrap_or_default())),
+            failure: failed
+                .or_else(|| holds("FailureTarget"))
+                .map(|c| (c.reason.clone().unwrap_or_default(), c.message.clone().unwrap_or_default())),
             failed: job.status.as_ref().and_then(|s| s.failed).and_then(|n| n.try_into().ok()).unwrap_or(0),
             mounts: pod
                 .and_then(|p| p.volumes.as_ref())
@@ -129,6 +131,8 @@ pub struct Pod {
     pub started: bool,
     /// Our container's termination message and exit code.
     pub ended: Option<(i32, String)>,
+    /// A1: since when our container has ended while another one of the pod runs on.
+    pub outlived: Option<Timestamp>,
     /// Why its container does not start (F38).
     pub stuck: Option<Stuck>,
     /// Why the scheduler does not place it.
@@ -181,6 +185,10 @@ impl From<&ApiPod> for Pod {
             ended: state
                 .and_then(|s| s.terminated.as_ref())
                 .map(|t| (t.exit_code, t.message.clone().unwrap_or_default())),
+            outlived: state
+                .and_then(|s| s.terminated.as_ref())
+                .filter(|_| status.and_then(|s| s.phase.as_deref()) == Some("Running"))
+                .map(|t| t.finished_at.as_ref().map_or(Timestamp::UNIX_EPOCH, |at| at.0)),
             stuck: state
                 .and_then(|s| s.waiting.as_ref())
                 .map(|w| (w.reason.clone().unwrap_or_default(), w.message.clone().unwrap_or_default()))

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::action::{Action, DiskStep, Todo};
 use super::placement::binds_on_use;
 use crate::config::{Destination, Disk, Reach};
-use crate::facts::{Claim, ClaimPhase, JobState};
+use crate::facts::{Claim, ClaimPhase, Job, JobState};
 use crate::names::{self, Component, FolderOf};
 use crate::reason::{Problem, Reason};
 use crate::record::KeepResult;
@@ -119,13 +119,25 @@ fn released(volume: &str) -> String {
     )
 }
 
+/// The exit code of our container in the newest pod of a Job, if that runs on without it.
+fn own_end(world: &World, job: &Job) -> Option<i32> {
+    let newest = world.pods_of(job).max_by_key(|pod| pod.created).filter(|pod| pod.outlived.is_some())?;
+    newest.ended.as_ref().map(|(code, _)| *code)
+}
+
 /// The static volume follows once the keeper has seen the disk and made the folder.
 fn keeper(world: &World, destination: &Destination, namespace: &str, now: Timestamp) -> Result<DiskStep, NotReady> {
     let name = names::keeper_job(&world.instance, FolderOf { destination: &destination.name, namespace });
     let Some(job) = world.jobs.get(&world.namespace, &name) else {
         return Ok(DiskStep::Keeper);
     };
-    match job.state {
+    // A1: in its pod another container may run on.
+    let state = match (job.state, own_end(world, job)) {
+        (JobState::Active, Some(0)) => JobState::Complete,
+        (JobState::Active, Some(_)) => JobState::Failed,
+        (state, _) => state,
+    };
+    match state {
         JobState::Complete => Ok(DiskStep::Volume),
         JobState::Active => {
             let stuck = world.pods_of(job).find_map(|p| p.unschedulable.as_ref()).map(|u| u.message.clone());

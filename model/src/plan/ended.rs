@@ -5,9 +5,9 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::action::{Action, TaskEnd, Todo};
+use super::action::{Action, Question, TaskEnd, Todo};
 use crate::duration::Span;
-use crate::facts::{Claim, Job, JobState, MountFailure, Pod, Stuck, Unschedulable};
+use crate::facts::{Claim, Job, JobState, MountFailure, Pod, PodRefusal, Stuck, Unschedulable};
 use crate::maintain::{MaintainResult, Part, Task};
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
@@ -21,6 +21,15 @@ pub(super) trait Told: DeserializeOwned {
     fn finished(&self) -> Timestamp;
     /// Says that it ended at another time.
     fn set_finished(&mut self, at: Timestamp);
+    /// Says that its Job had no time left, if it failed because it was stopped.
+    fn set_late(&mut self, late: &str);
+}
+
+/// A17: with what it says of how far it was.
+fn late(problem: &Problem, late: &str) -> Option<Problem> {
+    // These are the reasons of a program that was stopped; other reasons say more than that the time was over.
+    let stopped = matches!(problem.reason, Reason::CopyFailed | Reason::RestoreFailed);
+    stopped.then(|| Problem::new(Reason::DeadlineExceeded, sentence(&format!("{late}: {}", problem.message))))
 }
 
 impl Told for CopyResult {
@@ -30,6 +39,13 @@ impl Told for CopyResult {
 
     fn set_finished(&mut self, at: Timestamp) {
         self.finished = at;
+    }
+
+    fn set_late(&mut self, words: &str) {
+        let told = self.reason.map(|reason| Problem::new(reason, self.message.clone()));
+        if let Some(problem) = told.and_then(|told| late(&told, words)) {
+            (self.reason, self.message) = (Some(problem.reason), problem.message);
+        }
     }
 }
 
@@ -41,6 +57,10 @@ impl Told for RestoreResult {
     fn set_finished(&mut self, at: Timestamp) {
         self.finished = at;
     }
+
+    fn set_late(&mut self, words: &str) {
+        self.problem = self.problem.take().map(|told| late(&told, words).unwrap_or(told));
+    }
 }
 
 impl Told for MaintainResult {
@@ -50,6 +70,10 @@ impl Told for MaintainResult {
 
     fn set_finished(&mut self, at: Timestamp) {
         self.finished = at;
+    }
+
+    fn set_late(&mut self, words: &str) {
+        self.problem = self.problem.take().map(|told| late(&told, words).unwrap_or(told));
     }
 }
 
@@ -77,7 +101,13 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
         .filter_map(|(_, text)| serde_json::from_str::<T>(text).ok())
         .max_by_key(T::finished)
         .map(|told| not_later(told, now));
+    let told = told.map(|told| in_time(world, job, told));
     let over = runs_until(world, job);
+    if let (JobState::Active, Some((pod, since))) = (job.state, outlived(&pods)) {
+        // A1: Kubernetes waits for the other container, and makes no other pod before.
+        let until = OUTLIVED.after(since.min(now)).min(over);
+        return if now < until { Ended::NotYet(Some(until)) } else { own_end(pod, told) };
+    }
     match (job.state, told) {
         (JobState::Active, Some(told)) if now >= over => Ended::Told(told),
         (JobState::Active, None) if now >= over => {
@@ -85,6 +115,8 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
             let message = format!("the Job has not ended {deadline} after its creation (deadlines.copy)");
             Ended::Failed(Problem::new(Reason::DeadlineExceeded, message))
         }
+        // A17: its pods are ended first, and then it has failed.
+        (JobState::Active, _) if job.failure.is_some() => Ended::NotYet(Some(over)),
         (JobState::Active, _) => match starts_until(world, job, &pods) {
             Some(until) if now >= until => not_started(world, job, &pods),
             until => Ended::NotYet(Some(until.map_or(over, |until| until.min(over)))),
@@ -95,12 +127,46 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
         (JobState::Complete, None) => Ended::Silent,
         (JobState::Failed, None) => {
             let (why, message) = job.failure.clone().unwrap_or_default();
-            let reason = if why == "DeadlineExceeded" { Reason::DeadlineExceeded } else { Reason::JobFailed };
+            let reason = if why == DEADLINE { Reason::DeadlineExceeded } else { Reason::JobFailed };
             let message = if message.is_empty() { "the Job ended without a result".to_owned() } else { message };
             Ended::Failed(Problem::new(reason, message))
         }
     }
 }
+
+/// How long the other containers of a pod have to end after ours, as a proxy does that sees it end.
+const OUTLIVED: Span = Span::from_secs(30);
+
+/// The newest pod, if our container has ended in it and another one runs on, and since when.
+fn outlived<'a>(pods: &[&'a Pod]) -> Option<(&'a Pod, Timestamp)> {
+    let newest = *pods.iter().max_by_key(|p| p.created)?;
+    Some((newest, newest.outlived?))
+}
+
+/// How our container in a pod ended that goes on without it.
+fn own_end<T: Told>(pod: &Pod, told: Option<T>) -> Ended<T> {
+    let code = pod.ended.as_ref().map_or(0, |(code, _)| *code);
+    match told {
+        Some(told) => Ended::Told(told),
+        None if code == 0 => Ended::Silent,
+        None => {
+            let message = format!("pod {}: its container ended with exit code {code} and left no result", pod.name);
+            Ended::Failed(Problem::new(Reason::JobFailed, message))
+        }
+    }
+}
+
+/// What a pod told that was stopped because its Job had no time left.
+fn in_time<T: Told>(world: &World, job: &Job, mut told: T) -> T {
+    if job.failure.as_ref().is_some_and(|(why, _)| why == DEADLINE) {
+        let deadline = &world.config.deadlines.copy;
+        told.set_late(&format!("the Job did not end within {deadline} (deadlines.copy)"));
+    }
+    told
+}
+
+/// The word of the Job controller.
+const DEADLINE: &str = "DeadlineExceeded";
 
 /// How the Job of a task ended; else what is to be done until it has. A Job that left no word of its own has failed: what
 /// it did may not be all.
@@ -184,17 +250,28 @@ fn not_started<T>(world: &World, job: &Job, pods: &[&Pod]) -> Ended<T> {
             // A pod that hangs for its volumes says nothing itself: its kubelet does, in Events.
             return match world.memory.mount_failures.get(&pod.uid) {
                 None => {
-                    let (namespace, pod, uid) = (pod.namespace.clone(), pod.name.clone(), pod.uid.clone());
-                    Ended::Ask(Action::AskMounts { namespace, pod, uid })
+                    let (namespace, name, uid) = (pod.namespace.clone(), pod.name.clone(), pod.uid.clone());
+                    Ended::Ask(Action::Ask { question: Question::Mounts, namespace, name, uid })
                 }
                 Some(failure) => Ended::Failed(not_mounted(world, job, &pod.name, node, failure.as_ref())),
             };
         }
     }
-    Ended::Failed(Problem::new(
-        Reason::PodNotStarted,
-        "no pod of the Job started: check its events (kubectl describe job)",
-    ))
+    // A3: a Job that gets no pod says nothing itself.
+    let Some(refusal) = world.memory.pod_refusals.get(&job.id.uid) else {
+        let (namespace, name, uid) = (job.namespace.clone(), job.id.name.clone(), job.id.uid.clone());
+        return Ended::Ask(Action::Ask { question: Question::Pod, namespace, name, uid });
+    };
+    Ended::Failed(match refusal {
+        None => {
+            let message = "no pod of the Job started: check its events (kubectl describe job)";
+            Problem::new(Reason::PodNotStarted, message)
+        }
+        Some(PodRefusal { words, pod_security }) => {
+            let reason = if *pod_security { Reason::PodSecurity } else { Reason::PodRefused };
+            Problem::new(reason, format!("the API server refuses the Job's pod: {words}"))
+        }
+    })
 }
 
 /// Why the volumes of a pod do not come.

@@ -53,8 +53,8 @@ mod source;
 
 pub use action::{
     About, Action, AliasPart, Asker, Board, Central, CentralPart, Copy, DiskStep, Drill, GrantedDisk, LedgerWrite,
-    Maintain, Note, Origin, Plan, Promote, Proof, Protected, Prune, Remove, Restore, RestoreAction, Restores, Standing,
-    TaskEnd, Work, ledger_key,
+    Maintain, Note, Origin, Plan, Promote, Proof, Protected, Prune, Question, Remove, Restore, RestoreAction, Restores,
+    Standing, TaskEnd, Work, ledger_key,
 };
 pub use after::{NextRun, next_run};
 pub use cronjob::IsRendered;

@@ -184,6 +184,10 @@ fn failed_runs(world: &World, claim: &Claim, before: &Status, now: Timestamp) ->
                 .pods_of(job)
                 .filter_map(|p| p.ended.as_ref())
                 .find_map(|(_, text)| serde_json::from_str::<SnapshotResult>(text).ok());
+            // A1: the run went well, and its Job failed for another container of the pod that did not end.
+            if told.as_ref().is_some_and(|told| told.problem.is_none()) {
+                return None;
+            }
             if told.is_none() && now < job.told_until() {
                 again = [again, Some(job.told_until())].into_iter().flatten().min();
                 return None;

@@ -69,6 +69,13 @@ impl World {
                 self.memory.mount_failures.insert(uid, failure);
                 self.concerned(&job)
             }
+            Change::PodRefusal(job, uid, refusal) => {
+                if self.jobs.items.get(&job).is_none_or(|found| found.id.uid != uid) {
+                    return HashSet::new();
+                }
+                self.memory.pod_refusals.insert(uid, refusal);
+                self.concerned(&job)
+            }
             Change::DrillRefused { uid, destination, due, problem } => {
                 self.memory.refused_drills.entry(uid.clone()).or_default().insert(destination, (due, problem));
                 HashSet::from([uid])
@@ -290,6 +297,10 @@ impl World {
         for (old, new) in &replaced {
             if let Some(old) = old {
                 self.restores.remove(&(old.namespace.clone(), old.id.name.clone()));
+                let uid = new.as_ref().and_then(|key| self.jobs.items.get(key)).map(|job| &job.id.uid);
+                if uid != Some(&old.id.uid) {
+                    self.memory.pod_refusals.remove(&old.id.uid);
+                }
             }
             let ours = new.as_ref().and_then(|key| self.ours(self.jobs.items.get(key)?.ours.as_ref()));
             if let Some(key) = new.as_ref().filter(|_| ours.is_some_and(|o| o.component == Component::Restore)) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::facts::MountFailure;
+use crate::facts::{MountFailure, PodRefusal};
 use crate::names::Run;
 use crate::reason::Problem;
 
@@ -14,6 +14,8 @@ pub struct Memory {
     /// By pod that does not start (its UID): why its volumes do not come, if somebody says so. It is asked once, when
     /// the pod's time is over.
     pub mount_failures: HashMap<String, Option<MountFailure>>,
+    /// By Job that gets no pod (its UID): why, if somebody says so. It is asked once, when the time of its pod is over.
+    pub pod_refusals: HashMap<String, Option<PodRefusal>>,
     /// By source: the last step that the API server refused, until one succeeds.
     pub faults: HashMap<String, Problem>,
     /// By who asks for a restore (its UID): what the API server refused, until that succeeds.

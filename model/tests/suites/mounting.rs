@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::fixtures::{put_claim, put_snapshot, read, results};
 use model::Timestamp;
 use model::config::Config;
-use model::facts::{Job, MountFailure, Pod};
+use model::facts::{Job, MountFailure, Pod, PodRefusal};
 use model::names::{self, Run, SourceId};
 use model::plan::{Action, Plan};
 use model::reason::Reason;
@@ -89,13 +89,18 @@ fn put_pod(world: &mut World, uid: &str, created: i64) {
 
 /// A pod of the copy whose container has that state.
 fn put_pod_that(world: &mut World, uid: &str, created: i64, state: &str) {
+    put_pod_beside(world, uid, created, state, "Pending");
+}
+
+/// The same of a pod in that phase: others of its containers may run.
+fn put_pod_beside(world: &mut World, uid: &str, created: i64, state: &str, phase: &str) {
     let (mut labels, name) = (labels("copy"), job_name());
     labels["batch.kubernetes.io/job-name"] = json!(name);
     let text = format!(
         "metadata: {{name: {uid}, namespace: shop, uid: {uid}, creationTimestamp: '{}', \
          labels: {labels}, ownerReferences: [{{apiVersion: batch/v1, kind: Job, name: {name}, uid: j, \
          controller: true}}]}}\nspec: {{nodeName: node-1, containers: []}}\n\
-         status: {{containerStatuses: [{{name: backup, image: x, imageID: x, ready: false, restartCount: 0, \
+         status: {{phase: {phase}, containerStatuses: [{{name: backup, image: x, imageID: x, ready: false, restartCount: 0, \
          state: {{{state}}}}}]}}",
         minute(created),
     );
@@ -111,13 +116,30 @@ fn answer(world: &mut World, words: Option<&str>, unreplayed: bool) -> bool {
     world.apply(Change::MountFailure(key("pod-1"), "pod-1".into(), failure)).contains(UID)
 }
 
+/// The Job again, with that status.
+fn put_job(world: &mut World, status: &str) {
+    let text = format!(
+        "metadata: {{name: {}, namespace: shop, uid: j, creationTimestamp: '{}', labels: {}, annotations: {}}}\n\
+         spec: {{template: {{spec: {{containers: []}}}}}}\nstatus: {status}",
+        job_name(),
+        minute(1),
+        labels("copy"),
+        json!({names::SOURCE_NAMESPACE: "shop", names::SOURCE_NAME: "data"}),
+    );
+    world.apply(Change::Job(Seen::Put(Job::from(&read::<k8s_openapi::api::batch::v1::Job>(&text)))));
+}
+
+fn pod_is_gone(world: &mut World) {
+    world.apply(Change::Pod(Seen::Gone(key("pod-1"), "pod-1".into())));
+}
+
 fn asked(plan: &Plan) -> Vec<&str> {
-    let of = |a: &'_ Action| matches!(a, Action::AskMounts { .. });
+    let of = |a: &'_ Action| matches!(a, Action::Ask { .. });
     plan.actions
         .iter()
         .filter(|a| of(a))
         .map(|a| match a {
-            Action::AskMounts { namespace, pod, uid } if namespace == "shop" && pod == uid => uid.as_str(),
+            Action::Ask { namespace, uid, .. } if namespace == "shop" => uid.as_str(),
             other => panic!("{other:?}"),
         })
         .collect()
@@ -144,6 +166,79 @@ fn why_a_pod_hangs_is_asked_once_and_only_when_its_time_is_over() {
     let result = recorded(&told).unwrap();
     assert_eq!((result.state, result.reason), (CopyState::Failed, Some(Reason::PodNotStarted)));
     assert!(result.message.contains("node node-1 has not started its container"), "{}", result.message);
+}
+
+/// A1: a proxy that somebody injects does not end. Without its end Kubernetes neither ends the Job nor tries again.
+#[test]
+fn a_copy_has_ended_when_our_container_has_whatever_else_is_in_its_pod() {
+    for (code, message, state, reason) in [
+        (0, r#"{"state":"Complete","finished":"2026-11-20T00:02:00Z"}"#, CopyState::Complete, None),
+        (
+            1,
+            r#"{"state":"Failed","reason":"DiskFull","finished":"2026-11-20T00:02:00Z"}"#,
+            CopyState::Failed,
+            Some(Reason::DiskFull),
+        ),
+        (137, "", CopyState::Failed, Some(Reason::JobFailed)),
+    ] {
+        let mut world = world("ReadOnlyMany");
+        let ended = json!({"terminated": {"exitCode": code, "message": message, "finishedAt": minute(2)}}).to_string();
+        let inside = ended.trim_start_matches('{').trim_end_matches('}').to_owned() + "}";
+        put_pod_beside(&mut world, "pod-1", 1, &inside, "Running");
+        let soon = at(&world, 2);
+        assert_eq!(recorded(&soon), None, "the proxy may end by itself");
+        assert!(soon.wake.is_some_and(|wake| wake <= minute(3)), "{:?}", soon.wake);
+        let result = recorded(&at(&world, 3)).unwrap();
+        assert_eq!((result.state, result.reason), (state, reason), "{result:?}");
+    }
+    let mut world = world("ReadOnlyMany");
+    put_pod_beside(&mut world, "pod-1", 1, "terminated: {exitCode: 0, finishedAt: '2036-11-20T00:02:00Z'}", "Running");
+    assert!(at(&world, 3).wake.is_some_and(|wake| wake <= minute(4)), "a clock that is ahead holds no slot");
+}
+
+/// A17: Kubernetes ends the pods of a Job before it has failed. In between it has none.
+#[test]
+fn a_copy_that_reached_its_deadline_is_not_taken_for_one_that_never_started() {
+    let mut world = world("ReadOnlyMany");
+    put_job(&mut world, "{conditions: [{type: FailureTarget, status: 'True', reason: DeadlineExceeded, message: m}]}");
+    pod_is_gone(&mut world);
+    let plan = at(&world, 242);
+    assert_eq!((recorded(&plan), asked(&plan)), (None, Vec::new()));
+    put_pod_that(
+        &mut world,
+        "pod-1",
+        1,
+        r#"terminated: {exitCode: 1, message: '{"state":"Failed","reason":"CopyFailed","message":"the copy was stopped before it finished after 3Gi in 9 files","finished":"2026-11-20T04:01:00Z"}'}"#,
+    );
+    put_job(&mut world, "{conditions: [{type: Failed, status: 'True', reason: DeadlineExceeded, message: m}]}");
+    let result = recorded(&at(&world, 242)).unwrap();
+    assert_eq!(result.reason, Some(Reason::DeadlineExceeded));
+    assert!(
+        result.message.contains("within 4h (deadlines.copy)") && result.message.ends_with("3Gi in 9 files"),
+        "{}",
+        result.message
+    );
+}
+
+/// A3: a LimitRange, a quota, Pod Security or a webhook refuses the pod, and only the Job's Events say why.
+#[test]
+fn why_a_job_gets_no_pod_is_asked_once_and_told() {
+    for (refusal, reason, words) in [
+        (Some(("minimum memory usage per Container is 256Mi", false)), Reason::PodRefused, "256Mi"),
+        (Some(("violates PodSecurity", true)), Reason::PodSecurity, "violates"),
+        (None, Reason::PodNotStarted, "check its events"),
+    ] {
+        let mut world = world("ReadOnlyMany");
+        pod_is_gone(&mut world);
+        assert!(asked(&at(&world, 10)).is_empty(), "it may get one yet");
+        assert_eq!(asked(&at(&world, 11)), ["j"]);
+        let refusal = refusal.map(|(words, pod_security)| PodRefusal { words: words.to_owned(), pod_security });
+        assert!(world.apply(Change::PodRefusal(key(&job_name()), "other".into(), refusal.clone())).is_empty());
+        assert!(world.apply(Change::PodRefusal(key(&job_name()), "j".into(), refusal)).contains(UID));
+        let result = recorded(&at(&world, 11)).unwrap();
+        assert_eq!(result.reason, Some(reason));
+        assert!(result.message.contains(words), "{}", result.message);
+    }
 }
 
 /// S8: in his own namespace a tenant may patch the Job's `activeDeadlineSeconds`, or suspend it, and a copy that he slows

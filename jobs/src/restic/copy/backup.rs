@@ -101,6 +101,11 @@ impl Copied {
             Some(PANIC) if report.lacks_entries() => {
                 Err(Failure::again(Problem::new(Reason::Unreadable, report.missing())))
             }
+            // A17: the next try reads all of it again, and stores only what is not there.
+            _ if restic.stopped() => {
+                let text = format!("the copy was stopped before it finished{}", report.so_far());
+                Err(Failure::again(Problem::new(Reason::CopyFailed, text)))
+            }
             _ => Err(restic.failure(&ended)),
         }
     }

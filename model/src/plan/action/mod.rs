@@ -19,5 +19,5 @@ pub(super) use plan::Todo;
 pub use plan::{Plan, Proof, Protected, Restores, Standing};
 pub(super) use restore::point_name;
 pub use restore::{Asker, GrantedDisk, Origin, Promote, Restore};
-pub use steps::{Action, RestoreAction, ledger_key};
+pub use steps::{Action, Question, RestoreAction, ledger_key};
 pub use task::{Drill, Maintain, Prune, Remove, TaskEnd, Work};

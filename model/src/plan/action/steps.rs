@@ -16,6 +16,15 @@ use super::ledger::{Board, LedgerWrite};
 use super::restore::{Asker, Promote, Restore};
 use super::task::Maintain;
 
+/// What Events are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Why the volumes of a pod do not come.
+    Mounts,
+    /// Why a Job gets no pod.
+    Pod,
+}
+
 /// One step. Doing it twice is the same as doing it once.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -81,12 +90,14 @@ pub enum Action {
         /// Where they stand.
         status: Box<Status>,
     },
-    /// Ask why the volumes of a pod that does not start do not come.
-    AskMounts {
-        /// The pod's namespace.
+    /// Ask why a Job's pod does not start: Events say so, and nothing else.
+    Ask {
+        /// What is asked.
+        question: Question,
+        /// The namespace of what it is asked about.
         namespace: String,
         /// Its name.
-        pod: String,
+        name: String,
         /// Its UID.
         uid: String,
     },
@@ -178,7 +189,7 @@ words! { Action:
     WriteLedger => "WriteLedger",
     DeleteLedger => "DeleteLedger",
     ShowStatus => "ShowStatus",
-    AskMounts => "AskMounts",
+    Ask => "Ask",
     DeleteJob => "DeleteJob",
     ApplySweep => "ApplySweep",
     .. Restore
@@ -222,7 +233,7 @@ impl Action {
             Self::WriteLedger(write) => ledger_key(&write.ledger.source.uid),
             Self::DeleteLedger { id, .. } => format!("ledger-delete/{}", id.uid),
             Self::ShowStatus { source, .. } => format!("status/{}", source.uid),
-            Self::AskMounts { uid, .. } => format!("ask-mounts/{uid}"),
+            Self::Ask { uid, .. } => format!("ask/{uid}"),
             Self::DeleteJob { id, .. } => format!("job-delete/{}", id.uid),
             Self::ApplySweep { .. } => "sweep".to_owned(),
             Self::Restore(step) => step.key(),
@@ -255,7 +266,7 @@ impl Action {
             Self::StartTask(task) => Some(&task.source.uid),
             Self::DeleteLedger { uid, .. } | Self::TakeAway { uid, .. } => Some(uid),
             Self::DeleteCronJob(_)
-            | Self::AskMounts { .. }
+            | Self::Ask { .. }
             | Self::MakeDisk { .. }
             | Self::DeleteJob { .. }
             | Self::ApplySweep { .. }

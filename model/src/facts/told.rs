@@ -1,4 +1,4 @@
-//! What is said about a pod whose volumes do not come.
+//! What Events say: about a pod whose volumes do not come, and about a Job that gets no pod.
 
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::jiff::Timestamp;
@@ -32,6 +32,27 @@ impl MountFailure {
         let event = events.iter().filter(about_mounts).max_by_key(|e| (!note(e).starts_with(SUMMARY), last(e)))?;
         let text = note(event);
         Some(Self { unreplayed: needs_replay(&text), words: squeeze(&text) })
+    }
+}
+
+/// Why a Job gets no pod: the API server refuses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodRefusal {
+    /// The words of who refused it, on one line.
+    pub words: String,
+    /// Whether it was Pod Security.
+    pub pod_security: bool,
+}
+
+impl PodRefusal {
+    /// What the Events about a Job say: the newest that says why a pod was not created.
+    #[must_use]
+    pub fn of(events: &[Event]) -> Option<Self> {
+        let event = events.iter().filter(|e| e.reason.as_deref() == Some("FailedCreate")).max_by_key(|e| last(e))?;
+        let note = event.note.as_deref().unwrap_or_default();
+        // `Error creating: pods "copy-x-" is forbidden: why`: the pod never had that name.
+        let why = note.split_once("is forbidden: ").map_or(note, |(_, why)| why);
+        Some(Self { words: squeeze(why), pod_security: why.starts_with("violates PodSecurity") })
     }
 }
 
@@ -107,6 +128,25 @@ mod tests {
         let last = MountFailure::of(&events[3..]).unwrap();
         assert!(last.words.starts_with("Unable") && !last.unreplayed);
         assert_eq!(MountFailure::of(&events[..1]), None);
+    }
+
+    /// A3: as the Job controller of Kubernetes 1.34 writes them.
+    #[test]
+    fn why_a_job_gets_no_pod_is_said_by_its_newest_event() {
+        let limits = "Error creating: pods \"copy-x-\" is forbidden: minimum memory usage per Container is 256Mi, but request is 64Mi";
+        let security = "Error creating: pods \"copy-x-\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true";
+        let webhook = "Error creating: admission webhook \"a.example.com\" denied the request: no\nbackups here";
+        let of = |notes: &[&str]| {
+            let events = notes
+                .iter()
+                .enumerate()
+                .map(|(i, note)| event("FailedCreate", &format!("2018-12-02T00:0{i}:00Z"), note));
+            PodRefusal::of(&events.collect::<Vec<_>>()).unwrap()
+        };
+        assert_eq!(of(&[security, limits]).words, "minimum memory usage per Container is 256Mi, but request is 64Mi");
+        assert!(of(&[limits, security]).pod_security && !of(&[limits]).pod_security);
+        assert!(of(&[webhook]).words.ends_with("denied the request: no backups here"));
+        assert_eq!(PodRefusal::of(&[event("SuccessfulCreate", "2018-12-02T00:00:00Z", "Created pod")]), None);
     }
 
     #[test]
