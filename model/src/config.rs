@@ -14,6 +14,7 @@ mod groups;
 mod input;
 mod parse;
 mod path;
+mod pods;
 mod renamed;
 mod resources;
 mod selection;
@@ -30,6 +31,7 @@ pub use destination::{
 pub use globs::{Globs, glob};
 pub use groups::Group;
 pub use parse::{ConfigError, ConfigProblem};
+pub use pods::{PodKind, PodSettings, Pods};
 pub use resources::{PodResources, Resources};
 pub use selection::{Mode, Selection};
 pub use settings::{Bounds, ClassRule, Config, Deadlines, Grant, Limits, Metrics, Restores, Retries, Transfer};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::config::Config;
+use model::config::{Config, PodKind};
 use model::names::{self, Component, Instance, SourceId};
 use model::schedule::Schedule;
 use model::select::Protection;
@@ -43,7 +43,7 @@ fn cronjob(
         "activeDeadlineSeconds": config.deadlines.snapshot_job.as_secs(),
         "serviceAccount": install.job_service_account,
     };
-    let pod = container(&mut values, install, &install.controller_image, args, &config.resources.snapshot_job);
+    let pod = container(&mut values, (install, config), PodKind::SnapshotJob, args);
     let mut pins = vec![
         Pin::exactly("/spec/schedule", schedule),
         Pin::exactly("/spec/timeZone", zone),

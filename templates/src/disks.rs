@@ -1,6 +1,6 @@
 //! What a destination that is a disk needs in each namespace.
 
-use model::config::{Config, Destination, Disk, HostPath, Reach};
+use model::config::{Config, Destination, Disk, HostPath, PodKind, Reach};
 use model::names::{self, Component, FolderOf};
 use serde_json::{Value, json};
 
@@ -91,7 +91,7 @@ pub(crate) fn keeper_job(
         "capabilities": KEEPER_CAPABILITIES,
     };
     let args = args::keep_args(namespace);
-    let pod = container(&mut values, install, &install.controller_image, &args, &config.resources.snapshot_job);
+    let pod = container(&mut values, (install, config), PodKind::SnapshotJob, &args);
     let mut marks = Marks::new(&install.instance, Component::Keeper).destination(destination);
     marks.annotate(names::SOURCE_NAMESPACE, namespace);
     let mut pins = Pin::job("/spec");

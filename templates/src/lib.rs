@@ -19,6 +19,7 @@ mod check;
 mod copy;
 mod cronjobs;
 mod disks;
+mod dress;
 mod engine;
 mod error;
 mod field;

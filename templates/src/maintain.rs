@@ -1,6 +1,6 @@
 //! The Jobs of tasks for copies: prune, verify, drill, remove.
 
-use model::config::{Config, Destination, Scratch};
+use model::config::{Config, Destination, PodKind, Scratch};
 use model::facts::VolumeMode;
 use model::maintain::Task;
 use model::names::{self, Component};
@@ -157,7 +157,7 @@ pub(crate) fn job(
         "task": task.task().as_str(),
         "due": task.due.as_str(),
     };
-    let pod = container(&mut values, install, &install.mover_image, &args, &config.resources.copy);
+    let pod = container(&mut values, (install, config), PodKind::Maintenance, &args);
     let mut marks = Marks::new(&install.instance, Component::Maintain).source(source).run(&task.due);
     marks.label(names::TASK, task.task().as_str());
     let namespace = repository.as_ref().map_or(source.namespace.as_str(), |r| r.namespace);

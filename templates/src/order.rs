@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use model::config::{Destination, PodResources};
+use model::config::{Config, Destination, PodKind};
 use model::names::{self, Component, Instance, Run, SourceId};
 use serde_json::{Map, Value, json};
 
 use crate::check::{self, Expected, Kind, Pin};
+use crate::dress;
 use crate::engine::{Template, Templates};
 use crate::error::{Fault, RenderError};
 use crate::install::Install;
@@ -26,6 +27,8 @@ impl Marks {
         marks.label(names::MANAGED_BY, names::MANAGER);
         marks.label(names::INSTANCE, instance.as_str());
         marks.label(names::COMPONENT, component.as_str());
+        // A9: what is a backup, or made for one, is in no other backup.
+        marks.label("velero.io/exclude-from-backup", "true");
         marks
     }
 
@@ -82,7 +85,7 @@ impl Order {
             values.insert("namespace".to_owned(), json!(namespace));
         }
         let text = templates.text(self.template, &Value::Object(values))?;
-        let object = crate::yaml::parse_document(self.template.file(), &text)?;
+        let mut object = crate::yaml::parse_document(self.template.file(), &text)?;
         let expected = Expected {
             kind: self.kind,
             name: self.name,
@@ -93,6 +96,9 @@ impl Order {
             pod: self.pod,
         };
         check::object(&expected, &object).map_err(|fault| fail(self.template, fault))?;
+        if let Some(rules) = &expected.pod {
+            dress::pod(&mut object, rules);
+        }
         Ok(object)
     }
 }
@@ -112,26 +118,26 @@ fn escaped(args: &[String]) -> Vec<String> {
     args.iter().map(|a| program::escape(a)).collect()
 }
 
-fn resources(pod: &PodResources) -> Value {
-    json!({"requests": pod.requests, "limits": pod.limits})
-}
-
 /// The values of a container that runs our program, and the rules for its pod that follow from them.
 pub(crate) fn container(
     values: &mut Map<String, Value>,
-    install: &Install,
-    image: &str,
+    (install, config): (&Install, &Config),
+    kind: PodKind,
     args: &[String],
-    pod: &PodResources,
 ) -> PodRules {
     let args = escaped(args);
+    let (image, resources) = match kind {
+        PodKind::SnapshotJob => (&install.controller_image, &config.resources.snapshot_job),
+        PodKind::Copy | PodKind::Maintenance | PodKind::Restore => (&install.mover_image, &config.resources.copy),
+    };
     values.extend(values! {
         "instance": install.instance,
         "image": image,
         "imagePullPolicy": install.image_pull_policy,
         "command": [COMMAND],
         "args": args,
-        "resources": resources(pod),
+        "resources": json!({"requests": resources.requests, "limits": resources.limits}),
     });
-    PodRules { image: image.to_owned(), command: COMMAND, args, ..PodRules::default() }
+    let settings = config.pods.of(kind);
+    PodRules { image: image.clone(), command: COMMAND, args, settings, ..PodRules::default() }
 }

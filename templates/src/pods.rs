@@ -1,5 +1,6 @@
 //! What a pod of ours may do at most, whatever its template says.
 
+use model::config::PodSettings;
 use serde_json::{Value, json};
 
 use crate::error::Fault;
@@ -41,6 +42,8 @@ pub(crate) struct PodRules {
     pub(crate) variable: Option<(&'static str, String)>,
     /// The volume that is made for the pod and goes with it: this and no other.
     pub(crate) ephemeral: Option<Value>,
+    /// What the configuration adds to it.
+    pub(crate) settings: PodSettings,
     /// Its first container: image, program, arguments.
     pub(crate) image: String,
     pub(crate) command: &'static str,

@@ -3,7 +3,7 @@
 //! Where the restore point is a PVC, it is mounted beside the volume that is written. Where it is in a restic
 //! repository, the pod has what reaches that instead.
 
-use model::config::{Config, Destination};
+use model::config::{Config, Destination, PodKind};
 use model::names::{self, Component, SourceId};
 use model::plan::{Origin, Restore};
 use model::restore::Place;
@@ -122,7 +122,7 @@ fn pod(install: &Install, config: &Config, pod: &Pod<'_>, args: &[String]) -> (M
         "capabilities": COPY_CAPABILITIES,
         "selinuxType": selinux,
     };
-    let rules = container(&mut values, install, &install.mover_image, args, &config.resources.copy);
+    let rules = container(&mut values, (install, config), PodKind::Restore, args);
     let (claim, device) = (pod.target.clone(), restore.mode.is_block());
     let rules = PodRules {
         pointer: "/spec/template",

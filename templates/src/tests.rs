@@ -250,6 +250,57 @@ fn the_hash_of_a_cronjob_follows_what_it_says_and_not_how_its_template_is_writte
     assert_ne!(hash(&embedded, true), hash(&other, true));
 }
 
+/// The pod template of an object, or the pod.
+fn pod_of(object: &Value) -> Option<&Value> {
+    let of = |pointer: &str| object.pointer(pointer).filter(|pod| pod["spec"]["containers"].is_array());
+    ["/spec/jobTemplate/spec/template", "/spec/template", ""].into_iter().find_map(of)
+}
+
+/// A6: what the configuration says of pods is in each of them, also in those of custom templates, and what a template says
+/// itself stays. A1: no mesh is asked in. A9: nothing is saved by Velero.
+#[test]
+fn every_pod_has_what_the_configuration_says_and_every_object_is_marked_for_others() {
+    let mut config = Config::parse(
+        "pods:\n  all:\n    nodeSelector: {zone: a}\n    tolerations: [{key: infra, operator: Exists}]\n    \
+         priorityClassName: low\n    labels: {team: storage, kuma.io/sidecar-injection: enabled}\n  \
+         copy: {imagePullSecrets: [{name: registry}]}",
+    )
+    .unwrap();
+    let plain = samples::render_all(&Templates::embedded()).unwrap();
+    assert!(plain.iter().filter(|(_, object)| pod_of(object).is_some()).count() >= 8);
+    for (file, object) in &plain {
+        assert_eq!(object["metadata"]["labels"]["velero.io/exclude-from-backup"], "true", "{file}");
+        let Some(pod) = pod_of(object) else { continue };
+        assert_eq!(pod["spec"]["nodeSelector"]["kubernetes.io/os"], "linux", "{file}");
+        assert_eq!(pod["metadata"]["labels"]["sidecar.istio.io/inject"], "false", "{file}");
+        assert_eq!(pod["metadata"]["annotations"]["linkerd.io/inject"], "disabled", "{file}");
+        assert!(pod["spec"].as_object().unwrap().values().all(|value| !value.is_null()), "{file}: {pod}");
+    }
+    let (templates, source) = (Templates::embedded(), samples::source());
+    config.destinations = vec![samples::claim(), samples::host()];
+    let cronjob = |config: &Config, templates: &Templates| {
+        templates.snapshot_cronjob(&samples::install(), config, &source, &samples::protection(config), true).unwrap()
+    };
+    let object = cronjob(&config, &templates);
+    let pod = pod_of(&object).unwrap();
+    assert_eq!(pod["spec"]["nodeSelector"], json!({"zone": "a", "kubernetes.io/os": "linux"}));
+    assert_eq!(pod["spec"]["tolerations"], json!([{"key": "infra", "operator": "Exists"}]));
+    assert_eq!((&pod["spec"]["priorityClassName"], pod["spec"].get("imagePullSecrets")), (&json!("low"), None));
+    let labels = &pod["metadata"]["labels"];
+    assert_eq!((&labels["team"], &labels["kuma.io/sidecar-injection"]), (&json!("storage"), &json!("enabled")));
+    let mut custom = Templates::embedded();
+    let text = Template::Cronjob.embedded();
+    let own = "          restartPolicy: Never\n          priorityClassName: mine\n          tolerations: [{key: mine}]\n          nodeSelector: {zone: b}";
+    custom.replace(Template::Cronjob, &text.replace("          restartPolicy: Never", own)).unwrap();
+    let object = cronjob(&config, &custom);
+    let spec = &pod_of(&object).unwrap()["spec"];
+    assert_eq!((&spec["priorityClassName"], &spec["nodeSelector"]["zone"]), (&json!("mine"), &json!("b")));
+    assert_eq!(spec["tolerations"], json!([{"key": "mine"}, {"key": "infra", "operator": "Exists"}]));
+    let keeper = templates.keeper_job(&samples::install(), &config, &samples::host(), "shop").unwrap();
+    let selector = &pod_of(&keeper).unwrap()["spec"]["nodeSelector"];
+    assert!(selector.as_object().unwrap().len() > 2, "the node that has the disk: {selector}");
+}
+
 #[test]
 fn a_runs_job_is_the_cronjobs_as_kubectl_makes_it() {
     let config = Config::default();

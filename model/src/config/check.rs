@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::path::Path;
 use super::{
-    Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Disk, Globs, Group, HostPath, Limits, PodResources,
-    Reach, Store,
+    Bounds, ClassRule, Config, Deadlines, Defaults, Destination, Disk, Globs, Group, HostPath, Limits, PodKind,
+    PodResources, PodSettings, Reach, Store,
 };
 use crate::duration::{Span, shown};
 use crate::names;
@@ -65,7 +65,44 @@ pub(super) fn check(config: &Config) -> Faults {
     for (key, pod) in [("snapshotJob", &config.resources.snapshot_job), ("copy", &config.resources.copy)] {
         resources(&top("resources").key(key), pod, &mut faults);
     }
+    pods(&top("pods").key("all"), &config.pods.all, &mut faults);
+    for kind in PodKind::ALL {
+        pods(&top("pods").key(kind.key()), config.pods.own(kind), &mut faults);
+    }
     faults
+}
+
+/// A6: what the API server would refuse in each pod, and what is ours to say.
+fn pods(path: &Path, pod: &PodSettings, faults: &mut Faults) {
+    for (field, map) in [("nodeSelector", &pod.node_selector), ("labels", &pod.labels)] {
+        for (key, value) in map.iter().filter(|(key, value)| !is_qualified(key) || !is_label_value(value)) {
+            faults.push((path.key(field).key(key), format!("{}: {} is not a valid label", shown(key), shown(value))));
+        }
+    }
+    for key in pod.annotations.keys().filter(|key| !is_qualified(key)) {
+        faults.push((path.key("annotations").key(key), format!("{} is not a valid annotation", shown(key))));
+    }
+    for (field, map) in [("labels", &pod.labels), ("annotations", &pod.annotations)] {
+        for key in map.keys().filter(|key| is_reserved(key)) {
+            faults.push((path.key(field).key(key), "is set by the controller, and by nobody else".to_owned()));
+        }
+    }
+    for (field, name) in
+        [("priorityClassName", &pod.priority_class_name), ("runtimeClassName", &pod.runtime_class_name)]
+    {
+        class_name(&path.key(field), name.as_deref(), faults);
+    }
+    for (number, secret) in pod.image_pull_secrets.iter().enumerate().filter(|(_, secret)| !is_subdomain(&secret.name))
+    {
+        let fault = format!("{} is not a valid name of a Secret", shown(&secret.name));
+        faults.push((path.key("imagePullSecrets").item(number).key("name"), fault));
+    }
+}
+
+/// By which we, the Job controller and Helm know what is theirs.
+fn is_reserved(key: &str) -> bool {
+    let domain = key.split_once('/').map(|(domain, _)| domain);
+    domain == Some("batch.kubernetes.io") || key.starts_with(names::PREFIX) || key == names::MANAGED_BY
 }
 
 fn globs(path: &Path, globs: &Globs, faults: &mut Faults) {

@@ -8,6 +8,7 @@ use super::defaults::Defaults;
 use super::destination::Destination;
 use super::globs::glob;
 use super::groups::Group;
+use super::pods::Pods;
 use super::resources::Resources;
 use super::selection::Selection;
 use crate::duration::Span;
@@ -40,6 +41,8 @@ pub struct Config {
     pub retries: Retries,
     /// What the pods ask for and may use.
     pub resources: Resources,
+    /// Where and how the pods run. Default: on Linux, and otherwise as their templates say.
+    pub pods: Pods,
     /// What is measured.
     pub metrics: Metrics,
 }

@@ -224,6 +224,7 @@ fn every_map_refuses_a_key_that_it_does_not_know() {
             "requests",
             "limits",
             "environment",
+            "labels",
         ];
         if path.last().is_some_and(|last| own.contains(&last.as_str())) && path != ["limits"] {
             continue;
@@ -262,6 +263,42 @@ fn map_paths(value: &Value, path: &mut Vec<String>, maps: &mut Vec<Vec<String>>)
         }
         _ => {}
     }
+}
+
+#[test]
+fn a_kind_of_pod_has_what_all_have_and_its_own() {
+    let config = parse(
+        "pods:\n  all: {nodeSelector: {zone: a, disk: ssd}, tolerations: [{key: infra, operator: Exists}], priorityClassName: low}\n  \
+         copy: {nodeSelector: {zone: b}, tolerations: [{key: backup, operator: Exists, tolerationSeconds: 60}], priorityClassName: mid}",
+    );
+    let copy = config.pods.of(PodKind::Copy);
+    assert_eq!(copy.node_selector, [("zone", "b"), ("disk", "ssd")].map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+    let keys: Vec<&str> = copy.tolerations.iter().filter_map(|t| t.key.as_deref()).collect();
+    assert_eq!((keys, copy.priority_class_name.as_deref()), (vec!["infra", "backup"], Some("mid")));
+    let others = config.pods.of(PodKind::Restore);
+    assert_eq!((others.tolerations.len(), others.priority_class_name.as_deref()), (1, Some("low")));
+}
+
+/// A6: the API server would refuse each pod, or nobody would notice.
+#[test]
+fn pods_that_cannot_be_or_are_not_the_administrators_are_told_with_their_place() {
+    told(&[
+        (
+            "pods:\n  all:\n    tolerations: [{key: a, operater: Exists}]\n",
+            "operater is not a field that the Kubernetes API knows",
+        ),
+        (
+            "pods:\n  copy:\n    affinity: {nodeAfinity: {}, podAffinity: {requiredDuringX: [{a: b}]}}\n",
+            "podAffinity.requiredDuringX is not a field",
+        ),
+        ("pods: {copies: {}}\n", "unknown field `copies`"),
+        ("pods: {all: {nodeSelector: {'a b': c}}}\n", "pods.all.nodeSelector"),
+        ("pods: {all: {labels: {backup-controller.io/run: x}}}\n", "is set by the controller"),
+        ("pods: {restore: {annotations: {batch.kubernetes.io/job-name: x}}}\n", "is set by the controller"),
+        ("pods: {all: {labels: {app.kubernetes.io/managed-by: Helm}}}\n", "is set by the controller"),
+        ("pods: {copy: {priorityClassName: A}}\n", "pods.copy.priorityClassName: \"A\" is not a valid class name"),
+        ("pods: {all: {imagePullSecrets: [{name: A}]}}\n", "pods.all.imagePullSecrets[0].name"),
+    ]);
 }
 
 /// Each text has one fault, which is told so.

@@ -1,6 +1,6 @@
 //! What the Jobs of copies have in common, whatever they copy to.
 
-use model::config::{Config, Destination};
+use model::config::{Config, Destination, PodKind};
 use model::names::{self, Component};
 use model::plan::Copy;
 use serde_json::{Map, Value, json};
@@ -44,7 +44,7 @@ pub(super) fn copy_order(
         "run": copy.run.as_str(),
     };
     values.extend(own.values);
-    let pod = container(&mut values, install, &install.mover_image, &own.args, &config.resources.copy);
+    let pod = container(&mut values, (install, config), PodKind::Copy, &own.args);
     let order = Order {
         template: own.template,
         kind: Kind::Job,
