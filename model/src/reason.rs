@@ -42,6 +42,8 @@ reasons! {
     ClassExcluded => "ask the administrator to change selection.storageClasses: no annotation overrides it",
     /// `selection.drivers` leaves the driver out.
     DriverExcluded => "ask the administrator to change selection.drivers: no annotation overrides it",
+    /// A8: a pod owns the PVC: an ephemeral volume, or the scratch volume of an importer or a runner.
+    OwnedByPod => "annotate the PVC with backup-controller.io/enabled=true; for an ephemeral volume, in volumeClaimTemplate of its pod",
     /// A promoter, a BackupDisk or another volume that backups themselves need (F28).
     OwnVolume => "no action needed: the backups themselves need this volume",
 
@@ -258,6 +260,7 @@ impl Reason {
                 | Self::NamespaceExcluded
                 | Self::ClassExcluded
                 | Self::DriverExcluded
+                | Self::OwnedByPod
                 | Self::OwnVolume
                 | Self::Terminating
                 | Self::NamespaceTerminating

@@ -119,6 +119,11 @@ fn selection(input: &Input<'_>, warnings: &mut Vec<Problem>) -> (Place, Option<P
         return by_list(Reason::DriverExcluded, format!("selection.drivers excludes driver {driver}"));
     }
     let on_claim = read_enabled(&claim.settings, "the PVC", warnings).map(|enabled| (enabled, Place::Claim));
+    if claim.of_pod && on_claim.is_none() {
+        let message =
+            format!("a pod owns the PVC, so it goes with that pod, and {} on the PVC is not \"true\"", names::ENABLED);
+        return (Place::Claim, Some(Problem::new(Reason::OwnedByPod, message)));
+    }
     let on_namespace =
         read_enabled(&input.namespace.settings, "the Namespace", warnings).map(|enabled| (enabled, Place::Namespace));
     let of_group = || group(input).and_then(|g| Some((g.enabled?, Place::Group(g.name.clone()))));

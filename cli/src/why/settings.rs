@@ -136,6 +136,7 @@ pub(super) fn decider(reason: Reason) -> &'static str {
             "the annotation backup-controller.io/enabled on the PVC or its Namespace, or a group of the configuration"
         }
         Reason::NotOptedIn => "selection.mode of the administrator's configuration",
+        Reason::OwnedByPod => "the PVC's owner, which is a pod",
         Reason::NamespaceExcluded => "selection.namespaces of the administrator's configuration",
         Reason::ClassExcluded => "selection.storageClasses of the administrator's configuration",
         Reason::DriverExcluded => "selection.drivers of the administrator's configuration",

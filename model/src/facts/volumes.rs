@@ -55,6 +55,8 @@ pub struct Claim {
     pub capacity: u64,
     /// The VolumeSnapshot that it was made from.
     pub from_snapshot: Option<String>,
+    /// Whether a pod owns it: it comes and goes with that (A8).
+    pub of_pod: bool,
     /// Our annotations.
     pub settings: BTreeMap<String, String>,
     /// Its labels; of a volume of our own, none: it is in no group.
@@ -155,6 +157,7 @@ impl From<&PersistentVolumeClaim> for Claim {
             read_only: modes == ["ReadOnlyMany"],
             capacity: bytes(actual).max(bytes(requested)),
             from_snapshot,
+            of_pod: meta.owner_references.iter().flatten().any(|o| o.kind == "Pod" && o.api_version == "v1"),
             settings: settings(meta),
             labels: if Ours::read(meta).is_none() { labels(meta) } else { Labels::default() },
             shown: meta.annotations.as_ref().and_then(|a| a.get(names::STATUS)).and_then(|t| Status::parse(t)),

@@ -484,6 +484,25 @@ fn the_first_group_that_fits_goes_before_the_defaults_and_after_annotations() {
     assert_eq!(marked.protected().due.text(), "0 1 * * 0");
 }
 
+/// A8: an ephemeral volume, and what importers and runners of builds make for themselves.
+#[test]
+fn a_pvc_that_a_pod_owns_is_left_alone_unless_its_own_annotation_says_otherwise() {
+    let owned = |owner: &str| {
+        let yaml = format!(
+            "metadata: {{name: data, namespace: shop, uid: u, ownerReferences: [{{{owner}, name: x, uid: y}}]}}\n\
+             spec: {{storageClassName: fast, volumeName: pv}}\nstatus: {{phase: Bound}}"
+        );
+        case().with(|c| c.claim = claim(&yaml))
+    };
+    let ephemeral = owned("apiVersion: v1, kind: Pod, controller: true");
+    assert_eq!(ephemeral.reason(), Reason::OwnedByPod);
+    assert_eq!(ephemeral.clone().on_namespace("enabled", "true").reason(), Reason::OwnedByPod);
+    assert_eq!(ephemeral.clone().on_claim("enabled", "false").reason(), Reason::Disabled);
+    assert_eq!(ephemeral.clone().on_claim("enabled", "yes").reason(), Reason::OwnedByPod);
+    ephemeral.on_claim("enabled", "true").protected();
+    owned("apiVersion: apps/v1, kind: StatefulSet").protected();
+}
+
 /// New backups can start disabled, and be enabled one by one.
 #[test]
 fn a_group_enables_and_disables_where_no_annotation_does() {
