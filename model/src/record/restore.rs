@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::names::Instance;
 use crate::reason::Problem;
 
 /// How a restore stands or ended.
@@ -84,6 +85,9 @@ impl RestoreResult {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreRecord {
+    /// The installation that answered; `None`: nobody says, as before this field was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
     /// The value that this is about; of a long one, its mark ([`crate::names::run_now_mark`]).
     pub request: String,
     /// How it stands.

@@ -338,3 +338,51 @@ fn a_deployment_that_asks_does_not_wait_for_ever() {
     put_deployment(&mut world, Some(&record));
     assert_eq!(steps(&world, end), []);
 }
+
+/// A4: two installations see the PVC that asks. The first one that answers has it, and the other leaves it alone.
+#[test]
+fn a_restore_is_answered_by_one_installation() {
+    let answered = |instance: Option<&str>, state, reason: Option<Reason>| RestoreRecord {
+        instance: instance.map(Into::into),
+        request: names::run_now_mark(REQUEST),
+        state,
+        problem: reason.map(|reason| Problem::new(reason, "x")),
+        point: (state == RestoreState::Ready).then(|| "data-20261120".to_owned()),
+        incomplete: false,
+        finding: None,
+        passed_over: None,
+        target: None,
+        since: None,
+        result: None,
+    };
+    let written = |world: &World| {
+        let plan = plan::restores(world, now());
+        let record = plan.actions.iter().find_map(|action| match action {
+            Action::Restore(RestoreAction::Record { record, .. }) => Some((record.instance.clone(), record.state)),
+            _ => None,
+        });
+        (record, plan.actions.len())
+    };
+    let ours = Some((Some("night".into()), RestoreState::Ready));
+    let mut bound = world("Bound");
+    assert_eq!(written(&bound).0, ours);
+    for (state, reason) in [
+        (RestoreState::Ready, None),
+        (RestoreState::Waiting, Some(Reason::TargetInUse)),
+        (RestoreState::Refused, Some(Reason::InvalidRequest)),
+        (RestoreState::Complete, None),
+    ] {
+        put_target(&mut bound, Some(REQUEST), Some(&answered(Some("day"), state, reason)));
+        assert_eq!(written(&bound), (None, 0), "{state:?}");
+    }
+    // One that has no part in it was quicker.
+    let unknown = answered(Some("day"), RestoreState::Refused, Some(Reason::NoRestorePoint));
+    put_target(&mut bound, Some(REQUEST), Some(&unknown));
+    assert_eq!(written(&bound).0, ours);
+    // And where we have no part in it, we are not.
+    let missing = REQUEST.replace("latest", "20010101");
+    put_target(&mut bound, Some(&missing), Some(&RestoreRecord { request: names::run_now_mark(&missing), ..unknown }));
+    assert_eq!(written(&bound).0, None);
+    put_target(&mut bound, Some(&missing), None);
+    assert_eq!(written(&bound).0, Some((Some("night".into()), RestoreState::Refused)), "nobody else would say it");
+}

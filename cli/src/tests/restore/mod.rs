@@ -96,6 +96,7 @@ fn controller(state: RestoreState, problem: Option<Problem>) -> impl Fn(&str, &V
         }
         let Some(asks) = asks.as_str() else { return vec![] };
         let record = RestoreRecord {
+            instance: None,
             request: names::run_now_mark(asks),
             state,
             problem: problem.clone(),

@@ -91,6 +91,7 @@ impl Restore {
     #[must_use]
     pub fn record(&self) -> RestoreRecord {
         RestoreRecord {
+            instance: None,
             request: names::run_now_mark(&self.text),
             state: RestoreState::Ready,
             problem: None,

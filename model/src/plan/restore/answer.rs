@@ -113,6 +113,7 @@ pub(super) fn answer(
 pub(super) fn record(text: &str, state: RestoreState, problem: Option<Problem>) -> RestoreRecord {
     let request = names::run_now_mark(text);
     RestoreRecord {
+        instance: None,
         request,
         state,
         problem,

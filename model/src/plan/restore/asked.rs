@@ -2,6 +2,10 @@
 
 use crate::facts::{Claim, Job, JobState, Ours};
 use crate::names::{self, Component};
+use crate::plan::status;
+use crate::reason::Reason;
+use crate::record::{RestoreRecord, RestoreState};
+use crate::restore::Request;
 use crate::world::World;
 
 /// The PVCs that ask for a restore.
@@ -15,6 +19,29 @@ pub(super) fn is_for_us(world: &World, claim: &Claim) -> bool {
     let recorded = claim.shown.as_ref().map(|s| &s.instance).filter(|recorded| !recorded.is_empty());
     world.config.selection.namespaces.matches(&claim.namespace)
         && recorded.is_none_or(|recorded| *recorded == world.instance)
+}
+
+/// What became of the restore that a PVC asks for.
+pub(super) fn record<'a>(claim: &'a Claim, text: &str) -> Option<&'a RestoreRecord> {
+    claim.restored.as_deref().filter(|s| s.request == names::run_now_mark(text))
+}
+
+/// A4: whether another installation answered what a PVC asks. One that knows no such restore point may be the wrong one.
+pub(super) fn is_anothers(world: &World, record: &RestoreRecord) -> bool {
+    record.instance.as_ref().is_some_and(|instance| *instance != world.instance) && !knows_none(record)
+}
+
+/// Whether it was refused because there is no such restore point.
+pub(super) fn knows_none(record: &RestoreRecord) -> bool {
+    let reason = record.problem.as_ref().map(|problem| problem.reason);
+    record.state == RestoreState::Refused && reason == Some(Reason::NoRestorePoint)
+}
+
+/// A4: whether another installation shows on the PVC that a request names that it backs it up.
+pub(super) fn is_of_another(world: &World, namespace: &str, text: &str) -> bool {
+    let Ok(request) = text.parse::<Request>() else { return false };
+    let source = world.claims.get(request.namespace.as_deref().unwrap_or(namespace), &request.pvc);
+    source.is_some_and(|claim| status::is_anothers(world, claim))
 }
 
 pub(super) fn is(ours: Option<&Ours>, world: &World, component: Component) -> bool {

@@ -23,9 +23,18 @@ pub(super) fn annotated(world: &World, claim: &Claim, now: Timestamp, plan: &mut
     let target = claim.source();
     let name = names::restore_job(&target, text);
     let job = asked::job(world, &claim.namespace, &name);
-    let status = claim.restored.as_deref().filter(|s| s.request == names::run_now_mark(text));
-    let write = |record: RestoreRecord, plan: &mut Restores| {
-        if status != Some(&record) {
+    let told = asked::record(claim, text);
+    if told.is_some_and(|told| asked::is_anothers(world, told)) {
+        return;
+    }
+    // Of one that knows no such restore point we take nothing over.
+    let is_ours = |told: &&RestoreRecord| told.instance.as_ref().is_none_or(|instance| *instance == world.instance);
+    let status = told.filter(is_ours);
+    let write = |mut record: RestoreRecord, plan: &mut Restores| {
+        record.instance = Some(world.instance.clone());
+        // A4: that there is no such restore point, one of two installations says, and not the one that has no part in it.
+        let no_part = status.is_none() && (told.is_some() || asked::is_of_another(world, &claim.namespace, text));
+        if status != Some(&record) && !(no_part && asked::knows_none(&record)) {
             let (asker, namespace) = (asker.clone(), claim.namespace.clone());
             plan.step(RestoreAction::Record { asker, namespace, record: Box::new(record), stop: false });
         }
@@ -114,7 +123,7 @@ fn full(world: &World, restore: &Restore, is_decided: bool, plan: &Restores) -> 
     if !is_decided {
         let begun = asked::asking(world).filter(|c| c.namespace == namespace).filter_map(|claim| {
             let text = claim.settings.get(names::RESTORE_FROM)?;
-            let status = claim.restored.as_deref().filter(|s| s.request == names::run_now_mark(text) && s.is_begun());
+            let status = asked::record(claim, text).filter(|s| s.is_begun() && !asked::is_anothers(world, s));
             status.map(|_| names::restore_job(&claim.source(), text))
         });
         others.extend(begun);

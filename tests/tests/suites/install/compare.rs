@@ -212,7 +212,10 @@ fn values_do_not_become_structure() -> Result<()> {
     helm.args(["--set-json", r#"config.defaults.schedule="{{ .Values }}""#]).arg(chart::folder());
     let objects = normal(chart::documents(&output(&mut helm)?)?)?;
     let deployment = &objects["Deployment 123/backup-controller"];
-    assert_eq!(deployment["spec"]["template"]["spec"]["nodeSelector"], json!({"a": "true"}));
+    assert_eq!(
+        deployment["spec"]["template"]["spec"]["nodeSelector"],
+        json!({"a": "true", "kubernetes.io/os": "linux"})
+    );
     let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"].to_string();
     assert!(env.contains(r#""value":"backup-mover:007""#), "{env}");
     let config = &objects["ConfigMap 123/backup-controller"]["data"]["config.yaml"];

@@ -82,7 +82,10 @@ fn a_release_is_installed_changed_and_taken_away() -> Result<()> {
     server.0.kubectl(&["label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=baseline"])?;
     let notes = server.release("upgrade", &["--set=nodeSelector.a=b", "--set=config.limits.cluster=3"])?;
     ensure!(!notes.contains("Pod Security"), "{notes}");
-    assert_eq!(server.deployment()?["spec"]["template"]["spec"]["nodeSelector"], json!({"a": "b"}));
+    assert_eq!(
+        server.deployment()?["spec"]["template"]["spec"]["nodeSelector"],
+        json!({"a": "b", "kubernetes.io/os": "linux"})
+    );
     let config = server.0.kubectl_tool().json(&["get", "-n", NAMESPACE, "configmap", "backup-controller"])?;
     assert_eq!(config["data"]["config.yaml"], "limits:\n  cluster: 3\n");
 
