@@ -67,7 +67,7 @@ reasons! {
     /// The named VolumeSnapshotClass does not exist or is another driver's.
     WrongSnapshotClass => "name a VolumeSnapshotClass that exists and has the volume's driver, in the setting that the message names",
     /// The promoter's StorageClass does not exist or is another driver's (F22).
-    WrongStorageClass => "name a StorageClass that exists and has the volume's driver in classes.<class>.storageClass",
+    WrongStorageClass => "name a StorageClass that exists and has the volume's driver in classes.<class>.storageClass; <class> is \"\" for a PVC without one",
     /// A StorageClass mounts without a journal what is written.
     UnsafeMountOptions => "remove noload and norecovery from the mountOptions of the StorageClass and its PersistentVolumes. For read-only promoters, name a separate StorageClass with these options in classes.<class>.storageClass",
     /// An annotation cannot be read (F73, F76).

@@ -281,7 +281,9 @@ fn some_time(path: &Path, span: Span, faults: &mut Faults) {
 }
 
 fn class(path: &Path, name: &str, rule: &ClassRule, faults: &mut Faults) {
-    let named = [(path.clone(), Some(name)), (path.key("snapshotClass"), rule.snapshot_class.as_deref())];
+    // A10: the rule of volumes without a class has the empty name.
+    let own = Some(name).filter(|name| !name.is_empty());
+    let named = [(path.clone(), own), (path.key("snapshotClass"), rule.snapshot_class.as_deref())];
     for (path, name) in named.into_iter().chain([(path.key("storageClass"), rule.storage_class.as_deref())]) {
         class_name(&path, name, faults);
     }

@@ -45,7 +45,7 @@ pub(super) fn snapshot_class(
         return match fits(name) {
             Ok(()) => Ok((name.clone(), ClassChoice::Configured)),
             Err(why) => {
-                let class = input.claim.class.as_deref().unwrap_or_default();
+                let class = key(input);
                 Err(Problem::new(Reason::WrongSnapshotClass, format!("classes.{class}.snapshotClass: {why}")))
             }
         };
@@ -74,8 +74,13 @@ pub(super) fn snapshot_class(
         })
 }
 
+/// The key of the rule for a volume's class, as it is written: a volume may have none.
+fn key<'a>(input: &Input<'a>) -> &'a str {
+    input.claim.class.as_deref().filter(|class| !class.is_empty()).unwrap_or("\"\"")
+}
+
 fn class_rule<'a>(input: &Input<'a>) -> Option<&'a ClassRule> {
-    input.config.classes.get(input.claim.class.as_deref()?)
+    input.config.classes.get(input.claim.class.as_deref().unwrap_or_default())
 }
 
 /// How promoters are made: of the class that the configuration names, or of the volume's own.
@@ -93,7 +98,7 @@ pub(super) fn promoter(input: &Input<'_>, driver: &str) -> Result<PromoterRules,
         })
         .ok_or_else(|| {
             let message =
-                format!("the PVC has no StorageClass, and driver {driver} has neither a default one nor exactly one");
+                format!("the PVC has no StorageClass, and driver {driver} has neither a default one nor exactly one: set classes.\"\".storageClass");
             Problem::new(Reason::WrongStorageClass, message)
         })?;
     let class = input
@@ -136,7 +141,8 @@ pub(super) fn unsafe_mounts(input: &Input<'_>, promoter: &PromoterShape) -> Opti
         let class = &promoter.storage_class;
         format!(
             "StorageClass {class} mounts writable promoters without their journal, so copies read files as a crash \
-             left them. Set classes.{own}.readOnly, or name a class without such options"
+             left them. Set classes.{}.readOnly, or name a class without such options",
+            key(input)
         )
     } else {
         return None;

@@ -484,6 +484,27 @@ fn the_first_group_that_fits_goes_before_the_defaults_and_after_annotations() {
     assert_eq!(marked.protected().due.text(), "0 1 * * 0");
 }
 
+/// A10: the remedy for a static volume can be followed.
+#[test]
+fn a_pvc_without_a_class_has_a_rule_of_its_own() {
+    for class in [Some(String::new()), None] {
+        let bare = |config: &str| {
+            let second = "metadata: {name: other}\nprovisioner: ceph.csi";
+            case().configured(config).with(|c| {
+                c.claim.class.clone_from(&class);
+                let other = crate::fixtures::storage_class(second);
+                let driver = c.classes.storage["fast"].driver.clone();
+                c.classes.storage.insert("other".into(), model::facts::StorageClass { driver, ..other });
+            })
+        };
+        let Verdict::Unprotected(problem, _) = bare("").judge() else { panic!("two classes fit") };
+        assert_eq!(problem.reason, Reason::WrongStorageClass);
+        assert!(problem.message.contains("set classes.\"\".storageClass"), "{problem}");
+        let protection = bare("classes: {\"\": {storageClass: other}}").protected();
+        assert_eq!(protection.promoter.shape.storage_class, "other");
+    }
+}
+
 /// A8: an ephemeral volume, and what importers and runners of builds make for themselves.
 #[test]
 fn a_pvc_that_a_pod_owns_is_left_alone_unless_its_own_annotation_says_otherwise() {
