@@ -15,6 +15,12 @@ const TICK: Duration = Duration::from_millis(200);
 /// Longer lines are cut: no name is that long, even escaped.
 const LINE: usize = 20 * 1024;
 
+/// How long a program may do nothing before it is ended: no line, and none of its processes has worked. What waits for a
+/// disk or a server does little, and this long nothing only if that will not answer.
+const IDLE: Duration = Duration::from_secs(15 * 60);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_secs(30);
+
 /// Who hears what a program says.
 pub(crate) trait Ear {
     /// Takes a line of standard output.
@@ -86,19 +92,41 @@ fn errors(child: &mut Child, sender: SyncSender<Said>) -> io::Result<()> {
 }
 
 fn attend(child: &mut Child, said: &Receiver<Said>, grace: Duration, ear: &mut impl Ear) -> io::Result<ExitStatus> {
+    attend_within(child, said, (grace, IDLE, LOOK), ear)
+}
+
+fn attend_within(
+    child: &mut Child,
+    said: &Receiver<Said>,
+    (grace, idle, look): (Duration, Duration, Duration),
+    ear: &mut impl Ear,
+) -> io::Result<ExitStatus> {
     let mut asked: Option<Instant> = None;
     let mut ended = None;
+    let mut work = Work::new(child.id());
+    let mut next = Instant::now() + look;
+    let mut idles = false;
     loop {
         match said.recv_timeout(TICK) {
-            Ok(Said::Out(line)) => ear.out(&line),
-            Ok(Said::Error(line)) => ear.error(&line),
+            Ok(Said::Out(line)) => {
+                work.seen();
+                ear.out(&line);
+            }
+            Ok(Said::Error(line)) => {
+                work.seen();
+                ear.error(&line);
+            }
             Err(RecvTimeoutError::Disconnected) => break,
             // A process that the program left behind may hold the pipes open for ever.
             Err(RecvTimeoutError::Timeout) if ended.is_some() => break,
             Err(RecvTimeoutError::Timeout) => ended = child.try_wait()?,
         }
+        if asked.is_none() && Instant::now() >= next {
+            next = Instant::now() + look;
+            idles = work.idles(idle);
+        }
         match asked {
-            None if ear.stop() => {
+            None if idles || ear.stop() => {
                 tracing::debug!("asking the program to stop");
                 signal(child, Signal::TERM);
                 asked = Some(Instant::now());
@@ -107,7 +135,55 @@ fn attend(child: &mut Child, said: &Receiver<Said>, grace: Duration, ear: &mut i
             _ => {}
         }
     }
-    child.wait()
+    let status = child.wait()?;
+    if idles {
+        let minutes = idle.as_secs() / 60;
+        let text = format!("it moved nothing and did nothing for {minutes} minutes, and was ended");
+        return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+    }
+    Ok(status)
+}
+
+/// A15: whether a program still does something: some programs wait for each other for ever.
+struct Work {
+    group: u32,
+    /// The processor time of its processes, in ticks.
+    ticks: u64,
+    since: Instant,
+}
+
+impl Work {
+    fn new(group: u32) -> Self {
+        Self { group, ticks: 0, since: Instant::now() }
+    }
+
+    fn seen(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// Whether it has done nothing for that long.
+    fn idles(&mut self, limit: Duration) -> bool {
+        let ticks = ticks(self.group);
+        if ticks != self.ticks {
+            self.ticks = ticks;
+            self.seen();
+        }
+        self.since.elapsed() >= limit
+    }
+}
+
+/// The processor time of all processes of a group: proc(5), the fields `pgrp`, `utime` and `stime` of `stat`.
+fn ticks(group: u32) -> u64 {
+    let of = |stat: &str| -> Option<u64> {
+        // The name of the program may have blanks and parentheses.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_whitespace().collect();
+        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        (number(2)? == u64::from(group)).then(|| Some(number(11)? + number(12)?))?
+    };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let stats = processes.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    stats.filter_map(|stat| of(&stat)).sum()
 }
 
 fn signal(child: &Child, signal: Signal) {
@@ -188,6 +264,33 @@ mod tests {
             run_reading(Command::new("echo").arg("said"), (TICK, Duration::from_secs(10)), &mut Deaf, slow).unwrap();
         assert!(status.success());
         assert_eq!(text.as_deref(), Some("said\n"));
+    }
+
+    /// Stops after a while.
+    struct Patient(Instant);
+
+    impl Ear for Patient {
+        fn out(&mut self, _line: &str) {}
+        fn error(&mut self, _line: &str) {}
+        fn stop(&mut self) -> bool {
+            self.0.elapsed() > Duration::from_secs(2)
+        }
+    }
+
+    /// A15: rsync's three processes wait for each other.
+    #[test]
+    fn a_program_that_does_nothing_is_ended_and_one_that_works_without_a_word_is_not() {
+        let ended = |program: &str| {
+            let mut child = spawn(Command::new("sh").args(["-c", program])).unwrap();
+            let (sender, said) = sync_channel(64);
+            errors(&mut child, sender).unwrap();
+            let limits = (TICK, Duration::from_secs(1), TICK);
+            attend_within(&mut child, &said, limits, &mut Patient(Instant::now()))
+        };
+        let error = ended("sleep 600 & sleep 600").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+        assert!(!ended("while :; do :; done").unwrap().success(), "it was stopped");
+        assert!(!ended("while :; do echo x >&2; sleep 0.1; done").unwrap().success());
     }
 
     #[test]

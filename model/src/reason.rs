@@ -114,6 +114,8 @@ reasons! {
     MountFailed => "correct the fault that the message quotes; check the log of the CSI driver on that node",
     /// A read-only promoter has a journal that was not replayed, and is mounted without noload.
     JournalNotReplayable => "set readOnly: false in classes.<class>. Or keep readOnly: true, and name a StorageClass with mountOptions [noload] (xfs: [norecovery, nouuid]) in classes.<class>.storageClass",
+    /// A15: a program that moves files did nothing for a long time, and was ended.
+    NoProgress => "check the storage or the server on both sides: it does not answer. The step is tried again",
     /// The copy's deadline passed.
     DeadlineExceeded => "raise deadlines.copy or deadlines.snapshotJob, or split the volume",
     /// The API server did not answer.

@@ -9,6 +9,7 @@ use model::names::Run;
 use model::reason::{Problem, Reason};
 
 use crate::outcome::Failure;
+use crate::restore::temp;
 use crate::volume::{LOST_AND_FOUND, is_empty_or_locked, is_mount};
 
 /// A source that can be read.
@@ -37,7 +38,7 @@ pub(crate) fn look(path: &Path, allow_unmounted: bool) -> Result<Source, Failure
         let entry = entry.map_err(unreadable)?;
         if entry.file_name() == OsStr::new(LOST_AND_FOUND) && is_empty_or_locked(&entry) {
             source.leave_lost_and_found = true;
-        } else {
+        } else if entry.file_name() != OsStr::new(temp::NAME) {
             source.empty = false;
         }
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::task::TASK;
+use crate::restore::temp;
 use crate::rsync::{self, Ear, Report, Trouble};
 
 /// One transfer.
@@ -34,6 +35,8 @@ pub(crate) struct Transfer<'a> {
 pub(crate) fn arguments(transfer: &Transfer<'_>) -> Vec<OsString> {
     let mut args = rsync::as_it_is(transfer.root, transfer.nanoseconds);
     args.push("--delete".into());
+    // A15: what a restore left that was killed is none of the volume's.
+    args.push(format!("--exclude=/{}", temp::NAME).into());
     if transfer.leave_lost_and_found {
         args.push("--exclude=/lost+found".into());
     }
@@ -132,7 +135,7 @@ mod tests {
             link: &[],
             ..transfer
         };
-        let set = ["--checksum", "--exclude", "--link", "--modify", "--filter=+x"];
+        let set = ["--checksum", "--exclude=/lost", "--link", "--modify", "--filter=+x"];
         assert!(!words(&off).iter().any(|arg| set.iter().any(|option| arg.starts_with(option))));
     }
 

@@ -6,10 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::restore::console::shown;
+use crate::restore::temp;
 use crate::volume::LOST_AND_FOUND;
 
 /// Shows every entry below `root`, by its path below it, the root first as the empty path. ext4's own folder in the
-/// root is passed over: restores leave it out.
+/// root is passed over, and that of a restore that was killed: restores leave both out.
 ///
 /// Unlike where a copy is made, what cannot be read is an error: a drill that looks away proves nothing. In memory
 /// are the folders that are still to be looked into.
@@ -21,7 +22,7 @@ pub(crate) fn walk(root: &Path, see: &mut impl FnMut(&Path, &Metadata) -> io::Re
         for entry in fs::read_dir(&whole).map_err(|error| at(&whole, &error))? {
             let entry = entry.map_err(|error| at(&whole, &error))?;
             let name = folder.join(entry.file_name());
-            if name.as_os_str() == OsStr::new(LOST_AND_FOUND) {
+            if [LOST_AND_FOUND, temp::NAME].map(OsStr::new).contains(&name.as_os_str()) {
                 continue;
             }
             let meta = entry.metadata().map_err(|error| at(&entry.path(), &error))?;

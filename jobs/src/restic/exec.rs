@@ -313,6 +313,9 @@ impl Restic {
             io::ErrorKind::NotFound => {
                 Failure::last(problem("the image has no restic: use the image backup-mover".to_owned()))
             }
+            io::ErrorKind::TimedOut => {
+                Failure::again(Problem::new(Reason::NoProgress, format!("restic is not done: {error}")))
+            }
             _ => Failure::again(problem(format!("cannot run restic: {error}"))),
         }
     }

@@ -28,6 +28,7 @@ pub(crate) mod break_links;
 pub(crate) mod console;
 pub(crate) mod device;
 mod entry;
+mod fixed;
 pub(crate) mod holders;
 mod messages;
 pub(crate) mod paths;
@@ -79,6 +80,7 @@ impl Restore<'_, '_> {
             root: geteuid().is_root(),
             dry: false,
         };
+        fixed::refuse(&transfer)?;
         let parted = break_links::find(&Scope {
             point: &sides.point,
             target: &sides.target,

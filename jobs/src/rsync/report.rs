@@ -36,6 +36,9 @@ impl Task {
     pub(crate) fn io(&self, what: &str, error: &io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => self.full(&format!("while {what}")),
+            io::ErrorKind::TimedOut => {
+                Failure::again(Problem::new(Reason::NoProgress, format!("{what} failed: {error}")))
+            }
             _ => self.failed(format!("{what} failed: {error}")),
         }
     }

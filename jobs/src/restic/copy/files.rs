@@ -14,6 +14,7 @@ use crate::copy::source::{self, Source};
 use crate::outcome::{Failure, now};
 use crate::restic::exec::Restic;
 use crate::restic::snapshots::Snapshot;
+use crate::restore::temp;
 use crate::volume::LOST_AND_FOUND;
 
 /// The most that is repeated of patterns.
@@ -60,6 +61,7 @@ fn backup(args: &Args, source: Source, skip: bool) -> Vec<OsString> {
         word.push(pattern);
         words.push(word);
     };
+    exclude(args.source.join(temp::NAME).into());
     if source.leave_lost_and_found {
         exclude(args.source.join(LOST_AND_FOUND).into());
     }
