@@ -87,6 +87,22 @@ mod tests {
         Cli::try_parse_from(std::iter::once(&"kubectl-backup").chain(args))
     }
 
+    /// U12: remedies named commands without the PVC or the date that they need.
+    #[test]
+    fn each_command_of_a_remedy_can_be_typed() {
+        let mut commands = 0;
+        for reason in model::reason::Reason::ALL {
+            for text in reason.help().split("kubectl backup ").skip(1) {
+                let command = text.split(['.', ',', ':', ';']).next().unwrap();
+                let sample = command.replace("PVC", "data").replace("NAME", "other").replace("DATE", "latest");
+                let words: Vec<&str> = sample.split_whitespace().collect();
+                assert!(parse(&words).is_ok(), "{reason}: kubectl backup {command}");
+                commands += 1;
+            }
+        }
+        assert!(commands > 5, "{commands}");
+    }
+
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();

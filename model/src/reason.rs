@@ -51,7 +51,7 @@ reasons! {
     /// The PVC is not bound (F93).
     NotBound => "wait until the PVC is bound: kubectl describe pvc. If its class waits for the first consumer, start a pod that mounts it",
     /// The PVC's volume is gone.
-    VolumeLost => "restore into a new PVC: kubectl backup restore PVC --to NAME",
+    VolumeLost => "restore into a new PVC: kubectl backup restore PVC --date DATE --to NAME",
     /// The PVC is being deleted (F08).
     Terminating => "no action needed: the PVC is being deleted",
     /// The Namespace is being deleted (F70).
@@ -223,7 +223,7 @@ reasons! {
     /// What is asked for needs a grant of the administrator.
     NotGranted => "ask the administrator for a grant: a line in restores.grants of the configuration",
     /// A restore that only the controller can do, asked for by a Deployment.
-    AskByAnnotation => "annotate the target PVC with backup-controller.io/restore-from, or use kubectl backup restore",
+    AskByAnnotation => "annotate the target PVC with backup-controller.io/restore-from, or use kubectl backup restore PVC --date DATE",
     /// The PVC that is to be written is not there or not bound.
     TargetNotReady => "create the target PVC, or name another one",
     /// Another pod holds the volume that is to be written.
@@ -233,7 +233,7 @@ reasons! {
     /// Who holds the volume is not known, or not known any more.
     MountStateUnknown => "check that the controller runs: kubectl -n backup get deployment. It reports to the restore pod which pods mount the volume",
     /// The volume that is to be written has less room than the data needs.
-    TargetTooSmall => "restore into a larger PVC: kubectl backup restore PVC --to NAME",
+    TargetTooSmall => "restore into a larger PVC: kubectl backup restore PVC --date DATE --to NAME",
     /// A raw block volume goes back to one, and files to a filesystem (`volumeMode`).
     VolumeModeDiffers => "restore a raw block volume into a PVC with volumeMode: Block, and files into a PVC with a filesystem",
     /// There is nothing in the restore point.
@@ -241,7 +241,7 @@ reasons! {
     /// Entries are missing in the restore point (L2).
     RestorePointIncomplete => "choose a complete restore point: kubectl backup list PVC. Without --delete, what the incomplete one has is restored",
     /// There is no such file or folder in the restore point.
-    PathNotFound => "choose a path that exists: kubectl backup browse PVC",
+    PathNotFound => "choose a path that exists: kubectl backup browse PVC --date DATE",
     /// The restore broke off.
     RestoreFailed => "check the restore pod's log, and repeat the restore: it continues where it stopped",
     /// A namespace that enforces Pod Security `restricted` refuses the copy pod.

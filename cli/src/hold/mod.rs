@@ -185,7 +185,7 @@ fn effect(observed: &Observed, snapshot: &Snapshot, text: Option<&str>, now: Tim
     };
     let mut lines = vec![match Hold::read(text).until {
         Some(until) => {
-            format!("volumesnapshot/{name} is held until {}, for {}", seconds(until), age::between(now, until))
+            format!("volumesnapshot/{name} is held until {}, for {}", seconds(until), age::between(seconds(now), until))
         }
         None => format!("volumesnapshot/{name} is held until it is released: kubectl backup hold {name} --release"),
     }];

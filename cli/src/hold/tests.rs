@@ -74,6 +74,17 @@ fn a_hold_that_does_not_count_is_said() {
     assert!(!lines("data-20181206", TENANT).contains("maxHolds"), "the tenant may not read it");
 }
 
+/// U12: the time of the API server has parts of a second, and the end of a hold has none.
+#[test]
+fn a_hold_for_seven_days_is_told_as_seven_days() {
+    let observed = cluster(1).observed(ALL);
+    let snapshot = observed.world.snapshots.get("shop", "data-20181201").unwrap();
+    let now = Timestamp::from_millisecond(now().as_millisecond() + 700).unwrap();
+    let text = args(&["data-20181201", "--for", "7d"]).text(now).unwrap();
+    let lines = effect(&observed, snapshot, Some(&text), now).join("\n");
+    assert!(lines.contains("is held until 2018-12-12T12:00:00Z, for 7d\n"), "{lines}");
+}
+
 #[test]
 fn only_the_annotation_of_the_snapshot_that_was_seen_is_written() {
     let server = Server::of(cluster(1));

@@ -219,7 +219,11 @@ impl Follow {
         for (destination, copy) in world.record(snapshot).into_iter().flat_map(|record| &record.results) {
             let size = snapshot.mode.amount(copy.files, "entries", copy.bytes);
             lines.push(match copy.state {
-                CopyState::Complete => format!("the copy to {destination} is complete: {size} in {} s", copy.seconds),
+                CopyState::Complete => {
+                    let time =
+                        if copy.seconds == 0 { "less than 1 s".to_owned() } else { format!("{} s", copy.seconds) };
+                    format!("the copy to {destination} is complete: {size} in {time}")
+                }
                 CopyState::Incomplete => format!("the copy to {destination} is incomplete ({size}): {}", copy.message),
                 state => {
                     let help = copy.reason.map(|r| format!(". What to do: {}", r.help())).unwrap_or_default();
