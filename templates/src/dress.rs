@@ -46,9 +46,9 @@ pub(crate) fn pod(object: &mut Value, rules: &PodRules) {
     add(&mut spec["nodeSelector"], node_selector, [OS]);
     append(&mut spec["tolerations"], tolerations);
     append(&mut spec["imagePullSecrets"], image_pull_secrets);
-    set(&mut spec["affinity"], affinity);
-    set(&mut spec["priorityClassName"], priority_class_name);
-    set(&mut spec["runtimeClassName"], runtime_class_name);
+    set(&mut spec["affinity"], affinity.as_ref());
+    set(&mut spec["priorityClassName"], priority_class_name.as_ref());
+    set(&mut spec["runtimeClassName"], runtime_class_name.as_ref());
     // A field that is only looked at is there as null.
     for part in ["metadata", "spec"] {
         if let Some(fields) = template[part].as_object_mut() {
@@ -81,7 +81,7 @@ fn append<T: Serialize>(list: &mut Value, items: &[T]) {
 }
 
 /// Unless the template says it.
-fn set<T: Serialize>(field: &mut Value, value: &Option<T>) {
+fn set<T: Serialize>(field: &mut Value, value: Option<&T>) {
     if let (true, Some(value)) = (field.is_null(), value) {
         *field = json!(value);
     }

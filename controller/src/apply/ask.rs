@@ -18,11 +18,14 @@ pub(crate) async fn ask(client: &Client, question: Question, namespace: &str, na
     let api: Api<Event> = Api::namespaced(client.clone(), namespace);
     let about = ListParams::default().fields(&format!("regarding.uid={uid}")).limit(ENOUGH);
     let listed = api::bounded(|| format!("list the Events of {namespace}/{name}"), api.list(&about)).await;
-    let events = listed.map(|list| list.items).unwrap_or_else(|error| {
-        let error = api::chain(&error);
-        tracing::warn!(namespace, name, error, "cannot list the Events that say why a pod does not start");
-        Vec::new()
-    });
+    let events = match listed {
+        Ok(list) => list.items,
+        Err(error) => {
+            let error = api::chain(&error);
+            tracing::warn!(namespace, name, error, "cannot list the Events that say why a pod does not start");
+            Vec::new()
+        }
+    };
     let (key, uid) = ((namespace.to_owned(), name.to_owned()), uid.to_owned());
     match question {
         Question::Mounts => Change::MountFailure(key, uid, MountFailure::of(&events)),

@@ -8,7 +8,7 @@ use super::store::{Key, Observed, Replaced, Seen};
 use super::{Belongings, Change, World};
 use crate::breaker::Results;
 use crate::config::Config;
-use crate::facts::{Claim, Content, CronJob, Job, Ours, Pod, Snapshot, Volume};
+use crate::facts::{Claim, Content, CronJob, Job, MountFailure, Ours, Pod, PodRefusal, Snapshot, Volume};
 use crate::ledger::{Book, Ledger};
 use crate::names::{Component, Run};
 use crate::record::{CopyResult, RestoreState, RunRecord};
@@ -63,19 +63,8 @@ impl World {
                 )
             }
             Change::Pod(seen) => self.apply_pods(seen),
-            Change::MountFailure(pod, uid, failure) => {
-                let Some(found) = self.pods.items.get(&pod).filter(|p| p.uid == uid) else { return HashSet::new() };
-                let job = (found.namespace.clone(), found.job.clone());
-                self.memory.mount_failures.insert(uid, failure);
-                self.concerned(&job)
-            }
-            Change::PodRefusal(job, uid, refusal) => {
-                if self.jobs.items.get(&job).is_none_or(|found| found.id.uid != uid) {
-                    return HashSet::new();
-                }
-                self.memory.pod_refusals.insert(uid, refusal);
-                self.concerned(&job)
-            }
+            Change::MountFailure(pod, uid, failure) => self.apply_mount_failure(&pod, uid, failure),
+            Change::PodRefusal(job, uid, refusal) => self.apply_pod_refusal(&job, uid, refusal),
             Change::DrillRefused { uid, destination, due, problem } => {
                 self.memory.refused_drills.entry(uid.clone()).or_default().insert(destination, (due, problem));
                 HashSet::from([uid])
@@ -354,6 +343,22 @@ impl World {
             }
         }
         jobs.iter().flat_map(|job| self.concerned(job)).collect()
+    }
+
+    /// An answer that comes late is about nobody.
+    fn apply_mount_failure(&mut self, pod: &Key, uid: String, failure: Option<MountFailure>) -> HashSet<String> {
+        let Some(found) = self.pods.items.get(pod).filter(|p| p.uid == uid) else { return HashSet::new() };
+        let job = (found.namespace.clone(), found.job.clone());
+        self.memory.mount_failures.insert(uid, failure);
+        self.concerned(&job)
+    }
+
+    fn apply_pod_refusal(&mut self, job: &Key, uid: String, refusal: Option<PodRefusal>) -> HashSet<String> {
+        if self.jobs.items.get(job).is_none_or(|found| found.id.uid != uid) {
+            return HashSet::new();
+        }
+        self.memory.pod_refusals.insert(uid, refusal);
+        self.concerned(job)
     }
 
     /// The sources that a Job is for.

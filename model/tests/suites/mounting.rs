@@ -220,7 +220,7 @@ fn a_copy_that_reached_its_deadline_is_not_taken_for_one_that_never_started() {
     );
 }
 
-/// A3: a LimitRange, a quota, Pod Security or a webhook refuses the pod, and only the Job's Events say why.
+/// A3: a `LimitRange`, a quota, Pod Security or a webhook refuses the pod, and only the Job's Events say why.
 #[test]
 fn why_a_job_gets_no_pod_is_asked_once_and_told() {
     for (refusal, reason, words) in [
