@@ -29,6 +29,7 @@ pub mod quantity;
 pub mod reason;
 pub mod record;
 pub mod restic_environment;
+pub mod restic_options;
 pub mod restic_retention;
 pub mod restore;
 pub mod retention;

@@ -307,6 +307,9 @@ impl Args {
         for (name, value) in &restic.environment {
             self.option("env", format!("{name}={value}"));
         }
+        for (name, value) in &restic.backend_options {
+            self.option("backend-option", format!("{name}={value}"));
+        }
         self.maybe("limit-upload", restic.limit_upload).maybe("limit-download", restic.limit_download);
         self.option("namespace", &source.namespace).option("pvc", &source.name).option("uid", &source.uid)
     }

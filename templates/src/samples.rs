@@ -467,6 +467,7 @@ pub(crate) fn restic() -> Destination {
         limit_upload: Some(1024),
         limit_download: Some(2048),
         environment: BTreeMap::from([("HTTPS_PROXY".to_owned(), "http://proxy:3128".to_owned())]),
+        backend_options: BTreeMap::from([("s3.bucket-lookup".to_owned(), "path".to_owned())]),
         cache: Some("1Gi".to_owned()),
         ..Restic::named("backup-s3")
     };

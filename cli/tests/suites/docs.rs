@@ -77,9 +77,18 @@ fn keys(path: &str, value: &Value, found: &mut Vec<(String, Option<String>)>) {
     match value {
         // Maps whose keys are somebody else's.
         Value::Mapping(_)
-            if [".annotations", ".environment", "Labels", ".secrets", ".nodeSelector", ".requests", ".limits"]
-                .iter()
-                .any(|end| path.ends_with(end)) =>
+            if [
+                ".annotations",
+                ".environment",
+                ".backendOptions",
+                "Labels",
+                ".secrets",
+                ".nodeSelector",
+                ".requests",
+                ".limits",
+            ]
+            .iter()
+            .any(|end| path.ends_with(end)) =>
         {
             found.push((path.to_owned(), None));
         }

@@ -27,6 +27,9 @@ pub(crate) struct Common {
     /// Another environment variable for restic; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
+    /// Extended option of restic (see `restic options`), such as s3.bucket-lookup=path; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = backend_option)]
+    pub(crate) backend_option: Vec<String>,
     /// Upload limit, in KiB per second
     #[arg(long, value_name = "KIB")]
     pub(crate) limit_upload: Option<u32>,
@@ -74,6 +77,13 @@ fn variable(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if is_variable(name) && !value.contains('\0') => Ok((name.to_owned(), value.to_owned())),
         _ => Err("must be NAME=value".to_owned()),
     }
+}
+
+/// The same list as in the configuration: other options start programs.
+fn backend_option(text: &str) -> Result<String, String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| "must be NAME=value".to_owned())?;
+    model::restic_options::fault(name, value)
+        .map_or_else(|| Ok(text.to_owned()), |fault| Err(format!("{name} {fault}")))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -334,6 +334,7 @@ fn options(args: &Common, ssh: Option<&Ssh>) -> Vec<OsString> {
     if let Some(ssh) = ssh {
         options.extend(["-o".into(), ssh.option().into()]);
     }
+    options.extend(args.backend_option.iter().flat_map(|option| ["-o".into(), option.into()]));
     for (option, limit) in [("--limit-upload", args.limit_upload), ("--limit-download", args.limit_download)] {
         options.extend(limit.map(|kib| format!("{option}={kib}").into()));
     }

@@ -224,6 +224,7 @@ fn every_map_refuses_a_key_that_it_does_not_know() {
             "requests",
             "limits",
             "environment",
+            "backendOptions",
             "labels",
         ];
         if path.last().is_some_and(|last| own.contains(&last.as_str())) && path != ["limits"] {

@@ -4,8 +4,8 @@ use super::words::{Faults, at_least_one, class_name, is_subdomain, size};
 use crate::config::path::Path;
 use crate::config::{Drill, Restic, Sample, Times};
 use crate::duration::shown;
-use crate::restic_environment;
 use crate::schedule::{Due, Schedule};
+use crate::{restic_environment, restic_options};
 
 /// restic's own bounds of `--pack-size`, in MiB.
 const PACK_SIZES: std::ops::RangeInclusive<u32> = 4..=128;
@@ -62,6 +62,11 @@ pub(super) fn check(path: &Path, restic: &Restic, faults: &mut Faults) {
             format!("{name} is not an allowed environment variable; docs/configure.md lists them")
         };
         faults.push((path.key("environment").key(name), fault));
+    }
+    for (name, value) in &restic.backend_options {
+        if let Some(fault) = restic_options::fault(name, value) {
+            faults.push((path.key("backendOptions").key(name), fault));
+        }
     }
     if let Some(cache) = &restic.cache {
         size(&path.key("cache"), cache, faults);

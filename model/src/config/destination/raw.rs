@@ -40,6 +40,8 @@ pub(super) struct Raw {
     pub(super) exclude: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) environment: Option<BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) backend_options: Option<BTreeMap<String, String>>,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "input::maybe_quantity")]
     pub(super) cache: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -99,6 +101,7 @@ impl Raw {
             limit_download: None,
             exclude: None,
             environment: None,
+            backend_options: None,
             cache: None,
             skip_unchanged: None,
             prune: None,
@@ -131,6 +134,7 @@ impl Raw {
             limit_download,
             exclude,
             environment,
+            backend_options,
             cache,
             skip_unchanged,
             prune,
@@ -149,6 +153,7 @@ impl Raw {
             ("limitDownload", limit_download.is_some()),
             ("exclude", exclude.is_some()),
             ("environment", environment.is_some()),
+            ("backendOptions", backend_options.is_some()),
             ("cache", cache.is_some()),
             ("skipUnchanged", skip_unchanged.is_some()),
             ("prune", prune.is_some()),

@@ -42,6 +42,8 @@ pub struct Restic {
     pub exclude: Vec<String>,
     /// More environment variables for restic, such as `HTTPS_PROXY`. Default: none.
     pub environment: BTreeMap<String, String>,
+    /// Options of restic's backends, as its `-o` takes them ([`crate::restic_options`]). Default: none.
+    pub backend_options: BTreeMap<String, String>,
     /// The size of restic's cache on the node, a quantity; it is gone with the pod. Default: no cache.
     pub cache: Option<String>,
     /// Whether a run that changed nothing makes no snapshot in the repository. Default: `true`.
@@ -74,6 +76,7 @@ impl Restic {
             limit_download: None,
             exclude: Vec::new(),
             environment: BTreeMap::new(),
+            backend_options: BTreeMap::new(),
             cache: None,
             skip_unchanged: true,
             prune: Times::prune(),
