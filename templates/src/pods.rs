@@ -144,7 +144,7 @@ pub(crate) fn check(rules: &PodRules, object: &Value) -> Result<(), Fault> {
         spec.get(field).must(!spec.get(field).is_true(), "false")?;
     }
     // restic takes a lock for stale when its host name is its own.
-    for field in ["hostname", "ephemeralContainers"] {
+    for field in ["hostname", "ephemeralContainers", "nodeName"] {
         spec.get(field).must_be_absent()?;
     }
     identity(rules, &spec)?;

@@ -95,19 +95,20 @@ pub(super) enum Ended<T> {
 /// How a Job stands at the time `now`.
 pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<T> {
     let pods: Vec<&Pod> = world.pods_of(job).collect();
-    let told = pods
-        .iter()
-        .filter_map(|p| p.ended.as_ref())
-        .filter_map(|(_, text)| serde_json::from_str::<T>(text).ok())
-        .max_by_key(T::finished)
-        .map(|told| not_later(told, now));
-    let told = told.map(|told| in_time(world, job, told));
+    let told_by = |pods: &[&Pod]| {
+        let texts = pods.iter().filter_map(|p| p.ended.as_ref());
+        let told = texts.filter_map(|(_, text)| serde_json::from_str::<T>(text).ok()).max_by_key(T::finished);
+        told.map(|told| in_time(world, job, not_later(told, now)))
+    };
     let over = runs_until(world, job);
     if let (JobState::Active, Some((pod, since))) = (job.state, outlived(&pods)) {
-        // A1: Kubernetes waits for the other container, and makes no other pod before.
-        let until = OUTLIVED.after(since.min(now)).min(over);
-        return if now < until { Ended::NotYet(Some(until)) } else { own_end(pod, told) };
+        // A1: Kubernetes waits for the other container, and makes no other pod before. A node whose clock is ahead gets no
+        // time for that: it would get it again and again.
+        let until = OUTLIVED.after(since).min(over);
+        let waits = since <= now && now < until;
+        return if waits { Ended::NotYet(Some(until)) } else { own_end(pod, told_by(&[pod])) };
     }
+    let told = told_by(&pods);
     match (job.state, told) {
         (JobState::Active, Some(told)) if now >= over => Ended::Told(told),
         (JobState::Active, None) if now >= over => {

@@ -14,6 +14,7 @@ const DISKS: &str =
 const PRIVILEGES: &str = "must not be privileged, and must not use the host's network";
 const CAPABILITIES: &str = "must drop all capabilities, and add only those that copies and restores need";
 const CONFINED: &str = "must be confined by seccomp and AppArmor, and must not use ports of the host";
+const PLACED: &str = "must be placed by the scheduler, and must not set sysctls";
 const DEVICES: &str = "may open block devices only for copies, drills and restores";
 const SECRETS: &str = "must not get Secrets as environment variables";
 const HOST: &str = "/spec/template/spec/volumes/0/hostPath/path";
@@ -94,6 +95,15 @@ async fn only_pods_of_our_form_are_started() -> Result<()> {
         ("every call by default", &copy, "securityContext/seccompProfile", Value::Null, CONFINED),
         ("every call of one", &copy, &format!("{security}seccompProfile"), json!({"type": "Unconfined"}), CONFINED),
         ("no profile", &copy, &format!("{security}appArmorProfile"), json!({"type": "Unconfined"}), CONFINED),
+        ("a node", &copy, "nodeName", json!("control-plane-1"), PLACED),
+        ("a CronJob for a node", &cronjob, "nodeName", json!("control-plane-1"), PLACED),
+        (
+            "the kernel's settings",
+            &copy,
+            "securityContext/sysctls",
+            json!([{"name": "kernel.shm_rmid_forced", "value": "1"}]),
+            PLACED,
+        ),
         ("a port", &copy, "containers/0/ports", json!([{"containerPort": 80, "hostPort": 80}]), CONFINED),
     ] {
         stage.refused(what, me, Verb::Create, &with(object, path, value)?, words).await?;
