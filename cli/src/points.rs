@@ -56,6 +56,13 @@ pub(crate) struct Point {
     pub(crate) gone: bool,
 }
 
+impl Point {
+    /// The destination, unless it is a snapshot.
+    pub(crate) fn destination(&self) -> Option<&str> {
+        self.disk.as_deref().or(self.repository.as_deref())
+    }
+}
+
 /// The restore points of the PVCs that have or had a name, newest first.
 pub(crate) fn points(observed: &Observed, namespace: &str, pvc: &str, from: &From, now: Timestamp) -> Vec<Point> {
     let points = restore::points(&observed.world, namespace, pvc);

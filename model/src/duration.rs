@@ -252,6 +252,12 @@ pub(crate) fn shown(text: &str) -> String {
     format!("\"{}{more}\"", head.escape_debug())
 }
 
+/// How long something took, as it is told: results have whole seconds (U12).
+#[must_use]
+pub fn took(seconds: u64) -> String {
+    if seconds == 0 { "less than 1 s".to_owned() } else { format!("{seconds} s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

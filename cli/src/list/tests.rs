@@ -69,6 +69,26 @@ fn who_names_no_pvc_is_told_which_there_are() {
     assert!(candidates(&Objects::new().observed(ALL), "shop").contains("no PVC in namespace shop has"));
 }
 
+/// U12: `--from s4`.
+#[test]
+fn a_destination_that_does_not_exist_is_a_slip_and_one_without_copies_is_not() {
+    let mut all = cluster();
+    all.config += "  - {name: s3, type: restic, secret: backup-s3}\n";
+    let observed = all.observed(ALL);
+    let told = |from: &str| unknown(&observed, "shop", "data", &from.parse().unwrap(), now());
+    for fine in ["snapshot", "disk", "restic", "s3"] {
+        assert_eq!(told(fine), None, "{fine}");
+    }
+    let text = told("s4").unwrap();
+    assert!(
+        text.starts_with("there is no destination s4: there are disk, vault, s3; PVC data has restore points of "),
+        "{text}"
+    );
+    assert!(text.contains("disk") && text.ends_with("snapshot"), "{text}");
+    let nothing = unknown(&observed, "shop", "other", &"s4".parse().unwrap(), now()).unwrap();
+    assert!(nothing.ends_with("PVC other has no restore point"), "{nothing}");
+}
+
 #[test]
 fn a_restic_snapshot_stands_beside_the_others_with_its_id() {
     let mut all = cluster();

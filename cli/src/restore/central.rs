@@ -7,6 +7,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
+use model::duration::took;
 use model::facts::Claim;
 use model::names;
 use model::quantity;
@@ -207,7 +208,11 @@ pub(super) fn words(point: &str, result: &RestoreResult) -> String {
     };
     let RestoreResult { changed, deleted, bytes, seconds, .. } = result;
     let why = result.problem.as_ref().map(|p| format!("\n{p}\nWhat to do: {}", p.reason.help())).unwrap_or_default();
-    format!("{done} from {point}: {changed} changed, {deleted} deleted, {}B, {seconds} s{why}", quantity::human(*bytes))
+    format!(
+        "{done} from {point}: {changed} changed, {deleted} deleted, {}B, {}{why}",
+        quantity::human(*bytes),
+        took(*seconds)
+    )
 }
 
 pub(super) fn code(result: &RestoreResult) -> u8 {

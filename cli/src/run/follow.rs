@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use model::Timestamp;
+use model::duration::took;
 use model::facts::{Claim, JobState, Snapshot};
 use model::names::{self, Component, Run};
 use model::next_copy::shown_state;
@@ -220,9 +221,7 @@ impl Follow {
             let size = snapshot.mode.amount(copy.files, "entries", copy.bytes);
             lines.push(match copy.state {
                 CopyState::Complete => {
-                    let time =
-                        if copy.seconds == 0 { "less than 1 s".to_owned() } else { format!("{} s", copy.seconds) };
-                    format!("the copy to {destination} is complete: {size} in {time}")
+                    format!("the copy to {destination} is complete: {size} in {}", took(copy.seconds))
                 }
                 CopyState::Incomplete => format!("the copy to {destination} is incomplete ({size}): {}", copy.message),
                 state => {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use model::duration::took;
 use model::quantity::human;
 use model::reason::{Problem, Reason};
 use model::record::{RestoreResult, RestoreState};
@@ -133,10 +134,11 @@ impl Session<'_> {
     /// The last words for people.
     pub(super) fn conclude(&self, result: &RestoreResult) {
         let RestoreResult { state, problem, changed, deleted, bytes, seconds, .. } = result;
+        let time = took(*seconds);
         let counted = if self.device {
-            format!("1 device, {} written in {seconds} s", human(*bytes))
+            format!("1 device, {} written in {time}", human(*bytes))
         } else {
-            format!("{changed} entries written, {deleted} deleted, {} in {seconds} s", human(*bytes))
+            format!("{changed} entries written, {deleted} deleted, {} in {time}", human(*bytes))
         };
         let say = |line: &str| self.console.say(line);
         if let Some(problem) = problem {
