@@ -21,18 +21,7 @@ pub(crate) struct Connection {
 /// Connects; nothing is asked yet.
 pub(crate) async fn connect(args: &Cluster) -> anyhow::Result<Connection> {
     let config = match read(args.kubeconfig.as_deref())? {
-        Some(file) => {
-            let proxied = by_kubeconfig(&file, args.context.as_deref());
-            let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
-            let mut config = Config::from_custom_kubeconfig(file, &options)
-                .await
-                .map_err(|e| anyhow!("cannot use the kubeconfig: {}. Check it: kubectl config view", api::chain(&e)))?;
-            let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            if !proxied && no_proxy().is_some_and(|list| is_listed(&list, &host)) {
-                config.proxy_url = None;
-            }
-            config
-        }
+        Some(file) => configured(file, args.context.clone()).await?,
         None if args.context.is_some() => {
             return Err(anyhow!("--context needs a kubeconfig, and none was found: set --kubeconfig or KUBECONFIG"));
         }
@@ -46,6 +35,20 @@ pub(crate) async fn connect(args: &Cluster) -> anyhow::Result<Connection> {
     let namespace = args.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
     let client = api::client(config).map_err(|e| anyhow!("{}", api::chain(&e)))?;
     Ok(Connection { client, namespace })
+}
+
+/// What a kubeconfig says of a context.
+async fn configured(file: Kubeconfig, context: Option<String>) -> anyhow::Result<Config> {
+    let proxied = by_kubeconfig(&file, context.as_deref());
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let mut config = Config::from_custom_kubeconfig(file, &options)
+        .await
+        .map_err(|e| anyhow!("cannot use the kubeconfig: {}. Check it: kubectl config view", api::chain(&e)))?;
+    let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    if !proxied && no_proxy().is_some_and(|list| is_listed(&list, &host)) {
+        config.proxy_url = None;
+    }
+    Ok(config)
 }
 
 /// The kubeconfig; `None` if there is none. Files that `KUBECONFIG` names need not exist.
@@ -135,6 +138,53 @@ mod tests {
         assert_eq!(found(Some("/a:/b::")), [PathBuf::from("/a"), PathBuf::from("/b")]);
         assert_eq!(found(None), [PathBuf::from("/home/me/.kube/config")]);
         assert_eq!(found(Some("")), [PathBuf::from("/home/me/.kube/config")]);
+    }
+
+    /// A14: what kubectl takes, the plugin takes.
+    #[tokio::test]
+    async fn each_form_of_a_kubeconfig_gives_a_client() {
+        let folder = env::temp_dir().join(format!("kubeconfig-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("token"), "abc").unwrap();
+        let exec = "exec: {apiVersion: client.authentication.k8s.io/v1, command: echo, interactiveMode: Never, \
+                    args: ['{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":\"ExecCredential\",\
+                    \"status\":{\"token\":\"abc\"}}']}";
+        let plain = "server: 'https://api.example.com:6443'";
+        let whole = |cluster: &str, user: &str| {
+            format!(
+                "apiVersion: v1\nkind: Config\ncurrent-context: here\nclusters: [{{name: c, cluster: {{{cluster}}}}}]\n\
+                 contexts: [{{name: here, context: {{cluster: c, user: u, namespace: shop}}}}]\nusers: [{{name: u, user: {{{user}}}}}]\n"
+            )
+        };
+        for (form, cluster, user) in [
+            ("a token", plain.to_owned(), "token: abc".to_owned()),
+            ("a token in a file beside it", plain.to_owned(), "tokenFile: token".to_owned()),
+            ("name and password", plain.to_owned(), "username: a, password: b".to_owned()),
+            ("a program", plain.to_owned(), exec.to_owned()),
+            ("nobody", plain.to_owned(), String::new()),
+            ("no check of certificates", format!("{plain}, insecure-skip-tls-verify: true"), String::new()),
+            ("another name of the server", format!("{plain}, tls-server-name: kubernetes"), String::new()),
+            ("a proxy", format!("{plain}, proxy-url: 'http://proxy.example.com:3128'"), String::new()),
+            ("a proxy over TLS", format!("{plain}, proxy-url: 'https://proxy.example.com:3128'"), String::new()),
+            ("a SOCKS proxy", format!("{plain}, proxy-url: 'socks5://proxy.example.com:1080'"), String::new()),
+            (
+                "a path behind the server",
+                "server: 'https://rancher.example.com/k8s/clusters/c-1'".to_owned(),
+                String::new(),
+            ),
+        ] {
+            let path = folder.join("config");
+            std::fs::write(&path, whole(&cluster, &user)).unwrap();
+            let file = read(Some(&path)).unwrap().unwrap();
+            let config = configured(file, None).await.unwrap_or_else(|e| panic!("{form}: {e}"));
+            assert_eq!(config.default_namespace, "shop", "{form}");
+            api::client(config).unwrap_or_else(|e| panic!("{form}: {}", api::chain(&e)));
+        }
+        let broken = folder.join("broken");
+        std::fs::write(&broken, whole(plain, "").replace("current-context: here", "current-context: there")).unwrap();
+        let error = configured(read(Some(&broken)).unwrap().unwrap(), None).await.unwrap_err().to_string();
+        assert!(error.contains("kubectl config view"), "{error}");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
