@@ -32,6 +32,9 @@ pub const CONTAINER: &str = "backup";
 /// The label of the Kubernetes recommendations that names the tool behind an object.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
+/// The label by which Velero passes an object over.
+pub const NOT_FOR_VELERO: &str = "velero.io/exclude-from-backup";
+
 /// Label: the installation an object belongs to; two installations never touch each other's objects (F94).
 pub const INSTANCE: &str = "backup-controller.io/instance";
 /// Label: the name of the source PVC, cut and hashed if it is longer than a label value may be.

@@ -28,7 +28,7 @@ impl Marks {
         marks.label(names::INSTANCE, instance.as_str());
         marks.label(names::COMPONENT, component.as_str());
         // A9: what is a backup, or made for one, is in no other backup.
-        marks.label("velero.io/exclude-from-backup", "true");
+        marks.label(names::NOT_FOR_VELERO, "true");
         marks
     }
 

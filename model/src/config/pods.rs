@@ -99,11 +99,13 @@ pub struct PodSettings {
     #[serde(deserialize_with = "whole")]
     pub tolerations: Vec<Toleration>,
     /// Which nodes and which neighbours it wants. One in the template counts more.
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "affinity")]
     pub affinity: Option<Affinity>,
-    /// Its `PriorityClass`.
+    /// Its `PriorityClass`; an empty name is none.
+    #[serde(deserialize_with = "name")]
     pub priority_class_name: Option<String>,
-    /// Its `RuntimeClass`.
+    /// Its `RuntimeClass`; an empty name is none.
+    #[serde(deserialize_with = "name")]
     pub runtime_class_name: Option<String>,
     /// The Secrets with which its image is pulled, in the namespace where it runs.
     #[serde(deserialize_with = "whole")]
@@ -130,6 +132,16 @@ fn whole<'de, D: Deserializer<'de>, T: DeserializeOwned + Serialize>(deserialize
         Some(key) => Err(D::Error::custom(format!("{key} is not a field that the Kubernetes API knows here"))),
         None => Ok(read),
     }
+}
+
+/// One that says nothing is none.
+fn affinity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Affinity>, D::Error> {
+    let read: Option<Affinity> = whole(deserializer)?;
+    Ok(read.filter(|affinity| *affinity != Affinity::default()))
+}
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|name| !name.is_empty()))
 }
 
 /// The first key of a value that was lost when it was read.

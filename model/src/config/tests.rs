@@ -226,6 +226,7 @@ fn every_map_refuses_a_key_that_it_does_not_know() {
             "environment",
             "backendOptions",
             "labels",
+            "affinity",
         ];
         if path.last().is_some_and(|last| own.contains(&last.as_str())) && path != ["limits"] {
             continue;

@@ -260,6 +260,7 @@ impl Stage {
             names::SOURCE_PVC: "data",
             names::SOURCE_UID: self.uid,
             names::RUN: run,
+            names::NOT_FOR_VELERO: "true",
         })
     }
 
