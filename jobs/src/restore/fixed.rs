@@ -42,25 +42,28 @@ pub(crate) fn refuse(transfer: &Transfer<'_>) -> Result<(), Failure> {
     Err(Failure::last(Problem::new(Reason::TargetNotReady, text)))
 }
 
-/// Looks at an entry of the volume, and at all below it.
+/// Looks at an entry of the volume, and at all below it. What becomes of an entry is found out only where it has a flag.
 fn look(transfer: &Transfer<'_>, name: &Path, found: &mut Vec<PathBuf>) {
     let mut names = vec![name.to_owned()];
     while let Some(name) = names.pop() {
         let target = transfer.into.join(&name);
         let Ok(there) = fs::symlink_metadata(&target) else { continue };
-        let wanted = fs::symlink_metadata(transfer.from.join(&name)).ok();
-        let changes = wanted.as_ref().map_or(transfer.delete != Delete::No, |wanted| {
-            let is_compared = transfer.checksum && there.is_file();
-            is_compared || differs(wanted, &there) || (there.is_dir() && has_other_names(transfer, &name))
-        });
-        if changes && is_fixed(&target) {
+        if is_fixed(&target) && changes(transfer, &name, &there) {
             found.push(name.clone());
         }
-        if there.is_dir() && (wanted.is_some() || changes) {
+        let stays = || transfer.delete == Delete::No && fs::symlink_metadata(transfer.from.join(&name)).is_err();
+        if there.is_dir() && !stays() {
             let inside = fs::read_dir(&target).into_iter().flatten().flatten();
             names.extend(inside.map(|entry| name.join(entry.file_name())));
         }
     }
+}
+
+/// Whether the restore would change an entry of the volume.
+fn changes(transfer: &Transfer<'_>, name: &Path, there: &Metadata) -> bool {
+    let Ok(wanted) = fs::symlink_metadata(transfer.from.join(name)) else { return transfer.delete != Delete::No };
+    let is_compared = transfer.checksum && there.is_file();
+    is_compared || differs(&wanted, there) || (there.is_dir() && has_other_names(transfer, name))
 }
 
 /// Whether rsync would touch an entry, by what it compares.
