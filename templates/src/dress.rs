@@ -44,17 +44,11 @@ pub(crate) fn pod(object: &mut Value, rules: &PodRules) {
     }
     let spec = &mut template["spec"];
     add(&mut spec["nodeSelector"], node_selector, [OS]);
-    append(&mut spec["tolerations"], tolerations);
-    append(&mut spec["imagePullSecrets"], image_pull_secrets);
-    set(&mut spec["affinity"], affinity.as_ref());
-    set(&mut spec["priorityClassName"], priority_class_name.as_ref());
-    set(&mut spec["runtimeClassName"], runtime_class_name.as_ref());
-    // A field that is only looked at is there as null.
-    for part in ["metadata", "spec"] {
-        if let Some(fields) = template[part].as_object_mut() {
-            fields.retain(|_, value| !value.is_null());
-        }
-    }
+    append(spec, "tolerations", tolerations);
+    append(spec, "imagePullSecrets", image_pull_secrets);
+    set(spec, "affinity", affinity.as_ref());
+    set(spec, "priorityClassName", priority_class_name.as_ref());
+    set(spec, "runtimeClassName", runtime_class_name.as_ref());
 }
 
 /// Keys that are not there yet: those of the settings, and then the defaults.
@@ -73,16 +67,17 @@ fn add<'a>(
     }
 }
 
-fn append<T: Serialize>(list: &mut Value, items: &[T]) {
+/// Behind what the template has.
+fn append<T: Serialize>(spec: &mut Value, field: &str, items: &[T]) {
     if !items.is_empty() {
-        let own = list.as_array().cloned().unwrap_or_default();
-        *list = json!([own, items.iter().map(|item| json!(item)).collect()].concat());
+        let own = spec[field].as_array().cloned().unwrap_or_default();
+        spec[field] = json!([own, items.iter().map(|item| json!(item)).collect()].concat());
     }
 }
 
 /// Unless the template says it.
-fn set<T: Serialize>(field: &mut Value, value: Option<&T>) {
-    if let (true, Some(value)) = (field.is_null(), value) {
-        *field = json!(value);
+fn set<T: Serialize>(spec: &mut Value, field: &str, value: Option<&T>) {
+    if let Some(value) = value.filter(|_| spec[field].is_null()) {
+        spec[field] = json!(value);
     }
 }

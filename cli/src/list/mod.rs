@@ -49,7 +49,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
         let others = candidates(&observed, &namespace);
         bail!("namespace {namespace} has no PVC {name} and no restore point of such a PVC\n{others}");
     }
-    if let Some(problem) = unknown(&observed, &namespace, name, &from, now) {
+    let places = places(&points::points(&observed, &namespace, name, &From::Any, now));
+    if let Some(problem) = unknown(&observed, name, &from, &places) {
         bail!("{problem}");
     }
     let look = Look {
@@ -60,8 +61,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     };
     terminal::write(&output::text(&namespace, name, &points, args.output, look, now)?)?;
     if points.is_empty() {
-        let elsewhere = places(&observed, &namespace, name, now);
-        let elsewhere = if elsewhere.is_empty() { String::new() } else { format!("; it has some of {elsewhere}") };
+        let elsewhere = if places.is_empty() { String::new() } else { format!("; it has some of {}", list(&places)) };
         let words = from.words();
         eprintln!("PVC {name} has no restore point{words}{elsewhere}. For the reason, run: kubectl backup why {name}");
     }
@@ -75,27 +75,29 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where a PVC has restore points, as `--from` takes it.
-fn places(observed: &Observed, namespace: &str, name: &str, now: Timestamp) -> String {
-    let points = points::points(observed, namespace, name, &From::Any, now);
-    let names: BTreeSet<&str> = points.iter().map(|point| point.destination().unwrap_or("snapshot")).collect();
-    names.into_iter().collect::<Vec<_>>().join(", ")
+/// Where restore points are, as `--from` takes it.
+fn places(points: &[points::Point]) -> BTreeSet<String> {
+    points.iter().map(|point| point.destination().unwrap_or("snapshot").to_owned()).collect()
+}
+
+fn list(places: &BTreeSet<String>) -> String {
+    places.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// U12: a destination that is not configured, and that no restore point of the PVC names, is a slip.
-fn unknown(observed: &Observed, namespace: &str, name: &str, from: &From, now: Timestamp) -> Option<String> {
+fn unknown(observed: &Observed, name: &str, from: &From, places: &BTreeSet<String>) -> Option<String> {
     let of = match from {
         From::Destination(of) | From::Disk(Some(of)) | From::Restic(Some(of)) => of,
         From::Any | From::Snapshot | From::Disk(None) | From::Restic(None) => return None,
     };
-    let places = places(observed, namespace, name, now);
     let config = &observed.world.config;
-    if !observed.knows.config || config.destination(of).is_some() || places.split(", ").any(|place| place == of) {
+    if !observed.knows.config || config.destination(of).is_some() || places.contains(of) {
         return None;
     }
     let all: Vec<&str> = config.destinations.iter().map(|d| d.name.as_str()).collect();
     let all = if all.is_empty() { "there are none".to_owned() } else { format!("there are {}", all.join(", ")) };
-    let has = if places.is_empty() { "no restore point".to_owned() } else { format!("restore points of {places}") };
+    let has =
+        if places.is_empty() { "no restore point".to_owned() } else { format!("restore points of {}", list(places)) };
     Some(format!("there is no destination {of}: {all}; PVC {name} has {has}"))
 }
 

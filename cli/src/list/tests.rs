@@ -75,7 +75,11 @@ fn a_destination_that_does_not_exist_is_a_slip_and_one_without_copies_is_not() {
     let mut all = cluster();
     all.config += "  - {name: s3, type: restic, secret: backup-s3}\n";
     let observed = all.observed(ALL);
-    let told = |from: &str| unknown(&observed, "shop", "data", &from.parse().unwrap(), now());
+    let of = |name: &str, from: &str| {
+        let all = places(&points::points(&observed, "shop", name, &From::Any, now()));
+        unknown(&observed, name, &from.parse().unwrap(), &all)
+    };
+    let told = |from: &str| of("data", from);
     for fine in ["snapshot", "disk", "restic", "s3"] {
         assert_eq!(told(fine), None, "{fine}");
     }
@@ -85,7 +89,7 @@ fn a_destination_that_does_not_exist_is_a_slip_and_one_without_copies_is_not() {
         "{text}"
     );
     assert!(text.contains("disk") && text.ends_with("snapshot"), "{text}");
-    let nothing = unknown(&observed, "shop", "other", &"s4".parse().unwrap(), now()).unwrap();
+    let nothing = of("other", "s4").unwrap();
     assert!(nothing.ends_with("PVC other has no restore point"), "{nothing}");
 }
 

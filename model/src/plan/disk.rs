@@ -3,9 +3,10 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::action::{Action, DiskStep, Todo};
+use super::ended::outlived;
 use super::placement::binds_on_use;
 use crate::config::{Destination, Disk, Reach};
-use crate::facts::{Claim, ClaimPhase, Job, JobState};
+use crate::facts::{Claim, ClaimPhase, JobState};
 use crate::names::{self, Component, FolderOf};
 use crate::reason::{Problem, Reason};
 use crate::record::KeepResult;
@@ -119,12 +120,6 @@ fn released(volume: &str) -> String {
     )
 }
 
-/// The exit code of our container in the newest pod of a Job, if that runs on without it.
-fn own_end(world: &World, job: &Job) -> Option<i32> {
-    let newest = world.pods_of(job).max_by_key(|pod| pod.created).filter(|pod| pod.outlived.is_some())?;
-    newest.ended.as_ref().map(|(code, _)| *code)
-}
-
 /// The static volume follows once the keeper has seen the disk and made the folder.
 fn keeper(world: &World, destination: &Destination, namespace: &str, now: Timestamp) -> Result<DiskStep, NotReady> {
     let name = names::keeper_job(&world.instance, FolderOf { destination: &destination.name, namespace });
@@ -132,7 +127,8 @@ fn keeper(world: &World, destination: &Destination, namespace: &str, now: Timest
         return Ok(DiskStep::Keeper);
     };
     // A1: in its pod another container may run on.
-    let state = match (job.state, own_end(world, job)) {
+    let own_end = outlived(world, job).and_then(|(pod, _)| pod.ended.as_ref()).map(|(code, _)| *code);
+    let state = match (job.state, own_end) {
         (JobState::Active, Some(0)) => JobState::Complete,
         (JobState::Active, Some(_)) => JobState::Failed,
         (state, _) => state,

@@ -21,15 +21,10 @@ pub(super) trait Told: DeserializeOwned {
     fn finished(&self) -> Timestamp;
     /// Says that it ended at another time.
     fn set_finished(&mut self, at: Timestamp);
-    /// Says that its Job had no time left, if it failed because it was stopped.
-    fn set_late(&mut self, late: &str);
-}
-
-/// A17: with what it says of how far it was.
-fn late(problem: &Problem, late: &str) -> Option<Problem> {
-    // These are the reasons of a program that was stopped; other reasons say more than that the time was over.
-    let stopped = matches!(problem.reason, Reason::CopyFailed | Reason::RestoreFailed);
-    stopped.then(|| Problem::new(Reason::DeadlineExceeded, sentence(&format!("{late}: {}", problem.message))))
+    /// Why it did not end well.
+    fn problem(&self) -> Option<Problem>;
+    /// Says another reason.
+    fn set_problem(&mut self, problem: Problem);
 }
 
 impl Told for CopyResult {
@@ -41,11 +36,12 @@ impl Told for CopyResult {
         self.finished = at;
     }
 
-    fn set_late(&mut self, words: &str) {
-        let told = self.reason.map(|reason| Problem::new(reason, self.message.clone()));
-        if let Some(problem) = told.and_then(|told| late(&told, words)) {
-            (self.reason, self.message) = (Some(problem.reason), problem.message);
-        }
+    fn problem(&self) -> Option<Problem> {
+        self.reason.map(|reason| Problem::new(reason, self.message.clone()))
+    }
+
+    fn set_problem(&mut self, problem: Problem) {
+        (self.reason, self.message) = (Some(problem.reason), problem.message);
     }
 }
 
@@ -58,8 +54,12 @@ impl Told for RestoreResult {
         self.finished = at;
     }
 
-    fn set_late(&mut self, words: &str) {
-        self.problem = self.problem.take().map(|told| late(&told, words).unwrap_or(told));
+    fn problem(&self) -> Option<Problem> {
+        self.problem.clone()
+    }
+
+    fn set_problem(&mut self, problem: Problem) {
+        self.problem = Some(problem);
     }
 }
 
@@ -72,8 +72,12 @@ impl Told for MaintainResult {
         self.finished = at;
     }
 
-    fn set_late(&mut self, words: &str) {
-        self.problem = self.problem.take().map(|told| late(&told, words).unwrap_or(told));
+    fn problem(&self) -> Option<Problem> {
+        self.problem.clone()
+    }
+
+    fn set_problem(&mut self, problem: Problem) {
+        self.problem = Some(problem);
     }
 }
 
@@ -101,7 +105,7 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
         told.map(|told| in_time(world, job, not_later(told, now)))
     };
     let over = runs_until(world, job);
-    if let (JobState::Active, Some((pod, since))) = (job.state, outlived(&pods)) {
+    if let (JobState::Active, Some((pod, since))) = (job.state, outlived(world, job)) {
         // A1: Kubernetes waits for the other container, and makes no other pod before. A node whose clock is ahead gets no
         // time for that: it would get it again and again.
         let until = OUTLIVED.after(since).min(over);
@@ -139,8 +143,8 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
 const OUTLIVED: Span = Span::from_secs(30);
 
 /// The newest pod, if our container has ended in it and another one runs on, and since when.
-fn outlived<'a>(pods: &[&'a Pod]) -> Option<(&'a Pod, Timestamp)> {
-    let newest = *pods.iter().max_by_key(|p| p.created)?;
+pub(super) fn outlived<'a>(world: &'a World, job: &'a Job) -> Option<(&'a Pod, Timestamp)> {
+    let newest = world.pods_of(job).max_by_key(|p| p.created)?;
     Some((newest, newest.outlived?))
 }
 
@@ -157,11 +161,16 @@ fn own_end<T: Told>(pod: &Pod, told: Option<T>) -> Ended<T> {
     }
 }
 
-/// What a pod told that was stopped because its Job had no time left.
+/// A17: what a pod told that was stopped because its Job had no time left, with how far it was.
 fn in_time<T: Told>(world: &World, job: &Job, mut told: T) -> T {
-    if job.failure.as_ref().is_some_and(|(why, _)| why == DEADLINE) {
+    // These are the reasons of a program that was stopped; others say more than that the time was over.
+    let stopped = |problem: &Problem| matches!(problem.reason, Reason::CopyFailed | Reason::RestoreFailed);
+    if job.failure.as_ref().is_some_and(|(why, _)| why == DEADLINE)
+        && let Some(Problem { message, .. }) = told.problem().filter(stopped)
+    {
         let deadline = &world.config.deadlines.copy;
-        told.set_late(&format!("the Job did not end within {deadline} (deadlines.copy)"));
+        let message = format!("the Job did not end within {deadline} (deadlines.copy): {message}");
+        told.set_problem(Problem::new(Reason::DeadlineExceeded, sentence(&message)));
     }
     told
 }

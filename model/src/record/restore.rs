@@ -119,6 +119,24 @@ pub struct RestoreRecord {
 }
 
 impl RestoreRecord {
+    /// What is said about a request, of which nothing else is known. `request` is the value or its mark.
+    #[must_use]
+    pub fn new(request: String, state: RestoreState, problem: Option<Problem>) -> Self {
+        Self {
+            instance: None,
+            request,
+            state,
+            problem,
+            point: None,
+            incomplete: false,
+            finding: None,
+            passed_over: None,
+            target: None,
+            since: None,
+            result: None,
+        }
+    }
+
     /// The destination of its restore point, unless that is a snapshot.
     #[must_use]
     pub fn destination(&self) -> Option<&str> {

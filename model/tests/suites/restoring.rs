@@ -344,16 +344,8 @@ fn a_deployment_that_asks_does_not_wait_for_ever() {
 fn a_restore_is_answered_by_one_installation() {
     let answered = |instance: Option<&str>, state, reason: Option<Reason>| RestoreRecord {
         instance: instance.map(Into::into),
-        request: names::run_now_mark(REQUEST),
-        state,
-        problem: reason.map(|reason| Problem::new(reason, "x")),
         point: (state == RestoreState::Ready).then(|| "data-20261120".to_owned()),
-        incomplete: false,
-        finding: None,
-        passed_over: None,
-        target: None,
-        since: None,
-        result: None,
+        ..RestoreRecord::new(names::run_now_mark(REQUEST), state, reason.map(|reason| Problem::new(reason, "x")))
     };
     let written = |world: &World| {
         let plan = plan::restores(world, now());

@@ -96,17 +96,8 @@ fn controller(state: RestoreState, problem: Option<Problem>) -> impl Fn(&str, &V
         }
         let Some(asks) = asks.as_str() else { return vec![] };
         let record = RestoreRecord {
-            instance: None,
-            request: names::run_now_mark(asks),
-            state,
-            problem: problem.clone(),
             point: Some("data-20181205".to_owned()),
-            incomplete: false,
-            finding: None,
-            passed_over: None,
-            target: None,
-            since: None,
-            result: None,
+            ..RestoreRecord::new(names::run_now_mark(asks), state, problem.clone())
         };
         let mut answered = object.clone();
         answered["metadata"]["annotations"][names::RESTORE_STATUS] = json!(serde_json::to_string(&record).unwrap());

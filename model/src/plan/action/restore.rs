@@ -91,10 +91,6 @@ impl Restore {
     #[must_use]
     pub fn record(&self) -> RestoreRecord {
         RestoreRecord {
-            instance: None,
-            request: names::run_now_mark(&self.text),
-            state: RestoreState::Ready,
-            problem: None,
             point: Some(point_name(&self.point)),
             incomplete: self.point.incomplete,
             finding: self.point.finding.clone(),
@@ -102,7 +98,7 @@ impl Restore {
             target: Some(self.target.name.clone()),
             // When its pod may be made; a Job has a time of its own.
             since: matches!(self.asker, Asker::Deployment(_)).then_some(self.holders.at),
-            result: None,
+            ..RestoreRecord::new(names::run_now_mark(&self.text), RestoreState::Ready, None)
         }
     }
 }

@@ -111,18 +111,5 @@ pub(super) fn answer(
 }
 
 pub(super) fn record(text: &str, state: RestoreState, problem: Option<Problem>) -> RestoreRecord {
-    let request = names::run_now_mark(text);
-    RestoreRecord {
-        instance: None,
-        request,
-        state,
-        problem,
-        point: None,
-        incomplete: false,
-        finding: None,
-        passed_over: None,
-        target: None,
-        since: None,
-        result: None,
-    }
+    RestoreRecord::new(names::run_now_mark(text), state, problem)
 }
