@@ -14,6 +14,8 @@ const GAP: usize = 3;
 const LEAST: usize = 12;
 /// With less room for the last column, others are left out, the first of these first.
 const COMFORT: usize = 24;
+/// A13: if that is not enough, the widest of the others are shortened, but none to less than this.
+const LEAST_NAME: usize = 30;
 
 /// How the table looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +57,12 @@ pub(crate) fn table<T>(
         let room = look.width.map(|width| width.saturating_sub(before_last(&widths)));
         match room.filter(|room| *room < COMFORT).and_then(|_| dispensable.next()) {
             Some(name) => columns.retain(|(column, _)| column != name),
-            None => return layout(&rows, &widths, room.map(|room| room.max(LEAST))),
+            None => {
+                let Some(width) = look.width else { return layout(&rows, &widths, None) };
+                let widths = shorten(widths, width);
+                let room = width.saturating_sub(before_last(&widths));
+                return layout(&rows, &widths, Some(room.max(LEAST)));
+            }
         }
     }
 }
@@ -76,20 +83,45 @@ fn before_last(widths: &[usize]) -> usize {
     widths.iter().rev().skip(1).map(|w| w + GAP).sum()
 }
 
-/// Columns side by side. Only the last one is cut, to `room`.
+/// Takes from the widest column, one character at a time, what the last one lacks.
+fn shorten(mut widths: Vec<usize>, width: usize) -> Vec<usize> {
+    while before_last(&widths) + COMFORT > width {
+        let others = widths.len().saturating_sub(1);
+        match widths.iter_mut().take(others).max() {
+            Some(widest) if *widest > LEAST_NAME => *widest -= 1,
+            _ => break,
+        }
+    }
+    widths
+}
+
+/// Columns side by side. The last one is cut to `room`; in others the middle is, as names differ at both ends.
 fn layout(rows: &[Vec<String>], widths: &[usize], room: Option<usize>) -> String {
     let mut text = String::new();
     for row in rows {
         let Some((last, cells)) = row.split_last() else { continue };
         for (cell, width) in cells.iter().zip(widths) {
+            let cell = squeeze(cell, *width);
             let blanks = width + GAP - cell.chars().count();
-            text.push_str(cell);
+            text.push_str(&cell);
             text.extend(std::iter::repeat_n(' ', blanks));
         }
         text.push_str(&cut(last, room));
         text.push('\n');
     }
     text
+}
+
+/// The two ends of a text.
+fn squeeze(text: &str, width: usize) -> Cow<'_, str> {
+    let length = text.chars().count();
+    if length <= width {
+        return Cow::Borrowed(text);
+    }
+    let tail = width.saturating_sub(1) / 2;
+    let head: String = text.chars().take(width.saturating_sub(1 + tail)).collect();
+    let tail: String = text.chars().skip(length - tail).collect();
+    Cow::Owned(format!("{head}…{tail}"))
 }
 
 fn cut(text: &str, room: Option<usize>) -> Cow<'_, str> {
@@ -126,13 +158,31 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_column_is_cut() {
+    fn the_last_column_is_cut_at_its_end() {
         let rows = rows(&[&["a-long-name", "a sentence that goes on and on"]]);
         let text = |room| layout(&rows, &widths(&rows), room);
         assert_eq!(text(Some(26)), "a-long-name   a sentence that goes on a…\n");
         assert_eq!(text(Some(16)), "a-long-name   a sentence that…\n");
         assert_eq!(text(Some(30)), "a-long-name   a sentence that goes on and on\n");
         assert_eq!(text(None), "a-long-name   a sentence that goes on and on\n");
+    }
+
+    /// A13
+    #[test]
+    fn long_names_leave_room_for_the_reason_on_a_terminal_only() {
+        let name = format!("data-{}-0", "x".repeat(240));
+        let columns: fn() -> Columns<String> =
+            || vec![("PVC", |name, _| name.clone()), ("STATE", |_, _| "Failing".into()), ("REASON", |_, _| none())];
+        let look = |width| Look { namespaces: false, wide: false, headers: true, width };
+        let text = |width, names: &[String]| table(columns(), &[], names, look(width), Timestamp::UNIX_EPOCH);
+        let names = [name.clone(), "short".to_owned()];
+        let narrow = text(Some(80), &names);
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        let shown = narrow.lines().nth(1).unwrap_or_default();
+        assert!(shown.starts_with("data-xxx") && shown.contains("xxx-0   Failing   <none>"), "{shown}");
+        assert!(text(None, &names).contains(&name), "programs get the whole name");
+        let fits = "short   Failing   <none>";
+        assert!(text(Some(80), &names[1..]).contains(fits), "{}", text(Some(80), &names[1..]));
     }
 
     #[test]

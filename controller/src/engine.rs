@@ -11,9 +11,9 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use model::Timestamp;
 use model::admit::{self, Admission, Rank, Waiting};
 use model::breaker::Breakers;
-use model::names::SourceId;
+use model::names::{self, SourceId};
 use model::plan::{self, Action, Plan, RestoreAction, Restores, Standing};
-use model::reason::Problem;
+use model::reason::{Problem, Reason};
 use model::select::Protection;
 use model::world::{Change, Seen, World};
 
@@ -267,9 +267,8 @@ impl<T: Take> Engine<T> {
         }
         let source = self.world.source_of(uid);
         let there = self.world.belongings(uid).is_some_and(|b| b.claim.is_some() || !b.snapshots.is_empty());
-        let shown = there
-            .then_some(&standing)
-            .filter(|s| !matches!(s, Standing::Unprotected(r) if *r == model::reason::Reason::OwnVolume));
+        let shown =
+            there.then_some(&standing).filter(|s| !matches!(s, Standing::Unprotected(r) if *r == Reason::OwnVolume));
         self.metrics(|m| m.standing(uid, source.as_ref(), shown));
         self.wake_at(wake, Wake::Source(uid.to_owned()));
         self.forgive(uid, &actions, &ready);
@@ -431,6 +430,9 @@ impl<T: Take> Engine<T> {
         if let (Ok(_), Some(asker)) = (&result, asker) {
             self.world.memory.restore_faults.remove(asker);
         }
+        if let (Ok(_), Action::ShowStatus { source, .. }) = (&result, &action) {
+            self.world.memory.not_shown.remove(&source.uid);
+        }
         match result {
             Ok(change) => {
                 // What wrote the object that it is planned from shows at once; the rest needs a watch.
@@ -490,10 +492,15 @@ impl<T: Take> Engine<T> {
         if matches!(action, Action::ApplySweep { .. }) {
             self.wake_at(Some(now), Wake::Sweep);
         }
-        // What people are shown cannot be told on what shows it.
-        let is_display = matches!(action, Action::ShowStatus { .. });
         let worth_telling = !refusal.is_overtaken() && (!refusal.is_transient() || tries >= TELL_AFTER);
-        for uid in uids.iter().filter(|_| worth_telling && !is_display) {
+        // A13: it is told where it can be written: in the ledger and in an Event.
+        if let (true, Action::ShowStatus { source, .. }) = (worth_telling, action) {
+            let message = format!("the annotation {} of the PVC cannot be written: {}", names::STATUS, problem.message);
+            let told = Problem::new(Reason::StatusNotShown, message);
+            self.world.memory.not_shown.entry(source.uid.clone()).or_insert(told);
+            return true;
+        }
+        for uid in uids.iter().filter(|_| worth_telling) {
             if self.world.belongings(uid).is_some() {
                 self.refused.insert(uid.clone(), key.to_owned());
                 self.world.memory.faults.insert(uid.clone(), problem.clone());

@@ -433,7 +433,7 @@ impl Ledger {
         let runs = self.runs.iter().cloned().map(|run| own(run).packed()).collect();
         let destinations = self.settings.as_ref().map(|s| s.destinations.clone()).unwrap_or_default();
         let volume = self.gone.map(|_| Box::new(self.volume.clone()));
-        Status { uid: self.source.uid.clone(), destinations, runs, volume, ..self.status.clone() }
+        Status { uid: self.source.uid.clone(), destinations, runs, volume, not_shown: None, ..self.status.clone() }
     }
 
     /// As what a tenant was shown tells: for the plugin, which may not read ledgers.

@@ -246,6 +246,8 @@ reasons! {
     RestoreFailed => "check the restore pod's log, and repeat the restore: it continues where it stopped",
     /// A namespace that enforces Pod Security `restricted` refuses the copy pod.
     PodSecurity => "label the namespace pod-security.kubernetes.io/enforce=baseline, use a destination with runIn: controller, or exclude the namespace",
+    /// Nobody who looks at the PVC sees where its backups stand (A13).
+    StatusNotShown => "remove what the message names: annotations that fill the PVC, or a webhook that refuses them. Backups go on meanwhile, and kubectl backup status shows them to administrators",
     /// A record contains a reason that this version does not have.
     #[serde(other)]
     UnknownReason => "read the message beside it: another version recorded it. Then back the PVC up again: kubectl backup run PVC",

@@ -169,6 +169,7 @@ impl Question<'_> {
             volume.findings.extend(failed);
         }
         volume.findings.extend(warnings.iter().map(Finding::of));
+        volume.findings.extend(world.status(&claim.id.uid).and_then(|s| s.not_shown.as_ref()).map(Finding::of));
         volume.alarm = alarms(&volume, claim, self.now);
         volume
     }

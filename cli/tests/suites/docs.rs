@@ -186,6 +186,63 @@ fn every_annotation_of_users_is_explained() {
     }
 }
 
+/// All source files of the crates that speak to people.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut folders: Vec<PathBuf> =
+        ["api", "cli", "controller", "jobs", "model", "templates"].map(|name| project().join(name).join("src")).into();
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            // Earlier names are there to be replaced.
+            let is_left_out = path.file_stem().is_some_and(|name| name == "tests" || name == "renamed");
+            if path.is_dir() && !is_left_out {
+                folders.push(path);
+            } else if !is_left_out && path.extension().is_some_and(|end| end == "rs") {
+                found.push((path.clone(), fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+/// U12: a remedy that names a setting which does not exist cannot be followed.
+#[test]
+fn each_setting_that_a_message_names_exists() {
+    let page = page("docs/configure.md");
+    let source = page_of_keys();
+    let sections = ["bounds", "classes", "deadlines", "defaults", "limits", "restores", "retries", "selection"];
+    let exists = |key: &str| {
+        let below = |key: &str| ['.', '['].iter().any(|end| page.contains(&format!("\n| `{key}{end}")));
+        let sure = |key: &str| row(&page, key).is_some() || below(key);
+        // A key below one whose own keys are somebody else's, or are written together.
+        sure(key) || key.rsplit_once('.').is_some_and(|(above, _)| above.contains('.') && sure(above))
+    };
+    let mut settings = 0;
+    for (path, text) in sources() {
+        let shown = path.display();
+        // What stands in quotes, on one line.
+        for text in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            for words in text.split('"').skip(1).step_by(2) {
+                let is_end = |c: char| !(c.is_ascii_alphanumeric() || ".<>_-/[]".contains(c));
+                for word in words.split(is_end).map(|word| word.trim_matches(['.', '-'])) {
+                    if let Some(key) = word.strip_prefix(names::PREFIX).filter(|key| !key.is_empty()) {
+                        let is_key = source.contains(&format!("\"{}{key}", names::PREFIX));
+                        assert!(is_key, "{shown} names {word}, which does not exist");
+                        continue;
+                    }
+                    let Some((section, rest)) = word.split_once('.') else { continue };
+                    if sections.contains(&section) && rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '<') {
+                        assert!(exists(word), "{shown} names {word}, which does not exist");
+                        settings += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(settings > 40, "{settings}");
+}
+
 fn page_of_keys() -> String {
     page("model/src/names.rs")
 }

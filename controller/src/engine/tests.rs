@@ -326,6 +326,29 @@ fn a_refusal_is_forgotten_when_nobody_wants_the_step() {
     assert_eq!(bench.times(&key), 1);
 }
 
+/// A13: the PVC cannot be written, and its ledger and its Events can.
+#[test]
+fn a_status_that_cannot_be_written_is_told_once_and_only_until_it_is() {
+    let mut bench = Bench::with(1);
+    let key = "status/u0";
+    let told = |bench: &Bench| bench.engine.world.ledger("u0").and_then(|ledger| ledger.status.not_shown.clone());
+    assert!(bench.settle_but(key));
+    for _ in 0..4 {
+        bench.answer(key, refused);
+        bench.until(key);
+    }
+    let problem = told(&bench).unwrap();
+    assert_eq!(problem.reason, Reason::StatusNotShown);
+    assert!(problem.message.contains("backup-controller.io/status of the PVC"), "{}", problem.message);
+    assert_eq!((bench.times("ledger/u0"), bench.fault(0)), (2, None), "it is no fault of the backups");
+    bench.engine.world.memory.not_shown.clear();
+    bench.claim(0, 2);
+    assert!(bench.settle_but(key) && told(&bench).is_some(), "a restart forgets why, and not that it is so");
+    bench.answer(key, done);
+    bench.settle();
+    assert_eq!((told(&bench), bench.times("ledger/u0")), (None, 3));
+}
+
 /// An API server that restarts is no fault of a source.
 #[test]
 fn a_refusal_that_may_pass_by_itself_is_told_when_it_has_not() {

@@ -65,6 +65,7 @@ pub(super) fn of_source(
     let old = before.map(|ledger| ledger.status.clone()).unwrap_or_default();
     let runs = views(world, uid, &next);
     let (mut status, again) = status::next(world, claim, verdict, &news, (&old, &runs), now);
+    status.not_shown = not_shown(world, claim, verdict, before);
     let protection = match verdict {
         Verdict::Protected(protection, _) => Some(&**protection),
         Verdict::Unprotected(..) => None,
@@ -208,6 +209,16 @@ fn unknown(world: &World, claim: &Claim, problem: Problem, now: Timestamp) -> (S
 fn show(claim: &Claim, status: Status) -> Option<Action> {
     let is_new = claim.shown.as_ref().is_none_or(|shown| differ(shown, &status));
     is_new.then(|| Action::ShowStatus { source: claim.source(), on: Board::Source, status: Box::new(status) })
+}
+
+/// A13: why people are not shown on the source where its backups stand: the words of the first refusal, until they are.
+/// A restart forgets refusals, and the source itself shows whether it was mended.
+fn not_shown(world: &World, claim: &Claim, verdict: &Verdict, before: Option<&Ledger>) -> Option<Problem> {
+    let before = before.filter(|before| status::worth_showing(world, claim, verdict, &before.status))?;
+    let told = before.status.not_shown.as_ref();
+    let refused = world.memory.not_shown.get(&claim.id.uid);
+    let since = told.filter(|_| refused.is_some() || show(claim, before.shown()).is_some());
+    since.or(refused).cloned()
 }
 
 /// Whether it is worth a write that people are shown something else. A run of which there is nothing to tell but that it

@@ -274,6 +274,11 @@ pub(super) fn notes(
     for warning in after.warnings.iter().filter(|w| !before.warnings.contains(w)) {
         note(true, warning.reason.as_str(), "ReadSettings", warning.message.clone());
     }
+    if let Some(problem) = &after.not_shown
+        && reason(&before.not_shown) != Some(problem.reason)
+    {
+        note(true, problem.reason.as_str(), "ShowStatus", remedied(&problem.message, problem.reason));
+    }
     if let Some(problem) = &after.waiting
         && reason(&before.waiting) != Some(problem.reason)
     {

@@ -56,6 +56,9 @@ pub struct Status {
     /// Settings that cannot be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Problem>,
+    /// A13: why this cannot be shown on the PVC. It is in the ledger alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_shown: Option<Problem>,
     /// What is kept beside the retention in force, because a tenant shortened it lately (L4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortened: Option<Shortened>,

@@ -18,6 +18,8 @@ pub struct Memory {
     pub pod_refusals: HashMap<String, Option<PodRefusal>>,
     /// By source: the last step that the API server refused, until one succeeds.
     pub faults: HashMap<String, Problem>,
+    /// By source: why what people are shown of it cannot be written there, until it can (A13).
+    pub not_shown: HashMap<String, Problem>,
     /// By who asks for a restore (its UID): what the API server refused, until that succeeds.
     pub restore_faults: HashMap<String, Problem>,
     /// By source, by destination: the newest drill whose content was refused, which only who looked at it knows, until
@@ -43,6 +45,7 @@ impl Memory {
     /// Nothing is left of a source.
     pub(super) fn forget(&mut self, uid: &str) {
         self.faults.remove(uid);
+        self.not_shown.remove(uid);
         self.refused_drills.remove(uid);
         self.refused_copies.remove(uid);
         self.refused_restores.remove(uid);
