@@ -93,6 +93,21 @@ fn a_destination_that_does_not_exist_is_a_slip_and_one_without_copies_is_not() {
     assert!(nothing.ends_with("PVC other has no restore point"), "{nothing}");
 }
 
+/// After a lost cluster nothing records the copies: the address is what leads to them.
+#[test]
+fn who_finds_no_restore_point_is_led_to_the_repositories_that_may_be_there() {
+    let mut all = cluster();
+    all.config += "  - {name: s3, type: restic, secret: backup-s3}\n";
+    let observed = all.observed(ALL);
+    let led = |from: &str| elsewhere(&observed, "shop", "lost", &from.parse().unwrap());
+    for from in ["s3", "restic", "restic/s3"] {
+        let text = led(from);
+        assert!(text.contains("{RESTIC_REPOSITORY}/shop/lost/<UID> (Secret backup-s3)"), "{text}");
+        assert!(text.ends_with("kubectl backup restore lost --date RUN --from s3 --uid UID --to lost"), "{text}");
+    }
+    assert_eq!((led("snapshot"), led("disk"), led("vault")), (String::new(), String::new(), String::new()));
+}
+
 #[test]
 fn a_restic_snapshot_stands_beside_the_others_with_its_id() {
     let mut all = cluster();

@@ -259,6 +259,19 @@ fn a_restore_point_that_no_record_knows_is_not_restored_in_another_namespace() {
     assert!(Cluster::new(&format!("pvc=first/data uid={UID} date={RUN} from=disk/vault")).answer().is_ok());
 }
 
+/// After a lost cluster a day says nothing, because no record has the runs: a whole run leads to those that are there.
+#[test]
+fn who_restores_copies_that_no_record_knows_is_told_to_name_the_run() {
+    let lost = |date: &str, from: &str| format!("pvc=target uid=former date={date} from={from}");
+    for date in ["latest", "20240101", "20240101-0000"] {
+        Cluster::new(&lost(date, "s3")).refused(Reason::NoRestorePoint, "the restore names the newest that are there");
+        Cluster::new(&lost(date, "disk/vault")).refused(Reason::NoRestorePoint, "the name of its folder on the disk");
+    }
+    // Of another PVC's UID nothing is said.
+    let other = Cluster::new(&format!("pvc=target uid={UID} date=latest from=s3")).answer().unwrap_err().1;
+    assert!(!other.message.contains("no record tells of"), "{other}");
+}
+
 /// S5: the grant permits the namespace what it has anyway, and no UID of somebody else's.
 #[test]
 fn a_grant_to_itself_opens_no_uid_of_another_pvc() {

@@ -14,7 +14,7 @@ use crate::plan::action::{Asker, GrantedDisk, Origin, Promote};
 use crate::plan::placement::{binds_on_use, common_nodes};
 use crate::plan::subject::{from_our_snapshot, recorded, verdict};
 use crate::promoter::PromoterShape;
-use crate::reason::Reason;
+use crate::reason::{Problem, Reason};
 use crate::restore::{self, From, Place, Request, RestorePoint, When};
 use crate::schedule::Zone;
 use crate::select::{Protection, Verdict};
@@ -191,7 +191,7 @@ impl Ask<'_> {
         points.retain(|p| namespace == self.namespace || !matches!(p.place, Place::Snapshot { .. }));
         let point = match restore::choose(&points, request, live, zone) {
             Ok(point) => point,
-            Err(problem) => self.untold(namespace, live).ok_or(Obstacle::Refused(problem))?,
+            Err(problem) => self.untold(namespace, live, problem).map_err(Obstacle::Refused)?,
         };
         let earlier = Some(point.uid.as_str()) != live && !matches!(point.place, Place::Snapshot { .. });
         let granted = self.grants(namespace, &request.pvc);
@@ -211,8 +211,32 @@ impl Ask<'_> {
     /// S1, S5: only in the request's own namespace, and with a UID that no ledger knows of another PVC. Elsewhere the
     /// request's words alone would say whose data it is. What a repository has under a UID that nobody knows, is
     /// compared with the namespace and the PVC by the restore itself.
-    fn untold(&self, namespace: &str, live: Option<&str>) -> Option<RestorePoint> {
-        let When::Run(run) = &self.request.when else { return None };
+    fn untold(&self, namespace: &str, live: Option<&str>, problem: Problem) -> Result<RestorePoint, Problem> {
+        match (self.unrecorded(namespace, live), &self.request.when) {
+            // Nothing is known of it. In a repository its tag says whether it is incomplete.
+            (Some((uid, place)), When::Run(run)) => {
+                Ok(RestorePoint { uid, run: run.clone(), place, incomplete: false, finding: None, passed_over: None })
+            }
+            (Some((uid, place)), When::Latest | When::Local(_) | When::Snapshot(_)) if self.request.uid.is_some() => {
+                let next = match place {
+                    Place::Repository { .. } => {
+                        ". If there is no such run, the restore names the newest that are there"
+                    }
+                    Place::Snapshot { .. } | Place::Tree { .. } => ": that is the name of its folder on the disk",
+                };
+                let message = format!(
+                    "{}. Copies of UID {uid} may be there that no record tells of: give the whole run, for example \
+                     20181202T0317Z{next}",
+                    problem.message
+                );
+                Err(Problem::new(problem.reason, message))
+            }
+            _ => Err(problem),
+        }
+    }
+
+    /// Of which UID copies may be at the one destination that is meant, and no record tells of them.
+    fn unrecorded(&self, namespace: &str, live: Option<&str>) -> Option<(String, Place)> {
         if namespace != self.namespace {
             return None;
         }
@@ -242,8 +266,7 @@ impl Ask<'_> {
         if ledger.is_some_and(|ledger| !its(&ledger.source) || given_up(ledger)) {
             return None;
         }
-        // Nothing is known of it. In a repository its tag says whether it is incomplete.
-        Some(RestorePoint { uid, run: run.clone(), place, incomplete: false, finding: None, passed_over: None })
+        Some((uid, place))
     }
 
     /// The PVC of a snapshot.
