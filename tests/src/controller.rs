@@ -27,6 +27,8 @@ pub struct Setup {
     pub instance: String,
     /// Who it is.
     pub identity: Identity,
+    /// `--log`.
+    pub log: String,
 }
 
 /// A running controller; dropping it kills it.
@@ -56,6 +58,7 @@ impl Scene {
             templates: None,
             instance: self.name.clone(),
             identity,
+            log: "info,backup_controller=debug".to_owned(),
         }
     }
 
@@ -103,7 +106,7 @@ impl Controller {
             format!("--namespace={}", self.home),
             format!("--controller-image={CONTROLLER_IMAGE}"),
             format!("--mover-image={MOVER_IMAGE}"),
-            "--log=info,backup_controller=debug".to_owned(),
+            format!("--log={}", self.setup.log),
         ];
         args.extend(self.setup.templates.as_ref().map(|t| format!("--templates={}", t.display())));
         let program = binaries::path("backup-controller")?;

@@ -326,6 +326,27 @@ fn a_refusal_is_forgotten_when_nobody_wants_the_step() {
     assert_eq!(bench.times(&key), 1);
 }
 
+/// Ten thousand Events say less than one log line.
+#[test]
+fn that_old_pvcs_are_protected_is_no_news_when_the_controller_first_looks_at_them() {
+    let mut bench = Bench::with(1);
+    let told = |bench: &Bench, key: &str| {
+        let asked = bench.server.asked.borrow();
+        let write = asked.iter().find_map(|(action, ..)| match action {
+            Action::WriteLedger(write) if action.key() == key => Some(write),
+            _ => None,
+        });
+        write.unwrap().notes.iter().any(|note| note.reason == "Protected")
+    };
+    bench.turn();
+    assert!(!told(&bench, "ledger/u0"));
+    bench.settle();
+    bench.wait(60);
+    bench.claim(1, 2);
+    bench.turn();
+    assert!(told(&bench, "ledger/u1"), "it is chosen from now on");
+}
+
 /// A13: the PVC cannot be written, and its ledger and its Events can.
 #[test]
 fn a_status_that_cannot_be_written_is_told_once_and_only_until_it_is() {

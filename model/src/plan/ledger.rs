@@ -14,6 +14,7 @@ use super::removal::{self, Removals};
 use super::shortened;
 use super::status::{self, News};
 use super::subject::{Subject, doubtful, snapshots, unreadable, verdict, views};
+use crate::duration::Span;
 use crate::facts::Claim;
 use crate::ledger::{Entry, Finding, Ledger};
 use crate::next_copy::shows_ready;
@@ -79,6 +80,9 @@ pub(super) fn of_source(
     let again =
         Todo::again(again).and(Todo::again(late)).and(Todo::again(status.shortened.as_ref().map(shortened::until)));
     notes.extend(status::notes(&old, &status, &runs, (&news.tasks, claim.mode)));
+    if is_first_look(world, claim, now) {
+        notes.retain(|note| note.reason != status::PROTECTED);
+    }
     let worth_telling = status::worth_telling(claim, verdict, &old);
     // Of two installations that see the volume, the one tells of it that protects it, and the first one if both do.
     if !worth_telling || status::is_anothers(world, claim) {
@@ -112,6 +116,16 @@ pub(super) fn of_source(
     };
     (status, again.and(Todo::step(step)))
 }
+
+/// Whether the controller has just begun to watch, and the source was there before. That ten thousand PVCs are backed up
+/// from now on is no news of each of them.
+fn is_first_look(world: &World, claim: &Claim, now: Timestamp) -> bool {
+    let is_older = |since| FIRST_LOOK.after(claim.created) < since;
+    world.memory.watching.is_some_and(|since| is_older(since) && now <= FIRST_LOOK.after(since))
+}
+
+/// How long the first look takes, which is also more than clocks differ.
+const FIRST_LOOK: Span = Span::from_secs(10);
 
 /// What the settings in force are from now on, as far as they can be read.
 fn settle(ledger: &mut Cow<'_, Ledger>, settings: Option<&Settings>) {

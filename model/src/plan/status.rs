@@ -247,6 +247,9 @@ fn degradations(before: &Status, after: &Status) -> Vec<Note> {
     notes
 }
 
+/// The reason of the Event of a source that is backed up from now on.
+pub(super) const PROTECTED: &str = "Protected";
+
 /// The reason of an Event that alerts can go by.
 const DEGRADED: &str = "Degraded";
 
@@ -262,7 +265,7 @@ pub(super) fn notes(
         notes.push(Note { warning, about: About::Source, reason, action, text });
     };
     if before.protected_since.is_none() && after.protected_since.is_some() {
-        note(false, "Protected", "Protect", "the volume is backed up from now on".to_owned());
+        note(false, PROTECTED, "Protect", "the volume is backed up from now on".to_owned());
     }
     let reason = |p: &Option<Problem>| p.as_ref().map(|p| p.reason);
     if let Some(problem) = &after.unprotected

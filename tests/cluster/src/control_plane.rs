@@ -140,6 +140,12 @@ impl ControlPlane {
         self.plane.url()
     }
 
+    /// etcd's address, `http://127.0.0.1:PORT`; it asks nobody who he is.
+    #[must_use]
+    pub fn etcd_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.plane.etcd_port)
+    }
+
     /// The administrator's bearer token (user `admin`, group `system:masters`).
     #[must_use]
     pub fn token(&self) -> &str {
