@@ -254,7 +254,7 @@ impl Ledger {
                 continue;
             }
             let (state, reason, message) = if told.incomplete.contains(&record.run) {
-                let message = "entries are missing in it; which ones, its own record told, and that was lost";
+                let message = "something is missing in it; what that is, its own record told, and that was lost";
                 (CopyState::Incomplete, Some(Reason::Unreadable), message)
             } else if told.kept.contains(&record.run) {
                 (CopyState::Complete, None, "")

@@ -20,6 +20,7 @@ pub mod health;
 pub mod hold;
 pub mod ledger;
 mod listed;
+pub mod losses;
 pub mod maintain;
 pub mod names;
 pub mod next_copy;

@@ -170,6 +170,8 @@ reasons! {
     CopyOverdue => "check what the copies to this destination wait for, and how long they take: kubectl backup why PVC. Raise limits, or schedule fewer runs",
     /// The mover failed.
     CopyFailed => "check the copy's log: kubectl logs",
+    /// A12: the disk does not keep something that belongs to files, and nobody accepted that.
+    DiskCannotKeep => "use a disk whose filesystem keeps what the message names. To do without it, list it in `accept` of the destination",
     // A restic repository.
     /// The Secret is missing, or has not all that is needed.
     SecretIncomplete => "create the Secret that the message names, with the keys that it names",

@@ -98,6 +98,9 @@ pub fn copy_args(config: &Config, trees: &Trees, copy: &Copy) -> Vec<String> {
     }
     args.flag("accept-empty", copy.accept_empty).expected(&copy.expected).journal(copy.journal);
     args.flag("after-finding", copy.after_finding.is_some());
+    for loss in trees.accept.iter() {
+        args.option("accept", loss);
+    }
     args.0
 }
 

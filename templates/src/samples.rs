@@ -425,7 +425,7 @@ pub(crate) fn protection(config: &Config) -> Protection {
 }
 
 fn trees(disk: Disk) -> Store {
-    Store::Disk(Trees { disk, checksum_every: 30 })
+    Store::Disk(Trees { disk, checksum_every: 30, accept: model::losses::Losses::default() })
 }
 
 pub(crate) fn claim() -> Destination {

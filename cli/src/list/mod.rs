@@ -163,7 +163,7 @@ Columns:
               disk: a folder on the disk of a destination
               restic: a snapshot in a restic repository, with the id for restore --snapshot if it is recorded
   STATE       of a snapshot: Good (ready and, if it has destinations, copied completely to at least one),
-              Incomplete (entries are missing in its best copy), Unconfirmed (every copy failed),
+              Incomplete (something is missing in its best copy), Unconfirmed (every copy failed),
               Unsure (the same, but a copy from before the controller started may be there), or
               Unrecorded (a copy has not finished).
               Of a copy: Complete or Incomplete; <unknown> once the snapshot with its record is gone.

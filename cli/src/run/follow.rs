@@ -221,7 +221,8 @@ impl Follow {
             let size = snapshot.mode.amount(copy.files, "entries", copy.bytes);
             lines.push(match copy.state {
                 CopyState::Complete => {
-                    format!("the copy to {destination} is complete: {size} in {}", took(copy.seconds))
+                    let (took, aside) = (took(copy.seconds), copy.lost.aside());
+                    format!("the copy to {destination} is complete: {size} in {took}{aside}")
                 }
                 CopyState::Incomplete => format!("the copy to {destination} is incomplete ({size}): {}", copy.message),
                 state => {

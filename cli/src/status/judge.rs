@@ -270,6 +270,7 @@ impl Question<'_> {
             view.files = Some(copy.files);
             view.bytes = Some(copy.bytes);
             view.journal = copy.journal;
+            view.lost = copy.lost.clone();
         }
         for (destination, maintenance) in &status.maintenance {
             volume.copies.entry(destination.clone()).or_default().maintenance = Some(maintenance.clone());
@@ -446,6 +447,7 @@ impl Question<'_> {
                         files: Some(copy.files),
                         bytes: Some(copy.bytes),
                         journal: copy.journal,
+                        lost: copy.lost.clone(),
                         under_way: false,
                         maintenance: None,
                         accepted: None,

@@ -6,6 +6,7 @@ use std::fmt;
 use model::Timestamp;
 use model::duration::Span;
 use model::facts::Journal;
+use model::losses::Losses;
 use model::maintain::{Task, TaskState};
 use model::names::Run;
 use model::reason::{Problem, Reason};
@@ -163,6 +164,9 @@ pub(crate) struct CopyView {
     /// Whether its promoter was mounted without its journal.
     #[serde(skip_serializing_if = "Journal::is_replayed")]
     pub(crate) journal: Journal,
+    /// A12: what the disk does not keep.
+    #[serde(skip_serializing_if = "Losses::is_empty")]
+    pub(crate) lost: Losses,
     /// Whether another is being made now.
     pub(crate) under_way: bool,
     /// What was done for the copies there: the newest prune, verify and drill, and the newest proof.

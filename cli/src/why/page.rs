@@ -148,6 +148,9 @@ impl Page {
             };
             let under_way = if copy.under_way { "; a copy is under way" } else { "" };
             line(&format!("copy to {destination}"), format!("{newest}{under_way}"));
+            if !copy.lost.is_empty() {
+                line("", format!("the disk does not keep: {}", copy.lost));
+            }
             if copy.state == Some(CopyState::Incomplete) {
                 line("", format!("incomplete: {LACKS}; drills restore complete copies only"));
             }

@@ -133,7 +133,7 @@ fn an_incomplete_copy_is_told_beside_the_proof_of_an_earlier_one() {
     }
     data["metadata"]["annotations"][key] = json!(status.to_string());
     let text = text(&all, "data");
-    assert!(text.contains("incomplete: entries are missing in it that could not be read"), "{text}");
+    assert!(text.contains("incomplete: entries could not be read when it was made, or its disk"), "{text}");
 }
 
 #[test]

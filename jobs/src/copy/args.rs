@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::facts::Journal;
+use model::losses::Loss;
 use model::names::Run;
 
 /// What `backup-job copy` is called with.
@@ -63,6 +64,9 @@ pub(crate) struct Args {
     /// Compare all contents by checksum: a drill found that an earlier copy here is not what it should be
     #[arg(long)]
     pub(crate) after_finding: bool,
+    /// Loss that the disk is accepted with, such as owners; may be repeated
+    #[arg(long, value_name = "LOSS")]
+    pub(crate) accept: Vec<Loss>,
     /// Accept any directory as the source, not only a mount point
     #[arg(long, hide = true)]
     pub(crate) allow_unmounted: bool,
@@ -106,7 +110,10 @@ mod tests {
 
     #[test]
     fn what_the_template_renders_is_understood() {
-        let config = Config::parse("destinations: [{name: disk, type: disk, claim: {size: 1Gi, name: d}}]").unwrap();
+        let config = Config::parse(
+            "destinations: [{name: disk, type: disk, claim: {size: 1Gi, name: d}, accept: [acls, owners]}]",
+        )
+        .unwrap();
         let source = SourceId { namespace: "shop".into(), name: "data".into(), uid: "u".into() };
         let run = "20181202T0000Z".parse().unwrap();
         let days: Vec<Run> = ["20181201T0000Z", "20181130T0000Z"].iter().map(|run| run.parse().unwrap()).collect();
@@ -141,6 +148,7 @@ mod tests {
         assert_eq!(args.max_deletes, config.bounds.max_deletes_per_run as usize);
         assert_eq!(args.checksum_every, trees.checksum_every);
         assert!(args.after_finding);
+        assert_eq!(args.accept, [Loss::Owners, Loss::Acls]);
         assert_eq!((args.filled.as_ref(), &args.expect_tree), (Some(&days[0]), &days));
         assert!(args.journal.is_skipped());
         assert!(args.accept_empty && !args.allow_unmounted);

@@ -204,6 +204,8 @@ impl Imaging<'_> {
             since_checksum: 0,
             linked: made.linked,
             hard_links: Some(0),
+            // An image needs nothing that a disk could not keep, but holes.
+            probed: false,
             result: CopyResult {
                 // A device without anything on it has no entry, as an empty volume has none.
                 files: u64::from(!blank),

@@ -5,6 +5,7 @@
 //! <run>.json                          its manifest
 //! .partial-<run>-<boot>-<attempt>/    a copy under way, or what is left of one
 //! .partial-<run>-<boot>-<attempt>.json   a manifest that is being written
+//! .partial-probe/                     a folder in which it was asked what the disk keeps; see [`super::probe`]
 //! .trash-<run>/                       an expired tree that is being removed
 //! ```
 //!
@@ -16,6 +17,7 @@ use std::cmp::Reverse;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,8 @@ use super::manifest::Manifest;
 use crate::no_follow::{GoOn, Root};
 
 const PARTIAL: &str = ".partial-";
+/// No partial of a run is called so: one that is left is rubbish.
+const PROBE: &str = ".partial-probe";
 const TRASH: &str = ".trash-";
 const MANIFEST: &str = ".json";
 
@@ -155,6 +159,19 @@ impl Shelf {
         Ok((meta.mtime(), meta.mtime_nsec()) == (time.tv_sec, time.tv_nsec))
     }
 
+    /// Makes an empty folder for a look at what the disk keeps, and holds it.
+    pub(crate) fn begin_probe(&self) -> io::Result<OwnedFd> {
+        self.end_probe()?;
+        let root = Root::of(&self.handle)?;
+        root.make_folder(PROBE.as_ref(), 0o700)?;
+        root.folder(PROBE.as_ref())
+    }
+
+    /// Removes it.
+    pub(crate) fn end_probe(&self) -> io::Result<()> {
+        self.remove(PROBE.as_ref(), &mut || Ok(()))
+    }
+
     /// Removes a folder with all that is in it, or a file, if it is there. Links are removed, never followed: the tenant
     /// of a BackupDisk may write to it meanwhile. `go_on` can end it in the middle of a tree.
     pub(crate) fn remove(&self, name: &OsStr, go_on: &mut GoOn<'_>) -> io::Result<()> {
@@ -235,7 +252,7 @@ mod tests {
         let shelf = Shelf::open(&folder.0).unwrap();
         let [whole, bare, lone] = ["20181201T0000Z", "20181202T0000Z", "20181203T0000Z"];
         let partial = ".partial-20181204T0000Z-0123abcd-pod-1";
-        for name in [whole, bare, partial, ".partial-else", ".trash-20181130T0000Z", "20181205", "photos"] {
+        for name in [whole, bare, partial, ".partial-else", PROBE, ".trash-20181130T0000Z", "20181205", "photos"] {
             fs::create_dir(shelf.at(name)).unwrap();
         }
         for run in [whole, lone] {
@@ -253,7 +270,7 @@ mod tests {
         assert_eq!(runs(&found.strangers), [bare]);
         assert_eq!(runs(&found.orphans), [lone]);
         assert_eq!(found.partials.iter().map(Partial::name).collect::<Vec<_>>(), [partial]);
-        assert_eq!(found.rubbish, [&manifest_of(partial), ".partial-else", ".trash-20181130T0000Z"]);
+        assert_eq!(found.rubbish, [&manifest_of(partial), ".partial-else", PROBE, ".trash-20181130T0000Z"]);
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub(crate) struct Manifest {
     /// Names in the tree that are not the only ones of their file; `None`: nobody looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) hard_links: Option<u64>,
+    /// A12: whether the result tells what the disk does not keep. Programs of old did not ask.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) probed: bool,
     /// How the copy ended.
     #[serde(flatten)]
     pub(crate) result: CopyResult,
@@ -95,6 +98,7 @@ pub(crate) mod tests {
             since_checksum: 0,
             linked: None,
             hard_links: Some(0),
+            probed: true,
             result,
         }
     }

@@ -1,7 +1,7 @@
 //! `backup-job copy`: copies a promoter's files into a dated tree.
 //!
 //! This file is the order of the steps. [`source`] looks at what is copied, [`layout`] at where it goes;
-//! [`tree`] makes the tree: [`partial`] begins it, [`transfer`] moves the bytes, [`crate::hard_links`] mends what rsync
+//! [`tree`] makes the tree: [`partial`] begins it, [`probe`] asks what its disk keeps, [`transfer`] moves the bytes, [`crate::hard_links`] mends what rsync
 //! cannot do, and [`commit`] ends it. Of a raw block volume, [`image`] makes the tree. [`prune`] removes expired trees, and
 //! [`remove`] all of a source that is gone.
 
@@ -29,6 +29,7 @@ pub(crate) mod image;
 pub(crate) mod layout;
 pub(crate) mod manifest;
 mod partial;
+mod probe;
 mod prune;
 pub(crate) mod remove;
 pub(crate) mod source;

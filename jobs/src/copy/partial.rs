@@ -78,6 +78,8 @@ pub(crate) struct Plan {
     pub(crate) checksum: bool,
     /// Trees since contents were last compared, with this one.
     pub(crate) since_checksum: u32,
+    /// A12: whether the disk is asked what it keeps.
+    pub(crate) probe: bool,
     /// Whether names of one file in what is linked may be names of several in the source.
     pub(crate) may_merge: bool,
 }
@@ -95,7 +97,8 @@ impl Plan {
 }
 
 /// Decides what is linked, and whether contents are compared: on every `every`th tree, so that rot is not
-/// linked for ever, and when a machine's crash may have left holes in the partial tree.
+/// linked for ever, and when a machine's crash may have left holes in the partial tree. With the first tree, and with
+/// each that is due, the disk is asked what it keeps.
 pub(crate) fn plan(every: u32, start: &Start, trees: &[Tree]) -> Plan {
     let newest = trees.last();
     // What an incomplete tree lacks, the newest good one may have.
@@ -106,11 +109,14 @@ pub(crate) fn plan(every: u32, start: &Start, trees: &[Tree]) -> Plan {
     link.extend(start.other.as_ref().map(Partial::name));
     let since = newest.map(|tree| tree.manifest.since_checksum.saturating_add(1));
     let due = since.is_some_and(|since| every > 0 && since >= every);
+    // Where something was lost, it is looked again each time: once the disk keeps it, nobody waits for that to be seen.
+    let lossless = newest.is_some_and(|tree| tree.manifest.probed && tree.manifest.result.lost.is_empty());
     Plan {
         link,
         linked: newest.map(|tree| tree.run.clone()),
         checksum: due || start.partial.boot != this_boot(),
         since_checksum: since.unwrap_or(0),
+        probe: due || !lossless,
         may_merge: start.other.is_some() || linked().any(|tree| tree.manifest.hard_links != Some(0)),
     }
 }
@@ -150,6 +156,22 @@ mod tests {
         assert_eq!(compared, [false, false, true, false, false, true]);
         assert!(!plan(1, &start, &[]).checksum, "a first tree has nothing to be compared with");
         assert!(!plan(0, &start, &[tree(1, CopyState::Complete, 99)]).checksum, "0 is never");
+    }
+
+    /// A12.
+    #[test]
+    fn the_disk_is_asked_with_the_first_tree_with_each_that_is_compared_and_while_it_loses_something() {
+        let start = start(&this_boot(), None);
+        let asked = |newest: Tree| plan(30, &start, &[newest]).probe;
+        assert!(plan(30, &start, &[]).probe, "the first");
+        assert!(!asked(tree(1, CopyState::Complete, 0)) && !asked(tree(1, CopyState::Incomplete, 28)));
+        assert!(asked(tree(1, CopyState::Complete, 29)), "the 30th");
+        let mut old = tree(1, CopyState::Complete, 0);
+        old.manifest.probed = false;
+        assert!(asked(old), "nobody asked yet");
+        let mut lossy = tree(1, CopyState::Complete, 0);
+        lossy.manifest.result.lost = std::iter::once(model::losses::Loss::Acls).collect();
+        assert!(asked(lossy), "it may be mended");
     }
 
     #[test]

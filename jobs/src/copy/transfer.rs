@@ -23,6 +23,8 @@ pub(crate) struct Transfer<'a> {
     pub(crate) link: &'a [String],
     /// Whether contents are compared, not only sizes and times.
     pub(crate) checksum: bool,
+    /// Options for what the destination does not keep.
+    pub(crate) without: &'a [&'static str],
     /// Whether we are root.
     pub(crate) root: bool,
     /// Whether the destination keeps times to the nanosecond.
@@ -34,6 +36,8 @@ pub(crate) struct Transfer<'a> {
 /// rsync's arguments. There is no shell between us, and names come from files only, never from arguments.
 pub(crate) fn arguments(transfer: &Transfer<'_>) -> Vec<OsString> {
     let mut args = rsync::as_it_is(transfer.root, transfer.nanoseconds);
+    // After what asks for everything, and before the filters that let attributes through.
+    args.splice(1..1, transfer.without.iter().map(Into::into));
     args.push("--delete".into());
     // A15: what a restore left that was killed is none of the volume's.
     args.push(format!("--exclude=/{}", temp::NAME).into());
@@ -118,6 +122,7 @@ mod tests {
             into: Path::new("/destination/.partial-x"),
             link: &link,
             checksum: true,
+            without: &["--no-owner", "--filter=-x security.capability"],
             root: true,
             nanoseconds: true,
             leave_lost_and_found: true,
@@ -126,9 +131,12 @@ mod tests {
         for arg in ["--checksum", "--exclude=/lost+found", "--link-dest=../20181203T0000Z", "--modify-window=-1"] {
             assert!(args.iter().any(|a| a == arg), "{arg}");
         }
+        // A12: what the disk does not keep, after what asks for everything; the first filter that fits counts.
+        assert_eq!(args[..3], ["-aHAXXS", "--no-owner", "--filter=-x security.capability"]);
         assert_eq!(args[args.len() - 3..], ["--", "/source/", "/destination/.partial-x/"]);
         let off = Transfer {
             checksum: false,
+            without: &[],
             root: false,
             nanoseconds: false,
             leave_lost_and_found: false,
@@ -147,6 +155,7 @@ mod tests {
             into: Path::new("/destination/x"),
             link: &[],
             checksum: false,
+            without: &[],
             root: true,
             nanoseconds: true,
             leave_lost_and_found: false,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use model::facts::VolumeMode;
+use model::losses::Loss;
 use model::reason::{Problem, Reason};
 use model::record::{CopyResult, CopyState};
 use model::text::sentence;
@@ -15,10 +16,11 @@ use super::args::Args;
 use super::layout::{Partial, Shelf, Tree};
 use super::manifest::Manifest;
 use super::partial::{Plan, Start};
+use super::probe::Found;
 use super::source::Source;
 use super::task::TASK;
 use super::transfer::Transfer;
-use super::{commit, partial, transfer};
+use super::{commit, partial, probe, transfer};
 use crate::hard_links;
 use crate::outcome::{Failure, now};
 use crate::rsync::{Stats, Trouble, Verdict};
@@ -59,7 +61,8 @@ impl Making<'_> {
         let mut start = partial::begin(self.shelf, &self.args.run, &self.args.attempt, left)?;
         let mut plan =
             partial::plan(self.args.checksum_every, &start, self.trees).after_finding(self.args.after_finding);
-        let mut verdict = match self.transfer(&start, &plan)? {
+        let found = if plan.probe { self.probe()? } else { Found::default() };
+        let mut verdict = match self.transfer(&start, &plan, &found)? {
             Moved::To(verdict) => verdict,
             Moved::TooManyLinks => {
                 tracing::warn!(
@@ -68,13 +71,13 @@ impl Making<'_> {
                 partial::discard(self.shelf, &start.partial);
                 start.partial = partial::fresh(self.shelf, &self.args.run, &self.args.attempt)?;
                 plan = plan.unlinked();
-                self.transfer(&start, &plan)?.verdict()?
+                self.transfer(&start, &plan, &found)?.verdict()?
             }
         };
         if plan.may_merge {
-            verdict = self.part(&start, &plan, verdict)?;
+            verdict = self.part((&start, &plan, &found), verdict)?;
         }
-        let manifest = commit::commit(self.shelf, &start.partial, || self.written_down(verdict, plan))
+        let manifest = commit::commit(self.shelf, &start.partial, || self.written_down(verdict, plan, found))
             .map_err(|e| TASK.io("completing the copy", &e))?;
         if let Some(other) = &start.other {
             partial::discard(self.shelf, other);
@@ -82,8 +85,17 @@ impl Making<'_> {
         Ok(manifest)
     }
 
+    /// Asks what the disk keeps.
+    fn probe(&self) -> Result<Found, Failure> {
+        let found = probe::probe(self.shelf).map_err(|e| TASK.io("finding out what the destination keeps", &e))?;
+        if !found.lost.is_empty() {
+            tracing::warn!("the destination does not keep: {}", found.lost);
+        }
+        Ok(found)
+    }
+
     /// Runs rsync.
-    fn transfer(&self, start: &Start, plan: &Plan) -> Result<Moved, Failure> {
+    fn transfer(&self, start: &Start, plan: &Plan, found: &Found) -> Result<Moved, Failure> {
         let name = start.partial.name();
         let nanoseconds = self
             .shelf
@@ -97,6 +109,7 @@ impl Making<'_> {
             into: &self.shelf.at(&name),
             link: &plan.link,
             checksum: plan.checksum,
+            without: &found.without,
             root: geteuid().is_root(),
             nanoseconds,
             leave_lost_and_found: self.source.leave_lost_and_found,
@@ -122,7 +135,7 @@ impl Making<'_> {
     }
 
     /// Parts names that were linked to one file of an older tree and are several files in the source.
-    fn part(&self, start: &Start, plan: &Plan, verdict: Verdict) -> Result<Verdict, Failure> {
+    fn part(&self, (start, plan, found): (&Start, &Plan, &Found), verdict: Verdict) -> Result<Verdict, Failure> {
         let tree = self.shelf.at(&start.partial.name());
         let merged = hard_links::merged(&self.source_path()?, &tree);
         if merged.is_empty() {
@@ -133,35 +146,44 @@ impl Making<'_> {
             fs::remove_file(tree.join(name)).map_err(|e| TASK.io("separating hard links", &e))?;
         }
         let plan = Plan { link: Vec::new(), checksum: false, ..plan.clone() };
-        let again = self.transfer(start, &plan)?.verdict()?;
+        let again = self.transfer(start, &plan, found)?.verdict()?;
         Ok(verdict.and(again))
     }
 
-    fn written_down(&self, verdict: Verdict, plan: Plan) -> Manifest {
-        let (state, counted, message) = match verdict {
-            Verdict::Complete(counted) => (CopyState::Complete, counted, String::new()),
-            Verdict::Incomplete(counted, message) => (CopyState::Incomplete, counted, message),
+    fn written_down(&self, verdict: Verdict, plan: Plan, found: Found) -> Manifest {
+        let compared = matches!(verdict, Verdict::Complete(_));
+        let complaint = probe::complaint(&found, &self.args.accept.iter().copied().collect());
+        let (counted, problem) = match (verdict, complaint) {
+            (Verdict::Complete(counted), None) => (counted, None),
+            (Verdict::Complete(counted), Some(lost)) => (counted, Some((Reason::DiskCannotKeep, lost))),
+            (Verdict::Incomplete(counted, entries), None) => (counted, Some((Reason::Unreadable, entries))),
+            (Verdict::Incomplete(counted, entries), Some(lost)) => {
+                (counted, Some((Reason::Unreadable, format!("{entries}; {lost}"))))
+            }
         };
+        let state = if problem.is_none() { CopyState::Complete } else { CopyState::Incomplete };
+        let (reason, message) = problem.unzip();
         let Stats { files, bytes, written } = counted;
-        let complete = state == CopyState::Complete;
         Manifest {
             run: self.args.run.clone(),
             destination: self.args.name.clone(),
             of: self.args.of.clone(),
             volume_mode: VolumeMode::Filesystem,
             // Files that could not be read were not compared either.
-            since_checksum: if plan.checksum && complete { 0 } else { plan.since_checksum },
+            since_checksum: if plan.checksum && compared { 0 } else { plan.since_checksum },
             linked: plan.linked,
             hard_links: self.source_path().ok().map(|source| hard_links::count(&source)),
+            probed: true,
             result: CopyResult {
-                reason: (!complete).then_some(Reason::Unreadable),
-                message: sentence(&message),
+                reason,
+                message: sentence(&message.unwrap_or_default()),
                 files,
                 bytes,
                 written,
                 seconds: self.started.elapsed().as_secs(),
                 checksummed: plan.checksum,
-                owners_kept: geteuid().is_root(),
+                owners_kept: geteuid().is_root() && !found.lost.has(Loss::Owners),
+                lost: found.lost,
                 journal: self.args.journal,
                 ..CopyResult::new(state, now())
             },

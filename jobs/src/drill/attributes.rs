@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use model::losses::{Loss, Losses};
 use model::text::clip;
 use rustix::fs::{lgetxattr, llistxattr};
 use rustix::io::Errno;
@@ -26,6 +27,11 @@ fn is_kept(name: &[u8]) -> bool {
     }
 }
 
+/// Whether an attribute is one that the copy's disk does not keep.
+fn is_lost(name: &[u8], lost: &Losses) -> bool {
+    lost.has(if name.starts_with(b"system.") { Loss::Acls } else { Loss::Attributes })
+}
+
 /// What an attribute is called in a sentence.
 fn word(name: &[u8]) -> String {
     match name {
@@ -37,9 +43,10 @@ fn word(name: &[u8]) -> String {
 }
 
 /// Which attributes differ, in words. An error is one of reading the original.
-pub(crate) fn differ(original: &Path, restored: &Path) -> io::Result<Vec<String>> {
-    let was = read(original).map_err(|error| at(original, &error.into()))?;
-    let is = match read(restored) {
+pub(crate) fn differ(original: &Path, restored: &Path, lost: &Losses) -> io::Result<Vec<String>> {
+    let keeps = |name: &[u8]| is_kept(name) && !is_lost(name, lost);
+    let was = read(original, &keeps).map_err(|error| at(original, &error.into()))?;
+    let is = match read(restored, &keeps) {
         Ok(is) => is,
         Err(error) => return Ok(vec![format!("attributes ({error})")]),
     };
@@ -49,13 +56,13 @@ pub(crate) fn differ(original: &Path, restored: &Path) -> io::Result<Vec<String>
     Ok(words)
 }
 
-fn read(path: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Errno> {
+fn read(path: &Path, keeps: &dyn Fn(&[u8]) -> bool) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Errno> {
     let mut all = BTreeMap::new();
     let names = match filled(|buffer| llistxattr(path, buffer)) {
         Err(Errno::OPNOTSUPP) => return Ok(all),
         names => names?,
     };
-    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty() && is_kept(name)) {
+    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty() && keeps(name)) {
         all.insert(name.to_owned(), filled(|buffer| lgetxattr(path, name, buffer))?);
     }
     Ok(all)

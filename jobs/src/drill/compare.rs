@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
+use model::losses::{Loss, Losses};
 use model::text::clip;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
@@ -43,6 +44,7 @@ pub(crate) struct Compare<'a> {
     pub(crate) original: &'a Path,
     restored: &'a Path,
     rules: Rules,
+    lost: Losses,
     /// Inodes of files with several names: what each became, from both sides.
     links: [HashMap<u64, u64>; 2],
     chunks: [Vec<u8>; 2],
@@ -61,12 +63,18 @@ impl<'a> Compare<'a> {
             original,
             restored,
             rules,
+            lost: Losses::default(),
             links: Default::default(),
             chunks,
             bytes: 0,
             differences: 0,
             named: Vec::new(),
         }
+    }
+
+    /// A12: what the copy's disk does not keep was accepted when the copy became complete, and is no difference.
+    pub(crate) fn without(self, lost: Losses) -> Self {
+        Self { lost, ..self }
     }
 
     /// Compares one entry, by its path below both roots. An error is one of reading the original.
@@ -149,8 +157,10 @@ impl<'a> Compare<'a> {
                 what.push(format!("{word} {is}, was {was}"));
             }
         };
-        two("mode", format!("{:o}", was.mode() & 0o7777), format!("{:o}", is.mode() & 0o7777));
-        if self.rules.owners {
+        if !self.lost.has(Loss::Modes) {
+            two("mode", format!("{:o}", was.mode() & 0o7777), format!("{:o}", is.mode() & 0o7777));
+        }
+        if self.rules.owners && !self.lost.has(Loss::Owners) {
             two("owner", format!("{}:{}", was.uid(), was.gid()), format!("{}:{}", is.uid(), is.gid()));
         }
         if was.file_type().is_char_device() || was.file_type().is_block_device() {
@@ -162,7 +172,7 @@ impl<'a> Compare<'a> {
         if self.parted(was, is) {
             what.push("hard links".to_owned());
         }
-        what.extend(attributes::differ(&self.original.join(name), &self.restored.join(name))?);
+        what.extend(attributes::differ(&self.original.join(name), &self.restored.join(name), &self.lost)?);
         Ok(what)
     }
 
@@ -171,11 +181,21 @@ impl<'a> Compare<'a> {
         if !self.rules.far_times && was.mtime().unsigned_abs() > 9_223_372_035 {
             return true;
         }
+        if self.lost.has(Loss::FarTimes) && !(0..=i64::from(i32::MAX)).contains(&was.mtime()) {
+            return true;
+        }
+        // Some file systems count in steps of two seconds.
+        if self.lost.has(Loss::Times) {
+            return was.mtime().abs_diff(is.mtime()) <= 2;
+        }
         was.mtime() == is.mtime() && (!self.rules.nanoseconds || was.mtime_nsec() == is.mtime_nsec())
     }
 
     /// Whether an entry is the same file as another one on one side only. Names that were not restored are not asked.
     fn parted(&mut self, was: &Metadata, is: &Metadata) -> bool {
+        if self.lost.has(Loss::HardLinks) {
+            return false;
+        }
         if was.is_dir() || (was.nlink() < 2 && is.nlink() < 2) || !(was.is_file() || self.rules.special_links) {
             return false;
         }

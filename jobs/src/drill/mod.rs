@@ -147,8 +147,9 @@ impl Drill<'_> {
                 let counts = |_: &Path, meta: &fs::Metadata| counts(meta);
                 let choice = self.choose(original, into, &counts)?;
                 let left_out = tree::fetch(&tree, into, choice.as_ref(), nanoseconds, self.stop)?;
-                let compare = Compare::new(original, into, rules);
-                self.judge(compare, choice.as_ref(), &counts, (left_out, tree::is_incomplete(&tree, &self.args.run)))
+                let (incomplete, lost) = tree::told(&tree, &self.args.run);
+                let compare = Compare::new(original, into, rules).without(lost);
+                self.judge(compare, choice.as_ref(), &counts, (left_out, incomplete))
             }
             From::Restic => {
                 let source = RepositoryCopy::open(self.args, self.stop)?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use model::losses::Losses;
 use model::names::Run;
 use model::reason::{Problem, Reason};
 use rustix::process::geteuid;
@@ -15,10 +16,15 @@ use crate::outcome::Failure;
 use crate::restore::transfer::{Delete, Transfer};
 use crate::rsync::{self, Ear, Report, Trouble, Verdict};
 
-/// Whether the manifest beside a tree tells that entries are missing in it. Of a tree that is mounted alone nobody knows.
-pub(crate) fn is_incomplete(tree: &Path, run: &Run) -> bool {
+/// What the manifest beside a tree tells: whether something is missing in it, and what a complete one has without what
+/// its disk does not keep. Of a tree that is mounted alone nobody knows.
+pub(crate) fn told(tree: &Path, run: &Run) -> (bool, Losses) {
     let manifest = tree.with_file_name(manifest_of(run.as_str()));
-    Manifest::read(&manifest, run).ok().flatten().is_some_and(|manifest| !manifest.is_good())
+    match Manifest::read(&manifest, run).ok().flatten() {
+        Some(manifest) if manifest.is_good() => (false, manifest.result.lost),
+        Some(_) => (true, Losses::default()),
+        None => (false, Losses::default()),
+    }
 }
 
 /// Restores what was chosen, or everything. The text says what was left out.

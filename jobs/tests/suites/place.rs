@@ -128,6 +128,11 @@ impl Place {
     pub(crate) fn mount(&mut self, args: &[&str], at: &Path) {
         let done = Command::new("mount").args(args).arg(at).output().unwrap();
         assert!(done.status.success(), "{done:?}");
+        self.unmount_later(at);
+    }
+
+    /// What a test mounted itself is unmounted at its end.
+    pub(crate) fn unmount_later(&mut self, at: &Path) {
         self.mounts.push(at.to_owned());
     }
 
@@ -140,7 +145,8 @@ impl Place {
             arg.push(path);
             job.args.push(arg);
         }
-        job
+        // Whoever is not root keeps no owners.
+        if rustix::process::geteuid().is_root() { job } else { job.arg("--accept=owners") }
     }
 
     pub(crate) fn job(&self, args: &[&str]) -> Job {

@@ -3,6 +3,7 @@ use serde_yaml::Value;
 
 use super::*;
 use crate::duration::Span;
+use crate::losses::Losses;
 
 fn parse(text: &str) -> Config {
     Config::parse(text).unwrap_or_else(|e| panic!("{text}\n{e}"))
@@ -49,7 +50,7 @@ fn the_example_states_the_defaults_and_shows_every_key() {
     };
     assert_eq!(
         example.destinations[0].store,
-        Store::Disk(Trees { disk: Disk::Claim(claim), checksum_every: 30 }),
+        Store::Disk(Trees { disk: Disk::Claim(claim), checksum_every: 30, accept: Losses::default() }),
         "what the example states as defaults of a claim"
     );
     let rule = ClassRule {
@@ -122,6 +123,7 @@ destinations:
   claim: {size: 1.5Ti, accessMode: ReadWriteMany, name: copies, allowDelete: true}
   retention: yearly=1
   checksumEvery: 1
+  accept: [far-times, acls, acls]
   orphans: remove
 - {name: vault, type: disk, hostPath: {path: /srv/a, nodeSelector: {disk: big}, size: 100}}
 - {name: vault2, type: disk, hostPath: {path: /srv/ab, nodeSelector: {disk: big}, size: 100}}
@@ -135,6 +137,10 @@ metrics: {perVolume: true}
     assert!(config.bounds.allows_destination("own") && config.bounds.allows_destination("vault"));
     assert!(!config.bounds.allows_destination("vault2"));
     assert!(matches!(&config.destination("own").unwrap().store, Store::Disk(trees) if trees.checksum_every == 1));
+    // A12.
+    let Format::Trees(trees) = config.destination("own").unwrap().format() else { panic!("a disk") };
+    assert_eq!(trees.accept.to_string(), "far-times, acls");
+    assert_eq!(parse(&serde_yaml::to_string(&config).unwrap()), config);
     assert_eq!(config.destination("other"), None);
     let orphans = ["own", "vault"].map(|name| config.destination(name).unwrap().orphans);
     assert_eq!(orphans, [Orphans::Remove, Orphans::Keep], "nothing is removed by default");
@@ -464,6 +470,9 @@ fn destinations_that_make_no_sense_are_told_with_their_place() {
             "line 5 column 14: destinations[0].retention: 500d reaches back 500d",
         ),
         (&disk("  claim: {size: 1}\n  checksumEvery: 0\n"), "destinations[0].checksumEvery: must be at least 1"),
+        // A12.
+        (&disk("  claim: {size: 1}\n  accept: [owner]\n"), "\"owner\" is not one of owners, modes, times, far-times"),
+        (&disk("  claim: {size: 1}\n  accept: [holes]\n"), "holes only cost room, and never count"),
     ]);
 }
 
@@ -654,6 +663,7 @@ fn a_restic_destination_that_makes_no_sense_is_told() {
     told(&[
         (&restic(""), "destinations: s3 has no `secret`"),
         (&restic("  secret: a\n  checksumEvery: 1\n"), "s3 has type restic, but `checksumEvery` is a key of type disk"),
+        (&restic("  secret: a\n  accept: [acls]\n"), "s3 has type restic, but `accept` is a key of type disk"),
         (&disk("  claim: {size: 1}\n  secret: a\n"), "disk has type disk, but `secret` is a key of type restic"),
         (&restic("  secret: A\n"), "line 4 column 11: destinations[0].secret: \"A\" is not a valid object name"),
         (

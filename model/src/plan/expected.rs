@@ -150,7 +150,8 @@ destinations:
         let copy = |&(name, on, state): &(&str, u8, CopyState)| {
             let files = if state.has_data() { 5 } else { 0 };
             let journal = crate::facts::Journal::Replayed;
-            (name.to_owned(), CopyStatus { run: run(on), state, finished: day(on), files, bytes: 5, journal })
+            let lost = crate::losses::Losses::default();
+            (name.to_owned(), CopyStatus { run: run(on), state, finished: day(on), files, bytes: 5, journal, lost })
         };
         Status { copies: copies.iter().map(copy).collect(), ..Status::default() }
     }

@@ -128,6 +128,7 @@ fn progress(world: &World, runs: &[RunView<'_>], now: Timestamp, status: &mut St
                     files: result.files,
                     bytes: result.bytes,
                     journal: result.journal,
+                    lost: result.lost.clone(),
                 };
                 status.copies.insert(destination.clone(), copy);
             }
@@ -319,7 +320,7 @@ pub(super) fn notes(
             .copies
             .iter()
             .filter(|(_, c)| c.run == *good && c.state == CopyState::Complete)
-            .map(|(d, c)| format!("{} on {d}", mode.amount(c.files, "entries", c.bytes)))
+            .map(|(d, c)| format!("{} on {d}{}", mode.amount(c.files, "entries", c.bytes), c.lost.aside()))
             .collect();
         let parts: Vec<String> =
             [format!("run {good} is good: restore point {name}")].into_iter().chain(copies).collect();

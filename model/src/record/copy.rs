@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::losses::Losses;
 use crate::names::Run;
 use crate::reason::{Problem, Reason};
 use crate::text::sentence;
@@ -14,7 +15,7 @@ pub enum CopyState {
     /// Every entry of the snapshot is at the destination, and can be restored from there: the restore point is good. A
     /// copy that leaves nothing there must not end so.
     Complete,
-    /// Entries could not be read: kept and restorable, never good.
+    /// Entries could not be read, or the disk does not keep all that belongs to them: kept and restorable, never good.
     Incomplete,
     /// Nothing usable was made.
     Failed,
@@ -63,6 +64,9 @@ pub struct CopyResult {
     /// Whether owners were kept; a mover that is not root cannot.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub owners_kept: bool,
+    /// A12: what the disk does not keep, also what is accepted.
+    #[serde(default, skip_serializing_if = "Losses::is_empty")]
+    pub lost: Losses,
     /// Trees that this copy's pruning removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pruned: Vec<Run>,
@@ -120,6 +124,7 @@ impl CopyResult {
             seconds: 0,
             checksummed: false,
             owners_kept: true,
+            lost: Losses::default(),
             pruned: Vec::new(),
             kept: Vec::new(),
             incomplete: Vec::new(),

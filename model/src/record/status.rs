@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::copy::CopyState;
 use super::run::RunRecord;
 use super::volume::Volume;
+use crate::losses::Losses;
 use crate::maintain::{Part, Task, TaskState};
 use crate::names::{Instance, Run};
 use crate::reason::Problem;
@@ -104,6 +105,9 @@ pub struct CopyStatus {
     /// Whether the promoter was mounted without its journal.
     #[serde(default, skip_serializing_if = "Journal::is_replayed")]
     pub journal: Journal,
+    /// A12: what the disk does not keep.
+    #[serde(default, skip_serializing_if = "Losses::is_empty")]
+    pub lost: Losses,
 }
 
 /// How a source stands at one of the destinations that it is to be copied to, in a [`Status`].

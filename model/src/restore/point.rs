@@ -66,7 +66,8 @@ pub fn short(id: &str) -> &str {
 }
 
 /// What is missing in an incomplete restore point, as the end of a sentence about it.
-pub const LACKS: &str = "entries are missing in it that could not be read when it was made";
+pub const LACKS: &str =
+    "entries could not be read when it was made, or its disk does not keep all that belongs to them";
 
 /// The refusal to delete what an incomplete restore point lacks. `point`: what people call it.
 #[must_use]

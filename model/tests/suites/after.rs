@@ -237,6 +237,7 @@ fn an_end_in_a_time_to_come_counts_when_that_has_come() {
         files: 0,
         bytes: 0,
         journal: Journal::Replayed,
+        lost: model::losses::Losses::default(),
     };
     let copies = [("disk".to_owned(), copy)].into();
     case.claim(&Status { protected_since: Some(start()), copies, ..Status::default() }, "");

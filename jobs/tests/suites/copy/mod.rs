@@ -9,4 +9,5 @@ mod fidelity;
 mod history;
 mod interrupted;
 mod keep;
+mod losses;
 mod remove;

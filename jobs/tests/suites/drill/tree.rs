@@ -63,7 +63,8 @@ fn a_drill_of_an_incomplete_copy_says_that_it_is_incomplete() {
     fs::write(&manifest, text.replacen("Complete", "Incomplete", 1)).unwrap();
     fs::remove_file(scene.tree("folder-1/file-5")).unwrap();
     let message = scene.drill().run().differs();
-    let words = "whose copy is incomplete (entries are missing in it that could not be read when it was made): 2 of 4";
+    let words = "whose copy is incomplete (entries could not be read when it was made, or its disk does not keep all that \
+                 belongs to them): 2 of 4";
     assert!(message.contains(words) && message.contains("folder-1/file-5"), "{message}");
 }
 

@@ -21,7 +21,8 @@ impl TryFrom<Raw> for Destination {
         let store = match raw.r#type {
             Type::Disk => {
                 let disk = disk.ok_or_else(|| format!("{name} has neither `claim` nor `hostPath`; set one"))?;
-                Store::Disk(Trees { disk, checksum_every: raw.checksum_every.unwrap_or(CHECKSUM_EVERY) })
+                let accept = raw.accept.unwrap_or_default().into_iter().collect();
+                Store::Disk(Trees { disk, checksum_every: raw.checksum_every.unwrap_or(CHECKSUM_EVERY), accept })
             }
             Type::Restic => {
                 let secret = raw.secret.ok_or_else(|| {
@@ -63,9 +64,11 @@ impl From<Destination> for Raw {
         let Destination { name, store, retention, drill, orphans } = destination;
         let raw = |r#type, disk| Raw { retention, drill, orphans: Some(orphans), ..Raw::named(name, r#type, disk) };
         match store {
-            Store::Disk(Trees { disk, checksum_every }) => {
-                Raw { checksum_every: Some(checksum_every), ..raw(Type::Disk, Some(disk)) }
-            }
+            Store::Disk(Trees { disk, checksum_every, accept }) => Raw {
+                checksum_every: Some(checksum_every),
+                accept: Some(accept.iter().collect()),
+                ..raw(Type::Disk, Some(disk))
+            },
             Store::Restic(restic) => Raw {
                 repository: Some(restic.repository).filter(|_| restic.disk.is_none()),
                 secret: Some(restic.secret),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::input;
+use crate::losses::Losses;
 
 /// A disk with dated trees on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Trees {
     /// Each so-manieth run compares checksums instead of size and time; at least 1, which means
     /// every run. Default: 30. Of disks only: restic reads what changed by its own rules.
     pub checksum_every: u32,
+    /// What the disk need not keep: copies that lack it are complete (A12). Default: nothing.
+    pub accept: Losses,
 }
 
 /// A disk that pods mount.

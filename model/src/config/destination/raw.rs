@@ -8,6 +8,7 @@ use super::disk::{Claim, Disk, HostPath};
 use super::restic::{Compression, RunIn};
 use super::tasks::{Drill, Orphans, Times};
 use crate::config::input;
+use crate::losses::Loss;
 use crate::retention::Retention;
 
 /// A destination as it is written: the keys of every type, so that a fault keeps its place.
@@ -54,6 +55,8 @@ pub(super) struct Raw {
     pub(super) retention: Option<Retention>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) checksum_every: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) accept: Option<Vec<Loss>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) drill: Option<Drill>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,6 +111,7 @@ impl Raw {
             verify: None,
             retention: None,
             checksum_every: None,
+            accept: None,
             drill: None,
             orphans: None,
         }
@@ -140,8 +144,9 @@ impl Raw {
             prune,
             verify,
             checksum_every,
+            accept,
         } = self;
-        let disk = [("checksumEvery", checksum_every.is_some())];
+        let disk = [("checksumEvery", checksum_every.is_some()), ("accept", accept.is_some())];
         let restic = [
             ("repository", repository.is_some()),
             ("secret", secret.is_some()),
