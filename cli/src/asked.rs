@@ -42,6 +42,11 @@ impl Asked {
         Self { name: Some(name.to_owned()), ..self }
     }
 
+    /// The kind, as RBAC names it.
+    pub(crate) fn kind(&self) -> &str {
+        &self.kind
+    }
+
     /// Whether it is that kind.
     pub(crate) fn is<K: Resource<DynamicType = ()>>(&self) -> bool {
         self.kind == kind::<K>()

@@ -17,6 +17,7 @@ mod observe;
 mod plan;
 mod points;
 mod restore;
+mod review;
 mod rights;
 mod run;
 mod status;

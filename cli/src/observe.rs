@@ -120,7 +120,7 @@ impl Observed {
             None => Ok(()),
             Some(gap) => {
                 let resource = kind::<VolumeSnapshot>();
-                let deed = Deed { verb: gap.verb, resource: &resource, namespace: Some(namespace) };
+                let deed = Deed::new(gap.verb, &resource, Some(namespace));
                 Err(Missing(deed.missing(&gap.answer)).into())
             }
         }
@@ -179,8 +179,7 @@ pub(crate) async fn observe(client: &Client, scope: &Scope) -> anyhow::Result<Ob
             return Err(anyhow!("the API server has no PersistentVolumeClaims: check --kubeconfig and --context"));
         }
         Answer::Refused(gap) => {
-            let deed =
-                Deed { verb: gap.verb, resource: "persistentvolumeclaims", namespace: scope.namespace.as_deref() };
+            let deed = Deed::new(gap.verb, "persistentvolumeclaims", scope.namespace.as_deref());
             return Err(Missing(deed.missing(&gap.answer)).into());
         }
     };
@@ -276,7 +275,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn listing<'a>(&'a self, resource: &'a str) -> Deed<'a> {
-        Deed { verb: "list", resource, namespace: self.scope.namespace.as_deref() }
+        Deed::new("list", resource, self.scope.namespace.as_deref())
     }
 
     /// The configuration. One that cannot be read by us is not in force as it stands, so it is not gone by.

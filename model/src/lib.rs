@@ -34,6 +34,7 @@ pub mod restic_options;
 pub mod restic_retention;
 pub mod restore;
 pub mod retention;
+pub mod roles;
 pub mod rotate;
 pub mod schedule;
 pub mod select;

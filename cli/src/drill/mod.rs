@@ -18,8 +18,9 @@ use model::names;
 use crate::exit::{ATTENTION, INTERRUPTED};
 use crate::flags::Cluster;
 use crate::observe::{self, Observed, Scope};
+use crate::review::need;
 use crate::rights::{Deed, Missing, refused};
-use crate::run::{annotate, live};
+use crate::run::{annotate, live, rights};
 use crate::status::{self, Question, Volume};
 use crate::table::printable;
 use crate::{age, connect};
@@ -51,6 +52,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     if observed.knows.config {
         are_drilled(&follows)?;
     }
+    need(&connection.client, &rights(&volumes, args.wait)).await?;
     for (volume, follow) in volumes.iter().zip(&follows) {
         annotate(&connection.client, volume, names::DRILL_NOW, &now.to_string()).await?;
         let destinations = if follow.is_empty() { String::new() } else { format!(": {}", follow.names()) };
@@ -150,7 +152,7 @@ async fn until_done(
                 }
             }
             Some(Err(error)) => {
-                let deed = Deed { verb: "watch", resource: "persistentvolumeclaims", namespace: Some(namespace) };
+                let deed = Deed::new("watch", "persistentvolumeclaims", Some(namespace));
                 if let Some(said) = refused(&error) {
                     return Err(Missing(format!("{} The drills continue", deed.missing(&said))).into());
                 }

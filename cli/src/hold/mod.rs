@@ -159,7 +159,7 @@ async fn annotate(client: &Client, snapshot: &Snapshot, text: Option<&str>) -> a
     let request = api.patch_metadata(name, &params, &patch);
     let written = api::bounded(|| format!("patch volumesnapshots {namespace}/{name}"), request).await;
     let resource = "volumesnapshots.snapshot.storage.k8s.io";
-    written.map_err(|e| Deed { verb: "patch", resource, namespace: Some(namespace) }.failed(&e))?;
+    written.map_err(|e| Deed::new("patch", resource, Some(namespace)).failed(&e))?;
     Ok(())
 }
 

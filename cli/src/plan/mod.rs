@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolume};
 use k8s_openapi::api::storage::v1::StorageClass;
 use model::Timestamp;
@@ -27,7 +27,6 @@ use crate::asked::Asked;
 use crate::exit::ATTENTION;
 use crate::flags::{Cluster, Output};
 use crate::observe::{self, Gap, Observed, Scope};
-use crate::rights::Missing;
 use crate::table::Look;
 use crate::{connect, terminal};
 use output::Whole;
@@ -70,8 +69,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
         backup_namespace: plan.namespace.clone().unwrap_or_else(|| cluster.backup_namespace.clone()),
         instance: plan.instance.clone().unwrap_or_else(|| cluster.instance.clone()),
     };
-    let observed = Box::pin(observe::observe(&connection.client, &scope)).await;
-    let mut observed = observed.map_err(|error| narrower(error, &scope))?;
+    let mut observed = Box::pin(observe::observe(&connection.client, &scope)).await?;
     observed.world.apply(Change::Config(Arc::new(plan.config.clone())));
     observed.knows.config = true;
     needs_verdicts(&observed)?;
@@ -119,16 +117,6 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
         true => ExitCode::SUCCESS,
         false => ExitCode::from(ATTENTION),
     })
-}
-
-/// Who may not look at all namespaces can still look at one.
-fn narrower(error: anyhow::Error, scope: &Scope) -> anyhow::Error {
-    match error.downcast_ref::<Missing>() {
-        Some(missing) if scope.namespace.is_none() => {
-            anyhow!("{missing}; or plan for one namespace: kubectl backup plan -n NAMESPACE")
-        }
-        _ => error,
-    }
 }
 
 /// The gaps that concern a plan. Its configuration was found, or given, before.

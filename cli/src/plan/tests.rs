@@ -16,14 +16,13 @@ use super::output::{self, Whole};
 use super::rows::{self, Protected, Row};
 use super::secrets;
 use super::summary::Summary;
-use super::{HELP, narrower, needs_verdicts, not_read};
+use super::{HELP, needs_verdicts, not_read};
 use crate::asked::Asked;
 use crate::flags::Output;
-use crate::observe::{Gap, Observed, Scope};
-use crate::rights::Missing;
+use crate::observe::{Gap, Observed};
 use crate::status::Word;
 use crate::table::Look;
-use crate::tests::fixture::{ALL, CONFIG, HOME, INSTANCE, Objects, TENANT, labels, now};
+use crate::tests::fixture::{ALL, CONFIG, HOME, Objects, TENANT, labels, now};
 use crate::tests::tables::golden;
 
 const LOOK: Look = Look { namespaces: true, wide: false, headers: true, width: None };
@@ -398,18 +397,6 @@ fn a_cronjob_that_stays_unchanged_is_shown_instead_of_settings_that_are_not_in_f
 
 #[test]
 fn a_right_that_is_missing_is_named_with_what_can_be_done_without_it() {
-    let scope = |namespace: Option<&str>| Scope {
-        namespace: namespace.map(str::to_owned),
-        names: vec![],
-        selector: None,
-        backup_namespace: HOME.to_owned(),
-        instance: INSTANCE.into(),
-    };
-    let missing = || Missing("you (jane) may not list persistentvolumeclaims in the cluster".to_owned()).into();
-    let all = narrower(missing(), &scope(None)).to_string();
-    assert!(all.ends_with("in the cluster; or plan for one namespace: kubectl backup plan -n NAMESPACE"), "{all}");
-    assert!(!narrower(missing(), &scope(Some("shop"))).to_string().contains("or plan"));
-
     // What decides may not be read: a plan would be a guess.
     let mut observed = cluster().observed(TENANT);
     observed.knows.config = true;

@@ -73,7 +73,14 @@ pub(super) async fn request(session: &Session, args: &Restore, deadline: Instant
     let mut begun = false;
     let ended = match annotate(session, name, None, json!(text)).await {
         Ok(()) => session.interrupt.during(settled(session, name, &text, deadline, &mut begun)).await.flatten(),
-        Err(stop) => Err(stop),
+        Err(stop) => {
+            // U11: what was refused is not to be taken back, and nothing begins.
+            if matches!(stop, Stop::Refused(_)) {
+                session.left.set_mixture(before);
+                session.left.done(&asked);
+            }
+            return Err(stop);
+        }
     };
     let record = match ended {
         Ok(record) => record,

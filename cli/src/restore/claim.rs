@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::session::Session;
 use super::stop::Stop;
+use crate::rights::Deed;
 use crate::terminal::say;
 
 /// What a new PVC is made of.
@@ -105,6 +106,11 @@ impl New<'_> {
             bytes => Ok(bytes),
         }
     }
+}
+
+/// What it takes to make a PVC, and to see that it is bound.
+pub(crate) fn rights(session: &Session) -> Vec<Deed<'_>> {
+    ["create", "list", "watch"].map(|verb| session.deed(verb, "persistentvolumeclaims")).into()
 }
 
 /// Makes the PVC; `dry_run`: the API server only says whether it would.

@@ -22,6 +22,7 @@ use super::session::Session;
 use super::stage::{Stage, stage};
 use super::stop::Stop;
 use super::undo::Undo;
+use crate::rights::Deed;
 use crate::terminal::say;
 
 /// How many names are tried.
@@ -32,6 +33,21 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// What the two objects of a restore pod are called by RBAC.
 pub(crate) const SCRIPTS: &str = "configmaps";
 pub(crate) const DEPLOYMENTS: &str = "deployments.apps";
+
+/// What a restore pod takes; `enters`: a command runs in it.
+pub(crate) fn rights(session: &Session, enters: bool) -> Vec<Deed<'_>> {
+    let of = |resource: &'static str, verbs: &[&'static str]| {
+        verbs.iter().map(|verb| session.deed(verb, resource)).collect::<Vec<_>>()
+    };
+    let mut deeds = of(SCRIPTS, &["create", "delete"]);
+    deeds.extend(of(DEPLOYMENTS, &["create", "delete", "list", "watch"]));
+    deeds.extend(of("pods", &["list", "watch"]));
+    if enters {
+        // WebSocket is a GET, and newer API servers want `create` too.
+        deeds.extend(of("pods/exec", &["get", "create"]));
+    }
+    deeds
+}
 
 /// Asks for a restore pod; gives its name.
 pub(crate) async fn ask(session: &Session, request: &Request) -> Result<String, Stop> {

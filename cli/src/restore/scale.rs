@@ -3,8 +3,8 @@
 //! The number stands as an annotation on it before it is scaled. So one that was left at 0 is found by the next
 //! command: by one that was killed, or by one whose restore broke off (L10).
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use super::stop::Stop;
 use super::target::{holders, holds, in_use};
 use super::undo::Undo;
 use super::workload::{Found, Kind, Seen, Workload, controller, restores};
+use crate::rights::Deed;
 use crate::terminal::say;
 
 /// How often pods that start are looked at.
@@ -132,6 +133,13 @@ fn is_own(claim: &str, template: &str, set: &str, numbers: &Range<i32>) -> bool 
     digits.and_then(|n| n.parse().ok()).is_some_and(|n| numbers.contains(&n))
 }
 
+/// What it takes to stop them, and to start them again.
+pub(crate) fn rights<'a>(session: &'a Session, found: &Found) -> Vec<Deed<'a>> {
+    let kinds: BTreeSet<Kind> = found.keys().map(|workload| workload.kind).collect();
+    let of = |kind: Kind| [session.deed("patch", kind.resource("")), session.deed("patch", kind.resource("scale"))];
+    kinds.into_iter().flat_map(of).collect()
+}
+
 /// Scales all of them to 0, and waits until nothing mounts the PVC but our own restore pod.
 pub(crate) async fn down(
     session: &Session,
@@ -142,13 +150,25 @@ pub(crate) async fn down(
 ) -> Result<(), Stop> {
     for (workload, seen) in found {
         let replicas = seen.replicas();
-        session.left.add(Undo::Scale { workload: workload.clone(), replicas });
+        let undo = Undo::Scale { workload: workload.clone(), replicas };
+        session.left.add(undo.clone());
         if seen.now == 0 {
             say(&format!("{workload} is stopped since an earlier restore"));
             continue;
         }
-        remember(session, workload, Some(replicas)).await?;
-        set(session, workload, 0).await?;
+        if let Err(stop) = remember(session, workload, Some(replicas)).await {
+            // U11: what was refused is not to be taken back.
+            if matches!(stop, Stop::Refused(_)) {
+                session.left.done(&undo);
+            }
+            return Err(stop);
+        }
+        if let Err(stop) = set(session, workload, 0).await {
+            if matches!(stop, Stop::Refused(_)) && remember(session, workload, None).await.is_ok() {
+                session.left.done(&undo);
+            }
+            return Err(stop);
+        }
         say(&format!("scaled {workload} from {replicas} to 0"));
     }
     ended(session, claim, own, deadline).await

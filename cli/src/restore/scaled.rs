@@ -42,6 +42,11 @@ pub(super) async fn restore(
     let name = args.target();
     let deadline = || Instant::now() + args.point.timeout.as_duration();
     let found = scale::find(session, name).await?;
+    let mut rights = sight.rights(session, args);
+    if !args.dry_run {
+        rights.extend(scale::rights(session, &found));
+    }
+    session.need(&rights).await?;
     if found.is_empty() {
         if !args.dry_run {
             scale::ended(session, name, None, deadline()).await?;

@@ -7,6 +7,7 @@ use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use model::names::Instance;
+use model::reason::Reason;
 
 use super::interrupt::Interrupt;
 use super::stop::Stop;
@@ -14,7 +15,8 @@ use super::tty::Keys;
 use super::undo::Left;
 use crate::connect;
 use crate::flags::Cluster;
-use crate::rights::Deed;
+use crate::review;
+use crate::rights::{Deed, Missing};
 use crate::terminal::say;
 
 /// One call of a verb.
@@ -70,7 +72,13 @@ impl Session {
     }
 
     pub(crate) fn deed<'a>(&'a self, verb: &'a str, resource: &'a str) -> Deed<'a> {
-        Deed { verb, resource, namespace: Some(&self.namespace) }
+        Deed::new(verb, resource, Some(&self.namespace))
+    }
+
+    /// Refuses if one of the rights is missing: nothing is made yet.
+    pub(crate) async fn need(&self, deeds: &[Deed<'_>]) -> Result<(), Stop> {
+        let asked = self.interrupt.during(review::need(&self.client, deeds)).await?;
+        asked.map_err(|Missing(text)| Stop::refused(Reason::Forbidden, text))
     }
 
     /// A watch that broke. It is tried again, unless the API server said no.

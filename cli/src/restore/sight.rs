@@ -2,7 +2,7 @@
 
 use model::facts::VolumeMode;
 use model::reason::Reason;
-use model::restore::{LACKS, Request, RestorePoint, misfit};
+use model::restore::{LACKS, Place, Request, RestorePoint, misfit};
 use tokio::time::Instant;
 
 use super::args::{PointArgs, Restore};
@@ -11,6 +11,7 @@ use super::session::Session;
 use super::stop::Stop;
 use super::{central, exec, look, pod};
 use crate::observe::{self, Observed, Scope};
+use crate::rights::Deed;
 use crate::terminal::say;
 
 /// The highest exit code with which a restore has said what became of it.
@@ -30,6 +31,44 @@ impl Sight {
     pub(super) fn fits(&self, args: &Restore, written: Option<VolumeMode>) -> Result<(), Stop> {
         let misfit = misfit(&args.point.pvc, self.mode, args.target(), written, args.parts());
         misfit.map_or(Ok(()), |problem| Err(Stop::Refused(problem)))
+    }
+}
+
+/// Who writes the restore point into the volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// A command in the restore pod.
+    Pod,
+    /// The controller, asked by an annotation.
+    Controller,
+    /// The configuration would tell, and may not be read.
+    Unknown,
+}
+
+impl Sight {
+    fn writer(&self) -> Writer {
+        let name = match self.point.as_ref().map(|point| &point.place) {
+            Some(Place::Snapshot { .. }) => return Writer::Pod,
+            Some(Place::Tree { destination, .. } | Place::Repository { destination, .. }) => destination,
+            None => return Writer::Unknown,
+        };
+        let world = &self.observed.world;
+        match world.config.destination(name).filter(|_| self.observed.knows.config) {
+            Some(destination) if destination.is_central() => Writer::Controller,
+            Some(_) => Writer::Pod,
+            None => Writer::Unknown,
+        }
+    }
+
+    /// What it takes to restore into a PVC that is there. Rights that only one of two ways needs are not asked for while
+    /// it is not known which one it is.
+    pub(super) fn rights<'a>(&self, session: &'a Session, args: &Restore) -> Vec<Deed<'a>> {
+        let mut rights = pod::rights(session, self.writer() == Writer::Pod);
+        if self.writer() == Writer::Controller && !args.dry_run {
+            rights.push(session.deed("patch", "persistentvolumeclaims"));
+            rights.push(session.deed("watch", "persistentvolumeclaims"));
+        }
+        rights
     }
 }
 

@@ -17,7 +17,7 @@ use super::sight::{Sight, in_pod, sight, started};
 use super::stop::Stop;
 use super::target::{self, Target};
 use super::workload::owner_text;
-use super::{exec, look, protected, scale, scaled};
+use super::{exec, look, pod, protected, scale, scaled};
 use crate::terminal::say;
 
 /// Where the shell of `browse` begins.
@@ -54,6 +54,7 @@ pub(crate) async fn restore(session: &mut Session, args: &Restore, ask: bool) ->
             if args.scale {
                 return Box::pin(scaled::restore(session, args, &sight, found.claim(), ask)).await;
             }
+            session.need(&sight.rights(session, args)).await?;
             unused(session, args, deadline).await?;
             in_pod(session, args, &sight, ask, deadline).await
         }
@@ -71,6 +72,13 @@ async fn into_new(
     let name = args.target();
     let snapshot = look::snapshot(sight.point.as_ref()).filter(|_| !args.parts());
     let object = new_claim(session, args, sight, snapshot).await?;
+    if !args.dry_run {
+        let mut rights = claim::rights(session);
+        if snapshot.is_none() {
+            rights.extend(sight.rights(session, args));
+        }
+        session.need(&rights).await?;
+    }
     claim::create(session, &object, args.dry_run).await?;
     if args.dry_run {
         let from = sight.point.as_ref().map_or_else(|| "the restore point".to_owned(), ToString::to_string);
@@ -217,6 +225,7 @@ pub(crate) async fn browse(session: &mut Session, args: &Browse) -> Result<Done,
         );
         return Err(Stop::refused(Reason::TargetNotReady, message));
     }
+    session.need(&pod::rights(session, true)).await?;
     let pod = started(session, &sight.request, deadline).await?;
     say(
         "the restore point is at /restore-point (read-only), the PVC at /volume; `exit` ends the shell and deletes the \

@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::flags::Cluster;
 use crate::hold::MANAGER;
 use crate::observe::{self, Observed, Scope};
+use crate::review::need;
 use crate::rights::Deed;
 use crate::status::{self, Question, State, Volume};
 use crate::{age, connect};
@@ -48,6 +49,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     let value = format!("kubectl backup run {now}");
     let until = args.wait.unwrap_or(Until::All);
     let follows: Vec<Follow> = volumes.iter().map(|v| Follow::new(&observed, v, &value, until, now)).collect();
+    need(&connection.client, &rights(&volumes, args.wait.is_some())).await?;
     for volume in &volumes {
         annotate(&connection.client, volume, names::RUN_NOW, &value).await?;
         println!("persistentvolumeclaim/{}: backup requested", volume.name);
@@ -79,6 +81,14 @@ pub(crate) fn live(names: &[String], mut volumes: Vec<Volume>, namespace: &str) 
         }
     }
     if faults.is_empty() { Ok(volumes) } else { Err(anyhow!("{}", faults.join("\n"))) }
+}
+
+/// What it takes to annotate the PVCs, and to follow what comes of that.
+pub(crate) fn rights(volumes: &[Volume], follows: bool) -> Vec<Deed<'_>> {
+    const CLAIMS: &str = "persistentvolumeclaims";
+    let patches = volumes.iter().map(|v| Deed::new("patch", CLAIMS, Some(&v.namespace)).named(&v.name));
+    let watch = volumes.first().filter(|_| follows).map(|v| Deed::new("watch", CLAIMS, Some(&v.namespace)));
+    patches.chain(watch).collect()
 }
 
 /// What the person should know about when the run starts.
@@ -123,7 +133,7 @@ pub(crate) async fn annotate(client: &Client, volume: &Volume, key: &str, value:
         || format!("patch persistentvolumeclaims {namespace}/{name}"),
         api.patch_metadata(name, &params, &patch),
     );
-    let deed = Deed { verb: "patch", resource: "persistentvolumeclaims", namespace: Some(namespace) };
+    let deed = Deed::new("patch", "persistentvolumeclaims", Some(namespace));
     match written.await {
         Ok(_) => Ok(()),
         Err(error) if error.is_conflict() => {

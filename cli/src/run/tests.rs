@@ -229,3 +229,15 @@ fn waiting_is_bounded_and_needs_the_right_to_watch() {
         waited(&refused, "20s").unwrap_err().contains("cannot follow the run without these permissions. It continues")
     );
 }
+
+/// U11: the first of two PVCs was annotated before the second was refused, and `--wait` could not see what it waited for.
+#[test]
+fn rights_on_each_pvc_and_on_what_is_waited_for_are_asked_for_first() {
+    let mut all = protected(&since());
+    all.source("shop", "orders", &since());
+    let volumes = [all.only("data"), all.only("orders")];
+    let named = |follows| rights(&volumes, follows).iter().map(|d| (d.verb, d.name)).collect::<Vec<_>>();
+    let patches = [("patch", Some("data")), ("patch", Some("orders"))];
+    assert_eq!(named(false), patches);
+    assert_eq!(named(true), [&patches[..], &[("watch", None)]].concat());
+}

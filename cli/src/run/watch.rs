@@ -60,7 +60,7 @@ impl Watching<'_> {
                     world.believe_shown();
                 }
                 Some(Err((resource, said))) => {
-                    let deed = Deed { verb: "watch", resource: &resource, namespace: Some(self.namespace) };
+                    let deed = Deed::new("watch", &resource, Some(self.namespace));
                     eprintln!("kubectl-backup: {}", deed.missing(&said));
                 }
                 None => {

@@ -75,7 +75,11 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     let text = output::text(&volumes, (&faults, &observed.gaps), args.output, look, !args.names.is_empty(), now)?;
     terminal::write(&text)?;
     let down = output::down(&observed.world.down(now), now);
-    for note in output::notes(&volumes, &observed.gaps, observed.knows).into_iter().chain(down).chain(away) {
+    for note in output::notes(&volumes, &observed.gaps, observed.knows, &cluster.backup_namespace)
+        .into_iter()
+        .chain(down)
+        .chain(away)
+    {
         eprintln!("kubectl-backup: {note}");
     }
     let missing: Vec<&String> = args.names.iter().filter(|name| !volumes.iter().any(|v| v.name == **name)).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Namespace;
 use model::Timestamp;
 use model::breaker::Breakers;
 use serde::Serialize;
@@ -9,9 +10,11 @@ use serde::Serialize;
 use super::columns;
 use super::view::{State, Volume};
 use crate::age;
+use crate::asked::Within;
 use crate::flags::Output;
 use crate::observe::{Gap, Knows};
 use crate::table::Look;
+use model::roles::Role;
 
 /// What `json` and `yaml` show.
 #[derive(Debug, Serialize)]
@@ -70,12 +73,11 @@ pub(crate) fn alarms(volumes: &[Volume]) -> usize {
 }
 
 /// The lines for standard error: what could not be read and what follows from it, and what is wrong.
-pub(crate) fn notes(volumes: &[Volume], gaps: &[Gap], knows: Knows) -> Vec<String> {
+pub(crate) fn notes(volumes: &[Volume], gaps: &[Gap], knows: Knows, home: &str) -> Vec<String> {
     let mut notes = Vec::new();
     let (refused, others): (Vec<&Gap>, Vec<&Gap>) = gaps.iter().partition(|gap| gap.refused);
     if !refused.is_empty() {
-        let rights: Vec<String> = refused.iter().map(|gap| format!("{} {}", gap.verb, gap.resource)).collect();
-        notes.push(format!("you lack permission to {} (the roles view and backup-status grant it)", rights.join(", ")));
+        notes.push(format!("you lack permission to {}", lacks(&refused, home)));
     }
     notes.extend(others.iter().map(|Gap { verb, resource, answer, .. }| format!("cannot {verb} {resource}: {answer}")));
     let mut follows = |missing: bool, what: &str| {
@@ -105,6 +107,47 @@ pub(crate) fn notes(volumes: &[Volume], gaps: &[Gap], knows: Knows) -> Vec<Strin
         notes.push(format!("{alarms} of {} PVCs {need} attention: {}", volumes.len(), states.join(", ")));
     }
     notes
+}
+
+/// The rights that are missing, by the role that grants them (U11).
+fn lacks(refused: &[&Gap], home: &str) -> String {
+    let mut roles: Vec<(String, Vec<String>)> = Vec::new();
+    for gap in refused {
+        let (role, right) = (granted_by(gap, home), format!("{} {}", gap.verb, gap.resource));
+        match roles.iter_mut().find(|(known, _)| *known == role) {
+            Some((_, rights)) => rights.push(right),
+            None => roles.push((role, vec![right])),
+        }
+    }
+    let words = |(role, rights): (String, Vec<String>)| {
+        let it = if rights.len() == 1 { "it" } else { "them" };
+        format!("{} ({role} grants {it})", rights.join(", "))
+    };
+    roles.into_iter().map(words).collect::<Vec<_>>().join("; ")
+}
+
+/// The smallest role that grants it.
+fn granted_by(gap: &Gap, home: &str) -> String {
+    let (verb, kind) = (gap.verb, gap.resource.kind());
+    let role = |namespace: Option<&str>| {
+        let Some(role) = Role::of_namespaces(verb, kind) else { return "a role of your own".to_owned() };
+        match namespace {
+            Some(namespace) => format!("the role {} in namespace {namespace}", role.name()),
+            None => format!("the ClusterRole {} in all namespaces", role.name()),
+        }
+    };
+    match &gap.resource.within {
+        Within::Namespace(namespace) if namespace == home && Role::StatusAtHome.grants(verb, kind) => {
+            format!("the Role {} in namespace {home}", Role::StatusAtHome.name())
+        }
+        Within::Namespace(namespace) => role(Some(namespace)),
+        Within::Namespaces => role(None),
+        // A namespace belongs to itself.
+        Within::Cluster if gap.resource.is::<Namespace>() && gap.resource.name.is_some() => {
+            role(gap.resource.name.as_deref())
+        }
+        Within::Cluster => format!("the ClusterRole {}", Role::Status.name()),
+    }
 }
 
 /// The lines for standard error about destinations that are down: what the snapshots that were read say.

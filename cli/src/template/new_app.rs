@@ -3,16 +3,21 @@
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::{DynamicObject, PostParams};
-use kube::core::GroupVersionKind;
+use kube::core::{ApiResource, GroupVersionKind};
 use kube::discovery::{self, Scope};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::process::{Format, Given, load};
 use crate::flags::Cluster;
+use crate::review::need;
 use crate::rights::Deed;
 use crate::{connect, terminal};
+
+/// Questions at once about kinds.
+const AT_ONCE: usize = 16;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -33,9 +38,12 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
         return Ok(ExitCode::SUCCESS);
     }
     let connection = connect::connect(cluster).await?;
+    let found = made.objects().iter().map(|object| find(&connection.client, &connection.namespace, object));
+    let wanted: Vec<Wanted> = stream::iter(found.collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
+    need(&connection.client, &wanted.iter().map(|wanted| wanted.deed("create")).collect::<Vec<_>>()).await?;
     let mut items = Vec::new();
-    for object in made.objects() {
-        let (object, line) = ensure(&connection.client, &connection.namespace, object).await?;
+    for wanted in wanted {
+        let (object, line) = ensure(&connection.client, wanted).await?;
         eprintln!("{line}");
         items.push(object);
     }
@@ -50,9 +58,24 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Creates the object, or finds one there that asks for the same. Gives the object with its namespace, and a line
-/// as kubectl has it.
-pub(crate) async fn ensure(client: &Client, namespace: &str, object: &Value) -> anyhow::Result<(Value, String)> {
+/// An object that is to be there, and how the API server calls its kind.
+struct Wanted {
+    object: Value,
+    resource: ApiResource,
+    /// As RBAC names the kind.
+    plural: String,
+    /// `None`: the kind has no namespaces.
+    namespace: Option<String>,
+}
+
+impl Wanted {
+    fn deed<'a>(&'a self, verb: &'a str) -> Deed<'a> {
+        Deed::new(verb, &self.plural, self.namespace.as_deref())
+    }
+}
+
+/// Asks the API server about the object's kind.
+async fn find(client: &Client, namespace: &str, object: &Value) -> anyhow::Result<Wanted> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
     let (group, version) = version.split_once('/').map_or(("", version.as_str()), |(g, v)| (g, v));
@@ -61,25 +84,33 @@ pub(crate) async fn ensure(client: &Client, namespace: &str, object: &Value) -> 
     let (resource, capabilities) =
         found.map_err(|e| anyhow!("the cluster does not accept objects of kind {kind}: {}", api::chain(&e)))?;
     let mut object = object.clone();
-    let name = text(&object["metadata"]["name"]);
     let namespaced = capabilities.scope == Scope::Namespaced;
     if namespaced && object["metadata"]["namespace"].is_null() {
         object["metadata"]["namespace"] = Value::from(namespace);
     }
-    let namespace = text(&object["metadata"]["namespace"]);
-    let api: Api<DynamicObject> = if namespaced {
-        Api::namespaced_with(client.clone(), &namespace, &resource)
-    } else {
-        Api::all_with(client.clone(), &resource)
-    };
+    let namespace = namespaced.then(|| text(&object["metadata"]["namespace"]));
     let plural = if group.is_empty() { resource.plural.clone() } else { format!("{}.{group}", resource.plural) };
-    let line = |what: &str| format!("{}/{name} {what}", plural.replacen(&resource.plural, &kind.to_lowercase(), 1));
-    let deed = |verb| Deed { verb, resource: &plural, namespace: namespaced.then_some(namespace.as_str()) };
-    let wanted: DynamicObject = serde_json::from_value(object.clone())?;
-    match api::bounded(|| format!("create {plural} {name}"), api.create(&PostParams::default(), &wanted)).await {
+    Ok(Wanted { object, resource, plural, namespace })
+}
+
+/// Creates the object, or finds one there that asks for the same. Gives the object with its namespace, and a line
+/// as kubectl has it.
+async fn ensure(client: &Client, wanted: Wanted) -> anyhow::Result<(Value, String)> {
+    let api: Api<DynamicObject> = match &wanted.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &wanted.resource),
+        None => Api::all_with(client.clone(), &wanted.resource),
+    };
+    let deed = |verb| wanted.deed(verb);
+    let Wanted { object, resource, plural, .. } = &wanted;
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let kind = resource.kind.to_lowercase();
+    let line = |what: &str| format!("{}/{name} {what}", plural.replacen(&resource.plural, &kind, 1));
+    let object = object.clone();
+    let posted: DynamicObject = serde_json::from_value(object.clone())?;
+    match api::bounded(|| format!("create {plural} {name}"), api.create(&PostParams::default(), &posted)).await {
         Ok(_) => Ok((object, line("created"))),
         Err(error) if error.is_conflict() || error.status().is_some_and(|s| s.code == 409) => {
-            let there = api::bounded(|| format!("get {plural} {name}"), api.get(&name)).await;
+            let there = api::bounded(|| format!("get {plural} {name}"), api.get(name)).await;
             let there = there.map_err(|e| deed("get").failed(&e))?;
             if let Some(key) = differs(&object["metadata"], &serde_json::to_value(&there.metadata)?) {
                 bail!(
@@ -151,7 +182,11 @@ mod tests {
     }
 
     fn ensured(server: &Server) -> Result<(Value, String), String> {
-        serve(async { ensure(&server.client(), "shop", &object()).await }).map_err(|e| e.to_string())
+        serve(async {
+            let client = server.client();
+            ensure(&client, find(&client, "shop", &object()).await?).await
+        })
+        .map_err(|e| e.to_string())
     }
 
     #[test]

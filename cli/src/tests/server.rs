@@ -246,7 +246,13 @@ fn without_pvcs_there_is_nothing_to_show() {
     let server = Server::of(shop()).refusing(PVCS, forbidden("list persistentvolumeclaims"));
     let error = server.look(&scope()).unwrap_err().to_string();
     let rights = "you (me) lack permission to list persistentvolumeclaims in namespace shop. An admin";
-    assert!(error.starts_with(rights), "{error}");
+    assert!(error.starts_with(rights) && !error.contains("-n NAMESPACE"), "{error}");
+    // U11: the role `backup-status` has no PVCs, and one namespace may be enough.
+    let server =
+        Server::of(shop()).refusing("/api/v1/persistentvolumeclaims", forbidden("list persistentvolumeclaims"));
+    let error = server.look(&Scope { namespace: None, ..scope() }).unwrap_err().to_string();
+    assert!(error.contains("Name one namespace (-n NAMESPACE), or an administrator of the cluster"), "{error}");
+    assert!(error.ends_with("clusterrolebinding view-me --clusterrole=view --user=me"), "{error}");
 }
 
 /// A half-seen cluster must not look healthy.

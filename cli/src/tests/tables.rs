@@ -64,7 +64,7 @@ fn the_table_of_a_tenant() {
         gap("list", Asked::of::<StorageClass>(), "forbidden", true),
     ];
     let table = output::text(&volumes, (&[], &gaps), Output::Table, LOOK, false, now()).unwrap();
-    let notes = output::notes(&volumes, &gaps, TENANT).join("\n");
+    let notes = output::notes(&volumes, &gaps, TENANT, HOME).join("\n");
     golden("tenant.txt", &format!("{table}\n{notes}\n"));
 }
 

@@ -26,7 +26,7 @@ pub(super) async fn of(client: &Client, volume: &Volume) -> Result<Vec<Told>, St
     let api: Api<Event> = Api::namespaced(client.clone(), &volume.namespace);
     let fields = format!("involvedObject.uid={}", volume.uid);
     let listed = api::bounded(|| "list events".to_owned(), api.list(&ListParams::default().fields(&fields))).await;
-    let deed = Deed { verb: "list", resource: "events", namespace: Some(&volume.namespace) };
+    let deed = Deed::new("list", "events", Some(&volume.namespace));
     let events = listed.map_err(|error| deed.failed(&error).to_string())?;
     let ours = events.items.iter().filter(|e| e.reporting_component.as_deref() == Some(names::MANAGER));
     let mut told: Vec<Told> = ours.map(told).collect();

@@ -56,7 +56,7 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
         Format::Yaml => serde_yaml::to_string(&page)?,
     };
     terminal::write(&text)?;
-    for note in output::notes(&[], &observed.gaps, observed.knows) {
+    for note in output::notes(&[], &observed.gaps, observed.knows, &cluster.backup_namespace) {
         eprintln!("kubectl-backup: {note}");
     }
     let well = matches!(page.volume.state, State::Protected | State::Pending) && !page.volume.alarm;

@@ -229,3 +229,43 @@ fn what_is_asked_for_stands_on_the_deployment() {
     assert_eq!(asked[0]["spec"]["selector"]["matchLabels"]["restore"], asked[0]["metadata"]["name"]);
     assert_eq!(asked[0]["metadata"]["labels"][names::INSTANCE], INSTANCE);
 }
+
+/// U11: it made a PVC or a pod first, and then named one right after the other.
+#[test]
+fn all_rights_that_are_missing_are_named_in_one_sentence_before_anything_is_made() {
+    let pod = [("create", "configmaps"), ("create", "deployments"), ("delete", "deployments"), ("create", "pods/exec")];
+    let cluster = working().denying(&pod);
+    let problem = refused(restore(&cluster, &["data", DATE, "-y"]));
+    assert_eq!(
+        problem.message,
+        "nothing was changed: you (jane) lack permission to create configmaps, create and delete deployments.apps, create \
+         pods/exec in namespace shop. An administrator of the namespace can grant them: kubectl create rolebinding \
+         edit-jane --clusterrole=edit --user=jane -n shop"
+    );
+    nothing_was_written(&cluster);
+    // An empty PVC stayed behind.
+    let cluster = working().denying(&[("create", "deployments")]);
+    let problem = refused(restore(&cluster, &["data", DATE, "--to=fresh", "etc/app.conf", "-y"]));
+    assert!(problem.message.contains("lack permission to create deployments.apps in namespace shop"), "{problem}");
+    nothing_was_written(&cluster);
+}
+
+/// U11: what only another way of restoring takes is no reason to refuse.
+#[test]
+fn a_right_that_is_not_needed_may_be_missing() {
+    let storage = [("create", "deployments"), ("create", "pods/exec"), ("patch", "persistentvolumeclaims")];
+    let cluster = working().denying(&storage);
+    let stop = restore(&cluster, &["data", DATE, "--to=fresh", "-y", "--timeout=1s"]).unwrap_err();
+    assert!(stop.text().contains("PVC fresh was not bound in time"), "{}", stop.text());
+}
+
+/// U11: the request itself tells then.
+#[test]
+fn a_cluster_that_answers_no_question_about_rights_is_no_error() {
+    for code in [403, 404, 500] {
+        let cluster =
+            working().refusing(Method::POST, "/apis/authorization.k8s.io", code, "Forbidden", "User \"jane\" cannot");
+        let stop = restore(&cluster, &["data", DATE, "-y"]).unwrap_err();
+        assert!(stop.text().contains("no exec here"), "{}", stop.text());
+    }
+}

@@ -39,6 +39,8 @@ struct State {
     reaction: Option<Reaction>,
     /// Whether pods outlive their Deployment for a while.
     linger: bool,
+    /// The rights that the person has not: verb, and resource with its subresource.
+    denied: Vec<(&'static str, &'static str)>,
     /// What somebody else writes just before a change of one version.
     ahead: Option<(String, Value)>,
 }
@@ -139,6 +141,12 @@ impl Cluster {
         self
     }
 
+    /// The person lacks these rights: verb, and resource with its subresource.
+    pub(super) fn denying(self, rights: &[(&'static str, &'static str)]) -> Self {
+        self.state.lock().unwrap().denied.extend(rights);
+        self
+    }
+
     /// Pods outlive their Deployment until somebody removes them.
     pub(super) fn lingering(self) -> Self {
         self.state.lock().unwrap().linger = true;
@@ -205,6 +213,10 @@ impl Cluster {
             let from: usize = query.get("resourceVersion").and_then(|v| v.parse().ok()).unwrap_or(0);
             return self.watch(path, from, selector(&query));
         }
+        if let Some(answer) = access(&state, &path, &body) {
+            state.asked.pop();
+            return reply(201, &answer);
+        }
         let answer = match parts.method {
             Method::GET => get(&state, &path, &selector(&query)),
             Method::POST if query.contains_key("dryRun") => (201, serde_json::from_slice(&body).unwrap()),
@@ -242,6 +254,23 @@ impl Cluster {
             }
         });
         Response::new(StreamBody::new(events.boxed()).boxed_unsync())
+    }
+}
+
+/// What the API server says of a person's rights; nothing about it is stored.
+fn access(state: &State, path: &str, body: &[u8]) -> Option<Value> {
+    match path.rsplit('/').next()? {
+        "selfsubjectreviews" => Some(json!({"metadata": {}, "status": {"userInfo": {"username": "jane"}}})),
+        "selfsubjectaccessreviews" => {
+            let mut review: Value = serde_json::from_slice(body).unwrap();
+            let asked = &review["spec"]["resourceAttributes"];
+            let text = |key: &str| asked[key].as_str().unwrap_or_default();
+            let resource = format!("{}/{}", text("resource"), text("subresource"));
+            let asked = (text("verb"), resource.trim_end_matches('/'));
+            review["status"] = json!({"allowed": !state.denied.contains(&asked)});
+            Some(review)
+        }
+        _ => None,
     }
 }
 

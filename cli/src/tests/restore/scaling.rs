@@ -700,3 +700,40 @@ fn another_request_on_the_pvc_stays() {
     assert_eq!(asked(&cluster), json!("pvc=data date=20181203"));
     assert!(!is_running(&cluster), "the first one may have begun");
 }
+
+/// U11: nothing is made for a preview, and nothing stopped, if the application could not be started again.
+#[test]
+fn who_may_not_scale_is_told_before_anything_is_made() {
+    let cluster = populated().denying(&[("patch", "deployments/scale"), ("patch", "statefulsets")]);
+    let problem = refused(scaled(&cluster, &["-y"], whole()).0);
+    let rights =
+        "nothing was changed: you (jane) lack permission to patch deployments.apps/scale, patch statefulsets.apps in";
+    assert!(problem.message.starts_with(rights), "{problem}");
+    assert_eq!(cluster.writes(), Vec::<String>::new());
+    // A preview stops nothing.
+    let result = scaled(&cluster, &["--dry-run"], whole()).0;
+    assert!(matches!(result, Ok(Done::Told(0))), "{result:?}");
+}
+
+/// U11: it said that the cleanup is not complete, and that the application has to stay stopped, where nothing was changed.
+#[test]
+fn what_was_refused_is_not_to_be_taken_back() {
+    let said = "User \"jane\" cannot patch resource";
+    let unanswered = |cluster: Cluster, path: &str| {
+        let questions = "/apis/authorization.k8s.io";
+        let cluster = cluster.refusing(Method::POST, questions, 403, "Forbidden", "no questions");
+        cluster.refusing(Method::PATCH, path, 403, "Forbidden", said)
+    };
+    let cluster = unanswered(populated(), &apps("deployments"));
+    let stop = scaled(&cluster, &["-y"], whole()).0.unwrap_err();
+    assert!(stop.text().contains("lack permission to patch deployments.apps "), "{}", stop.text());
+    assert!(is_running(&cluster));
+
+    let cluster = unanswered(central(None, None), &core("persistentvolumeclaims"));
+    let stop = run(async {
+        let (_signal, mut session) = session(&cluster);
+        restore_in(&mut session, &["data", DATE, "-y", "--scale"]).await.unwrap_err()
+    });
+    assert!(stop.text().contains("lack permission to patch persistentvolumeclaims"), "{}", stop.text());
+    assert!(is_running(&cluster));
+}

@@ -26,6 +26,7 @@ mod refused;
 mod removal;
 mod restic;
 mod restore;
+mod rights;
 mod run_now;
 mod settings;
 mod templates;
