@@ -69,4 +69,27 @@ mod tests {
         assert!(clock::now().duration_since(wanted).as_secs().abs() <= 60, "{}", clock::now());
         assert!(clock::ahead() < 0);
     }
+
+    /// L25: the API server takes a request and never answers. A watch waits like that for its list, and for its opening.
+    #[tokio::test]
+    async fn a_request_without_an_answer_ends_though_nobody_bounds_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let (asked, is_asked) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            asked.send(()).unwrap();
+            let _ = stream.read(&mut [0; 1]);
+        });
+        let client = crate::client(Config::new(address)).unwrap();
+        let waits = tokio::spawn(async move {
+            client.request_text(http::Request::get("/api/v1/pods").body(Vec::new()).unwrap()).await
+        });
+        is_asked.await.unwrap();
+        // From here on time passes as fast as nothing happens.
+        tokio::time::pause();
+        let answer = tokio::time::timeout(std::time::Duration::from_mins(10), waits).await;
+        assert!(answer.expect("it waits for ever").unwrap().is_err());
+    }
 }

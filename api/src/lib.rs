@@ -23,6 +23,9 @@ use serde_json::Value;
 /// The longest that one request may take.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
+/// The longest that a connection with a request on it may be silent. An open watch is ended by the API server after 290 s.
+const SILENCE: Duration = Duration::from_secs(295);
+
 /// Why a request did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -192,6 +195,9 @@ pub fn client(mut config: Config) -> Result<Client, ConnectError> {
     // Fifteen silent retries inside one call would outlast every deadline here: a client of ours has none,
     // and one through a proxy is told so.
     config.default_retry = false;
+    // kube bounds what comes over a watch that is open, and neither the list before it nor the answer that opens it.
+    config.read_timeout = config.read_timeout.or(Some(SILENCE));
+    config.reset_reader_on_write = true;
     client::new(config).map_err(|e| ConnectError::Client(Box::new(e)))
 }
 

@@ -74,7 +74,7 @@ fn row(observed: &Observed, namespace: &str, point: RestorePoint, now: Timestamp
     let RestorePoint { uid, run, place, incomplete, .. } = point;
     let gone = world.claim_of(&uid).is_none();
     let mut row = Point {
-        time: run.time(),
+        time: world.taken(&uid, &run),
         snapshot: None,
         disk: None,
         repository: None,

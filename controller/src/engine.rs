@@ -356,6 +356,10 @@ impl<T: Take> Engine<T> {
                 (Admission::Wait(problem), None) => tasks.push(problem.reason),
             }
         }
+        // A Job that somebody keeps from going gives its place free when its time is over, and nothing tells that.
+        if !(reasons.is_empty() && tasks.is_empty()) {
+            self.wake_at(plan::frees(&self.world, &running, now), Wake::Admission);
+        }
         for (uid, wait) in told {
             match wait {
                 Some(problem) => self.waits_for(uid, problem),

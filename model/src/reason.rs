@@ -186,7 +186,7 @@ reasons! {
     /// Something else than a restic repository is there.
     NotARepository => "set `repository` to a place of its own. The data that is there is left alone",
     /// Another restic holds a lock (restic 11).
-    RepositoryLocked => "no action needed if it passes. Otherwise stop the process that the message names, or run restic unlock",
+    RepositoryLocked => "no action needed if it passes. Otherwise stop what holds the lock, or run restic unlock",
     /// The check found damage.
     RepositoryDamaged => "read the section on a damaged repository in docs/troubleshooting.md. The next run repairs the index and stores data again that is gone; packs that cannot be read need restic repair packs",
     /// A drill found a difference between a copy and its snapshot.
@@ -229,7 +229,7 @@ reasons! {
     /// The PVC that is to be written is not there or not bound.
     TargetNotReady => "create the target PVC, or name another one",
     /// Another pod holds the volume that is to be written.
-    TargetInUse => "stop the pods that the message names. A StatefulSet with whenScaled: Delete loses its PVCs at 0 replicas, so check that first",
+    TargetInUse => "stop the pods that use the volume, or wait until another restore of it has ended. A StatefulSet with whenScaled: Delete loses its PVCs at 0 replicas, so check that first",
     /// At 0 replicas the application would lose data, or would not stay stopped (L1).
     ScaleUnsafe => "do what the message says, and repeat the restore",
     /// Who holds the volume is not known, or not known any more.
@@ -358,3 +358,33 @@ impl std::fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// U12: a remedy pointed at pods or a process that not each message names. Who adds a reason here has looked at all of its
+    /// messages.
+    #[test]
+    fn a_remedy_points_at_the_message_only_where_each_message_names_it() {
+        let points = |r: &&Reason| r.help().contains(" the message ") && !r.help().contains("read the message");
+        let pointing: Vec<&str> = Reason::ALL.iter().filter(points).map(|r| r.as_str()).collect();
+        let named = [
+            "WrongSnapshotClass",
+            "NameTaken",
+            "Forbidden",
+            "InvalidObject",
+            "PodRefused",
+            "MountFailed",
+            "LedgerUnreadable",
+            "SecretIncomplete",
+            "RestoreMismatch",
+            "CredentialsRefused",
+            "HostKeyRefused",
+            "NetworkPolicyBlocks",
+            "SnapshotMismatch",
+            "ScaleUnsafe",
+        ];
+        assert_eq!(pointing, named);
+    }
+}

@@ -55,6 +55,8 @@ pub enum Change {
     MountFailure(Key, String, Option<MountFailure>),
     /// What is said about why a Job (its UID) gets no pod.
     PodRefusal(Key, String, Option<PodRefusal>),
+    /// The pods of a Job (its UID), as they were listed.
+    PodsListed(Key, String, Vec<Pod>),
     /// Of a source (its UID) and a destination: why the content that the drill of that minute needs is not read.
     DrillRefused {
         uid: String,
@@ -328,6 +330,15 @@ impl World {
     pub fn record(&self, snapshot: &Snapshot) -> Option<&RunRecord> {
         let ours = self.ours(snapshot.ours.as_ref())?;
         self.ledger(&ours.source_uid)?.run(ours.run.as_ref()?, &snapshot.id)
+    }
+
+    /// When the snapshot of a run was taken, if it is there; else the minute of the run, which may be up to an hour earlier.
+    #[must_use]
+    pub fn taken(&self, uid: &str, run: &Run) -> Timestamp {
+        let keys = self.belongings(uid).into_iter().flat_map(|b| &b.snapshots);
+        let snapshots = keys.filter_map(|(namespace, name)| self.snapshots.get(namespace, name));
+        let of_run = snapshots.filter(|s| s.ours.as_ref().and_then(|o| o.run.as_ref()) == Some(run));
+        of_run.map(|s| s.created).min().unwrap_or_else(|| run.time())
     }
 
     /// Where the snapshots, promoters or Jobs of a source say that it is, or was.

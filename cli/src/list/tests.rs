@@ -69,6 +69,19 @@ fn who_names_no_pvc_is_told_which_there_are() {
     assert!(candidates(&Objects::new().observed(ALL), "shop").contains("no PVC in namespace shop has"));
 }
 
+/// U12: a run that began 50 minutes after its minute was told as so much older than it is.
+#[test]
+fn the_age_of_a_restore_point_is_that_of_its_data() {
+    let mut all = cluster();
+    let snapshot = all.snapshots.iter_mut().find(|s| s["metadata"]["name"] == "data-20181205").unwrap();
+    snapshot["metadata"]["creationTimestamp"] = json!("2018-12-05T04:07:00Z");
+    let observed = all.observed(ALL);
+    let points = points::points(&observed, "shop", "data", &From::Any, now());
+    let of_run = |p: &&points::Point| p.run.as_str() == "20181205T0317Z";
+    let times: Vec<String> = points.iter().filter(of_run).map(|p| p.time.to_string()).collect();
+    assert_eq!(times, ["2018-12-05T04:07:00Z"]);
+}
+
 /// U12: `--from s4`.
 #[test]
 fn a_destination_that_does_not_exist_is_a_slip_and_one_without_copies_is_not() {

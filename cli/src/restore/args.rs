@@ -255,7 +255,7 @@ The pod reads a snapshot through its promoter: the PVC that is made from the sna
 created again.
 
 With --to, a snapshot and no PATH, the storage creates the new volume from the snapshot, without a pod. A PVC that --to
-creates is kept.
+creates is kept, unless nothing was written into it.
 
 A raw block volume is restored whole, into a PVC with volumeMode Block. Only the blocks that differ are written.
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim};
+use kube::api::{DeleteParams, Preconditions};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watch_object, watcher};
 use kube::{Api, ResourceExt as _};
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 use super::session::Session;
 use super::stop::Stop;
+use super::target;
 use crate::rights::Deed;
 use crate::terminal::say;
 
@@ -113,15 +115,40 @@ pub(crate) fn rights(session: &Session) -> Vec<Deed<'_>> {
     ["create", "list", "watch"].map(|verb| session.deed(verb, "persistentvolumeclaims")).into()
 }
 
-/// Makes the PVC; `dry_run`: the API server only says whether it would.
-pub(crate) async fn create(session: &Session, object: &Value, dry_run: bool) -> Result<(), Stop> {
+/// Makes the PVC, and gives its UID; `dry_run`: the API server only says whether it would.
+pub(crate) async fn create(session: &Session, object: &Value, dry_run: bool) -> Result<String, Stop> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let claim: PersistentVolumeClaim =
         serde_json::from_value(object.clone()).map_err(|e| Stop::Failed(anyhow::Error::new(e)))?;
     let api: Api<PersistentVolumeClaim> = session.api();
     let params = kube::api::PostParams { dry_run, field_manager: None };
     let made = api::bounded(|| format!("create persistentvolumeclaims {name}"), api.create(&params, &claim)).await;
-    made.map(|_| ()).map_err(|error| Stop::asked(session.deed("create", "persistentvolumeclaims"), &error))
+    let made = made.map_err(|error| Stop::asked(session.deed("create", "persistentvolumeclaims"), &error))?;
+    Ok(made.metadata.uid.unwrap_or_default())
+}
+
+/// Deletes the PVC that the command made, and no other one of its name. One that a pod uses by now is that pod's.
+pub(crate) async fn delete(session: &Session, name: &str, uid: &str) -> Result<(), Stop> {
+    match target::holders(session, name).await {
+        Ok(Some(pods)) if pods.is_empty() => {}
+        Ok(Some(_)) => {
+            say(&format!("PVC {name} stays: a pod uses it"));
+            return Ok(());
+        }
+        Ok(None) | Err(_) => {
+            say(&format!("PVC {name} stays: you lack permission to see whether a pod uses it"));
+            return Ok(());
+        }
+    }
+    let api: Api<PersistentVolumeClaim> = session.api();
+    let preconditions = Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None });
+    let params = DeleteParams { preconditions, ..DeleteParams::default() };
+    match api::bounded(|| format!("delete persistentvolumeclaims {name}"), api.delete(name, &params)).await {
+        Ok(_) => say(&format!("deleted PVC {name}: nothing was written into it")),
+        Err(error) if error.is_not_found() || error.is_conflict() => {}
+        Err(error) => return Err(Stop::asked(session.deed("delete", "persistentvolumeclaims"), &error)),
+    }
+    Ok(())
 }
 
 /// How a new PVC stands once there is nothing more to wait for.
@@ -146,9 +173,7 @@ pub(crate) async fn bound(session: &Session, name: &str, deadline: Instant) -> R
     let wait = session.interrupt.during(tokio::time::timeout_at(deadline, watch(session, name, &mut seen)));
     match wait.await? {
         Ok(end) => end,
-        Err(_) => {
-            Err(Stop::Failed(anyhow::anyhow!("PVC {name} was not bound in time (--timeout), and is kept: {seen}")))
-        }
+        Err(_) => Err(Stop::Failed(anyhow::anyhow!("PVC {name} was not bound in time (--timeout): {seen}"))),
     }
 }
 

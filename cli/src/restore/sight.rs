@@ -9,10 +9,16 @@ use super::args::{PointArgs, Restore};
 use super::done::Done;
 use super::session::Session;
 use super::stop::Stop;
+use super::tty::Text;
 use super::{central, exec, look, pod};
 use crate::observe::{self, Observed, Scope};
 use crate::rights::Deed;
 use crate::terminal::say;
+
+/// Says that a new volume has nothing in it. A new filesystem has this folder.
+const LOOK: &str = "cd /volume && for e in * .[!.]* ..?*; do case $e in lost+found) ;; *) [ ! -e \"$e\" ] && [ ! -L \"$e\" ] || \
+                    exit 1 ;; esac; done; echo empty";
+const EMPTY: &str = "empty\n";
 
 /// The highest exit code with which a restore has said what became of it.
 const MOST_TOLD: i32 = 3;
@@ -120,6 +126,7 @@ pub(super) async fn in_pod(
         started => started?,
     };
     let command = args.command(ask);
+    let made = session.left.keep_claim();
     let mut keys = std::mem::take(&mut session.keys);
     let ended = exec::run(session, &pod, &command, ask.then_some(&mut keys)).await;
     session.keys = keys;
@@ -128,6 +135,11 @@ pub(super) async fn in_pod(
             error.context("the restore was interrupted; files written so far stay, and the same command continues"),
         )),
         Ok(code) => {
+            if let Some(made) = made
+                && is_empty(session, &pod).await
+            {
+                session.left.add(made);
+            }
             if code > MOST_TOLD {
                 say(&format!(
                     "restore.sh ended with exit code {code}; files written so far stay, and the same command continues"
@@ -137,6 +149,12 @@ pub(super) async fn in_pod(
         }
         Err(stop) => Err(stop),
     }
+}
+
+/// Whether nothing was written into the volume, as the pod sees it. A device is never empty.
+async fn is_empty(session: &Session, pod: &str) -> bool {
+    let command = ["/bin/sh", "-c", LOOK].map(str::to_owned);
+    exec::heard(session, pod, &command, Text::error()).await.is_ok_and(|(code, said)| code == 0 && said == EMPTY)
 }
 
 /// Asks for a restore pod, and waits for it; gives the pod's name.

@@ -4,7 +4,7 @@ use super::done::Done;
 use super::session::Session;
 use super::stop::Stop;
 use super::undo::Undo;
-use super::{central, pod, scale};
+use super::{central, claim, pod, scale};
 use crate::exit::ATTENTION;
 use crate::terminal::say;
 
@@ -17,6 +17,7 @@ pub(crate) async fn tidy(session: &Session, result: Result<Done, Stop>) -> Resul
     for undo in session.left.all() {
         let done = match &undo {
             Undo::Delete { resource, name } => delete(session, resource, name).await,
+            Undo::Claim { name, uid } => claim::delete(session, name, uid).await,
             Undo::Ask { pvc, request } => central::withdraw(session, pvc, request).await,
             Undo::Scale { workload, replicas } => {
                 back.push((workload.clone(), *replicas));

@@ -16,6 +16,8 @@ pub(crate) enum Undo {
         resource: &'static str,
         name: String,
     },
+    /// A PVC that the command made, and into which nothing was written yet.
+    Claim { name: String, uid: String },
     /// What the controller is asked for by an annotation on a PVC, to be withdrawn.
     Ask {
         pvc: String,
@@ -35,6 +37,7 @@ impl Undo {
     fn command(&self, namespace: &str) -> String {
         match self {
             Self::Delete { resource, name } => format!("kubectl delete {resource} {name} -n {namespace}"),
+            Self::Claim { name, .. } => format!("kubectl delete pvc {name} -n {namespace}"),
             Self::Ask { pvc, .. } => format!("kubectl annotate pvc {pvc} {}- -n {namespace}", names::RESTORE_FROM),
             Self::Scale { workload, replicas } => {
                 let key = names::REPLICAS_BEFORE;
@@ -80,12 +83,23 @@ impl Left {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).retain(|u| u != undo);
     }
 
-    /// The newest first; but what gets its replicas back must not meet the restore pod at its volume.
+    /// U12: from now on something may be written into the PVC that the command made, so it stays. Gives how it is deleted
+    /// all the same, if nothing was written.
+    pub(crate) fn keep_claim(&self) -> Option<Undo> {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = list.iter().position(|undo| matches!(undo, Undo::Claim { .. }));
+        found.map(|at| list.remove(at))
+    }
+
+    /// The newest first; but what gets its replicas back must not meet the restore pod at its volume, and a PVC goes when
+    /// no restore pod has it any more.
     pub(crate) fn all(&self) -> Vec<Undo> {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         let (scaled, others): (Vec<Undo>, Vec<Undo>) =
             list.iter().rev().cloned().partition(|undo| matches!(undo, Undo::Scale { .. }));
-        others.into_iter().chain(scaled).collect()
+        let (claims, others): (Vec<Undo>, Vec<Undo>) =
+            others.into_iter().partition(|undo| matches!(undo, Undo::Claim { .. }));
+        others.into_iter().chain(claims).chain(scaled).collect()
     }
 
     /// L10: gives up scaling back, and tells the person how to do it: the volume may hold a mixture.

@@ -16,6 +16,7 @@ use super::session::Session;
 use super::sight::{Sight, in_pod, sight, started};
 use super::stop::Stop;
 use super::target::{self, Target};
+use super::undo::Undo;
 use super::workload::owner_text;
 use super::{exec, look, pod, protected, scale, scaled};
 use crate::terminal::say;
@@ -79,7 +80,7 @@ async fn into_new(
         }
         session.need(&rights).await?;
     }
-    claim::create(session, &object, args.dry_run).await?;
+    let uid = claim::create(session, &object, args.dry_run).await?;
     if args.dry_run {
         let from = sight.point.as_ref().map_or_else(|| "the restore point".to_owned(), ToString::to_string);
         let spec = &object["spec"];
@@ -90,7 +91,10 @@ async fn into_new(
         let what = format!("PVC {name} would be created ({size}, volumeMode {mode}{class})");
         return Ok(Done::Here(format!("{what} and filled from {from}; nothing was changed"), false));
     }
-    say(&format!("created PVC {name}; it is kept{}", brought(&object)));
+    if snapshot.is_none() {
+        session.left.add(Undo::Claim { name: name.to_owned(), uid });
+    }
+    say(&format!("created PVC {name}{}", brought(&object)));
     let made = claim::bound(session, name, deadline).await?;
     if snapshot.is_none() {
         return in_pod(session, args, sight, ask, deadline).await;

@@ -130,7 +130,7 @@ impl Question<'_> {
             .values_mut()
             .for_each(|copy| copy.accepted = claim.accepted(self.now).filter(|_| copy.maintenance.is_some()));
         if !knows.snapshots {
-            volume.snapshot = status.snapshot.as_ref().map(RunAt::new);
+            volume.snapshot = status.snapshot.as_ref().map(|run| RunAt::new(world, &claim.id.uid, run));
         }
         volume.outside = self.outside(&volume, &status);
         volume.computed = knows.verdicts();
@@ -151,7 +151,7 @@ impl Question<'_> {
             volume.protected_since = status.protected_since;
         }
         let gone = knows.snapshots && status.good.is_some() && !has_anything(&volume);
-        volume.good = status.good.as_ref().filter(|_| !gone).map(RunAt::new);
+        volume.good = status.good.as_ref().filter(|_| !gone).map(|run| RunAt::new(world, &claim.id.uid, run));
         volume.missed_runs = timing.as_ref().filter(|_| is_protected).and_then(|t| self.missed(t, &volume));
 
         self.state(judged, &status, cronjob.is_some(), gone, &mut volume);
@@ -242,7 +242,7 @@ impl Question<'_> {
                 let record = world.record(snapshot);
                 Some(PointView {
                     name: snapshot.id.name.clone(),
-                    time: run.time(),
+                    time: snapshot.created,
                     run,
                     ready: snapshot.ready,
                     state: shown_state(snapshot, record, &world.config.deadlines, self.now),
@@ -253,7 +253,7 @@ impl Question<'_> {
             })
             .collect();
         points.sort_by(|a, b| a.run.cmp(&b.run).then_with(|| a.name.cmp(&b.name)));
-        volume.snapshot = points.iter().rfind(|p| p.ready).map(|p| RunAt::new(&p.run));
+        volume.snapshot = points.iter().rfind(|p| p.ready).map(PointView::run_at);
         volume.restore_points = Some(points);
     }
 
@@ -361,7 +361,7 @@ impl Question<'_> {
     /// Runs that were due and had their time since the newest good one.
     fn missed(&self, timing: &Timing, volume: &Volume) -> Option<u32> {
         let since = volume.protected_since?;
-        let after = volume.good.as_ref().map_or(since, |good| good.time.max(since));
+        let after = volume.good.as_ref().map_or(since, |good| good.run.time().max(since));
         let Deadlines { snapshot_job: job, copy_start, copy, .. } = &self.observed.world.config.deadlines;
         let copying = if volume.copies.is_empty() { 0 } else { copy_start.as_secs() + copy.as_secs() };
         let patience = Span::from_secs(job.as_secs() + copying);
@@ -456,7 +456,7 @@ impl Question<'_> {
             }
         }
         volume.good =
-            volume.restore_points.iter().flatten().rfind(|p| p.state == PointState::Good).map(|p| RunAt::new(&p.run));
+            volume.restore_points.iter().flatten().rfind(|p| p.state == PointState::Good).map(PointView::run_at);
         volume.outside = self.left_outside(&volume);
         let left = volume.restore_points.as_ref().map_or(0, Vec::len);
         let points = if left == 1 { "restore point is" } else { "restore points are" };

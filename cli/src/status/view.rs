@@ -12,6 +12,7 @@ use model::names::Run;
 use model::reason::{Problem, Reason};
 use model::record::{CopyState, Maintenance, TaskStatus};
 use model::rotate::PointState;
+use model::world::World;
 use serde::{Serialize, Serializer};
 
 /// How a PVC stands.
@@ -133,7 +134,7 @@ impl Serialize for Word {
     }
 }
 
-/// A run and its time.
+/// A run, and when its snapshot was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct RunAt {
     pub(crate) run: Run,
@@ -141,8 +142,8 @@ pub(crate) struct RunAt {
 }
 
 impl RunAt {
-    pub(super) fn new(run: &Run) -> Self {
-        Self { run: run.clone(), time: run.time() }
+    pub(super) fn new(world: &World, uid: &str, run: &Run) -> Self {
+        Self { run: run.clone(), time: world.taken(uid, run) }
     }
 }
 
@@ -210,6 +211,12 @@ pub(crate) struct PointView {
     pub(crate) mountable: bool,
     /// By destination, how its copy ended.
     pub(crate) copies: BTreeMap<String, CopyState>,
+}
+
+impl PointView {
+    pub(super) fn run_at(&self) -> RunAt {
+        RunAt { run: self.run.clone(), time: self.time }
+    }
 }
 
 /// The state of a restore point in one word.

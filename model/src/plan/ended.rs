@@ -86,7 +86,7 @@ impl Told for MaintainResult {
 pub(super) enum Ended<T> {
     /// It runs, or its message is on its way: look again at that time, if nothing happens before.
     NotYet(Option<Timestamp>),
-    /// It does not start, and before that is said this has to be asked.
+    /// It does not start, or ended without a word, and before that is said this has to be asked.
     Ask(Action),
     /// Its last pod with something to say said this.
     Told(T),
@@ -129,6 +129,11 @@ pub(super) fn ended<T: Told>(world: &World, job: &Job, now: Timestamp) -> Ended<
         (_, Some(told)) => Ended::Told(told),
         // Jobs and pods come through two watches: the pod's end may be seen after its Job's.
         (_, None) if now < job.told_until() => Ended::NotYet(Some(job.told_until())),
+        // L25: a watch of pods that stands still looks like pods without a word.
+        (_, None) if pods.iter().all(|p| p.ended.is_none()) && !world.memory.listed.contains(&job.id.uid) => {
+            let (namespace, name, uid) = (job.namespace.clone(), job.id.name.clone(), job.id.uid.clone());
+            Ended::Ask(Action::Ask { question: Question::Told, namespace, name, uid })
+        }
         (JobState::Complete, None) => Ended::Silent,
         (JobState::Failed, None) => {
             let (why, message) = job.failure.clone().unwrap_or_default();
@@ -232,8 +237,13 @@ const ENDING: u64 = 120;
 
 /// Until when a Job may run. Kubernetes ends it before; but in his own namespace a tenant may lengthen the Job's own
 /// deadline, or suspend the Job, which begins that anew. It would hold its slots for ever (S8).
-fn runs_until(world: &World, job: &Job) -> Timestamp {
-    Span::from_secs(world.config.deadlines.copy.as_secs() + ENDING).after(job.created)
+pub(super) fn runs_until(world: &World, job: &Job) -> Timestamp {
+    latest_end(world, job.created)
+}
+
+/// The same of a Job that was created then.
+pub(super) fn latest_end(world: &World, created: Timestamp) -> Timestamp {
+    Span::from_secs(world.config.deadlines.copy.as_secs() + ENDING).after(created)
 }
 
 /// Until when the newest pod has to run; `None` if it does, or did. Each try has its own time to start.

@@ -60,7 +60,7 @@ pub use after::{NextRun, next_run};
 pub use cronjob::IsRendered;
 pub use expected::{Expected, Left};
 pub use ledger::standing;
-pub use occupied::running;
+pub use occupied::{frees, running};
 pub use prospect::prospect;
 pub use restore::{any as any_restore, restores};
 pub use source::plan;

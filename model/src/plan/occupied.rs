@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::ended;
 use super::placement::slot;
 use super::prepared::is_prepared;
 use super::subject::{RunView, is_derived, recorded, runs};
@@ -32,6 +33,10 @@ pub fn running(world: &World, now: Timestamp) -> impl Iterator<Item = Slot> {
         if job.state != JobState::Active && !open {
             return None;
         }
+        // S11: its namespace can keep a deleted Job for ever, by a finalizer. Beyond its time it takes nobody's place.
+        if job.terminating && ended::runs_until(world, job) <= now {
+            return None;
+        }
         let node = world.pods_of(job).find_map(|p| p.node.clone());
         let source = world.source_of(&ours.source_uid)?;
         let slot = slot(destination, &source, node);
@@ -40,6 +45,12 @@ pub fn running(world: &World, now: Timestamp) -> impl Iterator<Item = Slot> {
         Some(Slot { breaker, begun: Some(job.created), ..slot })
     });
     jobs.chain(central(world)).chain(drills(world))
+}
+
+/// When the first of these gives its place free at the latest, whatever its Job says, if that is still to come.
+#[must_use]
+pub fn frees(world: &World, running: &[Slot], now: Timestamp) -> Option<Timestamp> {
+    running.iter().filter_map(|slot| Some(ended::latest_end(world, slot.begun?))).filter(|end| *end > now).min()
 }
 
 /// What central copies and drills occupy that have begun and have no Job yet.

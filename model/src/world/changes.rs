@@ -65,6 +65,7 @@ impl World {
             Change::Pod(seen) => self.apply_pods(seen),
             Change::MountFailure(pod, uid, failure) => self.apply_mount_failure(&pod, uid, failure),
             Change::PodRefusal(job, uid, refusal) => self.apply_pod_refusal(&job, uid, refusal),
+            Change::PodsListed(job, uid, pods) => self.apply_pods_listed(&job, uid, pods),
             Change::DrillRefused { uid, destination, due, problem } => {
                 self.memory.refused_drills.entry(uid.clone()).or_default().insert(destination, (due, problem));
                 HashSet::from([uid])
@@ -289,6 +290,7 @@ impl World {
                 let uid = new.as_ref().and_then(|key| self.jobs.items.get(key)).map(|job| &job.id.uid);
                 if uid != Some(&old.id.uid) {
                     self.memory.pod_refusals.remove(&old.id.uid);
+                    self.memory.listed.remove(&old.id.uid);
                 }
             }
             let ours = new.as_ref().and_then(|key| self.ours(self.jobs.items.get(key)?.ours.as_ref()));
@@ -359,6 +361,19 @@ impl World {
         }
         self.memory.pod_refusals.insert(uid, refusal);
         self.concerned(job)
+    }
+
+    /// The watch of pods puts what is old right when it goes on.
+    fn apply_pods_listed(&mut self, job: &Key, uid: String, pods: Vec<Pod>) -> HashSet<String> {
+        if self.jobs.items.get(job).is_none_or(|found| found.id.uid != uid) {
+            return HashSet::new();
+        }
+        self.memory.listed.insert(uid);
+        let mut dirty = self.concerned(job);
+        for pod in pods {
+            dirty.extend(self.apply_pods(Seen::Put(pod)));
+        }
+        dirty
     }
 
     /// The sources that a Job is for.

@@ -1,6 +1,6 @@
 //! What this process alone has learnt, and a restart loses. Each is learnt again by the next try.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -16,6 +16,8 @@ pub struct Memory {
     pub mount_failures: HashMap<String, Option<MountFailure>>,
     /// By Job that gets no pod (its UID): why, if somebody says so. It is asked once, when the time of its pod is over.
     pub pod_refusals: HashMap<String, Option<PodRefusal>>,
+    /// The Jobs that ended (their UIDs) whose pods were listed, because no watch had seen what they told.
+    pub listed: HashSet<String>,
     /// By source: the last step that the API server refused, until one succeeds.
     pub faults: HashMap<String, Problem>,
     /// By source: why what people are shown of it cannot be written there, until it can (A13).

@@ -540,6 +540,35 @@ fn a_pod_beside_the_target_is_told_who_writes_it_elsewhere() {
     assert_eq!(told, Some(vec![format!("keepers/{}-x", Cluster::job_name())]));
 }
 
+/// S11: a Deployment that asks for a restore may have any number of pods, and each costs a request every half minute with the
+/// names of all others.
+#[test]
+fn of_many_restore_pods_a_few_are_told_and_a_few_are_named() {
+    let mut world = Cluster::new().world();
+    let put = |world: &mut World, number: usize| {
+        let pod: ApiPod = serde_json::from_value(serde_json::json!({
+            "metadata": {
+                "name": format!("many-{number:03}"), "namespace": "shop", "uid": format!("u-{number}"),
+                "labels": {names::INSTANCE: "night", names::COMPONENT: "restore"},
+                "annotations": {names::RESTORE_STATUS: TOLD},
+            },
+            "spec": {"containers": [], "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]},
+        }))
+        .unwrap();
+        world.apply(Change::Holder("shop".into(), Seen::Put(Holder::from(&pod))));
+    };
+    for number in 0..500 {
+        put(&mut world, number);
+    }
+    let told = plan::restores(&world, now()).actions.into_iter().filter_map(|a| match a {
+        Action::Restore(RestoreAction::TellHolders { namespace, holders, .. }) if namespace == "shop" => {
+            Some(holders.pods.len())
+        }
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [20; 20]);
+}
+
 /// What is left of an earlier time cannot be bound again.
 #[test]
 fn what_was_used_up_goes_before_it_is_made_anew() {

@@ -7,7 +7,7 @@ use model::Timestamp;
 use model::config::Config;
 use model::facts::{Job, MountFailure, Pod, PodRefusal};
 use model::names::{self, Run, SourceId};
-use model::plan::{Action, Plan};
+use model::plan::{self, Action, Plan};
 use model::reason::Reason;
 use model::record::{CopyResult, CopyState};
 use model::world::{Change, Key, Seen, World};
@@ -94,6 +94,10 @@ fn put_pod_that(world: &mut World, uid: &str, created: i64, state: &str) {
 
 /// The same of a pod in that phase: others of its containers may run.
 fn put_pod_beside(world: &mut World, uid: &str, created: i64, state: &str, phase: &str) {
+    world.apply(Change::Pod(Seen::Put(pod_that(uid, created, state, phase))));
+}
+
+fn pod_that(uid: &str, created: i64, state: &str, phase: &str) -> Pod {
     let (mut labels, name) = (labels("copy"), job_name());
     labels["batch.kubernetes.io/job-name"] = json!(name);
     let text = format!(
@@ -104,7 +108,7 @@ fn put_pod_beside(world: &mut World, uid: &str, created: i64, state: &str, phase
          state: {{{state}}}}}]}}",
         minute(created),
     );
-    world.apply(Change::Pod(Seen::Put(Pod::from(&read::<k8s_openapi::api::core::v1::Pod>(&text)))));
+    Pod::from(&read::<k8s_openapi::api::core::v1::Pod>(&text))
 }
 
 fn key(name: &str) -> Key {
@@ -118,8 +122,13 @@ fn answer(world: &mut World, words: Option<&str>, unreplayed: bool) -> bool {
 
 /// The Job again, with that status.
 fn put_job(world: &mut World, status: &str) {
+    put_job_that(world, "", status);
+}
+
+/// The same, with more metadata.
+fn put_job_that(world: &mut World, meta: &str, status: &str) {
     let text = format!(
-        "metadata: {{name: {}, namespace: shop, uid: j, creationTimestamp: '{}', labels: {}, annotations: {}}}\n\
+        "metadata: {{name: {}, namespace: shop, uid: j, creationTimestamp: '{}', labels: {}, annotations: {}{meta}}}\n\
          spec: {{template: {{spec: {{containers: []}}}}}}\nstatus: {status}",
         job_name(),
         minute(1),
@@ -258,6 +267,45 @@ fn a_copy_ends_when_its_time_is_over_whatever_its_job_says() {
     let result = recorded(&at(&world, 243)).unwrap();
     assert_eq!((result.state, result.reason), (CopyState::Failed, Some(Reason::DeadlineExceeded)));
     assert!(result.message.contains("4h after its creation (deadlines.copy)"), "{}", result.message);
+}
+
+/// S11: he keeps the deleted Job by a finalizer, in as many namespaces as he has.
+#[test]
+fn a_job_that_its_namespace_does_not_let_go_takes_a_place_only_for_its_time() {
+    let mut world = world("ReadOnlyMany");
+    put_job_that(&mut world, &format!(", deletionTimestamp: '{}', finalizers: [example.com/mine]", minute(2)), "{}");
+    let running = |n| plan::running(&world, minute(n)).collect::<Vec<_>>();
+    assert_eq!((running(242).len(), running(243).len()), (1, 0));
+    assert_eq!(plan::frees(&world, &running(2), minute(2)), Some(minute(243)), "admission looks again then");
+}
+
+/// L25: the watch of pods stands still, and that of Jobs goes on.
+#[test]
+fn a_copy_whose_end_no_watch_told_is_asked_for_it_once() {
+    let told = "terminated: {exitCode: 0, message: '{\"state\":\"Complete\",\"finished\":\"2026-11-20T00:02:00Z\"}'}";
+    let mut world = world("ReadOnlyMany");
+    put_job(
+        &mut world,
+        &format!("{{conditions: [{{type: Complete, status: 'True', lastTransitionTime: '{}'}}]}}", minute(2)),
+    );
+    assert!(asked(&at(&world, 2)).is_empty(), "it may still be on its way");
+    let plan = at(&world, 3);
+    assert_eq!((recorded(&plan), asked(&plan)), (None, vec!["j"]));
+    let pod = pod_that("pod-1", 1, told, "Succeeded");
+    assert!(world.apply(Change::PodsListed(key(&job_name()), "other".into(), vec![pod.clone()])).is_empty());
+    assert!(world.apply(Change::PodsListed(key(&job_name()), "j".into(), vec![pod])).contains(UID));
+    assert_eq!(recorded(&at(&world, 3)).unwrap().state, CopyState::Complete);
+
+    // There is none, and so there is nothing to wait for.
+    let mut world = self::world("ReadOnlyMany");
+    put_job(
+        &mut world,
+        &format!("{{conditions: [{{type: Failed, status: 'True', lastTransitionTime: '{}'}}]}}", minute(2)),
+    );
+    assert_eq!(asked(&at(&world, 3)), ["j"]);
+    world.apply(Change::PodsListed(key(&job_name()), "j".into(), Vec::new()));
+    let plan = at(&world, 3);
+    assert_eq!((recorded(&plan).unwrap().reason, asked(&plan)), (Some(Reason::JobFailed), Vec::new()));
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn made_by(words: &[&str]) -> Value {
     let cluster = cluster();
     let words = [words, &["--to=fresh", "-y", "--timeout=1s"]].concat();
     let result = restore(&cluster, &words);
-    let claim = cluster.get(&claims(), "fresh");
+    let claim = cluster.seen(&claims(), "fresh");
     claim.unwrap_or_else(|| panic!("{words:?}: {result:?}"))["spec"].clone()
 }
 

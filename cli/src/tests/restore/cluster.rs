@@ -176,6 +176,13 @@ impl Cluster {
         self.state.lock().unwrap().objects.get(&(collection.to_owned(), name.to_owned())).cloned()
     }
 
+    /// The same, also of one that was there and is not any more.
+    pub(super) fn seen(&self, collection: &str, name: &str) -> Option<Value> {
+        let state = self.state.lock().unwrap();
+        let its = |c: &&Change| c.collection == collection && c.object["metadata"]["name"] == name;
+        state.log.iter().rfind(its).map(|c| c.object.clone())
+    }
+
     /// The names in a collection.
     pub(super) fn names(&self, collection: &str) -> Vec<String> {
         let state = self.state.lock().unwrap();

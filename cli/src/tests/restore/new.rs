@@ -1,5 +1,7 @@
 //! Restores into a new PVC.
 
+use std::sync::Arc;
+
 use model::ledger::Ledger;
 use model::names::SourceId;
 use model::record::Status;
@@ -61,10 +63,66 @@ fn from_a_disk_an_empty_volume_is_made_and_written_by_a_pod() {
         let words = [&["data", DATE, "--to=fresh", "-y", "--timeout=1s"], words].concat();
         let stop = restore(&cluster, &words).unwrap_err();
         assert!(stop.text().contains("the controller's answer"), "{}", stop.text());
-        let claim = cluster.get(&claims(), "fresh").unwrap();
+        let claim = cluster.seen(&claims(), "fresh").unwrap();
         assert!(claim["spec"]["dataSource"].is_null(), "{claim}");
         assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "1Gi");
     }
+}
+
+/// U12: an empty PVC stayed, and was backed up from then on.
+#[test]
+fn a_pvc_into_which_nothing_was_written_goes_again() {
+    let words = ["data", DATE, "--from=disk", "--to=fresh", "-y", "--timeout=1s"];
+    let refused = || Some(Problem::new(Reason::NoRestorePoint, "there is none"));
+    for (state, problem) in [(RestoreState::Refused, refused()), (RestoreState::Waiting, None)] {
+        let (bind, answers) = (provisioner(true), controller(state, problem));
+        let cluster = Cluster::of(sized())
+            .reacting(move |collection, object| [bind(collection, object), answers(collection, object)].concat());
+        restore(&cluster, &words).unwrap_err();
+        let deleted = cluster.writes().iter().any(|write| *write == format!("DELETE {}/fresh", claims()));
+        assert!(deleted && cluster.get(&claims(), "fresh").is_none(), "{state:?}: {:?}", cluster.writes());
+    }
+    // What the command in the pod did, the volume alone tells.
+    for (code, seen, stays) in [(3, "empty\n", false), (0, "empty\n", false), (3, "", true), (0, "", true)] {
+        let (bind, answers) = (provisioner(true), controller(RestoreState::Ready, None));
+        let cluster = Cluster::of(sized())
+            .reacting(move |collection, object| [bind(collection, object), answers(collection, object)].concat());
+        run(async {
+            let (_signal, mut session) = session(&cluster);
+            session.executor = Executor::Test(Arc::new(move |command| {
+                let looks = command.iter().any(|word| word.contains("echo empty"));
+                Ok(if looks { (0, seen.to_owned()) } else { (code, String::new()) })
+            }));
+            restore_in(&mut session, &words).await.unwrap();
+        });
+        assert_eq!(cluster.get(&claims(), "fresh").is_some(), stays, "{code} {seen:?}");
+    }
+}
+
+/// Its application came meanwhile, as a StatefulSet's does, and may have written.
+#[test]
+fn a_pvc_that_a_pod_uses_meanwhile_stays() {
+    let bind = provisioner(true);
+    let cluster = Cluster::of(sized()).reacting(move |collection, object| {
+        let app = (collection == claims()).then(|| (core("pods"), pod("app-0", "fresh", None)));
+        [bind(collection, object), app.into_iter().collect()].concat()
+    });
+    restore(&cluster, &["data", DATE, "--from=disk", "--to=fresh", "-y", "--timeout=1s"]).unwrap_err();
+    assert!(cluster.get(&claims(), "fresh").is_some());
+}
+
+/// U12: nobody knows how far it came, so what may be there stays.
+#[test]
+fn a_pvc_that_may_have_been_written_stays() {
+    let (bind, answers) = (provisioner(true), controller(RestoreState::Ready, None));
+    let cluster = Cluster::of(sized())
+        .reacting(move |collection, object| [bind(collection, object), answers(collection, object)].concat());
+    run(async {
+        let (_signal, mut session) = session(&cluster);
+        session.executor = Executor::Test(Arc::new(|_| Err(Stop::Failed(anyhow::anyhow!("lost")))));
+        restore_in(&mut session, &["data", DATE, "--from=disk", "--to=fresh", "-y"]).await.unwrap_err();
+    });
+    assert!(cluster.get(&claims(), "fresh").is_some());
 }
 
 #[test]
@@ -135,7 +193,7 @@ fn a_pvc_that_is_gone_comes_back_as_it_was() {
         let cluster = Cluster::of(with_volume()).reacting(provisioner(true));
         let result = restore(&cluster, &[&["gone", "--date=20181204", "--to=gone", "-y"], from].concat());
         assert_eq!(result.is_ok(), from.is_empty(), "no pod comes here: {result:?}");
-        let claim = cluster.get(&claims(), "gone").unwrap();
+        let claim = cluster.seen(&claims(), "gone").unwrap();
         assert_eq!(claim["spec"]["storageClassName"], "fast");
         assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "2Gi");
         assert_eq!(claim["spec"]["accessModes"], json!(["ReadWriteMany"]));
@@ -177,7 +235,7 @@ fn an_administrator_makes_a_pvc_again_that_has_no_snapshot_any_more() {
         let cluster = Cluster::of(sized()).reacting(provisioner(true));
         cluster.put("/api/v1/namespaces/keepers/configmaps", map);
         let stop = restore(&cluster, &words).unwrap_err();
-        let made = cluster.get(&claims(), "lost");
+        let made = cluster.seen(&claims(), "lost");
         assert_eq!(made.is_some(), found, "{}", stop.text());
         assert!(made.is_none_or(|claim| claim["spec"]["resources"]["requests"]["storage"] == "2Gi"));
     }

@@ -16,13 +16,15 @@ use super::ledger::{Board, LedgerWrite};
 use super::restore::{Asker, Promote, Restore};
 use super::task::Maintain;
 
-/// What Events are asked.
+/// What is asked about a Job or its pod, because no watch tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     /// Why the volumes of a pod do not come.
     Mounts,
     /// Why a Job gets no pod.
     Pod,
+    /// What the pods of a Job that ended told.
+    Told,
 }
 
 /// One step. Doing it twice is the same as doing it once.

@@ -109,7 +109,14 @@ fn a_job_that_ended_without_a_word_is_recorded_too() {
         "{conditions: [{type: Complete, status: 'True', lastTransitionTime: '2026-11-21T02:30:00Z'}]}",
     );
     assert!(cluster.look().wake.is_some() && cluster.s3().prune.is_none(), "its pod's end may come a little later");
-    cluster.at("2026-11-21T02:31:00Z");
+    let asks = cluster.at("2026-11-21T02:31:00Z");
+    let asked = asks.actions.iter().find_map(|action| match action {
+        Action::Ask { namespace, name, uid, .. } => Some(((namespace.clone(), name.clone()), uid.clone())),
+        _ => None,
+    });
+    let (job, uid) = asked.unwrap();
+    cluster.world.apply(Change::PodsListed(job, uid, Vec::new()));
+    cluster.look();
     let problem = cluster.s3().prune.as_ref().and_then(|p| p.problem.as_ref());
     assert_eq!(problem.map(|p| p.reason), Some(Reason::JobFailed));
 }

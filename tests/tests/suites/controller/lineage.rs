@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};
 use model::names;
+use model::reason::Reason;
 use model::record::CopyState;
 use model::snapshot::VolumeSnapshot;
 use serde_json::json;
@@ -71,6 +72,46 @@ async fn a_forged_promoter_is_not_copied() -> Result<()> {
     let job = scene.copy_of(&claim, RUN, "disk").await?;
     let text = serde_json::to_string(&job)?;
     assert!(text.contains(&promoter.name_any()) && !text.contains("a-forged-one"), "{text}");
+    Ok(())
+}
+
+/// S12: a tenant deletes what is ours, and makes his own by the names that follow from the run. Nothing of it counts as ours.
+#[tokio::test]
+async fn what_takes_the_name_of_a_promoter_and_of_its_snapshot_is_neither() -> Result<()> {
+    let scene = Scene::new().await?;
+    let _controller = with_disk(&scene, "").await?;
+    let (claim, snapshot, promoter) = source_with_run(&scene, "data", RUN).await?;
+    let other = scene.bound(&scene.tenant, NewClaim::new("other")).await?;
+    let gone = kube::api::DeleteParams::default();
+    let (claims, snapshots) =
+        (scene.api::<PersistentVolumeClaim>(&scene.tenant), scene.api::<VolumeSnapshot>(&scene.tenant));
+    claims.delete(&promoter.name_any(), &gone).await?;
+    snapshots.delete(&snapshot.name_any(), &gone).await?;
+    scene.gone(&promoter).await?;
+    scene.gone(&snapshot).await?;
+    let forged = json!({
+        "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+        "metadata": {"name": snapshot.name_any(), "namespace": scene.tenant},
+        "spec": {"volumeSnapshotClassName": "snap", "source": {"persistentVolumeClaimName": other.name_any()}},
+    });
+    scene.apply(&forged).await?;
+    let forged = snapshots.get(&snapshot.name_any()).await?;
+    scene.make_ready(&forged).await?;
+    let new = NewClaim::new(&promoter.name_any()).from_snapshot(&forged.name_any());
+    scene.bound(&scene.tenant, new).await?;
+    bind_disk(&scene).await?;
+    fence(&scene, "fence").await?;
+    assert_eq!(scene.copy_jobs(&scene.tenant).await?, []);
+    let lost = |s: &model::record::Status| s.failure.as_ref().is_some_and(|f| f.problem.reason == Reason::PromoterLost);
+    scene.status_that("the copy is given up", &claim, lost).await?;
+    let asks = format!("pvc=data date={RUN} from=snapshot");
+    scene.annotate::<PersistentVolumeClaim>(&scene.tenant, "other", &[(names::RESTORE_FROM, Some(&asks))]).await?;
+    let refused = async || {
+        let record = claims.get("other").await?.annotations().get(names::RESTORE_STATUS).cloned();
+        Ok(record.filter(|r| r.contains("NoRestorePoint")))
+    };
+    scene.wait("it is no restore point", refused).await?;
+    assert_eq!(scene.api::<Job>(&scene.tenant).list(&kube::api::ListParams::default()).await?.items, []);
     Ok(())
 }
 

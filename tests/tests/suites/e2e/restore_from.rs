@@ -41,6 +41,7 @@ fn who_has_a_grant_gets_a_restore_that_he_cannot_do_himself() {
 
     into_another_namespace(&given, &run, &point);
     only_what_was_granted(&given, &run, &point, &uid);
+    no_link_leads_out_of_the_disk(&given, &run, &uid);
     after_the_source(&given, &run, &truth);
     cluster().run(&["delete", "namespace", "e2e-given", "e2e-friend", "e2e-guest", "--timeout=120s"]).unwrap();
 }
@@ -112,6 +113,41 @@ fn only_what_was_granted(given: &App, run: &str, point: &str, uid: &str) {
         || Ok(left()?.is_empty().then_some(())),
     )
     .unwrap();
+}
+
+/// S1: a tenant who may write his folder of the host's disk puts a link in the place of a tree. The pod that reads it is in
+/// the controller's namespace, where nobody of his namespace could look into the node.
+fn no_link_leads_out_of_the_disk(given: &App, run: &str, uid: &str) {
+    let guest = App::existing(cluster(), "e2e-guest");
+    let words = [
+        ("NAMESPACE", given.namespace.as_str()),
+        ("NAME", "forger"),
+        ("CLAIM", "backup-disk-vault"),
+        ("readOnly: true", "readOnly: false"),
+    ];
+    given.apply(&manifest("shell.yaml", &words).unwrap()).unwrap();
+    given.kubectl(&["wait", "--for=condition=Ready", "pod/forger", "--timeout=90s"]).unwrap();
+    let sh = |script: &str| given.kubectl(&["exec", "forger", "--", "/bin/bash", "-uec", script]).unwrap();
+    let trees = format!("cd /volume/data/{uid}");
+    sh(&format!("{trees}; mv {run} aside; ln -s /etc {run}; ls {run}/passwd"));
+
+    let request = format!("pvc={}/data date={run} from=disk/vault", given.namespace);
+    guest.claim("stolen", Some(&request)).unwrap();
+    let target = guest.kubectl(&["get", "pvc/stolen", "-o", "jsonpath={.metadata.uid}"]).unwrap();
+    let target = SourceId { namespace: guest.namespace.clone(), name: "stolen".into(), uid: target };
+    let label = format!("batch.kubernetes.io/job-name={}", restore_job(&target, &request));
+    let state = "jsonpath={.items[*].status.containerStatuses[*].state}";
+    let pod = || cluster().run(&["-n", "backup", "get", "pods", "-l", &label, "-o", state]);
+    let seen = || format!("{:?}\n{}", pod(), guest.seen());
+    wait_for("the kubelet refuses the link", Duration::from_mins(2), seen, || {
+        let state = pod()?;
+        assert!(!state.contains("running") && !state.contains("terminated"), "the pod started: {state}");
+        Ok((state.contains("CreateContainerConfigError") && state.contains("subPath")).then_some(()))
+    })
+    .unwrap();
+    guest.kubectl(&["annotate", "pvc/stolen", "backup-controller.io/restore-from-"]).unwrap();
+    sh(&format!("{trees}; rm {run}; mv aside {run}"));
+    given.kubectl(&["delete", "pod/forger", "--wait=true"]).unwrap();
 }
 
 /// The PVC is gone; its snapshot and its trees are not.

@@ -43,6 +43,49 @@ async fn a_tenant_can_neither_forge_nor_strip_nor_change_what_rotation_goes_by()
     Ok(())
 }
 
+/// With every right in his namespace, and in every way in which an object can be written.
+#[tokio::test]
+async fn nobody_strips_a_promoter_a_snapshot_or_a_job() -> Result<()> {
+    let stage = Stage::new("stripper").await?;
+    let (promoter, snapshot, job) = (stage.fixture("promoter")?, stage.fixture("snapshot")?, stage.fixture("copy")?);
+    stage.passes("a promoter", Actor::Job, Verb::Create, &promoter).await?;
+    stage.passes("a snapshot", Actor::Job, Verb::Create, &snapshot).await?;
+    stage.passes("a copy", Actor::Controller, Verb::Create, &job).await?;
+    for object in [&promoter, &snapshot, &job] {
+        let all = || json!({"metadata": {"labels": null}});
+        let instance = || json!({"metadata": {"labels": {names::INSTANCE: null}}});
+        for actor in [Actor::Tenant, Actor::Owner] {
+            // A Job without labels gets those of its pods, which are the same.
+            if object["kind"] != "Job" {
+                stage.refused("all labels, by a merge", actor, Verb::Merge(all()), object, RESERVED).await?;
+            }
+            stage.refused("the installation, by a merge", actor, Verb::Merge(instance()), object, RESERVED).await?;
+            let mut claimed = object.clone();
+            claimed["metadata"]["labels"] = json!({names::RUN: "20000101T0000Z"});
+            claimed.as_object_mut().context("no object")?.remove("spec");
+            stage.refused("the run, by an apply", actor, Verb::Apply("mine"), &claimed, RESERVED).await?;
+        }
+        // The role `edit` replaces no snapshot.
+        let component = json!({"metadata": {"labels": {names::COMPONENT: "other"}}});
+        stage.refused("the component, as a whole", Actor::Owner, Verb::Replace(component), object, RESERVED).await?;
+        // Of a custom resource a write to the status changes no label in any case.
+        if object["kind"] != "VolumeSnapshot" {
+            stage.refused("by the status", Actor::Owner, Verb::Status(instance()), object, RESERVED).await?;
+        }
+        // What he may do: delete it, or keep it from going. Neither makes it his.
+        let keep = json!({"metadata": {"finalizers": ["example.com/mine"]}});
+        stage.passes("a finalizer", Actor::Tenant, Verb::Merge(keep), object).await?;
+        stage.passes("it is deleted", Actor::Tenant, Verb::Delete, object).await?;
+        // Others take their own finalizers off meanwhile, so that it changes.
+        let refused =
+            stage.does(Actor::Owner, &Verb::Merge(instance()), object).await.err().context("while it goes")?;
+        ensure!(format!("{refused:#}").contains(RESERVED), "{refused:#}");
+        let go = json!({"metadata": {"finalizers": null}});
+        stage.passes("it goes", Actor::Tenant, Verb::Merge(go), object).await?;
+    }
+    Ok(())
+}
+
 /// What a run was taken for and what became of its copies is read back as if it were our own: a forged failure would
 /// stop the copies of all, a forged destination would get data.
 #[tokio::test]

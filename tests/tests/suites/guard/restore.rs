@@ -12,6 +12,7 @@ const VOLUMES: &str = "may mount only PersistentVolumeClaims and volumes without
 const NAMED: &str = "may mount only the Secrets that BACKUP_SECRETS of its Deployment names: backup-s3,";
 const TOKEN: &str = "must not have a token";
 const PRIVILEGES: &str = "must not be privileged";
+const PLACED: &str = "must be placed by the scheduler";
 
 /// The Deployment that a tenant makes of the Template.
 fn asking(stage: &Stage, name: &str) -> Value {
@@ -202,7 +203,34 @@ async fn a_restore_pod_is_of_our_form() -> Result<()> {
         }
         stage.refused(what, me, Verb::Apply("backup-controller/restore"), &object, words).await?;
     }
-    // A tenant's own container beside ours would run with what we fill in.
+    // What a tenant has in his Deployment would run with what we fill in.
+    let beside = json!([{"name": "own", "image": "evil"}]);
+    for (number, (what, field, value, words)) in [
+        ("a host's folder", "volumes", json!([{"name": "own", "hostPath": {"path": "/"}}]), VOLUMES),
+        ("a Secret", "volumes", json!([{"name": "own", "secret": {"secretName": "backup-s3"}}]), VOLUMES),
+        (
+            "a token",
+            "volumes",
+            json!([{"name": "own", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]),
+            VOLUMES,
+        ),
+        ("a container before", "initContainers", beside, IMAGES),
+        ("an account", "serviceAccountName", json!("builder"), TOKEN),
+        ("the host's PIDs", "hostPID", json!(true), PRIVILEGES),
+        ("a node", "nodeName", json!("node-1"), PLACED),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("restore-own-{number}");
+        let mut own = asking(&stage, &name);
+        own["spec"]["template"]["spec"][field] = value.clone();
+        stage.passes(what, Actor::Owner, Verb::Create, &own).await?;
+        let mut object = filled.clone();
+        object["metadata"]["name"] = json!(name);
+        stage.refused(what, me, Verb::Apply("backup-controller/restore"), &object, words).await?;
+    }
+    // A tenant's own container beside ours too.
     let mut asks = asking(&stage, "restore-beside");
     let containers = asks["spec"]["template"]["spec"]["containers"].as_array_mut().context("containers")?;
     containers.push(json!({"name": "own", "image": "evil"}));

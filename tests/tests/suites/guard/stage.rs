@@ -242,6 +242,16 @@ impl Stage {
     pub async fn client(&self, actor: Actor) -> Result<Client> {
         self.installed.client(actor).await
     }
+
+    /// A client with the token of a service account of this namespace; it says that it is `other`, if that is given.
+    pub async fn account(&self, name: &str, other: Option<(&str, &[&str])>) -> Result<Client> {
+        self.installed.account(&self.namespace, name, other).await
+    }
+
+    /// Does it with a client.
+    pub async fn acts(&self, client: &Client, verb: &Verb, object: &Value) -> Result<()> {
+        self.installed.acts(client, verb, object).await
+    }
 }
 
 impl Installed {
@@ -316,8 +326,8 @@ impl Installed {
         let almighty = &["system:masters", "system:authenticated"][..];
         let service = &["system:serviceaccounts", "system:authenticated"][..];
         let (user, groups) = match actor {
-            Actor::Controller => return self.account("backup-controller").await,
-            Actor::Job => return self.account("backup-job").await,
+            Actor::Controller => return self.account("backup", "backup-controller", None).await,
+            Actor::Job => return self.account("backup", "backup-job", None).await,
             Actor::Administrator => return Ok(api::connect(Some(self.plane.kubeconfig_path())).await?),
             Actor::AlmightyController => ("system:serviceaccount:backup:backup-controller", almighty),
             Actor::AlmightyJob => ("system:serviceaccount:backup:backup-job", almighty),
@@ -338,9 +348,7 @@ impl Installed {
             Actor::ClusterAdmin => ("kubernetes-admin", &["kubeadm:cluster-admins", "system:authenticated"][..]),
             Actor::Velero => ("system:serviceaccount:velero:velero", service),
         };
-        let mut config: Value = serde_json::to_value(serde_yaml::from_str::<serde_yaml::Value>(
-            &std::fs::read_to_string(self.plane.kubeconfig_path())?,
-        )?)?;
+        let mut config = read(self.plane.kubeconfig_path())?;
         config["users"][0]["user"]["as"] = json!(user);
         config["users"][0]["user"]["as-groups"] = json!(groups);
         let path = self.plane.dir().join(format!("{actor:?}.kubeconfig"));
@@ -348,18 +356,29 @@ impl Installed {
         Ok(api::connect(Some(&path)).await?)
     }
 
-    async fn account(&self, name: &str) -> Result<Client> {
+    async fn account(&self, namespace: &str, name: &str, other: Option<(&str, &[&str])>) -> Result<Client> {
         static TOKENS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let _one = TOKENS.lock().await;
-        let path = self.plane.dir().join(format!("backup.{name}.kubeconfig"));
+        let mut path = self.plane.dir().join(format!("{namespace}.{name}.kubeconfig"));
         if !path.exists() {
-            self.plane.service_account_kubeconfig("backup", name)?;
+            self.plane.service_account_kubeconfig(namespace, name)?;
+        }
+        if let Some((user, groups)) = other {
+            let mut config = read(&path)?;
+            config["users"][0]["user"]["as"] = json!(user);
+            config["users"][0]["user"]["as-groups"] = json!(groups);
+            path = self.plane.dir().join(format!("{namespace}.{name}.as-other.kubeconfig"));
+            write(&path, &config.to_string())?;
         }
         Ok(api::connect(Some(&path)).await?)
     }
 
     async fn does(&self, actor: Actor, verb: &Verb, object: &Value) -> Result<()> {
-        let api = api(&self.client(actor).await?, object);
+        self.acts(&self.client(actor).await?, verb, object).await
+    }
+
+    async fn acts(&self, client: &Client, verb: &Verb, object: &Value) -> Result<()> {
+        let api = api(client, object);
         let name = name(object);
         match verb {
             Verb::Create | Verb::Try => {
@@ -391,6 +410,10 @@ impl Installed {
         }
         Ok(())
     }
+}
+
+fn read(path: &std::path::Path) -> Result<Value> {
+    Ok(serde_json::to_value(serde_yaml::from_str::<serde_yaml::Value>(&std::fs::read_to_string(path)?)?)?)
 }
 
 fn write(path: &std::path::Path, text: &str) -> Result<()> {

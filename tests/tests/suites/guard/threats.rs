@@ -1,11 +1,15 @@
 //! What the threat model of docs/safety.md says of each account, where no other test tries it: whoever acts here has the
 //! rights that the page gives him, and the guard is on.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::PostParams;
+use kube::{Api, Client};
 use model::names;
 use serde_json::{Value, json};
 
-use crate::guard::stage::{Actor, Stage, Verb};
+use crate::guard::stage::{Actor, RESERVED, Stage, Verb};
 
 /// What RBAC says of what nobody granted.
 const NO_RIGHT: &str = "cannot";
@@ -53,6 +57,64 @@ async fn a_tenant_reaches_nothing_of_the_controllers_namespace() -> Result<()> {
             stage.refused(what, actor, Verb::Create, object, NO_RIGHT).await?;
         }
     }
+    Ok(())
+}
+
+/// S12: a wildcard role lets a tenant be each account of his namespace, and give accounts the names of ours.
+#[tokio::test]
+async fn no_account_of_a_tenants_namespace_passes_for_one_of_ours() -> Result<()> {
+    let stage = Stage::new("impostor").await?;
+    let space = stage.namespace.clone();
+    let names = ["owner", "backup-controller", "backup-job", "job-controller"];
+    for name in names {
+        let account = json!({
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": space},
+        });
+        stage.passes("an account", Actor::Owner, Verb::Create, &account).await?;
+    }
+    let subjects: Vec<Value> = names.map(|n| json!({"kind": "ServiceAccount", "name": n, "namespace": space})).into();
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": {"name": "accounts", "namespace": space}, "subjects": subjects,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "everything"},
+    });
+    stage.passes("their rights", Actor::Owner, Verb::Create, &binding).await?;
+    let (promoter, job, mine) = (stage.fixture("promoter")?, stage.fixture("copy")?, stage.claim("mine"));
+    let refuses = async |what: &str, client: &Client, object: &Value, words: &str| -> Result<()> {
+        match stage.acts(client, &Verb::Try, object).await {
+            Ok(()) => bail!("was allowed: {what}"),
+            Err(error) if format!("{error:#}").contains(words) => Ok(()),
+            Err(error) => bail!("{what}: refused, but not with {words:?}: {error:#}"),
+        }
+    };
+    for name in names {
+        let client = stage.account(name, None).await?;
+        stage.comes("his rights", async || stage.acts(&client, &Verb::Try, &mine).await).await?;
+        refuses(name, &client, &promoter, RESERVED).await?;
+        refuses(name, &client, &job, RESERVED).await?;
+    }
+    let user = format!("system:serviceaccount:{space}:backup-controller");
+    let client = stage.account("owner", Some((&user, &[]))).await?;
+    stage.acts(&client, &Verb::Try, &mine).await.context("he is each account of his namespace")?;
+    refuses("the same name", &client, &promoter, RESERVED).await?;
+    for (user, groups) in [
+        ("system:serviceaccount:backup:backup-controller", &[][..]),
+        ("system:serviceaccount:backup:backup-job", &[]),
+        ("system:serviceaccount:kube-system:job-controller", &[]),
+        ("system:kube-controller-manager", &[]),
+        (&user, &["system:masters"]),
+    ] {
+        let client = stage.account("owner", Some((user, groups))).await?;
+        refuses(user, &client, &promoter, "cannot impersonate").await?;
+    }
+    let owner = stage.account("owner", None).await?;
+    let token = async |namespace: &str| {
+        let accounts: Api<ServiceAccount> = Api::namespaced(owner.clone(), namespace);
+        accounts.create_token_request("backup-controller", &PostParams::default(), &TokenRequest::default()).await
+    };
+    token(&space).await.context("a token of his own")?;
+    let refused = token("backup").await.err().context("a token of ours")?;
+    ensure!(refused.to_string().contains(NO_RIGHT), "{refused}");
     Ok(())
 }
 
