@@ -136,6 +136,19 @@ fn an_incomplete_copy_is_told_beside_the_proof_of_an_earlier_one() {
     assert!(text.contains("incomplete: entries could not be read when it was made, or its disk"), "{text}");
 }
 
+/// A12: also of a copy that is complete, because somebody accepted it.
+#[test]
+fn what_a_disk_does_not_keep_is_told_beside_its_copy() {
+    let mut all = cluster();
+    let key = "backup-controller.io/status";
+    let data = all.claims.iter_mut().find(|c| c["metadata"]["name"] == "data").unwrap();
+    let mut status: Value = serde_json::from_str(data["metadata"]["annotations"][key].as_str().unwrap()).unwrap();
+    status["copies"]["disk"]["lost"] = json!(["acls", "owners", "somebody's <b>words</b>"]);
+    data["metadata"]["annotations"][key] = json!(status.to_string());
+    let text = text(&all, "data");
+    assert!(text.contains("the disk does not keep: owners, acls\n") && !text.contains("<b>"), "{text}");
+}
+
 #[test]
 fn a_setting_of_a_group_is_told_as_that_groups() {
     let mut all = cluster();

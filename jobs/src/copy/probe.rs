@@ -157,8 +157,8 @@ fn modes(file: &OwnedFd) -> Result<bool> {
 }
 
 /// The time that a file has after it was given one.
-fn times(file: &OwnedFd, (tv_sec, tv_nsec): (i64, i64)) -> Result<(i64, i64)> {
-    let time = Timespec { tv_sec, tv_nsec };
+fn times(file: &OwnedFd, (seconds, nanoseconds): (i64, i64)) -> Result<(i64, i64)> {
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
     futimens(file, &Timestamps { last_access: time, last_modification: time })?;
     let stat = fstat(file)?;
     Ok((stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(-1)))
