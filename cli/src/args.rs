@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::check;
 use crate::completion;
 use crate::drill;
 use crate::flags::Cluster;
@@ -35,6 +36,9 @@ pub(crate) enum Verb {
     /// Show which PVCs would be protected, when, by which rule, and how much room that takes
     #[command(after_long_help = plan::HELP)]
     Plan(plan::Args),
+    /// Check a configuration without a cluster
+    #[command(subcommand)]
+    Config(ConfigVerb),
     /// List the restore points of a PVC
     #[command(after_long_help = list::HELP)]
     List(list::Args),
@@ -68,6 +72,13 @@ pub(crate) enum Verb {
     /// Complete a command line: kubectl calls this
     #[command(name = "__complete", hide = true, disable_help_flag = true)]
     Complete(completion::Words),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Say whether the controller accepts a configuration
+    #[command(after_long_help = check::HELP)]
+    Check(check::Args),
 }
 
 #[derive(Debug, Subcommand)]

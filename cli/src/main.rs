@@ -6,6 +6,7 @@
 mod age;
 mod args;
 mod asked;
+mod check;
 mod completion;
 mod connect;
 mod drill;
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::args::{Cli, TemplateVerb, Verb};
+use crate::args::{Cli, ConfigVerb, TemplateVerb, Verb};
 use crate::flags::Cluster;
 use crate::template::{new_app, process};
 
@@ -53,6 +54,7 @@ async fn dispatch(cluster: &Cluster, verb: &Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Status(args) => Box::pin(status::run(cluster, args)).await,
         Verb::Plan(args) => Box::pin(plan::run(cluster, args)).await,
+        Verb::Config(ConfigVerb::Check(args)) => check::run(args),
         Verb::List(args) => Box::pin(list::run(cluster, args)).await,
         Verb::Hold(args) => Box::pin(hold::run(cluster, args)).await,
         Verb::Run(args) => Box::pin(run::run(cluster, args)).await,

@@ -55,15 +55,14 @@ pub(crate) fn table<T>(
         rows.extend(items.iter().map(row));
         let widths = widths(&rows);
         let room = look.width.map(|width| width.saturating_sub(before_last(&widths)));
-        match room.filter(|room| *room < COMFORT).and_then(|_| dispensable.next()) {
-            Some(name) => columns.retain(|(column, _)| column != name),
-            None => {
-                let Some(width) = look.width else { return layout(&rows, &widths, None) };
-                let widths = shorten(widths, width);
-                let room = width.saturating_sub(before_last(&widths));
-                return layout(&rows, &widths, Some(room.max(LEAST)));
-            }
+        if let Some(name) = room.filter(|room| *room < COMFORT).and_then(|_| dispensable.next()) {
+            columns.retain(|(column, _)| column != name);
+            continue;
         }
+        let Some(width) = look.width else { return layout(&rows, &widths, None) };
+        let widths = shorten(widths, width);
+        let room = width.saturating_sub(before_last(&widths));
+        return layout(&rows, &widths, Some(room.max(LEAST)));
     }
 }
 

@@ -377,6 +377,7 @@ mod tests {
             "PodRefused",
             "MountFailed",
             "LedgerUnreadable",
+            "DiskCannotKeep",
             "SecretIncomplete",
             "RestoreMismatch",
             "CredentialsRefused",
@@ -384,6 +385,7 @@ mod tests {
             "NetworkPolicyBlocks",
             "SnapshotMismatch",
             "ScaleUnsafe",
+            "StatusNotShown",
         ];
         assert_eq!(pointing, named);
     }

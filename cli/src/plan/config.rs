@@ -45,7 +45,7 @@ pub(super) struct Images {
 
 /// What is planned with.
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     pub(super) config: Config,
     pub(super) from: From,
     /// The controller's namespace, if manifests name it.
@@ -63,9 +63,14 @@ impl Plan {
     }
 }
 
+/// What a file is called in messages.
+pub(crate) fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}
+
 /// The configuration of a file.
-pub(super) fn read(path: &Path) -> anyhow::Result<Plan> {
-    let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+pub(crate) fn read(path: &Path) -> anyhow::Result<Plan> {
+    let name = name(path);
     let text = if path == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map(|_| text)

@@ -3,7 +3,7 @@
 //! [`config`] finds the configuration, [`rows`] judges each PVC with the controller's own code, [`room`] and
 //! [`summary`] add up, [`secrets`] asks which Secrets are there, [`output`] makes text of it. Nothing is written.
 
-mod config;
+pub(crate) mod config;
 mod output;
 mod room;
 mod rows;

@@ -89,7 +89,9 @@ pub(super) async fn request(session: &Session, args: &Restore, deadline: Instant
             if !begun && recalled(session, name, &text).await {
                 session.left.set_mixture(before);
                 session.left.done(&asked);
-                made.into_iter().for_each(|made| session.left.add(made));
+                for made in made {
+                    session.left.add(made);
+                }
             }
             return Err(stop);
         }

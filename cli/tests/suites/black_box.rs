@@ -142,6 +142,7 @@ fn every_verb_teaches_with_examples_and_fits_a_terminal() {
     for verb in [
         &["list"][..],
         &["plan"],
+        &["config", "check"],
         &["run"],
         &["hold"],
         &["why"],
@@ -209,4 +210,37 @@ fn a_plan_reads_its_file_first() {
     for wrong in [&["plan", "-A", "data"][..], &["plan", "-l", "a=b", "data"], &["plan", "-o", "xml"]] {
         assert_eq!(run(wrong).status.code(), Some(2), "{wrong:?}");
     }
+}
+
+/// U10: the controller's own code says it, before anything is applied, and without a cluster.
+#[test]
+fn a_configuration_is_checked_without_a_cluster() {
+    let folder = std::env::temp_dir().join(format!("config-check-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("config.yaml");
+    let checked = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        run(&["config", "check", file.to_str().unwrap()])
+    };
+    let good = checked("defaults: {schedule: '@daily'}\n");
+    assert_eq!((good.status.code(), err(&good)), (Some(0), String::new()));
+    assert!(out(&good).ends_with("config.yaml: the configuration is valid\n"), "{}", out(&good));
+    let map = |config: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: backup-controller}}\ndata: {{config.yaml: '{config}'}}\n"
+        )
+    };
+    assert_eq!(checked(&map("limits: {cluster: 3}")).status.code(), Some(0));
+    for (text, word) in [
+        ("defaults: {schedul: '@daily'}\n".to_owned(), "schedul"),
+        ("defaults: {schedule: never}\n".to_owned(), "never"),
+        (map("limits: {clustr: 3}"), "clustr"),
+        (String::new(), "it is empty"),
+    ] {
+        let refused = checked(&text);
+        assert_eq!(refused.status.code(), Some(1), "{text}");
+        assert!(err(&refused).contains(word) && err(&refused).contains("config.yaml"), "{}", err(&refused));
+        assert_eq!(out(&refused), "");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
 }

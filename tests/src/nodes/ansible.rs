@@ -23,7 +23,7 @@ pub struct Play {
 /// Runs a playbook of a folder against a cluster, with variables (a JSON object) and more flags. That it
 /// fails is no error here; that it cannot be run, or ends without a recap, is.
 pub fn play_in(folder: &Path, kubectl: &Kubectl, playbook: &str, vars: &Value, flags: &[&str]) -> Result<Play> {
-    let mut all = json!({"KUBECTL": kubectl.program()});
+    let mut all = json!({"KUBECTL": kubectl.program(), "PLUGIN": plugin()?});
     merge(&mut all, vars);
     let all = all.to_string();
     let args = [&["-e", all.as_str()], flags].concat();
@@ -31,6 +31,15 @@ pub fn play_in(folder: &Path, kubectl: &Kubectl, playbook: &str, vars: &Value, f
         ansible_playbook(&folder.join("ansible.cfg"), kubectl.kubeconfig(), &folder.join(playbook), &args)?;
     let Some(changed) = recap(&output) else { bail!("{playbook} ended without a recap:\n{output}") };
     Ok(Play { output, ok, changed })
+}
+
+/// The plugin that checks configurations: that of the dev cluster's images, or the one of this build.
+pub fn plugin() -> Result<PathBuf> {
+    let image = project().join("target/dev-image/kubectl-backup");
+    if std::env::var_os("BACKUP_BINARIES").is_none() && image.is_file() {
+        return Ok(image);
+    }
+    crate::binaries::path("kubectl-backup")
 }
 
 /// Runs `ansible-playbook`: whether it ended well, and all that it printed.

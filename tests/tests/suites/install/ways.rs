@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
-use backup_controller_tests::binaries::project;
+use backup_controller_tests::binaries::{self, project};
 use backup_controller_tests::chart::{self, documents, output};
 use dev_cluster::{Part, ensure_built};
 use serde_json::Value;
@@ -70,7 +70,8 @@ fn playbook(variables: &Path) -> Result<Vec<Value>> {
         .arg("--extra-vars")
         .arg(format!("@{}", variables.display()))
         .args(["--extra-vars", &format!("MANIFEST={}", manifest.display())])
-        .args(["--extra-vars", &format!("KUBECTL={}", kubectl.display())]);
+        .args(["--extra-vars", &format!("KUBECTL={}", kubectl.display())])
+        .args(["--extra-vars", &format!("PLUGIN={}", binaries::path("kubectl-backup")?.display())]);
     let written = output(&mut playbook).and_then(|_| Ok(std::fs::read_to_string(&manifest)?));
     std::fs::remove_dir_all(&folder)?;
     documents(&written?)

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use backup_controller_tests::nodes::ansible::{ansible_playbook, folder};
-use dev_cluster::{Part, ensure_built};
+use backup_controller_tests::binaries;
+use backup_controller_tests::nodes::ansible::{ansible_playbook, folder, play, play_in};
+use dev_cluster::{ControlPlane, Options, Part, ensure_built};
 use serde_json::{Value, json};
 
 /// Each value by itself, over settings that are right, and the words with which it is refused.
-fn cases() -> [(Value, &'static str); 20] {
+fn cases() -> [(Value, &'static str); 24] {
     [
         (json!({"SCHEDULE": "0 0 * *"}), "is not a schedule"),
         (json!({"SCHEDULE": ""}), "is not a schedule"),
@@ -30,6 +31,11 @@ fn cases() -> [(Value, &'static str); 20] {
         (json!({"CONFIG": "words"}), "CONFIG"),
         (json!({"TEMPLATES": "/nowhere"}), "must contain at least one template"),
         (json!({"TIMEOUT": "soon"}), "TIMEOUT"),
+        // U10: only the controller refused it, once it was applied.
+        (json!({"CONFIG": {"defaults": {"schedul": "@daily"}}}), "schedul"),
+        (json!({"CONFIG": {"limits": {"cluster": "many"}}}), "would refuse this configuration"),
+        (json!({"CONFIG": {"limits": {"cluster": 3}}, "PLUGIN": "/nowhere/kubectl-backup"}), "cannot be checked"),
+        (json!({"TIME_ZONE": "Mars/Olympus"}), "Mars/Olympus"),
     ]
 }
 
@@ -37,13 +43,15 @@ fn cases() -> [(Value, &'static str); 20] {
 struct Desk {
     dir: PathBuf,
     kubectl: PathBuf,
+    plugin: PathBuf,
 }
 
 impl Desk {
     fn new(name: &str) -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
-        Ok(Self { dir, kubectl: ensure_built(Part::Kubernetes)?.join("kubectl") })
+        let kubectl = ensure_built(Part::Kubernetes)?.join("kubectl");
+        Ok(Self { dir, kubectl, plugin: binaries::path("kubectl-backup")? })
     }
 
     fn manifest(&self, name: impl std::fmt::Display) -> PathBuf {
@@ -53,7 +61,7 @@ impl Desk {
     /// Settings with which the playbook writes its manifest.
     fn right(&self, manifest: &Path) -> Value {
         json!({
-            "NAMESPACE": "wrong", "INSTANCE": "wrong", "RETENTION": "last=3", "MANIFEST": manifest, "KUBECTL": self.kubectl,
+            "NAMESPACE": "wrong", "INSTANCE": "wrong", "RETENTION": "last=3", "MANIFEST": manifest, "KUBECTL": self.kubectl, "PLUGIN": self.plugin,
             "IMAGE": "registry.example/backup-controller:1", "MOVER_IMAGE": "registry.example/backup-mover:1"
         })
     }
@@ -139,5 +147,46 @@ fn a_value_that_ansible_cut_is_made_whole_or_refused() -> Result<()> {
         let (ok, said) = Desk::play(&install, &["-e", &vars, "-e", cut])?;
         assert!(!ok && said.contains("blank") && !manifest.exists(), "{cut}:\n{said}");
     }
+    Ok(())
+}
+
+/// U10: check mode passed both, and a rollout waited for a node that is not there.
+#[test]
+fn check_mode_refuses_an_unknown_key_and_a_node_that_is_not_there() -> Result<()> {
+    let plane = ControlPlane::start_with(&Options::default())?;
+    let kubectl = plane.kubectl_tool();
+    let node = "{apiVersion: v1, kind: Node, metadata: {name: one, labels: {kubernetes.io/hostname: one, disk: ssd}}}";
+    kubectl.run_with_input(&["apply", "-f", "-"], node)?;
+    let playbook = "install-backup-controller.yaml";
+    let images = json!({
+        "IMAGE": "registry.example/backup-controller:1", "MOVER_IMAGE": "registry.example/backup-mover:1"
+    });
+    let with = |more: Value| {
+        let mut vars = images.clone();
+        vars.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        vars
+    };
+    let host = json!({"DISK_SIZE": "1Gi", "DISK_PATH": "/srv/backup", "DISK_NODE_SELECTOR": "two"});
+    for (wrong, words) in [
+        (json!({"CONFIG": {"limts": {}}}), &["would refuse this configuration", "limts"][..]),
+        (
+            json!({"NODE_SELECTOR": "two"}),
+            &["of NODE_SELECTOR: kubernetes.io/hostname=two", "kubernetes.io/hostname is one"],
+        ),
+        (json!({"NODE_SELECTOR": "disk=ssd,zone=a"}), &["disk=ssd, zone=a", "disk is ssd; zone is not set"]),
+        (host, &["of the disk of the destination disk: kubernetes.io/hostname=two"]),
+    ] {
+        let played = play_in(&folder(), kubectl, playbook, &with(wrong.clone()), &["--check"])?;
+        let said = played.output.split_whitespace().collect::<Vec<_>>().join(" ");
+        for word in words {
+            assert!(!played.ok && said.contains(word), "{wrong}: {word} is not in\n{}", played.output);
+        }
+    }
+    play(
+        kubectl,
+        playbook,
+        &with(json!({"NODE_SELECTOR": "disk=ssd", "CONFIG": {"limits": {"cluster": 3}}})),
+        &["--check"],
+    )?;
     Ok(())
 }
