@@ -85,7 +85,7 @@ impl<'a> Meter<'a> {
     /// Waits until the program is quiet. The wait is not counted.
     pub(crate) async fn settle(self, what: &str, limit: Duration) -> Result<Row> {
         let end = Instant::now() + limit;
-        let look = || anyhow::Ok((self.wire.sent.load(Ordering::Relaxed), (cpu(self.pid)? * 10.0).round() as u64));
+        let look = || anyhow::Ok((self.wire.sent.load(Ordering::Relaxed), ticks(self.pid)? / 10));
         let (mut seen, mut since) = (look()?, Instant::now());
         while since.elapsed() < QUIET {
             ensure!(Instant::now() < end, "{what}: the program does not come to rest");
@@ -127,8 +127,17 @@ impl<'a> Meter<'a> {
 
 /// The processor time of a process until now, in seconds.
 pub(crate) fn cpu(pid: u32) -> Result<f64> {
+    let per_second = u32::try_from(rustix::param::clock_ticks_per_second())?;
+    Ok(f64::from(u32::try_from(ticks(pid)?)?) / f64::from(per_second))
+}
+
+fn ticks(pid: u32) -> Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("the program has ended")?;
     let after = stat.rsplit_once(") ").context("no stat")?.1;
-    let ticks: Vec<f64> = after.split(' ').skip(11).take(2).filter_map(|t| t.parse().ok()).collect();
-    Ok(ticks.iter().sum::<f64>() / rustix::param::clock_ticks_per_second() as f64)
+    Ok(after.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum())
+}
+
+/// Bytes as MiB.
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
+    backup_controller_tests::figures::mebibytes(u32::try_from(bytes / 1024).unwrap_or(u32::MAX))
 }

@@ -133,7 +133,7 @@ async fn measure(args: &Args) -> Result<()> {
     let mut setup = scene.setup(&config(&scene, "7days", 10)).await?;
     let (wire, kubeconfig) = proxy::start(&scene.plane.url(), &setup.identity.kubeconfig).await?;
     setup.identity.kubeconfig = kubeconfig;
-    setup.log = "info".to_owned();
+    "info".clone_into(&mut setup.log);
     let controller = scene.launch(setup)?;
     let patience = Duration::from_secs(120) + Duration::from_millis(100) * u32::try_from(claims)?;
     let mut watched = Watched { scene: &scene, controller, wire, patience };

@@ -23,13 +23,13 @@ type Seen = Arc<Mutex<HashMap<String, Instant>>>;
 
 /// Makes PVCs one after the other. Gives the seconds from `Bound` to the CronJob of each.
 pub(crate) async fn make(scene: &Scene, seed: &Seed<'_>, number: usize) -> Result<Vec<f64>> {
-    let seen = Seen::default();
-    let watch = tokio::spawn(watch(scene.api(&scene.home), seen.clone()));
+    let cronjobs = Seen::default();
+    let watch = tokio::spawn(watch(scene.api(&scene.home), cronjobs.clone()));
     // The list is not to be in the way of the first.
     tokio::time::sleep(Duration::from_secs(5)).await;
     let mut delays = Vec::new();
     for number in 0..number {
-        delays.push(one(scene, seed, number, &seen).await?);
+        delays.push(one(scene, seed, number, &cronjobs).await?);
     }
     watch.abort();
     Ok(delays)
@@ -43,7 +43,7 @@ async fn watch(cronjobs: Api<CronJob>, seen: Seen) {
     }
 }
 
-async fn one(scene: &Scene, seed: &Seed<'_>, number: usize, seen: &Seen) -> Result<f64> {
+async fn one(scene: &Scene, seed: &Seed<'_>, number: usize, cronjobs: &Seen) -> Result<f64> {
     let (mut claim, mut volume) = seed.another(number)?;
     let status = claim.status.take();
     let name = format!("another-{number}");
@@ -61,7 +61,7 @@ async fn one(scene: &Scene, seed: &Seed<'_>, number: usize, seen: &Seen) -> Resu
     Api::all(scene.client.clone()).create(&PostParams::default(), &volume).await?;
     let begun = Instant::now();
     claims.patch_status(&name, &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await?;
-    let at = || seen.lock().unwrap_or_else(PoisonError::into_inner).get(&uid).copied();
+    let at = || cronjobs.lock().unwrap_or_else(PoisonError::into_inner).get(&uid).copied();
     let what = format!("the CronJob of {name}");
     let limit = Duration::from_secs(60);
     let at = wait_for(&what, limit, async || Ok(at()), async || String::new()).await?;

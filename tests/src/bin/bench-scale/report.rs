@@ -6,7 +6,7 @@ use anyhow::Result;
 use backup_controller_tests::figures::laid_out;
 use serde::Serialize;
 
-use crate::cost::Row;
+use crate::cost::{Row, mebibytes};
 
 /// All figures of one number of PVCs.
 #[derive(Debug, Serialize)]
@@ -15,6 +15,8 @@ pub(crate) struct Report {
     claims: usize,
     /// By a short name, in the order in which they were taken.
     rows: Vec<(String, Row)>,
+    /// PVCs that were made besides.
+    new: usize,
     /// Seconds from a bound PVC to its CronJob: half of them, and 99 of 100, took at most this.
     new_median: f64,
     new_slowest: f64,
@@ -25,7 +27,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(claims: usize) -> Self {
-        Self { claims, rows: Vec::new(), new_median: 0.0, new_slowest: 0.0, database_bytes: 0, revision: 0 }
+        Self { claims, rows: Vec::new(), new: 0, new_median: 0.0, new_slowest: 0.0, database_bytes: 0, revision: 0 }
     }
 
     /// Takes a row, and shows it at once.
@@ -40,6 +42,7 @@ impl Report {
     }
 
     pub(crate) fn delays(&mut self, mut delays: Vec<f64>) {
+        self.new = delays.len();
         delays.sort_by(f64::total_cmp);
         let at = |part: usize| delays.get((delays.len() * part / 100).min(delays.len().saturating_sub(1))).copied();
         (self.new_median, self.new_slowest) = (at(50).unwrap_or(0.0), at(99).unwrap_or(0.0));
@@ -66,14 +69,13 @@ impl Report {
             let number = row.writes();
             (number > most).then(|| format!("{}: {number} writes, at most {most}: {:?}", row.what, row.requests))
         };
-        let changed = self.claims + row("new").map_or(0, |_| 0);
         [
             // CronJob, ledger and status of each, and the sweeper's CronJob.
             writes("first start", 3 * self.claims + 1),
             writes("restart", 0),
             writes("steady", 0),
             writes("none change", 0),
-            writes("all change", 3 * changed + 3 * 200 + 1),
+            writes("all change", 3 * (self.claims + self.new) + 1),
             writes("away", 0),
         ]
         .into_iter()
@@ -94,7 +96,7 @@ impl fmt::Display for Report {
                     format!("{:.2}", row.cpu),
                     format!("{:.1}", row.memory),
                     format!("{:.1}", row.peak),
-                    format!("{:.1}", row.received as f64 / f64::from(1 << 20)),
+                    format!("{:.1}", mebibytes(row.received)),
                     row.count().to_string(),
                     row.writes().to_string(),
                 ]
@@ -111,7 +113,7 @@ impl fmt::Display for Report {
             self.new_median * 1e3,
             self.new_slowest * 1e3
         )?;
-        let mebibytes = self.database_bytes as f64 / f64::from(1 << 20);
+        let mebibytes = mebibytes(self.database_bytes);
         writeln!(f, "etcd has {mebibytes:.0} MiB at revision {}.", self.revision)?;
         for (_, row) in &self.rows {
             let kinds: Vec<String> = row.requests.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
