@@ -42,8 +42,11 @@ where
     let which = which.limit(ENOUGH);
     let kind = K::plural(&());
     let listed = api::bounded(|| format!("list {kind} in {namespace}"), api.list(&which)).await;
-    listed.map(|list| list.items).unwrap_or_else(|error| {
-        tracing::warn!(namespace, "what became of a Job is not known: {}", api::chain(&error));
-        Vec::new()
-    })
+    match listed {
+        Ok(list) => list.items,
+        Err(error) => {
+            tracing::warn!(namespace, "what became of a Job is not known: {}", api::chain(&error));
+            Vec::new()
+        }
+    }
 }
