@@ -89,7 +89,7 @@ pub(super) async fn request(session: &Session, args: &Restore, deadline: Instant
             if !begun && recalled(session, name, &text).await {
                 session.left.set_mixture(before);
                 session.left.done(&asked);
-                for made in made {
+                if let Some(made) = made {
                     session.left.add(made);
                 }
             }
@@ -98,7 +98,9 @@ pub(super) async fn request(session: &Session, args: &Restore, deadline: Instant
     };
     let problem = || Problem::new(Reason::RestoreFailed, "the controller gives no reason; read its log");
     let untouched = record.result.as_ref().map_or(record.state == RestoreState::Refused, |r| r.wrote == Some(false));
-    made.filter(|_| untouched).into_iter().for_each(|made| session.left.add(made));
+    if let Some(made) = made.filter(|_| untouched) {
+        session.left.add(made);
+    }
     match (record.state, record.result, record.problem) {
         (_, Some(result), _) => Ok(Done::There(record.point.unwrap_or_default(), Box::new(result))),
         (RestoreState::Refused, None, told) => {

@@ -99,7 +99,7 @@ fn a_pvc_into_which_nothing_was_written_goes_again() {
     }
 }
 
-/// Its application came meanwhile, as a StatefulSet's does, and may have written.
+/// Its application came meanwhile, as a `StatefulSet`'s does, and may have written.
 #[test]
 fn a_pvc_that_a_pod_uses_meanwhile_stays() {
     let bind = provisioner(true);

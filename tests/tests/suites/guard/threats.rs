@@ -113,8 +113,8 @@ async fn no_account_of_a_tenants_namespace_passes_for_one_of_ours() -> Result<()
         accounts.create_token_request("backup-controller", &PostParams::default(), &TokenRequest::default()).await
     };
     token(&space).await.context("a token of his own")?;
-    let refused = token("backup").await.err().context("a token of ours")?;
-    ensure!(refused.to_string().contains(NO_RIGHT), "{refused}");
+    let error = token("backup").await.err().context("a token of ours")?;
+    ensure!(error.to_string().contains(NO_RIGHT), "{error}");
     Ok(())
 }
 
