@@ -167,6 +167,12 @@ bench-plan: ## Instructions of 1,000 plans with nothing left to do (valgrind; a 
 bench-guard: ## CPU time of the API server for large writes, with the guard and without
 	@$(WHOLE) && $(BIN)/bench-guard
 
+.PHONY: bench-scale
+bench-scale: ## What N volumes with a month of backups cost (N=1000; less: BENCH='--steady 60 --new 20')
+	@echo "==> what is shipped is built (profile dist: minutes, when something changed)"
+	@$(DEV) binaries --profile dist --into target/image
+	@$(WHOLE) && BACKUP_BINARIES=$(CURDIR)/target/image $(BIN)/bench-scale --claims $(or $(N),1000) --json target/bench-scale-$(or $(N),1000).json $(BENCH)
+
 .PHONY: bench-restore
 bench-restore: image ## Times of a restore on the two nodes, beside bare rsync
 	@$(BIN)/bench-restore
