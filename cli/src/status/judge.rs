@@ -148,7 +148,8 @@ impl Question<'_> {
             volume.suspended = timing.suspended;
         }
         if is_protected {
-            volume.protected_since = status.protected_since;
+            // A13: it is the beginning of a minute, in which the PVC was made.
+            volume.protected_since = status.protected_since.map(|since| since.max(claim.created));
         }
         let gone = knows.snapshots && status.good.is_some() && !has_anything(&volume);
         volume.good = status.good.as_ref().filter(|_| !gone).map(|run| RunAt::new(world, &claim.id.uid, run));

@@ -78,6 +78,16 @@ fn a_source_that_never_was_good_is_overdue_too() {
     assert_eq!(all.only("data").state, State::Pending);
 }
 
+/// A13: three seconds after it was made, a PVC was told to be protected for 63 s.
+#[test]
+fn a_pvc_is_protected_since_it_was_made_at_the_earliest() {
+    let mut all = Objects::new();
+    let pvc = all.source("shop", "data", &json!({"protectedSince": "2018-12-05T02:00:00Z"}));
+    pvc["metadata"]["creationTimestamp"] = json!("2018-12-05T02:00:57Z");
+    let since = all.only("data").protected_since.map(|since| since.to_string());
+    assert_eq!(since.as_deref(), Some("2018-12-05T02:00:57Z"));
+}
+
 /// The CronJobs run without the controller; what they made counts although nobody recorded it.
 #[test]
 fn a_snapshot_counts_before_the_controller_recorded_it() {
