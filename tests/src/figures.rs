@@ -1,6 +1,9 @@
 //! What the benchmarks share: figures, and tables of them beside their goals.
 
+use std::collections::BTreeMap;
 use std::fmt;
+
+use dev_cluster::AuditedRequest;
 
 /// One line: what, measured, goal, and what that says.
 #[derive(Debug, Default)]
@@ -46,6 +49,22 @@ pub fn laid_out<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String
     let mut lines: Vec<String> = rows.into_iter().map(line).collect();
     lines.insert(1, format!("|{}|\n", widths.map(|w| "-".repeat(w + 2)).join("|")));
     lines.concat()
+}
+
+/// Whether a request counts: a watch is recorded when it begins and when it ends, and once is enough.
+#[must_use]
+pub fn counts(request: &AuditedRequest) -> bool {
+    request.verb != "watch" || request.stage == "ResponseStarted"
+}
+
+/// How many requests of those that count there are of each kind, such as `get pods`.
+pub fn by_kind<'a>(requests: impl IntoIterator<Item = &'a AuditedRequest>) -> BTreeMap<String, usize> {
+    let mut kinds = BTreeMap::new();
+    for request in requests.into_iter().filter(|request| counts(request)) {
+        let failed = if request.code < 400 { String::new() } else { format!(" (answer {})", request.code) };
+        *kinds.entry(format!("{} {}{failed}", request.verb, request.resource)).or_default() += 1;
+    }
+    kinds
 }
 
 /// Sorts, and returns the median.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use model::Timestamp;
-use model::config::{Destination, Format, Tool};
+use model::config::{Destination, Format, Reach, Tool};
 use model::names::{Component, SourceId};
 use model::restore::{self, From};
 
@@ -48,8 +48,8 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     let points = points::points(&observed, &namespace, name, &from, now);
     if points.is_empty() && observed.world.claims.get(&namespace, name).is_none() {
         let others = candidates(&observed, &namespace);
-        let elsewhere = elsewhere(&observed, &namespace, name, &from);
-        bail!("namespace {namespace} has no PVC {name} and no restore point of such a PVC\n{others}{elsewhere}");
+        let more = unrecorded(&observed, &namespace, name, &from);
+        bail!("namespace {namespace} has no PVC {name} and no restore point of such a PVC\n{others}{more}");
     }
     let places = places(&points::points(&observed, &namespace, name, &From::Any, now));
     if let Some(problem) = unknown(&observed, name, &from, &places) {
@@ -65,8 +65,9 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<ExitCo
     if points.is_empty() {
         let elsewhere = if places.is_empty() { String::new() } else { format!("; it has some of {}", list(&places)) };
         let words = from.words();
-        eprint!("PVC {name} has no restore point{words}{elsewhere}. For the reason, run: kubectl backup why {name}");
-        eprintln!("{}", self::elsewhere(&observed, &namespace, name, &from));
+        let more = unrecorded(&observed, &namespace, name, &from);
+        let why = format!("For the reason, run: kubectl backup why {name}");
+        eprintln!("PVC {name} has no restore point{words}{elsewhere}. {why}{more}");
     }
     let names = std::slice::from_ref(name);
     let volumes = status::volumes(Question { observed: &observed, names, missed: 2, now });
@@ -104,31 +105,23 @@ fn unknown(observed: &Observed, name: &str, from: &From, places: &BTreeSet<Strin
     Some(format!("there is no destination {of}: {all}; PVC {name} has {has}"))
 }
 
-/// Where copies may lie that nothing in this cluster records: those of a cluster or a namespace that was lost.
-fn elsewhere(observed: &Observed, namespace: &str, name: &str, from: &From) -> String {
-    let wanted = |destination: &Destination| match from {
-        From::Any | From::Restic(None) => true,
-        From::Snapshot | From::Disk(_) => false,
-        From::Destination(of) | From::Restic(Some(of)) => *of == destination.name,
-    };
-    let lines = observed.world.config.destinations.iter().filter(|d| wanted(d) && d.disk().is_none()).map(|d| match d
-        .format()
-    {
-        Format::Trees(_) => String::new(),
-        Format::Repository(Tool::Restic(restic)) => {
-            let source = SourceId { namespace: namespace.into(), name: name.into(), uid: "<UID>".into() };
+/// Where copies may lie that nothing in this cluster records: those of a cluster or a namespace that was lost. A line for
+/// each repository that is reached over the network.
+fn unrecorded(observed: &Observed, namespace: &str, name: &str, from: &From) -> String {
+    let source = SourceId { namespace: namespace.into(), name: name.into(), uid: "<UID>".into() };
+    let line = |destination: &Destination| match (destination.reach(), destination.format()) {
+        (Reach::Disk(_), _) | (_, Format::Trees(_)) => String::new(),
+        (Reach::Network, Format::Repository(Tool::Restic(restic))) => {
+            let (to, address, secret) = (&destination.name, restic.address(&source), &restic.secret);
             format!(
-                "\nCopies of an earlier PVC {name} that nothing here records may lie in {}, one repository for each \
-                 UID: {} (Secret {}). List the UIDs with a client of the store, and the runs of one with `restic \
-                 snapshots`. Then run: kubectl backup restore {name} --date RUN --from {} --uid UID --to {name}",
-                d.name,
-                restic.address(&source),
-                restic.secret,
-                d.name
+                "\nCopies of an earlier PVC {name} that nothing here records may lie in {to}, one repository for each \
+                 UID: {address} (Secret {secret}). List the UIDs with a client of the store, and the runs of one with \
+                 `restic snapshots`. Then run: kubectl backup restore {name} --date RUN --from {to} --uid UID --to {name}"
             )
         }
-    });
-    lines.collect()
+    };
+    let meant = observed.world.config.destinations.iter().filter(|d| *from == From::Any || d.is_meant_by(from));
+    meant.map(line).collect()
 }
 
 /// The PVCs that have restore points, for who named none of them.

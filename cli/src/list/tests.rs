@@ -112,7 +112,7 @@ fn who_finds_no_restore_point_is_led_to_the_repositories_that_may_be_there() {
     let mut all = cluster();
     all.config += "  - {name: s3, type: restic, secret: backup-s3}\n";
     let observed = all.observed(ALL);
-    let led = |from: &str| elsewhere(&observed, "shop", "lost", &from.parse().unwrap());
+    let led = |from: &str| unrecorded(&observed, "shop", "lost", &from.parse().unwrap());
     for from in ["s3", "restic", "restic/s3"] {
         let text = led(from);
         assert!(text.contains("{RESTIC_REPOSITORY}/shop/lost/<UID> (Secret backup-s3)"), "{text}");

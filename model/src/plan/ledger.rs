@@ -228,9 +228,12 @@ fn show(claim: &Claim, status: Status) -> Option<Action> {
 /// A13: why people are not shown on the source where its backups stand: the words of the first refusal, until they are.
 /// A restart forgets refusals, and the source itself shows whether it was mended.
 fn not_shown(world: &World, claim: &Claim, verdict: &Verdict, before: Option<&Ledger>) -> Option<Problem> {
-    let before = before.filter(|before| status::worth_showing(world, claim, verdict, &before.status))?;
-    let told = before.status.not_shown.as_ref();
-    let refused = world.memory.not_shown.get(&claim.id.uid);
+    let before = before?;
+    let (told, refused) = (before.status.not_shown.as_ref(), world.memory.not_shown.get(&claim.id.uid));
+    // Nearly always nothing was refused, and plans are made often.
+    if (told, refused) == (None, None) || !status::worth_showing(world, claim, verdict, &before.status) {
+        return None;
+    }
     let since = told.filter(|_| refused.is_some() || show(claim, before.shown()).is_some());
     since.or(refused).cloned()
 }

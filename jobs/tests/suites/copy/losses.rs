@@ -20,6 +20,17 @@ fn lossy(ended: &Ended) -> CopyResult {
     result
 }
 
+/// A place whose disk is a file system without attributes and ACLs; `None`: it cannot be mounted here.
+fn on_ramfs(name: &str) -> Option<Place> {
+    let mut place = Place::new(name);
+    if !root("what a disk of ramfs loses") {
+        return None;
+    }
+    let disk = place.disk("");
+    place.mount(&["-t", "ramfs", "ramfs"], &disk);
+    Some(place)
+}
+
 /// A file system of this type in a file, mounted as the disk; `None`: it cannot be made or mounted here.
 fn formatted(place: &mut Place, mkfs: &[&str], options: &str) -> Option<()> {
     let claim = format!("what a disk of {} loses", mkfs.join(" "));
@@ -54,12 +65,7 @@ fn a_disk_that_keeps_everything_loses_nothing_and_nothing_is_left_of_the_questio
 /// A12: no attributes, and no ACLs. What the disk keeps is copied all the same.
 #[test]
 fn what_a_disk_does_not_keep_makes_a_copy_incomplete_until_it_is_accepted() {
-    let mut place = Place::new("lossy");
-    if !root("what a disk of ramfs loses") {
-        return;
-    }
-    let disk = place.disk("");
-    place.mount(&["-t", "ramfs", "ramfs"], &disk);
+    let Some(place) = on_ramfs("lossy") else { return };
     place.write("file", "x");
     place.write("other", "y");
     let file = place.file("file");
@@ -98,12 +104,7 @@ fn what_a_disk_does_not_keep_makes_a_copy_incomplete_until_it_is_accepted() {
 /// A12: what an unreadable entry is, stays the reason.
 #[test]
 fn entries_that_are_missing_come_before_what_the_disk_does_not_keep() {
-    let mut place = Place::new("lossy-unreadable");
-    if !root("what a disk of ramfs loses") {
-        return;
-    }
-    let disk = place.disk("");
-    place.mount(&["-t", "ramfs", "ramfs"], &disk);
+    let Some(place) = on_ramfs("lossy-unreadable") else { return };
     place.write("file", "x");
     place.fake_rsync(
         "\"$RSYNC\" \"$@\"; echo 'rsync: [sender] read errors mapping \"/s/bad\": Input/output error (5)' >&2; exit 23",

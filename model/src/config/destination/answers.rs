@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::{Destination, Disk, HostPath, Restic, RunIn, Store, Times, Trees};
 use crate::listed::listed;
 use crate::names::{self, Task};
+use crate::restore::From;
 
 /// How pods reach a destination.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -180,6 +181,23 @@ impl Destination {
         match &self.store {
             Store::Disk(trees) => Format::Trees(trees),
             Store::Restic(restic) => Format::Repository(Tool::Restic(restic)),
+        }
+    }
+
+    /// Whether a restore request names it as the place to restore from, alone or with others.
+    #[must_use]
+    pub fn is_meant_by(&self, from: &From) -> bool {
+        match from {
+            From::Any | From::Snapshot => false,
+            From::Destination(name) => *name == self.name,
+            From::Disk(name) => match self.format() {
+                Format::Trees(_) => name.as_ref().is_none_or(|n| *n == self.name),
+                Format::Repository(_) => false,
+            },
+            From::Restic(name) => match self.format() {
+                Format::Repository(Tool::Restic(_)) => name.as_ref().is_none_or(|n| *n == self.name),
+                Format::Trees(_) => false,
+            },
         }
     }
 

@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::obstacle::{Obstacle, refused, waiting};
 use crate::alias;
-use crate::config::{Destination, Disk, Format, Tool, Transfer};
+use crate::config::{Destination, Disk, Format, Transfer};
 use crate::facts::{Claim, ClaimPhase, Job, JobState, Journal, Ours, VolumeMode};
 use crate::ledger::{Ledger, Whose};
 use crate::maintain::Task;
@@ -240,19 +240,7 @@ impl Ask<'_> {
         if namespace != self.namespace {
             return None;
         }
-        let fits = |destination: &&Destination| match &self.request.from {
-            From::Disk(name) => match destination.format() {
-                Format::Trees(_) => name.as_ref().is_none_or(|n| *n == destination.name),
-                Format::Repository(_) => false,
-            },
-            From::Restic(name) => match destination.format() {
-                Format::Repository(Tool::Restic(_)) => name.as_ref().is_none_or(|n| *n == destination.name),
-                Format::Trees(_) => false,
-            },
-            From::Destination(name) => *name == destination.name,
-            From::Any | From::Snapshot => false,
-        };
-        let mut meant = self.world.config.destinations.iter().filter(fits);
+        let mut meant = self.world.config.destinations.iter().filter(|d| d.is_meant_by(&self.request.from));
         let (Some(meant), None) = (meant.next(), meant.next()) else { return None };
         let destination = meant.name.clone();
         let place = match meant.format() {

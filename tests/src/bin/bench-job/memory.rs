@@ -1,9 +1,8 @@
 //! What a process occupies, as the kernel tells it.
 
 use anyhow::{Context as _, Result};
-use backup_controller_tests::figures::{Table, mebibytes, resident};
+use backup_controller_tests::figures::{Table, counts, mebibytes, resident};
 use backup_controller_tests::{Controller, NewClaim, Scene};
-use dev_cluster::AuditedRequest;
 use futures::future::try_join_all;
 use std::time::{Duration, Instant};
 
@@ -64,9 +63,4 @@ pub(crate) async fn settle(scene: &Scene, user: &str) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A watch is recorded when it begins and when it ends: once is enough.
-pub(crate) fn counts(request: &AuditedRequest) -> bool {
-    request.verb != "watch" || request.stage == "ResponseStarted"
 }

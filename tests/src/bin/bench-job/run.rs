@@ -1,13 +1,12 @@
 //! One run from its Job to the recorded copies at one, two and three destinations, with one old restore point to rotate.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use backup_controller_tests::figures::{Table, mebibytes, resident};
+use backup_controller_tests::figures::{Table, by_kind, counts, mebibytes, resident};
 use backup_controller_tests::{Controller, Identity as Account, NewClaim, Scene, binaries, kubelet};
 use dev_cluster::AuditedRequest;
 use futures::StreamExt as _;
@@ -24,7 +23,7 @@ use model::record::{CopyResult, CopyState};
 use model::snapshot::VolumeSnapshot;
 use serde_json::{Value, json};
 
-use crate::memory::{DESTINATIONS, counts, settle};
+use crate::memory::{DESTINATIONS, settle};
 
 /// A source whose runs are started by hand.
 pub(crate) struct Source {
@@ -182,13 +181,8 @@ async fn copies(scene: &Scene, claim: &PersistentVolumeClaim, run: &Run, destina
 
 /// One line a verb and resource.
 fn tell(table: &mut Table, who: &str, requests: &[AuditedRequest]) {
-    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-    for request in requests {
-        let failed = if request.code < 400 { String::new() } else { format!(" (answer {})", request.code) };
-        *kinds.entry(format!("{} {}{failed}", request.verb, request.resource)).or_default() += 1;
-    }
     table.tell(&format!("  {who}"), requests.len().to_string());
-    for (kind, number) in kinds {
+    for (kind, number) in by_kind(requests) {
         table.tell(&format!("    {kind}"), number.to_string());
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use backup_controller_tests::Scene;
-use backup_controller_tests::figures::resident;
+use backup_controller_tests::figures::{self, by_kind, resident};
 use serde::Serialize;
 
 use crate::proxy::Wire;
@@ -105,14 +105,8 @@ impl<'a> Meter<'a> {
     }
 
     fn row(&self, what: &str, wall: Duration) -> Result<Row> {
-        let mut requests: BTreeMap<String, usize> = BTreeMap::new();
-        for request in self.scene.requests(&self.user)?.iter().skip(self.asked) {
-            if request.verb != "watch" || request.stage == "ResponseStarted" {
-                let failed = if request.code < 400 { String::new() } else { format!(" ({})", request.code) };
-                *requests.entry(format!("{} {}{failed}", request.verb, request.resource)).or_default() += 1;
-            }
-        }
-        let memory = |key| resident(self.pid, key).map(|kib| f64::from(kib) / 1024.0).context("the program has ended");
+        let requests = by_kind(self.scene.requests(&self.user)?.iter().skip(self.asked));
+        let memory = |key| resident(self.pid, key).map(figures::mebibytes).context("the program has ended");
         Ok(Row {
             what: what.to_owned(),
             wall: wall.as_secs_f64(),
@@ -139,5 +133,5 @@ fn ticks(pid: u32) -> Result<u64> {
 
 /// Bytes as MiB.
 pub(crate) fn mebibytes(bytes: u64) -> f64 {
-    backup_controller_tests::figures::mebibytes(u32::try_from(bytes / 1024).unwrap_or(u32::MAX))
+    figures::mebibytes(u32::try_from(bytes / 1024).unwrap_or(u32::MAX))
 }

@@ -1,21 +1,23 @@
 //! A command of `kubectl backup`, from its start to its end.
 
-use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use backup_controller_tests::figures::resident;
+use backup_controller_tests::figures::{by_kind, mebibytes, resident};
 use backup_controller_tests::{Scene, binaries};
 
 use crate::cost::{Row, cpu};
 use crate::proxy;
 
+/// Whom the administrator's kubeconfig makes of somebody.
+const ADMINISTRATOR: &str = "admin";
+
 /// Runs it as an administrator.
 pub(crate) async fn measure(scene: &Scene, what: &str, args: &[&str]) -> Result<Row> {
     let (wire, kubeconfig) = proxy::start(&scene.plane.url(), scene.plane.kubeconfig_path()).await?;
-    let asked = scene.plane.audit_log()?.len();
+    let asked = scene.requests(ADMINISTRATOR)?.len();
     let begun = Instant::now();
     let mut child = Command::new(binaries::path("kubectl-backup")?)
         .args(args)
@@ -37,11 +39,9 @@ pub(crate) async fn measure(scene: &Scene, what: &str, args: &[&str]) -> Result<
     };
     let wall = begun.elapsed().as_secs_f64();
     ensure!(matches!(status.code(), Some(0 | 3)), "{what} ended with {status}");
-    let mut requests: BTreeMap<String, usize> = BTreeMap::new();
-    for request in scene.plane.audit_log()?.iter().skip(asked).filter(|r| r.user_agent.contains("kubectl-backup")) {
-        *requests.entry(format!("{} {}", request.verb, request.resource)).or_default() += 1;
-    }
-    let peak = f64::from(peak) / 1024.0;
+    // The administrator asks nothing else meanwhile.
+    let requests = by_kind(scene.requests(ADMINISTRATOR)?.iter().skip(asked));
+    let peak = mebibytes(peak);
     let received = wire.received.load(Ordering::Relaxed);
     Ok(Row { what: what.to_owned(), wall, cpu: used, memory: peak, peak, received, requests })
 }

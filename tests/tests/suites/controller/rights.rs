@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use backup_controller_tests::{NewClaim, Scene, binaries};
+use backup_controller_tests::{Controller, NewClaim, Scene, binaries};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
@@ -168,12 +168,14 @@ async fn made(scene: &Scene) -> Result<BTreeSet<String>> {
     Ok(all.concat().into_iter().collect())
 }
 
-/// A tenant's PVC with a restore point.
-async fn source(scene: &Scene) -> Result<PersistentVolumeClaim> {
+/// The installation, and a tenant's PVC with a restore point.
+async fn installed(scene: &Scene) -> Result<Controller> {
+    roles(scene).await?;
+    let controller = with_disk(scene, "").await?;
     let claim = scene.bound(&scene.tenant, NewClaim::new("data")).await?;
     scene.point(&claim, RUN, &[]).await?;
     scene.status_that("it is protected", &claim, |s| s.protected_since.is_some()).await?;
-    Ok(claim)
+    Ok(controller)
 }
 
 #[tokio::test]
@@ -207,9 +209,7 @@ async fn each_role_that_is_advised_grants_what_messages_claim() -> Result<()> {
 #[tokio::test]
 async fn whoever_follows_the_advice_has_the_rights_that_a_command_takes() -> Result<()> {
     let scene = Scene::new().await?;
-    roles(&scene).await?;
-    let _controller = with_disk(&scene, "").await?;
-    source(&scene).await?;
+    let _controller = installed(&scene).await?;
     let restore = format!("restore data --date {RUN} -y --timeout 1s");
     let new = format!("restore data --date {RUN} --to fresh -y --timeout 1s");
     let hold = "hold data --date latest --for 1h".to_owned();
@@ -239,9 +239,7 @@ async fn whoever_follows_the_advice_has_the_rights_that_a_command_takes() -> Res
 #[tokio::test]
 async fn tenants_read_sentences_that_fit_their_roles() -> Result<()> {
     let scene = Scene::new().await?;
-    roles(&scene).await?;
-    let _controller = with_disk(&scene, "").await?;
-    source(&scene).await?;
+    let _controller = installed(&scene).await?;
     let restore = format!("restore data --date {RUN} -y --timeout 1s");
 
     let view = Person::with(&scene, "view").await?;
